@@ -1,0 +1,30 @@
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>Who asks. <paramref name="Name"/> is the common name of the TLS client certificate, empty on the unix socket.</summary>
+public sealed record Requester(string Name, bool IsAdmin)
+{
+    /// <summary>For containers that no API call started: restart policies, engine boot, swarm.</summary>
+    public static Requester Engine { get; } = new("", true);
+}
+
+/// <summary>One reason of a refusal. <paramref name="Message"/> is whole sentences for the user's terminal, naming the object and what to type instead.</summary>
+/// <param name="Rule">A short stable name, e.g. <c>quota-syntax</c>; goes into the decision's log line.</param>
+/// <param name="Message">What the user reads.</param>
+public sealed record Reason(string Rule, string Message);
+
+/// <summary>What <see cref="IContainerJudge"/> answers.</summary>
+/// <param name="Reasons">Empty: allowed.</param>
+/// <param name="Quota">The quota to write for the container, as the user wrote it (valid by the grammar); null where it has none.</param>
+/// <param name="Gpu">How the container gets a GPU, e.g. <c>--gpus</c>, <c>device /dev/nvidia0</c>; null when it gets none.</param>
+public sealed record Verdict(IReadOnlyList<Reason> Reasons, string? Quota, string? Gpu)
+{
+    public bool Allow => Reasons.Count == 0;
+    /// <summary>All reasons in one line, as the engine shows it to the user.</summary>
+    public string Message => string.Join("; ", Reasons.Select(r => r.Message));
+}
+
+/// <summary>The one judgement over a container as the engine will run (or runs) it. Pure but for what it is given; asked at start, and by reconciliation for containers that came another way.</summary>
+public interface IContainerJudge
+{
+    Verdict Judge(Engine.ContainerInspect container, Requester requester);
+}

@@ -1,0 +1,162 @@
+namespace Runai.GpuMemory.Engine;
+
+/// <summary>What <c>GET /containers/{id}/json</c> answers: the merged truth of image and create body (Docker Engine API 1.41 and later). Only what the plugin reads.</summary>
+public sealed record ContainerInspect
+{
+    public string Id { get; init; } = "";
+    /// <summary>With the leading slash that the engine writes.</summary>
+    public string Name { get; init; } = "";
+    /// <summary>The image's ID (<c>sha256:…</c>); the name the user gave is <see cref="ContainerConfig.Image"/>.</summary>
+    public string Image { get; init; } = "";
+    public ContainerState State { get; init; } = new();
+    public ContainerConfig Config { get; init; } = new();
+    public HostConfig HostConfig { get; init; } = new();
+    public IReadOnlyList<MountPoint> Mounts { get; init; } = [];
+}
+
+/// <summary>The container's process, as the engine knows it.</summary>
+public sealed record ContainerState
+{
+    public string Status { get; init; } = "";
+    public bool Running { get; init; }
+    /// <summary>In the engine's PID namespace; 0 when not running.</summary>
+    public int Pid { get; init; }
+    /// <summary>RFC 3339 with nanoseconds; compared as text only.</summary>
+    public string StartedAt { get; init; } = "";
+}
+
+/// <summary>The portable part of a container's configuration, image and body merged.</summary>
+public sealed record ContainerConfig
+{
+    public string Image { get; init; } = "";
+    public string User { get; init; } = "";
+    public IReadOnlyDictionary<string, string>? Labels { get; init; }
+    /// <summary><c>NAME=value</c>.</summary>
+    public IReadOnlyList<string>? Env { get; init; }
+}
+
+/// <summary>The host's part of a container's configuration.</summary>
+public sealed record HostConfig
+{
+    public IReadOnlyList<string>? Binds { get; init; }
+    public IReadOnlyList<MountSpec>? Mounts { get; init; }
+    public string? VolumeDriver { get; init; }
+    public IReadOnlyList<string>? VolumesFrom { get; init; }
+    public IReadOnlyDictionary<string, string>? Tmpfs { get; init; }
+    public IReadOnlyList<DeviceRequest>? DeviceRequests { get; init; }
+    public IReadOnlyList<DeviceMapping>? Devices { get; init; }
+    public IReadOnlyList<string>? DeviceCgroupRules { get; init; }
+    public bool Privileged { get; init; }
+    public bool ReadonlyRootfs { get; init; }
+    public string? Runtime { get; init; }
+    /// <summary>OCI annotations, API 1.43 and later.</summary>
+    public IReadOnlyDictionary<string, string>? Annotations { get; init; }
+    public string? PidMode { get; init; }
+    public string? IpcMode { get; init; }
+    public string? UsernsMode { get; init; }
+    public string? CgroupnsMode { get; init; }
+    public string? NetworkMode { get; init; }
+    public IReadOnlyList<string>? CapAdd { get; init; }
+    public IReadOnlyList<string>? SecurityOpt { get; init; }
+}
+
+/// <summary>One entry of <c>--mount</c>.</summary>
+public sealed record MountSpec
+{
+    /// <summary><c>bind</c>, <c>volume</c>, <c>tmpfs</c>, <c>npipe</c>, <c>cluster</c> or <c>image</c>.</summary>
+    public string Type { get; init; } = "";
+    public string? Source { get; init; }
+    public string? Target { get; init; }
+    public bool ReadOnly { get; init; }
+    public VolumeOptions? VolumeOptions { get; init; }
+}
+
+/// <summary>Options of a <c>--mount type=volume</c>.</summary>
+public sealed record VolumeOptions
+{
+    /// <summary>API 1.45 and later; may name a file.</summary>
+    public string? Subpath { get; init; }
+    public DriverConfig? DriverConfig { get; init; }
+}
+
+/// <summary>The driver that makes an inline volume, and its options.</summary>
+public sealed record DriverConfig
+{
+    public string? Name { get; init; }
+    public IReadOnlyDictionary<string, string>? Options { get; init; }
+}
+
+/// <summary>What <c>--gpus</c> and <c>--device vendor/class=name</c> become.</summary>
+public sealed record DeviceRequest
+{
+    public string? Driver { get; init; }
+    /// <summary>-1 means all.</summary>
+    public int Count { get; init; }
+    [System.Text.Json.Serialization.JsonPropertyName("DeviceIDs")]
+    public IReadOnlyList<string>? DeviceIds { get; init; }
+    public IReadOnlyList<IReadOnlyList<string>>? Capabilities { get; init; }
+    public IReadOnlyDictionary<string, string>? Options { get; init; }
+}
+
+/// <summary>One <c>--device</c>.</summary>
+public sealed record DeviceMapping
+{
+    public string? PathOnHost { get; init; }
+    public string? PathInContainer { get; init; }
+    public string? CgroupPermissions { get; init; }
+}
+
+/// <summary>One mount of the container as the engine resolved it. For plugin volumes <c>Source</c> is unreliable (seen on 20.10 and 28.5), hence not read.</summary>
+public sealed record MountPoint
+{
+    public string Type { get; init; } = "";
+    public string? Name { get; init; }
+    public string? Driver { get; init; }
+    public string Destination { get; init; } = "";
+    [System.Text.Json.Serialization.JsonPropertyName("RW")]
+    public bool Rw { get; init; }
+}
+
+/// <summary>One row of <c>GET /containers/json</c>.</summary>
+public sealed record ContainerSummary
+{
+    public string Id { get; init; } = "";
+    public string State { get; init; } = "";
+    public IReadOnlyDictionary<string, string>? Labels { get; init; }
+    public IReadOnlyList<MountPoint>? Mounts { get; init; }
+}
+
+/// <summary>What <c>GET /images/{name}/json</c> says of the configuration that an image adds.</summary>
+public sealed record ImageInspect
+{
+    public string Id { get; init; } = "";
+    public ContainerConfig? Config { get; init; }
+}
+
+/// <summary>What <c>GET /info</c> says and the plugin needs.</summary>
+public sealed record EngineInfo
+{
+    public string DefaultRuntime { get; init; } = "";
+    public string ServerVersion { get; init; } = "";
+    public bool LiveRestoreEnabled { get; init; }
+}
+
+/// <summary>One message of <c>GET /events</c>.</summary>
+public sealed record EngineEvent
+{
+    /// <summary><c>container</c>, <c>volume</c>, <c>plugin</c>…</summary>
+    public string Type { get; init; } = "";
+    /// <summary><c>create</c>, <c>start</c>, <c>die</c>, <c>destroy</c>…</summary>
+    public string Action { get; init; } = "";
+    public EventActor Actor { get; init; } = new();
+    [System.Text.Json.Serialization.JsonPropertyName("timeNano")]
+    public long TimeNano { get; init; }
+}
+
+/// <summary>Whom an event is about.</summary>
+public sealed record EventActor
+{
+    [System.Text.Json.Serialization.JsonPropertyName("ID")]
+    public string Id { get; init; } = "";
+    public IReadOnlyDictionary<string, string>? Attributes { get; init; }
+}

@@ -1,0 +1,32 @@
+namespace Runai.GpuMemory.Engine;
+
+/// <summary>The Docker Engine API calls that the plugin needs, behind one small typed client so that Docker.DotNet can replace it.
+/// Every call has a deadline of its own; 404 is null; any other failure is an <see cref="EngineException"/>.</summary>
+public interface IEngineClient
+{
+    Task<EngineInfo> InfoAsync(CancellationToken cancel);
+    Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel);
+    Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel);
+    /// <param name="all">Stopped containers too.</param>
+    /// <param name="cancel">Ends the call.</param>
+    Task<IReadOnlyList<ContainerSummary>> ListContainersAsync(bool all, CancellationToken cancel);
+    /// <summary>The tar that <c>GET /containers/{id}/archive?path=</c> answers, null when there is no such path (or container).</summary>
+    /// <param name="id">The container.</param>
+    /// <param name="path">Absolute, in the container. A symbolic link in the last place is not followed.</param>
+    /// <param name="maxBytes">A longer answer is an <see cref="EngineException"/>.</param>
+    /// <param name="cancel">Ends the call.</param>
+    Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel);
+    /// <summary>Unpacks an uncompressed tar into <paramref name="directory"/> of the container.</summary>
+    Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel);
+    Task StopContainerAsync(string id, CancellationToken cancel);
+    /// <summary>Container events from now on, until the connection ends; reconnecting is the caller's.</summary>
+    IAsyncEnumerable<EngineEvent> WatchContainersAsync(CancellationToken cancel);
+    /// <summary>The name:tag of the managed plugin with this ID; null when there is none.</summary>
+    Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel);
+}
+
+/// <summary>A call to the engine that failed. <see cref="StatusCode"/> is null where no answer came.</summary>
+public sealed class EngineException(string message, int? statusCode = null, Exception? inner = null) : Exception(message, inner)
+{
+    public int? StatusCode { get; } = statusCode;
+}

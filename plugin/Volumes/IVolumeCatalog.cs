@@ -1,0 +1,17 @@
+using Runai.GpuMemory.Engine;
+
+namespace Runai.GpuMemory.Volumes;
+
+/// <summary>A volume of ours. <paramref name="GpuMemory"/> is its option <c>gpu-memory</c> as written (already valid), null without one.</summary>
+public sealed record QuotaVolume(string Name, string? GpuMemory);
+
+/// <summary>Which volumes are ours. The volume <c>runai</c> always exists; the others were made by <c>docker volume create</c>. Answers from memory.</summary>
+public interface IVolumeCatalog
+{
+    QuotaVolume? Find(string name);
+    IReadOnlyList<QuotaVolume> List();
+    /// <summary>Whether this resolved mount of an inspected container is a volume of this plugin: by the driver's name once it is known, else by any driver but <c>local</c> and a name that we have.</summary>
+    bool Owns(MountPoint mount);
+    /// <summary>Whether a driver name of a create body or of a volume (<c>runai/gpu-memory</c>, with or without <c>:latest</c>) means this plugin.</summary>
+    bool IsThisDriver(string driver);
+}

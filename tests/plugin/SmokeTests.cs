@@ -1,0 +1,3 @@
+using NUnit.Framework;
+namespace Runai.GpuMemory.Tests;
+public class SmokeTests { [Test] public void Builds() => Assert.Pass(); }
