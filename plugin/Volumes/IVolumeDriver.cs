@@ -1,0 +1,33 @@
+namespace Runai.GpuMemory.Volumes;
+
+/// <summary>What <c>docker volume inspect</c> shows of a volume of ours.</summary>
+/// <param name="Name">The volume's name.</param>
+/// <param name="Mountpoint">Below the propagated mount; empty where nothing stands for the volume as a whole, since each activation has a directory of its own.</param>
+/// <param name="Status">Shown as <c>Status</c>, e.g. <c>gpu-memory=0.5</c>; null for none.</param>
+public sealed record VolumeInfo(string Name, string Mountpoint, IReadOnlyDictionary<string, string>? Status);
+
+/// <summary>The directory that the engine shall bind into the container, or why there is none.</summary>
+public sealed record MountResult(string? Mountpoint, string? Error)
+{
+    public static MountResult Mounted(string mountpoint) => new(mountpoint, null);
+    public static MountResult Failed(string error) => new(null, error);
+}
+
+/// <summary>The volume driver behind <c>/VolumeDriver.*</c>. Errors are texts for the user's terminal, null means done; an exception is a bug.
+/// Never waits for the Docker API: the engine holds the container's lock during a mount, and at boot its API is not served yet.</summary>
+public interface IVolumeDriver
+{
+    /// <summary>A success when the volume exists with the same options.</summary>
+    string? Create(string name, IReadOnlyDictionary<string, string> options);
+    /// <summary>Null for a volume that is not ours: the engine asks every driver for every name.</summary>
+    VolumeInfo? Get(string name);
+    IReadOnlyList<VolumeInfo> List();
+    /// <param name="name">The volume.</param>
+    /// <param name="id">Random, one per activation; the same again means one reference more.</param>
+    /// <param name="cancel">The engine gave up.</param>
+    Task<MountResult> MountAsync(string name, string id, CancellationToken cancel);
+    /// <summary>A success for an ID that is not known.</summary>
+    Task<string?> UnmountAsync(string name, string id, CancellationToken cancel);
+    /// <summary>A success for a volume that is not there.</summary>
+    string? Remove(string name);
+}
