@@ -20,8 +20,8 @@ public interface IVolumeDriver
     /// <summary>A success when the volume exists with the same options.</summary>
     string? Create(string name, IReadOnlyDictionary<string, string> options);
     /// <summary>Null for a volume that is not ours: the engine asks every driver for every name.</summary>
-    VolumeInfo? Get(string name);
-    IReadOnlyList<VolumeInfo> List();
+    VolumeInfo? Describe(string name);
+    IReadOnlyList<VolumeInfo> DescribeAll();
     /// <param name="name">The volume.</param>
     /// <param name="id">Random, one per activation; the same again means one reference more.</param>
     /// <param name="cancel">The engine gave up.</param>
