@@ -29,14 +29,17 @@ public static class Quoted
     {
         if (rune.Value is '"' or '\\')
             line.Append('\\').Append((char)rune.Value);
-        else if (rune.Value == ' ' || Rune.GetUnicodeCategory(rune) is > UnicodeCategory.ModifierLetter and <= UnicodeCategory.OtherNumber or > UnicodeCategory.PrivateUse and < UnicodeCategory.OtherNotAssigned
-                 || Rune.IsLetter(rune))
+        else if (IsPrintable(rune))
             line.Append(rune.ToString());
         else if (rune.Value <= 0xffff)
             line.Append(CultureInfo.InvariantCulture, $"\\u{rune.Value:x4}");
         else
             line.Append(CultureInfo.InvariantCulture, $"\\U{rune.Value:x8}");
     }
+
+    static bool IsPrintable(Rune rune) => rune.Value == ' ' || Rune.GetUnicodeCategory(rune) is not (UnicodeCategory.Control or UnicodeCategory.Format
+        or UnicodeCategory.Surrogate or UnicodeCategory.PrivateUse or UnicodeCategory.OtherNotAssigned or UnicodeCategory.SpaceSeparator
+        or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator or UnicodeCategory.NonSpacingMark or UnicodeCategory.EnclosingMark);
 
     static bool IsPlain(char c) => char.IsAsciiLetterOrDigit(c) || c is '.' or ',' or '%' or '+' or '-' or '_' or '/' or ':' or '@' or '=' or '*';
 }
