@@ -1,0 +1,33 @@
+using System.Text.Json.Serialization;
+
+namespace Runai.GpuMemory.Protocol;
+
+/// <summary>What the engine tells of an API call, before it and (with the <c>Response…</c> members) after it.</summary>
+public sealed record AuthZRequest
+{
+    /// <summary>The common name of the TLS client certificate; empty on the unix socket.</summary>
+    public string? User { get; init; }
+    /// <summary><c>TLS</c> or empty.</summary>
+    public string? UserAuthNMethod { get; init; }
+    /// <summary>Missing in the retry of a call whose connection broke.</summary>
+    public string? RequestMethod { get; init; }
+    /// <summary>As it stood in the request line: maybe absolute, maybe percent-encoded, with the query.</summary>
+    public string? RequestUri { get; init; }
+    /// <summary>Only for the content type application/json, and only up to 4 MiB (1 MiB for engines before 29.3.1's fix; 20.10 drops longer ones and goes on).</summary>
+    public byte[]? RequestBody { get; init; }
+    /// <summary>One value a name; without authorization headers.</summary>
+    public IReadOnlyDictionary<string, string>? RequestHeaders { get; init; }
+    public int ResponseStatusCode { get; init; }
+    public byte[]? ResponseBody { get; init; }
+}
+
+/// <summary>The decision. <paramref name="Msg"/> is what the user reads after a denial; <c>Err</c> is not used, for the engine ignores it beside an allowance.</summary>
+public sealed record AuthZAnswer(bool Allow, string Msg = "", string Err = "")
+{
+    public static AuthZAnswer Allowed { get; } = new(true);
+    public static AuthZAnswer Denied(string message) => new(false, message);
+}
+
+[JsonSerializable(typeof(AuthZRequest))]
+[JsonSerializable(typeof(AuthZAnswer))]
+sealed partial class AuthZJson : JsonSerializerContext;

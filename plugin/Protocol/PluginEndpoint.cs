@@ -1,0 +1,81 @@
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace Runai.GpuMemory.Protocol;
+
+/// <summary>One call of the engine's plugin protocol. The engine sends no Content-Type, decodes nothing but status 200 and may send an empty body,
+/// so bodies are read here by hand, and whatever goes wrong becomes an answer here and nowhere else.</summary>
+static partial class PluginEndpoint
+{
+    public const string ContentType = "application/vnd.docker.plugins.v1.2+json";
+    /// <summary>An authorization call carries up to 4 MiB of request body in base64, and the response's body beside it.</summary>
+    public const int MaxBodyBytes = 32 << 20;
+
+    /// <param name="app">Where to map.</param>
+    /// <param name="path">The literal path.</param>
+    /// <param name="request">How to read the request.</param>
+    /// <param name="answer">How to write the answer.</param>
+    /// <param name="handle">The service.</param>
+    /// <param name="failure">The answer to a body that cannot be read, or to a bug of ours.</param>
+    public static void MapPluginCall<TRequest, TAnswer>(
+        this IEndpointRouteBuilder app, string path, JsonTypeInfo<TRequest> request, JsonTypeInfo<TAnswer> answer,
+        Func<TRequest, CancellationToken, ValueTask<TAnswer>> handle, Func<string, TAnswer> failure) where TRequest : class, new() =>
+        app.MapPost(path, async context =>
+        {
+            var result = await AnswerAsync(context, path, request, handle, failure);
+            await WriteAsync(context, JsonSerializer.SerializeToUtf8Bytes(result, answer));
+        });
+
+    public static async Task WriteAsync(HttpContext context, byte[] json)
+    {
+        context.Response.ContentType = ContentType;
+        context.Response.ContentLength = json.Length;
+        await context.Response.Body.WriteAsync(json, context.RequestAborted);
+    }
+
+    static async ValueTask<TAnswer> AnswerAsync<TRequest, TAnswer>(HttpContext context, string path, JsonTypeInfo<TRequest> type,
+        Func<TRequest, CancellationToken, ValueTask<TAnswer>> handle, Func<string, TAnswer> failure) where TRequest : class, new()
+    {
+        try
+        {
+            if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
+                limit.MaxRequestBodySize = MaxBodyBytes;
+            return await handle(await ReadAsync(context, type), context.RequestAborted);
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            return failure($"{path}: the engine hung up");
+        }
+        catch (Exception problem) when (problem is JsonException or BadHttpRequestException or IOException)
+        {
+            LogUnreadable(Log(context), path, problem.Message);
+            return failure($"{path}: the engine's call cannot be read");
+        }
+#pragma warning disable CA1031 // whatever it is, the engine gets an answer
+        catch (Exception bug)
+        {
+            LogBug(Log(context), bug, path);
+            return failure($"{path}: an error in the plugin, see its log");
+        }
+#pragma warning restore CA1031
+    }
+
+    /// <summary>An empty body is a request without members: the retry of a call whose connection broke can come so.</summary>
+    static async ValueTask<TRequest> ReadAsync<TRequest>(HttpContext context, JsonTypeInfo<TRequest> type) where TRequest : class, new()
+    {
+        var reader = context.Request.BodyReader;
+        var first = await reader.ReadAsync(context.RequestAborted);
+        var empty = first.IsCompleted && first.Buffer.IsEmpty;
+        reader.AdvanceTo(first.Buffer.Start);
+        return empty ? new() : await JsonSerializer.DeserializeAsync(reader, type, context.RequestAborted) ?? throw new JsonException("null");
+    }
+
+    static ILogger Log(HttpContext context) => context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("Runai.GpuMemory.Protocol");
+
+    [LoggerMessage(100, LogLevel.Warning, "Unreadable call {Path}: {Problem}")]
+    static partial void LogUnreadable(ILogger logger, string path, string problem);
+
+    [LoggerMessage(101, LogLevel.Error, "Bug in {Path}")]
+    static partial void LogBug(ILogger logger, Exception bug, string path);
+}

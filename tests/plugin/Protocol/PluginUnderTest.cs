@@ -1,0 +1,90 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Runai.GpuMemory.Protocol;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Tests.Protocol;
+
+/// <summary>The protocol on a real Kestrel and a unix socket, over services that record what they are asked.</summary>
+sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
+{
+    readonly string _folder = Directory.CreateTempSubdirectory("plugin").FullName;
+    readonly WebApplication _app;
+
+    PluginUnderTest()
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenUnixSocket(Socket));
+        builder.Services.AddSingleton<IAuthorizer>(this).AddSingleton<IVolumeDriver>(this);
+        _app = builder.Build();
+        _app.MapPluginActivate().MapAuthZPlugin().MapVolumeDriver();
+    }
+
+    public static async Task<PluginUnderTest> StartAsync()
+    {
+        var plugin = new PluginUnderTest();
+        await plugin._app.StartAsync();
+        return plugin;
+    }
+
+    public string Socket => Path.Combine(_folder, "gpu.sock");
+    public List<string> Asked { get; } = [];
+    public AuthZRequest? LastCall { get; private set; }
+    /// <summary>What the services throw.</summary>
+    public Exception? Bug { get; set; }
+    public string? Refusal { get; set; }
+
+    public ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "before");
+    public ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "after");
+
+    ValueTask<AuthZAnswer> Answer(AuthZRequest apiCall, string when)
+    {
+        Note($"{when} {apiCall.RequestMethod} {apiCall.RequestUri}");
+        LastCall = apiCall;
+        return new(Refusal is null ? AuthZAnswer.Allowed : AuthZAnswer.Denied(Refusal));
+    }
+
+    public string? Create(string name, IReadOnlyDictionary<string, string> options)
+    {
+        Note($"create {name} {string.Join(',', options.Select(o => $"{o.Key}={o.Value}"))}");
+        return Refusal;
+    }
+
+    public VolumeInfo? Describe(string name) => name == "runai" ? new(name, "/var/lib/runai/v", new Dictionary<string, string> { ["gpu-memory"] = "0.5" }) : null;
+    public IReadOnlyList<VolumeInfo> DescribeAll() => [Describe("runai")!];
+
+    public Task<MountResult> MountAsync(string name, string id, CancellationToken cancel)
+    {
+        Note($"mount {name} {id}");
+        return Task.FromResult(Refusal is null ? MountResult.Mounted("/var/lib/runai/" + id) : MountResult.Failed(Refusal));
+    }
+
+    public Task<string?> UnmountAsync(string name, string id, CancellationToken cancel)
+    {
+        Note($"unmount {name} {id}");
+        return Task.FromResult(Refusal);
+    }
+
+    public string? Remove(string name)
+    {
+        Note($"remove {name}");
+        return Refusal;
+    }
+
+    void Note(string what)
+    {
+        lock (Asked)
+            Asked.Add(what);
+        if (Bug is not null)
+            throw Bug;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _app.DisposeAsync();
+        Directory.Delete(_folder, recursive: true);
+    }
+}

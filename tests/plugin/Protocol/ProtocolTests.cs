@@ -1,0 +1,153 @@
+using System.Text;
+using NUnit.Framework;
+
+namespace Runai.GpuMemory.Tests.Protocol;
+
+[NonParallelizable]
+public class ProtocolTests
+{
+    PluginUnderTest _plugin = null!;
+    RawHttp _engine = null!;
+
+    [SetUp]
+    public async Task Start()
+    {
+        _plugin = await PluginUnderTest.StartAsync();
+        _engine = new(_plugin.Socket);
+    }
+
+    [TearDown]
+    public async Task Stop()
+    {
+        _engine.Dispose();
+        await _plugin.DisposeAsync();
+    }
+
+    [TestCase("Plugin.Activate", "", """{"Implements":["VolumeDriver","authz"]}""")]
+    [TestCase("VolumeDriver.Capabilities", "{}", """{"Err":"","Capabilities":{"Scope":"local"}}""")]
+    [TestCase("VolumeDriver.Create", """{"Name":"half","Opts":{"gpu-memory":"0.5"}}""", """{"Err":""}""")]
+    [TestCase("VolumeDriver.Create", """{"Name":"half","Opts":null}""", """{"Err":""}""")]
+    [TestCase("VolumeDriver.Get", """{"Name":"runai"}""", """{"Err":"","Volume":{"Name":"runai","Mountpoint":"/var/lib/runai/v","Status":{"gpu-memory":"0.5"}}}""")]
+    [TestCase("VolumeDriver.Get", """{"Name":"data"}""", """{"Err":"there is no volume data"}""")]
+    [TestCase("VolumeDriver.List", "{}", """{"Err":"","Volumes":[{"Name":"runai","Mountpoint":"/var/lib/runai/v","Status":{"gpu-memory":"0.5"}}]}""")]
+    [TestCase("VolumeDriver.List", "", """{"Err":"","Volumes":[{"Name":"runai","Mountpoint":"/var/lib/runai/v","Status":{"gpu-memory":"0.5"}}]}""")]
+    [TestCase("VolumeDriver.Path", """{"Name":"runai"}""", """{"Err":"","Mountpoint":"/var/lib/runai/v"}""")]
+    [TestCase("VolumeDriver.Mount", """{"Name":"runai","ID":"b87d7442095999a9"}""", """{"Err":"","Mountpoint":"/var/lib/runai/b87d7442095999a9"}""")]
+    [TestCase("VolumeDriver.Unmount", """{"Name":"runai","ID":"b87d7442095999a9"}""", """{"Err":""}""")]
+    [TestCase("VolumeDriver.Remove", """{"Name":"half"}""", """{"Err":""}""")]
+    [TestCase("AuthZPlugin.AuthZReq", """{"RequestMethod":"GET","RequestUri":"/_ping"}""", """{"Allow":true,"Msg":"","Err":""}""")]
+    [TestCase("AuthZPlugin.AuthZRes", """{"RequestMethod":"GET","RequestUri":"/_ping","ResponseStatusCode":200}""", """{"Allow":true,"Msg":"","Err":""}""")]
+    [TestCase("AuthZPlugin.AuthZReq", """{"RequestMethod":"GET","RequestUri":"/_ping","Added":{"in":["29"]},"RequestPeerCertificates":["MII="]}""", """{"Allow":true,"Msg":"","Err":""}""")]
+    public void Every_call_is_answered_without_a_content_type_in_the_documented_names(string method, string body, string answer) =>
+        Assert.That(_engine.Call(method, body), Is.EqualTo((200, answer)));
+
+    [Test]
+    public void Calls_reach_the_services_with_all_that_the_engine_said()
+    {
+        _engine.Call("VolumeDriver.Create", """{"Name":"half","Opts":{"gpu-memory":"0.5"}}""");
+        _engine.Call("VolumeDriver.Mount", """{"Name":"half","ID":"1"}""");
+        _engine.Call("VolumeDriver.Unmount", """{"Name":"half","ID":"1"}""");
+        _engine.Call("VolumeDriver.Remove", """{"Name":"half"}""");
+        _engine.Call("AuthZPlugin.AuthZRes", """{"User":"alice","UserAuthNMethod":"TLS","RequestMethod":"POST","RequestUri":"/v1.41/containers/create?name=x","RequestBody":"e30=","RequestHeaders":{"Content-Type":"application/json"},"ResponseStatusCode":201,"ResponseBody":"eyJJZCI6IjEifQ=="}""");
+        Assert.That(_plugin.Asked, Is.EqualTo(new[] { "create half gpu-memory=0.5", "mount half 1", "unmount half 1", "remove half", "after POST /v1.41/containers/create?name=x" }));
+        var call = _plugin.LastCall!;
+        Assert.That((call.User, call.UserAuthNMethod, call.ResponseStatusCode), Is.EqualTo(("alice", "TLS", 201)));
+        Assert.That((Encoding.UTF8.GetString(call.RequestBody!), Encoding.UTF8.GetString(call.ResponseBody!)), Is.EqualTo(("{}", """{"Id":"1"}""")));
+        Assert.That(call.RequestHeaders, Contains.Key("Content-Type").WithValue("application/json"));
+    }
+
+    [Test]
+    public void Refusals_of_the_services_are_answers()
+    {
+        _plugin.Refusal = "no \"room\"";
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", "{}"), Is.EqualTo((200, """{"Allow":false,"Msg":"no \u0022room\u0022","Err":""}""")));
+        Assert.That(_engine.Call("VolumeDriver.Mount", """{"Name":"runai","ID":"1"}"""), Is.EqualTo((200, """{"Err":"no \u0022room\u0022"}""")));
+        Assert.That(_engine.Call("VolumeDriver.Create", """{"Name":"runai"}""").Body, Does.Contain("room"));
+        Assert.That(_engine.Call("VolumeDriver.Unmount", """{"Name":"runai","ID":"1"}""").Body, Does.Contain("room"));
+        Assert.That(_engine.Call("VolumeDriver.Remove", """{"Name":"runai"}""").Body, Does.Contain("room"));
+    }
+
+    static readonly string[] Malformed =
+        ["{", "null", "[]", "7", "\"x\"", """{"Name":7,"RequestMethod":7}""", """{"RequestBody":"***","Opts":[]}""", "{}{}", "\u0000", """{"Opts":{"a":{}},"RequestHeaders":{"a":{}}}""", "{\"Name\":\"\\ud800\",\"RequestMethod\":\"\\ud800\"}"];
+
+    [TestCaseSource(nameof(Malformed))]
+    public void A_malformed_body_is_a_denial_or_an_error_with_status_200(string body)
+    {
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", body), Is.EqualTo((200, """{"Allow":false,"Msg":"/AuthZPlugin.AuthZReq: the engine\u0027s call cannot be read","Err":""}""")));
+        Assert.That(_engine.Call("VolumeDriver.Create", body), Is.EqualTo((200, """{"Err":"/VolumeDriver.Create: the engine\u0027s call cannot be read"}""")));
+        Assert.That(_plugin.Asked, Is.Empty);
+    }
+
+    [Test]
+    public void Bytes_that_are_no_text_are_a_denial() =>
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", [.. "{\"RequestMethod\":\""u8, 0xff, 0xfe, .. "\"}"u8]).Body, Does.Contain("\"Allow\":false"));
+
+    [TestCase("Create")]
+    [TestCase("Get")]
+    [TestCase("Path")]
+    [TestCase("Remove")]
+    [TestCase("Mount")]
+    [TestCase("Unmount")]
+    public void A_volume_call_that_names_no_volume_is_an_error(string method)
+    {
+        var missing = method is "Mount" or "Unmount" ? " or no ID" : "";
+        foreach (var body in new[] { "", "{}", """{"Name":""}""", """{"Name":null}""" })
+            Assert.That(_engine.Call("VolumeDriver." + method, body), Is.EqualTo((200, $$"""{"Err":"/VolumeDriver.{{method}}: the engine named no volume{{missing}}"}""")));
+        Assert.That(_plugin.Asked, Is.Empty);
+    }
+
+    [Test]
+    public void A_mount_without_an_ID_is_an_error() =>
+        Assert.That(_engine.Call("VolumeDriver.Mount", """{"Name":"runai"}""").Body, Does.Contain("no ID"));
+
+    [Test]
+    public void An_empty_retry_reaches_the_authorizer_as_a_call_without_method_and_URI()
+    {
+        _engine.Call("AuthZPlugin.AuthZReq", "");
+        Assert.That((_plugin.LastCall!.RequestMethod, _plugin.LastCall.RequestUri), Is.EqualTo(((string?)null, (string?)null)));
+    }
+
+    [Test]
+    public void An_unknown_method_is_not_found_and_says_so_in_JSON() =>
+        Assert.That(_engine.Call("VolumeDriver.Snapshot", "{}"), Is.EqualTo((404, """{"Err":"this plugin has no such method"}""")));
+
+    [Test]
+    public void A_bug_of_ours_is_a_denial_or_an_error_but_hides_no_answer_of_the_engine()
+    {
+        _plugin.Bug = new InvalidOperationException("secret detail");
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", "{}"), Is.EqualTo((200, """{"Allow":false,"Msg":"/AuthZPlugin.AuthZReq: an error in the plugin, see its log","Err":""}""")));
+        Assert.That(_engine.Call("AuthZPlugin.AuthZRes", "{}"), Is.EqualTo((200, """{"Allow":true,"Msg":"","Err":""}""")));
+        Assert.That(_engine.Call("VolumeDriver.Mount", """{"Name":"runai","ID":"1"}"""), Is.EqualTo((200, """{"Err":"/VolumeDriver.Mount: an error in the plugin, see its log"}""")));
+    }
+
+    [Test]
+    public void A_request_body_of_4_MiB_arrives()
+    {
+        var body = new byte[4 << 20];
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", $$"""{"RequestMethod":"POST","RequestBody":"{{Convert.ToBase64String(body)}}"}""").Body, Does.Contain("\"Allow\":true"));
+        Assert.That(_plugin.LastCall!.RequestBody, Has.Length.EqualTo(4 << 20));
+    }
+
+    [Test]
+    public void A_body_beyond_every_bound_is_denied_unread()
+    {
+        _engine.Send("POST /AuthZPlugin.AuthZReq HTTP/1.1\r\nHost: plugin\r\nContent-Length: 1000000000\r\n\r\n{");
+        Assert.That(_engine.Receive(), Is.EqualTo((200, """{"Allow":false,"Msg":"/AuthZPlugin.AuthZReq: the engine\u0027s call cannot be read","Err":""}""")));
+    }
+
+    [Test]
+    public void A_body_in_chunks_is_read()
+    {
+        _engine.Send("POST /VolumeDriver.Create HTTP/1.1\r\nHost: plugin\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{\"Name\":\r\n7\r\n\"half\"}\r\n0\r\n\r\n");
+        Assert.That(_engine.Receive(), Is.EqualTo((200, """{"Err":""}""")));
+        Assert.That(_plugin.Asked, Is.EqualTo(new[] { "create half " }));
+    }
+
+    [Test]
+    public void A_client_that_hangs_up_in_the_middle_hurts_nobody()
+    {
+        using (var other = new RawHttp(_plugin.Socket))
+            other.Send("POST /AuthZPlugin.AuthZReq HTTP/1.1\r\nHost: plugin\r\nContent-Length: 100\r\n\r\n{");
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", "{}").Body, Does.Contain("true"));
+    }
+}
