@@ -63,7 +63,8 @@ up() {
     [ -z "$bin" ] || path=$bin:$path
     [ -z "$prefix" ] || path=$prefix:$path
     echo "$path" >"$dir/path"
-    printf '%s\n' "$@" >"$dir/flags"
+    : >"$dir/flags"
+    [ $# = 0 ] || printf '%s\n' "$@" >"$dir/flags"
     # The keeper holds the namespaces open while the engine stops and starts.
     setsid unshare --mount --net --propagation slave -- sh -c "
         ip link set lo up && mkdir -p /run/docker && mount -t tmpfs tmpfs /run/docker &&

@@ -1,0 +1,126 @@
+using NUnit.Framework;
+using static Runai.GpuMemory.EngineTests.TestEngine;
+
+namespace Runai.GpuMemory.EngineTests;
+
+/// <summary>The quota reaches every program of the container that asked for it.</summary>
+[TestFixture(Engines.Oldest)]
+[TestFixture(Engines.Middle)]
+[TestFixture(Engines.Newest)]
+sealed class DeliveryTests(string version) : EngineFixture(version)
+{
+    static readonly string[] Quota = ["-v", "runai:/runai", "--label", "gpu-memory=0.3"];
+
+    [Test]
+    public void Without_a_quota_a_container_sees_the_whole_GPU() =>
+        Assert.That(ParseSmi(Engine.Run(["--rm", Image, .. SmiQuery]).Ok()).Total, Is.EqualTo(TotalMiB));
+
+    [TestCase("0.3", 3296)]
+    [TestCase(".5", 5494)]
+    [TestCase("1", 10989)]
+    [TestCase("3g", 3072)]
+    [TestCase("1.5GiB", 1536)]
+    [TestCase("512m", 512)]
+    public void A_label_is_the_size_that_nvidia_smi_shows(string value, int mebibytes) =>
+        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "--label", $"gpu-memory={value}", Image, .. SmiQuery]).Ok()), Is.EqualTo((mebibytes, 0)));
+
+    [Test]
+    public void An_allocation_beyond_the_quota_is_out_of_memory_and_what_fits_is_not()
+    {
+        var output = Engine.Run(["--rm", .. Quota, Image, "gpu-alloc", "2g", "2g"]);
+        Assert.That(output.Code, Is.EqualTo(2), output.All);
+        Assert.That(output.All, Does.Contain("allocated 2048 MiB").And.Contain("CUDA_ERROR_OUT_OF_MEMORY"));
+    }
+
+    [Test]
+    public void Twenty_containers_started_at_once_each_have_their_own_quota()
+    {
+        var sizes = Enumerable.Range(1, 20).Select(n => 100 * n).ToArray();
+        var totals = sizes.AsParallel().WithDegreeOfParallelism(20)
+            .Select(size => (Asked: size, Seen: ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "--label", $"gpu-memory={size}m", Image, .. SmiQuery]).Ok()).Total)).ToArray();
+        Assert.That(totals.Where(t => t.Asked != t.Seen), Is.Empty);
+    }
+
+    [Test]
+    public void A_stripped_environment_keeps_the_quota()
+    {
+        var container = Engine.Start([.. Quota, Image, "sleep", "600"]);
+        Assert.That(Engine.Smi(container).Total, Is.EqualTo(3296), "docker exec");
+        Assert.That(Engine.Smi(container, "env", "-i").Total, Is.EqualTo(3296), "env -i");
+        Assert.That(Engine.Docker(["exec", "--user", "1000", container, .. SmiQuery]).Ok(), Does.StartWith("3296,"), "another user");
+    }
+
+    [Test]
+    public void A_volume_can_carry_the_quota_and_the_label_wins()
+    {
+        Engine.Docker("volume", "create", "-d", Plugin, "-o", "gpu-memory=0.5", "half").Ok();
+        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "half:/runai", Image, .. SmiQuery]).Ok()).Total, Is.EqualTo(5494));
+        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "half:/runai", "--label", "gpu-memory=3g", Image, .. SmiQuery]).Ok()).Total, Is.EqualTo(3072));
+        Engine.Docker("volume", "rm", "half").Ok();
+    }
+
+    [Test]
+    public void Any_target_will_do() =>
+        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/opt/quota", "--label", "gpu-memory=0.3", Image, .. SmiQuery]).Ok()).Total, Is.EqualTo(3296));
+
+    [Test]
+    public void The_long_form_of_the_volume_works_too() =>
+        Assert.That(ParseSmi(Engine.Run(["--rm", "--mount", "type=volume,src=runai,dst=/runai", "--label", "gpu-memory=0.3", Image, .. SmiQuery]).Ok()).Total, Is.EqualTo(3296));
+
+    [Test]
+    public void An_image_can_ask_by_its_label()
+    {
+        Engine.Docker("import", "-c", "LABEL gpu-memory=0.25", Repository.Image, "labelled").Ok();
+        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "labelled", .. SmiQuery]).Ok()).Total, Is.EqualTo(2747));
+        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "--label", "gpu-memory=0.5", "labelled", .. SmiQuery]).Ok()).Total, Is.EqualTo(5494), "the container's own label wins");
+    }
+
+    [Test]
+    public void What_an_image_preloads_itself_stays_preloaded()
+    {
+        const string Own = "/usr/lib/x86_64-linux-gnu/libm.so.6";
+        var container = Engine.Docker("create", Image, "true").Ok();
+        var file = Path.GetTempFileName();
+        File.WriteAllText(file, Own + "\n");
+        Engine.Docker("cp", file, $"{container}:/etc/ld.so.preload").Ok();
+        Engine.Docker("commit", container, "preloading").Ok();
+        var maps = Engine.Run(["--rm", .. Quota, "preloading", "cat", "/etc/ld.so.preload", "/proc/self/maps"]).Ok();
+        Assert.That(maps, Does.StartWith(Own + "\n/runai/librunai.so\n"));
+        Assert.That(maps.Split('\n').Skip(2), Has.Some.Contains("/runai/librunai.so").And.Some.Contains("libm.so.6"));
+        Assert.That(ParseSmi(Engine.Run(["--rm", .. Quota, "preloading", .. SmiQuery]).Ok()).Total, Is.EqualTo(3296));
+    }
+
+    [Test]
+    public void A_container_in_anothers_network_has_its_own_quota()
+    {
+        var other = Engine.Start([.. Quota, Image, "sleep", "600"]);
+        var mine = Engine.Docker(["run", "--rm", "--gpus", "1", "--network", $"container:{other}", "-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, .. SmiQuery]).Ok();
+        Assert.That(ParseSmi(mine).Total, Is.EqualTo(5494));
+        Assert.That(Engine.Smi(other).Total, Is.EqualTo(3296));
+    }
+
+    [Test]
+    public void Created_then_started_and_started_again_it_keeps_its_quota()
+    {
+        var container = Engine.Docker(["create", "--network", "none", "--gpus", "1", .. Quota, Image, .. SmiQuery]).Ok();
+        Assert.That(Engine.Docker("start", "-a", container).Ok(), Does.StartWith("3296,"));
+        Assert.That(Engine.Docker("start", "-a", container).Ok(), Does.StartWith("3296,"));
+    }
+
+    [Test]
+    public void Two_processes_racing_in_one_container_never_exceed_its_quota()
+    {
+        // Each tries for 40 x 64 MiB; together they may have 2 GiB of the GPU, contexts included.
+        var output = Engine.Run(["--rm", "-v", "runai:/runai", "--label", "gpu-memory=2g", Image, "sh", "-c",
+            "gpu-alloc --hold 1 $(seq -f 64m 1 40 | sed 's/.*/64m/') & gpu-alloc --hold 1 $(seq 1 40 | sed 's/.*/64m/'); wait"]);
+        Assert.That(output.All, Does.Contain("CUDA_ERROR_OUT_OF_MEMORY"), "both stop at the limit");
+        Assert.That(Engine.Peak(), Is.LessThanOrEqualTo(2L << 30).And.GreaterThan(1L << 30));
+    }
+
+    [Test]
+    public void A_program_that_uses_no_GPU_is_left_alone()
+    {
+        var output = Engine.Run(["--rm", .. Quota, Image, "sh", "-c", "echo said; ls /runai/usage"]);
+        Assert.That((output.Code, output.Out, output.Error), Is.EqualTo((0, "said\n", "")));
+    }
+}

@@ -1,0 +1,85 @@
+using NUnit.Framework;
+using static Runai.GpuMemory.EngineTests.TestEngine;
+
+namespace Runai.GpuMemory.EngineTests;
+
+/// <summary>What does not fit together is refused with the words that mend it.</summary>
+[TestFixture(Engines.Oldest)]
+[TestFixture(Engines.Newest)]
+sealed class RefusalTests(string version) : EngineFixture(version)
+{
+    void Refused(string words, params string[] arguments)
+    {
+        var output = Engine.Run(["--rm", .. arguments, Image, "true"]);
+        Assert.That(output.Code, Is.EqualTo(125), output.All);
+        Assert.That(output.Error, Does.Contain(words));
+        Assert.That(Engine.Docker("ps", "-aq").Ok(), Is.Empty, "nothing was created");
+    }
+
+    [Test]
+    public void A_label_without_the_volume() => Refused("gpu-memory=0.5 needs the runai volume: add -v runai:/runai", "--label", "gpu-memory=0.5");
+
+    [TestCase("2")]
+    [TestCase("0")]
+    [TestCase("-1")]
+    [TestCase("")]
+    [TestCase("1e3")]
+    [TestCase("50%")]
+    [TestCase("NaN")]
+    public void A_value_that_is_none(string value) => Refused($"gpu-memory={value} ", "-v", "runai:/runai", "--label", $"gpu-memory={value}");
+
+    [Test]
+    public void The_volume_without_a_quota() => Refused("add --label gpu-memory=", "-v", "runai:/runai");
+
+    [Test]
+    public void A_size_above_the_GPU_with_both_figures()
+    {
+        var output = Engine.Run("--rm", "-v", "runai:/runai", "--label", "gpu-memory=20g", Image, "true");
+        Assert.That(output.Code, Is.Not.Zero);
+        Assert.That(output.Error, Does.Contain("20g").And.Contain("21474836480").And.Contain($"{TotalMiB * 1024L * 1024}"));
+    }
+
+    [Test]
+    public void A_read_only_root_with_both_ways_out()
+    {
+        Refused("-e LD_PRELOAD=/runai/librunai.so", "--read-only", "-v", "runai:/runai", "--label", "gpu-memory=0.3");
+        Refused("--mount type=volume,src=runai,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload", "--read-only", "-v", "runai:/runai", "--label", "gpu-memory=0.3");
+    }
+
+    [Test]
+    public void The_first_way_out_works() => Assert.That(
+        ParseSmi(Engine.Run(["--rm", "--read-only", "-e", "LD_PRELOAD=/runai/librunai.so", "-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, .. SmiQuery]).Ok()).Total,
+        Is.EqualTo(3296));
+
+    [Test]
+    public void The_second_way_out_works_on_engines_that_have_subpaths()
+    {
+        var output = Engine.Run(["--rm", "--read-only", "--mount", "type=volume,src=runai,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload",
+            "-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, .. SmiQuery]);
+        if (Engine.Major >= 26) Assert.That(ParseSmi(output.Ok()).Total, Is.EqualTo(3296));
+        else Assert.That(output.Code, Is.EqualTo(125), "this engine's client knows no volume-subpath");
+    }
+
+    [Test]
+    public void An_unknown_option_of_the_volume_by_its_name()
+    {
+        var output = Engine.Docker("volume", "create", "-d", Plugin, "-o", "size=3g", "other");
+        Assert.That(output.Code, Is.Not.Zero);
+        Assert.That(output.Error, Does.Contain("size"));
+    }
+
+    [Test]
+    public void A_volume_whose_value_is_none()
+    {
+        var output = Engine.Docker("volume", "create", "-d", Plugin, "-o", "gpu-memory=2", "other");
+        Assert.That(output.Code, Is.Not.Zero);
+        Assert.That(output.Error, Does.Contain("gpu-memory=2 "));
+    }
+
+    [Test]
+    public void What_has_nothing_to_do_with_GPUs_is_not_hurt()
+    {
+        Assert.That(Engine.Docker("run", "--rm", "--network", "none", "--read-only", "--label", "other=1", "-v", "plain:/data", "-e", "LD_PRELOAD=", Image, "echo", "fine").Ok(), Is.EqualTo("fine"));
+        Engine.Docker("volume", "rm", "plain").Ok();
+    }
+}

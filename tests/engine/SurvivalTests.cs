@@ -1,0 +1,97 @@
+using NUnit.Framework;
+using static Runai.GpuMemory.EngineTests.TestEngine;
+
+namespace Runai.GpuMemory.EngineTests;
+
+/// <summary>Whatever happens to the engine and to the plugin, each container keeps its own quota.</summary>
+[TestFixture(Engines.Oldest)]
+[TestFixture(Engines.Newest)]
+sealed class SurvivalTests(string version) : EngineFixture(version)
+{
+    protected override TestEngine Create(string version) => new(version, flags: "--live-restore");
+
+    string Started(string quota, params string[] flags) => Engine.Start([.. flags, "-v", "runai:/runai", "--label", $"gpu-memory={quota}", Image, "sleep", "600"]);
+
+    void Keeps(string container, int mebibytes)
+    {
+        Eventually(() => Engine.Docker("inspect", "-f", "{{.State.Running}}", container).Out.StartsWith("true", StringComparison.Ordinal), "the container runs");
+        Assert.That(Engine.Smi(container).Total, Is.EqualTo(mebibytes));
+        var more = Engine.Docker("exec", container, "gpu-alloc", $"{mebibytes + 64}m");
+        Assert.That(more.All, Does.Contain("CUDA_ERROR_OUT_OF_MEMORY"));
+    }
+
+    [Test]
+    public void A_restart_by_policy()
+    {
+        var container = Engine.Start("--restart", "always", "-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "sh", "-c", "sleep 2; exit 1");
+        Eventually(() => Engine.Docker("inspect", "-f", "{{.RestartCount}}", container).Ok() != "0", "the container was restarted");
+        Eventually(() => Engine.Docker(["exec", container, .. SmiQuery]).Out.StartsWith("3296,", StringComparison.Ordinal), "the restarted container sees its quota");
+    }
+
+    [Test]
+    public void Kill_9_of_the_plugin()
+    {
+        var before = Started("0.3");
+        Keeps(before, 3296);
+        Engine.KillPlugin();
+        var after = Started("0.5");
+        Keeps(before, 3296);
+        Keeps(after, 5494);
+    }
+
+    [Test]
+    public void Kill_9_of_the_plugin_under_a_running_allocation()
+    {
+        var container = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=4g", Image, "gpu-alloc", "--hold", "600", "1g");
+        Eventually(() => Engine.Docker("logs", container).Out.Contains("allocated", StringComparison.Ordinal), "the allocation is held");
+        Engine.KillPlugin();
+        var (total, used) = Engine.Smi(container);
+        Assert.That(total, Is.EqualTo(4096));
+        Assert.That(used, Is.GreaterThanOrEqualTo(1024).And.LessThan(2048));
+        Assert.That(Engine.Docker("exec", container, "gpu-alloc", "3g").Code, Is.EqualTo(2));
+    }
+
+    [Test]
+    public void A_restart_of_the_engine_under_live_restore()
+    {
+        var left = Started("0.3");
+        var right = Started("0.5");
+        Engine.Stop();
+        Engine.StartAgain();
+        Keeps(left, 3296);
+        Keeps(right, 5494);
+        Keeps(Started("0.1"), 1098);
+    }
+
+    [Test]
+    public void Kill_9_of_the_engine_under_live_restore()
+    {
+        var container = Started("0.3");
+        Engine.KillEngine();
+        Engine.StartAgain();
+        Keeps(container, 3296);
+        Engine.Docker("restart", "-t", "0", container).Ok();
+        Keeps(container, 3296);
+    }
+}
+
+/// <summary>The same without live-restore: the containers end with the engine and come back by their restart policy.</summary>
+[TestFixture(Engines.Oldest)]
+[TestFixture(Engines.Newest)]
+sealed class EngineRestartTests(string version) : EngineFixture(version)
+{
+    [Test]
+    public void Containers_come_back_with_their_own_quotas()
+    {
+        string Started(string quota) => Engine.Start("--restart", "always", "-v", "runai:/runai", "--label", $"gpu-memory={quota}", Image, "sleep", "600");
+        var left = Started("0.3");
+        var right = Started("0.5");
+        Engine.Stop();
+        Engine.StartAgain();
+        foreach (var (container, total) in (ReadOnlySpan<(string, int)>)[(left, 3296), (right, 5494)])
+        {
+            Eventually(() => Engine.Docker("inspect", "-f", "{{.State.Running}}", container).Out.StartsWith("true", StringComparison.Ordinal), "the container runs");
+            Assert.That(Engine.Smi(container).Total, Is.EqualTo(total));
+        }
+    }
+}

@@ -1,0 +1,147 @@
+using System.Diagnostics;
+
+namespace Runai.GpuMemory.EngineTests;
+
+/// <summary>A real dockerd in namespaces of its own, with the managed plugin installed, enabled and named in its authorization plugins,
+/// and a simulated GPU of 10989 MiB (or several) behind <c>--gpus</c>.</summary>
+sealed class TestEngine : IDisposable
+{
+    public const string Plugin = "runai/gpu-memory";
+    public const string Image = "gpu-demo";
+    public const int TotalMiB = 10989;
+
+    readonly string _folder;
+    readonly string? _binaries;
+    readonly Dictionary<string, string> _environment;
+
+    /// <param name="version">20.10 (installed), 26.1 or 28.5 (unpacked).</param>
+    /// <param name="gpus">How many simulated GPUs the host has.</param>
+    /// <param name="authorize">Whether the plugin is named in the authorization plugins.</param>
+    /// <param name="flags">More flags for dockerd.</param>
+    public TestEngine(string version, int gpus = 1, bool authorize = true, params string[] flags)
+    {
+        Version = version;
+        _folder = Directory.CreateTempSubdirectory("gpu-engine-").FullName;
+        _binaries = version == "20.10" ? null : Path.Combine(Repository.Build, "engines", version);
+        Gpus = Path.Combine(_folder, "gpu");
+        _environment = new Dictionary<string, string>
+        {
+            ["DOCKER_HOST"] = $"unix://{_folder}/run/docker.sock",
+            ["DOCKER_CONFIG"] = Path.Combine(_folder, "cli"),
+            ["SIMGPU_DIR"] = Gpus,
+            ["SIMGPU_LIB"] = Path.Combine(Repository.Build, "sim"),
+            ["PATH"] = (_binaries is null ? "" : _binaries + ":") + "/usr/sbin:/usr/bin:/sbin:/bin",
+        };
+        try
+        {
+            Shell.Run(Sim("simgpu"), "create", Gpus, "--gpus", $"{gpus}", "--total", $"{TotalMiB}m").Ok();
+            File.WriteAllText(Configuration, "{}");
+            string[] up = ["up", _folder, "--path", Sim("")];
+            if (_binaries is not null) up = [.. up, "--bin", _binaries];
+            Control([.. up, "--", "--config-file", Configuration, .. flags]);
+            Docker("plugin", "create", Plugin, Path.Combine(Repository.Build, "plugin")).Ok();
+            Docker("plugin", "set", Plugin, $"run.source={_folder}/run", $"driver.source={Sim("")}", "LOG_LEVEL=debug").Ok();
+            Docker("plugin", "enable", Plugin).Ok();
+            if (authorize) Authorize();
+            Docker("import", Repository.Image, Image).Ok();
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    public string Version { get; }
+
+    /// <summary>The state of the simulated GPUs, for <c>simgpu</c>.</summary>
+    public string Gpus { get; }
+
+    public int Major => int.Parse(Version.Split('.')[0], System.Globalization.CultureInfo.InvariantCulture);
+
+    string Configuration => Path.Combine(_folder, "daemon.json");
+
+    public string Log => File.ReadAllText(Path.Combine(_folder, "log"));
+
+    public static string Sim(string name) => Path.Combine(Repository.Build, "sim", name);
+
+    public Output Docker(params IEnumerable<string> arguments) => Shell.Run(_environment, "docker", arguments);
+
+    /// <summary><c>docker run --network none --gpus 1 …</c></summary>
+    public Output Run(params IEnumerable<string> arguments) => Docker(["run", "--network", "none", "--gpus", "1", .. arguments]);
+
+    /// <summary>The same, in the background; the container's ID.</summary>
+    public string Start(params IEnumerable<string> arguments) => Run(["-d", .. arguments]).Ok();
+
+    /// <summary>What nvidia-smi in a running container shows: total and used MiB.</summary>
+    public (int Total, int Used) Smi(string container, params string[] prefix) => ParseSmi(
+        Docker(["exec", container, .. prefix, "nvidia-smi", "--query-gpu=memory.total,memory.used", "--format=csv,noheader,nounits"]).Ok());
+
+    public static (int Total, int Used) ParseSmi(string output)
+    {
+        var figures = output.Split('\n')[0].Split(',').Select(f => int.Parse(f, System.Globalization.CultureInfo.InvariantCulture)).ToArray();
+        return (figures[0], figures[1]);
+    }
+
+    public static string[] SmiQuery { get; } = ["nvidia-smi", "--query-gpu=memory.total,memory.used", "--format=csv,noheader,nounits"];
+
+    /// <summary>MiB of 10989 that a fraction shows.</summary>
+    public static int Part(decimal fraction) => (int)(TotalMiB * fraction);
+
+    /// <summary>The highest use of GPU 0 that the simulated driver ever saw, in bytes.</summary>
+    public long Peak() => long.Parse(Shell.Run(Sim("simgpu"), "peak", Gpus).Ok().Split('\n')[0].Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture);
+
+    public void Stop() => Control("stop", _folder);
+
+    public void KillEngine() => Control("kill9", _folder);
+
+    public void StartAgain() => Control("start", _folder);
+
+    /// <summary>kill -9 of the plugin's process; the engine starts it again.</summary>
+    public void KillPlugin()
+    {
+        var before = PluginProcess();
+        Process.GetProcessById(before).Kill();
+        Eventually(() => PluginProcess() is var now && now != before && now != 0, "the plugin runs again");
+    }
+
+    public int PluginProcess()
+    {
+        var id = Docker("plugin", "inspect", Plugin, "--format", "{{.Id}}").Ok();
+        foreach (var process in Process.GetProcessesByName("runai-gpu-memory"))
+        {
+            if (File.Exists($"/proc/{process.Id}/cgroup") && File.ReadAllText($"/proc/{process.Id}/cgroup").Contains(id, StringComparison.Ordinal)) return process.Id;
+        }
+
+        return 0;
+    }
+
+    /// <summary>The private directories that the plugin keeps, as paths of the host.</summary>
+    public string[] PrivateDirectories()
+    {
+        var id = Docker("plugin", "inspect", Plugin, "--format", "{{.Id}}").Ok();
+        var folder = Path.Combine(_folder, "root/plugins", id, "propagated-mount/state");
+        return Directory.Exists(folder) ? Directory.GetDirectories(folder) : [];
+    }
+
+    public static void Eventually(Func<bool> condition, string what, int seconds = 20)
+    {
+        var clock = Stopwatch.StartNew();
+        while (!condition())
+        {
+            if (clock.Elapsed.TotalSeconds > seconds) throw new TimeoutException($"not within {seconds} s: {what}");
+            Thread.Sleep(50);
+        }
+    }
+
+    void Authorize()
+    {
+        File.WriteAllText(Configuration, $$"""{"authorization-plugins": ["{{Plugin}}"]}""");
+        Control("reload", _folder);
+        Eventually(() => Docker("info", "--format", "{{.Plugins.Authorization}}").Out.Contains(Plugin, StringComparison.Ordinal), "the plugin is in the authorization chain");
+    }
+
+    void Control(params string[] arguments) => Shell.Run(_environment, Repository.Script("private-engine.sh"), arguments).Ok();
+
+    public void Dispose() => Control("down", _folder);
+}

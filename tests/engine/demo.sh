@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# The main job, seen: a stock `docker run` with a label gets a part of the GPU and no more. `make demo` builds what this needs.
+#
+#   ENGINE=private (default)  a Docker engine of its own, in namespaces of its own, gone afterwards (private-engine.sh)
+#   ENGINE=system             the running engine; the plugin must be enabled and named in its authorization-plugins
+#
+# The GPU is the real one where there is one, else the simulated (tests/sim). Exit code 0 only if every figure is right.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+build=$PWD/build
+engine=tests/engine/private-engine.sh
+image=gpu-demo
+plugin=${PLUGIN:-runai/gpu-memory}
+work=$(mktemp -d /var/tmp/gpu-demo.XXXXXX)
+failures=0
+
+cleanup() {
+    trap - EXIT INT TERM
+    if [ "${ENGINE:-private}" = private ]; then
+        $engine down "$work/engine"
+    else
+        docker ps -aq --filter "label=gpu-demo" | xargs -r docker rm -f >/dev/null
+        docker image rm -f $image >/dev/null 2>&1 || true
+    fi
+    rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+
+# run COMMAND...: prints the command as one would type it, then what it prints. Its exit code is left in $code.
+run() {
+    printf '$ %s\n' "$*"
+    code=0
+    "$@" >"$work/out" 2>&1 || code=$?
+    sed 's/^/  /' "$work/out"
+}
+
+# expect WHAT REGEX [CODE]: the last output has a line like this, and the exit code was CODE (0).
+expect() {
+    if grep -Eq -- "$2" "$work/out" && [ $code -eq "${3:-0}" ]; then
+        printf '  ok: %s\n' "$1"
+    else
+        printf '  FAILED: %s: expected /%s/ and exit code %s, got exit code %s\n' "$1" "$2" "${3:-0}" $code
+        failures=$((failures + 1))
+    fi
+}
+
+start_engine() {
+    if [ "${ENGINE:-private}" = system ]; then
+        docker info --format '{{join .Plugins.Authorization "\n"}}' | grep -q "^$plugin" && return
+        echo "The running engine does not have the plugin in charge. As root: make plugin enable, then
+{\"authorization-plugins\": [\"$plugin\"]} in /etc/docker/daemon.json, and kill -HUP the engine." >&2
+        exit 1
+    fi
+    say "A Docker engine of our own, and the plugin installed in it as an admin would"
+    mkdir -p "$work/engine"
+    echo '{}' >"$work/engine/daemon.json"
+    $engine up "$work/engine" --path "$build/sim" -- --config-file "$work/engine/daemon.json"
+    export DOCKER_HOST=unix://$work/engine/run/docker.sock
+    printf '$ export DOCKER_HOST=%s\n' "$DOCKER_HOST"
+    run docker plugin create "$plugin" "$build/plugin"
+    run docker plugin set "$plugin" "run.source=$work/engine/run"
+    if [ "$gpu" = simulated ]; then run docker plugin set "$plugin" "driver.source=$build/sim"; fi
+    run docker plugin enable "$plugin"
+    echo "\$ echo '{\"authorization-plugins\": [\"$plugin\"]}' > daemon.json && kill -HUP \$(pidof dockerd)"
+    echo "{\"authorization-plugins\": [\"$plugin\"]}" >"$work/engine/daemon.json"
+    $engine reload "$work/engine"
+    for _ in $(seq 50); do
+        docker info --format '{{.Plugins.Authorization}}' | grep -q "$plugin" && return
+        sleep 0.1
+    done
+    echo "the engine did not take the plugin into its authorization chain" >&2
+    exit 1
+}
+
+# The flags that give a container one GPU.
+gpu_flags() {
+    if [ "$gpu" = simulated ] && [ "${ENGINE:-private}" = system ]; then
+        # The running engine knows nothing of a simulated GPU: what NVIDIA's hook would do for --gpus, by binds.
+        echo "-v $build/sim:/sim:ro -v $work/gpu:/run/simgpu -e LD_LIBRARY_PATH=/sim -e PATH=/sim:/usr/bin:/bin"
+    elif [ "$gpu" = real ] && ! command -v nvidia-container-runtime-hook >/dev/null; then
+        # No toolkit: the nodes and the host's driver, by hand.
+        for node in /dev/nvidiactl /dev/nvidia-uvm /dev/nvidia0; do printf -- '--device %s ' $node; done
+        echo "-v $driver:$driver:ro -e LD_LIBRARY_PATH=$driver -v $(command -v nvidia-smi):/usr/bin/nvidia-smi:ro -v $build/sim/gpu-alloc:/usr/bin/gpu-alloc:ro"
+    elif [ "$gpu" = real ]; then
+        echo "--gpus 1 -v $build/sim/gpu-alloc:/usr/bin/gpu-alloc:ro"
+    else
+        echo "--gpus 1"
+    fi
+}
+
+if [ -e /dev/nvidiactl ]; then
+    gpu=real
+    driver=$(dirname "$(find /usr -name 'libcuda.so.1' ! -path '*/stubs/*' -print -quit 2>/dev/null)")
+    echo "A real GPU: $(nvidia-smi -L | head -n 1)"
+    total=$(nvidia-smi --id=0 --query-gpu=memory.total --format=csv,noheader,nounits)
+else
+    gpu=simulated
+    total=10989
+    "$build/sim/simgpu" create "$work/gpu" --total ${total}m >/dev/null
+    echo "No real GPU here: a simulated one of $total MiB stands in for it."
+    export SIMGPU_DIR=$work/gpu SIMGPU_LIB=$build/sim
+fi
+start_engine
+sh tests/engine/image.sh | docker import - $image >/dev/null
+read -ra flags <<<"$(gpu_flags)"
+part() { echo $((total * $1 / 10)); }
+third=$(part 3)
+
+say "Without a quota: the whole GPU"
+run docker run --rm --label gpu-demo "${flags[@]}" $image nvidia-smi
+expect "the container sees $total MiB" "/ +${total}MiB"
+
+say "gpu-memory=0.3: three tenths of it, for every program"
+run docker run --rm --label gpu-demo "${flags[@]}" -v runai:/runai --label gpu-memory=0.3 $image nvidia-smi
+expect "the container sees $third MiB, none used" " 0MiB / +${third}MiB"
+
+say "More than that: CUDA's ordinary out-of-memory error, and what fits goes on"
+run docker run --rm --label gpu-demo "${flags[@]}" -v runai:/runai --label gpu-memory=0.3 $image gpu-alloc $((third * 6 / 10))m $((third * 6 / 10))m
+expect "the first allocation fits" "^allocated" 2
+expect "the second is refused" "CUDA_ERROR_OUT_OF_MEMORY" 2
+
+say "A size instead of a fraction"
+run docker run --rm --label gpu-demo "${flags[@]}" -v runai:/runai --label gpu-memory=3g $image nvidia-smi
+expect "the container sees 3072 MiB" " 0MiB / +3072MiB"
+
+say "Two containers side by side on one GPU"
+half=$(part 5)
+for name in left right; do
+    run docker run -d --label gpu-demo --name $name "${flags[@]}" -v runai:/runai --label gpu-memory=0.5 $image gpu-alloc --hold 600 $((half * 6 / 10))m
+done
+for name in left right; do
+    for _ in $(seq 100); do
+        docker logs $name 2>&1 | grep -q . && break
+        sleep 0.1
+    done
+    run docker logs $name
+    expect "$name has what it asked for" "^allocated"
+    run docker exec $name nvidia-smi --query-gpu=memory.total,memory.used --format=csv,noheader,nounits
+    expect "$name sees its half, and its own use only" "^$half, [0-9]+"
+    used=$(sed 's/.*, //' "$work/out")
+    if [ "$used" -gt "$half" ]; then expect "$name uses at most its half" "^never"; fi
+    run docker exec $name gpu-alloc $((half * 6 / 10))m
+    expect "$name gets no more" "CUDA_ERROR_OUT_OF_MEMORY" 2
+done
+docker rm -f left right >/dev/null
+
+say "A clear word where something does not fit"
+run docker run --rm --label gpu-demo "${flags[@]}" --label gpu-memory=0.5 $image nvidia-smi
+expect "a label without the volume is refused" "needs the runai volume: add -v runai:/runai" 125
+run docker run --rm --label gpu-demo "${flags[@]}" -v runai:/runai --label gpu-memory=2 $image nvidia-smi
+expect "a number without a unit is refused" "gpu-memory=2 " 125
+run docker run --rm --label gpu-demo "${flags[@]}" -v runai:/runai --label gpu-memory=0 $image nvidia-smi
+expect "nothing is refused" "gpu-memory=0 " 125
+
+if [ $failures -gt 0 ]; then
+    say "$failures figures were wrong"
+    exit 1
+fi
+say "Every figure is right."
