@@ -1,0 +1,81 @@
+# GPU memory as a Docker resource. `make` alone lists what there is.
+BUILD := $(CURDIR)/build
+PLUGIN ?= runai/gpu-memory
+CONFIGURATION ?= Release
+DOCKER ?= docker
+NEED := .ci/need
+
+export DOTNET_CLI_TELEMETRY_OPTOUT := 1
+export DOTNET_NOLOGO := 1
+
+.PHONY: help all demo test plugin rootfs enable disable push shim sim shim-tests bench fmt check clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  ENGINE=system makes demo use the running engine; PLUGIN=name names the plugin (now $(PLUGIN))"
+
+all: shim sim rootfs ## build everything: plugin, shim, simulated GPU
+
+demo: all ## the main job, on a private engine, with a simulated GPU where there is no real one
+	@$(NEED) docker iproute2 jq
+	@tests/engine/demo.sh
+
+test: all shim-tests ## every test that needs no GPU: unit, shim, simulated GPU, real engines
+	@$(NEED) docker iproute2 jq curl
+	@tests/run.sh
+
+plugin: rootfs ## build the managed plugin and create it in the running engine
+	@$(NEED) docker
+	@! $(DOCKER) plugin inspect $(PLUGIN) >/dev/null 2>&1 || $(DOCKER) plugin rm $(PLUGIN)
+	$(DOCKER) plugin create $(PLUGIN) $(BUILD)/plugin
+
+enable: ## enable the plugin in the running engine
+	$(DOCKER) plugin enable $(PLUGIN)
+	@$(DOCKER) info --format '{{join .Plugins.Authorization " "}}' | grep -qw '$(PLUGIN)\(:[^ ]*\)\?' || \
+	    echo 'Enforcement is off until {"authorization-plugins": ["$(PLUGIN)"]} is in /etc/docker/daemon.json and the engine has read it: kill -HUP its pid'
+
+disable: ## disable the plugin (an engine that names it in authorization-plugins refuses: take it out there first)
+	$(DOCKER) plugin disable $(PLUGIN)
+
+push: ## push the plugin to the registry that its name says (PLUGIN=registry/name:tag)
+	$(DOCKER) plugin push $(PLUGIN)
+
+shim: ## build/shim/librunai.so
+	@$(NEED) gcc make
+	@$(MAKE) --no-print-directory -C shim BUILD=$(BUILD) all
+
+sim: ## the simulated GPU: build/sim
+	@$(NEED) gcc make
+	@$(MAKE) --no-print-directory -C tests/sim BUILD=$(BUILD) all
+
+shim-tests: shim sim
+	@$(MAKE) --no-print-directory -C tests/shim BUILD=$(BUILD) all
+
+# No base image: the trimmed, self-contained publish, and of the C library just the files that it links to.
+rootfs: shim
+	@$(NEED) dotnet
+	@rm -rf $(BUILD)/plugin $(BUILD)/publish
+	@dotnet publish plugin -c $(CONFIGURATION) -r linux-x64 --self-contained -p:PublishTrimmed=true -p:PublishReadyToRun=true \
+	    -p:DebugType=none -o $(BUILD)/publish -v quiet --nologo
+	@plugin/rootfs.sh $(BUILD)/publish $(BUILD)/shim/librunai.so $(BUILD)/plugin/rootfs
+	@cp config.json $(BUILD)/plugin/
+	@du -sh $(BUILD)/plugin/rootfs | sed 's/\t.*/ in the rootfs/'
+
+bench: all shim-tests ## measure against the figures of docs/measurements.md
+	@bench/run.sh
+
+fmt: ## format C and C#
+	@$(NEED) clang-format dotnet
+	@$(MAKE) --no-print-directory -C shim fmt
+	@$(MAKE) --no-print-directory -C tests/sim fmt
+	@$(MAKE) --no-print-directory -C tests/shim fmt
+	@dotnet format RunaiPlugin.sln
+
+check: ## formatting and static checks
+	@$(NEED) clang-format dotnet
+	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
+	@dotnet format RunaiPlugin.sln --verify-no-changes
+
+clean: ## remove what was built
+	@rm -rf $(BUILD)
+	@find . -type d \( -name bin -o -name obj \) -path '*/[a-z]*' -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Runs every test that needs no GPU, in the order in which a failure says most: the simulated GPU, the shim, the plugin, the whole on
+# real engines. All run whatever fails before; the last line counts them all. `make test` builds what this needs.
+#   run.sh [sim|shim|unit|engine]...    just these
+set -euo pipefail
+cd "$(dirname "$0")/.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+
+# section NAME COMMAND...: counts what the command's closing line says; a section that ends badly without a count is one failure.
+section() {
+    local name=$1 code=0 line p=0 f=0
+    shift
+    printf '\n== %s\n' "$name"
+    "$@" 2>&1 | tee "$work/log" || code=$?
+    line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$work/log" | tail -n 1) || true
+    if [ -n "$line" ]; then
+        p=${line%% passed*} f=$(sed 's/.*passed, \([0-9]*\) failed.*/\1/' <<<"$line")
+    else
+        # NUnit's: Passed!  - Failed:     0, Passed:     8, Skipped:     0, Total:     8, ... one line an assembly.
+        p=$(sed -n 's/.* Passed: *\([0-9]*\),.*/\1/p' "$work/log" | awk '{ n += $1 } END { print n + 0 }')
+        f=$(sed -n 's/.*- Failed: *\([0-9]*\),.*/\1/p' "$work/log" | awk '{ n += $1 } END { print n + 0 }')
+    fi
+    if [ "$code" != 0 ] && [ "$f" = 0 ]; then f=1; fi
+    if [ "$p" = 0 ] && [ "$f" = 0 ]; then
+        echo "$name: no test ran" && f=1
+    fi
+    passed=$((passed + p)) failed=$((failed + f))
+}
+
+wanted() { [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" $1 "* ]]; }
+only=("$@")
+
+wanted sim && section "the simulated GPU" make --no-print-directory -C tests/sim BUILD="$PWD/build" check
+wanted shim && section "the shim" make --no-print-directory -C tests/shim BUILD="$PWD/build" check
+wanted unit && section "the plugin (NUnit)" dotnet test tests/plugin -c Release --nologo
+wanted engine && section "real engines (NUnit)" dotnet test tests/engine -c Release --nologo --logger "console;verbosity=normal"
+printf '\n%s passed, %s failed\n' $passed $failed
+[ $failed = 0 ]
