@@ -12,6 +12,18 @@ public sealed record ContainerInspect
     public ContainerConfig Config { get; init; } = new();
     public HostConfig HostConfig { get; init; } = new();
     public IReadOnlyList<MountPoint> Mounts { get; init; } = [];
+
+    /// <summary>Without the nulls that an engine may write where this record promises a value.</summary>
+    internal ContainerInspect Normalized() => this with
+    {
+        Id = Id ?? "",
+        Name = Name ?? "",
+        Image = Image ?? "",
+        State = State ?? new(),
+        Config = Config ?? new(),
+        HostConfig = HostConfig ?? new(),
+        Mounts = Mounts ?? [],
+    };
 }
 
 /// <summary>The container's process, as the engine knows it.</summary>

@@ -19,8 +19,9 @@ public interface IEngineClient
     /// <summary>Unpacks an uncompressed tar into <paramref name="directory"/> of the container.</summary>
     Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel);
     Task StopContainerAsync(string id, CancellationToken cancel);
-    /// <summary>Container events from now on, until the connection ends; reconnecting is the caller's.</summary>
-    IAsyncEnumerable<EngineEvent> WatchContainersAsync(CancellationToken cancel);
+    /// <summary>Subscribes to container events; when the task is done, nothing that happens from then on is missed. The events end when the connection does;
+    /// reconnecting is the caller's. Some events of the last second may come again.</summary>
+    Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel);
     /// <summary>The name:tag of the managed plugin with this ID; null when there is none.</summary>
     Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel);
 }

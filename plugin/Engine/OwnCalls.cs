@@ -13,7 +13,11 @@ public sealed class OwnCalls
 
     public OwnCalls()
     {
-        Secret = RandomNumberGenerator.GetHexString(64, lowercase: true);
+        // From the kernel: .NET's own generator needs OpenSSL, which the plugin's rootfs does not have.
+        Span<byte> random = stackalloc byte[32];
+        using (var source = File.OpenHandle("/dev/urandom"))
+            if (RandomAccess.Read(source, random, 0) != random.Length) throw new IOException("/dev/urandom gave too little");
+        Secret = Convert.ToHexStringLower(random);
         _secret = Encoding.ASCII.GetBytes(Secret);
     }
 

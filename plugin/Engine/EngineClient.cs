@@ -1,0 +1,198 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+
+namespace Runai.GpuMemory.Engine;
+
+/// <summary>Speaks with the engine over its unix socket. The API version is the newest that both sides know, agreed anew after every lost connection, since an
+/// engine that comes back may be another one.</summary>
+public sealed class EngineClient : IEngineClient, IDisposable
+{
+    static readonly Version Newest = new(1, 51);
+    static readonly Version Oldest = new(1, 24);
+
+    readonly EngineClientOptions _options;
+    readonly TimeProvider _time;
+    readonly OwnCalls _own;
+    readonly HttpClient _http;
+    volatile string? _version;
+
+    public EngineClient(EngineClientOptions options, OwnCalls own, TimeProvider time)
+    {
+        (_options, _own, _time) = (options, own, time);
+        _http = new HttpClient(new SocketsHttpHandler
+        {
+            ConnectCallback = (_, cancel) => ConnectAsync(options.Socket, cancel),
+            UseProxy = false,
+            UseCookies = false,
+            AllowAutoRedirect = false,
+            PooledConnectionIdleTimeout = TimeSpan.FromSeconds(30),
+            ActivityHeadersPropagator = null,
+        })
+        {
+            BaseAddress = new Uri("http://docker/"),
+            Timeout = Timeout.InfiniteTimeSpan,
+        };
+    }
+
+    public void Dispose() => _http.Dispose();
+
+    public async Task<EngineInfo> InfoAsync(CancellationToken cancel) =>
+        await GetAsync("info", EngineJson.Default.EngineInfo, cancel) ?? throw new EngineException("the engine has no /info", 404);
+
+    public async Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel) =>
+        (await GetAsync($"containers/{EnginePath.Segment(id)}/json", EngineJson.Default.ContainerInspect, cancel))?.Normalized();
+
+    public Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) =>
+        GetAsync($"images/{EnginePath.Segments(name)}/json", EngineJson.Default.ImageInspect, cancel);
+
+    public async Task<IReadOnlyList<ContainerSummary>> ListContainersAsync(bool all, CancellationToken cancel) =>
+        await GetAsync(all ? "containers/json?all=1" : "containers/json", EngineJson.Default.ListContainerSummary, cancel) ?? [];
+
+    public async Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) =>
+        (await GetAsync($"plugins/{EnginePath.Segment(pluginId)}/json", EngineJson.Default.PluginInspect, cancel))?.Name;
+
+    public Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel) =>
+        CallAsync(HttpMethod.Get, $"containers/{EnginePath.Segment(id)}/archive?path={Uri.EscapeDataString(path)}", null, _options.ArchiveDeadline,
+            (body, token) => body.ReadAllAsync(token), maxBytes, cancel);
+
+    public Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel) =>
+        CommandAsync(HttpMethod.Put, $"containers/{EnginePath.Segment(id)}/archive?path={Uri.EscapeDataString(directory)}",
+            () => new ReadOnlyMemoryContent(tar) { Headers = { ContentType = new("application/x-tar") } }, _options.ArchiveDeadline, cancel);
+
+    public Task StopContainerAsync(string id, CancellationToken cancel) =>
+        CommandAsync(HttpMethod.Post, $"containers/{EnginePath.Segment(id)}/stop", null, _options.StopDeadline, cancel);
+
+    public async Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel)
+    {
+        // The engine answers just before it subscribes; a little of the past closes that gap.
+        var since = (_time.GetUtcNow() - _options.EventOverlap).ToUnixTimeMilliseconds();
+        var path = string.Create(null, $"events?since={since / 1000}.{since % 1000:000}000000&filters={EventFilter}");
+        using var deadline = Deadline(_options.CallDeadline, cancel);
+        var response = await SendAsync(HttpMethod.Get, path, null, deadline.Token, cancel);
+        if (response.StatusCode == HttpStatusCode.OK) return new EventStream(response, _options.MaxEventBytes, Forget);
+        using (response) throw await FailureAsync("GET events", response, deadline.Token);
+    }
+
+    static readonly string EventFilter = Uri.EscapeDataString(
+        """{"type":["container"],"event":["create","start","die","destroy"]}""");
+
+    Task<T?> GetAsync<T>(string path, JsonTypeInfo<T> type, CancellationToken cancel) where T : class =>
+        CallAsync(HttpMethod.Get, path, null, _options.CallDeadline,
+            async (body, token) => await JsonSerializer.DeserializeAsync(body, type, token), _options.MaxAnswerBytes, cancel);
+
+    async Task CommandAsync(HttpMethod method, string path, Func<HttpContent>? content, TimeSpan limit, CancellationToken cancel)
+    {
+        var done = await CallAsync(method, path, content, limit, (_, _) => Task.FromResult<object?>(true), _options.MaxAnswerBytes, cancel);
+        if (done is null) throw new EngineException($"{method} {path}: no such object", 404);
+    }
+
+    /// <summary>One call with its deadline; 404 is null.</summary>
+    async Task<T?> CallAsync<T>(HttpMethod method, string path, Func<HttpContent>? content, TimeSpan limit,
+        Func<BoundedStream, CancellationToken, Task<T?>> read, long maxBytes, CancellationToken cancel) where T : class
+    {
+        using var deadline = Deadline(limit, cancel);
+        try
+        {
+            using var response = await SendAsync(method, path, content, deadline.Token, cancel);
+            if (response.StatusCode == HttpStatusCode.NotFound) return null;
+            if ((int)response.StatusCode >= 300 && response.StatusCode != HttpStatusCode.NotModified) throw await FailureAsync($"{method} {path}", response, deadline.Token);
+            using var body = new BoundedStream(await response.Content.ReadAsStreamAsync(deadline.Token), maxBytes);
+            return await read(body, deadline.Token);
+        }
+        catch (Exception e) when (e is IOException or JsonException or HttpRequestException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
+        {
+            throw new EngineException(e is OperationCanceledException
+                ? $"{method} {path}: no answer from the engine within {limit.TotalSeconds:0.#} s" : $"{method} {path}: {e.Message}", null, e);
+        }
+    }
+
+    async Task<HttpResponseMessage> SendAsync(HttpMethod method, string path, Func<HttpContent>? content, CancellationToken deadline, CancellationToken cancel)
+    {
+        for (var again = false; ; again = true)
+        {
+            try
+            {
+                var version = _version ??= await NegotiateAsync(deadline);
+                var response = await SendOnceAsync(method, $"v{version}/{path}", content?.Invoke(), deadline);
+                if (again || response.StatusCode != HttpStatusCode.BadRequest || !await IsVersionRefusedAsync(response, deadline)) return response;
+                response.Dispose();
+                _version = null;
+            }
+            catch (Exception e) when (e is HttpRequestException or IOException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
+            {
+                Forget();
+                throw new EngineException(e is OperationCanceledException
+                    ? $"{method} {path}: no answer from the engine in time" : $"{method} {path}: {e.Message}", null, e);
+            }
+        }
+    }
+
+    async Task<string> NegotiateAsync(CancellationToken deadline)
+    {
+        using var response = await SendOnceAsync(HttpMethod.Get, "_ping", null, deadline);
+        var said = response.Headers.TryGetValues("Api-Version", out var values) ? values.First() : "";
+        if (!response.IsSuccessStatusCode || !Version.TryParse(said, out var engine))
+            throw new EngineException("the engine does not say its API version", (int)response.StatusCode);
+        if (engine < Oldest) throw new EngineException($"the engine's API version {engine} is older than {Oldest}");
+        return (engine < Newest ? engine : Newest).ToString();
+    }
+
+    async Task<HttpResponseMessage> SendOnceAsync(HttpMethod method, string path, HttpContent? content, CancellationToken deadline)
+    {
+        using var request = new HttpRequestMessage(method, path) { Content = content };
+        request.Headers.Add(OwnCalls.Header, _own.Secret);
+        return await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, deadline);
+    }
+
+    /// <summary>Whether a 400 means that the engine no longer speaks the version that was agreed. Buffers the answer, so that it can be read again.</summary>
+    static async Task<bool> IsVersionRefusedAsync(HttpResponseMessage response, CancellationToken deadline)
+    {
+        var message = await MessageAsync(response, deadline);
+        response.Content = new StringContent(message);
+        return message.Contains("client version", StringComparison.Ordinal);
+    }
+
+    static async Task<EngineException> FailureAsync(string call, HttpResponseMessage response, CancellationToken deadline) =>
+        new($"{call}: {await MessageAsync(response, deadline)}", (int)response.StatusCode);
+
+    static async Task<string> MessageAsync(HttpResponseMessage response, CancellationToken deadline)
+    {
+        using var body = new BoundedStream(await response.Content.ReadAsStreamAsync(deadline), 64 * 1024);
+        var text = Encoding.UTF8.GetString(await body.ReadAllAsync(deadline) ?? []);
+        try
+        {
+            return JsonSerializer.Deserialize(text, EngineJson.Default.EngineError)?.Message ?? text;
+        }
+        catch (JsonException)
+        {
+            return text.Length > 0 ? text : $"status {(int)response.StatusCode}";
+        }
+    }
+
+    void Forget() => _version = null;
+
+    static CancellationTokenSource Deadline(TimeSpan limit, CancellationToken cancel)
+    {
+        var source = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        source.CancelAfter(limit);
+        return source;
+    }
+
+    static async ValueTask<Stream> ConnectAsync(string path, CancellationToken cancel)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancel);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+}

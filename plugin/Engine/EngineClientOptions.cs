@@ -1,0 +1,16 @@
+namespace Runai.GpuMemory.Engine;
+
+/// <summary>Bounds of the engine client: how long each kind of call may take, how much an answer may hold.</summary>
+/// <param name="Socket">Path of the engine's unix socket, as the plugin sees it.</param>
+public sealed record EngineClientOptions(string Socket)
+{
+    public TimeSpan CallDeadline { get; init; } = TimeSpan.FromSeconds(5);
+    public TimeSpan ArchiveDeadline { get; init; } = TimeSpan.FromSeconds(20);
+    /// <summary>The engine waits 10 s for the container before it kills it, or longer where the container says so.</summary>
+    public TimeSpan StopDeadline { get; init; } = TimeSpan.FromSeconds(60);
+    /// <summary>How far the event stream reaches back.</summary>
+    public TimeSpan EventOverlap { get; init; } = TimeSpan.FromSeconds(1);
+    public long MaxAnswerBytes { get; init; } = 32 << 20;
+    /// <summary>An event carries all labels of its container.</summary>
+    public int MaxEventBytes { get; init; } = 4 << 20;
+}

@@ -1,0 +1,25 @@
+using System.Text.Json.Serialization;
+
+namespace Runai.GpuMemory.Engine;
+
+/// <summary>What <c>GET /plugins/{name}/json</c> says.</summary>
+sealed record PluginInspect
+{
+    public string? Name { get; init; }
+}
+
+/// <summary>The body of every refusal.</summary>
+sealed record EngineError
+{
+    [JsonPropertyName("message")]
+    public string? Message { get; init; }
+}
+
+[JsonSerializable(typeof(EngineInfo))]
+[JsonSerializable(typeof(ContainerInspect))]
+[JsonSerializable(typeof(List<ContainerSummary>))]
+[JsonSerializable(typeof(ImageInspect))]
+[JsonSerializable(typeof(EngineEvent))]
+[JsonSerializable(typeof(PluginInspect))]
+[JsonSerializable(typeof(EngineError))]
+sealed partial class EngineJson : JsonSerializerContext;

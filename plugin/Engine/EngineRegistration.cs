@@ -1,0 +1,9 @@
+namespace Runai.GpuMemory.Engine;
+
+public static class EngineRegistration
+{
+    public static IServiceCollection AddEngine(this IServiceCollection services) => services
+        .AddSingleton<OwnCalls>()
+        .AddSingleton(provider => new EngineClientOptions(provider.GetRequiredService<PluginSettings>().EngineSocket))
+        .AddSingleton<IEngineClient, EngineClient>();
+}
