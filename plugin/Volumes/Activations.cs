@@ -1,0 +1,162 @@
+namespace Runai.GpuMemory.Volumes;
+
+/// <summary>The private directories and who has them: what mounts and unmounts do, and what reconciliation finds out.</summary>
+public interface IActivations
+{
+    /// <summary>Records that a running container has this directory. False where another container has it and still runs: nobody is given a neighbour's directory.</summary>
+    bool Claim(string dirId, string container, int pid);
+    /// <summary>A container died: what it had and has no longer mounted needs no reference. A new run of it, which has other directories, is not touched.</summary>
+    void Release(string container);
+    /// <summary>Removes the directories that no process has mounted, unless a reference came just now.</summary>
+    /// <param name="grace">How long a reference counts before a process must have it mounted.</param>
+    /// <returns>Those removed.</returns>
+    IReadOnlyList<string> Collect(TimeSpan grace);
+}
+
+/// <summary>Counts references per mount ID and makes, mounts and removes the directories accordingly. The counts say what the engine asked; the mount tables of the
+/// processes say what is true, and have the last word before anything is removed.</summary>
+public sealed class Activations(PrivateDirectories directories, ReferenceTable references, IMountTable mounts, TimeProvider time, ILogger<Activations> log)
+    : IActivations
+{
+    // One lock for each group of directories, so that containers that start together do not wait for each other.
+    readonly Lock[] _locks = [.. Enumerable.Range(0, 64).Select(_ => new Lock())];
+    readonly string _boot = File.ReadAllText("/proc/sys/kernel/random/boot_id").Trim();
+
+    /// <summary>Takes over what an earlier process left.</summary>
+    public void Restore()
+    {
+        references.Load();
+        foreach (var dirId in references.Directories)
+            if (references.Find(dirId) is { } old && old.Boot != _boot) references.Set(dirId, old with { Count = 0, Boot = _boot, Container = null, Pid = 0 });
+    }
+
+    public MountResult Mount(string volume, string mountId)
+    {
+        if (StateLayout.DirId(mountId) is not { } dirId) return MountResult.Failed("the mount's ID is empty or longer than 99 bytes");
+        lock (LockOf(dirId))
+        {
+            var before = references.Find(dirId);
+            try
+            {
+                references.Set(dirId, (before ?? new(mountId, volume, 0, _boot, default)) with { Count = (before?.Count ?? 0) + 1, MountedAt = time.GetUtcNow() });
+                var path = before is not null && directories.IsMounted(dirId) ? directories.MountPath(dirId) : directories.Make(dirId);
+                log.Mounted(dirId, volume, (before?.Count ?? 0) + 1);
+                return MountResult.Mounted(path);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                if (before is null) references.Remove(dirId);
+                else references.Set(dirId, before);
+                log.MountFailed(dirId, volume, e.Message);
+                return MountResult.Failed($"volume {volume}: {e.Message}");
+            }
+        }
+    }
+
+    /// <returns>Null, or what went wrong.</returns>
+    public string? Unmount(string mountId)
+    {
+        if (StateLayout.DirId(mountId) is not { } dirId) return null;
+        lock (LockOf(dirId))
+        {
+            if (references.Find(dirId) is not { } reference) return null;
+            var left = Math.Max(0, reference.Count - 1);
+            log.Unmounted(dirId, left);
+            try
+            {
+                if (left == 0 && !HasMounted(reference.Pid, dirId))
+                {
+                    Remove(dirId);
+                    return null;
+                }
+                if (left == 0) log.StillMounted(dirId, reference.Pid);
+                references.Set(dirId, reference with { Count = left });
+                return null;
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                log.RemovalFailed(dirId, e.Message);
+                return $"volume {reference.Volume}: {e.Message}";
+            }
+        }
+    }
+
+    public bool Claim(string dirId, string container, int pid)
+    {
+        lock (LockOf(dirId))
+        {
+            var reference = references.Find(dirId) ?? new(StateLayout.MountId(dirId), VolumeCatalog.Everyone, 1, _boot, time.GetUtcNow());
+            if (reference.Container == container && reference.Pid == pid) return true;
+            if (reference.Container is not null && reference.Container != container && HasMounted(reference.Pid, dirId)) return false;
+            references.Set(dirId, reference with { Container = container, Pid = pid });
+            return true;
+        }
+    }
+
+    public void Release(string container)
+    {
+        foreach (var dirId in references.Directories)
+        {
+            if (references.Find(dirId)?.Container != container) continue;
+            lock (LockOf(dirId))
+            {
+                if (references.Find(dirId) is { Count: > 0 } reference && !HasMounted(reference.Pid, dirId)) references.Set(dirId, reference with { Count = 0 });
+            }
+        }
+    }
+
+    public IReadOnlyList<string> Collect(TimeSpan grace)
+    {
+        var candidates = directories.List().Union(references.Directories).Where(dirId => IsIdle(dirId, grace)).ToList();
+        if (candidates.Count == 0) return [];
+        var inUse = InUse();
+        return [.. candidates.Where(dirId => !inUse.Contains(dirId) && CollectOne(dirId, grace))];
+    }
+
+    bool CollectOne(string dirId, TimeSpan grace)
+    {
+        lock (LockOf(dirId))
+        {
+            // A mount may have come while the processes were searched.
+            if (!IsIdle(dirId, grace)) return false;
+            try
+            {
+                Remove(dirId);
+                log.Collected(dirId);
+                return true;
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                log.RemovalFailed(dirId, e.Message);
+                return false;
+            }
+        }
+    }
+
+    /// <summary>Whether nothing is known that needs the directory: no reference, or one so old that a process should have it mounted, and the one we know of has not.</summary>
+    bool IsIdle(string dirId, TimeSpan grace) =>
+        references.Find(dirId) is not { } reference
+        || ((reference.Count == 0 || time.GetUtcNow() - reference.MountedAt >= grace) && !HasMounted(reference.Pid, dirId));
+
+    void Remove(string dirId)
+    {
+        directories.Remove(dirId);
+        references.Remove(dirId);
+    }
+
+    bool HasMounted(int pid, string dirId) => pid > 0 && mounts.OfProcess(pid).Any(mount => IsUse(mount, dirId));
+
+    /// <summary>All directories that some process of this host has mounted, other than where they are handed out.</summary>
+    HashSet<string> InUse()
+    {
+        var found = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var pid in mounts.Processes())
+            foreach (var mount in mounts.OfProcess(pid))
+                if (directories.Find(mount) is { } dirId && IsUse(mount, dirId)) found.Add(dirId);
+        return found;
+    }
+
+    bool IsUse(MountEntry mount, string dirId) => directories.Find(mount) == dirId && !PrivateDirectories.IsHandedOut(mount, dirId);
+
+    Lock LockOf(string dirId) => _locks[(uint)dirId.GetHashCode(StringComparison.Ordinal) % _locks.Length];
+}

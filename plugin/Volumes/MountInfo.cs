@@ -1,0 +1,99 @@
+using System.Globalization;
+using System.Text;
+
+namespace Runai.GpuMemory.Volumes;
+
+/// <summary>One line of <c>/proc/…/mountinfo</c>.</summary>
+/// <param name="Device"><c>major:minor</c> of the file system; the same text for the same file system in every process's list.</param>
+/// <param name="Root">Which directory (or file) of the file system is mounted.</param>
+/// <param name="Target">Where, as the process of the list sees it.</param>
+public sealed record MountEntry(string Device, string Root, string Target)
+{
+    /// <summary>Reads a line. Null for one that is no mount entry.</summary>
+    public static MountEntry? Parse(string line)
+    {
+        // 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
+        var fields = line.Split(' ', 7);
+        return fields.Length == 7 && fields[2].Contains(':') && fields[3].Length > 0 && fields[4].Length > 0
+            ? new MountEntry(fields[2], Unescape(fields[3]), Unescape(fields[4])) : null;
+    }
+
+    public static IEnumerable<MountEntry> ParseAll(string text) =>
+        text.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(Parse).OfType<MountEntry>();
+
+    /// <summary>The kernel writes space, tab, newline, backslash and <c>#</c> as a backslash and three octal digits.</summary>
+    public static string Unescape(string text)
+    {
+        if (!text.Contains('\\')) return text;
+        var plain = new StringBuilder(text.Length);
+        for (var i = 0; i < text.Length; i++)
+        {
+            if (text[i] == '\\' && i + 3 < text.Length && Octal(text.AsSpan(i + 1, 3)) is { } value)
+            {
+                plain.Append((char)value);
+                i += 3;
+            }
+            else plain.Append(text[i]);
+        }
+        return plain.ToString();
+    }
+
+    static int? Octal(ReadOnlySpan<char> digits)
+    {
+        var value = 0;
+        foreach (var digit in digits)
+        {
+            if (digit is < '0' or > '7') return null;
+            value = value * 8 + (digit - '0');
+        }
+        return value < 128 ? value : null;
+    }
+
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Device} {Root} on {Target}");
+}
+
+/// <summary>What processes have mounted, by the kernel's word.</summary>
+public interface IMountTable
+{
+    /// <summary>Of the plugin itself.</summary>
+    IReadOnlyList<MountEntry> Own();
+    /// <summary>Of another process; empty when it is gone.</summary>
+    IReadOnlyList<MountEntry> OfProcess(int pid);
+    /// <summary>All processes of this host that the plugin can see, by number.</summary>
+    IEnumerable<int> Processes();
+}
+
+/// <summary>The table as <c>/proc</c> shows it.</summary>
+public sealed class ProcMountTable : IMountTable
+{
+    // Some hundred thousand mounts: whoever makes more shall not fill our memory with them.
+    const int MaxBytes = 64 << 20;
+
+    // The thread's list, not the process's: the same in the plugin, and in tests a thread can have mounts of its own.
+    public IReadOnlyList<MountEntry> Own() => Read("/proc/thread-self/mountinfo");
+
+    public IReadOnlyList<MountEntry> OfProcess(int pid) => pid > 0 ? Read(string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/mountinfo")) : [];
+
+    public IEnumerable<int> Processes() =>
+        from path in Directory.EnumerateDirectories("/proc")
+        let name = Path.GetFileName(path)
+        where char.IsAsciiDigit(name[0])
+        select int.Parse(name, CultureInfo.InvariantCulture);
+
+    static List<MountEntry> Read(string path)
+    {
+        try
+        {
+            using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, 1 << 16);
+            using var reader = new StreamReader(file, Encoding.UTF8);
+            var entries = new List<MountEntry>();
+            for (var left = MaxBytes; reader.ReadLine() is { } line && (left -= line.Length) > 0;)
+                if (MountEntry.Parse(line) is { } entry) entries.Add(entry);
+            return entries;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return [];
+        }
+    }
+}

@@ -1,0 +1,171 @@
+namespace Runai.GpuMemory.Volumes;
+
+/// <summary>The directories that containers see at the volume's target: one an activation, read-only for them, with a small writable file system for the ledger.</summary>
+public interface IPrivateDirectories
+{
+    /// <summary>Replaces the quota file. False when it said the same already.</summary>
+    bool WriteQuota(string dirId, QuotaFile quota);
+    /// <summary>Whether the directory's quota file says exactly this.</summary>
+    bool HasQuota(string dirId, QuotaFile quota);
+    /// <summary>All that are on disk, mounted or not.</summary>
+    IReadOnlyList<string> List();
+    /// <summary>The private directory behind a mount of some process; null for any other mount.</summary>
+    string? Find(MountEntry mount);
+}
+
+/// <param name="Device">The file system.</param>
+/// <param name="Root">The path in it, with a slash at its end.</param>
+sealed record Location(string Device, string Root);
+
+/// <summary>Makes and removes the private directories on disk and their mounts.</summary>
+public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMountTable mounts) : IPrivateDirectories
+{
+    const string UsageOptions = "size=64k,nr_inodes=64,mode=1777";
+
+    readonly Lock _lock = new();
+    Location? _place; // Written once, and the same by whoever comes first.
+    bool _staged;
+
+    /// <summary>Makes the directory, or what is missing of it, and mounts it. Undoes all that it did where something fails, and throws <see cref="IOException"/>.</summary>
+    /// <returns>The path to hand to the engine.</returns>
+    public string Make(string dirId)
+    {
+        var (work, staged, target) = (layout.Directory(dirId), layout.Staged(dirId), layout.Mount(dirId));
+        var isNew = !Directory.Exists(work);
+        try
+        {
+            Fill(work);
+            Stage(work, staged);
+            StateLayout.MakeDirectory(target, FileModes.OwnerDirectory);
+            MountSyscalls.BindMount(staged, target, recursive: true);
+            return target;
+        }
+        catch
+        {
+            if (isNew) RemoveFrom(work, target);
+            throw;
+        }
+        finally
+        {
+            Unstage(staged);
+        }
+    }
+
+    /// <summary>Unmounts and deletes. Containers that still have it keep the mount, but an empty directory.</summary>
+    public void Remove(string dirId) => RemoveFrom(layout.Directory(dirId), layout.Mount(dirId));
+
+    /// <summary>Where the engine finds it.</summary>
+    public string MountPath(string dirId) => layout.Mount(dirId);
+
+    public bool IsMounted(string dirId) => MountedOnes().Contains(dirId);
+
+    /// <summary>Those that the plugin (and so the engine) sees mounted.</summary>
+    public HashSet<string> MountedOnes() =>
+        [.. from mount in mounts.Own()
+            where Path.GetDirectoryName(mount.Target) == layout.Mounts && Find(mount) == Path.GetFileName(mount.Target)
+            select Path.GetFileName(mount.Target)];
+
+    public IReadOnlyList<string> List() =>
+        Directory.Exists(layout.Directories) ? [.. Directory.EnumerateDirectories(layout.Directories).Select(path => Path.GetFileName(path))] : [];
+
+    public bool WriteQuota(string dirId, QuotaFile quota)
+    {
+        if (HasQuota(dirId, quota)) return false;
+        StateLayout.WriteFile(QuotaPath(dirId), quota.ToBytes(), FileModes.Readable);
+        return true;
+    }
+
+    public bool HasQuota(string dirId, QuotaFile quota)
+    {
+        try
+        {
+            return File.ReadAllBytes(QuotaPath(dirId)).AsSpan().SequenceEqual(quota.ToBytes());
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
+
+    public string? Find(MountEntry mount)
+    {
+        if (Place() is not var (device, root) || mount.Device != device || !mount.Root.StartsWith(root, StringComparison.Ordinal)) return null;
+        var name = mount.Root[root.Length..];
+        var end = name.IndexOf('/');
+        return end < 0 ? name : end > 0 ? name[..end] : null;
+    }
+
+    /// <summary>Whether this mount is the one that was handed to the engine, in whatever process it is seen; not a container's.</summary>
+    public static bool IsHandedOut(MountEntry mount, string dirId) => mount.Target.EndsWith($"/mounts/{dirId}", StringComparison.Ordinal);
+
+    string QuotaPath(string dirId) => Path.Combine(layout.Directory(dirId), StateLayout.QuotaName);
+
+    /// <summary>Where the folder of private directories is, in the terms of mount tables.</summary>
+    Location? Place()
+    {
+        if (_place is { } known) return known;
+        MountEntry? under = null;
+        foreach (var mount in mounts.Own())
+            if (IsBelow(layout.Directories, mount.Target) && mount.Target.Length >= (under?.Target.Length ?? 0)) under = mount;
+        if (under is null) return null;
+        _place = new(under.Device, Join(under.Root, layout.Directories[under.Target.TrimEnd('/').Length..]) + "/");
+        return _place;
+    }
+
+    static bool IsBelow(string path, string folder) => folder == "/" || path == folder || path.StartsWith(folder + "/", StringComparison.Ordinal);
+
+    static string Join(string root, string rest) => root.TrimEnd('/') + rest;
+
+    void Fill(string work)
+    {
+        var shim = Path.Combine(work, StateLayout.ShimName);
+        StateLayout.MakeDirectory(work, FileModes.ReadableDirectory);
+        StateLayout.MakeDirectory(Path.Combine(work, StateLayout.UsageName), FileModes.ReadableDirectory);
+        if (!File.Exists(shim) && !MountSyscalls.TryHardLink(shims.Current(), shim))
+            StateLayout.WriteFile(shim, File.ReadAllBytes(shims.Current()), FileModes.Readable);
+        StateLayout.WriteFile(Path.Combine(work, StateLayout.PreloadName), "/runai/librunai.so\n"u8, FileModes.Readable);
+    }
+
+    /// <summary>Read-only where nothing propagates: a mount that is made read-only after it has propagated stays writable on the host's side.</summary>
+    void Stage(string work, string staged)
+    {
+        EnsureStage();
+        StateLayout.MakeDirectory(staged, FileModes.OwnerDirectory);
+        MountSyscalls.BindMount(work, staged);
+        MountSyscalls.MakePrivate(staged);
+        MountSyscalls.RemountBind(staged, MountSyscalls.ReadOnly | MountSyscalls.NoSuid | MountSyscalls.NoDev);
+        MountSyscalls.MountTmpfs(Path.Combine(staged, StateLayout.UsageName), MountSyscalls.NoSuid | MountSyscalls.NoDev | MountSyscalls.NoExec, UsageOptions);
+    }
+
+    void EnsureStage()
+    {
+        lock (_lock)
+        {
+            if (_staged) return;
+            StateLayout.MakeDirectory(layout.Stage, FileModes.OwnerDirectory);
+            MountSyscalls.MountTmpfs(layout.Stage, MountSyscalls.NoSuid | MountSyscalls.NoDev | MountSyscalls.NoExec, "size=1m,mode=700");
+            MountSyscalls.MakePrivate(layout.Stage);
+            _staged = true;
+        }
+    }
+
+    /// <summary>The copy below the propagated mount lives on.</summary>
+    static void Unstage(string staged)
+    {
+        while (MountSyscalls.Unmount(staged)) { }
+        RemoveEmpty(staged);
+    }
+
+    static void RemoveFrom(string work, string target)
+    {
+        while (MountSyscalls.Unmount(target)) { }
+        RemoveEmpty(target);
+        if (Directory.Exists(work)) Directory.Delete(work, recursive: true);
+    }
+
+    /// <summary>Only ever an empty folder: what is still mounted there must not be deleted.</summary>
+    static void RemoveEmpty(string path)
+    {
+        if (Directory.Exists(path)) Directory.Delete(path);
+    }
+}

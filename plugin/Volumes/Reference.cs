@@ -1,0 +1,66 @@
+using System.Collections.Concurrent;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Runai.GpuMemory.Volumes;
+
+/// <summary>Who has a private directory. On disk beside it, so that a plugin that is killed knows it again.</summary>
+/// <param name="MountId">As the engine gave it.</param>
+/// <param name="Volume">The volume that was mounted.</param>
+/// <param name="Count">Mounts less Unmounts of this ID. Can be too high, never too low: an engine that was killed mounts again what it had mounted.</param>
+/// <param name="Boot">The kernel's boot ID then: after a reboot nothing of it is true.</param>
+/// <param name="MountedAt">When the last reference came.</param>
+public sealed record Reference(string MountId, string Volume, int Count, string Boot, DateTimeOffset MountedAt)
+{
+    /// <summary>The container that has it, once it is known; its process then.</summary>
+    public string? Container { get; init; }
+    public int Pid { get; init; }
+}
+
+[JsonSerializable(typeof(Reference))]
+[JsonSerializable(typeof(StoredVolume))]
+sealed partial class StateJson : JsonSerializerContext;
+
+/// <summary>The references to private directories, by directory: in memory, and each change on disk before it counts.</summary>
+public sealed class ReferenceTable(StateLayout layout)
+{
+    readonly ConcurrentDictionary<string, Reference> _all = new(StringComparer.Ordinal);
+
+    public Reference? Find(string dirId) => _all.GetValueOrDefault(dirId);
+    public IReadOnlyCollection<string> Directories => [.. _all.Keys];
+
+    /// <summary>Reads what an earlier process left. A file that cannot be read is as good as none: its directory is then nobody's.</summary>
+    public void Load()
+    {
+        layout.Prepare();
+        foreach (var path in Directory.EnumerateFiles(layout.References))
+        {
+            if (path.EndsWith(".json", StringComparison.Ordinal) && Read(path) is { } reference) _all.TryAdd(Path.GetFileNameWithoutExtension(path), reference);
+            else File.Delete(path);
+        }
+    }
+
+    public void Set(string dirId, Reference reference)
+    {
+        StateLayout.WriteFile(layout.Reference(dirId), JsonSerializer.SerializeToUtf8Bytes(reference, StateJson.Default.Reference), FileModes.Owner);
+        _all[dirId] = reference;
+    }
+
+    public void Remove(string dirId)
+    {
+        _all.TryRemove(dirId, out _);
+        File.Delete(layout.Reference(dirId));
+    }
+
+    static Reference? Read(string path)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(File.ReadAllBytes(path), StateJson.Default.Reference);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+}

@@ -1,0 +1,85 @@
+using System.Text;
+
+namespace Runai.GpuMemory.Volumes;
+
+/// <summary>Where things are below the propagated mount, and the names that other people's names become there.</summary>
+public sealed class StateLayout(PluginSettings settings)
+{
+    public const string ShimName = "librunai.so", PreloadName = "ld.so.preload", QuotaName = "quota", UsageName = "usage";
+
+    /// <summary>All of it: the propagated mount.</summary>
+    public string State { get; } = settings.State;
+    /// <summary>One file a volume that was made by <c>docker volume create</c>.</summary>
+    public string Volumes { get; } = Path.Combine(settings.State, "volumes");
+    /// <summary>One file a private directory: who has it.</summary>
+    public string References { get; } = Path.Combine(settings.State, "refs");
+    /// <summary>The private directories themselves, as files on disk.</summary>
+    public string Directories { get; } = Path.Combine(settings.State, "state");
+    /// <summary>The same, read-only and with their ledgers: what the engine binds into containers.</summary>
+    public string Mounts { get; } = Path.Combine(settings.State, "mounts");
+    /// <summary>One folder a version of the shim.</summary>
+    public string Shims { get; } = Path.Combine(settings.State, "lib");
+    public string Shim { get; } = settings.Shim;
+    public string Stage { get; } = settings.Stage;
+
+    /// <summary>Makes the folders, where they are missing.</summary>
+    public void Prepare()
+    {
+        foreach (var folder in (string[])[Volumes, References, Directories, Mounts, Shims]) MakeDirectory(folder, FileModes.OwnerDirectory);
+    }
+
+    public string Reference(string dirId) => Path.Combine(References, dirId + ".json");
+    public string Directory(string dirId) => Path.Combine(Directories, dirId);
+    public string Mount(string dirId) => Path.Combine(Mounts, dirId);
+    public string Staged(string dirId) => Path.Combine(Stage, dirId);
+    public string Volume(string name) => Path.Combine(Volumes, FileName(name) + ".json");
+
+    /// <summary>The directory of a mount ID. Docker's IDs (64 hex digits) stay themselves; null for one that is too long for a file name.</summary>
+    public static string? DirId(string mountId)
+    {
+        if (mountId.Length == 0) return null;
+        if (mountId.Length == 64 && mountId.All(char.IsAsciiHexDigitLower)) return mountId;
+        var hex = "x" + Convert.ToHexStringLower(Encoding.UTF8.GetBytes(mountId));
+        return hex.Length <= 200 ? hex : null;
+    }
+
+    /// <summary>The mount ID of a directory: the way back.</summary>
+    public static string MountId(string dirId) =>
+        dirId.StartsWith('x') && dirId.Length % 2 == 1 && dirId.Skip(1).All(char.IsAsciiHexDigitLower) ? Encoding.UTF8.GetString(Convert.FromHexString(dirId.AsSpan(1))) : dirId;
+
+    /// <summary>Any text as a file name: what is not a letter, a digit, <c>_</c>, <c>-</c> or an inner dot becomes <c>%</c> and two hex digits. Never the same for two texts.</summary>
+    public static string FileName(string name)
+    {
+        var safe = new StringBuilder(name.Length);
+        foreach (var one in Encoding.UTF8.GetBytes(name))
+        {
+            if (char.IsAsciiLetterOrDigit((char)one) || one is (byte)'_' or (byte)'-' || (one == '.' && safe.Length > 0)) safe.Append((char)one);
+            else safe.Append('%').Append(Convert.ToHexString([one]));
+        }
+        return safe.ToString();
+    }
+
+    /// <summary>Writes beside, then renames: a reader sees the old content or the new one, whole.</summary>
+    public static void WriteFile(string path, ReadOnlySpan<byte> content, UnixFileMode mode)
+    {
+        var beside = $"{path}.{Guid.NewGuid():N}~";
+        try
+        {
+            using (var file = new FileStream(beside, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = mode }))
+                file.Write(content);
+            File.SetUnixFileMode(beside, mode);
+            File.Move(beside, path, overwrite: true);
+        }
+        catch
+        {
+            File.Delete(beside);
+            throw;
+        }
+    }
+
+    public static void MakeDirectory(string path, UnixFileMode mode)
+    {
+        System.IO.Directory.CreateDirectory(path, mode);
+        File.SetUnixFileMode(path, mode);
+    }
+}

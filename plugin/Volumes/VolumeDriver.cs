@@ -1,0 +1,38 @@
+using Runai.GpuMemory.Quotas;
+
+namespace Runai.GpuMemory.Volumes;
+
+/// <summary>What Docker asks of a volume driver, answered from memory and disk.</summary>
+public sealed class VolumeDriver(VolumeCatalog catalog, Activations activations) : IVolumeDriver
+{
+    const string Option = GpuMemoryQuota.Name;
+
+    public string? Create(string name, IReadOnlyDictionary<string, string> options)
+    {
+        if (name.Length == 0) return "a volume needs a name";
+        var unknown = options.Keys.Where(key => key != Option).Order(StringComparer.Ordinal).ToList();
+        if (unknown.Count > 0) return $"unknown option {string.Join(", ", unknown)}: the only option is {Option}, e.g. -o {Option}=0.5";
+        var quota = options.GetValueOrDefault(Option);
+        if (quota is not null && !GpuMemoryQuota.TryParse(quota, out _, out var problem)) return problem;
+        return catalog.Add(new(name, quota));
+    }
+
+    public VolumeInfo? Describe(string name) => catalog.Find(name) is { } volume ? Info(volume) : null;
+
+    public IReadOnlyList<VolumeInfo> DescribeAll() => [.. catalog.List().Select(Info)];
+
+    public Task<MountResult> MountAsync(string name, string id, CancellationToken cancel) => Task.FromResult(
+        catalog.Find(name) is null ? MountResult.Failed($"no volume {name}: make it with docker volume create") : activations.Mount(name, id));
+
+    public Task<string?> UnmountAsync(string name, string id, CancellationToken cancel) => Task.FromResult(activations.Unmount(id));
+
+    public string? Remove(string name)
+    {
+        catalog.Remove(name);
+        return null;
+    }
+
+    // No mountpoint: each activation has a directory of its own.
+    static VolumeInfo Info(QuotaVolume volume) =>
+        new(volume.Name, "", volume.GpuMemory is null ? null : new Dictionary<string, string> { [Option] = volume.GpuMemory });
+}

@@ -1,0 +1,26 @@
+namespace Runai.GpuMemory.Volumes;
+
+/// <summary>Events 200 to 299.</summary>
+static partial class VolumeLog
+{
+    [LoggerMessage(200, LogLevel.Error, "The volume file {Path} cannot be read; the volume is missing until it is made again")]
+    public static partial void VolumeUnreadable(this ILogger log, string path);
+
+    [LoggerMessage(201, LogLevel.Debug, "mounted directory={Directory} volume={Volume} references={References}")]
+    public static partial void Mounted(this ILogger log, string directory, string volume, int references);
+
+    [LoggerMessage(202, LogLevel.Debug, "unmounted directory={Directory} references={References}")]
+    public static partial void Unmounted(this ILogger log, string directory, int references);
+
+    [LoggerMessage(203, LogLevel.Error, "mount failed directory={Directory} volume={Volume}: {Problem}")]
+    public static partial void MountFailed(this ILogger log, string directory, string volume, string problem);
+
+    [LoggerMessage(204, LogLevel.Warning, "unmount kept directory={Directory}: process {Pid} still has it mounted")]
+    public static partial void StillMounted(this ILogger log, string directory, int pid);
+
+    [LoggerMessage(205, LogLevel.Error, "directory={Directory} cannot be removed: {Problem}")]
+    public static partial void RemovalFailed(this ILogger log, string directory, string problem);
+
+    [LoggerMessage(206, LogLevel.Information, "collected directory={Directory}: nobody mounts it")]
+    public static partial void Collected(this ILogger log, string directory);
+}

@@ -1,0 +1,33 @@
+namespace Runai.GpuMemory.Volumes;
+
+public static class VolumeRegistration
+{
+    public static IServiceCollection AddVolumes(this IServiceCollection services) => services
+        .AddSingleton<StateLayout>()
+        .AddSingleton<IMountTable, ProcMountTable>()
+        .AddSingleton<PluginIdentity>()
+        .AddSingleton<ShimStore>()
+        .AddSingleton<ReferenceTable>()
+        .AddSingleton<PrivateDirectories>()
+        .AddSingleton<IPrivateDirectories>(provider => provider.GetRequiredService<PrivateDirectories>())
+        .AddSingleton(provider => Restored(new Activations(
+            provider.GetRequiredService<PrivateDirectories>(), provider.GetRequiredService<ReferenceTable>(), provider.GetRequiredService<IMountTable>(),
+            provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<Activations>>())))
+        .AddSingleton<IActivations>(provider => provider.GetRequiredService<Activations>())
+        .AddSingleton(provider => Loaded(new VolumeCatalog(
+            provider.GetRequiredService<StateLayout>(), provider.GetRequiredService<PluginIdentity>(), provider.GetRequiredService<ILogger<VolumeCatalog>>())))
+        .AddSingleton<IVolumeCatalog>(provider => provider.GetRequiredService<VolumeCatalog>())
+        .AddSingleton<IVolumeDriver, VolumeDriver>();
+
+    static Activations Restored(Activations activations)
+    {
+        activations.Restore();
+        return activations;
+    }
+
+    static VolumeCatalog Loaded(VolumeCatalog catalog)
+    {
+        catalog.Load();
+        return catalog;
+    }
+}
