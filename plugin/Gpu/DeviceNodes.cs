@@ -1,0 +1,100 @@
+using System.Globalization;
+
+namespace Runai.GpuMemory.Gpu;
+
+/// <summary>Looks at the host's device nodes through the plugin's mounts of them.</summary>
+public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
+{
+    const int MaxLinks = 40, MaxNodes = 20_000;
+    const uint Nvidia = 195, Drm = 226;
+
+    // Where parts of the host are in the plugin. Of the rest it sees nothing.
+    readonly (string Host, string Here)[] _visible = [("/dev", settings.Devices), ("/run", "/host/run"), ("/usr", "/host/usr")];
+
+    public DevicePath Look(string hostPath)
+    {
+        try
+        {
+            if (!hostPath.StartsWith('/')) return new(DevicePathKind.Unknown);
+            return Resolve(hostPath) is { } path ? Judge(path) : new(DevicePathKind.Unknown);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            return new(DevicePathKind.Unknown);
+        }
+    }
+
+    /// <summary>The path without links and dots, as the host resolves it; null where that leads out of what the plugin sees.</summary>
+    string? Resolve(string path)
+    {
+        var left = new Stack<string>(path.Split('/').Reverse());
+        var done = "";
+        for (var links = 0; left.TryPop(out var name);)
+        {
+            if (name is "" or ".") continue;
+            if (name == "..")
+            {
+                done = done[..Math.Max(0, done.LastIndexOf('/'))];
+                continue;
+            }
+            var next = $"{done}/{name}";
+            if (Here(next) is not { } here) return null;
+            if (Statx.Look(here).Type != NodeType.Link)
+            {
+                done = next;
+                continue;
+            }
+            if (++links > MaxLinks || new FileInfo(here).LinkTarget is not { } target) return null;
+            if (target.StartsWith('/')) done = "";
+            foreach (var part in target.Split('/').Reverse()) left.Push(part);
+        }
+        return done;
+    }
+
+    string? Here(string hostPath)
+    {
+        foreach (var (host, here) in _visible)
+            if (hostPath == host || hostPath.StartsWith(host + "/", StringComparison.Ordinal)) return here + hostPath[host.Length..];
+        return null;
+    }
+
+    DevicePath Judge(string hostPath)
+    {
+        if (Here(hostPath) is not { } here) return new(DevicePathKind.Unknown);
+        var majors = GpuMajors();
+        var (type, major, _) = Statx.Look(here);
+        if (type == NodeType.CharacterDevice) return majors.Contains(major) ? new(DevicePathKind.Gpu, hostPath) : new(DevicePathKind.NotGpu);
+        return type == NodeType.Directory ? Search(hostPath, here, majors) : new(DevicePathKind.NotGpu);
+    }
+
+    /// <summary>All nodes below, as the engine takes them when it is given a directory; it does not follow links there.</summary>
+    static DevicePath Search(string hostPath, string here, HashSet<uint> majors)
+    {
+        var left = new Stack<string>([here]);
+        for (var seen = 0; left.TryPop(out var folder);)
+        {
+            foreach (var path in Directory.EnumerateFileSystemEntries(folder))
+            {
+                if (++seen > MaxNodes) return new(DevicePathKind.Unknown);
+                var (type, major, _) = Statx.Look(path);
+                if (type == NodeType.CharacterDevice && majors.Contains(major)) return new(DevicePathKind.Gpu, hostPath + path[here.Length..]);
+                if (type == NodeType.Directory) left.Push(path);
+            }
+        }
+        return new(DevicePathKind.NotGpu);
+    }
+
+    /// <summary>NVIDIA's fixed major and the graphics nodes; the others (nvidia-uvm, nvidia-caps…) are given out when the modules load.</summary>
+    static HashSet<uint> GpuMajors()
+    {
+        var majors = new HashSet<uint> { Nvidia, Drm };
+        foreach (var line in File.ReadLines("/proc/devices"))
+        {
+            if (line.StartsWith("Block", StringComparison.Ordinal)) break;
+            var fields = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+            if (fields.Length == 2 && fields[1].StartsWith("nvidia", StringComparison.Ordinal) && uint.TryParse(fields[0], NumberStyles.None, CultureInfo.InvariantCulture, out var major))
+                majors.Add(major);
+        }
+        return majors;
+    }
+}

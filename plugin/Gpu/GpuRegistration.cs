@@ -1,0 +1,9 @@
+namespace Runai.GpuMemory.Gpu;
+
+public static class GpuRegistration
+{
+    public static IServiceCollection AddGpu(this IServiceCollection services) => services
+        .AddSingleton<IDriverNodes, DriverNodes>()
+        .AddSingleton<IGpuInventory, NvmlInventory>()
+        .AddSingleton<IDeviceNodes, DeviceNodes>();
+}

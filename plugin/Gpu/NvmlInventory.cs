@@ -1,0 +1,81 @@
+namespace Runai.GpuMemory.Gpu;
+
+/// <summary>The host's GPUs as NVML lists them. NVML is opened, read and closed again, so that it keeps no GPU awake.</summary>
+public sealed class NvmlInventory(PluginSettings settings, IDriverNodes nodes, TimeProvider time, ILogger<NvmlInventory> log) : IGpuInventory
+{
+    /// <summary>How long nothing found stays nothing found. A driver may be loaded after the plugin.</summary>
+    public static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(30);
+    static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+    static readonly string[] Folders =
+        ["lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu", "lib64", "lib", "lib/x86_64-linux-gnu/nvidia/current", "lib/aarch64-linux-gnu/nvidia/current",
+            "local/nvidia/lib64", "local/nvidia/lib", "lib/nvidia", "lib64/nvidia"];
+
+    readonly Lock _lock = new();
+    IReadOnlyList<GpuDevice> _devices = [];
+    string? _problem = "the GPUs have not been read yet";
+    string? _logged;
+    Task? _reading;
+    DateTimeOffset _nextTry;
+
+    public IReadOnlyList<GpuDevice> Devices { get { Refresh(); return _devices; } }
+
+    public string? Problem { get { Refresh(); return _problem; } }
+
+    /// <summary>Reads where there is a reason to. A driver that hangs costs the caller two seconds at most, and only once.</summary>
+    void Refresh()
+    {
+        Task reading;
+        lock (_lock)
+        {
+            if (_devices.Count > 0) return;
+            if (_reading is null or { IsCompleted: true })
+            {
+                if (time.GetUtcNow() < _nextTry) return;
+                _nextTry = time.GetUtcNow() + RetryAfter;
+                _reading = Task.Factory.StartNew(Read, TaskCreationOptions.LongRunning);
+                reading = _reading;
+            }
+            else return;
+        }
+        reading.Wait(Patience);
+    }
+
+    void Read()
+    {
+        try
+        {
+            var (devices, problem) = Library() is { } library ? ReadFrom(library) : ([], "no libnvidia-ml.so.1 below /host/usr");
+            (_devices, _problem) = (devices, devices.Count > 0 ? null : problem);
+        }
+        catch (Exception e) when (e is NvmlException or DllNotFoundException or BadImageFormatException or EntryPointNotFoundException or IOException or UnauthorizedAccessException)
+        {
+            (_devices, _problem) = ([], e.Message);
+        }
+        if (_problem is null) log.GpusFound(_devices.Count, string.Join(", ", _devices.Select(gpu => $"{gpu.Uuid} {gpu.Name} {gpu.TotalBytes >> 20} MiB")));
+        else if (_problem != _logged) log.GpusUnknown(_logged = _problem);
+    }
+
+    (List<GpuDevice>, string?) ReadFrom(string library)
+    {
+        nodes.Provide();
+        using var nvml = Nvml.Open(library);
+        var devices = new List<GpuDevice>();
+        var problem = "NVML finds no GPU";
+        for (var index = 0; index < nvml.Count(); index++)
+        {
+            try
+            {
+                devices.Add(nvml.Device(index));
+            }
+            catch (NvmlException e)
+            {
+                // One GPU that is lost, or that has no memory of its own, shall not hide the others.
+                log.GpuUnreadable(index, problem = e.Message);
+            }
+        }
+        return (devices, problem);
+    }
+
+    string? Library() => settings.NvmlLibrary ??
+        Folders.Select(folder => Path.Combine("/host/usr", folder, "libnvidia-ml.so.1")).FirstOrDefault(File.Exists);
+}
