@@ -1,0 +1,94 @@
+using System.Collections.Concurrent;
+using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Reconciliation;
+
+/// <summary>Brings one running container's private directories in line with what it is: the engine says who it is, the kernel which directories it has.</summary>
+public sealed class ContainerReconciler(
+    IEngineClient engine, IContainerJudge judge, IVolumeCatalog catalog, IPrivateDirectories directories, IActivations activations, IMountTable mounts,
+    ILogger<ContainerReconciler> log)
+{
+    /// <summary>What was found out about a run of a container, so that a sweep need not ask the engine again. No quota: none of our business.</summary>
+    sealed record Known(int Pid, IReadOnlyList<string> Directories, QuotaFile? Quota);
+
+    readonly ConcurrentDictionary<string, Known> _known = new(StringComparer.Ordinal);
+    readonly ConcurrentDictionary<string, string> _judged = new(StringComparer.Ordinal);
+
+    /// <summary>Whether all is still as this process left it; asks only the kernel.</summary>
+    public bool IsSettled(string id) =>
+        _known.TryGetValue(id, out var known)
+        && (known.Quota is null
+            || (known.Directories.ToHashSet().SetEquals(DirectoriesOf(known.Pid)) && known.Directories.All(dirId => directories.HasQuota(dirId, known.Quota))));
+
+    /// <summary>For a time in which events were missed: every container is looked at anew.</summary>
+    public void ForgetRuns() => _known.Clear();
+
+    public void Forget(string id)
+    {
+        _known.TryRemove(id, out _);
+        _judged.TryRemove(id, out _);
+    }
+
+    /// <summary>Forgets all runs but these.</summary>
+    public void KeepOnly(IReadOnlySet<string> ids)
+    {
+        foreach (var id in _known.Keys.Union(_judged.Keys))
+            if (!ids.Contains(id)) Forget(id);
+    }
+
+    public async Task ReconcileAsync(string id, CancellationToken cancel)
+    {
+        if (await engine.InspectContainerAsync(id, cancel) is not { State: { Running: true, Pid: > 0 } } container) return;
+        var verdict = judge.Judge(container, Requester.Engine);
+        Report(container, verdict);
+        if (!container.Mounts.Any(catalog.Owns))
+        {
+            _known[id] = new(container.State.Pid, [], null);
+            return;
+        }
+
+        var pid = container.State.Pid;
+        var found = DirectoriesOf(pid);
+        // A number can be another process's by now. Only if the same run still has it was it the container's when its mounts were read.
+        if (await engine.InspectContainerAsync(id, cancel) is not { } again
+            || again.State.Pid != pid || again.State.StartedAt != container.State.StartedAt || !again.State.Running) return;
+        if (found.Count == 0) log.NoDirectory(container.Id, container.Name, pid);
+        Deliver(container, found, QuotaOf(container, verdict));
+    }
+
+    void Deliver(ContainerInspect container, List<string> found, QuotaFile quota)
+    {
+        var claimed = new List<string>();
+        foreach (var dirId in found)
+        {
+            if (!activations.Claim(dirId, container.Id, container.State.Pid))
+            {
+                log.ForeignDirectory(container.Id, container.Name, dirId);
+                continue;
+            }
+            claimed.Add(dirId);
+            if (directories.WriteQuota(dirId, quota)) log.QuotaWritten(container.Id, container.Name, dirId, quota.Error ?? quota.Limit ?? "");
+        }
+        if (claimed.Count == found.Count) _known[container.Id] = new(container.State.Pid, claimed, quota);
+    }
+
+    /// <summary>A container that came past admission and should not have is said so once a run.</summary>
+    void Report(ContainerInspect container, Verdict verdict)
+    {
+        if (verdict.Allow || _judged.TryGetValue(container.Id, out var run) && run == container.State.StartedAt) return;
+        _judged[container.Id] = container.State.StartedAt;
+        log.RunsAgainstRules(container.Id, container.Name, container.Config.Image, verdict.Gpu ?? "none",
+            string.Join(",", verdict.Reasons.Select(reason => reason.Rule)), verdict.Message);
+    }
+
+    static QuotaFile QuotaOf(ContainerInspect container, Verdict verdict) =>
+        verdict.Quota is { } limit ? new(container.Id) { Limit = limit }
+        : new(container.Id)
+        {
+            Error = verdict.Allow ? "the container has the volume but no quota: add --label gpu-memory=0.5" : verdict.Message,
+        };
+
+    List<string> DirectoriesOf(int pid) => [.. mounts.OfProcess(pid).Select(directories.Find).OfType<string>().Distinct(StringComparer.Ordinal)];
+}

@@ -1,0 +1,38 @@
+namespace Runai.GpuMemory.Reconciliation;
+
+/// <summary>Events 500 to 599.</summary>
+static partial class ReconciliationLog
+{
+    [LoggerMessage(500, LogLevel.Information, "quota container={Container} name={Name} directory={Directory} limit={Limit}")]
+    public static partial void QuotaWritten(this ILogger log, string container, string name, string directory, string limit);
+
+    [LoggerMessage(501, LogLevel.Warning, "running against the rules container={Container} name={Name} image={Image} gpu={Gpu} rules={Rules}: {Reasons}")]
+    public static partial void RunsAgainstRules(this ILogger log, string container, string name, string image, string gpu, string rules, string reasons);
+
+    [LoggerMessage(502, LogLevel.Warning, "container={Container} name={Name} has the volume, but its process {Pid} has no private directory mounted")]
+    public static partial void NoDirectory(this ILogger log, string container, string name, int pid);
+
+    [LoggerMessage(503, LogLevel.Warning, "container={Container} name={Name} has mounted directory={Directory} of another running container, and gets no quota there")]
+    public static partial void ForeignDirectory(this ILogger log, string container, string name, string directory);
+
+    [LoggerMessage(504, LogLevel.Information, "watching the engine's containers")]
+    public static partial void Connected(this ILogger log);
+
+    [LoggerMessage(505, LogLevel.Warning, "the engine does not answer, trying again until it does: {Problem}")]
+    public static partial void Disconnected(this ILogger log, string problem);
+
+    [LoggerMessage(506, LogLevel.Warning, "container={Container} is not done yet: {Problem}")]
+    public static partial void NotReconciled(this ILogger log, string container, string problem);
+
+    [LoggerMessage(507, LogLevel.Warning, "container={Container} has no preload of the shim: {Problem}")]
+    public static partial void NotInjected(this ILogger log, string container, string problem);
+
+    [LoggerMessage(508, LogLevel.Error, "a bug, please report it")]
+    public static partial void Bug(this ILogger log, Exception exception);
+
+    [LoggerMessage(509, LogLevel.Warning, "the sweep over all containers failed, the next one follows: {Problem}")]
+    public static partial void SweepFailed(this ILogger log, string problem);
+
+    [LoggerMessage(510, LogLevel.Information, "this plugin is {Name} to the engine")]
+    public static partial void NameKnown(this ILogger log, string name);
+}

@@ -1,0 +1,9 @@
+namespace Runai.GpuMemory.Reconciliation;
+
+public static class ReconciliationRegistration
+{
+    public static IServiceCollection AddReconciliation(this IServiceCollection services) => services
+        .AddSingleton(new ReconciliationOptions())
+        .AddSingleton<ContainerReconciler>()
+        .AddHostedService<ReconciliationService>();
+}

@@ -1,0 +1,162 @@
+using System.Threading.Channels;
+using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Reconciliation;
+
+/// <summary>Follows the engine's containers, however they came to run: subscribes to events first, then looks at all of them, and again now and then.</summary>
+public sealed class ReconciliationService(
+    IEngineClient engine, ContainerReconciler reconciler, IPreloadInjector injector, IVolumeCatalog catalog, IActivations activations, PluginIdentity identity,
+    IGpuInventory gpus, ReconciliationOptions options, TimeProvider time, ILogger<ReconciliationService> log) : BackgroundService
+{
+    readonly Channel<EngineEvent> _events = Channel.CreateUnbounded<EngineEvent>();
+    readonly Channel<bool> _sweeps = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(
+        Enumerable.Range(0, options.Workers).Select(_ => WorkAsync(stoppingToken))
+            .Append(WatchAsync(stoppingToken)).Append(SweepAsync(stoppingToken)).Append(TickAsync(stoppingToken)).Append(Task.Run(() => gpus.Problem, stoppingToken)));
+
+    async Task WatchAsync(CancellationToken stop)
+    {
+        for (var failures = 0; !stop.IsCancellationRequested;)
+        {
+            try
+            {
+                var events = await engine.WatchContainersAsync(stop);
+                log.Connected();
+                failures = 0;
+                await LearnNameAsync(stop);
+                reconciler.ForgetRuns();
+                _sweeps.Writer.TryWrite(true);
+                await foreach (var one in events.WithCancellation(stop)) _events.Writer.TryWrite(one);
+            }
+            catch (EngineException e)
+            {
+                if (failures == 0) log.Disconnected(e.Message);
+            }
+            catch (OperationCanceledException) when (stop.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception e)
+            {
+                log.Bug(e);
+            }
+            await PauseAsync(options.Reconnect[Math.Min(failures++, options.Reconnect.Count - 1)], stop);
+        }
+    }
+
+    async Task LearnNameAsync(CancellationToken stop)
+    {
+        if (identity.Id is null || await engine.PluginNameAsync(identity.Id, stop) is not { } name || name == identity.Name) return;
+        identity.Name = name;
+        log.NameKnown(name);
+    }
+
+    async Task WorkAsync(CancellationToken stop)
+    {
+        try
+        {
+            await foreach (var one in _events.Reader.ReadAllAsync(stop)) await HandleAsync(one, stop);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested) { }
+    }
+
+    Task HandleAsync(EngineEvent one, CancellationToken stop) => one.Action switch
+    {
+        "start" => TryAsync(one.Actor.Id, log.NotReconciled, reconciler.ReconcileAsync, stop),
+        "create" => TryAsync(one.Actor.Id, log.NotInjected, InjectAsync, stop),
+        "die" or "destroy" => TryAsync(one.Actor.Id, log.NotReconciled, ReleaseAsync, stop),
+        _ => Task.CompletedTask,
+    };
+
+    Task ReleaseAsync(string id, CancellationToken stop)
+    {
+        reconciler.Forget(id);
+        activations.Release(id);
+        return Task.CompletedTask;
+    }
+
+    /// <summary>For engines that do not ask this plugin for admission: there, nobody else gives the container its preload.</summary>
+    async Task InjectAsync(string id, CancellationToken stop)
+    {
+        if (await engine.InspectContainerAsync(id, stop) is not { State.Running: false } container || !container.Mounts.Any(catalog.Owns)) return;
+        if (await injector.EnsureAsync(container, stop) is { } problem) log.NotInjected(id, problem);
+    }
+
+    async Task TryAsync(string id, Action<string, string> failed, Func<string, CancellationToken, Task> work, CancellationToken stop)
+    {
+        for (var attempt = 0; ; attempt++)
+        {
+            try
+            {
+                await work(id, stop);
+                return;
+            }
+            catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
+            {
+                if (attempt == options.Retry.Count)
+                {
+                    failed(id, e.Message);
+                    return;
+                }
+            }
+            catch (Exception e) when (e is not OperationCanceledException)
+            {
+                log.Bug(e);
+                return;
+            }
+            await PauseAsync(options.Retry[attempt], stop);
+        }
+    }
+
+    async Task SweepAsync(CancellationToken stop)
+    {
+        try
+        {
+            await foreach (var _ in _sweeps.Reader.ReadAllAsync(stop)) await SweepOnceAsync(stop);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested) { }
+    }
+
+    async Task SweepOnceAsync(CancellationToken stop)
+    {
+        try
+        {
+            var running = await engine.ListContainersAsync(all: false, stop);
+            reconciler.KeepOnly(running.Select(one => one.Id).ToHashSet(StringComparer.Ordinal));
+            await Parallel.ForEachAsync(running.Where(one => !reconciler.IsSettled(one.Id)), new ParallelOptions { MaxDegreeOfParallelism = options.Workers, CancellationToken = stop },
+                async (one, token) => await TryAsync(one.Id, log.NotReconciled, reconciler.ReconcileAsync, token));
+            activations.Collect(options.Grace);
+        }
+        catch (EngineException e)
+        {
+            log.SweepFailed(e.Message);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            log.Bug(e);
+        }
+    }
+
+    async Task TickAsync(CancellationToken stop)
+    {
+        using var timer = new PeriodicTimer(options.SweepEvery, time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(stop)) _sweeps.Writer.TryWrite(true);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested) { }
+    }
+
+    async Task PauseAsync(TimeSpan pause, CancellationToken stop)
+    {
+        try
+        {
+            await Task.Delay(pause, time, stop);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested) { }
+    }
+}
