@@ -8,7 +8,7 @@ static partial class MountSyscalls
 {
     public const ulong ReadOnly = 1, NoSuid = 2, NoDev = 4, NoExec = 8, Remount = 32, Bind = 4096, Recursive = 16384, Private = 1 << 18;
     public const int Detach = 2, NoFollow = 8;
-    const int Einval = 22, Enoent = 2;
+    const int Enoent = 2, Enotdir = 20, Einval = 22;
 
     /// <summary>Shows the tree at <paramref name="source"/> at <paramref name="target"/> too; with its submounts where <paramref name="recursive"/>.</summary>
     public static void BindMount(string source, string target, bool recursive = false) =>
@@ -26,7 +26,7 @@ static partial class MountSyscalls
     public static bool Unmount(string target)
     {
         if (Umount2(target, Detach | NoFollow) == 0) return true;
-        if (Marshal.GetLastPInvokeError() is Einval or Enoent) return false;
+        if (Marshal.GetLastPInvokeError() is Einval or Enoent or Enotdir) return false;
         Check(-1, "umount", target);
         return false;
     }

@@ -38,16 +38,15 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
             Stage(work, staged);
             StateLayout.MakeDirectory(target, FileModes.OwnerDirectory);
             MountSyscalls.BindMount(staged, target, recursive: true);
+            Unstage(staged);
             return target;
         }
         catch
         {
+            // The stage first: what is mounted there holds the folders below.
+            Unstage(staged);
             if (isNew) RemoveFrom(work, target);
             throw;
-        }
-        finally
-        {
-            Unstage(staged);
         }
     }
 
@@ -92,7 +91,8 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
         if (Place() is not var (device, root) || mount.Device != device || !mount.Root.StartsWith(root, StringComparison.Ordinal)) return null;
         var name = mount.Root[root.Length..];
         var end = name.IndexOf('/');
-        return end < 0 ? name : end > 0 ? name[..end] : null;
+        if (end >= 0) name = name[..end];
+        return name.Length > 0 ? name : null;
     }
 
     /// <summary>Whether this mount is the one that was handed to the engine, in whatever process it is seen; not a container's.</summary>

@@ -1,0 +1,275 @@
+using NUnit.Framework;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Tests.Volumes;
+
+/// <summary>Real mounts, in a namespace that only the test sees.</summary>
+public class MountTests
+{
+    static readonly string Id = new('a', 64), OtherId = new('b', 64);
+
+    static void Test(Action<VolumesUnderTest> test) => PrivateNamespace.Run(() =>
+    {
+        using var volumes = new VolumesUnderTest(shared: true);
+        test(volumes);
+    });
+
+    [Test]
+    public void An_activation_gets_the_shim_the_preload_line_and_a_ledger_folder() => Test(volumes =>
+    {
+        var path = volumes.Mount(Id);
+        Assert.That(path, Is.EqualTo(Path.Combine(volumes.Settings.State, "mounts", Id)));
+        Assert.That(File.ReadAllText(Path.Combine(path, "librunai.so")), Is.EqualTo(VolumesUnderTest.Shim));
+        Assert.That(File.ReadAllText(Path.Combine(path, "ld.so.preload")), Is.EqualTo("/runai/librunai.so\n"));
+        Assert.That(Directory.Exists(Path.Combine(path, "usage")));
+        Assert.That(Directory.GetFileSystemEntries(path), Has.Length.EqualTo(3));
+    });
+
+    [Test]
+    public void Nothing_in_it_can_be_changed_but_the_ledger() => Test(volumes =>
+    {
+        var path = volumes.Mount(Id);
+        volumes.Directories.WriteQuota(Id, new QuotaFile(new('c', 64)) { Limit = "0.5" });
+        foreach (var command in new[] { "echo x > {0}/quota", "rm {0}/quota", "echo x >> {0}/librunai.so", "ln {0}/quota {0}/second", "chmod 777 {0}", "rmdir {0}/usage" })
+            Assert.That(Sh.Run(string.Format(null, command, path)).Output, Does.Contain("Read-only").Or.Contain("busy"), command);
+        Assert.That(Sh.Run($"echo charged > {path}/usage/ledger && cat {path}/usage/ledger"), Is.EqualTo((0, "charged")));
+        Assert.That(Sh.Run($"head -c 200000 /dev/zero > {path}/usage/big").Output, Does.Contain("No space left"));
+    });
+
+    [Test]
+    public void The_flags_hold_for_a_container_that_binds_it() => Test(volumes =>
+    {
+        using var container = new FakeContainer(volumes.Mount(Id), Path.Combine(volumes.Settings.State, "target"));
+        var lines = File.ReadAllLines($"/proc/{container.Pid}/mountinfo").Where(line => line.Contains("/target", StringComparison.Ordinal)).ToList();
+        Assert.That(lines, Has.Count.EqualTo(2));
+        Assert.That(lines[0].Split(' ')[5].Split(','), Is.SupersetOf(new[] { "ro", "nosuid", "nodev" }));
+        Assert.That(lines[1].Split(' ')[5].Split(','), Is.SupersetOf(new[] { "rw", "nosuid", "nodev", "noexec" }));
+        Assert.That(volumes.Directories.Find(MountEntry.Parse(lines[0])!), Is.EqualTo(Id));
+    });
+
+    [Test]
+    public void It_appears_read_only_on_the_hosts_side_and_goes_there_too() => Test(volumes =>
+    {
+        using var host = Sh.Start("exec unshare -m --propagation slave sh -c 'echo ready && exec cat'");
+        Assert.That(host.StandardOutput.ReadLine(), Is.EqualTo("ready"));
+        volumes.Mount(Id);
+        var seen = File.ReadAllLines($"/proc/{host.Id}/mountinfo").Where(line => line.Contains($"/mounts/{Id}", StringComparison.Ordinal)).ToList();
+        Assert.That(seen, Has.Count.EqualTo(2));
+        Assert.That(seen[0].Split(' ')[5], Does.StartWith("ro,nosuid,nodev"));
+        volumes.Unmount(Id);
+        Assert.That(File.ReadAllText($"/proc/{host.Id}/mountinfo"), Does.Not.Contain(Id));
+        host.StandardInput.Close();
+        host.WaitForExit();
+    });
+
+    [Test]
+    public void The_shim_is_one_file_for_all() => Test(volumes =>
+    {
+        var inodes = Sh.Run($"stat -c %i {volumes.Mount(Id)}/librunai.so {volumes.Mount(OtherId)}/librunai.so").Output.Split('\n');
+        Assert.That(inodes[0], Is.EqualTo(inodes[1]));
+    });
+
+    [Test]
+    public void A_new_shim_leaves_the_old_one_to_those_who_run_it() => Test(volumes =>
+    {
+        var old = volumes.Mount(Id);
+        File.WriteAllText(volumes.Settings.Shim, "a newer shim");
+        volumes.Restart();
+        var fresh = volumes.Mount(OtherId);
+        Assert.That(File.ReadAllText($"{old}/librunai.so"), Is.EqualTo(VolumesUnderTest.Shim));
+        Assert.That(File.ReadAllText($"{fresh}/librunai.so"), Is.EqualTo("a newer shim"));
+        Assert.That(Directory.GetDirectories(volumes.Layout.Shims), Has.Length.EqualTo(1));
+    });
+
+    [Test]
+    public void Every_activation_has_a_directory_of_its_own() => Test(volumes =>
+    {
+        var (one, other) = (volumes.Mount(Id), volumes.Mount(OtherId));
+        volumes.Directories.WriteQuota(Id, new QuotaFile(new('c', 64)) { Limit = "0.5" });
+        Assert.That(one, Is.Not.EqualTo(other));
+        Assert.That(File.Exists($"{one}/quota"));
+        Assert.That(File.Exists($"{other}/quota"), Is.False);
+        Sh.Run($"echo mine > {one}/usage/ledger");
+        Assert.That(Directory.GetFiles($"{other}/usage"), Is.Empty);
+    });
+
+    [Test]
+    public void It_goes_with_its_last_reference() => Test(volumes =>
+    {
+        var path = volumes.Mount(Id);
+        Assert.That(volumes.Mount(Id), Is.EqualTo(path), "docker cp on a running container mounts its ID again");
+        Assert.That(volumes.Unmount(Id), Is.Null);
+        Assert.That(File.Exists($"{path}/librunai.so"));
+        Assert.That(volumes.Unmount(Id), Is.Null);
+        Assert.That(Directory.Exists(path), Is.False);
+        Assert.That(volumes.Directories.List(), Is.Empty);
+        Assert.That(volumes.Directories.MountedOnes(), Is.Empty);
+        Assert.That(Directory.GetFiles(volumes.Layout.References), Is.Empty);
+        Assert.That(Directory.GetFileSystemEntries(volumes.Settings.Stage), Is.Empty);
+    });
+
+    [Test]
+    public void A_repeated_mount_does_not_mount_twice() => Test(volumes =>
+    {
+        volumes.Mount(Id);
+        volumes.Mount(Id);
+        Assert.That(File.ReadLines("/proc/thread-self/mountinfo").Count(line => line.Contains($"/mounts/{Id} ", StringComparison.Ordinal)), Is.EqualTo(1));
+    });
+
+    [Test]
+    public void Unmounting_what_is_not_known_succeeds() => Test(volumes =>
+    {
+        foreach (var id in new[] { Id, "", "../..", new string('x', 5000) }) Assert.That(volumes.Unmount(id), Is.Null);
+    });
+
+    [Test]
+    public void Any_id_stays_inside_the_folder() => Test(volumes =>
+    {
+        foreach (var id in new[] { "../../etc", "/", ".", "a b\n\\", "ABC", "abc", "ü", new string('A', 64) })
+            Assert.That(Path.GetDirectoryName(volumes.Mount(id)), Is.EqualTo(volumes.Layout.Mounts), id);
+        Assert.That(volumes.Directories.MountedOnes(), Has.Count.EqualTo(8));
+        Assert.That(volumes.Driver.MountAsync("runai", new string('x', 100), default).Result.Error, Does.Contain("longer than 99 bytes"));
+        Assert.That(volumes.Driver.MountAsync("runai", "", default).Result.Error, Is.Not.Null);
+    });
+
+    [Test]
+    public void A_volume_that_is_not_there_is_not_mounted() => Test(volumes =>
+        Assert.That(volumes.Driver.MountAsync("other", Id, default).Result, Is.EqualTo(MountResult.Failed("no volume other: make it with docker volume create"))));
+
+    [TestCase("rm {shim}", "shim.so")]
+    [TestCase("touch {state}/mounts/{id}", "mounts")]
+    [TestCase("rm -rf {stage} && touch {stage}", "stage")]
+    [TestCase("mkdir -p {stage}/{id}/usage && mount -t tmpfs -o ro x {stage}", "stage")]
+    public void A_mount_that_fails_leaves_nothing_behind_and_says_why(string obstacle, string said) => Test(volumes =>
+    {
+        var command = obstacle.Replace("{shim}", volumes.Settings.Shim).Replace("{state}", volumes.Settings.State).Replace("{stage}", volumes.Settings.Stage).Replace("{id}", Id);
+        if (obstacle.Contains("-o ro", StringComparison.Ordinal)) volumes.Mount(OtherId);
+        Assert.That(Sh.Run(command), Is.EqualTo((0, "")));
+        var result = volumes.Driver.MountAsync("runai", Id, default).Result;
+        Assert.That(result.Error, Does.Contain(said));
+        Assert.That(Directory.Exists(volumes.Layout.Directory(Id)), Is.False);
+        Assert.That(File.Exists(volumes.Layout.Reference(Id)), Is.False);
+        Assert.That(volumes.Directories.MountedOnes(), Does.Not.Contain(Id));
+        Assert.That(volumes.References.Find(Id), Is.Null);
+    });
+
+    [Test]
+    public void A_plugin_that_was_killed_knows_its_mounts_again() => Test(volumes =>
+    {
+        var path = volumes.Mount(Id);
+        volumes.Mount(Id);
+        volumes.Directories.WriteQuota(Id, new QuotaFile(new('c', 64)) { Limit = "0.5" });
+        volumes.Restart();
+        Assert.That(volumes.References.Find(Id)!.Count, Is.EqualTo(2));
+        Assert.That(volumes.Directories.MountedOnes(), Is.EqualTo(new[] { Id }));
+        Assert.That(volumes.Mount(Id), Is.EqualTo(path));
+        for (var left = 3; left > 0; left--)
+        {
+            Assert.That(File.Exists($"{path}/quota"), $"{left} references left");
+            volumes.Unmount(Id);
+        }
+        Assert.That(Directory.Exists(path), Is.False);
+    });
+
+    [Test]
+    public void A_mount_that_was_lost_is_made_again_with_what_was_on_disk() => Test(volumes =>
+    {
+        var path = volumes.Mount(Id);
+        volumes.Directories.WriteQuota(Id, new QuotaFile(new('c', 64)) { Limit = "0.5" });
+        Assert.That(Sh.Run($"umount -R {path}"), Is.EqualTo((0, "")), "as the engine does when the plugin is disabled");
+        volumes.Restart();
+        Assert.That(volumes.Mount(Id), Is.EqualTo(path));
+        Assert.That(File.ReadAllText($"{path}/quota"), Does.Contain("limit=0.5"));
+        Assert.That(Directory.Exists($"{path}/usage"));
+    });
+
+    [Test]
+    public void After_a_reboot_the_old_directories_are_collected() => Test(volumes =>
+    {
+        volumes.Mount(Id);
+        Assert.That(Sh.Run($"umount -R {volumes.Layout.Mount(Id)} && sed -i 's/\"Boot\":\"[^\"]*\"/\"Boot\":\"another\"/' {volumes.Layout.Reference(Id)}"), Is.EqualTo((0, "")));
+        volumes.Restart();
+        Assert.That(volumes.Activations.Collect(TimeSpan.FromHours(1)), Is.EqualTo(new[] { Id }));
+        Assert.That(volumes.Directories.List(), Is.Empty);
+        Assert.That(Directory.GetFileSystemEntries(volumes.Layout.Mounts), Is.Empty);
+    });
+
+    [Test]
+    public void What_a_process_has_mounted_is_not_removed_whatever_the_counts_say() => Test(volumes =>
+    {
+        var path = volumes.Mount(Id);
+        using (var container = new FakeContainer(path, Path.Combine(volumes.Settings.State, "target")))
+        {
+            Assert.That(volumes.Activations.Claim(Id, new('c', 64), container.Pid));
+            volumes.Unmount(Id);
+            volumes.Unmount(Id);
+            volumes.Activations.Release(new('c', 64));
+            Assert.That(volumes.Activations.Collect(TimeSpan.Zero), Is.Empty);
+            Assert.That(File.Exists($"{path}/librunai.so"));
+            File.Delete(volumes.Layout.Reference(Id));
+            volumes.Restart();
+            Assert.That(volumes.Activations.Collect(TimeSpan.Zero), Is.Empty, "with nothing but the kernel to tell");
+        }
+        Assert.That(volumes.Activations.Collect(TimeSpan.Zero), Is.EqualTo(new[] { Id }));
+        Assert.That(Directory.Exists(path), Is.False);
+    });
+
+    [Test]
+    public void A_reference_too_many_keeps_a_directory_only_for_the_grace() => Test(volumes =>
+    {
+        volumes.Mount(Id);
+        volumes.Time.Pass(TimeSpan.FromMinutes(9));
+        Assert.That(volumes.Activations.Collect(TimeSpan.FromMinutes(10)), Is.Empty);
+        volumes.Time.Pass(TimeSpan.FromMinutes(1));
+        Assert.That(volumes.Activations.Collect(TimeSpan.FromMinutes(10)), Is.EqualTo(new[] { Id }));
+    });
+
+    [Test]
+    public void A_container_that_died_has_no_references() => Test(volumes =>
+    {
+        volumes.Mount(Id);
+        volumes.Mount(Id);
+        using (var container = new FakeContainer(volumes.Layout.Mount(Id), Path.Combine(volumes.Settings.State, "target")))
+            volumes.Activations.Claim(Id, new('c', 64), container.Pid);
+        volumes.Activations.Release(new('c', 64));
+        Assert.That(volumes.Activations.Collect(TimeSpan.FromHours(1)), Is.EqualTo(new[] { Id }));
+    });
+
+    [Test]
+    public void A_directory_is_one_containers_only() => Test(volumes =>
+    {
+        var path = volumes.Mount(Id);
+        using (var owner = new FakeContainer(path, Path.Combine(volumes.Settings.State, "target")))
+        {
+            Assert.That(volumes.Activations.Claim(Id, new('c', 64), owner.Pid));
+            Assert.That(volumes.Activations.Claim(Id, new('c', 64), owner.Pid));
+            Assert.That(volumes.Activations.Claim(Id, new('d', 64), Environment.ProcessId), Is.False);
+        }
+        Assert.That(volumes.Activations.Claim(Id, new('d', 64), Environment.ProcessId), "its owner is gone");
+    });
+
+    [Test]
+    public void Fifty_at_once_do_not_hinder_each_other() => Test(volumes =>
+    {
+        var ids = Enumerable.Range(0, 50).Select(n => n.ToString("x64", null)).ToList();
+        var failures = new List<Exception>();
+        // Threads of this thread: a pool's thread would be in the machine's namespace.
+        var threads = Enumerable.Range(0, 5).Select(part => new Thread(() =>
+        {
+            try
+            {
+                foreach (var id in ids.Where((_, n) => n % 5 == part)) volumes.Mount(id);
+                foreach (var id in ids.Where((_, n) => n % 5 == part && n >= 25)) volumes.Unmount(id);
+            }
+            catch (Exception e)
+            {
+                lock (failures) failures.Add(e);
+            }
+        })).ToList();
+        threads.ForEach(thread => thread.Start());
+        threads.ForEach(thread => thread.Join());
+        Assert.That(failures, Is.Empty);
+        Assert.That(volumes.Directories.MountedOnes(), Is.EquivalentTo(ids.Take(25)));
+        Assert.That(Directory.GetFileSystemEntries(volumes.Settings.Stage), Is.Empty);
+    });
+}

@@ -1,0 +1,55 @@
+using NUnit.Framework;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Tests.Volumes;
+
+public class PluginIdentityTests
+{
+    static readonly string Id = new('1', 64);
+
+    static PluginIdentity At(string root)
+    {
+        var settings = new PluginSettings();
+        return new PluginIdentity(new StateLayout(settings), settings, new Mounts(new MountEntry("8:1", root, settings.State)));
+    }
+
+    [Test]
+    public void A_managed_plugin_knows_its_id_by_its_propagated_mount()
+    {
+        var identity = At($"/docker/plugins/{Id}/propagated-mount");
+        Assert.That(identity.Id, Is.EqualTo(Id));
+        Assert.That(identity.Name, Is.Null, "until the engine says it");
+        Assert.That(identity.IsMe("runai/gpu-memory"));
+        identity.Name = "example.org:5000/lab/gpu:v2";
+        Assert.That(identity.IsMe("runai/gpu-memory"), Is.False);
+        Assert.That(identity.IsMe("example.org:5000/lab/gpu:v2"));
+        Assert.That(identity.IsMe("example.org:5000/lab/gpu"), Is.False);
+    }
+
+    [TestCase("/var/lib/docker/plugins/short/propagated-mount")]
+    [TestCase("/")]
+    [TestCase("/propagated-mount")]
+    public void Elsewhere_it_is_a_plain_socket(string root) => Assert.That((At(root).Id, At(root).Name), Is.EqualTo(((string?)null, "gpu")));
+
+    [TestCase("runai/gpu-memory", true)]
+    [TestCase("runai/gpu-memory:latest", true)]
+    [TestCase("docker.io/runai/gpu-memory", true)]
+    [TestCase("docker.io/runai/gpu-memory:latest", true)]
+    [TestCase("runai/gpu-memory:1.0", false)]
+    [TestCase("evil/runai/gpu-memory", false)]
+    [TestCase("runai/gpu-memory-2", false)]
+    [TestCase("local", false)]
+    public void The_tag_latest_and_dockers_registry_go_without_saying(string driver, bool me)
+    {
+        var identity = At($"/docker/plugins/{Id}/propagated-mount");
+        identity.Name = "runai/gpu-memory:latest";
+        Assert.That(identity.IsMe(driver), Is.EqualTo(me));
+    }
+
+    sealed class Mounts(MountEntry state) : IMountTable
+    {
+        public IReadOnlyList<MountEntry> Own() => [state];
+        public IReadOnlyList<MountEntry> OfProcess(int pid) => [];
+        public IEnumerable<int> Processes() => [];
+    }
+}

@@ -1,0 +1,48 @@
+using FsCheck;
+using FsCheck.Fluent;
+using NUnit.Framework;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Tests.Volumes;
+
+public class StateLayoutTests
+{
+    [Test]
+    public void Different_names_are_different_files_in_the_folder() => Check.QuickThrowOnFailure(Prop.ForAll<NonEmptyString, NonEmptyString>((one, other) =>
+    {
+        // Lone surrogates have no bytes of their own; no JSON string that the engine writes has any.
+        if (!IsText(one.Get) || !IsText(other.Get)) return true;
+        var (a, b) = (StateLayout.FileName(one.Get), StateLayout.FileName(other.Get));
+        return Path.GetFileName(a) == a && a is not ("" or "." or "..") && !a.StartsWith('.') && (a == b) == (one.Get == other.Get);
+    }));
+
+    [Test]
+    public void A_mount_id_is_found_again_from_its_directory() => Check.QuickThrowOnFailure(Prop.ForAll<NonEmptyString>(id =>
+        !IsText(id.Get) || StateLayout.DirId(id.Get) is not { } dirId || StateLayout.MountId(dirId) == id.Get));
+
+    [Test]
+    public void Dockers_ids_are_their_own_directories() =>
+        Assert.That(StateLayout.DirId(new string('a', 64)), Is.EqualTo(new string('a', 64)));
+
+    [Test]
+    public void A_file_is_replaced_whole_and_nothing_stays_beside_it()
+    {
+        var folder = Directory.CreateTempSubdirectory().FullName;
+        var path = Path.Combine(folder, "file");
+        StateLayout.WriteFile(path, "one"u8, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.OtherRead);
+        using var reader = File.OpenText(path);
+        StateLayout.WriteFile(path, "two"u8, UnixFileMode.UserRead);
+        Assert.That(reader.ReadToEnd(), Is.EqualTo("one"), "who has it open keeps the old one");
+        Assert.That(File.ReadAllText(path), Is.EqualTo("two"));
+        Assert.That(File.GetUnixFileMode(path), Is.EqualTo(UnixFileMode.UserRead));
+        Assert.That(Directory.GetFileSystemEntries(folder), Has.Length.EqualTo(1));
+        Assert.That(() => StateLayout.WriteFile(Path.Combine(folder, "missing", "file"), "x"u8, UnixFileMode.UserRead), Throws.InstanceOf<IOException>());
+        Directory.Delete(folder, recursive: true);
+    }
+
+    static bool IsText(string text)
+    {
+        var utf8 = System.Text.Encoding.UTF8;
+        return utf8.GetString(utf8.GetBytes(text)) == text;
+    }
+}

@@ -1,0 +1,96 @@
+using NUnit.Framework;
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Tests.Volumes;
+
+public class VolumeDriverTests
+{
+    VolumesUnderTest _volumes = null!;
+
+    [SetUp]
+    public void SetUp() => _volumes = new VolumesUnderTest();
+
+    [TearDown]
+    public void TearDown() => _volumes.Dispose();
+
+    static Dictionary<string, string> Quota(string value) => new() { ["gpu-memory"] = value };
+
+    [Test]
+    public void The_volume_runai_is_always_there()
+    {
+        Assert.That(_volumes.Driver.Describe("runai"), Is.EqualTo(new VolumeInfo("runai", "", null)));
+        Assert.That(_volumes.Driver.Create("runai", new Dictionary<string, string>()), Is.Null);
+        Assert.That(_volumes.Driver.Remove("runai"), Is.Null);
+        Assert.That(_volumes.Driver.Describe("runai"), Is.Not.Null);
+        Assert.That(_volumes.Driver.Create("runai", Quota("0.5")), Does.Contain("volume runai exists already without gpu-memory").And.Contain("gpu-memory=0.5"));
+    }
+
+    [Test]
+    public void Other_names_are_not_ours() => Assert.That(_volumes.Driver.Describe("data"), Is.Null);
+
+    [Test]
+    public void A_volume_outlives_the_plugin()
+    {
+        Assert.That(_volumes.Driver.Create("half/../of ü", Quota("0.5")), Is.Null);
+        Assert.That(_volumes.Driver.Create("plain", new Dictionary<string, string>()), Is.Null);
+        _volumes.Restart();
+        Assert.That(_volumes.Driver.Describe("half/../of ü")!.Status, Is.EqualTo(Quota("0.5")));
+        Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Is.EqualTo(new[] { "half/../of ü", "plain", "runai" }));
+        Assert.That(_volumes.Driver.Remove("half/../of ü"), Is.Null);
+        _volumes.Restart();
+        Assert.That(_volumes.Driver.Describe("half/../of ü"), Is.Null);
+    }
+
+    [Test]
+    public void Create_is_a_no_op_when_the_volume_exists()
+    {
+        Assert.That(_volumes.Driver.Create("half", Quota("0.5")), Is.Null);
+        Assert.That(_volumes.Driver.Create("half", Quota("0.5")), Is.Null);
+        Assert.That(_volumes.Driver.Create("half", Quota("0.6")), Is.EqualTo(
+            "volume half exists already with gpu-memory=0.5, and was now to be made with gpu-memory=0.6: take another name"));
+        Assert.That(_volumes.Driver.Create("half", new Dictionary<string, string>()), Does.Contain("without gpu-memory"));
+    }
+
+    [Test]
+    public void Remove_is_a_no_op_when_the_volume_is_gone() => Assert.That(_volumes.Driver.Remove("nothing"), Is.Null);
+
+    [Test]
+    public void Other_options_are_refused_by_name()
+    {
+        Assert.That(_volumes.Driver.Create("v", new Dictionary<string, string> { ["gpu-memory"] = "0.5", ["size"] = "1g", ["device"] = "/" }),
+            Does.Contain("unknown option device, size"));
+        Assert.That(_volumes.Driver.Describe("v"), Is.Null);
+    }
+
+    [TestCase("2")]
+    [TestCase("")]
+    [TestCase("0")]
+    public void A_quota_that_is_none_is_refused_with_the_accepted_forms(string value) =>
+        Assert.That(_volumes.Driver.Create("v", Quota(value)), Does.Contain("gpu-memory").And.Contain("0.5"));
+
+    [Test]
+    public void A_name_too_long_for_a_file_is_refused() => Assert.That(_volumes.Driver.Create(new string('n', 300), Quota("0.5")), Does.Contain("too long"));
+
+    [Test]
+    public void A_damaged_file_costs_its_volume_only()
+    {
+        _volumes.Driver.Create("half", Quota("0.5"));
+        File.WriteAllText(_volumes.Layout.Volume("bad"), "{\"Na");
+        File.WriteAllText(_volumes.Layout.Volume("empty"), "null");
+        _volumes.Restart();
+        Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Is.EqualTo(new[] { "half", "runai" }));
+    }
+
+    [TestCase("gpu", true)]
+    [TestCase("gpu:latest", true)]
+    [TestCase("local", false)]
+    [TestCase("other/gpu", false)]
+    [TestCase("", false)]
+    public void As_a_plain_socket_its_driver_is_the_sockets_name(string driver, bool ours)
+    {
+        Assert.That(_volumes.Catalog.IsThisDriver(driver), Is.EqualTo(ours));
+        Assert.That(_volumes.Catalog.Owns(new MountPoint { Type = "volume", Name = "runai", Driver = driver }), Is.EqualTo(ours));
+        Assert.That(_volumes.Catalog.Owns(new MountPoint { Type = "bind", Name = "runai", Driver = driver }), Is.False);
+    }
+}

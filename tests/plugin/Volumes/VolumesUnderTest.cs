@@ -1,0 +1,116 @@
+using System.Diagnostics;
+using Microsoft.Extensions.Logging.Abstractions;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Tests.Volumes;
+
+/// <summary>The volumes' services over a folder of their own. <see cref="Restart"/> makes new services over the same folder, as a plugin that was killed does.</summary>
+sealed class VolumesUnderTest : IDisposable
+{
+    public const string Shim = "the shim";
+    readonly string _folder = Directory.CreateTempSubdirectory("volumes").FullName;
+
+    /// <param name="shared">As in the plugin: what is mounted below the state appears in namespaces made from this one. Needs <see cref="PrivateNamespace"/>.</param>
+    public VolumesUnderTest(bool shared = false)
+    {
+        Settings = new PluginSettings { State = Path.Combine(_folder, "state"), Stage = Path.Combine(_folder, "stage"), Shim = Path.Combine(_folder, "shim.so") };
+        Directory.CreateDirectory(Settings.State);
+        if (shared)
+        {
+            Check(PrivateNamespace.Mount(Settings.State, Settings.State, null, 4096, null));
+            Check(PrivateNamespace.Mount(null, Settings.State, null, 1 << 20, null));
+        }
+        File.WriteAllText(Settings.Shim, Shim);
+        Restart();
+    }
+
+    public PluginSettings Settings { get; }
+    public ManualTime Time { get; } = new();
+    public StateLayout Layout { get; private set; } = null!;
+    public ReferenceTable References { get; private set; } = null!;
+    public PrivateDirectories Directories { get; private set; } = null!;
+    public Activations Activations { get; private set; } = null!;
+    public VolumeCatalog Catalog { get; private set; } = null!;
+    public VolumeDriver Driver { get; private set; } = null!;
+
+    public void Restart()
+    {
+        var mounts = new ProcMountTable();
+        Layout = new StateLayout(Settings);
+        References = new ReferenceTable(Layout);
+        Directories = new PrivateDirectories(Layout, new ShimStore(Layout), mounts);
+        Activations = new Activations(Directories, References, mounts, Time, NullLogger<Activations>.Instance);
+        Activations.Restore();
+        Catalog = new VolumeCatalog(Layout, new PluginIdentity(Layout, Settings, mounts), NullLogger<VolumeCatalog>.Instance);
+        Catalog.Load();
+        Driver = new VolumeDriver(Catalog, Activations);
+    }
+
+    public string Mount(string id, string volume = "runai")
+    {
+        var result = Driver.MountAsync(volume, id, CancellationToken.None).Result;
+        return result.Mountpoint ?? throw new InvalidOperationException(result.Error);
+    }
+
+    public string? Unmount(string id) => Driver.UnmountAsync("runai", id, CancellationToken.None).Result;
+
+    public void Dispose()
+    {
+        // Inside a namespace of its own nothing of it is left; a folder that is still busy outside would be a leak worth an error.
+        Sh.Run($"umount -R '{Settings.Stage}' '{Settings.State}'/mounts/* '{Settings.State}' 2>/dev/null; rm -rf --one-file-system '{_folder}'");
+    }
+
+    static void Check(int result)
+    {
+        if (result != 0) throw new InvalidOperationException("mount failed");
+    }
+}
+
+/// <summary>Shell commands as a test's view from outside; they run in the namespaces of the calling thread.</summary>
+static class Sh
+{
+    public static (int Code, string Output) Run(string command)
+    {
+        using var process = Start(command);
+        process.StandardInput.Close();
+        var output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return (process.ExitCode, output.TrimEnd());
+    }
+
+    /// <summary>A command that waits on its standard input: it ends when that is closed.</summary>
+    public static Process Start(string command) =>
+        Process.Start(new ProcessStartInfo("/bin/sh", ["-c", $"{{ {command}; }} 2>&1"]) { RedirectStandardInput = true, RedirectStandardOutput = true })!;
+}
+
+/// <summary>A "container": a process with a private mount namespace in which the directory is bound, as the engine does it.</summary>
+sealed class FakeContainer : IDisposable
+{
+    readonly Process _process;
+
+    public FakeContainer(string source, string target)
+    {
+        Directory.CreateDirectory(target);
+        _process = Sh.Start($"exec unshare -m --propagation private sh -c 'mount --rbind \"{source}\" \"{target}\" && echo ready && exec cat'");
+        var line = _process.StandardOutput.ReadLine();
+        if (line != "ready") throw new InvalidOperationException(line);
+    }
+
+    public int Pid => _process.Id;
+
+    public void Dispose()
+    {
+        _process.StandardInput.Close();
+        _process.WaitForExit();
+        _process.Dispose();
+    }
+}
+
+/// <summary>Time that passes when the test says so.</summary>
+sealed class ManualTime : TimeProvider
+{
+    DateTimeOffset _now = new(2026, 11, 20, 12, 0, 0, TimeSpan.Zero);
+
+    public void Pass(TimeSpan time) => _now += time;
+    public override DateTimeOffset GetUtcNow() => _now;
+}
