@@ -118,12 +118,14 @@ public sealed record DeviceMapping
     public string? CgroupPermissions { get; init; }
 }
 
-/// <summary>One mount of the container as the engine resolved it. For plugin volumes <c>Source</c> is unreliable (seen on 20.10 and 28.5), hence not read.</summary>
+/// <summary>One mount of the container as the engine resolved it.</summary>
 public sealed record MountPoint
 {
     public string Type { get; init; } = "";
     public string? Name { get; init; }
     public string? Driver { get; init; }
+    /// <summary>Of a bind, the path on the host. For plugin volumes it is unreliable (seen on 20.10 and 28.5: the previous container's), hence not read.</summary>
+    public string? Source { get; init; }
     public string Destination { get; init; } = "";
     [System.Text.Json.Serialization.JsonPropertyName("RW")]
     public bool Rw { get; init; }

@@ -1,0 +1,174 @@
+using System.Text.Json;
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Protocol;
+using Runai.GpuMemory.Quotas;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>Answers the engine about API calls: judges containers when they are created (early and friendly) and when they start (the decision that counts), and sees
+/// to it that they load the shim.</summary>
+sealed partial class Authorizer(
+    IEngineClient engine, ContainerSpecs specs, IContainerJudge judge, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own,
+    DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
+{
+    /// <summary>Within 5 s the user has an answer, whatever the engine does.</summary>
+    static readonly TimeSpan Deadline = TimeSpan.FromSeconds(4.5);
+    /// <summary>For what only makes an early answer better.</summary>
+    static readonly TimeSpan ShortDeadline = TimeSpan.FromSeconds(1);
+
+    public async ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel)
+    {
+        if (string.IsNullOrEmpty(apiCall.RequestMethod) || string.IsNullOrEmpty(apiCall.RequestUri))
+            return AuthZAnswer.Denied("the engine did not say which API call it asks about; try again");
+        var route = EngineRoute.Match(apiCall.RequestMethod, apiCall.RequestUri);
+        if (route.Kind == RouteKind.OfNoConcern || own.IsOwn(apiCall.RequestHeaders))
+            return AuthZAnswer.Allowed;
+        return route.Kind switch
+        {
+            RouteKind.ContainerCreate => await CreateAsync(apiCall, cancel),
+            RouteKind.ContainerStart or RouteKind.ContainerRestart => await StartAsync(apiCall, route, cancel),
+            RouteKind.ContainerArchivePut => BeforeArchive(),
+            _ => AuthZAnswer.Allowed,
+        };
+    }
+
+    public async ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel)
+    {
+        var route = EngineRoute.Match(apiCall.RequestMethod ?? "", apiCall.RequestUri ?? "");
+        if (route.Kind is RouteKind.ContainerCreate or RouteKind.ContainerArchivePut && !own.IsOwn(apiCall.RequestHeaders))
+            await ServeAsync(apiCall, route, cancel);
+        return AuthZAnswer.Allowed;
+    }
+
+    async ValueTask<AuthZAnswer> CreateAsync(AuthZRequest apiCall, CancellationToken cancel)
+    {
+        var started = decisions.Start();
+        var problem = "it is missing: it must be of the type application/json and shorter than 4 MiB, on engines before 26 than 1 MiB";
+        if (apiCall.RequestBody is not { Length: > 0 } json || !CreateBody.TryRead(json, out var body, out problem))
+        {
+            var unread = new Verdict([new("create-body", $"the GPU memory plugin cannot read the body of this create call in one way only, so it is refused: {problem}")], null, null);
+            return Answer(RouteKind.ContainerCreate, apiCall, "", null, unread, started);
+        }
+        var spec = await DescribeAsync(body, cancel);
+        return Answer(RouteKind.ContainerCreate, apiCall, "", spec, Policy.Evaluate(spec, RequesterOf(apiCall), gpus.Devices), started);
+    }
+
+    /// <summary>What the engine would make of the body. What it adds from elsewhere is asked for only where it can matter, and left out where the engine does not say.</summary>
+    async ValueTask<ContainerSpec> DescribeAsync(CreateBody body, CancellationToken cancel)
+    {
+        using var deadline = new CancellationTokenSource(ShortDeadline, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        ImageInspect? image = null;
+        var others = new List<ContainerInspect>();
+        var runtime = defaults.Runtime;
+        try
+        {
+            runtime = await defaults.ReadRuntimeAsync(both.Token);
+            foreach (var other in body.HostConfig?.VolumesFrom ?? [])
+                if (await engine.InspectContainerAsync(other.Split(':')[0], both.Token) is { } container)
+                    others.Add(container);
+            if (specs.FromCreateBody(body, null, others, runtime).IsRelevant && body.Image.Length > 0)
+                image = await engine.InspectImageAsync(body.Image, both.Token);
+        }
+        catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        {
+            LogLeftOut(log, failure.Message);
+        }
+        return specs.FromCreateBody(body, image, others, runtime);
+    }
+
+    async ValueTask<AuthZAnswer> StartAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
+    {
+        var started = decisions.Start();
+        if (route.Kind == RouteKind.ContainerStart && route.IsOlderThan(24) && MayHaveBody(apiCall))
+            return Answer(route.Kind, apiCall, route.Name, null, Refusal("start-body", "this start call of an API before 1.24 brings a configuration of its own: create the container with it instead"), started);
+        using var deadline = new CancellationTokenSource(Deadline, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        ContainerSpec? spec = null;
+        Verdict verdict;
+        try
+        {
+            if (await engine.InspectContainerAsync(route.Name, both.Token) is not { } container)
+                return AuthZAnswer.Allowed; // the engine says so itself
+            spec = specs.FromInspect(container, defaults.Runtime);
+            verdict = judge.Judge(container, RequesterOf(apiCall));
+            if (verdict.Allow && await preload.EnsureAsync(container, both.Token) is { } problem)
+                verdict = verdict with { Reasons = [new("preload", problem)] };
+        }
+        catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        {
+            var why = failure is EngineException ? Quoted.Text(failure.Message, 200) : "no answer in time";
+            verdict = Refusal("engine", $"the GPU memory plugin could not learn from the engine what {Quoted.Text(route.Name)} is ({why}), so it does not start: try again");
+        }
+        return Answer(route.Kind, apiCall, route.Name, spec, verdict, started);
+    }
+
+    /// <summary>No content type, no body: the engine refuses others. Its length stands in no header when it comes in chunks.</summary>
+    static bool MayHaveBody(AuthZRequest apiCall) =>
+        apiCall.RequestBody is { Length: > 0 } || apiCall.RequestHeaders?.Any(h => h.Key.Equals("Content-Type", StringComparison.OrdinalIgnoreCase)) == true;
+
+    /// <summary>The tar that comes may hold an ld.so.preload, or write one through a link in the container. So no container is taken on trust from here on, and this one is looked at again afterwards.</summary>
+    AuthZAnswer BeforeArchive()
+    {
+        preload.ForgetAll();
+        return AuthZAnswer.Allowed;
+    }
+
+    /// <summary>After a create or an upload: the shim goes into the container, or again. What fails here is tried again, and told to the user, at the start.</summary>
+    async ValueTask ServeAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
+    {
+        using var deadline = new CancellationTokenSource(Deadline, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        try
+        {
+            var name = route.Kind == RouteKind.ContainerCreate ? CreatedId(apiCall) : apiCall.ResponseStatusCode == 200 ? route.Name : null;
+            if (name is null || await engine.InspectContainerAsync(name, both.Token) is not { } container)
+                return;
+            if (route.Kind == RouteKind.ContainerArchivePut)
+                preload.ForgetAll();
+            if (await preload.EnsureAsync(container, both.Token) is { } problem)
+                LogNotServed(log, container.Id, problem);
+        }
+        catch (Exception failure) when (failure is EngineException or OperationCanceledException)
+        {
+            LogNotServed(log, route.Name, failure.Message);
+        }
+    }
+
+    /// <summary>The new container's ID, when its body mounts a volume of ours or what <c>--volumes-from</c> brings.</summary>
+    string? CreatedId(AuthZRequest apiCall)
+    {
+        if (apiCall is not { ResponseStatusCode: 201, RequestBody: { } json, ResponseBody: { } answer } || !CreateBody.TryRead(json, out var body, out _))
+            return null;
+        if (body.HostConfig?.VolumesFrom is not { Count: > 0 } && !specs.FromCreateBody(body, null, [], "").NeedsInjection)
+            return null;
+        try
+        {
+            using var created = JsonDocument.Parse(answer);
+            return created.RootElement.TryGetProperty("Id", out var id) ? id.GetString() : null;
+        }
+        catch (Exception failure) when (failure is JsonException or InvalidOperationException)
+        {
+            LogNotServed(log, "", failure.Message);
+            return null;
+        }
+    }
+
+    /// <summary>Who opens the socket is root on this host.</summary>
+    static Requester RequesterOf(AuthZRequest apiCall) => new(apiCall.User ?? "", string.IsNullOrEmpty(apiCall.User));
+
+    static Verdict Refusal(string rule, string message) => new([new(rule, message)], null, null);
+
+    AuthZAnswer Answer(RouteKind route, AuthZRequest apiCall, string container, ContainerSpec? spec, Verdict verdict, long started)
+    {
+        decisions.Write(route, apiCall.User ?? "", container, spec, verdict, started);
+        return verdict.Allow ? AuthZAnswer.Allowed : AuthZAnswer.Denied(verdict.Message);
+    }
+
+    [LoggerMessage(202, LogLevel.Debug, "The engine did not say in time what image or other containers add: {Problem}")]
+    static partial void LogLeftOut(ILogger logger, string problem);
+
+    [LoggerMessage(203, LogLevel.Warning, "The preload of {Container} is not in place yet: {Problem}")]
+    static partial void LogNotServed(ILogger logger, string container, string problem);
+}

@@ -1,0 +1,59 @@
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>What admission knows of a container: the same from a create body as from an inspected container, so that one policy judges both.</summary>
+public sealed record ContainerSpec
+{
+    /// <summary>The name that the user gave.</summary>
+    public string Image { get; init; } = "";
+    /// <summary>The effective quota as written, valid or not: the label (own, or the image's) before the volume's option; null when nobody asked for one.</summary>
+    public string? Quota { get; init; }
+    public IReadOnlyList<QuotaMount> QuotaMounts { get; init; } = [];
+    /// <summary>Where anything else is mounted: clean absolute paths.</summary>
+    public IReadOnlyList<string> OtherTargets { get; init; } = [];
+    public bool ReadOnlyRoot { get; init; }
+    /// <summary>The files of LD_PRELOAD in the container's environment.</summary>
+    public IReadOnlyList<string> Preloads { get; init; } = [];
+    /// <summary>Null when the container gets no GPU.</summary>
+    public GpuAccess? Gpu { get; init; }
+
+    /// <summary>The private directory; null without one.</summary>
+    public QuotaMount? Directory => QuotaMounts.FirstOrDefault(m => !m.IsPart);
+    /// <summary>Whether the container's own environment loads the shim.</summary>
+    public bool PreloadsByEnvironment => Directory is { } directory && Preloads.Contains(directory.Shim);
+    /// <summary>Whether it mounts our ld.so.preload itself.</summary>
+    public bool PreloadsByMount => QuotaMounts.Any(m => m.IsPreload);
+    /// <summary>Whether <c>/etc/ld.so.preload</c> has to be put into it.</summary>
+    public bool NeedsInjection => Directory is not null && !PreloadsByEnvironment && !PreloadsByMount;
+    /// <summary>Whether this container is this plugin's business at all.</summary>
+    public bool IsRelevant => Quota is not null || QuotaMounts.Count > 0 || Gpu is not null;
+}
+
+/// <summary>A mount of a volume of ours.</summary>
+/// <param name="Volume">Its name.</param>
+/// <param name="Target">A clean absolute path in the container.</param>
+/// <param name="GpuMemory">The volume's option; null without one.</param>
+/// <param name="Subpath">Empty for the whole directory.</param>
+public sealed record QuotaMount(string Volume, string Target, string? GpuMemory = null, string Subpath = "")
+{
+    public const string PreloadName = "ld.so.preload";
+    public const string PreloadFile = "/etc/" + PreloadName;
+
+    public bool IsPart => Subpath.Length > 0;
+    public bool IsPreload => Subpath == PreloadName && Target == PreloadFile;
+    public string Shim => Target + "/librunai.so";
+}
+
+/// <summary>How a container gets a GPU.</summary>
+/// <param name="Via">For people: <c>--gpus</c>, <c>device /dev/nvidia0</c>.</param>
+/// <param name="Selection">Which GPUs.</param>
+public sealed record GpuAccess(string Via, GpuSelection Selection);
+
+/// <summary>Which GPUs a container will see, as far as its configuration says.</summary>
+/// <param name="Ids">Indexes and UUIDs; empty with <paramref name="Count"/> or without knowledge.</param>
+/// <param name="Count">The first so many; -1 all; 0 when not told by a count.</param>
+public sealed record GpuSelection(IReadOnlyList<string> Ids, int Count = 0)
+{
+    public static GpuSelection All { get; } = new([], -1);
+    /// <summary>Some of them, nobody can say which.</summary>
+    public static GpuSelection Unknown { get; } = new([]);
+}

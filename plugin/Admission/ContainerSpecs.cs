@@ -1,0 +1,63 @@
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Quotas;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>Makes <see cref="ContainerSpec"/>s, from what a client asks for and from what the engine will run.</summary>
+sealed class ContainerSpecs(IVolumeCatalog volumes, IDeviceNodes nodes)
+{
+    /// <param name="body">What the client asks for.</param>
+    /// <param name="image">What the image adds, when it is at hand.</param>
+    /// <param name="volumesFrom">The containers that <c>--volumes-from</c> names, as far as they are known.</param>
+    /// <param name="defaultRuntime">The engine's; empty when not known.</param>
+    public ContainerSpec FromCreateBody(CreateBody body, ImageInspect? image, IEnumerable<ContainerInspect> volumesFrom, string defaultRuntime)
+    {
+        var host = body.HostConfig ?? new();
+        var mounts = new MountTable(volumes);
+        mounts.AddConfigured(host);
+        foreach (var other in volumesFrom)
+            foreach (var mount in other.Mounts)
+                mounts.AddResolved(mount, other.HostConfig);
+        mounts.AddOthers(body.Volumes?.Keys);
+        var env = Environment(image?.Config?.Env, body.Env);
+        return Make(body.Image, host, mounts, env, body.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) ?? image?.Config?.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime);
+    }
+
+    /// <summary>The merged truth: image, volumes and spellings resolved by the engine.</summary>
+    public ContainerSpec FromInspect(ContainerInspect container, string defaultRuntime)
+    {
+        var mounts = new MountTable(volumes);
+        foreach (var mount in container.Mounts)
+            mounts.AddResolved(mount, container.HostConfig);
+        mounts.AddConfigured(container.HostConfig); // what is resolved leaves out --tmpfs and the options of inline volumes
+        return Make(container.Config.Image, container.HostConfig, mounts, Environment(null, container.Config.Env), container.Config.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime);
+    }
+
+    ContainerSpec Make(string image, HostConfig host, MountTable mounts, Dictionary<string, string> env, string? label, string defaultRuntime) => new()
+    {
+        Image = image,
+        Quota = label ?? mounts.Ours.FirstOrDefault(m => m is { IsPart: false, GpuMemory: not null })?.GpuMemory,
+        QuotaMounts = mounts.Ours,
+        OtherTargets = mounts.OtherTargets,
+        ReadOnlyRoot = host.ReadonlyRootfs,
+        Preloads = env.GetValueOrDefault("LD_PRELOAD")?.Split([':', ' '], StringSplitOptions.RemoveEmptyEntries) ?? [],
+        Gpu = new GpuVectors(nodes).Find(host, env, mounts, string.IsNullOrEmpty(host.Runtime) ? defaultRuntime : host.Runtime),
+    };
+
+    /// <summary>The body's after the image's: the later value of a name counts.</summary>
+    static Dictionary<string, string> Environment(IReadOnlyList<string>? image, IReadOnlyList<string>? own)
+    {
+        var env = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var line in (image ?? []).Concat(own ?? []))
+        {
+            var equals = line.IndexOf('=', StringComparison.Ordinal);
+            if (equals > 0)
+                env[line[..equals]] = line[(equals + 1)..];
+            else
+                env.Remove(line); // the engine takes a bare name for "without it"
+        }
+        return env;
+    }
+}

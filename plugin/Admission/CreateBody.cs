@@ -1,0 +1,122 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Quotas;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>The body of <c>POST /containers/create</c>, as far as it matters to quotas and GPUs.</summary>
+sealed record CreateBody
+{
+    public string Image { get; init; } = "";
+    public string User { get; init; } = "";
+    public IReadOnlyDictionary<string, string>? Labels { get; init; }
+    public IReadOnlyList<string>? Env { get; init; }
+    /// <summary>Targets of anonymous volumes.</summary>
+    public IReadOnlyDictionary<string, NoMembers?>? Volumes { get; init; }
+    public HostConfig? HostConfig { get; init; }
+
+    static readonly JsonShape Shape = JsonShape.Of(CreateBodyJson.Default.CreateBody);
+    static readonly string[] HostConfigKeys = [.. CreateBodyJson.Default.HostConfig.Properties.Select(p => p.Name)];
+
+    /// <summary>Reads a body that can be read in one way only; refuses every other.</summary>
+    public static bool TryRead(ReadOnlySpan<byte> json, [NotNullWhen(true)] out CreateBody? body, [NotNullWhen(false)] out string? problem)
+    {
+        body = null;
+        problem = StrictJson.FindProblem(json, Shape) ?? FindMisplacedKey(json);
+        if (problem is not null)
+            return false;
+        try
+        {
+            body = JsonSerializer.Deserialize(json, CreateBodyJson.Default.CreateBody);
+            problem = body is null ? "it is null" : null;
+        }
+        catch (Exception failure) when (failure is JsonException or InvalidOperationException)
+        {
+            problem = failure is JsonException { Path: { } path } ? $"{Quoted.Text(path)} is of a type that the API does not have there" : "a text is not valid UTF-8";
+        }
+        return body is not null;
+    }
+
+    /// <summary>Engines up to 24 take members of HostConfig beside HostConfig too; later ones ignore them.</summary>
+    static string? FindMisplacedKey(ReadOnlySpan<byte> json)
+    {
+        var reader = new Utf8JsonReader(json, new JsonReaderOptions { MaxDepth = StrictJson.MaxDepth });
+        if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
+            return null;
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            var key = reader.GetString()!;
+            reader.Read();
+            // docker-py writes Runtime here, which no engine reads.
+            if (key != "Runtime" && !IsEmpty(ref reader) && Array.Find(HostConfigKeys, known => GoKeys.AreSame(known, key)) is { } misplaced)
+                return $"the key {misplaced} belongs into HostConfig";
+            reader.Skip();
+        }
+        return null;
+    }
+
+    static bool IsEmpty(ref Utf8JsonReader reader)
+    {
+        if (reader.TokenType is not (JsonTokenType.StartArray or JsonTokenType.StartObject))
+            return reader.TokenType is JsonTokenType.Null or JsonTokenType.False || (reader.TokenType == JsonTokenType.String && reader.ValueSpan.IsEmpty);
+        var next = reader;
+        return next.Read() && next.TokenType is JsonTokenType.EndArray or JsonTokenType.EndObject;
+    }
+}
+
+/// <summary>An object whose members nobody reads.</summary>
+sealed record NoMembers;
+
+/// <summary>Go leaves a field alone where the text says null, and takes a single string for a list of one (its strslice).</summary>
+[JsonSourceGenerationOptions(Converters = [typeof(GoString), typeof(GoBool), typeof(GoInt), typeof(GoStrings)])]
+[JsonSerializable(typeof(CreateBody))]
+sealed partial class CreateBodyJson : JsonSerializerContext;
+
+sealed class GoString : JsonConverter<string>
+{
+    public override bool HandleNull => true;
+    public override string Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
+        reader.TokenType switch { JsonTokenType.Null => "", JsonTokenType.String => reader.GetString()!, _ => throw new JsonException() };
+    public override void Write(Utf8JsonWriter writer, string value, JsonSerializerOptions options) => writer.WriteStringValue(value);
+    public override string ReadAsPropertyName(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.GetString()!;
+    public override void WriteAsPropertyName(Utf8JsonWriter writer, string value, JsonSerializerOptions options) => writer.WritePropertyName(value);
+}
+
+sealed class GoBool : JsonConverter<bool>
+{
+    public override bool HandleNull => true;
+    public override bool Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.TokenType != JsonTokenType.Null && reader.GetBoolean();
+    public override void Write(Utf8JsonWriter writer, bool value, JsonSerializerOptions options) => writer.WriteBooleanValue(value);
+}
+
+sealed class GoInt : JsonConverter<int>
+{
+    public override bool HandleNull => true;
+    public override int Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.TokenType == JsonTokenType.Null ? 0 : reader.GetInt32();
+    public override void Write(Utf8JsonWriter writer, int value, JsonSerializerOptions options) => writer.WriteNumberValue(value);
+}
+
+sealed class GoStrings : JsonConverter<IReadOnlyList<string>>
+{
+    public override IReadOnlyList<string> Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
+    {
+        if (reader.TokenType == JsonTokenType.String)
+            return [reader.GetString()!];
+        if (reader.TokenType != JsonTokenType.StartArray)
+            throw new JsonException();
+        var items = new List<string>();
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+            items.Add(reader.TokenType switch { JsonTokenType.Null => "", JsonTokenType.String => reader.GetString()!, _ => throw new JsonException() });
+        return items;
+    }
+
+    public override void Write(Utf8JsonWriter writer, IReadOnlyList<string> value, JsonSerializerOptions options)
+    {
+        writer.WriteStartArray();
+        foreach (var item in value)
+            writer.WriteStringValue(item);
+        writer.WriteEndArray();
+    }
+}

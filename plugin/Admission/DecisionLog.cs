@@ -1,0 +1,38 @@
+using Runai.GpuMemory.Quotas;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>One line a decision, about containers that ask for a quota or a GPU and about every refusal.</summary>
+sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
+{
+    public long Start() => time.GetTimestamp();
+
+    /// <param name="route">The API call.</param>
+    /// <param name="who">Empty: somebody on the unix socket.</param>
+    /// <param name="container">Name or ID; empty while it has none.</param>
+    /// <param name="spec">Null where the call could not be read.</param>
+    /// <param name="verdict">The decision.</param>
+    /// <param name="started">From <see cref="Start"/>.</param>
+    public void Write(RouteKind route, string who, string container, ContainerSpec? spec, Verdict verdict, long started)
+    {
+        var ms = time.GetElapsedTime(started).TotalMilliseconds;
+        var (gpu, quota) = (verdict.Gpu ?? "none", spec?.Quota is { } text ? Quoted.Text(text) : "none");
+        if (!verdict.Allow)
+            LogDenied(log, route, Quoted.Text(who), Quoted.Text(container), Quoted.Text(spec?.Image), gpu, quota, string.Join(',', verdict.Reasons.Select(r => r.Rule)), ms, verdict.Message);
+        else if (spec is { IsRelevant: true })
+            LogAllowed(log, route, Quoted.Text(who), Quoted.Text(container), Quoted.Text(spec.Image), gpu, quota, RuleOf(spec), ms);
+    }
+
+    static string RuleOf(ContainerSpec spec) => spec switch
+    {
+        { Quota: null } => "gpu-without-quota",
+        { Gpu: null } => "quota-without-gpu",
+        _ => "quota",
+    };
+
+    [LoggerMessage(200, LogLevel.Information, "allowed {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} ms={Ms:0.0}")]
+    static partial void LogAllowed(ILogger logger, RouteKind route, string user, string container, string image, string gpu, string quota, string rule, double ms);
+
+    [LoggerMessage(201, LogLevel.Warning, "denied {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} ms={Ms:0.0} reason={Reason}")]
+    static partial void LogDenied(ILogger logger, RouteKind route, string user, string container, string image, string gpu, string quota, string rule, double ms, string reason);
+}

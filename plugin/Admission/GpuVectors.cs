@@ -1,0 +1,99 @@
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Quotas;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>Every way in which a configuration gives a container a GPU. In doubt it does: what is asked for a quota too much can be told, what slips through cannot.</summary>
+sealed class GpuVectors(IDeviceNodes nodes)
+{
+    const string VisibleDevices = "NVIDIA_VISIBLE_DEVICES";
+    /// <summary>Runtimes that do not read <see cref="VisibleDevices"/>. Any other name may stand for NVIDIA's.</summary>
+    static readonly HashSet<string> PlainRuntimes = ["", "runc", "crun", "io.containerd.runc.v1", "io.containerd.runc.v2", "io.containerd.runtime.v1.linux", "runsc", "youki"];
+
+    readonly List<GpuAccess> _found = [];
+
+    /// <param name="host">The host's part of the configuration.</param>
+    /// <param name="env">Image and body merged.</param>
+    /// <param name="mounts">What is mounted.</param>
+    /// <param name="runtime">The runtime it runs with; the engine's default where none is named.</param>
+    public GpuAccess? Find(HostConfig host, IReadOnlyDictionary<string, string> env, MountTable mounts, string runtime)
+    {
+        FindRequests(host);
+        FindDevices(host);
+        FindRuntime(env, mounts, runtime);
+        foreach (var path in mounts.HostPaths)
+            if (nodes.Look(path) is { Kind: DevicePathKind.Gpu })
+                Add($"mount of {Quoted.Text(path)}", GpuSelection.Unknown);
+        return _found.Count switch
+        {
+            0 => null,
+            1 => _found[0],
+            _ => new(string.Join(", ", _found.Select(f => f.Via).Distinct().Take(4)), GpuSelection.Unknown),
+        };
+    }
+
+    void FindRequests(HostConfig host)
+    {
+        foreach (var request in host.DeviceRequests ?? [])
+        {
+            // Whatever the driver's name and the capabilities: each of NVIDIA's (compute, utility, graphics…) selects its driver, and a CDI name can stand for any device.
+            var ids = (request?.DeviceIds ?? []).Select(WithoutCdiKind).ToArray();
+            var selection = ids.Contains("all") ? GpuSelection.All : new(ids, request?.Count ?? 0);
+            Add(request?.Driver == "cdi" ? $"CDI device {Quoted.Text(string.Join(',', request.DeviceIds ?? []))}" : "--gpus", selection);
+        }
+        foreach (var (key, value) in host.Annotations ?? new Dictionary<string, string>())
+            if (key.StartsWith("cdi.k8s.io/", StringComparison.Ordinal))
+                Add($"annotation {Quoted.Text(key)}", new([.. value.Split(',').Select(WithoutCdiKind)]));
+    }
+
+    /// <summary><c>nvidia.com/gpu=0</c> is the GPU <c>0</c>.</summary>
+    static string WithoutCdiKind(string id) => id[(id.LastIndexOf('=') + 1)..];
+
+    void FindDevices(HostConfig host)
+    {
+        foreach (var device in host.Devices ?? [])
+            if (device?.PathOnHost is { Length: > 0 } path && IsGpu(path, out var node))
+                Add($"device {Quoted.Text(node)}", GpuSelection.Unknown);
+        foreach (var rule in host.DeviceCgroupRules ?? [])
+            if (CoversGpu(rule))
+                Add($"device rule {Quoted.Text(rule)}", GpuSelection.Unknown);
+        if (host.Privileged && nodes.Look("/dev").Kind != DevicePathKind.NotGpu)
+            Add("--privileged", GpuSelection.All);
+    }
+
+    /// <summary>A CDI name, or a path: of a node by what it is, of what the plugin cannot see in doubt yes.</summary>
+    bool IsGpu(string path, out string node)
+    {
+        var found = nodes.Look(path);
+        node = found.Node ?? path;
+        return found.Kind != DevicePathKind.NotGpu || (!path.StartsWith('/') && path.Contains('='));
+    }
+
+    /// <summary><c>c 195:* rwm</c>. Majors other than NVIDIA's 195 and DRM's 226 are given out at boot: of them, 1 to 233 are fixed for other devices.</summary>
+    static bool CoversGpu(string rule)
+    {
+        var fields = rule.Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries);
+        if (fields.Length == 0 || fields[0] == "b")
+            return false;
+        var major = fields.Length > 1 ? fields[1].Split(':')[0] : "*";
+        return !int.TryParse(major, out var number) || number is 195 or 226 or >= 234;
+    }
+
+    void FindRuntime(IReadOnlyDictionary<string, string> env, MountTable mounts, string runtime)
+    {
+        if (PlainRuntimes.Contains(runtime))
+            return;
+        if (env.TryGetValue(VisibleDevices, out var visible))
+        {
+            if (visible is not ("" or "void" or "none"))
+                Add($"{VisibleDevices}={Quoted.Text(visible)}", visible == "all" ? GpuSelection.All : new([.. visible.Split(',').Select(WithoutCdiKind)]));
+        }
+        else if (env.ContainsKey("CUDA_VERSION") && !env.ContainsKey("NVIDIA_REQUIRE_CUDA"))
+            Add("an old CUDA image", GpuSelection.All);
+        if (mounts.OtherTargets.FirstOrDefault(t => ContainerPath.IsWithin(t, "/var/run/nvidia-container-devices")) is { } target)
+            Add($"mount at {Quoted.Text(target)}", GpuSelection.Unknown);
+    }
+
+    void Add(string via, GpuSelection selection) => _found.Add(new(via, selection));
+}

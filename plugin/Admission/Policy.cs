@@ -1,0 +1,99 @@
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Quotas;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>The one place that decides about a container. Pure: what it needs to know it is given.</summary>
+static class Policy
+{
+    /// <summary>What a rule looks at. <paramref name="Quota"/> is null where there is none that can be read.</summary>
+    sealed record Case(ContainerSpec Spec, GpuMemoryQuota? Quota, string? QuotaProblem, Requester Requester, IReadOnlyList<GpuDevice> Gpus)
+    {
+        public bool HasQuota => Spec.Quota is not null;
+    }
+
+    /// <summary>Each answers null, or why not and what to type instead.</summary>
+    static readonly (string Name, Func<Case, string?> FindProblem)[] Rules =
+    [
+        ("quota-syntax", c => c.QuotaProblem),
+        ("quota-needs-volume", QuotaNeedsVolume),
+        ("volume-needs-quota", VolumeNeedsQuota),
+        ("one-volume", OneVolume),
+        ("volume-subpath", VolumeSubpath),
+        ("volume-target", VolumeTarget),
+        ("volume-covered", VolumeCovered),
+        ("preload-read-only", PreloadReadOnly),
+        ("preload-covered", PreloadCovered),
+        ("quota-exceeds-gpu", QuotaExceedsGpu),
+    ];
+
+    public static IEnumerable<string> RuleNames => Rules.Select(r => r.Name);
+
+    public static Verdict Evaluate(ContainerSpec spec, Requester requester, IReadOnlyList<GpuDevice> gpus)
+    {
+        GpuMemoryQuota? quota = null;
+        string? problem = null;
+        _ = spec.Quota is null || GpuMemoryQuota.TryParse(spec.Quota, out quota, out problem);
+        var subject = new Case(spec, quota, problem, requester, gpus);
+        var reasons = new List<Reason>();
+        foreach (var (name, findProblem) in Rules)
+            if (findProblem(subject) is { } message)
+                reasons.Add(new(name, message));
+        return new(reasons, quota?.Text, spec.Gpu?.Via);
+    }
+
+    static string? QuotaNeedsVolume(Case c) =>
+        c.HasQuota && c.QuotaProblem is null && c.Spec.QuotaMounts.Count == 0 ? $"{GpuMemoryQuota.Name}={c.Quota} needs the runai volume: add -v runai:/runai"
+        : c.Spec.QuotaMounts.FirstOrDefault(m => m.IsPreload) is { } preload && c.Spec.Directory is null ? $"{QuotaMount.PreloadFile} of the {Quoted.Text(preload.Volume)} volume needs the volume itself: add -v {Quoted.Text(preload.Volume)}:/runai"
+        : null;
+
+    static string? VolumeNeedsQuota(Case c) =>
+        !c.HasQuota && c.Spec.QuotaMounts.Count > 0 ? $"the {Quoted.Text(c.Spec.QuotaMounts[0].Volume)} volume needs a quota: add --label {GpuMemoryQuota.Name}=0.5" : null;
+
+    static string? OneVolume(Case c)
+    {
+        var whole = c.Spec.QuotaMounts.Where(m => !m.IsPart).ToArray();
+        return whole.Length < 2 ? null
+            : $"a container has one private directory, and {string.Join(" and ", whole.Select(m => $"{Quoted.Text(m.Volume)} at {Quoted.Text(m.Target)}"))} are {whole.Length}: mount one volume of this plugin once";
+    }
+
+    static string? VolumeSubpath(Case c)
+    {
+        if (c.Spec.QuotaMounts.FirstOrDefault(m => m is { IsPart: true, IsPreload: false }) is { } part)
+            return $"{Quoted.Text(part.Subpath)} of the {Quoted.Text(part.Volume)} volume cannot be mounted at {Quoted.Text(part.Target)}: mount the whole volume, and of its parts only {QuotaMount.PreloadName} at {QuotaMount.PreloadFile}";
+        return c.Spec.PreloadsByMount && !c.Spec.PreloadsByEnvironment && c.Spec.Directory is { Target: not "/runai" } directory
+            ? $"{QuotaMount.PreloadName} of the volume names /runai/librunai.so, and the volume is at {Quoted.Text(directory.Target)}: mount it at /runai" : null;
+    }
+
+    /// <summary>Blanks and colons divide the names in ld.so.preload, and a dollar sign starts a variable there.</summary>
+    static string? VolumeTarget(Case c) =>
+        c.Spec.Directory is { } directory && (directory.Target is "/" or "/etc" || ContainerPath.IsWithin(directory.Target, QuotaMount.PreloadFile)
+            || directory.Target.Length > 200 || !directory.Target.All(ch => char.IsAsciiLetterOrDigit(ch) || ch is '/' or '.' or '-' or '_' or '+' or '@' or '~'))
+        ? $"the {Quoted.Text(directory.Volume)} volume cannot be at {Quoted.Text(directory.Target)}: mount it at /runai" : null;
+
+    static string? VolumeCovered(Case c) =>
+        c.Spec.Directory is { } directory && c.Spec.OtherTargets.Concat(c.Spec.QuotaMounts.Where(m => m.IsPart).Select(m => m.Target)).FirstOrDefault(t => ContainerPath.IsWithin(t, directory.Target)) is { } cover
+        ? $"the mount at {Quoted.Text(cover)} would cover the {Quoted.Text(directory.Volume)} volume at {Quoted.Text(directory.Target)}: remove it or move it" : null;
+
+    static string? PreloadReadOnly(Case c) =>
+        c.Spec is { ReadOnlyRoot: true, NeedsInjection: true, Directory: { } directory }
+        ? $"--read-only leaves no way to put {QuotaMount.PreloadFile} into the container: add {Ways(directory)}" : null;
+
+    static string? PreloadCovered(Case c) =>
+        c.Spec is { NeedsInjection: true, ReadOnlyRoot: false, Directory: { } directory } && c.Spec.OtherTargets.FirstOrDefault(t => ContainerPath.IsWithin(QuotaMount.PreloadFile, t)) is { } cover
+        ? $"the mount at {Quoted.Text(cover)} covers {QuotaMount.PreloadFile}, which loads the quota: remove it, or add {Ways(directory)}" : null;
+
+    static string Ways(QuotaMount directory) =>
+        $"-e LD_PRELOAD={Quoted.Text(directory.Shim)}, or on Docker 26 and newer --mount type=volume,src={Quoted.Text(directory.Volume)},dst={QuotaMount.PreloadFile},volume-subpath={QuotaMount.PreloadName}";
+
+    static string? QuotaExceedsGpu(Case c)
+    {
+        if (c.Quota?.SizeBytes is not { } size || c.Spec.Gpu is not { } access || c.Gpus.Count == 0)
+            return null;
+        // Where nobody can say which GPUs it will see, one that is large enough will do.
+        var gpu = VisibleGpus.Of(access.Selection, c.Gpus)?.FirstOrDefault(g => g.TotalBytes < size)
+            ?? (c.Gpus.MaxBy(g => g.TotalBytes) is { } largest && largest.TotalBytes < size ? largest : null);
+        return gpu is null ? null
+            : $"{GpuMemoryQuota.Name}={c.Quota} is more than GPU {gpu.Index} ({Quoted.Text(gpu.Name).Trim('"')}) has: {size} > {gpu.TotalBytes} bytes ({Bytes.Text(size)} > {Bytes.Text(gpu.TotalBytes)})";
+    }
+}

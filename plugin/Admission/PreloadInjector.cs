@@ -1,0 +1,92 @@
+using System.Collections.Concurrent;
+using System.Formats.Tar;
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Quotas;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>Keeps <c>/etc/ld.so.preload</c> of quota containers naming the shim. Without locks: two at once write the same text.</summary>
+sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs, EngineDefaults defaults, TimeProvider time, ILogger<PreloadInjector> log) : IPreloadInjector
+{
+    const int MaxLinks = 8;
+    const int MaxServed = 10_000;
+    /// <summary>Containers served in this run of the plugin and not written to since, with the shim's path.</summary>
+    readonly ConcurrentDictionary<string, string> _served = new(StringComparer.Ordinal);
+
+    /// <summary>Somebody writes files into a container: which one, only the engine knows for sure.</summary>
+    public void ForgetAll() => _served.Clear();
+
+    public async Task<string?> EnsureAsync(ContainerInspect container, CancellationToken cancel)
+    {
+        var spec = specs.FromInspect(container, defaults.Runtime);
+        if (!spec.NeedsInjection)
+            return null;
+        var shim = spec.Directory!.Shim;
+        // What has run as root may have changed any file, so only a container that never ran is taken on trust.
+        if (container.State.Status == "created" && _served.TryGetValue(container.Id, out var served) && served == shim)
+            return null;
+        try
+        {
+            var problem = await PutAsync(container.Id, shim, cancel);
+            if (problem is null)
+                Remember(container.Id, shim);
+            return problem is null ? null : $"{QuotaMount.PreloadFile} of the container {problem}";
+        }
+        catch (EngineException failure)
+        {
+            return $"{QuotaMount.PreloadFile} could not be put into the container: {Quoted.Text(failure.Message, 200)}";
+        }
+        catch (Exception failure) when (failure is InvalidDataException or EndOfStreamException or FormatException)
+        {
+            return $"{QuotaMount.PreloadFile} of the container cannot be read";
+        }
+    }
+
+    void Remember(string id, string shim)
+    {
+        if (_served.Count >= MaxServed)
+            _served.Clear();
+        _served[id] = shim;
+    }
+
+    async Task<string?> PutAsync(string id, string shim, CancellationToken cancel)
+    {
+        var (text, isLink, problem) = await ReadAsync(id, cancel);
+        if (problem is not null)
+            return problem;
+        // A link is replaced by a file of the same text: where it leads may be a volume that others write.
+        var wanted = PreloadFile.WithShim(text, shim) ?? (isLink ? text : null);
+        if (wanted is null)
+            return null;
+        try
+        {
+            await engine.PutArchiveAsync(id, "/etc", PreloadFile.Write(wanted, null, time.GetUtcNow()), cancel);
+        }
+        catch (EngineException failure) when (failure.StatusCode == 404)
+        {
+            await engine.PutArchiveAsync(id, "/", PreloadFile.Write(wanted, "etc", time.GetUtcNow()), cancel);
+        }
+        LogInjected(log, id, shim);
+        return null;
+    }
+
+    async Task<(string Text, bool IsLink, string? Problem)> ReadAsync(string id, CancellationToken cancel)
+    {
+        var path = QuotaMount.PreloadFile;
+        for (var links = 0; links <= MaxLinks; links++)
+        {
+            if (await engine.GetArchiveAsync(id, path, PreloadFile.MaxBytes, cancel) is not { } tar)
+                return ("", links > 0, null);
+            var (type, text, link) = PreloadFile.Read(tar);
+            if (type is TarEntryType.RegularFile or TarEntryType.V7RegularFile)
+                return (text, links > 0, null);
+            if (type != TarEntryType.SymbolicLink)
+                return ("", false, "is no file");
+            path = ContainerPath.Clean(link.StartsWith('/') ? link : path[..path.LastIndexOf('/')] + "/" + link);
+        }
+        return ("", false, "is a link to a link, and so on");
+    }
+
+    [LoggerMessage(210, LogLevel.Debug, "Put {Shim} into /etc/ld.so.preload of {Container}")]
+    static partial void LogInjected(ILogger logger, string container, string shim);
+}

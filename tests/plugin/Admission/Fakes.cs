@@ -1,0 +1,124 @@
+using System.Formats.Tar;
+using System.Runtime.CompilerServices;
+using System.Text;
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Tests.Admission;
+
+/// <summary>An engine in memory: containers, images, and of their files those that are set.</summary>
+sealed class FakeEngine : IEngineClient
+{
+    public Dictionary<string, ContainerInspect> Containers { get; } = [];
+    public Dictionary<string, ImageInspect> Images { get; } = [];
+    /// <summary>By container and path. A value that starts with <c>-> </c> is a symbolic link.</summary>
+    public Dictionary<(string Id, string Path), string> Files { get; } = [];
+    public List<string> Calls { get; } = [];
+    public EngineInfo Info { get; set; } = new() { DefaultRuntime = "runc" };
+    public EngineException? Failure { get; set; }
+    /// <summary>Never answers.</summary>
+    public bool Hangs { get; set; }
+    public bool HasEtc { get; set; } = true;
+
+    async Task CallAsync(string what, CancellationToken cancel)
+    {
+        lock (Calls)
+            Calls.Add(what);
+        if (Hangs)
+            await Task.Delay(Timeout.Infinite, cancel);
+        if (Failure is not null)
+            throw Failure;
+    }
+
+    public async Task<EngineInfo> InfoAsync(CancellationToken cancel)
+    {
+        await CallAsync("info", cancel);
+        return Info;
+    }
+
+    public async Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel)
+    {
+        await CallAsync($"inspect {id}", cancel);
+        return Containers.Values.FirstOrDefault(c => c.Id.StartsWith(id, StringComparison.Ordinal) || c.Name == "/" + id);
+    }
+
+    public async Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel)
+    {
+        await CallAsync($"image {name}", cancel);
+        return Images.GetValueOrDefault(name);
+    }
+
+    public async Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel)
+    {
+        await CallAsync($"get {id} {path}", cancel);
+        if (!Files.TryGetValue((id, path), out var text))
+            return null;
+        using var tar = new MemoryStream();
+        using (var writer = new TarWriter(tar, leaveOpen: true))
+            writer.WriteEntry(text.StartsWith("-> ", StringComparison.Ordinal)
+                ? new PaxTarEntry(TarEntryType.SymbolicLink, Path.GetFileName(path)) { LinkName = text[3..] }
+                : text == "directory" ? new PaxTarEntry(TarEntryType.Directory, Path.GetFileName(path))
+                : new PaxTarEntry(TarEntryType.RegularFile, Path.GetFileName(path)) { DataStream = new MemoryStream(Encoding.UTF8.GetBytes(text)) });
+        return tar.Length <= maxBytes ? tar.ToArray() : throw new EngineException("the archive is too large");
+    }
+
+    public async Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel)
+    {
+        await CallAsync($"put {id} {directory}", cancel);
+        if (directory == "/etc" && !HasEtc)
+            throw new EngineException("Could not find the file /etc in container", 404);
+        using var reader = new TarReader(new MemoryStream(tar.ToArray()));
+        while (reader.GetNextEntry() is { } entry)
+        {
+            if (entry.EntryType == TarEntryType.RegularFile)
+            {
+                using var text = new StreamReader(entry.DataStream!);
+                Files[(id, $"{directory.TrimEnd('/')}/{entry.Name}")] = await text.ReadToEndAsync(cancel);
+            }
+        }
+    }
+
+    public Task<IReadOnlyList<ContainerSummary>> ListContainersAsync(bool all, CancellationToken cancel) => Task.FromResult<IReadOnlyList<ContainerSummary>>([]);
+    public Task StopContainerAsync(string id, CancellationToken cancel) => CallAsync($"stop {id}", cancel);
+    public Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) => Task.FromResult<string?>(null);
+
+    public async IAsyncEnumerable<EngineEvent> WatchContainersAsync([EnumeratorCancellation] CancellationToken cancel)
+    {
+        await Task.CompletedTask;
+        yield break;
+    }
+}
+
+/// <summary>The volumes <c>runai</c> (no quota), <c>half</c> (0.5) and <c>bad</c> (an option that is no quota) are ours.</summary>
+sealed class FakeVolumes : IVolumeCatalog
+{
+    const string Driver = "runai/gpu-memory";
+    readonly QuotaVolume[] _volumes = [new("runai", null), new("half", "0.5"), new("bad", "2")];
+
+    public QuotaVolume? Find(string name) => Array.Find(_volumes, v => v.Name == name);
+    public IReadOnlyList<QuotaVolume> List() => _volumes;
+    public bool Owns(MountPoint mount) => mount.Type == "volume" && mount.Driver is { } driver && IsThisDriver(driver);
+    public bool IsThisDriver(string driver) => driver is Driver or Driver + ":latest";
+}
+
+/// <summary>A host with the nodes of two NVIDIA GPUs and of a DRM card, and with links to them.</summary>
+sealed class FakeNodes : IDeviceNodes
+{
+    static readonly string[] Gpus = ["/dev/nvidia0", "/dev/nvidia1", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-caps/nvidia-cap1", "/dev/dri/card0", "/dev/dri/renderD128", "/dev/char/195:0", "/dev/mygpu"];
+
+    public bool HasGpu { get; set; } = true;
+
+    public DevicePath Look(string hostPath) =>
+        !HasGpu ? new(DevicePathKind.NotGpu)
+        : !hostPath.StartsWith("/dev", StringComparison.Ordinal) ? new(DevicePathKind.Unknown)
+        : Array.Find(Gpus, g => g == hostPath || g.StartsWith(hostPath + "/", StringComparison.Ordinal)) is { } node ? new(DevicePathKind.Gpu, node)
+        : new(DevicePathKind.NotGpu);
+}
+
+sealed class FakeGpus : IGpuInventory
+{
+    public IReadOnlyList<GpuDevice> Devices { get; set; } =
+        [new(0, "GPU-11111111-0000", "NVIDIA H200", 150754820096, 645922816), new(1, "GPU-22222222-0000", "NVIDIA GeForce RTX 2080 Ti", 11522801664, 0)];
+    public string? Problem => null;
+}
