@@ -1,0 +1,235 @@
+using System.Text;
+using Microsoft.AspNetCore.Http;
+using NUnit.Framework;
+using Runai.GpuMemory.Engine;
+
+namespace Runai.GpuMemory.Tests.Engine;
+
+public class EngineClientTests
+{
+    FakeEngine _engine = null!;
+
+    [SetUp]
+    public async Task SetUp() => _engine = await FakeEngine.StartAsync();
+
+    [TearDown]
+    public async Task TearDown() => await _engine.DisposeAsync();
+
+    static readonly TimeSpan Soon = TimeSpan.FromMilliseconds(300);
+
+    [Test]
+    public async Task An_inspect_gives_the_merged_truth()
+    {
+        _engine.On("GET /containers/abc/json", """
+            {"Id":"abc","Created":"x","Name":"/n","Image":"sha256:1","State":{"Status":"running","Running":true,"Pid":42,"StartedAt":"2026-11-20T00:00:00.1Z"},
+             "Config":{"Image":"debian","Labels":{"gpu-memory":"0.5"},"Env":["A=b"],"User":"1"},
+             "HostConfig":{"DeviceRequests":[{"Driver":"","Count":-1,"DeviceIDs":null,"Capabilities":[["gpu"]],"Options":{}}],"Devices":null,"CapAdd":null},
+             "Mounts":[{"Type":"volume","Name":"runai","Source":"/wrong","Destination":"/runai","Driver":"runai/gpu-memory:latest","Mode":"z","RW":true,"Propagation":""}]}
+            """);
+        using var client = _engine.Client();
+        var container = (await client.InspectContainerAsync("abc", default))!;
+        Assert.That(container.State, Is.EqualTo(new ContainerState { Status = "running", Running = true, Pid = 42, StartedAt = "2026-11-20T00:00:00.1Z" }));
+        Assert.That(container.Config.Labels!["gpu-memory"], Is.EqualTo("0.5"));
+        Assert.That(container.HostConfig.DeviceRequests![0].Count, Is.EqualTo(-1));
+        Assert.That(container.Mounts, Is.EqualTo(new[]
+        {
+            new MountPoint { Type = "volume", Name = "runai", Destination = "/runai", Driver = "runai/gpu-memory:latest", Rw = true },
+        }));
+    }
+
+    [Test]
+    public async Task Nulls_where_values_are_promised_become_empty()
+    {
+        _engine.On("GET /containers/abc/json", """{"Id":"abc","Name":null,"State":null,"Config":null,"HostConfig":null,"Mounts":null}""");
+        using var client = _engine.Client();
+        var container = (await client.InspectContainerAsync("abc", default))!;
+        Assert.That((container.Name, container.State.Pid, container.Mounts.Count, container.Config.Image), Is.EqualTo(("", 0, 0, "")));
+        Assert.That(container.HostConfig, Is.Not.Null);
+    }
+
+    [Test]
+    public async Task What_is_not_there_is_null()
+    {
+        using var client = _engine.Client();
+        Assert.That(await client.InspectContainerAsync("gone", default), Is.Null);
+        Assert.That(await client.InspectImageAsync("gone", default), Is.Null);
+        Assert.That(await client.GetArchiveAsync("gone", "/etc", 10, default), Is.Null);
+        Assert.That(await client.PluginNameAsync("gone", default), Is.Null);
+        Assert.That(() => client.PutArchiveAsync("gone", "/etc", new byte[1], default), Throws.InstanceOf<EngineException>());
+    }
+
+    [TestCase("1.24", "1.24")]
+    [TestCase("1.41", "1.41")]
+    [TestCase("1.51", "1.51")]
+    [TestCase("1.60", "1.51")]
+    public async Task The_newest_version_that_both_know_is_spoken(string engine, string spoken)
+    {
+        _engine.ApiVersion = engine;
+        _engine.On("GET /info", "{}");
+        using var client = _engine.Client();
+        await client.InfoAsync(default);
+        await client.InfoAsync(default);
+        Assert.That(_engine.Calls, Is.EqualTo(new[] { "GET /_ping", $"GET /v{spoken}/info", $"GET /v{spoken}/info" }));
+    }
+
+    [TestCase("1.23")]
+    [TestCase("")]
+    [TestCase("new")]
+    public void An_engine_too_old_or_without_a_version_is_refused(string version)
+    {
+        _engine.ApiVersion = version;
+        using var client = _engine.Client();
+        Assert.That(() => client.InfoAsync(default), Throws.InstanceOf<EngineException>().With.Message.Contains("version"));
+    }
+
+    [Test]
+    public async Task An_older_engine_that_took_over_is_asked_again()
+    {
+        _engine.ApiVersion = "1.51";
+        _engine.On("GET /info", """{"ServerVersion":"x"}""");
+        using var client = _engine.Client();
+        await client.InfoAsync(default);
+        _engine.ApiVersion = "1.41";
+        Assert.That((await client.InfoAsync(default)).ServerVersion, Is.EqualTo("x"));
+        Assert.That(_engine.Calls.Last(), Is.EqualTo("GET /v1.41/info"));
+    }
+
+    [Test]
+    public async Task An_engine_that_comes_back_is_found_again()
+    {
+        _engine.On("GET /info", "{}");
+        using var client = _engine.Client();
+        await client.InfoAsync(default);
+        await _engine.DownAsync();
+        Assert.That(() => client.InfoAsync(default), Throws.InstanceOf<EngineException>().With.Property("StatusCode").Null);
+        _engine.ApiVersion = "1.44";
+        await _engine.UpAsync();
+        await client.InfoAsync(default);
+        Assert.That(_engine.Calls.Last(), Is.EqualTo("GET /v1.44/info"));
+    }
+
+    [Test]
+    public async Task Every_call_is_marked_as_our_own()
+    {
+        using var client = _engine.Client();
+        await client.InspectContainerAsync("a", default);
+        foreach (var headers in _engine.Headers) Assert.That(_engine.Own.IsOwn(headers));
+        Assert.That(new OwnCalls().IsOwn([KeyValuePair.Create(OwnCalls.Header, _engine.Own.Secret)]), Is.False, "another process's secret");
+        Assert.That(_engine.Own.IsOwn([KeyValuePair.Create("x-runai-call", _engine.Own.Secret)]));
+        Assert.That(_engine.Own.IsOwn([KeyValuePair.Create(OwnCalls.Header, "")]), Is.False);
+        Assert.That(_engine.Own.IsOwn(null), Is.False);
+    }
+
+    [Test]
+    public async Task Names_cannot_change_the_path()
+    {
+        using var client = _engine.Client();
+        await client.InspectContainerAsync("a/b?c#d%2e é", default);
+        await client.InspectImageAsync("example.org:5000/a/b:tag@sha256:1", default);
+        await client.GetArchiveAsync("x", "/etc/a b&c=d", 10, default);
+        Assert.That(_engine.Calls, Does.Contain("GET /v1.41/containers/a%2Fb%3Fc%23d%252e%20%C3%A9/json"));
+        Assert.That(_engine.Calls, Does.Contain("GET /v1.41/images/example.org:5000/a/b:tag@sha256:1/json"));
+        Assert.That(_engine.Calls, Does.Contain("GET /v1.41/containers/x/archive?path=%2Fetc%2Fa%20b%26c%3Dd"));
+        foreach (var name in new[] { "", ".", ".." }) Assert.That(() => client.InspectContainerAsync(name, default), Throws.InstanceOf<EngineException>());
+        Assert.That(() => client.InspectImageAsync("../containers/x", default), Throws.InstanceOf<EngineException>());
+    }
+
+    [Test]
+    public async Task An_archive_goes_as_a_tar()
+    {
+        (string? Type, string Body) came = default;
+        _engine.On("PUT /containers/x/archive", async http =>
+            came = (http.Request.ContentType, await new StreamReader(http.Request.Body, Encoding.Latin1).ReadToEndAsync()));
+        using var client = _engine.Client();
+        await client.PutArchiveAsync("x", "/etc", "a tar"u8.ToArray(), default);
+        Assert.That(came, Is.EqualTo(("application/x-tar", "a tar")));
+        Assert.That(_engine.Calls.Last(), Does.EndWith("/archive?path=%2Fetc"));
+    }
+
+    [Test]
+    public void A_refusal_says_what_the_engine_said()
+    {
+        _engine.On("PUT /containers/x/archive", """{"message":"container rootfs is marked read-only"}""", 403);
+        using var client = _engine.Client();
+        Assert.That(() => client.PutArchiveAsync("x", "/etc", new byte[1], default),
+            Throws.InstanceOf<EngineException>().With.Message.Contains("marked read-only").And.Property("StatusCode").EqualTo(403));
+    }
+
+    [Test]
+    public async Task Stopping_what_is_stopped_is_fine()
+    {
+        _engine.On("POST /containers/x/stop", "", 304);
+        using var client = _engine.Client();
+        await client.StopContainerAsync("x", default);
+    }
+
+    [TestCase("{\"Id\":")]
+    [TestCase("<html>")]
+    [TestCase("[]")]
+    public void A_garbled_answer_is_a_failure_of_the_call(string answer)
+    {
+        _engine.On("GET /containers/x/json", answer);
+        using var client = _engine.Client();
+        Assert.That(() => client.InspectContainerAsync("x", default), Throws.InstanceOf<EngineException>());
+    }
+
+    [Test]
+    public void A_huge_answer_is_not_read()
+    {
+        _engine.On("GET /containers/x/archive", http => http.Response.Body.WriteAsync(new byte[1001]).AsTask());
+        _engine.On("GET /containers/x/json", async http =>
+        {
+            await http.Response.WriteAsync("{\"Id\":\"");
+            while (!_engine.Stopped.IsCancellationRequested) await http.Response.WriteAsync(new string('x', 100_000), _engine.Stopped);
+        });
+        using var client = _engine.Client(options => options with { MaxAnswerBytes = 1 << 20 });
+        Assert.That(() => client.GetArchiveAsync("x", "/", 1000, default), Throws.InstanceOf<EngineException>().With.Message.Contains("longer than 1000"));
+        Assert.That(async () => (await client.GetArchiveAsync("x", "/", 1001, default))!.Length, Is.EqualTo(1001));
+        Assert.That(() => client.InspectContainerAsync("x", default), Throws.InstanceOf<EngineException>().With.Message.Contains("longer than"));
+    }
+
+    [Test]
+    public void An_answer_that_does_not_come_ends_at_the_deadline()
+    {
+        _engine.On("GET /containers/silent/json", _ => Task.Delay(-1, _engine.Stopped));
+        _engine.On("GET /containers/slow/json", async http =>
+        {
+            await http.Response.WriteAsync("{");
+            await http.Response.Body.FlushAsync();
+            await Task.Delay(-1, _engine.Stopped);
+        });
+        using var client = _engine.Client(options => options with { CallDeadline = Soon });
+        foreach (var name in new[] { "silent", "slow" })
+            Assert.That(() => client.InspectContainerAsync(name, default), Throws.InstanceOf<EngineException>().With.Message.Contains("no answer"), name);
+    }
+
+    [Test]
+    public void A_cut_connection_is_a_failure_of_the_call()
+    {
+        _engine.On("GET /containers/x/json", async http =>
+        {
+            http.Response.ContentLength = 100;
+            await http.Response.WriteAsync("{");
+            await http.Response.Body.FlushAsync();
+            http.Abort();
+        });
+        using var client = _engine.Client();
+        Assert.That(() => client.InspectContainerAsync("x", default), Throws.InstanceOf<EngineException>());
+    }
+
+    [Test]
+    public void A_caller_that_gives_up_is_not_told_of_an_engine_failure()
+    {
+        _engine.On("GET /containers/x/json", _ => Task.Delay(-1, _engine.Stopped));
+        using var client = _engine.Client();
+        using var cancel = new CancellationTokenSource(Soon);
+        Assert.That(() => client.InspectContainerAsync("x", cancel.Token), Throws.InstanceOf<OperationCanceledException>());
+    }
+
+    [Test]
+    public void Without_an_engine_the_call_fails_at_once()
+    {
+        using var client = new EngineClient(new EngineClientOptions("/nowhere/docker.sock"), new OwnCalls(), TimeProvider.System);
+        Assert.That(() => client.InfoAsync(default), Throws.InstanceOf<EngineException>());
+    }
+}
