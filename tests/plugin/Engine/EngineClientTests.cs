@@ -128,7 +128,7 @@ public class EngineClientTests
         await client.InspectImageAsync("example.org:5000/a/b:tag@sha256:1", default);
         await client.GetArchiveAsync("x", "/etc/a b&c=d", 10, default);
         Assert.That(_engine.Calls, Does.Contain("GET /v1.41/containers/a%2Fb%3Fc%23d%252e%20%C3%A9/json"));
-        Assert.That(_engine.Calls, Does.Contain("GET /v1.41/images/example.org:5000/a/b:tag@sha256:1/json"));
+        Assert.That(_engine.Calls, Does.Contain("GET /v1.41/images/example.org%3A5000/a/b%3Atag%40sha256%3A1/json"));
         Assert.That(_engine.Calls, Does.Contain("GET /v1.41/containers/x/archive?path=%2Fetc%2Fa%20b%26c%3Dd"));
         foreach (var name in new[] { "", ".", ".." }) Assert.That(() => client.InspectContainerAsync(name, default), Throws.InstanceOf<EngineException>());
         Assert.That(() => client.InspectImageAsync("../containers/x", default), Throws.InstanceOf<EngineException>());
