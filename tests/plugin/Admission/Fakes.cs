@@ -1,5 +1,4 @@
 using System.Formats.Tar;
-using System.Runtime.CompilerServices;
 using System.Text;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
@@ -83,11 +82,7 @@ sealed class FakeEngine : IEngineClient
     public Task StopContainerAsync(string id, CancellationToken cancel) => CallAsync($"stop {id}", cancel);
     public Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) => Task.FromResult<string?>(null);
 
-    public async IAsyncEnumerable<EngineEvent> WatchContainersAsync([EnumeratorCancellation] CancellationToken cancel)
-    {
-        await Task.CompletedTask;
-        yield break;
-    }
+    public Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel) => Task.FromResult(AsyncEnumerable.Empty<EngineEvent>());
 }
 
 /// <summary>The volumes <c>runai</c> (no quota), <c>half</c> (0.5) and <c>bad</c> (an option that is no quota) are ours.</summary>
