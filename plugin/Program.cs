@@ -1,4 +1,10 @@
 using Runai.GpuMemory;
+using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Protocol;
+using Runai.GpuMemory.Reconciliation;
+using Runai.GpuMemory.Volumes;
 
 var (settings, problems) = PluginSettings.Read(Environment.GetEnvironmentVariable);
 if (problems.Count > 0)
@@ -8,9 +14,21 @@ if (problems.Count > 0)
 }
 
 var builder = WebApplication.CreateSlimBuilder(args);
-builder.Services.AddSingleton(settings);
-builder.Logging.SetMinimumLevel(settings.LogLevel);
+builder.Logging.ClearProviders().SetMinimumLevel(settings.LogLevel).AddFilter("Microsoft", LogLevel.Warning).AddFilter("System", LogLevel.Warning)
+    .AddSimpleConsole(console => (console.SingleLine, console.ColorBehavior) = (true, Microsoft.Extensions.Logging.Console.LoggerColorBehavior.Disabled));
 builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenUnixSocket(settings.Socket));
+builder.Services
+    .AddSingleton(settings)
+    .AddSingleton(TimeProvider.System)
+    .AddEngine()
+    .AddGpu()
+    .AddVolumes()
+    .AddAdmission()
+    .AddReconciliation();
+
 var app = builder.Build();
+app.MapPluginActivate();
+app.MapAuthZPlugin();
+app.MapVolumeDriver();
 app.Run();
 return 0;
