@@ -33,7 +33,7 @@ public class EngineClientTests
         Assert.That(container.HostConfig.DeviceRequests![0].Count, Is.EqualTo(-1));
         Assert.That(container.Mounts, Is.EqualTo(new[]
         {
-            new MountPoint { Type = "volume", Name = "runai", Destination = "/runai", Driver = "runai/gpu-memory:latest", Rw = true },
+            new MountPoint { Type = "volume", Name = "runai", Destination = "/runai", Driver = "runai/gpu-memory:latest", Source = "/wrong", Rw = true },
         }));
     }
 
