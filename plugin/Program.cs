@@ -13,11 +13,13 @@ if (problems.Count > 0)
     return 2;
 }
 
-var builder = WebApplication.CreateSlimBuilder(args);
+// Nothing by default: the other builders watch the working folder for settings files, and here that is / with the host's /usr and /proc in it.
+var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
 builder.Logging.ClearProviders().SetMinimumLevel(settings.LogLevel).AddFilter("Microsoft", LogLevel.Warning).AddFilter("System", LogLevel.Warning)
     .AddSimpleConsole(console => (console.SingleLine, console.ColorBehavior) = (true, Microsoft.Extensions.Logging.Console.LoggerColorBehavior.Disabled));
-builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenUnixSocket(settings.Socket));
+builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.ListenUnixSocket(settings.Socket));
 builder.Services
+    .AddRoutingCore()
     .AddSingleton(settings)
     .AddSingleton(TimeProvider.System)
     .AddEngine()
