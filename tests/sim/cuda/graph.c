@@ -1,0 +1,692 @@
+/*
+ * Graphs: their nodes and edges, executables, capture's nodes. Launching one runs its memory and host nodes in the
+ * order in which they were added; kernels and copies do nothing.
+ *
+ * Memory nodes get their address when they are made and device memory when they are launched. A device keeps what its
+ * graphs once needed at a time until cuDeviceGraphMemTrim, and all graphs of the device share it.
+ */
+#include "stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define GRAPH_MAGIC 0x47525048u
+#define EXEC_MAGIC 0x45584543u
+
+/* Addresses of a node, alive as long as a graph or an executable has the node; guarded by sim.lock. */
+struct memory {
+    struct extent *extent;
+    unsigned references;
+};
+
+struct node {
+    int type;
+    struct graph *graph;
+    struct node *next;
+    struct memory *memory; /* of alloc nodes, and of free nodes for graph memory */
+    CUdeviceptr address;   /* of free nodes */
+    void (*function)(void *);
+    void *data;
+    struct graph *child;
+};
+
+struct edge {
+    struct node *from, *to;
+};
+
+struct graph {
+    uint32_t magic;
+    int device;
+    struct node *first, **end;
+    size_t nodes, edges, edge_room;
+    struct edge *edge;
+};
+
+struct executable {
+    uint32_t magic;
+    unsigned long long flags;
+    struct graph *copy;
+};
+
+/* What is in use and what is held for graphs, per device; guarded by sim.lock. */
+static struct { uint64_t used, used_high, reserved, reserved_high; } held[SIM_GPUS];
+
+struct alloc_parameters {
+    char pool_properties[88];
+    const void *access;
+    size_t access_count;
+    size_t size;
+    CUdeviceptr address;
+};
+_Static_assert(offsetof(struct alloc_parameters, address) == 112, "CUDA_MEM_ALLOC_NODE_PARAMS");
+enum { POOL_LOCATION_TYPE = 8, POOL_LOCATION_ID = 12, NODE_UNION = 16 };
+
+static CUresult check(const struct graph *graph) {
+    CUresult rc = sim_enter();
+    return rc ? rc : !graph || graph->magic != GRAPH_MAGIC ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+}
+
+struct graph *graph_new(int device) {
+    struct graph *graph = calloc(1, sizeof *graph);
+    if (graph) {
+        graph->magic = GRAPH_MAGIC;
+        graph->device = device;
+        graph->end = &graph->first;
+    }
+    return graph;
+}
+
+static struct node *add(struct graph *graph, int type) {
+    struct node *node = calloc(1, sizeof *node);
+    if (!node)
+        return NULL;
+    node->type = type;
+    node->graph = graph;
+    *graph->end = node;
+    graph->end = &node->next;
+    graph->nodes++;
+    return node;
+}
+
+bool graph_record(struct graph *graph, int type) {
+    return add(graph, type) != NULL;
+}
+
+bool graph_record_host(struct graph *graph, void (*function)(void *), void *data) {
+    struct node *node = add(graph, NODE_HOST);
+    if (node) {
+        node->function = function;
+        node->data = data;
+    }
+    return node != NULL;
+}
+
+static uint64_t rounded(const struct extent *extent) {
+    return (extent->requested + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
+}
+
+static struct node *add_alloc(struct graph *graph, int device, size_t size) {
+    struct memory *memory = calloc(1, sizeof *memory);
+    struct heap *heap = &sim.devices[device].graph_heap;
+    heap->uncharged = true;
+    if (!memory || heap_allocate_chunk(heap, size, 0, &memory->extent)) {
+        free(memory);
+        return NULL;
+    }
+    struct extent *extent = memory->extent;
+    extent->kind = KIND_GRAPH;
+    extent->context = NULL;
+    extent->requested = size;
+    extent->resident = 0;
+    extent->memory = memory;
+    extent->id = ++sim.next_id;
+    memory->references = 1;
+    struct node *node = add(graph, NODE_MEM_ALLOC);
+    if (node)
+        node->memory = memory;
+    return node;
+}
+
+static struct node *add_free(struct graph *graph, CUdeviceptr address) {
+    struct extent *extent = extent_at(address);
+    if (!extent || extent->kind != KIND_GRAPH)
+        return NULL;
+    struct node *node = add(graph, NODE_MEM_FREE);
+    if (node) {
+        node->address = address;
+        node->memory = extent->memory;
+        node->memory->references++;
+    }
+    return node;
+}
+
+CUresult stream_capture_alloc(CUstream stream, int device, size_t size, CUdeviceptr *out) {
+    struct node *node = add_alloc(stream->capture, device, size);
+    if (!node)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    *out = node->memory->extent->base;
+    return CUDA_SUCCESS;
+}
+
+CUresult stream_capture_free(CUstream stream, struct extent *extent) {
+    return add_free(stream->capture, extent->base) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+static int device_of(const struct extent *extent) {
+    return extent->chunk->heap->device;
+}
+
+CUresult graph_memory_free(struct extent *extent) {
+    if (!extent->resident)
+        return CUDA_ERROR_INVALID_VALUE;
+    held[device_of(extent)].used -= extent->resident;
+    extent->resident = 0;
+    return CUDA_SUCCESS;
+}
+
+static CUresult make_resident(struct extent *extent) {
+    int device = device_of(extent);
+    uint64_t bytes = rounded(extent), used = held[device].used + bytes;
+    if (used > held[device].reserved) {
+        if (!sim_take(device, used - held[device].reserved))
+            return CUDA_ERROR_OUT_OF_MEMORY;
+        held[device].reserved = used;
+        if (used > held[device].reserved_high)
+            held[device].reserved_high = used;
+    }
+    held[device].used = used;
+    if (used > held[device].used_high)
+        held[device].used_high = used;
+    extent->resident = bytes;
+    return CUDA_SUCCESS;
+}
+
+void graphs_reset(int device) {
+    sim_give(device, held[device].reserved);
+    for (struct chunk *chunk = sim.devices[device].graph_heap.full; chunk; chunk = chunk->next)
+        chunk->first->resident = 0;
+    memset(&held[device], 0, sizeof held[device]);
+}
+
+static void drop_memory(struct memory *memory) {
+    if (!memory || --memory->references)
+        return;
+    struct extent *extent = memory->extent;
+    if (extent->resident)
+        held[device_of(extent)].used -= extent->resident;
+    extent->resident = 0;
+    heap_free(extent);
+    free(memory);
+}
+
+static void destroy(struct graph *graph) {
+    for (struct node *node = graph->first, *next; node; node = next) {
+        next = node->next;
+        drop_memory(node->memory);
+        free(node);
+    }
+    graph->magic = 0;
+    free(graph->edge);
+    free(graph);
+}
+
+static struct graph *copy(const struct graph *from) {
+    struct graph *to = graph_new(from->device);
+    for (const struct node *node = from->first; to && node; node = node->next) {
+        struct node *twin = add(to, node->type);
+        if (!twin)
+            break;
+        twin->memory = node->memory;
+        if (twin->memory)
+            twin->memory->references++;
+        twin->address = node->address;
+        twin->function = node->function;
+        twin->data = node->data;
+        twin->child = node->child;
+    }
+    return to;
+}
+
+static bool connect(struct graph *graph, struct node *from, struct node *to) {
+    if (graph->edges == graph->edge_room) {
+        size_t room = graph->edge_room ? graph->edge_room * 2 : 16;
+        struct edge *larger = realloc(graph->edge, room * sizeof *larger);
+        if (!larger)
+            return false;
+        graph->edge = larger;
+        graph->edge_room = room;
+    }
+    graph->edge[graph->edges++] = (struct edge){from, to};
+    return true;
+}
+
+static CUresult finish(struct graph *graph, struct node *node, struct node *const *depends, size_t count,
+                       struct node **out, CUresult otherwise) {
+    if (!node)
+        return otherwise;
+    for (size_t i = 0; i < count; i++)
+        if (!connect(graph, depends[i], node))
+            return CUDA_ERROR_OUT_OF_MEMORY;
+    if (out)
+        *out = node;
+    return CUDA_SUCCESS;
+}
+
+API(GraphCreate, struct graph **out, unsigned flags) {
+    struct context *context = context_current();
+    CUresult rc = sim_enter();
+    if (rc || !out || flags)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    *out = graph_new(context ? context->device : 0);
+    return *out ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+API(GraphDestroy, struct graph *graph) {
+    CUresult rc = check(graph);
+    if (rc)
+        return rc;
+    sim_lock();
+    destroy(graph);
+    sim_unlock();
+    return CUDA_SUCCESS;
+}
+
+API(GraphClone, struct graph **out, struct graph *graph) {
+    CUresult rc = check(graph);
+    if (rc || !out)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    for (struct node *node = graph->first; node; node = node->next)
+        if (node->memory)
+            return CUDA_ERROR_NOT_SUPPORTED;
+    sim_lock();
+    *out = copy(graph);
+    sim_unlock();
+    return *out ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+/* Nodes. */
+
+API(GraphAddMemAllocNode, struct node **out, struct graph *graph, struct node *const *depends, size_t count,
+    struct alloc_parameters *parameters) {
+    CUresult rc = check(graph);
+    if (rc || !parameters || !parameters->size)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    int type, device;
+    memcpy(&type, parameters->pool_properties + POOL_LOCATION_TYPE, sizeof type);
+    memcpy(&device, parameters->pool_properties + POOL_LOCATION_ID, sizeof device);
+    if (type != LOCATION_DEVICE || !sim_device_ok(device))
+        return CUDA_ERROR_INVALID_VALUE;
+    sim_lock();
+    struct node *node = add_alloc(graph, device, parameters->size);
+    rc = finish(graph, node, depends, count, out, CUDA_ERROR_OUT_OF_MEMORY);
+    if (!rc)
+        parameters->address = node->memory->extent->base;
+    sim_unlock();
+    return rc;
+}
+
+API(GraphAddMemFreeNode, struct node **out, struct graph *graph, struct node *const *depends, size_t count,
+    CUdeviceptr address) {
+    CUresult rc = check(graph);
+    if (rc)
+        return rc;
+    sim_lock();
+    rc = finish(graph, add_free(graph, address), depends, count, out, CUDA_ERROR_INVALID_VALUE);
+    sim_unlock();
+    return rc;
+}
+
+static CUresult add_plain(struct node **out, struct graph *graph, struct node *const *depends, size_t count, int type) {
+    CUresult rc = check(graph);
+    if (rc)
+        return rc;
+    sim_lock();
+    rc = finish(graph, add(graph, type), depends, count, out, CUDA_ERROR_OUT_OF_MEMORY);
+    sim_unlock();
+    return rc;
+}
+
+API(GraphAddEmptyNode, struct node **out, struct graph *graph, struct node *const *depends, size_t count) {
+    return add_plain(out, graph, depends, count, NODE_EMPTY);
+}
+
+API(GraphAddKernelNode, struct node **out, struct graph *graph, struct node *const *depends, size_t count,
+    const void *parameters) {
+    return parameters ? add_plain(out, graph, depends, count, NODE_KERNEL) : CUDA_ERROR_INVALID_VALUE;
+}
+
+API(GraphAddMemcpyNode, struct node **out, struct graph *graph, struct node *const *depends, size_t count,
+    const void *parameters, struct context *context) {
+    (void)context;
+    return parameters ? add_plain(out, graph, depends, count, NODE_MEMCPY) : CUDA_ERROR_INVALID_VALUE;
+}
+
+API(GraphAddMemsetNode, struct node **out, struct graph *graph, struct node *const *depends, size_t count,
+    const void *parameters, struct context *context) {
+    (void)context;
+    return parameters ? add_plain(out, graph, depends, count, NODE_MEMSET) : CUDA_ERROR_INVALID_VALUE;
+}
+
+API(GraphAddHostNode, struct node **out, struct graph *graph, struct node *const *depends, size_t count,
+    void *const *parameters) {
+    struct node *node = NULL;
+    if (!parameters || !parameters[0])
+        return CUDA_ERROR_INVALID_VALUE;
+    CUresult rc = add_plain(&node, graph, depends, count, NODE_HOST);
+    if (!rc) {
+        memcpy(&node->function, &parameters[0], sizeof node->function);
+        node->data = parameters[1];
+        if (out)
+            *out = node;
+    }
+    return rc;
+}
+
+API(GraphAddChildGraphNode, struct node **out, struct graph *graph, struct node *const *depends, size_t count,
+    struct graph *child) {
+    struct node *node = NULL;
+    CUresult rc = check(child) ? check(child) : add_plain(&node, graph, depends, count, NODE_GRAPH);
+    if (!rc) {
+        sim_lock();
+        node->child = copy(child);
+        sim_unlock();
+        if (out)
+            *out = node;
+    }
+    return rc;
+}
+
+API(GraphAddNode_v2, struct node **out, struct graph *graph, struct node *const *depends, const void *edges,
+    size_t count, char *parameters) {
+    (void)edges;
+    if (!parameters)
+        return CUDA_ERROR_INVALID_VALUE;
+    int type;
+    memcpy(&type, parameters, sizeof type);
+    void *specific = parameters + NODE_UNION;
+    CUdeviceptr address;
+    memcpy(&address, specific, sizeof address);
+    switch (type) {
+    case NODE_MEM_ALLOC:
+        return api_GraphAddMemAllocNode(out, graph, depends, count, specific);
+    case NODE_MEM_FREE:
+        return api_GraphAddMemFreeNode(out, graph, depends, count, address);
+    case NODE_HOST:
+        return api_GraphAddHostNode(out, graph, depends, count, specific);
+    case NODE_GRAPH:
+        return api_GraphAddChildGraphNode(out, graph, depends, count, *(struct graph **)specific);
+    default:
+        return type < 0 || type > 13 ? CUDA_ERROR_INVALID_VALUE : add_plain(out, graph, depends, count, type);
+    }
+}
+
+API(GraphAddNode, struct node **out, struct graph *graph, struct node *const *depends, size_t count, char *parameters) {
+    return api_GraphAddNode_v2(out, graph, depends, NULL, count, parameters);
+}
+
+API(GraphAddDependencies, struct graph *graph, struct node *const *from, struct node *const *to, size_t count) {
+    CUresult rc = check(graph);
+    sim_lock();
+    for (size_t i = 0; !rc && i < count; i++)
+        rc = connect(graph, from[i], to[i]) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    sim_unlock();
+    return rc;
+}
+
+API(GraphAddDependencies_v2, struct graph *graph, struct node *const *from, struct node *const *to, const void *edges,
+    size_t count) {
+    (void)edges;
+    return api_GraphAddDependencies(graph, from, to, count);
+}
+
+API(GraphNodeGetType, struct node *node, int *type) {
+    CUresult rc = sim_enter();
+    if (rc || !node || !type)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    *type = node->type;
+    return CUDA_SUCCESS;
+}
+
+API(GraphMemAllocNodeGetParams, struct node *node, struct alloc_parameters *out) {
+    CUresult rc = sim_enter();
+    if (rc || !node || !out || node->type != NODE_MEM_ALLOC)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    const struct extent *extent = node->memory->extent;
+    int type = LOCATION_DEVICE, allocation = 1, device = device_of(extent);
+    *out = (struct alloc_parameters){.size = extent->requested, .address = extent->base};
+    memcpy(out->pool_properties, &allocation, sizeof allocation);
+    memcpy(out->pool_properties + POOL_LOCATION_TYPE, &type, sizeof type);
+    memcpy(out->pool_properties + POOL_LOCATION_ID, &device, sizeof device);
+    return CUDA_SUCCESS;
+}
+
+API(GraphMemFreeNodeGetParams, struct node *node, CUdeviceptr *out) {
+    CUresult rc = sim_enter();
+    if (rc || !node || !out || node->type != NODE_MEM_FREE)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    *out = node->address;
+    return CUDA_SUCCESS;
+}
+
+static bool is_root(const struct graph *graph, const struct node *node) {
+    for (size_t i = 0; i < graph->edges; i++)
+        if (graph->edge[i].to == node)
+            return false;
+    return true;
+}
+
+static CUresult list(struct graph *graph, struct node **nodes, size_t *count, bool roots) {
+    CUresult rc = check(graph);
+    if (rc || !count)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    size_t found = 0;
+    for (struct node *node = graph->first; node; node = node->next) {
+        if (roots && !is_root(graph, node))
+            continue;
+        if (nodes && found < *count)
+            nodes[found] = node;
+        found++;
+    }
+    if (!nodes || found < *count)
+        *count = found;
+    return CUDA_SUCCESS;
+}
+
+API(GraphGetNodes, struct graph *graph, struct node **nodes, size_t *count) {
+    return list(graph, nodes, count, false);
+}
+
+API(GraphGetRootNodes, struct graph *graph, struct node **nodes, size_t *count) {
+    return list(graph, nodes, count, true);
+}
+
+API(GraphGetEdges, struct graph *graph, struct node **from, struct node **to, size_t *count) {
+    CUresult rc = check(graph);
+    if (rc || !count)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    for (size_t i = 0; from && to && i < graph->edges && i < *count; i++) {
+        from[i] = graph->edge[i].from;
+        to[i] = graph->edge[i].to;
+    }
+    *count = graph->edges;
+    return CUDA_SUCCESS;
+}
+
+API(GraphGetEdges_v2, struct graph *graph, struct node **from, struct node **to, void *data, size_t *count) {
+    (void)data;
+    return api_GraphGetEdges(graph, from, to, count);
+}
+
+/* Executables. */
+
+static CUresult instantiate(struct executable **out, struct graph *graph, unsigned long long flags) {
+    CUresult rc = check(graph);
+    if (rc || !out)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    struct executable *executable = calloc(1, sizeof *executable);
+    sim_lock();
+    struct graph *twin = copy(graph);
+    sim_unlock();
+    if (!executable || !twin) {
+        free(executable);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    *executable = (struct executable){.magic = EXEC_MAGIC, .flags = flags, .copy = twin};
+    *out = executable;
+    return CUDA_SUCCESS;
+}
+
+API(GraphInstantiateWithFlags, struct executable **out, struct graph *graph, unsigned long long flags) {
+    return instantiate(out, graph, flags);
+}
+
+API(GraphInstantiate, struct executable **out, struct graph *graph, struct node **error_node, char *log, size_t size) {
+    if (error_node)
+        *error_node = NULL;
+    if (log && size)
+        *log = 0;
+    return instantiate(out, graph, 0);
+}
+
+struct instantiate_parameters {
+    unsigned long long flags;
+    CUstream upload;
+    struct node *error_node;
+    int result;
+};
+
+API(GraphInstantiateWithParams, struct executable **out, struct graph *graph, struct instantiate_parameters *p) {
+    if (!p)
+        return CUDA_ERROR_INVALID_VALUE;
+    p->error_node = NULL;
+    CUresult rc = instantiate(out, graph, p->flags);
+    p->result = rc ? 1 : 0;
+    return rc;
+}
+
+static CUresult check_executable(const struct executable *executable) {
+    CUresult rc = sim_enter();
+    return rc ? rc : !executable || executable->magic != EXEC_MAGIC ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+}
+
+API(GraphExecDestroy, struct executable *executable) {
+    CUresult rc = check_executable(executable);
+    if (rc)
+        return rc;
+    sim_lock();
+    destroy(executable->copy);
+    sim_unlock();
+    executable->magic = 0;
+    free(executable);
+    return CUDA_SUCCESS;
+}
+
+API(GraphExecGetFlags, struct executable *executable, unsigned long long *flags) {
+    CUresult rc = check_executable(executable);
+    if (!rc && flags)
+        *flags = executable->flags;
+    return rc;
+}
+
+/* Memory nodes under sim.lock; undone when one of them finds no memory, so that a refused launch changes nothing. */
+static CUresult launch_memory(struct executable *executable) {
+    bool auto_free = executable->flags & 1;
+    for (struct node *node = executable->copy->first; node; node = node->next)
+        if (node->type == NODE_MEM_ALLOC && node->memory->extent->resident) {
+            if (!auto_free)
+                return CUDA_ERROR_INVALID_VALUE;
+            graph_memory_free(node->memory->extent);
+        }
+    for (struct node *node = executable->copy->first; node; node = node->next) {
+        CUresult rc = CUDA_SUCCESS;
+        if (node->type == NODE_MEM_ALLOC)
+            rc = make_resident(node->memory->extent);
+        else if (node->type == NODE_MEM_FREE && node->memory->extent->resident)
+            rc = graph_memory_free(node->memory->extent);
+        if (!rc)
+            continue;
+        for (struct node *undo = executable->copy->first; undo != node; undo = undo->next)
+            if (undo->type == NODE_MEM_ALLOC && undo->memory->extent->resident)
+                graph_memory_free(undo->memory->extent);
+        return rc;
+    }
+    return CUDA_SUCCESS;
+}
+
+static void run_host_nodes(const struct graph *graph) {
+    for (const struct node *node = graph->first; node; node = node->next) {
+        if (node->type == NODE_HOST && node->function)
+            node->function(node->data);
+        if (node->type == NODE_GRAPH && node->child)
+            run_host_nodes(node->child);
+    }
+}
+
+API(GraphLaunch, struct executable *executable, CUstream stream) {
+    CUresult rc = check_executable(executable);
+    if (rc)
+        return rc;
+    if (stream_is_capturing(stream))
+        return graph_record(stream->capture, NODE_GRAPH) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    sim_lock();
+    rc = sim_attach(&sim.devices[executable->copy->device].gpu) ? launch_memory(executable) : CUDA_ERROR_OUT_OF_MEMORY;
+    sim_unlock();
+    if (!rc)
+        run_host_nodes(executable->copy);
+    return rc;
+}
+
+API(GraphUpload, struct executable *executable, CUstream stream) {
+    (void)stream;
+    return check_executable(executable);
+}
+
+struct update_result {
+    int result;
+    struct node *error_node, *error_from;
+};
+
+/* An executable is updated by a graph of the same shape; memory nodes cannot change. */
+API(GraphExecUpdate_v2, struct executable *executable, struct graph *graph, struct update_result *out) {
+    CUresult rc = check_executable(executable) ? check_executable(executable) : check(graph);
+    if (rc)
+        return rc;
+    bool same = graph->nodes == executable->copy->nodes;
+    for (struct node *a = graph->first, *b = executable->copy->first; same && a; a = a->next, b = b->next)
+        same = a->type == b->type && a->memory == b->memory;
+    if (out)
+        *out = (struct update_result){.result = same ? 0 : 2};
+    return same ? CUDA_SUCCESS : 910;
+}
+
+API(GraphExecUpdate, struct executable *executable, struct graph *graph, struct node **error_node, int *result) {
+    struct update_result detail = {0};
+    CUresult rc = api_GraphExecUpdate_v2(executable, graph, &detail);
+    if (error_node)
+        *error_node = NULL;
+    if (result)
+        *result = detail.result;
+    return rc;
+}
+
+/* What graphs hold of a device. */
+
+API(DeviceGraphMemTrim, CUdevice device) {
+    CUresult rc = sim_enter();
+    if (rc || !sim_device_ok(device))
+        return rc ? rc : CUDA_ERROR_INVALID_DEVICE;
+    sim_lock();
+    sim_give(device, held[device].reserved - held[device].used);
+    held[device].reserved = held[device].used;
+    sim_unlock();
+    return CUDA_SUCCESS;
+}
+
+API(DeviceGetGraphMemAttribute, CUdevice device, int attribute, uint64_t *value) {
+    CUresult rc = sim_enter();
+    if (rc || !sim_device_ok(device))
+        return rc ? rc : CUDA_ERROR_INVALID_DEVICE;
+    if (!value || attribute < 0 || attribute > 3)
+        return CUDA_ERROR_INVALID_VALUE;
+    sim_lock();
+    const uint64_t values[4] = {held[device].used, held[device].used_high, held[device].reserved,
+                                held[device].reserved_high};
+    *value = values[attribute];
+    sim_unlock();
+    return CUDA_SUCCESS;
+}
+
+API(DeviceSetGraphMemAttribute, CUdevice device, int attribute, const uint64_t *value) {
+    CUresult rc = sim_enter();
+    if (rc || !sim_device_ok(device))
+        return rc ? rc : CUDA_ERROR_INVALID_DEVICE;
+    if (!value || *value || (attribute != 1 && attribute != 3))
+        return CUDA_ERROR_INVALID_VALUE;
+    sim_lock();
+    if (attribute == 1)
+        held[device].used_high = held[device].used;
+    else
+        held[device].reserved_high = held[device].reserved;
+    sim_unlock();
+    return CUDA_SUCCESS;
+}

@@ -1,0 +1,449 @@
+/*
+ * Modules, libraries, functions and launches. Images are not read: any function name is found, except that an image in
+ * PTX text must contain it. A module's cost (module_bytes of the device) is charged when its first function or global
+ * is asked for, or at once with CUDA_MODULE_LOADING=EAGER; a launch does nothing.
+ */
+#include "stream.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MODULE_MAGIC 0x4d4f4431u
+#define FUNCTION_MAGIC 0x46554e31u
+
+struct function {
+    uint32_t magic;
+    struct module *module;
+    struct function *next;
+    char *name;
+};
+
+/* A library is a module that belongs to no context until one of its kernels is used. */
+struct module {
+    uint32_t magic;
+    bool is_library;
+    struct context *context;
+    uint64_t charged;
+    char *text; /* PTX, or NULL */
+    struct function *functions;
+    struct extent *global;
+    struct module *next;
+};
+
+static bool eager(void) {
+    const char *mode = getenv("CUDA_MODULE_LOADING");
+    return mode && strcmp(mode, "EAGER") == 0;
+}
+
+/* PTX text begins with a comment or a directive. */
+static char *copy_text(const void *image) {
+    const char *text = image;
+    while (isspace((unsigned char)*text))
+        text++;
+    return strncmp(text, "//", 2) == 0 || strncmp(text, ".version", 8) == 0 ? strdup(text) : NULL;
+}
+
+/* Under sim.lock: takes the module's cost from the device. */
+static CUresult load(struct module *module, struct context *context) {
+    uint64_t bytes = sim.devices[context->device].gpu.state->config.module_bytes;
+    if (module->charged || bytes == 0)
+        return CUDA_SUCCESS;
+    if (!sim_take(context->device, bytes))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    module->charged = bytes;
+    if (!module->context) {
+        module->context = context;
+        module->next = context->modules;
+        context->modules = module;
+    }
+    return CUDA_SUCCESS;
+}
+
+static CUresult open_module(struct module **out, const void *image, struct context *context) {
+    if (!out || !image)
+        return CUDA_ERROR_INVALID_VALUE;
+    struct module *module = calloc(1, sizeof *module);
+    if (!module)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    module->magic = MODULE_MAGIC;
+    module->is_library = !context;
+    module->text = copy_text(image);
+    CUresult rc = CUDA_SUCCESS;
+    sim_lock();
+    if (context) {
+        module->context = context;
+        if (eager())
+            rc = load(module, context);
+        if (!rc) {
+            module->next = context->modules;
+            context->modules = module;
+        }
+    }
+    sim_unlock();
+    if (rc) {
+        free(module->text);
+        free(module);
+        return rc;
+    }
+    *out = module;
+    return CUDA_SUCCESS;
+}
+
+/* Under sim.lock. What the module holds of the device goes; a library can be loaded again. */
+static void unload(struct module *module) {
+    struct context *context = module->context;
+    if (!context)
+        return;
+    for (struct module **link = &context->modules; *link; link = &(*link)->next)
+        if (*link == module) {
+            *link = module->next;
+            break;
+        }
+    if (module->global)
+        memory_free(module->global);
+    module->global = NULL;
+    sim_give(context->device, module->charged);
+    module->charged = 0;
+    module->context = NULL;
+}
+
+void modules_free(struct context *context) {
+    while (context->modules)
+        unload(context->modules);
+}
+
+static CUresult close_module(struct module *module) {
+    CUresult rc = sim_enter();
+    if (rc || !module || module->magic != MODULE_MAGIC)
+        return rc ? rc : CUDA_ERROR_INVALID_HANDLE;
+    sim_lock();
+    unload(module);
+    sim_unlock();
+    for (struct function *f = module->functions, *next; f; f = next) {
+        next = f->next;
+        f->magic = 0;
+        free(f->name);
+        free(f);
+    }
+    module->magic = 0;
+    free(module->text);
+    free(module);
+    return CUDA_SUCCESS;
+}
+
+API(ModuleLoadDataEx, struct module **out, const void *image, unsigned count, int *options, void **values) {
+    (void)count, (void)options, (void)values;
+    struct context *context;
+    CUresult rc = sim_enter_context(&context);
+    return rc ? rc : open_module(out, image, context);
+}
+
+API(ModuleLoadData, struct module **out, const void *image) {
+    return api_ModuleLoadDataEx(out, image, 0, NULL, NULL);
+}
+
+API(ModuleLoad, struct module **out, const char *path) {
+    if (!path || access(path, R_OK) != 0)
+        return sim_enter() ? sim_enter() : CUDA_ERROR_FILE_NOT_FOUND;
+    return api_ModuleLoadDataEx(out, "", 0, NULL, NULL);
+}
+
+API(ModuleUnload, struct module *module) {
+    return close_module(module);
+}
+
+API(ModuleGetLoadingMode, int *mode) {
+    CUresult rc = sim_enter();
+    if (!rc && mode)
+        *mode = eager() ? 1 : 2;
+    return rc;
+}
+
+static CUresult find(struct function **out, struct module *module, const char *name) {
+    if (!out || !name || !*name)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!module || module->magic != MODULE_MAGIC)
+        return CUDA_ERROR_INVALID_HANDLE;
+    for (struct function *f = module->functions; f; f = f->next)
+        if (strcmp(f->name, name) == 0) {
+            *out = f;
+            return CUDA_SUCCESS;
+        }
+    if (module->text && !strstr(module->text, name))
+        return CUDA_ERROR_NOT_FOUND;
+    struct function *f = calloc(1, sizeof *f);
+    if (!f || !(f->name = strdup(name))) {
+        free(f);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    f->magic = FUNCTION_MAGIC;
+    f->module = module;
+    f->next = module->functions;
+    module->functions = f;
+    *out = f;
+    return CUDA_SUCCESS;
+}
+
+API(ModuleGetFunction, struct function **out, struct module *module, const char *name) {
+    struct context *context;
+    CUresult rc = sim_enter_context(&context);
+    if (rc)
+        return rc;
+    sim_lock();
+    rc = find(out, module, name);
+    if (!rc)
+        rc = load(module, context);
+    sim_unlock();
+    return rc;
+}
+
+API(ModuleGetGlobal, CUdeviceptr *address, size_t *size, struct module *module, const char *name) {
+    struct context *context;
+    CUresult rc = sim_enter_context(&context);
+    if (rc || !name || !module || module->magic != MODULE_MAGIC)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    if (module->text && !strstr(module->text, name))
+        return CUDA_ERROR_NOT_FOUND;
+    sim_lock();
+    rc = load(module, context);
+    if (!rc && !module->global)
+        rc = memory_allocate(module->context ? module->context : context, 512, &module->global);
+    if (!rc && address)
+        *address = module->global->base;
+    if (!rc && size)
+        *size = 512;
+    sim_unlock();
+    return rc;
+}
+
+API(LibraryLoadData, struct module **out, const void *code, void *o1, void *v1, unsigned n1, void *o2, void *v2,
+    unsigned n2) {
+    (void)o1, (void)v1, (void)n1, (void)o2, (void)v2, (void)n2;
+    CUresult rc = sim_enter();
+    return rc ? rc : open_module(out, code, NULL);
+}
+
+API(LibraryLoadFromFile, struct module **out, const char *path, void *o1, void *v1, unsigned n1, void *o2, void *v2,
+    unsigned n2) {
+    if (!path || access(path, R_OK) != 0)
+        return sim_enter() ? sim_enter() : CUDA_ERROR_FILE_NOT_FOUND;
+    return api_LibraryLoadData(out, "", o1, v1, n1, o2, v2, n2);
+}
+
+API(LibraryUnload, struct module *library) {
+    return close_module(library);
+}
+
+API(LibraryGetKernel, struct function **out, struct module *library, const char *name) {
+    CUresult rc = sim_enter();
+    if (rc)
+        return rc;
+    sim_lock();
+    rc = find(out, library, name);
+    sim_unlock();
+    return rc;
+}
+
+API(LibraryGetModule, struct module **out, struct module *library) {
+    struct context *context;
+    CUresult rc = sim_enter_context(&context);
+    if (rc || !out || !library || library->magic != MODULE_MAGIC)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    sim_lock();
+    rc = load(library, context);
+    sim_unlock();
+    *out = library;
+    return rc;
+}
+
+API(LibraryGetGlobal, CUdeviceptr *address, size_t *size, struct module *library, const char *name) {
+    return api_ModuleGetGlobal(address, size, library, name);
+}
+
+static CUresult check(const struct function *function) {
+    CUresult rc = sim_enter();
+    return rc ? rc : function && function->magic == FUNCTION_MAGIC ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+
+static CUresult use(struct function *function) {
+    struct context *context;
+    CUresult rc = check(function) ? check(function) : sim_enter_context(&context);
+    if (rc || function->module->charged)
+        return rc;
+    sim_lock();
+    rc = load(function->module, context);
+    sim_unlock();
+    return rc;
+}
+
+API(KernelGetFunction, struct function **out, struct function *kernel) {
+    CUresult rc = use(kernel);
+    if (!rc && out)
+        *out = kernel;
+    return rc;
+}
+
+API(KernelGetLibrary, struct module **out, struct function *kernel) {
+    CUresult rc = check(kernel);
+    if (!rc && out)
+        *out = kernel->module;
+    return rc;
+}
+
+API(FuncGetName, const char **name, struct function *function) {
+    CUresult rc = check(function);
+    if (!rc && name)
+        *name = function->name;
+    return rc;
+}
+
+API(FuncGetModule, struct module **out, struct function *function) {
+    return api_KernelGetLibrary(out, function);
+}
+
+API(FuncIsLoaded, int *state, struct function *function) {
+    CUresult rc = check(function);
+    if (!rc && state)
+        *state = function->module->charged != 0;
+    return rc;
+}
+
+API(FuncLoad, struct function *function) {
+    return use(function);
+}
+
+API(FuncGetAttribute, int *value, int attribute, struct function *function) {
+    CUresult rc = check(function);
+    static const int values[] = {1024, 0, 0, 0, 32, 75, 75};
+    if (!rc && value)
+        *value = attribute >= 0 && attribute < 7 ? values[attribute] : 0;
+    return rc;
+}
+
+API(FuncSetAttribute, struct function *function, int attribute, int value) {
+    (void)attribute, (void)value;
+    return check(function);
+}
+
+API(FuncSetConfig, struct function *function, int config) {
+    (void)config;
+    return check(function);
+}
+
+API(KernelGetAttribute, int *value, int attribute, struct function *kernel, CUdevice device) {
+    (void)device;
+    return api_FuncGetAttribute(value, attribute, kernel);
+}
+
+API(KernelSetAttribute, int attribute, int value, struct function *kernel, CUdevice device) {
+    (void)device;
+    return api_FuncSetAttribute(kernel, attribute, value);
+}
+
+API(KernelSetCacheConfig, struct function *kernel, int config, CUdevice device) {
+    (void)device;
+    return api_FuncSetConfig(kernel, config);
+}
+
+API(OccupancyMaxActiveBlocksPerMultiprocessor, int *blocks, struct function *function, int block_size, size_t shared) {
+    (void)shared;
+    CUresult rc = check(function);
+    if (rc || !blocks || block_size <= 0)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    *blocks = block_size > 1024 ? 0 : 1024 / block_size > 16 ? 16 : 1024 / block_size;
+    return CUDA_SUCCESS;
+}
+
+API(OccupancyMaxActiveBlocksPerMultiprocessorWithFlags, int *blocks, struct function *function, int block_size,
+    size_t shared, unsigned flags) {
+    (void)flags;
+    return api_OccupancyMaxActiveBlocksPerMultiprocessor(blocks, function, block_size, shared);
+}
+
+API(OccupancyMaxPotentialBlockSize, int *grid, int *block, struct function *function, void *callback, size_t shared,
+    int limit) {
+    (void)callback, (void)shared;
+    struct context *context;
+    CUresult rc = check(function) ? check(function) : sim_enter_context(&context);
+    if (rc || !grid || !block)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    *block = limit > 0 && limit < 1024 ? limit : 1024;
+    *grid = (int)sim.devices[context->device].gpu.state->config.multiprocessors;
+    return CUDA_SUCCESS;
+}
+
+API(LaunchKernel, struct function *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
+    unsigned bz, unsigned shared, CUstream stream, void **parameters, void **extra) {
+    (void)shared, (void)parameters, (void)extra;
+    CUresult rc = use(function);
+    if (rc || !gx || !gy || !gz || !bx || !by || !bz || (uint64_t)bx * by * bz > 1024)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    if (!stream_is_capturing(stream))
+        return CUDA_SUCCESS;
+    sim_lock();
+    rc = graph_record(stream->capture, NODE_KERNEL) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    sim_unlock();
+    return rc;
+}
+
+API(LaunchCooperativeKernel, struct function *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
+    unsigned bz, unsigned shared, CUstream stream, void **parameters) {
+    return api_LaunchKernel(function, gx, gy, gz, bx, by, bz, shared, stream, parameters, NULL);
+}
+
+struct launch {
+    unsigned gx, gy, gz, bx, by, bz, shared;
+    CUstream stream;
+    void *attributes;
+    unsigned count;
+};
+
+API(LaunchKernelEx, const struct launch *l, struct function *function, void **parameters, void **extra) {
+    if (!l)
+        return CUDA_ERROR_INVALID_VALUE;
+    return api_LaunchKernel(function, l->gx, l->gy, l->gz, l->bx, l->by, l->bz, l->shared, l->stream, parameters,
+                            extra);
+}
+
+/* The linker: what goes in comes out as an image that loads. */
+
+API(LinkCreate, unsigned count, int *options, void **values, void **state) {
+    static char only;
+    (void)count, (void)options, (void)values;
+    CUresult rc = sim_enter();
+    if (!rc && state)
+        *state = &only;
+    return rc;
+}
+
+API(LinkAddData, void *state, int type, void *data, size_t size, const char *name, unsigned count, int *options,
+    void **values) {
+    (void)type, (void)size, (void)name, (void)count, (void)options, (void)values;
+    CUresult rc = sim_enter();
+    return rc ? rc : !state || !data ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+}
+
+API(LinkAddFile, void *state, int type, const char *path, unsigned count, int *options, void **values) {
+    (void)type, (void)count, (void)options, (void)values;
+    CUresult rc = sim_enter();
+    return rc ? rc : !state || !path ? CUDA_ERROR_INVALID_VALUE : access(path, R_OK) ? CUDA_ERROR_FILE_NOT_FOUND : 0;
+}
+
+API(LinkComplete, void *state, void **image, size_t *size) {
+    static char linked[] = "linked";
+    CUresult rc = sim_enter();
+    if (rc || !state || !image)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    *image = linked;
+    if (size)
+        *size = sizeof linked;
+    return CUDA_SUCCESS;
+}
+
+API(LinkDestroy, void *state) {
+    CUresult rc = sim_enter();
+    return rc ? rc : state ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}

@@ -1,0 +1,335 @@
+/*
+ * libnvidia-ml.so.1 of simulated devices (state/device.h): inventory, memory, processes, and the plain facts that
+ * monitors show. Memory and processes are read from the devices' files at each call; the rest are constants.
+ *
+ * A process is listed when it holds a context and has a PID in the caller's PID namespace, with that PID: so a
+ * container sees its own processes, and the host sees all, as with the real driver.
+ *
+ * nvml.def lists the exported names that are modelled; those of nvml-unsupported.def answer NVML_ERROR_NOT_SUPPORTED.
+ * One lock story: the devices are opened once, by the first nvmlInit, under `lock`, and never closed (state/device.h).
+ */
+#include "nvml.h"
+#include "../state/device.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+struct device {
+    struct sim_gpu gpu;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct device devices[SIM_GPUS];
+static unsigned count;
+static unsigned users; /* atomic */
+
+static int enter(void) {
+    return __atomic_load_n(&users, __ATOMIC_RELAXED) ? NVML_SUCCESS : NVML_ERROR_UNINITIALIZED;
+}
+
+static int check(const struct device *device) {
+    int rc = enter();
+    if (rc)
+        return rc;
+    return device >= devices && device < devices + count ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
+}
+
+static const struct sim_config *config_of(const struct device *device) {
+    return &device->gpu.state->config;
+}
+
+NVML(InitWithFlags, unsigned flags) {
+    (void)flags;
+    pthread_mutex_lock(&lock);
+    if (count == 0) {
+        static struct sim_gpu gpus[SIM_GPUS];
+        count = sim_open_all(sim_dir(), gpus, SIM_GPUS);
+        for (unsigned i = 0; i < count; i++)
+            devices[i].gpu = gpus[i];
+    }
+    int rc = count ? NVML_SUCCESS : NVML_ERROR_DRIVER_NOT_LOADED;
+    if (!rc)
+        __atomic_fetch_add(&users, 1, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
+NVML(Init, void) {
+    return nvml_InitWithFlags(0);
+}
+
+NVML(Shutdown, void) {
+    pthread_mutex_lock(&lock);
+    int rc = enter();
+    if (!rc)
+        __atomic_fetch_sub(&users, 1, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
+/* Inventory. */
+
+NVML(DeviceGetCount, unsigned *out) {
+    int rc = enter();
+    if (rc || !out)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    *out = count;
+    return NVML_SUCCESS;
+}
+
+NVML(DeviceGetHandleByIndex, unsigned index, struct device **out) {
+    int rc = enter();
+    if (rc || !out || index >= count)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    *out = &devices[index];
+    return NVML_SUCCESS;
+}
+
+NVML(DeviceGetHandleByUUID, const char *uuid, struct device **out) {
+    int rc = enter();
+    if (rc || !uuid || !out)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    for (unsigned i = 0; i < count; i++) {
+        char text[SIM_UUID_TEXT];
+        sim_uuid_text(config_of(&devices[i])->uuid, text);
+        if (strcasecmp(text, uuid) == 0) {
+            *out = &devices[i];
+            return NVML_SUCCESS;
+        }
+    }
+    return NVML_ERROR_NOT_FOUND;
+}
+
+NVML(DeviceGetHandleByPciBusId, const char *text, struct device **out) {
+    int rc = enter();
+    unsigned domain, bus, slot;
+    if (rc || !text || !out || sscanf(text, "%x:%x:%x", &domain, &bus, &slot) != 3)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    for (unsigned i = 0; i < count; i++)
+        if (domain == 0 && slot == 0 && config_of(&devices[i])->index + 1 == bus) {
+            *out = &devices[i];
+            return NVML_SUCCESS;
+        }
+    return NVML_ERROR_NOT_FOUND;
+}
+
+NVML(DeviceGetIndex, struct device *device, unsigned *out) {
+    int rc = check(device);
+    if (rc || !out)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    *out = (unsigned)(device - devices);
+    return NVML_SUCCESS;
+}
+
+NVML(DeviceGetMinorNumber, struct device *device, unsigned *out) {
+    int rc = check(device);
+    if (rc || !out)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    *out = config_of(device)->index;
+    return NVML_SUCCESS;
+}
+
+static int text(char *out, unsigned length, const char *value) {
+    if (!out)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    if (strlen(value) >= length)
+        return NVML_ERROR_INSUFFICIENT_SIZE;
+    strcpy(out, value);
+    return NVML_SUCCESS;
+}
+
+NVML(DeviceGetName, struct device *device, char *out, unsigned length) {
+    int rc = check(device);
+    return rc ? rc : text(out, length, config_of(device)->name);
+}
+
+NVML(DeviceGetUUID, struct device *device, char *out, unsigned length) {
+    char uuid[SIM_UUID_TEXT];
+    int rc = check(device);
+    if (rc)
+        return rc;
+    sim_uuid_text(config_of(device)->uuid, uuid);
+    return text(out, length, uuid);
+}
+
+NVML(DeviceGetPciInfo_v3, struct device *device, struct pci_info *out) {
+    int rc = check(device);
+    if (rc || !out)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    memset(out, 0, sizeof *out);
+    out->bus = config_of(device)->index + 1;
+    out->device_id = 0x1e0710de;
+    snprintf(out->bus_id_legacy, sizeof out->bus_id_legacy, "0000:%02X:00.0", out->bus & 0xff);
+    snprintf(out->bus_id, sizeof out->bus_id, "00000000:%02X:00.0", out->bus);
+    return NVML_SUCCESS;
+}
+
+/* The older structure ends before the long bus id. */
+NVML(DeviceGetPciInfo_v2, struct device *device, struct pci_info *out) {
+    struct pci_info full;
+    int rc = nvml_DeviceGetPciInfo_v3(device, &full);
+    if (!rc && out)
+        memcpy(out, &full, offsetof(struct pci_info, subsystem_id));
+    return rc;
+}
+
+NVML(DeviceGetCudaComputeCapability, struct device *device, int *major, int *minor) {
+    int rc = check(device);
+    if (rc || !major || !minor)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    *major = (int)config_of(device)->cc_major;
+    *minor = (int)config_of(device)->cc_minor;
+    return NVML_SUCCESS;
+}
+
+/* Memory. */
+
+NVML(DeviceGetMemoryInfo, struct device *device, struct memory_info *out) {
+    int rc = check(device);
+    if (rc || !out)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    const struct sim_config *config = config_of(device);
+    uint64_t used = sim_used(&device->gpu) + config->reserved;
+    out->total = config->total;
+    out->used = used < out->total ? used : out->total;
+    out->free = out->total - out->used;
+    return NVML_SUCCESS;
+}
+
+NVML(DeviceGetMemoryInfo_v2, struct device *device, struct memory_info_v2 *out) {
+    int rc = check(device);
+    if (rc || !out)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    if (out->version != (sizeof *out | 2u << 24))
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    const struct sim_config *config = config_of(device);
+    uint64_t capacity = config->total - config->reserved, used = sim_used(&device->gpu);
+    out->total = config->total;
+    out->reserved = config->reserved;
+    out->used = used < capacity ? used : capacity;
+    out->free = capacity - out->used;
+    return NVML_SUCCESS;
+}
+
+NVML(DeviceGetBAR1MemoryInfo, struct device *device, struct bar1_info *out) {
+    int rc = check(device);
+    if (rc || !out)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    *out = (struct bar1_info){.total = 256ull << 20, .free = 253ull << 20, .used = 3ull << 20};
+    return NVML_SUCCESS;
+}
+
+/* Processes. */
+
+static int list(struct device *device, unsigned *n, void *out, size_t size) {
+    int rc = check(device);
+    if (rc || !n || (*n && !out))
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    struct sim_process *all = calloc(SIM_SLOTS, sizeof *all);
+    if (!all)
+        return NVML_ERROR_UNKNOWN;
+    unsigned found = sim_processes(&device->gpu, all, SIM_SLOTS), listed = 0;
+    for (unsigned i = 0; i < found; i++) {
+        if (all[i].pid <= 0 || all[i].contexts == 0)
+            continue;
+        if (listed < *n) {
+            const struct process_info entry = {(unsigned)all[i].pid, all[i].bytes, UINT32_MAX, UINT32_MAX};
+            memcpy((char *)out + listed * size, &entry, size);
+        }
+        listed++;
+    }
+    free(all);
+    rc = listed > *n ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
+    *n = listed;
+    return rc;
+}
+
+NVML(DeviceGetComputeRunningProcesses, struct device *device, unsigned *n, void *out) {
+    return list(device, n, out, offsetof(struct process_info, gpu_instance));
+}
+
+NVML(DeviceGetComputeRunningProcesses_v3, struct device *device, unsigned *n, void *out) {
+    return list(device, n, out, sizeof(struct process_info));
+}
+
+/* Graphics and MPS: there are none. */
+NVML(NoProcesses, struct device *device, unsigned *n, void *out) {
+    (void)out;
+    int rc = check(device);
+    if (rc || !n)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    *n = 0;
+    return NVML_SUCCESS;
+}
+
+NVML(SystemGetProcessName, unsigned pid, char *out, unsigned length) {
+    int rc = enter();
+    if (rc || !out || !length)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%u/cmdline", pid);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return NVML_ERROR_NOT_FOUND;
+    size_t n = fread(out, 1, length - 1, file);
+    fclose(file);
+    out[n] = 0;
+    return NVML_SUCCESS;
+}
+
+/* The driver. */
+
+NVML(SystemGetDriverVersion, char *out, unsigned length) {
+    int rc = enter();
+    return rc ? rc : text(out, length, "580.159");
+}
+
+NVML(SystemGetNVMLVersion, char *out, unsigned length) {
+    int rc = enter();
+    return rc ? rc : text(out, length, "13.580.159");
+}
+
+NVML(SystemGetCudaDriverVersion, int *out) {
+    if (!out)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *out = 13000;
+    return NVML_SUCCESS;
+}
+
+static const char *const errors[] = {
+    "Success",
+    "Uninitialized",
+    "Invalid Argument",
+    "Not Supported",
+    "Insufficient Permissions",
+    "Already Initialized",
+    "Not Found",
+    "Insufficient Size",
+    "Insufficient External Power",
+    "Driver Not Loaded",
+    "Timeout",
+    "Interrupt Request Issue",
+    "NVML Shared Library Not Found",
+    "Function Not Found",
+    "Corrupted infoROM",
+    "GPU is lost",
+    "GPU requires reset",
+    "GPU access blocked by the operating system",
+    "Driver/library version mismatch",
+    "In use",
+    "Insufficient Memory",
+    "No data",
+    "The requested vgpu operation is not available on target device, becasue ECC is enabled",
+    "Insufficient Resources",
+    "Frequency not supported",
+    "Argument version mismatch",
+};
+
+const char *nvml_ErrorString(int code);
+const char *nvml_ErrorString(int code) {
+    return code >= 0 && (size_t)code < sizeof errors / sizeof *errors ? errors[code] : "Unknown Error";
+}

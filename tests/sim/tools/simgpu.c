@@ -1,0 +1,136 @@
+/* simgpu: makes simulated devices on the host and shows them. */
+#include "../state/device.h"
+#include "size.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+static const char usage[] =
+    "usage: simgpu create DIR [--gpus N] [--total SIZE] [--reserved SIZE] [--context SIZE] [--module SIZE]\n"
+    "                         [--latency-ns N] [--name TEXT] [--cc MAJOR.MINOR]\n"
+    "       simgpu show DIR     devices, and the processes that use them (PIDs as seen from here)\n"
+    "       simgpu peak DIR     the highest use ever, in bytes, a device a line\n"
+    "       simgpu set DIR [--latency-ns N] [--context SIZE] [--module SIZE] [--peak 0]    changes living devices\n";
+
+static int fail(const char *what, const char *about) {
+    fprintf(stderr, "simgpu: %s%s%s\n", what, about ? ": " : "", about ? about : "");
+    return 1;
+}
+
+struct options {
+    unsigned gpus;
+    bool peak;
+    struct sim_config config;
+    bool context, module, latency; /* given */
+};
+
+static bool parse(int argc, char **argv, struct options *o) {
+    for (int i = 0; i + 1 < argc; i += 2) {
+        const char *name = argv[i], *value = argv[i + 1];
+        uint64_t size = 0;
+        bool sized = parse_size(value, &size);
+        if (strcmp(name, "--name") == 0 && strlen(value) < sizeof o->config.name)
+            strcpy(o->config.name, value);
+        else if (strcmp(name, "--cc") == 0 && sscanf(value, "%u.%u", &o->config.cc_major, &o->config.cc_minor) == 2)
+            continue;
+        else if (!sized)
+            return false;
+        else if (strcmp(name, "--gpus") == 0 && size >= 1 && size <= SIM_GPUS)
+            o->gpus = (unsigned)size;
+        else if (strcmp(name, "--total") == 0)
+            o->config.total = size;
+        else if (strcmp(name, "--reserved") == 0)
+            o->config.reserved = size;
+        else if (strcmp(name, "--context") == 0)
+            o->config.context_bytes = size, o->context = true;
+        else if (strcmp(name, "--module") == 0)
+            o->config.module_bytes = size, o->module = true;
+        else if (strcmp(name, "--latency-ns") == 0)
+            o->config.latency_ns = size, o->latency = true;
+        else if (strcmp(name, "--peak") == 0 && size == 0)
+            o->peak = true;
+        else
+            return false;
+    }
+    return argc % 2 == 0;
+}
+
+static int create(const char *dir, struct options *o) {
+    if (o->config.reserved > o->config.total)
+        return fail("reserved is more than total", NULL);
+    if (mkdir(dir, 0755) != 0 && errno != EEXIST)
+        return fail(dir, strerror(errno));
+    for (unsigned i = 0; i < o->gpus; i++) {
+        o->config.index = i;
+        if (getrandom(o->config.uuid, sizeof o->config.uuid, 0) != (ssize_t)sizeof o->config.uuid)
+            return fail("getrandom", strerror(errno));
+        if (!sim_create(dir, &o->config))
+            return fail(dir, strerror(errno));
+    }
+    return 0;
+}
+
+static void show_device(struct sim_gpu *gpu) {
+    const struct sim_config *c = &gpu->state->config;
+    char uuid[SIM_UUID_TEXT];
+    sim_uuid_text(c->uuid, uuid);
+    printf("gpu %u %s %s total %llu reserved %llu used %llu peak %llu\n", c->index, uuid, c->name,
+           (unsigned long long)c->total, (unsigned long long)c->reserved, (unsigned long long)sim_used(gpu),
+           (unsigned long long)gpu->state->peak);
+    static struct sim_process all[SIM_SLOTS];
+    unsigned n = sim_processes(gpu, all, SIM_SLOTS);
+    for (unsigned i = 0; i < n; i++)
+        printf("  process %d (%d in pid namespace %llu) %s contexts %u used %llu\n", all[i].pid, all[i].own_pid,
+               (unsigned long long)all[i].pid_ns, all[i].command, all[i].contexts, (unsigned long long)all[i].bytes);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 3) {
+        fputs(usage, stderr);
+        return 1;
+    }
+    struct options o = {.gpus = 1,
+                        .config = {.cc_major = 7,
+                                   .cc_minor = 5,
+                                   .multiprocessors = 68,
+                                   .total = 10989ull << 20,
+                                   .context_bytes = 64ull << 20,
+                                   .module_bytes = 2ull << 20,
+                                   .granularity = 2ull << 20,
+                                   .name = "NVIDIA GeForce RTX 2080 Ti (simulated)"}};
+    if (!parse(argc - 3, argv + 3, &o)) {
+        fputs(usage, stderr);
+        return 1;
+    }
+    if (strcmp(argv[1], "create") == 0)
+        return create(argv[2], &o);
+
+    static struct sim_gpu gpus[SIM_GPUS];
+    unsigned count = sim_open_all(argv[2], gpus, SIM_GPUS);
+    if (count == 0)
+        return fail("no devices", argv[2]);
+    for (unsigned i = 0; i < count; i++) {
+        struct sim_device *state = gpus[i].state;
+        if (strcmp(argv[1], "show") == 0)
+            show_device(&gpus[i]);
+        else if (strcmp(argv[1], "peak") == 0)
+            printf("%llu\n", (unsigned long long)state->peak);
+        else if (strcmp(argv[1], "set") == 0) {
+            if (o.latency)
+                state->config.latency_ns = o.config.latency_ns;
+            if (o.context)
+                state->config.context_bytes = o.config.context_bytes;
+            if (o.module)
+                state->config.module_bytes = o.config.module_bytes;
+            if (o.peak)
+                state->peak = sim_used(&gpus[i]);
+        } else {
+            fputs(usage, stderr);
+            return 1;
+        }
+    }
+    return 0;
+}
