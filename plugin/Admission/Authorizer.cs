@@ -68,8 +68,8 @@ sealed partial class Authorizer(
             foreach (var other in body.HostConfig?.VolumesFrom ?? [])
                 if (await engine.InspectContainerAsync(other.Split(':')[0], both.Token) is { } container)
                     others.Add(container);
-            if (specs.FromCreateBody(body, null, others, runtime).IsRelevant && body.Image.Length > 0)
-                image = await engine.InspectImageAsync(body.Image, both.Token);
+            if (specs.FromCreateBody(body, null, others, runtime).IsRelevant && body.Image is { Length: > 0 } name)
+                image = await engine.InspectImageAsync(name, both.Token);
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {

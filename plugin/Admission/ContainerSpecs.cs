@@ -22,7 +22,7 @@ sealed class ContainerSpecs(IVolumeCatalog volumes, IDeviceNodes nodes)
                 mounts.AddResolved(mount, other.HostConfig);
         mounts.AddOthers(body.Volumes?.Keys);
         var env = Environment(image?.Config?.Env, body.Env);
-        return Make(body.Image, host, mounts, env, body.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) ?? image?.Config?.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime);
+        return Make(body.Image ?? "", host, mounts, env, body.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) ?? image?.Config?.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime);
     }
 
     /// <summary>The merged truth: image, volumes and spellings resolved by the engine.</summary>

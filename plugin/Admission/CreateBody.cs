@@ -9,8 +9,7 @@ namespace Runai.GpuMemory.Admission;
 /// <summary>The body of <c>POST /containers/create</c>, as far as it matters to quotas and GPUs.</summary>
 sealed record CreateBody
 {
-    public string Image { get; init; } = "";
-    public string User { get; init; } = "";
+    public string? Image { get; init; }
     public IReadOnlyDictionary<string, string>? Labels { get; init; }
     public IReadOnlyList<string>? Env { get; init; }
     /// <summary>Targets of anonymous volumes.</summary>
@@ -34,7 +33,7 @@ sealed record CreateBody
         }
         catch (Exception failure) when (failure is JsonException or InvalidOperationException)
         {
-            problem = failure is JsonException { Path: { } path } ? $"{Quoted.Text(path)} is of a type that the API does not have there" : "a text is not valid UTF-8";
+            problem = failure is JsonException { Path: { } path } ? $"{Quoted.Text(path)} is not what the API has there" : "a text is not valid UTF-8";
         }
         return body is not null;
     }

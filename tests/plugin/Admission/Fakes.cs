@@ -82,7 +82,7 @@ sealed class FakeEngine : IEngineClient
     public Task StopContainerAsync(string id, CancellationToken cancel) => CallAsync($"stop {id}", cancel);
     public Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) => Task.FromResult<string?>(null);
 
-    public Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel) => Task.FromResult(AsyncEnumerable.Empty<EngineEvent>());
+    public Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel) => throw new NotSupportedException();
 }
 
 /// <summary>The volumes <c>runai</c> (no quota), <c>half</c> (0.5) and <c>bad</c> (an option that is no quota) are ours.</summary>

@@ -1,0 +1,91 @@
+using System.Text;
+using NUnit.Framework;
+using Runai.GpuMemory.Admission;
+
+namespace Runai.GpuMemory.Tests.Admission;
+
+public class GpuVectorsTests
+{
+    static GpuAccess? Find(string host, string env = "[]", string runtime = "runc", bool hasGpu = true)
+    {
+        Assert.That(CreateBody.TryRead(Encoding.UTF8.GetBytes($$"""{"Env":{{env}},"HostConfig":{{host}}}"""), out var body, out var problem), problem);
+        return new ContainerSpecs(new FakeVolumes(), new FakeNodes { HasGpu = hasGpu }).FromCreateBody(body!, null, [], runtime).Gpu;
+    }
+
+    [TestCase("""{"DeviceRequests":[{"Driver":"","Count":-1,"Capabilities":[["gpu"]]}]}""", "--gpus")]
+    [TestCase("""{"DeviceRequests":[{"Driver":"nvidia","DeviceIDs":["0"],"Capabilities":[["gpu"]]}]}""", "--gpus")]
+    [TestCase("""{"DeviceRequests":[{"Count":1,"Capabilities":[["compute"]]}]}""", "--gpus")]
+    [TestCase("""{"DeviceRequests":[{"Count":1,"Capabilities":[["utility","compat32"]]}]}""", "--gpus")]
+    [TestCase("""{"DeviceRequests":[{}]}""", "--gpus")]
+    [TestCase("""{"DeviceRequests":[null]}""", "--gpus")]
+    [TestCase("""{"DeviceRequests":[{"Driver":"cdi","DeviceIDs":["nvidia.com/gpu=0"]}]}""", "CDI device nvidia.com/gpu=0")]
+    [TestCase("""{"DeviceRequests":[{"Driver":"cdi","DeviceIDs":["acme.com/thing=x"]}]}""", "CDI device acme.com/thing=x")]
+    [TestCase("""{"Annotations":{"cdi.k8s.io/x":"nvidia.com/gpu=all"}}""", "annotation cdi.k8s.io/x")]
+    [TestCase("""{"Devices":[{"PathOnHost":"/dev/nvidia0","PathInContainer":"/dev/nvidia0","CgroupPermissions":"rwm"}]}""", "device /dev/nvidia0")]
+    [TestCase("""{"Devices":[{"PathOnHost":"/dev/nvidia-uvm"}]}""", "device /dev/nvidia-uvm")]
+    [TestCase("""{"Devices":[{"PathOnHost":"/dev/nvidia-caps/nvidia-cap1"}]}""", "device /dev/nvidia-caps/nvidia-cap1")]
+    [TestCase("""{"Devices":[{"PathOnHost":"/dev/dri/renderD128"}]}""", "device /dev/dri/renderD128")]
+    [TestCase("""{"Devices":[{"PathOnHost":"/dev/char/195:0"}]}""", "device /dev/char/195:0")]
+    [TestCase("""{"Devices":[{"PathOnHost":"/dev/mygpu"}]}""", "device /dev/mygpu")]
+    [TestCase("""{"Devices":[{"PathOnHost":"/dev"}]}""", "device /dev/nvidia0")]
+    [TestCase("""{"Devices":[{"PathOnHost":"/home/eve/link"}]}""", "device /home/eve/link")]
+    [TestCase("""{"Devices":[{"PathOnHost":"nvidia.com/gpu=all"}]}""", "device nvidia.com/gpu=all")]
+    [TestCase("""{"DeviceCgroupRules":["c 195:* rwm"]}""", "device rule \"c 195:* rwm\"")]
+    [TestCase("""{"DeviceCgroupRules":["c 226:128 rw"]}""", "device rule \"c 226:128 rw\"")]
+    [TestCase("""{"DeviceCgroupRules":["c 510:0 rw"]}""", "device rule \"c 510:0 rw\"")]
+    [TestCase("""{"DeviceCgroupRules":["c *:* m"]}""", "device rule \"c *:* m\"")]
+    [TestCase("""{"DeviceCgroupRules":["a *:* rwm"]}""", "device rule \"a *:* rwm\"")]
+    [TestCase("""{"DeviceCgroupRules":["a"]}""", "device rule a")]
+    [TestCase("""{"Privileged":true}""", "--privileged")]
+    [TestCase("""{"Binds":["/dev:/host/dev"]}""", "mount of /dev")]
+    [TestCase("""{"Binds":["/dev/nvidia0:/dev/nvidia0:rw"]}""", "mount of /dev/nvidia0")]
+    [TestCase("""{"Mounts":[{"Type":"bind","Source":"/dev/dri","Target":"/dev/dri"}]}""", "mount of /dev/dri")]
+    [TestCase("""{"Mounts":[{"Type":"volume","Source":"","Target":"/x","VolumeOptions":{"DriverConfig":{"Name":"local","Options":{"type":"none","o":"bind","device":"/dev"}}}}]}""", "mount of /dev")]
+    [TestCase("""{"Privileged":true,"DeviceRequests":[{"Count":1}]}""", "--gpus, --privileged")]
+    public void Each_way_to_a_GPU_is_found(string host, string via) => Assert.That(Find(host)?.Via, Is.EqualTo(via));
+
+    [TestCase("""{"Runtime":"nvidia"}""", """["NVIDIA_VISIBLE_DEVICES=all"]""", "runc", "NVIDIA_VISIBLE_DEVICES=all")]
+    [TestCase("""{"Runtime":"nvidia-cdi"}""", """["NVIDIA_VISIBLE_DEVICES=0,GPU-11"]""", "runc", "NVIDIA_VISIBLE_DEVICES=0,GPU-11")]
+    [TestCase("""{"Runtime":"gpu"}""", """["NVIDIA_VISIBLE_DEVICES=0"]""", "runc", "NVIDIA_VISIBLE_DEVICES=0")]
+    [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES=all"]""", "nvidia", "NVIDIA_VISIBLE_DEVICES=all")]
+    [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES=void","NVIDIA_VISIBLE_DEVICES=all"]""", "nvidia", "NVIDIA_VISIBLE_DEVICES=all")]
+    [TestCase("{}", """["CUDA_VERSION=8.0"]""", "nvidia", "an old CUDA image")]
+    [TestCase("""{"Binds":["/dev/null:/var/run/nvidia-container-devices/all"]}""", "[]", "nvidia", "mount at /var/run/nvidia-container-devices/all")]
+    [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES=void"]""", "nvidia", null)]
+    [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES=none"]""", "nvidia", null)]
+    [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES="]""", "nvidia", null)]
+    [TestCase("{}", """["CUDA_VERSION=12.4","NVIDIA_REQUIRE_CUDA=cuda>=12.4"]""", "nvidia", null)]
+    [TestCase("{}", "[]", "nvidia", null)]
+    [TestCase("""{"Runtime":"runc"}""", """["NVIDIA_VISIBLE_DEVICES=all"]""", "nvidia", null)]
+    [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES=all"]""", "runc", null)]
+    public void The_runtime_and_the_environment_decide_together(string host, string env, string defaultRuntime, string? via) => Assert.That(Find(host, env, defaultRuntime)?.Via, Is.EqualTo(via));
+
+    [TestCase("{}")]
+    [TestCase("""{"DeviceRequests":[],"Devices":[],"DeviceCgroupRules":null}""")]
+    [TestCase("""{"Devices":[{"PathOnHost":"/dev/fuse"}]}""")]
+    [TestCase("""{"Devices":[{"PathOnHost":"/dev/snd"}]}""")]
+    [TestCase("""{"DeviceCgroupRules":["c 10:229 rwm","b *:* rwm","c 189:* rwm"]}""")]
+    [TestCase("""{"Binds":["/home/eve:/home/eve","/dev/shm:/dev/shm","data:/data"]}""")]
+    [TestCase("""{"Annotations":{"other":"nvidia.com/gpu=all"}}""")]
+    [TestCase("""{"Privileged":false,"CapAdd":["SYS_ADMIN"]}""")]
+    public void What_gives_no_GPU_is_none(string host) => Assert.That(Find(host), Is.Null);
+
+    [Test]
+    public void Privileged_gives_no_GPU_where_there_is_none() => Assert.That(Find("""{"Privileged":true}""", hasGpu: false), Is.Null);
+
+    [TestCase("""{"DeviceRequests":[{"Count":-1}]}""", new[] { 0, 1 })]
+    [TestCase("""{"DeviceRequests":[{"Count":1}]}""", new[] { 0 })]
+    [TestCase("""{"DeviceRequests":[{"Count":5}]}""", new[] { 0, 1 })]
+    [TestCase("""{"DeviceRequests":[{"DeviceIDs":["1"]}]}""", new[] { 1 })]
+    [TestCase("""{"DeviceRequests":[{"DeviceIDs":["1","GPU-2222"]}]}""", new[] { 1 })]
+    [TestCase("""{"DeviceRequests":[{"DeviceIDs":["GPU-11111111-0000"]}]}""", new[] { 0 })]
+    [TestCase("""{"DeviceRequests":[{"Driver":"cdi","DeviceIDs":["nvidia.com/gpu=all"]}]}""", new[] { 0, 1 })]
+    [TestCase("""{"DeviceRequests":[{"Driver":"cdi","DeviceIDs":["nvidia.com/gpu=1"]}]}""", new[] { 1 })]
+    [TestCase("""{"Privileged":true}""", new[] { 0, 1 })]
+    [TestCase("""{"DeviceRequests":[{"DeviceIDs":["GPU-"]}]}""", null)]
+    [TestCase("""{"DeviceRequests":[{"DeviceIDs":["MIG-1"]}]}""", null)]
+    [TestCase("""{"DeviceRequests":[{"DeviceIDs":["7"]}]}""", null)]
+    [TestCase("""{"Devices":[{"PathOnHost":"/dev/nvidia1"}]}""", null)]
+    public void The_GPUs_that_it_will_see_are_worked_out_where_they_can_be(string host, int[]? indexes) =>
+        Assert.That(VisibleGpus.Of(Find(host)!.Selection, new FakeGpus().Devices)?.Select(g => g.Index), Is.EqualTo(indexes));
+}

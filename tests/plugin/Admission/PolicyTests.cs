@@ -1,0 +1,141 @@
+using System.Text;
+using NUnit.Framework;
+using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Engine;
+
+namespace Runai.GpuMemory.Tests.Admission;
+
+public class PolicyTests
+{
+    static Verdict Judge(string json, FakeGpus? gpus = null)
+    {
+        Assert.That(CreateBody.TryRead(Encoding.UTF8.GetBytes(json), out var body, out var problem), problem);
+        return Policy.Evaluate(new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromCreateBody(body!, null, [], "runc"), Requester.Engine, (gpus ?? new()).Devices);
+    }
+
+    static readonly TestCaseData[] Refusals =
+    [
+        new("""{"Labels":{"gpu-memory":"0.5"}}""", "quota-needs-volume", "gpu-memory=0.5 needs the runai volume: add -v runai:/runai"),
+        new("""{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["/runai:/runai"]}}""", "quota-needs-volume", "gpu-memory=0.5 needs the runai volume: add -v runai:/runai"),
+        new("""{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"],"VolumeDriver":"local"}}""", "quota-needs-volume", "gpu-memory=0.5 needs the runai volume: add -v runai:/runai"),
+        new("""{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai","VolumeOptions":{"DriverConfig":{"Name":"local"}}}]}}""", "quota-needs-volume", "gpu-memory=0.5 needs the runai volume: add -v runai:/runai"),
+        new("""{"HostConfig":{"Binds":["runai:/runai"]}}""", "volume-needs-quota", "the runai volume needs a quota: add --label gpu-memory=0.5"),
+        new("""{"Labels":{"GPU-MEMORY":"0.5"},"HostConfig":{"Binds":["runai:/runai:ro"]}}""", "volume-needs-quota", "the runai volume needs a quota: add --label gpu-memory=0.5"),
+        new("""{"Labels":{"gpu-memory":"2"},"HostConfig":{"Binds":["runai:/runai"]}}""", "quota-syntax", "gpu-memory=2 has no unit: write a fraction of the GPU such as 0.5, or a size with a unit such as 2g (b, k, m, g, t)"),
+        new("""{"Labels":{"gpu-memory":"0"}}""", "quota-syntax", "gpu-memory=0 would leave no GPU memory: write a fraction of the GPU such as 0.5, or a size with a unit such as 2g (b, k, m, g, t)"),
+        new("""{"Labels":{"gpu-memory":""},"HostConfig":{"Binds":["half:/runai"]}}""", "quota-syntax", "gpu-memory= is empty: write a fraction of the GPU such as 0.5, or a size with a unit such as 2g (b, k, m, g, t)"),
+        new("""{"HostConfig":{"Binds":["bad:/runai"]}}""", "quota-syntax", "gpu-memory=2 has no unit: write a fraction of the GPU such as 0.5, or a size with a unit such as 2g (b, k, m, g, t)"),
+        new("""{"HostConfig":{"Binds":["half:/runai"],"ReadonlyRootfs":true}}""", "preload-read-only", "--read-only leaves no way to put /etc/ld.so.preload into the container: add -e LD_PRELOAD=/runai/librunai.so, or on Docker 26 and newer --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload"),
+        new("""{"Env":["LD_PRELOAD=/other/librunai.so"],"HostConfig":{"Binds":["half:/runai"],"ReadonlyRootfs":true}}""", "preload-read-only", "--read-only leaves no way to put /etc/ld.so.preload into the container: add -e LD_PRELOAD=/runai/librunai.so, or on Docker 26 and newer --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload"),
+        new("""{"HostConfig":{"Binds":["half:/runai","/my/etc:/etc:ro"]}}""", "preload-covered", "the mount at /etc covers /etc/ld.so.preload, which loads the quota: remove it, or add -e LD_PRELOAD=/runai/librunai.so, or on Docker 26 and newer --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload"),
+        new("""{"HostConfig":{"Binds":["half:/runai","/dev/null:/etc//./ld.so.preload"]}}""", "preload-covered", "the mount at /etc/ld.so.preload covers /etc/ld.so.preload, which loads the quota: remove it, or add -e LD_PRELOAD=/runai/librunai.so, or on Docker 26 and newer --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload"),
+        new("""{"HostConfig":{"Binds":["half:/runai"],"Tmpfs":{"/etc":""}}}""", "preload-covered", "the mount at /etc covers /etc/ld.so.preload, which loads the quota: remove it, or add -e LD_PRELOAD=/runai/librunai.so, or on Docker 26 and newer --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload"),
+        new("""{"HostConfig":{"Binds":["half:/runai","/my/quota:/runai/quota"]}}""", "volume-covered", "the mount at /runai/quota would cover the half volume at /runai: remove it or move it"),
+        new("""{"HostConfig":{"Binds":["half:/runai","/x:/y/../runai/usage/"]}}""", "volume-covered", "the mount at /runai/usage would cover the half volume at /runai: remove it or move it"),
+        new("""{"Volumes":{"/runai/usage":{}},"HostConfig":{"Binds":["half:/runai"]}}""", "volume-covered", "the mount at /runai/usage would cover the half volume at /runai: remove it or move it"),
+        new("""{"HostConfig":{"Binds":["half:/runai","half:/other"]}}""", "one-volume", "a container has one private directory, and half at /runai and half at /other are 2: mount one volume of this plugin once"),
+        new("""{"HostConfig":{"Binds":["half:/etc"]}}""", "volume-target", "the half volume cannot be at /etc: mount it at /runai"),
+        new("""{"HostConfig":{"Binds":["half:/etc/ld.so.preload"]}}""", "volume-target", "the half volume cannot be at /etc/ld.so.preload: mount it at /runai"),
+        new("""{"HostConfig":{"Binds":["half:/my gpu"]}}""", "volume-target", "the half volume cannot be at \"/my gpu\": mount it at /runai"),
+        new("""{"HostConfig":{"Mounts":[{"Type":"volume","Source":"half","Target":"/${LIB}"}]}}""", "volume-target", "the half volume cannot be at \"/${LIB}\": mount it at /runai"),
+        new("""{"HostConfig":{"Binds":["half:/runai"],"Mounts":[{"Type":"volume","Source":"half","Target":"/q","VolumeOptions":{"Subpath":"usage"}}]}}""", "volume-subpath", "usage of the half volume cannot be mounted at /q: mount the whole volume, and of its parts only ld.so.preload at /etc/ld.so.preload"),
+        new("""{"HostConfig":{"Binds":["half:/gpu"],"Mounts":[{"Type":"volume","Source":"half","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]}}""", "volume-subpath", "ld.so.preload of the volume names /runai/librunai.so, and the volume is at /gpu: mount it at /runai"),
+        new("""{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Mounts":[{"Type":"volume","Source":"runai","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]}}""", "quota-needs-volume", "/etc/ld.so.preload of the runai volume needs the volume itself: add -v runai:/runai"),
+        new("""{"Labels":{"gpu-memory":"200g"},"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"Count":1}]}}""", "quota-exceeds-gpu", "gpu-memory=200g is more than GPU 0 (NVIDIA H200) has: 214748364800 > 150754820096 bytes (200g > 140.4g)"),
+        new("""{"Labels":{"gpu-memory":"12g"},"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"Count":-1}]}}""", "quota-exceeds-gpu", "gpu-memory=12g is more than GPU 1 (NVIDIA GeForce RTX 2080 Ti) has: 12884901888 > 11522801664 bytes (12g > 10.7g)"),
+        new("""{"Labels":{"gpu-memory":"12g"},"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"DeviceIDs":["GPU-2222"]}]}}""", "quota-exceeds-gpu", "gpu-memory=12g is more than GPU 1 (NVIDIA GeForce RTX 2080 Ti) has: 12884901888 > 11522801664 bytes (12g > 10.7g)"),
+        new("""{"Labels":{"gpu-memory":"141g"},"HostConfig":{"Binds":["runai:/runai"],"Devices":[{"PathOnHost":"/dev/nvidia1"}]}}""", "quota-exceeds-gpu", "gpu-memory=141g is more than GPU 0 (NVIDIA H200) has: 151397597184 > 150754820096 bytes (141g > 140.4g)"),
+    ];
+
+    [TestCaseSource(nameof(Refusals))]
+    public void A_refusal_names_the_object_and_what_to_type_instead(string json, string rule, string message)
+    {
+        var verdict = Judge(json);
+        Assert.That(verdict.Reasons, Is.EqualTo(new[] { new Reason(rule, message) }));
+    }
+
+    static readonly TestCaseData[] Allowances =
+    [
+        new("{}", null),
+        new("""{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"]}}""", "0.5"),
+        new("""{"Labels":{"gpu-memory":"3GiB"},"HostConfig":{"Binds":["runai:/opt/gpu:ro"]}}""", "3GiB"),
+        new("""{"HostConfig":{"Binds":["half:/runai"]}}""", "0.5"),
+        new("""{"Labels":{"gpu-memory":"0.25"},"HostConfig":{"Binds":["half:/runai"]}}""", "0.25"),
+        new("""{"HostConfig":{"Binds":["half:/runai","data:/opt","/my/hosts:/etc/hosts"],"Tmpfs":{"/run":""}}}""", "0.5"),
+        new("""{"HostConfig":{"Binds":["data:/opt","half:/opt/runai"]}}""", "0.5"),
+        new("""{"HostConfig":{"Mounts":[{"Type":"volume","Source":"half","Target":"/runai"}]}}""", "0.5"),
+        new("""{"HostConfig":{"Mounts":[{"Type":"volume","Source":"mine","Target":"/runai","VolumeOptions":{"DriverConfig":{"Name":"runai/gpu-memory","Options":{"gpu-memory":"2g"}}}}]}}""", "2g"),
+        new("""{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["new:/runai"],"VolumeDriver":"runai/gpu-memory:latest"}}""", "0.5"),
+        new("""{"Env":["LD_PRELOAD=/runai/librunai.so"],"HostConfig":{"Binds":["half:/runai"],"ReadonlyRootfs":true}}""", "0.5"),
+        new("""{"Env":["LD_PRELOAD=/usr/lib/libjemalloc.so:/runai/librunai.so"],"HostConfig":{"Binds":["half:/runai","/my/etc:/etc"],"ReadonlyRootfs":true}}""", "0.5"),
+        new("""{"Env":["LD_PRELOAD=/usr/lib/libjemalloc.so"],"HostConfig":{"Binds":["half:/runai"]}}""", "0.5"),
+        new("""{"HostConfig":{"Binds":["half:/runai"],"ReadonlyRootfs":true,"Mounts":[{"Type":"volume","Source":"half","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]}}""", "0.5"),
+        new("""{"Labels":{"gpu-memory":"12g"},"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"DeviceIDs":["0"]}]}}""", "12g"),
+        new("""{"Labels":{"gpu-memory":"12g"},"HostConfig":{"Binds":["runai:/runai"],"Devices":[{"PathOnHost":"/dev/nvidia0"}]}}""", "12g"),
+        new("""{"Labels":{"gpu-memory":"200g"},"HostConfig":{"Binds":["runai:/runai"]}}""", "200g"),
+        new("""{"HostConfig":{"DeviceRequests":[{"Count":-1}]}}""", null),
+        new("""{"HostConfig":{"Privileged":true,"ReadonlyRootfs":true,"Binds":["/etc:/etc"]}}""", null),
+    ];
+
+    [TestCaseSource(nameof(Allowances))]
+    public void What_fits_together_is_allowed(string json, string? quota)
+    {
+        var verdict = Judge(json);
+        Assert.That((verdict.Message, verdict.Quota), Is.EqualTo(("", quota)));
+    }
+
+    [Test]
+    public void Several_problems_are_told_at_once() =>
+        Assert.That(Judge("""{"Labels":{"gpu-memory":"2"},"HostConfig":{"Binds":["runai:/runai"],"ReadonlyRootfs":true}}""").Reasons.Select(r => r.Rule), Is.EqualTo(new[] { "quota-syntax", "preload-read-only" }));
+
+    [Test]
+    public void Without_an_inventory_no_size_is_refused() =>
+        Assert.That(Judge("""{"Labels":{"gpu-memory":"200g"},"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"Count":1}]}}""", new() { Devices = [] }).Allow);
+
+    [Test]
+    public void Hostile_names_are_quoted_in_one_bounded_line()
+    {
+        var verdict = Judge($$$"""{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai","/x:/runai/\u001b[31m\n{{{new string('a', 100_000)}}}"]}}""");
+        Assert.That(verdict.Message, Has.Length.LessThan(400));
+        Assert.That(verdict.Message.Any(char.IsControl), Is.False);
+    }
+
+    [Test]
+    public void A_quota_from_a_volume_that_another_container_lends_counts()
+    {
+        var other = new ContainerInspect { Mounts = [new() { Type = "volume", Name = "half", Driver = "runai/gpu-memory:latest", Destination = "/runai" }] };
+        Assert.That(CreateBody.TryRead("""{"HostConfig":{"VolumesFrom":["other:ro"]}}"""u8, out var body, out _));
+        var spec = new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromCreateBody(body!, null, [other], "");
+        Assert.That((spec.Quota, spec.Directory), Is.EqualTo(("0.5", new QuotaMount("half", "/runai", "0.5"))));
+    }
+
+    [Test]
+    public void The_label_and_the_environment_of_the_image_count_where_the_body_has_none()
+    {
+        var image = new ImageInspect { Config = new() { Labels = new Dictionary<string, string> { ["gpu-memory"] = "0.1" }, Env = ["NVIDIA_VISIBLE_DEVICES=all", "PATH=/bin"] } };
+        ContainerSpec Spec(string json) => CreateBody.TryRead(Encoding.UTF8.GetBytes(json), out var body, out _)
+            ? new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromCreateBody(body, image, [], "nvidia") : throw new AssertionException(json);
+        Assert.That(Spec("{}").Quota, Is.EqualTo("0.1"));
+        Assert.That(Spec("{}").Gpu?.Via, Is.EqualTo("NVIDIA_VISIBLE_DEVICES=all"));
+        Assert.That(Spec("""{"Labels":{"gpu-memory":"0.2"},"Env":["NVIDIA_VISIBLE_DEVICES=void"]}"""), Has.Property("Quota").EqualTo("0.2").And.Property("Gpu").Null);
+        Assert.That(Spec("""{"Env":["NVIDIA_VISIBLE_DEVICES"]}""").Gpu, Is.Null);
+    }
+
+    [Test]
+    public void An_inspected_container_is_judged_by_what_the_engine_resolved()
+    {
+        var container = new ContainerInspect
+        {
+            Id = "1",
+            Config = new() { Image = "debian", Labels = new Dictionary<string, string> { ["gpu-memory"] = "0.5" } },
+            HostConfig = new() { Binds = ["runai:/runai"], Tmpfs = new Dictionary<string, string> { ["/etc"] = "" } },
+            Mounts = [new() { Type = "volume", Name = "runai", Driver = "local", Destination = "/runai" }],
+        };
+        var specs = new ContainerSpecs(new FakeVolumes(), new FakeNodes());
+        var local = specs.FromInspect(container, "");
+        Assert.That(local.QuotaMounts, Is.Empty, "the name is ours, the volume is not");
+        Assert.That(local.OtherTargets, Is.EquivalentTo(new[] { "/runai", "/etc" }));
+        var ours = specs.FromInspect(container with { Mounts = [container.Mounts[0] with { Driver = "runai/gpu-memory:latest" }] }, "");
+        Assert.That(Policy.Evaluate(ours, Requester.Engine, []).Reasons.Select(r => r.Rule), Is.EqualTo(new[] { "preload-covered" }));
+    }
+}
