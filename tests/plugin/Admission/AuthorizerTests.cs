@@ -1,0 +1,280 @@
+using System.Text;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using NUnit.Framework;
+using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Protocol;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Tests.Admission;
+
+public class AuthorizerTests
+{
+    const string Id = "0123456789abcdef";
+    const string Good = """{"Image":"debian","Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"Count":1}]}}""";
+    FakeEngine _engine = null!;
+    LineLog _log = null!;
+    ServiceProvider _services = null!;
+    IAuthorizer _authorizer = null!;
+
+    [SetUp]
+    public void Start()
+    {
+        _engine = new();
+        _log = new();
+        _services = new ServiceCollection()
+            .AddLogging(logging => logging.AddProvider(_log).SetMinimumLevel(LogLevel.Information))
+            .AddSingleton<IEngineClient>(_engine)
+            .AddSingleton<IVolumeCatalog, FakeVolumes>()
+            .AddSingleton<IDeviceNodes, FakeNodes>()
+            .AddSingleton<IGpuInventory, FakeGpus>()
+            .AddAdmission()
+            .BuildServiceProvider();
+        _authorizer = _services.GetRequiredService<IAuthorizer>();
+    }
+
+    [TearDown]
+    public void Stop() => _services.Dispose();
+
+    static AuthZRequest Call(string method, string uri, string? body = null, string user = "") =>
+        new() { RequestMethod = method, RequestUri = uri, RequestBody = body is null ? null : Encoding.UTF8.GetBytes(body), User = user, RequestHeaders = new Dictionary<string, string>() };
+
+    static AuthZRequest Created(string body, int status = 201, string answer = $$"""{"Id":"{{Id}}","Warnings":[]}""") =>
+        Call("POST", "/v1.41/containers/create", body) with { ResponseStatusCode = status, ResponseBody = Encoding.UTF8.GetBytes(answer) };
+
+    async Task<string> BeforeAsync(AuthZRequest call) => await _authorizer.BeforeAsync(call, CancellationToken.None) is { Allow: false } denial ? denial.Msg : "allowed";
+
+    void Have(string label, string status = "created", string? driver = "runai/gpu-memory:latest") => _engine.Containers[Id] = new()
+    {
+        Id = Id,
+        Name = "/web",
+        State = new() { Status = status },
+        Config = new() { Image = "debian", Labels = label == "" ? null : new Dictionary<string, string> { ["gpu-memory"] = label } },
+        Mounts = driver is null ? [] : [new() { Type = "volume", Name = "runai", Driver = driver, Destination = "/runai" }],
+    };
+
+    static readonly TestCaseData[] Unidentified = [new(null, null), new("", ""), new("GET", null), new(null, "/_ping")];
+
+    [TestCaseSource(nameof(Unidentified))]
+    public async Task A_call_without_method_or_URI_is_denied(string? method, string? uri) =>
+        Assert.That(await BeforeAsync(new() { RequestMethod = method, RequestUri = uri }), Is.EqualTo("the engine did not say which API call it asks about; try again"));
+
+    [TestCase("GET", "/_ping")]
+    [TestCase("GET", "/v1.41/containers/json?all=1")]
+    [TestCase("GET", "/v1.41/containers/web/json")]
+    [TestCase("POST", "/v1.41/containers/web/stop")]
+    [TestCase("DELETE", "/v1.41/containers/web")]
+    [TestCase("POST", "/v1.41/build")]
+    [TestCase("POST", "/v1.41/containers/web/exec")]
+    [TestCase("POST", "/v1.41/volumes/create")]
+    public async Task What_is_none_of_our_business_passes_at_once_and_unread(string method, string uri)
+    {
+        _engine.Hangs = true;
+        Assert.That(await BeforeAsync(Call(method, uri, "{{{")), Is.EqualTo("allowed"));
+        Assert.That((await _authorizer.AfterAsync(Call(method, uri, "{{{") with { ResponseStatusCode = 200 }, CancellationToken.None)).Allow);
+        Assert.That((_engine.Calls, _log.Lines), Is.EqualTo((Array.Empty<string>(), Array.Empty<string>())));
+    }
+
+    [Test]
+    public async Task A_create_that_fits_together_is_allowed_with_one_line()
+    {
+        Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create?name=web", Good, "alice")), Is.EqualTo("allowed"));
+        Assert.That(_log.Lines, Has.Count.EqualTo(1));
+        Assert.That(_log.Lines[0], Does.Match("^allowed ContainerCreate user=alice container= image=debian gpu=--gpus quota=0.5 rule=quota ms=[0-9.]+$"));
+    }
+
+    [Test]
+    public async Task A_create_that_does_not_fit_is_denied_with_the_remedy_and_one_line()
+    {
+        Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create", """{"Image":"debian","Labels":{"gpu-memory":"0.5"}}""")), Is.EqualTo("gpu-memory=0.5 needs the runai volume: add -v runai:/runai"));
+        Assert.That(_log.Lines.Single(), Does.Match("^denied ContainerCreate user= container= image=debian gpu=none quota=0.5 rule=quota-needs-volume ms=[0-9.]+ reason=gpu-memory=0.5 needs"));
+    }
+
+    [Test]
+    public async Task A_GPU_without_a_quota_is_allowed_and_logged()
+    {
+        Assert.That(await BeforeAsync(Call("POST", "/containers/create", """{"HostConfig":{"Devices":[{"PathOnHost":"/dev/nvidia0"}]}}""")), Is.EqualTo("allowed"));
+        Assert.That(_log.Lines.Single(), Does.Contain("gpu=device /dev/nvidia0 quota=none rule=gpu-without-quota"));
+    }
+
+    [Test]
+    public async Task A_quota_without_a_GPU_is_allowed_and_logged()
+    {
+        Assert.That(await BeforeAsync(Call("POST", "/containers/create", """{"HostConfig":{"Binds":["half:/runai"]}}""")), Is.EqualTo("allowed"));
+        Assert.That(_log.Lines.Single(), Does.Contain("gpu=none quota=0.5 rule=quota-without-gpu"));
+    }
+
+    [Test]
+    public async Task Ordinary_containers_are_not_logged_and_ask_the_engine_nothing_but_its_runtime()
+    {
+        Assert.That(await BeforeAsync(Call("POST", "/containers/create", """{"Image":"debian","HostConfig":{"Binds":["data:/data"]}}""")), Is.EqualTo("allowed"));
+        Assert.That((_engine.Calls, _log.Lines), Is.EqualTo((new[] { "info" }, Array.Empty<string>())));
+    }
+
+    [TestCase(null)]
+    [TestCase("")]
+    [TestCase("{")]
+    [TestCase("""{"labels":{}}""")]
+    public async Task A_create_whose_body_cannot_be_read_in_one_way_only_is_denied(string? body) =>
+        Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create?name=/auth", body)), Does.StartWith("the GPU memory plugin cannot read the body of this create call in one way only, so it is refused: "));
+
+    [Test]
+    public async Task A_create_is_judged_by_its_body_where_the_engine_does_not_answer()
+    {
+        _engine.Failure = new("connection refused");
+        Assert.That(await BeforeAsync(Call("POST", "/containers/create", Good)), Is.EqualTo("allowed"));
+    }
+
+    [Test]
+    public async Task A_container_that_was_created_gets_the_preload()
+    {
+        Have("0.5");
+        Assert.That((await _authorizer.AfterAsync(Created(Good), CancellationToken.None)).Allow);
+        Assert.That(_engine.Files[(Id, "/etc/ld.so.preload")], Is.EqualTo("/runai/librunai.so\n"));
+    }
+
+    [Test]
+    public async Task A_container_that_gets_the_volume_from_another_gets_the_preload()
+    {
+        Have("0.5");
+        await _authorizer.AfterAsync(Created("""{"HostConfig":{"VolumesFrom":["other"]}}"""), CancellationToken.None);
+        Assert.That(_engine.Files, Has.Count.EqualTo(1));
+    }
+
+    static readonly AuthZRequest[] NotServed =
+    [
+        Created("""{"Image":"debian"}"""),
+        Created(Good, 404, """{"message":"no such image"}"""),
+        Created(Good, 201, "not JSON"),
+        Created(Good, 201, "{}"),
+        Created(Good, 201, """{"Id":7}"""),
+        Created(Good, 201, "[]"),
+        Created("{", 201),
+        new(),
+    ];
+
+    [TestCaseSource(nameof(NotServed))]
+    public async Task Nothing_is_put_where_nothing_of_ours_was_created(AuthZRequest call)
+    {
+        Have("0.5");
+        Assert.That((await _authorizer.AfterAsync(call, CancellationToken.None)).Allow);
+        Assert.That(_engine.Files, Is.Empty);
+    }
+
+    [Test]
+    public async Task A_preload_that_could_not_be_put_at_create_is_put_at_the_start()
+    {
+        Have("0.5");
+        _engine.Failure = new("busy", 500);
+        Assert.That((await _authorizer.AfterAsync(Created(Good), CancellationToken.None)).Allow);
+        Assert.That(_log.Lines.Single(), Does.StartWith($"The preload of {Id} is not in place yet: ").Or.StartWith("The preload of  is not in place yet: "));
+        _engine.Failure = null;
+        Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/web/start")), Is.EqualTo("allowed"));
+        Assert.That(_engine.Files, Has.Count.EqualTo(1));
+    }
+
+    [TestCase("start")]
+    [TestCase("restart")]
+    public async Task A_start_is_judged_by_what_the_engine_will_run(string verb)
+    {
+        Have("2");
+        Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/{Id[..6]}/{verb}")), Does.StartWith("gpu-memory=2 has no unit"));
+        Have("0.5", driver: "local");
+        Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/web/{verb}")), Is.EqualTo("gpu-memory=0.5 needs the runai volume: add -v runai:/runai"));
+        Have("0.5");
+        Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/web/{verb}")), Is.EqualTo("allowed"));
+        Assert.That(_engine.Files[(Id, "/etc/ld.so.preload")], Is.EqualTo("/runai/librunai.so\n"));
+    }
+
+    [Test]
+    public async Task A_start_whose_preload_cannot_be_put_is_denied()
+    {
+        Have("0.5");
+        _engine.Files[(Id, "/etc/ld.so.preload")] = "directory";
+        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("/etc/ld.so.preload of the container is no file"));
+    }
+
+    [Test]
+    public async Task A_start_of_an_unknown_container_is_left_to_the_engine() => Assert.That(await BeforeAsync(Call("POST", "/containers/nobody/start")), Is.EqualTo("allowed"));
+
+    [Test]
+    public async Task A_start_that_nobody_can_judge_is_denied()
+    {
+        _engine.Failure = new("connection\nrefused");
+        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("the GPU memory plugin could not learn from the engine what web is (\"connection\\u000arefused\"), so it does not start: try again"));
+    }
+
+    [Test]
+    public async Task A_start_is_denied_within_five_seconds_when_the_engine_does_not_answer()
+    {
+        _engine.Hangs = true;
+        var started = TimeProvider.System.GetTimestamp();
+        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Does.Contain("could not learn from the engine what web is (no answer in time)"));
+        Assert.That(TimeProvider.System.GetElapsedTime(started), Is.LessThan(TimeSpan.FromSeconds(5)));
+    }
+
+    [Test]
+    public void A_call_that_the_engine_gives_up_is_given_up()
+    {
+        _engine.Hangs = true;
+        using var gone = new CancellationTokenSource(50);
+        Assert.That(async () => await _authorizer.BeforeAsync(Call("POST", "/containers/web/start"), gone.Token), Throws.InstanceOf<OperationCanceledException>());
+    }
+
+    [Test]
+    public async Task An_old_start_that_brings_a_configuration_is_denied()
+    {
+        Have("", driver: null);
+        Assert.That(await BeforeAsync(Call("POST", "/v1.23/containers/web/start", """{"Privileged":true}""")), Does.StartWith("this start call of an API before 1.24 brings a configuration"));
+        Assert.That(await BeforeAsync(Call("POST", "/v1.23/containers/web/start") with { RequestHeaders = new Dictionary<string, string> { ["Content-Type"] = "application/json" } }), Does.StartWith("this start call"));
+        Assert.That(await BeforeAsync(Call("POST", "/v1.23/containers/web/start")), Is.EqualTo("allowed"));
+        Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/web/start", "{}")), Is.EqualTo("allowed"));
+    }
+
+    [Test]
+    public async Task An_upload_into_a_quota_container_does_not_take_the_preload_away()
+    {
+        Have("0.5");
+        await BeforeAsync(Call("POST", "/containers/web/start"));
+        var upload = Call("PUT", "/v1.41/containers/web/archive?path=/");
+        Assert.That(await BeforeAsync(upload), Is.EqualTo("allowed"));
+        _engine.Files[(Id, "/etc/ld.so.preload")] = "";
+        await _authorizer.AfterAsync(upload with { ResponseStatusCode = 200 }, CancellationToken.None);
+        Assert.That(_engine.Files[(Id, "/etc/ld.so.preload")], Is.EqualTo("/runai/librunai.so\n"));
+    }
+
+    [Test]
+    public async Task Our_own_calls_are_recognised_by_the_secret_and_by_nothing_else()
+    {
+        Have("0.5");
+        var own = _services.GetRequiredService<OwnCalls>();
+        var upload = Call("PUT", $"/v1.41/containers/{Id}/archive?path=/etc") with { ResponseStatusCode = 200, RequestHeaders = new Dictionary<string, string> { [OwnCalls.Header] = own.Secret } };
+        await BeforeAsync(upload);
+        await _authorizer.AfterAsync(upload, CancellationToken.None);
+        Assert.That(_engine.Calls, Is.Empty);
+        Have("2");
+        var forged = Call("POST", "/containers/web/start") with { RequestHeaders = new Dictionary<string, string> { [OwnCalls.Header] = "guess" } };
+        Assert.That(await BeforeAsync(forged), Does.StartWith("gpu-memory=2"));
+    }
+
+    [Test]
+    public async Task The_image_is_asked_about_where_it_matters()
+    {
+        _engine.Images["cuda"] = new() { Config = new() { Labels = new Dictionary<string, string> { ["gpu-memory"] = "0.25" } } };
+        Assert.That(await BeforeAsync(Call("POST", "/containers/create", """{"Image":"cuda","HostConfig":{"DeviceRequests":[{"Count":1}]}}""")), Is.EqualTo("gpu-memory=0.25 needs the runai volume: add -v runai:/runai"));
+        Assert.That(await BeforeAsync(Call("POST", "/containers/create", """{"Image":"cuda","HostConfig":{"Binds":["runai:/runai"]}}""")), Is.EqualTo("allowed"));
+    }
+}
+
+/// <summary>Keeps what is logged.</summary>
+sealed class LineLog : ILoggerProvider, ILogger
+{
+    public List<string> Lines { get; } = [];
+    public ILogger CreateLogger(string categoryName) => this;
+    public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+    public bool IsEnabled(LogLevel logLevel) => true;
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) => Lines.Add(formatter(state, exception));
+    public void Dispose() { }
+}

@@ -1,0 +1,193 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using NUnit.Framework;
+using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Engine;
+
+namespace Runai.GpuMemory.Tests.Admission;
+
+public class PreloadTests
+{
+    const string Id = "0123456789abcdef";
+    const string Line = "/runai/librunai.so\n";
+    readonly FakeEngine _engine = new();
+    PreloadInjector _injector = null!;
+
+    [SetUp]
+    public void Start()
+    {
+        _engine.Files.Clear();
+        _engine.Calls.Clear();
+        _engine.Failure = null;
+        _engine.HasEtc = true;
+        _injector = new(_engine, new(new FakeVolumes(), new FakeNodes()), new(_engine, TimeProvider.System), TimeProvider.System, NullLogger<PreloadInjector>.Instance);
+    }
+
+    static ContainerInspect Container(string status = "created", string target = "/runai") => new()
+    {
+        Id = Id,
+        State = new() { Status = status },
+        Mounts = [new() { Type = "volume", Name = "half", Driver = "runai/gpu-memory:latest", Destination = target }],
+    };
+
+    Task<string?> EnsureAsync(ContainerInspect? container = null) => _injector.EnsureAsync(container ?? Container(), CancellationToken.None);
+
+    string Preload => _engine.Files[(Id, "/etc/ld.so.preload")];
+
+    [Test]
+    public async Task The_shim_is_put_into_a_container_that_has_nothing_there()
+    {
+        Assert.That(await EnsureAsync(), Is.Null);
+        Assert.That(Preload, Is.EqualTo(Line));
+    }
+
+    [Test]
+    public async Task What_the_image_has_there_stays_and_comes_first()
+    {
+        _engine.Files[(Id, "/etc/ld.so.preload")] = "# ours\n/usr/lib/libjemalloc.so /usr/lib/b.so";
+        Assert.That(await EnsureAsync(), Is.Null);
+        Assert.That(Preload, Is.EqualTo("# ours\n/usr/lib/libjemalloc.so /usr/lib/b.so\n" + Line));
+    }
+
+    [Test]
+    public async Task A_container_that_never_ran_is_served_once()
+    {
+        await EnsureAsync();
+        _engine.Calls.Clear();
+        Assert.That(await EnsureAsync(), Is.Null);
+        Assert.That(_engine.Calls, Is.Empty);
+    }
+
+    [Test]
+    public async Task A_container_that_ran_is_looked_at_again_and_served_again()
+    {
+        await EnsureAsync();
+        _engine.Files[(Id, "/etc/ld.so.preload")] = "";
+        Assert.That(await EnsureAsync(Container("exited")), Is.Null);
+        Assert.That(Preload, Is.EqualTo(Line));
+    }
+
+    [Test]
+    public async Task A_container_into_which_files_were_put_is_looked_at_again()
+    {
+        await EnsureAsync();
+        _engine.Files[(Id, "/etc/ld.so.preload")] = "# nothing\n";
+        _injector.ForgetAll();
+        await EnsureAsync();
+        Assert.That(Preload, Is.EqualTo("# nothing\n" + Line));
+    }
+
+    [Test]
+    public async Task A_preload_that_is_in_place_is_not_written_again()
+    {
+        _engine.Files[(Id, "/etc/ld.so.preload")] = Line;
+        await EnsureAsync(Container("exited"));
+        Assert.That(_engine.Calls, Is.EqualTo(new[] { $"get {Id} /etc/ld.so.preload" }));
+    }
+
+    [Test]
+    public async Task The_shim_of_an_earlier_life_of_the_image_is_replaced()
+    {
+        _engine.Files[(Id, "/etc/ld.so.preload")] = "/a.so\n/runai/librunai.so:/b.so\n";
+        await EnsureAsync(Container(target: "/gpu"));
+        Assert.That(Preload, Is.EqualTo("/a.so\n/b.so\n/gpu/librunai.so\n"));
+    }
+
+    [TestCase("-> /opt/preload", "/opt/preload")]
+    [TestCase("-> ../opt/./preload", "/opt/preload")]
+    [TestCase("-> other", "/etc/other")]
+    public async Task A_link_is_followed_and_replaced_by_a_file(string link, string target)
+    {
+        _engine.Files[(Id, "/etc/ld.so.preload")] = link;
+        _engine.Files[(Id, target)] = "/a.so\n" + Line;
+        Assert.That(await EnsureAsync(), Is.Null);
+        Assert.That(Preload, Is.EqualTo("/a.so\n" + Line));
+    }
+
+    [Test]
+    public async Task A_link_to_nowhere_is_replaced()
+    {
+        _engine.Files[(Id, "/etc/ld.so.preload")] = "-> /nowhere";
+        Assert.That(await EnsureAsync(), Is.Null);
+        Assert.That(Preload, Is.EqualTo(Line));
+    }
+
+    [Test]
+    public async Task Links_in_a_circle_are_refused()
+    {
+        _engine.Files[(Id, "/etc/ld.so.preload")] = "-> /etc/ld.so.preload";
+        Assert.That(await EnsureAsync(), Is.EqualTo("/etc/ld.so.preload of the container is a link to a link, and so on"));
+    }
+
+    [Test]
+    public async Task A_directory_in_its_place_is_refused()
+    {
+        _engine.Files[(Id, "/etc/ld.so.preload")] = "directory";
+        Assert.That(await EnsureAsync(), Is.EqualTo("/etc/ld.so.preload of the container is no file"));
+    }
+
+    [Test]
+    public async Task A_file_beyond_the_bound_is_refused()
+    {
+        _engine.Files[(Id, "/etc/ld.so.preload")] = new string('x', 100_000);
+        Assert.That(await EnsureAsync(), Does.StartWith("/etc/ld.so.preload could not be put into the container: ").And.Contains("too large"));
+    }
+
+    [Test]
+    public async Task An_image_without_etc_gets_one()
+    {
+        _engine.HasEtc = false;
+        Assert.That(await EnsureAsync(), Is.Null);
+        Assert.That(Preload, Is.EqualTo(Line));
+    }
+
+    [Test]
+    public async Task A_failure_of_the_engine_is_told_and_not_remembered()
+    {
+        _engine.Failure = new("container rootfs is marked read-only", 500);
+        Assert.That(await EnsureAsync(), Does.Contain("container rootfs is marked read-only"));
+        _engine.Failure = null;
+        Assert.That(await EnsureAsync(), Is.Null);
+        Assert.That(Preload, Is.EqualTo(Line));
+    }
+
+    [Test]
+    public async Task Nothing_is_done_for_containers_that_do_not_need_it()
+    {
+        await EnsureAsync(new() { Id = Id });
+        await EnsureAsync(Container() with { Config = new() { Env = ["LD_PRELOAD=/runai/librunai.so"] } });
+        await EnsureAsync(Container() with
+        {
+            Mounts = [.. Container().Mounts, Container().Mounts[0] with { Destination = "/etc/ld.so.preload" }],
+            HostConfig = new() { Mounts = [new() { Type = "volume", Target = "/etc/ld.so.preload", VolumeOptions = new() { Subpath = "ld.so.preload" } }] },
+        });
+        Assert.That(_engine.Calls, Is.Empty);
+    }
+
+    [TestCase("", "/runai/librunai.so\n")]
+    [TestCase("\n\n", "/runai/librunai.so\n")]
+    [TestCase("/runai/librunai.so", null)]
+    [TestCase("/a.so:/runai/librunai.so /b.so # end", null)]
+    [TestCase("# /runai/librunai.so", "# /runai/librunai.so\n/runai/librunai.so\n")]
+    [TestCase("/x/runai/librunai.so", "/runai/librunai.so\n")]
+    [TestCase("/runai/librunai.so.1", "/runai/librunai.so.1\n/runai/librunai.so\n")]
+    [TestCase("/a.so\r\n/b.so\r\n", "/a.so\r\n/b.so\r\n/runai/librunai.so\n")]
+    public void The_text_is_read_as_the_loader_reads_it(string text, string? expected) => Assert.That(PreloadFile.WithShim(text, "/runai/librunai.so"), Is.EqualTo(expected));
+
+    [FsCheck.NUnit.Property(MaxTest = 1000)]
+    public bool The_shim_is_in_the_text_afterwards_and_only_once(string? text) =>
+        PreloadFile.WithShim(text ?? "", "/runai/librunai.so") is not { } first || PreloadFile.WithShim(first, "/runai/librunai.so") is null;
+
+    [FsCheck.NUnit.Property(MaxTest = 1000)]
+    public bool Any_bytes_for_a_tar_are_refused_with_no_other_exception_than_expected(byte[]? tar)
+    {
+        try
+        {
+            PreloadFile.Read(tar ?? []);
+            return true;
+        }
+        catch (Exception problem) when (problem is InvalidDataException or EndOfStreamException or FormatException)
+        {
+            return true;
+        }
+    }
+}
