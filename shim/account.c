@@ -1,0 +1,277 @@
+/* The container's account.
+
+   No overshoot. A process first adds `most` to `pending` of its own row, then sums all rows, and goes on only if the
+   sum is within the limit. Suppose reservations that together exceed the limit were all live at one moment. Take the
+   one that was added last: all the others were in their rows before its scan began, and stay there until the moment in
+   question, which is after its scan; so its scan saw them all (settling moves an amount from `pending` to `charged` by
+   adding first), found the sum above the limit, and refused. Freed memory leaves its row only after the driver has
+   taken it back. No lock, no global total; a process killed at any point leaves just its own row, which counts until
+   its kernel lock is seen to be gone.
+
+   Nothing that fits is refused. A sum above the limit may be due to rows of dead processes, to measurements out of
+   date, to a changed quota, or to others that reserve at this moment and will be refused themselves. The slow path
+   excludes these one by one before it says no.
+
+   Linear memory. The driver hands out address space in blocks of 2 MiB, backed as a whole; small allocations share a
+   block, and a block goes back with its last allocation (measured on an H200 with 580.159, for 512 B to 16 MiB). So a
+   process's linear memory is 2 MiB times the blocks that its allocations touch: exact, and O(1), since only the first
+   and last block of an allocation can be shared. */
+#include "account.h"
+#include "device.h"
+#include "measure.h"
+#include "quota_file.h"
+
+#include <string.h>
+
+void account_attach(struct device *device) {
+    struct process *p = process();
+    bool whole = ledger_intact();
+    if (!whole)
+        ledger_repair();
+    unsigned n = atomic_load(&p->devices_known);
+    for (unsigned i = 0; i < n; i++)
+        if (!whole || (&p->devices[i] == device && atomic_load(&device->number) < 0))
+            atomic_store(&p->devices[i].number, ledger_device(p->devices[i].uuid));
+}
+
+/* A row with all that we hold. */
+static struct ledger_row *claim(struct device *device) {
+    struct ledger_row *row = ledger_claim(atomic_load(&device->number), process()->token);
+    if (row) {
+        atomic_store(&row->charged, atomic_load(&device->charged));
+        atomic_store(&row->pending, atomic_load(&device->pending));
+        atomic_store(&row->overhead, atomic_load(&device->overhead));
+    }
+    atomic_store(&device->row, row);
+    return row;
+}
+
+/* Our row, and after damage the rows of all our devices, claimed anew where lost. Under process->slow. */
+static struct ledger_row *account_row(struct device *device) {
+    struct process *p = process();
+    account_attach(device);
+    unsigned n = atomic_load(&p->devices_known);
+    for (unsigned i = 0; i < n; i++) {
+        struct device *d = &p->devices[i];
+        struct ledger_row *row = atomic_load(&d->row);
+        if (d == device ? !row || !ledger_intact_with(row, p->token) : row && !ledger_intact_with(row, p->token))
+            claim(d);
+    }
+    return atomic_load(&device->row);
+}
+
+/* Where account goes when the ledger has no row left for us: not shared, but in the same shape. */
+static struct ledger_row lonely[DEVICES_MAX]; /* atomic fields */
+
+static struct ledger_row *row_now(struct device *device) {
+    struct ledger_row *row = atomic_load_explicit(&device->row, memory_order_acquire);
+    struct process *p = process();
+    if (LIKELY(row && ledger_intact() && atomic_load_explicit(&row->owner, memory_order_relaxed) == p->token))
+        return row;
+    if (lock_take_within(&p->slow, 2000)) {
+        row = account_row(device);
+        lock_drop(&p->slow);
+    }
+    return row ? row : &lonely[device_position(device)];
+}
+
+static bool within(struct device *device, const struct ledger_row *row, uint64_t limit, struct ledger_sum *sum) {
+    *sum = ledger_sum(atomic_load_explicit(&device->number, memory_order_relaxed));
+    if (row == &lonely[device_position(device)]) {
+        sum->settled += atomic_load(&row->charged);
+        sum->pending += atomic_load(&row->pending);
+    }
+    return sum->settled <= limit && sum->pending <= limit - sum->settled;
+}
+
+/* Marks a driver call that changes what we hold, so that a measurement beside it is not taken for exact. */
+static void begin(struct device *device) {
+    atomic_fetch_add(&device->in_flight, 1);
+    atomic_fetch_add(&device->epoch, 1);
+}
+
+static void end(struct device *device) {
+    atomic_fetch_sub(&device->in_flight, 1);
+}
+
+static void begin_reserved(struct device *device, struct ledger_row *row, uint64_t most) {
+    begin(device);
+    atomic_fetch_add(&device->pending, most);
+    atomic_fetch_add(&row->pending, most);
+}
+
+static void end_reserved(struct device *device, struct ledger_row *row, uint64_t most) {
+    atomic_fetch_sub(&row->pending, most);
+    atomic_fetch_sub(&device->pending, most);
+    end(device);
+}
+
+/* A row that was lost and claimed anew while calls were under way can be off: with none under way, what we know of
+ * ourselves stands. */
+static void heal(struct device *device, struct ledger_row *row) {
+    uint64_t epoch = atomic_load(&device->epoch), charged = atomic_load(&device->charged);
+    int64_t overhead = atomic_load(&device->overhead);
+    if (!row || atomic_load(&device->in_flight) != 0 || atomic_load(&device->epoch) != epoch ||
+        (atomic_load(&row->charged) == charged && atomic_load(&row->pending) == 0 &&
+         atomic_load(&row->overhead) == overhead))
+        return;
+    atomic_store(&row->charged, charged);
+    atomic_store(&row->overhead, overhead);
+    atomic_store(&row->pending, 0);
+}
+
+/* Once a second, on the way of an allocation. */
+static void housekeeping(struct device *device) {
+    struct process *p = process();
+    if (!lock_take_within(&p->slow, 0))
+        return;
+    struct ledger_row *row = atomic_load(&device->row);
+    if (!ledger_intact_with(row, p->token)) {
+        ledger_repair();
+        unsigned n = atomic_load(&p->devices_known);
+        for (unsigned i = 0; i < n; i++)
+            atomic_store(&p->devices[i].number, ledger_device(p->devices[i].uuid));
+        row = account_row(device);
+    }
+    heal(device, row);
+    measure(device);
+    lock_drop(&p->slow);
+}
+
+/* The row holds our reservation and the sum is above the limit. Under process->slow and, if possible, the ledger's slow
+ * lock. */
+static bool insist(struct device *device, struct ledger_row *row, uint64_t most) {
+    struct ledger_sum sum;
+    quota_reread();
+    ledger_reclaim(atomic_load(&device->number), row);
+    if (within(device, row, device_limit(device), &sum))
+        return true;
+    measure(device);
+    uint64_t until = now_ms() + 100;
+    for (;;) {
+        uint64_t limit = device_limit(device);
+        if (within(device, row, limit, &sum))
+            return true;
+        /* Without the others' reservations it would not fit either, or they have taken too long. */
+        if (most > limit || sum.settled > limit - most || now_ms() >= until)
+            return false;
+        sleep_ms(1);
+    }
+}
+
+/* The fast way has failed: the same once more, with everything in doubt looked into. */
+static bool reserve_slowly(struct device *device, uint64_t most) {
+    struct process *p = process();
+    struct ledger_row *row = NULL;
+    struct ledger_sum sum;
+    pools_trim(device);
+    bool slow = lock_take_within(&p->slow, 5000);
+    if (slow)
+        row = account_row(device);
+    if (!row)
+        row = &lonely[device_position(device)];
+    int number = atomic_load(&device->number);
+    bool locked = slow && ledger_slow_lock(number);
+    begin_reserved(device, row, most);
+    bool fits = slow ? insist(device, row, most) : within(device, row, device_limit(device), &sum);
+    if (!fits)
+        end_reserved(device, row, most);
+    if (locked)
+        ledger_slow_unlock(number);
+    if (slow)
+        lock_drop(&p->slow);
+    return fits;
+}
+
+bool account_reserve(struct device *device, uint64_t most) {
+    if (UNLIKELY(quota_tick()))
+        housekeeping(device);
+    struct ledger_row *row = row_now(device);
+    struct ledger_sum sum;
+    begin_reserved(device, row, most);
+    if (LIKELY(within(device, row, device_limit(device), &sum)))
+        return true;
+    end_reserved(device, row, most);
+    return reserve_slowly(device, most);
+}
+
+void account_settle(struct device *device, uint64_t reserved, uint64_t taken) {
+    struct ledger_row *row = row_now(device);
+    if (taken) {
+        atomic_fetch_add(&device->charged, taken);
+        atomic_fetch_add(&row->charged, taken);
+    }
+    end_reserved(device, row, reserved);
+}
+
+void account_add(struct device *device, uint64_t bytes) {
+    begin(device);
+    account_settle(device, 0, bytes);
+}
+
+void account_release_begin(struct device *device) {
+    begin(device);
+}
+
+void account_release_end(struct device *device, uint64_t released) {
+    if (released) {
+        struct ledger_row *row = row_now(device);
+        atomic_fetch_sub(&device->charged, released);
+        atomic_fetch_sub(&row->charged, released);
+    }
+    end(device);
+}
+
+void account_leave_to_measuring(struct device *device, uint64_t bytes) {
+    struct ledger_row *row = row_now(device);
+    begin(device);
+    atomic_fetch_add(&device->overhead, (int64_t)bytes);
+    atomic_fetch_add(&row->overhead, (int64_t)bytes);
+    atomic_fetch_sub(&device->charged, bytes);
+    atomic_fetch_sub(&row->charged, bytes);
+    end(device);
+}
+
+void account_overhead(struct device *device, int64_t before, int64_t now) {
+    struct ledger_row *row = account_row(device);
+    if (row && atomic_compare_exchange_strong(&device->overhead, &before, now))
+        atomic_fetch_add(&row->overhead, now - before);
+}
+
+struct account_view account_view(struct device *device) {
+    struct account_view view = {.limit = device_limit(device)};
+    struct ledger_sum sum;
+    if (atomic_load(&device->number) < 0 || !ledger_intact())
+        measure_now(device);
+    within(device, atomic_load(&device->row), view.limit, &sum);
+    view.used = sum.settled;
+    uint64_t promised = sum.settled > UINT64_MAX - sum.pending ? UINT64_MAX : sum.settled + sum.pending;
+    view.free = promised < view.limit ? view.limit - promised : 0;
+    return view;
+}
+
+static bool block_gone(uint64_t number) {
+    struct entry gone;
+    return table_unreference(&process()->table, CLASS_BLOCK, number, &gone) == 0;
+}
+
+static bool block_new(const struct device *device, uint64_t number) {
+    struct entry block = {.key = number, .class = CLASS_BLOCK, .device = device_position(device)};
+    return table_reference(&process()->table, &block) <= 1;
+}
+
+uint64_t account_blocks_add(struct device *device, uint64_t pointer, uint64_t size) {
+    uint64_t first = pointer / BLOCK, last = (pointer + (size ? size - 1 : 0)) / BLOCK;
+    uint64_t blocks = block_new(device, first);
+    if (last > first)
+        blocks += block_new(device, last) + (last - first - 1);
+    return blocks * BLOCK;
+}
+
+uint64_t account_blocks_remove(uint64_t pointer, uint64_t size) {
+    uint64_t first = pointer / BLOCK, last = (pointer + (size ? size - 1 : 0)) / BLOCK;
+    uint64_t blocks = block_gone(first);
+    if (last > first)
+        blocks += block_gone(last) + (last - first - 1);
+    return blocks * BLOCK;
+}

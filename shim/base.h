@@ -1,0 +1,61 @@
+/* What every file of the shim may use: the clock, a small lock, diagnostics, and the guard against hooking ourselves.
+ */
+#ifndef RUNAI_BASE_H
+#define RUNAI_BASE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define EXPORT __attribute__((visibility("default")))
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#define KIB ((uint64_t)1 << 10)
+#define MIB ((uint64_t)1 << 20)
+
+/* Milliseconds on the coarse monotonic clock: a few nanoseconds to ask, 1-4 ms of resolution. */
+uint64_t now_ms(void);
+void sleep_ms(unsigned ms);
+
+/* A futex lock. All zero is unlocked, so a page wiped by fork holds no lock. */
+struct lock {
+    _Atomic uint32_t word;
+};
+void lock_take_slow(struct lock *lock);
+void lock_wake(struct lock *lock);
+/* For slow paths, where a driver call may happen inside: gives up after a while rather than hang with a stuck driver.
+ */
+bool lock_take_within(struct lock *lock, unsigned ms);
+
+static inline void lock_take(struct lock *lock) {
+    uint32_t free_word = 0;
+    if (UNLIKELY(!atomic_compare_exchange_strong_explicit(&lock->word, &free_word, 1, memory_order_acquire,
+                                                          memory_order_relaxed)))
+        lock_take_slow(lock);
+}
+
+static inline void lock_drop(struct lock *lock) {
+    if (UNLIKELY(atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2))
+        lock_wake(lock);
+}
+
+/* Set while this thread is inside a real call made by a hook. Hooked functions reached from there belong to the driver
+   and pass through, so nothing is counted twice and the driver never sees our views. */
+extern __thread unsigned inside_driver __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+#define INSIDE(call)                                                                                                   \
+    ({                                                                                                                 \
+        inside_driver++;                                                                                               \
+        __auto_type inside_result = (call);                                                                            \
+        inside_driver--;                                                                                               \
+        inside_result;                                                                                                 \
+    })
+
+/* Only with RUNAI_LOG=1. */
+void diagnose(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The one line that may go to stderr unasked; once a process. */
+void say_refused(const char *why, const char *remedy);
+
+#endif

@@ -1,0 +1,66 @@
+/* The part of the CUDA driver API that the shim handles, declared by ourselves: no NVIDIA header is needed to build. */
+#ifndef RUNAI_CUDA_API_H
+#define RUNAI_CUDA_API_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef int CUresult;
+typedef int CUdevice;
+typedef unsigned long long CUdeviceptr;
+typedef unsigned int CUdeviceptr_v1; /* before CUDA 3.2 */
+typedef struct CUctx_st *CUcontext;
+typedef struct CUstream_st *CUstream;
+typedef struct CUmod_st *CUmodule;
+typedef struct CUarray_st *CUarray;
+typedef struct CUmipmappedArray_st *CUmipmappedArray;
+typedef struct CUmemPoolHandle_st *CUmemoryPool;
+typedef struct CUgraph_st *CUgraph;
+typedef struct CUgraphExec_st *CUgraphExec;
+typedef unsigned long long CUmemGenericAllocationHandle;
+
+typedef struct {
+    unsigned char bytes[16];
+} CUuuid;
+
+typedef struct {
+    int type;
+    int id;
+} CUmemLocation;
+
+typedef struct {
+    int type;
+    int requestedHandleTypes;
+    CUmemLocation location;
+    void *win32HandleMetaData;
+    unsigned char allocFlags[8];
+} CUmemAllocationProp;
+
+typedef struct {
+    int allocType;
+    int handleTypes;
+    CUmemLocation location;
+    void *win32SecurityAttributes;
+    size_t maxSize;
+    unsigned char reserved[56];
+} CUmemPoolProps;
+
+enum {
+    CUDA_SUCCESS = 0,
+    CUDA_ERROR_OUT_OF_MEMORY = 2,
+    CUDA_ERROR_NOT_PERMITTED = 800,
+    CUDA_ERROR_NOT_SUPPORTED = 801,
+
+    CU_MEM_LOCATION_TYPE_DEVICE = 1,
+    CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5,
+    CU_STREAM_CAPTURE_STATUS_NONE = 0,
+};
+
+_Static_assert(sizeof(CUuuid) == 16, "cuda.h: CUuuid is 16 bytes");
+_Static_assert(sizeof(CUmemLocation) == 8, "cuda.h: CUmemLocation is two ints");
+_Static_assert(sizeof(CUmemAllocationProp) == 32, "cuda.h: CUmemAllocationProp is 32 bytes");
+_Static_assert(offsetof(CUmemAllocationProp, location) == 8, "cuda.h: location follows two enums");
+_Static_assert(sizeof(CUmemPoolProps) == 88, "cuda.h: CUmemPoolProps is 88 bytes");
+_Static_assert(offsetof(CUmemPoolProps, location) == 8, "cuda.h: location follows two enums");
+
+#endif

@@ -1,0 +1,114 @@
+/* A device is known by its UUID, so CUDA_VISIBLE_DEVICES may select, reorder and rename, and CUDA and NVML mean the
+ * same one. */
+#include "device.h"
+#include "quota_file.h"
+#include "real.h"
+
+#include <string.h>
+
+static struct device *known(struct process *p, const unsigned char uuid[16]) {
+    unsigned n = atomic_load_explicit(&p->devices_known, memory_order_acquire);
+    for (unsigned i = 0; i < n; i++)
+        if (memcmp(p->devices[i].uuid, uuid, 16) == 0)
+            return &p->devices[i];
+    return NULL;
+}
+
+static struct device *known_or_new(struct process *p, const unsigned char uuid[16]) {
+    struct device *device = known(p, uuid);
+    if (device)
+        return device;
+    lock_take(&p->adding);
+    device = known(p, uuid);
+    unsigned n = atomic_load(&p->devices_known);
+    if (!device && n < DEVICES_MAX) {
+        device = &p->devices[n];
+        memcpy(device->uuid, uuid, 16);
+        atomic_store(&device->ordinal, -1);
+        atomic_store(&device->number, -1);
+        atomic_store_explicit(&p->devices_known, n + 1, memory_order_release);
+    }
+    lock_drop(&p->adding);
+    return device;
+}
+
+static bool uuid_by_cuda(CUuuid *uuid, CUdevice ordinal) {
+    return INSIDE(CUDA->cuDeviceGetUuid_v2(uuid, ordinal)) ==
+               CUDA_SUCCESS || /* tells MIG instances apart; since CUDA 11.4 */
+           INSIDE(CUDA->cuDeviceGetUuid(uuid, ordinal)) == CUDA_SUCCESS;
+}
+
+struct device *device_by_ordinal(CUdevice ordinal) {
+    struct process *p = process();
+    if (ordinal < 0 || ordinal >= ORDINALS_MAX)
+        return NULL;
+    struct device *device = atomic_load_explicit(&p->by_ordinal[ordinal], memory_order_acquire);
+    if (LIKELY(device))
+        return device;
+    CUuuid uuid;
+    size_t total;
+    if (!uuid_by_cuda(&uuid, ordinal) || INSIDE(CUDA->cuDeviceTotalMem_v2(&total, ordinal)) != CUDA_SUCCESS)
+        return NULL;
+    device = known_or_new(p, uuid.bytes);
+    if (!device)
+        return NULL;
+    atomic_store(&device->cuda_total, total);
+    atomic_store(&device->ordinal, ordinal);
+    atomic_store(&device->limit_generation, 0);
+    atomic_store_explicit(&p->by_ordinal[ordinal], device, memory_order_release);
+    return device;
+}
+
+struct device *device_current(void) {
+    CUdevice ordinal;
+    return INSIDE(CUDA->cuCtxGetDevice(&ordinal)) == CUDA_SUCCESS ? device_by_ordinal(ordinal) : NULL;
+}
+
+struct device *device_by_nvml(nvmlDevice_t handle) {
+    char text[NVML_DEVICE_UUID_BUFFER_SIZE] = "";
+    unsigned char uuid[16];
+    if (INSIDE(NVML->nvmlDeviceGetUUID(handle, text, sizeof text)) != NVML_SUCCESS ||
+        !uuid_parse(uuid, text, strnlen(text, sizeof text)))
+        return NULL;
+    struct device *device = known_or_new(process(), uuid);
+    if (!device || atomic_load(&device->nvml_total))
+        return device;
+    nvmlMemory_v2_t two = {.version = NVML_MEMORY_V2};
+    nvmlMemory_t one;
+    if (INSIDE(NVML->nvmlDeviceGetMemoryInfo_v2(handle, &two)) == NVML_SUCCESS) {
+        atomic_store(&device->nvml_reserved, two.reserved);
+        atomic_store(&device->nvml_total, two.total);
+    } else if (INSIDE(NVML->nvmlDeviceGetMemoryInfo(handle, &one)) == NVML_SUCCESS) {
+        atomic_store(&device->nvml_total, one.total);
+    }
+    atomic_store(&device->limit_generation, 0);
+    return device;
+}
+
+static uint64_t allocatable(struct device *device) {
+    uint64_t cuda = atomic_load(&device->cuda_total);
+    return cuda ? cuda : atomic_load(&device->nvml_total) - atomic_load(&device->nvml_reserved);
+}
+
+uint64_t device_limit(struct device *device) {
+    uint32_t generation = quota_generation();
+    if (LIKELY(atomic_load_explicit(&device->limit_generation, memory_order_acquire) == generation && generation))
+        return atomic_load_explicit(&device->limit, memory_order_relaxed);
+    uint64_t total = allocatable(device);
+    if (total == 0)
+        return UINT64_MAX;
+    struct quota_value value = quota_for(device->uuid);
+    uint64_t limit = quota_value_bytes(&value, total);
+    atomic_store_explicit(&device->limit, limit < total ? limit : total, memory_order_relaxed);
+    atomic_store_explicit(&device->limit_generation, generation, memory_order_release);
+    return limit < total ? limit : total;
+}
+
+void device_nvml_share(struct device *device, uint64_t total, uint64_t reserved, uint64_t *share,
+                       uint64_t *reserved_share) {
+    struct quota_value value = quota_for(device->uuid);
+    *share = quota_value_bytes(&value, total);
+    *reserved_share = value.is_size ? 0 : quota_value_bytes(&value, reserved);
+    if (*share > total)
+        *share = total;
+}

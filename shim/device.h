@@ -1,0 +1,27 @@
+/* Devices as this process knows them, by UUID; their limits and views. */
+#ifndef RUNAI_DEVICE_H
+#define RUNAI_DEVICE_H
+
+#include "process.h"
+
+struct device *device_by_ordinal(CUdevice ordinal);
+/* Of the current context; NULL without one (the driver will say so). */
+struct device *device_current(void);
+struct device *device_by_nvml(nvmlDevice_t handle);
+
+static inline struct device *device_at(unsigned position) {
+    return &process()->devices[position];
+}
+
+static inline uint8_t device_position(const struct device *device) {
+    return (uint8_t)(device - process()->devices);
+}
+
+/* Bytes that may be allocated on it: the share of CUDA's total, or the size, never above the total. UINT64_MAX while
+ * nothing is known. */
+uint64_t device_limit(struct device *device);
+/* The shares of NVML's total and reserved. */
+void device_nvml_share(struct device *device, uint64_t total, uint64_t reserved, uint64_t *share,
+                       uint64_t *reserved_share);
+
+#endif

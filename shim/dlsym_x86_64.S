@@ -1,0 +1,61 @@
+/* dlsym and dlvsym: ask our resolver; what is none of our business continues in the real function by a jump, with the arguments and
+   the return address as the caller left them, so RTLD_NEXT and RTLD_DEFAULT stay relative to the caller.
+   The resolver returns two words: an answer and 1, or where to go on and 0. */
+    .text
+    .globl dlsym
+    .type dlsym, @function
+dlsym:
+    .cfi_startproc
+    endbr64
+    push %rdi
+    .cfi_adjust_cfa_offset 8
+    push %rsi
+    .cfi_adjust_cfa_offset 8
+    sub $8, %rsp
+    .cfi_adjust_cfa_offset 8
+    call resolve_dlsym
+    add $8, %rsp
+    .cfi_adjust_cfa_offset -8
+    pop %rsi
+    .cfi_adjust_cfa_offset -8
+    pop %rdi
+    .cfi_adjust_cfa_offset -8
+    test %rdx, %rdx
+    jz 1f
+    ret
+1:  jmp *%rax
+    .cfi_endproc
+    .size dlsym, . - dlsym
+
+    .globl dlvsym
+    .type dlvsym, @function
+dlvsym:
+    .cfi_startproc
+    endbr64
+    push %rdi
+    .cfi_adjust_cfa_offset 8
+    push %rsi
+    .cfi_adjust_cfa_offset 8
+    push %rdx
+    .cfi_adjust_cfa_offset 8
+    call resolve_dlvsym
+    mov %rdx, %rcx
+    pop %rdx
+    .cfi_adjust_cfa_offset -8
+    pop %rsi
+    .cfi_adjust_cfa_offset -8
+    pop %rdi
+    .cfi_adjust_cfa_offset -8
+    test %rcx, %rcx
+    jz 1f
+    ret
+1:  jmp *%rax
+    .cfi_endproc
+    .size dlvsym, . - dlvsym
+
+    .section .note.gnu.property, "a"
+    .p2align 3
+    .long 4, 16, 5
+    .asciz "GNU"
+    .long 0xc0000002, 4, 3, 0 /* x86 features: IBT and SHSTK */
+    .section .note.GNU-stack, "", @progbits

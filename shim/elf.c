@@ -1,0 +1,157 @@
+/* Reads the dynamic symbol tables of loaded objects. glibc relocates the addresses in a dynamic section in place, musl
+   does not: both are understood. */
+#define _GNU_SOURCE
+#include "elf.h"
+
+#include <stdint.h>
+#include <string.h>
+
+struct search {
+    const char *const *prefixes; /* or an address */
+    const void *address;
+    struct elf_object *found;
+};
+
+static const char *file_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static bool has_prefix(const char *name, const char *const *prefixes) {
+    for (; *prefixes; prefixes++)
+        if (strncmp(name, *prefixes, strlen(*prefixes)) == 0)
+            return true;
+    return false;
+}
+
+static bool contains(const struct dl_phdr_info *info, const void *address) {
+    ElfW(Addr) at = (ElfW(Addr))address;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        if (p->p_type == PT_LOAD && at >= info->dlpi_addr + p->p_vaddr &&
+            at < info->dlpi_addr + p->p_vaddr + p->p_memsz)
+            return true;
+    }
+    return false;
+}
+
+static int visit(struct dl_phdr_info *info, size_t size, void *data) {
+    (void)size;
+    struct search *search = data;
+    const char *path = info->dlpi_name ? info->dlpi_name : "";
+    if (search->prefixes ? !has_prefix(file_name(path), search->prefixes) : !contains(info, search->address))
+        return 0;
+    const ElfW(Dyn) *dynamic = NULL;
+    for (int i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
+            dynamic = (const ElfW(Dyn) *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+    if (!dynamic || strlen(path) >= sizeof search->found->path)
+        return 0;
+    search->found->base = info->dlpi_addr;
+    search->found->dynamic = dynamic;
+    strcpy(search->found->path, path);
+    return 1;
+}
+
+bool elf_find(struct elf_object *object, const char *const *prefixes) {
+    struct search search = {prefixes, NULL, object};
+    return dl_iterate_phdr(visit, &search) == 1;
+}
+
+bool elf_containing(struct elf_object *object, const void *address) {
+    struct search search = {NULL, address, object};
+    return dl_iterate_phdr(visit, &search) == 1;
+}
+
+struct tables {
+    const ElfW(Sym) * symbols;
+    const char *strings;
+    const uint32_t *gnu_hash;
+    const uint32_t *sysv_hash;
+};
+
+static const void *address_of(const struct elf_object *object, ElfW(Addr) value) {
+    return (const void *)(value < object->base ? object->base + value : value);
+}
+
+static struct tables tables_of(const struct elf_object *object) {
+    struct tables t = {0};
+    for (const ElfW(Dyn) *d = object->dynamic; d->d_tag != DT_NULL; d++) {
+        const void *at = address_of(object, d->d_un.d_ptr);
+        switch (d->d_tag) {
+        case DT_SYMTAB:
+            t.symbols = at;
+            break;
+        case DT_STRTAB:
+            t.strings = at;
+            break;
+        case DT_GNU_HASH:
+            t.gnu_hash = at;
+            break;
+        case DT_HASH:
+            t.sysv_hash = at;
+            break;
+        }
+    }
+    return t;
+}
+
+static void *defined(const struct elf_object *object, const struct tables *t, uint32_t index, const char *name) {
+    const ElfW(Sym) *symbol = &t->symbols[index];
+    unsigned type = symbol->st_info & 15, binding = symbol->st_info >> 4;
+    if (symbol->st_shndx == SHN_UNDEF || symbol->st_value == 0 || type != STT_FUNC ||
+        (binding != STB_GLOBAL && binding != STB_WEAK) || strcmp(t->strings + symbol->st_name, name) != 0)
+        return NULL;
+    return (void *)(object->base + symbol->st_value);
+}
+
+static void *by_gnu_hash(const struct elf_object *object, const struct tables *t, const char *name) {
+    uint32_t hash = 5381;
+    for (const char *c = name; *c; c++)
+        hash = hash * 33 + (unsigned char)*c;
+    uint32_t buckets = t->gnu_hash[0], first = t->gnu_hash[1], blooms = t->gnu_hash[2];
+    const uint32_t *bucket = t->gnu_hash + 4 + blooms * (sizeof(ElfW(Addr)) / 4);
+    const uint32_t *chain = bucket + buckets;
+    if (buckets == 0)
+        return NULL;
+    uint32_t i = bucket[hash % buckets];
+    if (i < first)
+        return NULL;
+    for (;; i++) {
+        uint32_t link = chain[i - first];
+        if ((link | 1) == (hash | 1)) {
+            void *function = defined(object, t, i, name);
+            if (function)
+                return function;
+        }
+        if (link & 1)
+            return NULL;
+    }
+}
+
+static void *by_sysv_hash(const struct elf_object *object, const struct tables *t, const char *name) {
+    uint32_t hash = 0;
+    for (const char *c = name; *c; c++) {
+        hash = (hash << 4) + (unsigned char)*c;
+        hash ^= (hash >> 24) & 0xf0;
+        hash &= 0x0fffffff;
+    }
+    uint32_t buckets = t->sysv_hash[0];
+    if (buckets == 0)
+        return NULL;
+    for (uint32_t i = t->sysv_hash[2 + hash % buckets]; i != 0; i = t->sysv_hash[2 + buckets + i]) {
+        void *function = defined(object, t, i, name);
+        if (function)
+            return function;
+    }
+    return NULL;
+}
+
+void *elf_function(const struct elf_object *object, const char *name) {
+    struct tables t = tables_of(object);
+    if (!t.symbols || !t.strings)
+        return NULL;
+    if (t.gnu_hash)
+        return by_gnu_hash(object, &t, name);
+    return t.sysv_hash ? by_sysv_hash(object, &t, name) : NULL;
+}

@@ -1,0 +1,80 @@
+/* What CUDA reports of memory: total is the limit, free what can really be had. Both agree with NVML's view
+   (hook_nvml.c). Left alone on purpose: pool and graph attributes, which speak of this process's own memory. */
+#include "account.h"
+#include "device.h"
+#include "hooks.h"
+#include "measure.h"
+
+struct figures {
+    uint64_t free, total;
+};
+
+/* While the container's use explains what is physically free, the last measurement is good. */
+static bool explained(struct device *device, uint64_t physically_free, uint64_t used) {
+    return atomic_load(&device->seen_free) != 0 &&
+           atomic_load(&device->seen_free) - (int64_t)physically_free == (int64_t)used - atomic_load(&device->seen_use);
+}
+
+static struct figures figures(struct device *device, uint64_t physically_free) {
+    struct account_view view = account_view(device);
+    if (!explained(device, physically_free, view.used)) {
+        measure_now(device);
+        view = account_view(device);
+        atomic_store(&device->seen_free, (int64_t)physically_free);
+        atomic_store(&device->seen_use, (int64_t)view.used);
+    }
+    return (struct figures){view.free < physically_free ? view.free : physically_free, view.limit};
+}
+
+CUresult cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
+    size_t real_free = 0, real_total = 0;
+    if (inside_driver)
+        return CUDA->cuMemGetInfo_v2(free_bytes, total);
+    CUresult result = INSIDE(CUDA->cuMemGetInfo_v2(&real_free, &real_total));
+    struct device *device = result == CUDA_SUCCESS ? device_current() : NULL;
+    struct figures f = {real_free, real_total};
+    if (device)
+        f = figures(device, real_free);
+    if (free_bytes && result == CUDA_SUCCESS)
+        *free_bytes = f.free;
+    if (total && result == CUDA_SUCCESS)
+        *total = f.total;
+    return result;
+}
+
+static unsigned narrow(uint64_t bytes) {
+    return bytes > UINT32_MAX ? UINT32_MAX : (unsigned)bytes;
+}
+
+CUresult cuMemGetInfo(unsigned *free_bytes, unsigned *total) {
+    unsigned real_free = 0, real_total = 0;
+    size_t wide_free, wide_total;
+    if (inside_driver)
+        return CUDA->cuMemGetInfo(free_bytes, total);
+    CUresult result = INSIDE(CUDA->cuMemGetInfo(&real_free, &real_total));
+    if (result == CUDA_SUCCESS && cuMemGetInfo_v2(&wide_free, &wide_total) == CUDA_SUCCESS) {
+        real_free = narrow(wide_free);
+        real_total = narrow(wide_total);
+    }
+    if (free_bytes && result == CUDA_SUCCESS)
+        *free_bytes = real_free;
+    if (total && result == CUDA_SUCCESS)
+        *total = real_total;
+    return result;
+}
+
+CUresult cuDeviceTotalMem_v2(size_t *total, CUdevice ordinal) {
+    CUresult result = CUDA->cuDeviceTotalMem_v2(total, ordinal);
+    struct device *device = result == CUDA_SUCCESS && !inside_driver ? device_by_ordinal(ordinal) : NULL;
+    if (device)
+        *total = device_limit(device);
+    return result;
+}
+
+CUresult cuDeviceTotalMem(unsigned *total, CUdevice ordinal) {
+    CUresult result = CUDA->cuDeviceTotalMem(total, ordinal);
+    struct device *device = result == CUDA_SUCCESS && !inside_driver ? device_by_ordinal(ordinal) : NULL;
+    if (device && *total > device_limit(device))
+        *total = narrow(device_limit(device));
+    return result;
+}

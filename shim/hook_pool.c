@@ -1,0 +1,364 @@
+/* Stream-ordered allocations. The pool holds the memory, so the pool is what is charged: its RESERVED_MEM_CURRENT,
+   asked after each allocation (40 ns) and after each synchronisation, where the driver gives back what is above the
+   release threshold. Growth is reserved beforehand when the pool has not enough that is free.
+
+   Left alone on purpose: allocations captured into a graph (they take nothing until launch; hook_graph.c), pools on the
+   host, and imported pools, which their exporter pays for. */
+#include "account.h"
+#include "device.h"
+#include "hooks.h"
+#include "linear.h"
+#include "measure.h"
+
+enum { CHUNK_MAX = 32 << 20 }; /* a pool grows by multiples of this at most; seen on an H200 */
+
+static uint64_t held(CUmemoryPool handle, uint64_t otherwise) {
+    uint64_t bytes = otherwise;
+    return INSIDE(CUDA->cuMemPoolGetAttribute(handle, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &bytes)) == CUDA_SUCCESS
+               ? bytes
+               : otherwise;
+}
+
+static struct pool *pool_by_handle(CUmemoryPool handle) {
+    struct pools *pools = &process()->pools;
+    unsigned n = atomic_load_explicit(&pools->known, memory_order_acquire);
+    for (unsigned i = 0; i < n; i++)
+        if (atomic_load_explicit(&pools->pool[i].handle, memory_order_acquire) == handle)
+            return &pools->pool[i];
+    return NULL;
+}
+
+static struct pool *pool_add(CUmemoryPool handle, const struct device *device) {
+    struct pools *pools = &process()->pools;
+    lock_take(&pools->adding);
+    struct pool *pool = pool_by_handle(handle);
+    unsigned n = atomic_load(&pools->known), i = 0;
+    while (!pool && i < n && atomic_load(&pools->pool[i].handle))
+        i++;
+    if (!pool && i < POOLS_MAX) {
+        pool = &pools->pool[i];
+        atomic_store(&pool->device, device_position(device));
+        atomic_store(&pool->charged, 0);
+        atomic_store(&pool->live, 0);
+        atomic_store_explicit(&pool->handle, handle, memory_order_release);
+        if (i == n)
+            atomic_store_explicit(&pools->known, n + 1, memory_order_release);
+    }
+    lock_drop(&pools->adding);
+    return pool;
+}
+
+/* What pools grow by, from what they were seen to hold. */
+static void learn_chunk(uint64_t bytes) {
+    _Atomic uint64_t *chunk = &process()->pools.chunk;
+    uint64_t lowest = bytes & -bytes, now = atomic_load_explicit(chunk, memory_order_relaxed);
+    if (lowest && lowest >= BLOCK && (now == 0 || lowest < now))
+        atomic_store_explicit(chunk, lowest < CHUNK_MAX ? lowest : CHUNK_MAX, memory_order_relaxed);
+}
+
+/* Brings the charge to what the pool holds. `reserved` bytes were reserved for growth and are settled with it. Another
+   thread may have changed the charge since the driver was asked: then it is asked again. */
+static uint64_t pool_settle(struct pool *pool, struct device *device, uint64_t reserved) {
+    uint64_t version, bytes, before;
+    for (int tries = 0;; tries++) {
+        version = atomic_load(&pool->version);
+        before = atomic_load(&pool->charged);
+        bytes = held(atomic_load(&pool->handle), before);
+        if (LIKELY(bytes == before && version == atomic_load(&pool->version))) {
+            if (reserved)
+                account_settle(device, reserved, 0);
+            return 0;
+        }
+        lock_take(&pool->lock);
+        if (version == atomic_load(&pool->version) || tries == 8)
+            break;
+        lock_drop(&pool->lock);
+    }
+    before = atomic_load(&pool->charged);
+    atomic_store(&pool->charged, bytes);
+    atomic_fetch_add(&pool->version, 1);
+    lock_drop(&pool->lock);
+    learn_chunk(bytes);
+    uint64_t grown = bytes > before ? bytes - before : 0;
+    if (reserved)
+        account_settle(device, reserved, grown);
+    else if (grown)
+        account_add(device, grown);
+    if (before > bytes) {
+        account_release_begin(device);
+        account_release_end(device, before - bytes);
+    }
+    return grown;
+}
+
+void pools_settle(void) {
+    struct process *p = process();
+    unsigned n = atomic_load_explicit(&p->pools.known, memory_order_acquire);
+    for (unsigned i = 0; i < n; i++) {
+        struct pool *pool = &p->pools.pool[i];
+        if (atomic_load_explicit(&pool->charged, memory_order_relaxed) >
+                atomic_load_explicit(&pool->live, memory_order_relaxed) &&
+            atomic_load(&pool->handle))
+            pool_settle(pool, device_at(atomic_load(&pool->device)), 0);
+    }
+}
+
+void pools_trim(struct device *device) {
+    struct process *p = process();
+    unsigned n = atomic_load(&p->pools.known);
+    for (unsigned i = 0; i < n; i++) {
+        struct pool *pool = &p->pools.pool[i];
+        CUmemoryPool handle = atomic_load(&pool->handle);
+        if (!handle || device_at(atomic_load(&pool->device)) != device ||
+            atomic_load(&pool->charged) <= atomic_load(&pool->live))
+            continue;
+        INSIDE(CUDA->cuMemPoolTrimTo(handle, 0));
+        pool_settle(pool, device, 0);
+    }
+}
+
+/* Streams. */
+
+static bool is_special(CUstream stream) {
+    return (uintptr_t)stream <= 2; /* NULL, CU_STREAM_LEGACY, CU_STREAM_PER_THREAD: of the current context */
+}
+
+static struct device *device_of_stream(CUstream stream) {
+    CUcontext context, popped;
+    if (is_special(stream) || INSIDE(CUDA->cuStreamGetCtx(stream, &context)) != CUDA_SUCCESS)
+        return device_current();
+    if (INSIDE(CUDA->cuCtxPushCurrent_v2(context)) != CUDA_SUCCESS)
+        return device_current();
+    struct device *device = device_current();
+    INSIDE(CUDA->cuCtxPopCurrent_v2(&popped));
+    return device;
+}
+
+static struct pool *look_up_pool_of_stream(CUstream stream) {
+    struct device *device = device_of_stream(stream);
+    CUmemoryPool handle = NULL;
+    if (!device || INSIDE(CUDA->cuDeviceGetMemPool(&handle, atomic_load(&device->ordinal))) != CUDA_SUCCESS || !handle)
+        return NULL;
+    struct pool *pool = pool_by_handle(handle);
+    return pool ? pool : pool_add(handle, device);
+}
+
+static struct pool *pool_of_stream(CUstream stream) {
+    if (is_special(stream))
+        return look_up_pool_of_stream(stream);
+    struct pools *pools = &process()->pools;
+    __auto_type place = &pools->stream_pool[((uintptr_t)stream >> 4) * 0x9e3779b97f4a7c15ull >> 58];
+    uint64_t epoch = 1 + atomic_load(&pools->streams_epoch);
+    struct pool *pool = NULL;
+    lock_take(&place->lock);
+    if (place->stream == stream && place->epoch == epoch)
+        pool = place->pool;
+    lock_drop(&place->lock);
+    if (pool)
+        return pool;
+    pool = look_up_pool_of_stream(stream);
+    lock_take(&place->lock);
+    place->stream = stream;
+    place->epoch = epoch;
+    place->pool = pool;
+    lock_drop(&place->lock);
+    return pool;
+}
+
+static void forget_streams(void) {
+    atomic_fetch_add(&process()->pools.streams_epoch, 1);
+}
+
+static bool is_capturing(CUstream stream) {
+    int status = CU_STREAM_CAPTURE_STATUS_NONE;
+    return INSIDE(CUDA->cuStreamIsCapturing(stream, &status)) == CUDA_SUCCESS &&
+           status != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
+/* Allocation. */
+
+enum plan { PLAN_NOT_OURS, PLAN_WARM, PLAN_RESERVED, PLAN_REFUSED };
+
+static enum plan prepare(struct pool *pool, struct device *device, uint64_t size, CUstream stream, uint64_t *reserved) {
+    uint64_t charged = atomic_load(&pool->charged), live = atomic_load(&pool->live);
+    *reserved = 0;
+    if (charged >= live && charged - live >= size)
+        return PLAN_WARM;
+    if (is_capturing(stream))
+        return PLAN_NOT_OURS;
+    uint64_t chunk = atomic_load(&process()->pools.chunk);
+    *reserved = round_up(size, chunk ? chunk : CHUNK_MAX);
+    return account_reserve(device, *reserved) ? PLAN_RESERVED : PLAN_REFUSED;
+}
+
+/* The pool looked warm and grew all the same (it is fragmented). Within the limit that is charged; beyond, it is
+ * undone. */
+static CUresult grew_unexpectedly(struct pool *pool, struct device *device, CUdeviceptr *pointer, CUstream stream) {
+    struct account_view view = account_view(device);
+    if (view.used <= view.limit)
+        return CUDA_SUCCESS;
+    INSIDE(CUDA->cuMemFreeAsync(*pointer, stream));
+    INSIDE(CUDA->cuStreamSynchronize(stream));
+    INSIDE(CUDA->cuMemPoolTrimTo(atomic_load(&pool->handle), 0));
+    pool_settle(pool, device, 0);
+    *pointer = 0;
+    return CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+static CUresult allocated(struct pool *pool, struct device *device, enum plan plan, uint64_t reserved, CUresult result,
+                          CUdeviceptr *pointer, size_t size, CUstream stream) {
+    uint64_t grown = pool_settle(pool, device, reserved);
+    if (result != CUDA_SUCCESS)
+        return result;
+    uint64_t rounded = round_up(size, 512);
+    struct entry entry = {.key = *pointer,
+                          .size = rounded,
+                          .extra = (uint64_t)(pool - process()->pools.pool),
+                          .class = CLASS_POINTER,
+                          .kind = KIND_POOL,
+                          .device = device_position(device)};
+    if (plan == PLAN_WARM && UNLIKELY(grown) && grew_unexpectedly(pool, device, pointer, stream) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    table_put(&process()->table, &entry);
+    atomic_fetch_add(&pool->live, rounded);
+    return result;
+}
+
+#define ALLOCATE(find_pool, real_call)                                                                                 \
+    struct pool *pool = inside_driver || !pointer ? NULL : find_pool;                                                  \
+    if (!pool)                                                                                                         \
+        return real_call;                                                                                              \
+    struct device *device = device_at(atomic_load_explicit(&pool->device, memory_order_relaxed));                      \
+    uint64_t reserved;                                                                                                 \
+    enum plan plan = prepare(pool, device, size, stream, &reserved);                                                   \
+    if (plan == PLAN_REFUSED)                                                                                          \
+        return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
+    if (plan == PLAN_NOT_OURS)                                                                                         \
+        return real_call;                                                                                              \
+    return allocated(pool, device, plan, reserved, INSIDE(real_call), pointer, size, stream);
+
+CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t size, CUstream stream){
+    ALLOCATE(pool_of_stream(stream), CUDA->cuMemAllocAsync(pointer, size, stream))}
+
+CUresult cuMemAllocAsync_ptsz(CUdeviceptr *pointer, size_t size, CUstream stream){
+    ALLOCATE(pool_of_stream(stream), CUDA->cuMemAllocAsync_ptsz(pointer, size, stream))}
+
+CUresult cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t size, CUmemoryPool from, CUstream stream){
+    ALLOCATE(pool_by_handle(from), CUDA->cuMemAllocFromPoolAsync(pointer, size, from, stream))}
+
+CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t size, CUmemoryPool from, CUstream stream) {
+    ALLOCATE(pool_by_handle(from), CUDA->cuMemAllocFromPoolAsync_ptsz(pointer, size, from, stream))
+}
+
+void pool_freed(const struct entry *entry) {
+    struct pool *pool = &process()->pools.pool[entry->extra];
+    uint64_t live = atomic_load(&pool->live);
+    while (!atomic_compare_exchange_weak(&pool->live, &live, live > entry->size ? live - entry->size : 0))
+        ;
+}
+
+/* Linear memory freed in stream order goes when the stream gets there, which nobody tells us: until measured it counts.
+ */
+static CUresult freed(struct entry *entry, CUresult result) {
+    if (result != CUDA_SUCCESS)
+        linear_remember_again(entry);
+    else if (entry->kind == KIND_POOL)
+        pool_freed(entry);
+    else
+        account_leave_to_measuring(device_at(entry->device), linear_released(entry));
+    return result;
+}
+
+CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
+    struct entry entry;
+    if (inside_driver || !linear_forget(pointer, &entry))
+        return CUDA->cuMemFreeAsync(pointer, stream);
+    return freed(&entry, INSIDE(CUDA->cuMemFreeAsync(pointer, stream)));
+}
+
+CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
+    struct entry entry;
+    if (inside_driver || !linear_forget(pointer, &entry))
+        return CUDA->cuMemFreeAsync_ptsz(pointer, stream);
+    return freed(&entry, INSIDE(CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
+}
+
+/* Pools. */
+
+CUresult cuMemPoolCreate(CUmemoryPool *pool, const CUmemPoolProps *properties) {
+    CUresult result = CUDA->cuMemPoolCreate(pool, properties);
+    if (result != CUDA_SUCCESS || inside_driver || properties->location.type != CU_MEM_LOCATION_TYPE_DEVICE)
+        return result;
+    struct device *device = device_by_ordinal(properties->location.id);
+    if (device)
+        pool_add(*pool, device);
+    return result;
+}
+
+CUresult cuMemPoolDestroy(CUmemoryPool handle) {
+    struct pool *pool = inside_driver ? NULL : pool_by_handle(handle);
+    CUresult result = INSIDE(CUDA->cuMemPoolDestroy(handle));
+    if (!pool || result != CUDA_SUCCESS)
+        return result;
+    /* Outstanding allocations keep their memory until they are freed, which only measuring sees. */
+    struct device *device = device_at(atomic_load(&pool->device));
+    uint64_t charged = atomic_exchange(&pool->charged, 0);
+    atomic_store(&pool->handle, NULL);
+    forget_streams();
+    account_leave_to_measuring(device, charged);
+    measure_now(device);
+    return result;
+}
+
+CUresult cuMemPoolTrimTo(CUmemoryPool handle, size_t keep) {
+    CUresult result = CUDA->cuMemPoolTrimTo(handle, keep);
+    struct pool *pool = inside_driver ? NULL : pool_by_handle(handle);
+    if (pool && result == CUDA_SUCCESS)
+        pool_settle(pool, device_at(atomic_load(&pool->device)), 0);
+    return result;
+}
+
+CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool pool) {
+    CUresult result = CUDA->cuDeviceSetMemPool(device, pool);
+    if (!inside_driver)
+        forget_streams();
+    return result;
+}
+
+CUresult cuStreamDestroy(CUstream stream) {
+    CUresult result = CUDA->cuStreamDestroy(stream);
+    if (!inside_driver && atomic_load_explicit(&process()->pools.known, memory_order_relaxed))
+        forget_streams();
+    return result;
+}
+
+CUresult cuStreamDestroy_v2(CUstream stream) {
+    CUresult result = CUDA->cuStreamDestroy_v2(stream);
+    if (!inside_driver && atomic_load_explicit(&process()->pools.known, memory_order_relaxed))
+        forget_streams();
+    return result;
+}
+
+/* Synchronisation: the moment when a pool gives memory back. */
+
+static CUresult synchronised(CUresult result) {
+    if (!inside_driver && atomic_load_explicit(&process()->pools.known, memory_order_relaxed))
+        pools_settle();
+    return result;
+}
+
+CUresult cuStreamSynchronize(CUstream stream) {
+    return synchronised(CUDA->cuStreamSynchronize(stream));
+}
+
+CUresult cuStreamSynchronize_ptsz(CUstream stream) {
+    return synchronised(CUDA->cuStreamSynchronize_ptsz(stream));
+}
+
+CUresult cuEventSynchronize(void *event) {
+    return synchronised(CUDA->cuEventSynchronize(event));
+}
+
+CUresult cuCtxSynchronize(void) {
+    return synchronised(CUDA->cuCtxSynchronize());
+}

@@ -1,0 +1,16 @@
+/* Device pointers as hook_memory.c and hook_pool.c share them: each free call accepts the other's pointers. */
+#ifndef RUNAI_LINEAR_H
+#define RUNAI_LINEAR_H
+
+#include "process.h"
+
+/* Takes the entry of a pointer out; false when it is none of ours. */
+bool linear_forget(uint64_t pointer, struct entry *entry);
+/* The driver did not free it after all. */
+void linear_remember_again(const struct entry *entry);
+/* The driver freed it: bytes that leave the account. Not for pool memory. */
+uint64_t linear_released(const struct entry *entry);
+/* The driver freed a pool's memory: the pool keeps holding it. */
+void pool_freed(const struct entry *entry);
+
+#endif

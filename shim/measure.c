@@ -1,0 +1,229 @@
+/* Reconciles the ledger with the driver's process list.
+
+   In a container's PID namespace the list holds just the container's processes, by their PIDs there, with all that the
+   driver counts for each: contexts, modules, pools. For ourselves the difference to what we charged is our `overhead`.
+   For processes with a row, what goes beyond their row (modules loaded since they last measured) and for processes
+   without one (a static binary, one that lost the preload) all they hold is `others`. Where the PID namespace is larger
+   than the container (--pid host, --pid container:X), a process without a row counts if it is in our cgroup. */
+#define _GNU_SOURCE
+#include "measure.h"
+#include "account.h"
+#include "device.h"
+#include "real.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool nvml_ready(struct process *p) {
+    int state = atomic_load(&p->nvml);
+    if (state == 0) {
+        bool works = real_open_nvml() && INSIDE(NVML->nvmlInit_v2()) == NVML_SUCCESS;
+        state = works ? 1 : 2;
+        atomic_store(&p->nvml, state);
+        diagnose("NVML %s", works ? "measures" : "cannot be had: contexts and modules are not counted");
+    }
+    return state == 1;
+}
+
+static nvmlDevice_t handle_of(struct process *p, struct device *device) {
+    nvmlDevice_t handle = atomic_load(&device->nvml);
+    if (handle || !nvml_ready(p))
+        return handle;
+    const unsigned char *u = device->uuid;
+    static const char *const kinds[] = {"GPU", "MIG"};
+    for (int k = 0; k < 2; k++) {
+        char text[64];
+        snprintf(text, sizeof text, "%s-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", kinds[k],
+                 u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+        if (INSIDE(NVML->nvmlDeviceGetHandleByUUID(text, &handle)) == NVML_SUCCESS) {
+            atomic_store(&device->nvml, handle);
+            return handle;
+        }
+    }
+    return NULL;
+}
+
+/* Lists of before CUDA 11 in the newer form. */
+static nvmlReturn_t widen(nvmlReturn_t (*list_v1)(nvmlDevice_t, unsigned *, nvmlProcessInfo_v1_t *),
+                          nvmlDevice_t device, unsigned *count, nvmlProcessInfo_t *list) {
+    nvmlProcessInfo_v1_t *narrow = (nvmlProcessInfo_v1_t *)list;
+    nvmlReturn_t result = INSIDE(list_v1(device, count, narrow));
+    if (result == NVML_SUCCESS)
+        for (unsigned i = *count; i-- > 0;) {
+            nvmlProcessInfo_v1_t one = narrow[i];
+            list[i] = (nvmlProcessInfo_t){.pid = one.pid, .usedGpuMemory = one.usedGpuMemory};
+        }
+    return result;
+}
+
+#define LIST(name, device, count, list)                                                                                \
+    (real_has(NVML->name##_v3)   ? INSIDE(NVML->name##_v3(device, count, list))                                        \
+     : real_has(NVML->name##_v2) ? INSIDE(NVML->name##_v2(device, count, list))                                        \
+                                 : widen(NVML->name, device, count, list))
+
+static bool has_pid(const nvmlProcessInfo_t *list, unsigned count, unsigned pid) {
+    for (unsigned i = 0; i < count; i++)
+        if (list[i].pid == pid)
+            return true;
+    return false;
+}
+
+static bool list_processes(struct measure_scratch *s, nvmlDevice_t handle) {
+    unsigned computing = MEASURE_PROCESSES;
+    if (LIST(nvmlDeviceGetComputeRunningProcesses, handle, &computing, s->list) != NVML_SUCCESS)
+        return false;
+    /* A process that computes and draws is in both lists with the same figure. */
+    unsigned drawing = MEASURE_PROCESSES - computing;
+    nvmlProcessInfo_t *more = s->list + computing;
+    s->listed = computing;
+    if (drawing > 0 && LIST(nvmlDeviceGetGraphicsRunningProcesses, handle, &drawing, more) == NVML_SUCCESS)
+        for (unsigned i = 0; i < drawing; i++)
+            if (!has_pid(s->list, computing, more[i].pid))
+                s->list[s->listed++] = more[i];
+    for (unsigned i = 0; i < s->listed; i++)
+        if (s->list[i].usedGpuMemory == NVML_VALUE_NOT_AVAILABLE)
+            return false;
+    return true;
+}
+
+static void note_row(const struct ledger_row *row, void *data) {
+    struct measure_scratch *s = data;
+    uint32_t pid = (uint32_t)atomic_load(&row->owner);
+    int64_t bytes = (int64_t)(atomic_load(&row->charged) + atomic_load(&row->pending)) + atomic_load(&row->overhead);
+    uint64_t known = bytes > 0 ? (uint64_t)bytes : 0;
+    for (unsigned i = 0; i < s->rows; i++) {
+        if (s->row[i].pid != pid)
+            continue;
+        if (s->row[i].bytes < known)
+            s->row[i].bytes = known; /* the second look, after the list: the larger figure explains more */
+        return;
+    }
+    if (s->rows < MEASURE_ROWS)
+        s->row[s->rows++] = (struct measured_row){pid, known};
+}
+
+static bool read_file(const char *path, char *text, size_t size) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, size - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
+/* The path of cgroup v2, or of the first line of v1. */
+static const char *group_path(char *text) {
+    char *v2 = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+    char *path = strchr(v2 && strcmp(v2 + 3 + (*v2 == '\n'), "/\n") != 0 ? v2 : text, '/');
+    if (!path)
+        return "";
+    path[strcspn(path, "\n")] = '\0';
+    return path;
+}
+
+static bool in_our_group(struct measure_scratch *s, uint32_t pid) {
+    char path[64], text[4096];
+    if (!s->own_group_known && read_file("/proc/self/cgroup", text, sizeof text)) {
+        strcpy(s->own_group, group_path(text));
+        s->own_group_known = true;
+    }
+    snprintf(path, sizeof path, "/proc/%u/cgroup", pid);
+    if (!s->own_group_known || !read_file(path, text, sizeof text))
+        return false;
+    const char *theirs = group_path(text);
+    size_t n = strlen(s->own_group);
+    if (strncmp(theirs, "/..", 3) == 0)
+        return false;
+    return strcmp(s->own_group, "/") == 0 ||
+           (strncmp(theirs, s->own_group, n) == 0 && (theirs[n] == '\0' || theirs[n] == '/'));
+}
+
+static bool is_ours(struct measure_scratch *s, uint32_t pid) {
+    uint64_t now = now_ms();
+    unsigned at = pid % MEASURE_VERDICTS;
+    if (s->verdict[at].pid != pid || now >= s->verdict[at].until) {
+        s->verdict[at].ours = in_our_group(s, pid);
+        s->verdict[at].until = now + 2000;
+        s->verdict[at].pid = pid;
+    }
+    return s->verdict[at].ours;
+}
+
+static uint64_t unexplained(struct measure_scratch *s, uint32_t own) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < s->listed; i++) {
+        const nvmlProcessInfo_t *one = &s->list[i];
+        if (one->pid == own)
+            continue;
+        unsigned r = 0;
+        while (r < s->rows && s->row[r].pid != one->pid)
+            r++;
+        if (r < s->rows)
+            sum += one->usedGpuMemory > s->row[r].bytes ? one->usedGpuMemory - s->row[r].bytes : 0;
+        else if (is_ours(s, one->pid))
+            sum += one->usedGpuMemory;
+    }
+    return sum;
+}
+
+/* Managed memory is charged in full, but the driver counts only what is on the device now: within that margin nothing
+ * is known. */
+static int64_t new_overhead(int64_t counted, int64_t charged, int64_t managed, int64_t before) {
+    int64_t least = counted - charged, most = least + managed;
+    return before < least ? least : before > most ? most : before;
+}
+
+static void measure_ourselves(struct device *device, uint64_t counted, bool quiet, uint64_t charged) {
+    int64_t before = atomic_load(&device->overhead);
+    int64_t now = new_overhead((int64_t)counted, (int64_t)charged, (int64_t)atomic_load(&device->managed), before);
+    /* With calls under way the figure can be too low, so it may only rise. */
+    if (now != before && (quiet || now > before))
+        account_overhead(device, before, now);
+}
+
+void measure(struct device *device) {
+    struct process *p = process();
+    struct measure_scratch *s = &p->scratch;
+    nvmlDevice_t handle = handle_of(p, device);
+    int number = atomic_load(&device->number);
+    if (!handle || number < 0)
+        return;
+    uint64_t epoch = atomic_load(&device->epoch), charged = atomic_load(&device->charged);
+    bool quiet = atomic_load(&device->in_flight) == 0;
+    s->rows = 0;
+    ledger_each(number, note_row, s);
+    if (!list_processes(s, handle))
+        return;
+    ledger_each(number, note_row, s);
+    uint64_t after = atomic_load(&device->charged);
+    quiet = quiet && atomic_load(&device->in_flight) == 0 && atomic_load(&device->epoch) == epoch && after == charged;
+    for (unsigned i = 0; i < s->listed; i++)
+        if (s->list[i].pid == (unsigned)p->pid)
+            measure_ourselves(device, s->list[i].usedGpuMemory, quiet, after > charged ? after : charged);
+    ledger_set_others(number, unexplained(s, (uint32_t)p->pid));
+}
+
+void measure_now(struct device *device) {
+    struct process *p = process();
+    if (!lock_take_within(&p->slow, 200))
+        return;
+    account_attach(device);
+    ledger_reclaim(atomic_load(&device->number), atomic_load(&device->row));
+    measure(device);
+    lock_drop(&p->slow);
+}
+
+bool measure_own(struct device *device, uint64_t *bytes) {
+    struct process *p = process();
+    nvmlDevice_t handle = handle_of(p, device);
+    if (!handle || !list_processes(&p->scratch, handle))
+        return false;
+    *bytes = 0;
+    for (unsigned i = 0; i < p->scratch.listed; i++)
+        if (p->scratch.list[i].pid == (unsigned)p->pid)
+            *bytes = p->scratch.list[i].usedGpuMemory;
+    return true;
+}

@@ -1,0 +1,15 @@
+/* What the driver itself counts, by NVML. Some 20 us: never on the hot path. */
+#ifndef RUNAI_MEASURE_H
+#define RUNAI_MEASURE_H
+
+#include "process.h"
+
+/* Sets our own overhead and the use of processes without a row. Under process->slow. */
+void measure(struct device *device);
+/* The same for callers without the lock, after dead rows are gone: before figures are shown, and after what only
+ * measuring can see. */
+void measure_now(struct device *device);
+/* Bytes that the driver counts for this process; false when NVML cannot say. Under process->slow. */
+bool measure_own(struct device *device, uint64_t *bytes);
+
+#endif

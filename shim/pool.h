@@ -1,0 +1,41 @@
+/* Stream-ordered memory pools of this process. */
+#ifndef RUNAI_POOL_H
+#define RUNAI_POOL_H
+
+#include "base.h"
+#include "cuda_api.h"
+
+enum { POOLS_MAX = 64, STREAMS_CACHED = 64 };
+
+struct device;
+
+struct pool {
+    _Atomic(CUmemoryPool) handle; /* NULL: a free place */
+    _Atomic uint8_t device;       /* position in process->devices */
+    struct lock lock;             /* guards charged and version */
+    _Atomic uint64_t charged;     /* what the pool held when last asked: in the ledger */
+    _Atomic uint64_t version;     /* counts changes of charged */
+    _Atomic uint64_t live;        /* of it, allocated; an estimate where frees are captured into graphs */
+};
+
+struct pools {
+    struct lock adding;
+    _Atomic unsigned known;         /* places of `pool` that have been used */
+    _Atomic uint64_t chunk;         /* by what a pool grows; 0 not seen yet */
+    struct pool pool[POOLS_MAX];    /* found by handle */
+    _Atomic uint64_t streams_epoch; /* bumped when a stream or a device's pool changes: forget stream_pool */
+    struct {
+        struct lock lock;
+        CUstream stream;
+        uint64_t epoch; /* 0 empty */
+        struct pool *pool;
+    } stream_pool[STREAMS_CACHED];
+};
+
+/* Gives back what this process's pools hold without need, as the driver does at the end of its memory. Before a
+ * refusal. */
+void pools_trim(struct device *device);
+/* Charges what the pools hold now. After a synchronisation, when the driver may have given memory back. */
+void pools_settle(void);
+
+#endif

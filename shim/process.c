@@ -1,0 +1,55 @@
+/* Makes the process's page, and makes it anew in a forked child. */
+#define _GNU_SOURCE
+#include "process.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+_Atomic(struct process *) process_page; /* set once by compare-and-swap; the same address in children */
+static struct process *nothing_left;    /* only if mmap fails: the program goes on in static memory */
+static struct process reserve;          /* used through nothing_left */
+
+/* Kernels before 4.14 cannot wipe: the child does it itself (a raw clone is then not noticed). */
+static void wipe_in_child(void) {
+    struct process *p = atomic_load(&process_page);
+    if (p)
+        memset(p, 0, sizeof *p);
+}
+
+static struct process *new_page(void) {
+    void *page = mmap(NULL, sizeof(struct process), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED) {
+        nothing_left = &reserve;
+        page = nothing_left;
+    }
+    struct process *none = NULL;
+    if (!atomic_compare_exchange_strong(&process_page, &none, page)) {
+        if (page != nothing_left)
+            munmap(page, sizeof(struct process));
+        return none;
+    }
+    if (page == nothing_left || madvise(page, sizeof(struct process), MADV_WIPEONFORK) != 0)
+        pthread_atfork(NULL, NULL, wipe_in_child);
+    return page;
+}
+
+struct process *process_begin(void) {
+    struct process *p = atomic_load_explicit(&process_page, memory_order_acquire);
+    if (!p)
+        p = new_page();
+    lock_take(&p->adding);
+    if (!atomic_load(&p->alive)) {
+        p->pid = (int)syscall(SYS_getpid);
+        p->token = (uint64_t)1 << 63 | (now_ms() & 0x7fffffff) << 32 | (uint32_t)p->pid;
+        atomic_store_explicit(&p->alive, true, memory_order_release);
+    }
+    lock_drop(&p->adding);
+    return p;
+}

@@ -1,0 +1,65 @@
+/* What this process knows and holds. It lives in one mapping that the kernel wipes in a forked child (MADV_WIPEONFORK),
+   so a child, also one made by a raw clone, finds everything unknown, unlocked and uncharged, and takes its own place
+   in the ledger when it uses the GPU. */
+#ifndef RUNAI_PROCESS_H
+#define RUNAI_PROCESS_H
+
+#include "base.h"
+#include "cuda_api.h"
+#include "ledger.h"
+#include "measure_scratch.h"
+#include "nvml_api.h"
+#include "pool.h"
+#include "table.h"
+
+enum { DEVICES_MAX = LEDGER_DEVICES, ORDINALS_MAX = 64 };
+
+/* A device that this process has touched. */
+struct device {
+    unsigned char uuid[16];         /* set once, before the device is published */
+    _Atomic int ordinal;            /* CUDA's number in this process; -1 while only NVML was asked */
+    _Atomic uint64_t cuda_total;    /* bytes by cuDeviceTotalMem; 0 unknown */
+    _Atomic uint64_t nvml_total;    /* bytes by NVML; 0 unknown */
+    _Atomic uint64_t nvml_reserved; /* of it, what nobody can allocate */
+    _Atomic(nvmlDevice_t) nvml;     /* the shim's own handle; NULL until measured */
+    _Atomic uint64_t limit;         /* bytes that may be allocated, under limit_generation */
+    _Atomic uint32_t limit_generation;
+
+    _Atomic int number;               /* in the ledger; -1 none. Stored under process->slow */
+    _Atomic(struct ledger_row *) row; /* our place in the ledger; replaced only under process->slow */
+    _Atomic uint64_t charged;         /* what the row says, for the day the row is lost; atomic adds */
+    _Atomic uint64_t pending;         /* likewise */
+    _Atomic int64_t overhead;         /* what the driver counts beyond that; atomic adds */
+    _Atomic uint64_t managed;         /* of charged, what the driver may not have placed on the device yet */
+    _Atomic uint32_t in_flight;       /* driver calls under way that change what we hold */
+    _Atomic uint64_t epoch;           /* counts their beginnings */
+    _Atomic int64_t seen_free;        /* physically free at the last measurement */
+    _Atomic int64_t seen_use;         /* the container's use then */
+};
+
+struct process {
+    _Atomic bool alive; /* stored last when the page is made; zero again in a child */
+    int pid;
+    uint64_t token;                     /* who we are in the ledger */
+    struct lock slow;                   /* one thread at a time claims, measures, refuses; waits are bounded */
+    struct lock adding;                 /* guards growth of devices */
+    _Atomic unsigned devices_known;     /* entries of devices that are valid; release after filling */
+    struct device devices[DEVICES_MAX]; /* append-only */
+    _Atomic(struct device *) by_ordinal[ORDINALS_MAX]; /* idempotent stores */
+    _Atomic int nvml;               /* our own NVML: 0 not tried, 1 works, 2 not to be had; under slow */
+    struct measure_scratch scratch; /* under slow */
+    struct pools pools;
+    struct table table;
+};
+
+extern _Atomic(struct process *) process_page __attribute__((visibility("hidden")));
+struct process *process_begin(void);
+
+static inline struct process *process(void) {
+    struct process *p = atomic_load_explicit(&process_page, memory_order_acquire);
+    if (LIKELY(p && atomic_load_explicit(&p->alive, memory_order_acquire)))
+        return p;
+    return process_begin();
+}
+
+#endif

@@ -1,0 +1,54 @@
+/* What this process has allocated: a sharded hash table, O(1) in the number of live allocations. A shard's lock is held
+   for a probe, never across a driver call. */
+#ifndef RUNAI_TABLE_H
+#define RUNAI_TABLE_H
+
+#include "base.h"
+
+enum table_class {
+    CLASS_POINTER = 1, /* device pointers of every kind */
+    CLASS_BLOCK,       /* 2 MiB of address space in which linear allocations live; refs counts them */
+    CLASS_HANDLE,      /* cuMemCreate; refs counts creations, retains and mappings */
+    CLASS_MAPPING,     /* cuMemMap, by address; extra is the handle */
+    CLASS_ARRAY,       /* arrays and mipmapped arrays, by handle */
+};
+
+enum table_kind { KIND_LINEAR = 1, KIND_MANAGED, KIND_POOL, KIND_VMM, KIND_ARRAY };
+
+struct entry {
+    uint64_t key;
+    uint64_t size;
+    uint64_t extra; /* pointers, arrays: the context that owns them; pool memory: its pool; mappings: the handle */
+    uint32_t refs;
+    uint8_t class;
+    uint8_t kind;
+    uint8_t device; /* position in process->devices */
+    uint8_t unused;
+};
+_Static_assert(sizeof(struct entry) == 32, "two entries a cache line");
+
+enum { SHARDS = 64 };
+
+struct shard {
+    struct lock lock; /* guards the rest */
+    uint32_t capacity, count;
+    struct entry *slots; /* a mapping of its own; class 0 is an empty slot */
+};
+
+struct table {
+    struct shard shards[SHARDS];
+};
+
+/* Adds or replaces. False only when memory has run out. */
+bool table_put(struct table *table, const struct entry *entry);
+bool table_find(struct table *table, enum table_class class, uint64_t key, struct entry *found);
+/* Finds and removes. */
+bool table_take(struct table *table, enum table_class class, uint64_t key, struct entry *taken);
+/* Changes refs of an entry and returns what it then is; an entry is added at its first reference, and removed at 0
+   (then *gone is it). -1 when there is no such entry to unreference, or no memory. */
+int64_t table_reference(struct table *table, const struct entry *entry);
+int64_t table_unreference(struct table *table, enum table_class class, uint64_t key, struct entry *gone);
+/* Removes all entries for which `wanted` says yes, handing each to it. It must not call the table. */
+void table_sweep(struct table *table, bool (*wanted)(const struct entry *entry, void *data), void *data);
+
+#endif
