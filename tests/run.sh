@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test that needs no GPU, in the order in which a failure says most: the simulated GPU, the shim, the plugin, the whole on
 # real engines. All run whatever fails before; the last line counts them all. `make test` builds what this needs.
-#   run.sh [sim|shim|unit|engine]...    just these
+#   run.sh [sim|shim|cli|unit|engine]...    just these
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -34,6 +34,7 @@ only=("$@")
 
 wanted sim && section "the simulated GPU" make --no-print-directory -C tests/sim BUILD="$PWD/build" check
 wanted shim && section "the shim" make --no-print-directory -C tests/shim BUILD="$PWD/build" check
+wanted cli && section "runai-docker" tests/cli/check.sh
 wanted unit && section "the plugin (NUnit)" dotnet test tests/plugin -c Release --nologo
 wanted engine && section "real engines (NUnit)" dotnet test tests/engine -c Release --nologo --logger "console;verbosity=normal"
 printf '\n%s passed, %s failed\n' $passed $failed
