@@ -23,7 +23,7 @@ sealed class TestEngine : IDisposable
         Version = version;
         _folder = Directory.CreateTempSubdirectory("gpu-engine-").FullName;
         _binaries = version == "20.10" ? null : Path.Combine(Repository.Build, "engines", version);
-        Gpus = Path.Combine(_folder, "gpu");
+        Gpus = Path.Combine(_folder, "run/simgpu");
         _environment = new Dictionary<string, string>
         {
             ["DOCKER_HOST"] = $"unix://{_folder}/run/docker.sock",
@@ -34,13 +34,14 @@ sealed class TestEngine : IDisposable
         };
         try
         {
+            Directory.CreateDirectory(Path.Combine(_folder, "run"));
             Shell.Run(Sim("simgpu"), "create", Gpus, "--gpus", $"{gpus}", "--total", $"{TotalMiB}m").Ok();
             File.WriteAllText(Configuration, "{}");
             string[] up = ["up", _folder, "--path", Sim("")];
             if (_binaries is not null) up = [.. up, "--bin", _binaries];
             Control([.. up, "--", "--config-file", Configuration, .. flags]);
             Docker("plugin", "create", Plugin, Path.Combine(Repository.Build, "plugin")).Ok();
-            Docker("plugin", "set", Plugin, $"run.source={_folder}/run", $"driver.source={Sim("")}", "LOG_LEVEL=debug").Ok();
+            Docker("plugin", "set", Plugin, $"run.source={_folder}/run", $"driver.source={Sim("")}", "NVML_LIBRARY=/host/usr/libnvidia-ml.so.1", "LOG_LEVEL=debug").Ok();
             Docker("plugin", "enable", Plugin).Ok();
             if (authorize) Authorize();
             Docker("import", Repository.Image, Image).Ok();
@@ -90,6 +91,13 @@ sealed class TestEngine : IDisposable
 
     /// <summary>The highest use of GPU 0 that the simulated driver ever saw, in bytes.</summary>
     public long Peak() => long.Parse(Shell.Run(Sim("simgpu"), "peak", Gpus).Ok().Split('\n')[0].Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture);
+
+    public void InstallCliPlugin(string name, string file)
+    {
+        var folder = Directory.CreateDirectory(Path.Combine(_environment["DOCKER_CONFIG"], "cli-plugins")).FullName;
+        File.Delete(Path.Combine(folder, name));
+        File.CreateSymbolicLink(Path.Combine(folder, name), file);
+    }
 
     public void Stop() => Control("stop", _folder);
 

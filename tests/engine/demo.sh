@@ -56,14 +56,13 @@ start_engine() {
         exit 1
     fi
     say "A Docker engine of our own, and the plugin installed in it as an admin would"
-    mkdir -p "$work/engine"
     echo '{}' >"$work/engine/daemon.json"
     $engine up "$work/engine" --path "$build/sim" -- --config-file "$work/engine/daemon.json"
     export DOCKER_HOST=unix://$work/engine/run/docker.sock
     printf '$ export DOCKER_HOST=%s\n' "$DOCKER_HOST"
     run docker plugin create "$plugin" "$build/plugin"
     run docker plugin set "$plugin" "run.source=$work/engine/run"
-    if [ "$gpu" = simulated ]; then run docker plugin set "$plugin" "driver.source=$build/sim"; fi
+    if [ "$gpu" = simulated ]; then run docker plugin set "$plugin" "driver.source=$build/sim" NVML_LIBRARY=/host/usr/libnvidia-ml.so.1; fi
     run docker plugin enable "$plugin"
     echo "\$ echo '{\"authorization-plugins\": [\"$plugin\"]}' > daemon.json && kill -HUP \$(pidof dockerd)"
     echo "{\"authorization-plugins\": [\"$plugin\"]}" >"$work/engine/daemon.json"
@@ -80,7 +79,7 @@ start_engine() {
 gpu_flags() {
     if [ "$gpu" = simulated ] && [ "${ENGINE:-private}" = system ]; then
         # The running engine knows nothing of a simulated GPU: what NVIDIA's hook would do for --gpus, by binds.
-        echo "-v $build/sim:/sim:ro -v $work/gpu:/run/simgpu -e LD_LIBRARY_PATH=/sim -e PATH=/sim:/usr/bin:/bin"
+        echo "-v $build/sim:/sim:ro -v $work/engine/run/simgpu:/run/simgpu -e LD_LIBRARY_PATH=/sim -e PATH=/sim:/usr/bin:/bin"
     elif [ "$gpu" = real ] && ! command -v nvidia-container-runtime-hook >/dev/null; then
         # No toolkit: the nodes and the host's driver, by hand.
         for node in /dev/nvidiactl /dev/nvidia-uvm /dev/nvidia0; do printf -- '--device %s ' $node; done
@@ -94,15 +93,17 @@ gpu_flags() {
 
 if [ -e /dev/nvidiactl ]; then
     gpu=real
+    mkdir -p "$work/engine"
     driver=$(dirname "$(find /usr -name 'libcuda.so.1' ! -path '*/stubs/*' -print -quit 2>/dev/null)")
     echo "A real GPU: $(nvidia-smi -L | head -n 1)"
     total=$(nvidia-smi --id=0 --query-gpu=memory.total --format=csv,noheader,nounits)
 else
     gpu=simulated
     total=10989
-    "$build/sim/simgpu" create "$work/gpu" --total ${total}m >/dev/null
+    mkdir -p "$work/engine/run"
+    "$build/sim/simgpu" create "$work/engine/run/simgpu" --total ${total}m >/dev/null
     echo "No real GPU here: a simulated one of $total MiB stands in for it."
-    export SIMGPU_DIR=$work/gpu SIMGPU_LIB=$build/sim
+    export SIMGPU_DIR=$work/engine/run/simgpu SIMGPU_LIB=$build/sim
 fi
 start_engine
 sh tests/engine/image.sh | docker import - $image >/dev/null

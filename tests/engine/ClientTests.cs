@@ -1,0 +1,105 @@
+using NUnit.Framework;
+using static Runai.GpuMemory.EngineTests.TestEngine;
+
+namespace Runai.GpuMemory.EngineTests;
+
+/// <summary>The clients that people use, beside `docker run`.</summary>
+[TestFixture(Engines.Middle)]
+[TestFixture(Engines.Newest)]
+sealed class ClientTests(string version) : EngineFixture(version)
+{
+    [Test]
+    public void Compose_with_the_volume_named_as_external()
+    {
+        Engine.InstallCliPlugin("docker-compose", Path.Combine(Repository.Build, "engines", Engine.Version, "docker-compose"));
+        var folder = Directory.CreateTempSubdirectory("compose-").FullName;
+        File.WriteAllText(Path.Combine(folder, "compose.yaml"), $$"""
+            services:
+              train:
+                image: {{Image}}
+                command: [{{string.Join(", ", SmiQuery)}}]
+                network_mode: none
+                labels: { gpu-memory: "0.5" }
+                volumes: [ "runai:/runai" ]
+                deploy: { resources: { reservations: { devices: [ { capabilities: [ gpu ], count: 1 } ] } } }
+            volumes:
+              runai: { external: true }
+            """);
+        Assert.That(Engine.Docker("compose", "--project-directory", folder, "run", "--rm", "train").Ok(), Does.StartWith("5494,"));
+        var up = Engine.Docker("compose", "--project-directory", folder, "up", "--no-color");
+        Assert.That(up.All, Does.Contain("5494, 0"));
+        Engine.Docker("compose", "--project-directory", folder, "down").Ok();
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Test]
+    public void Compose_with_a_volume_that_it_makes_itself()
+    {
+        Engine.InstallCliPlugin("docker-compose", Path.Combine(Repository.Build, "engines", Engine.Version, "docker-compose"));
+        var folder = Directory.CreateTempSubdirectory("compose-").FullName;
+        File.WriteAllText(Path.Combine(folder, "compose.yaml"), $$"""
+            services:
+              train:
+                image: {{Image}}
+                command: [{{string.Join(", ", SmiQuery)}}]
+                network_mode: none
+                volumes: [ "half:/runai" ]
+                deploy: { resources: { reservations: { devices: [ { capabilities: [ gpu ], count: 1 } ] } } }
+            volumes:
+              half: { driver: "{{Plugin}}", driver_opts: { gpu-memory: "0.5" } }
+            """);
+        Assert.That(Engine.Docker("compose", "--project-directory", folder, "run", "--rm", "train").Ok(), Does.StartWith("5494,"));
+        Engine.Docker("compose", "--project-directory", folder, "down", "--volumes").Ok();
+        Assert.That(Engine.Docker("volume", "ls", "-q").Ok(), Does.Not.Contain("half"));
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Test]
+    public void The_wrapper_as_a_CLI_plugin()
+    {
+        Engine.InstallCliPlugin("docker-runai", Path.Combine(Repository.Root, "cli/runai-docker"));
+        Assert.That(Engine.Docker(["runai", "run", "--rm", "--network", "none", "--gpus", "1", "--gpu-memory", "0.3", Image, .. SmiQuery]).Ok(), Does.StartWith("3296,"));
+    }
+
+    [Test]
+    public void A_swarm_service_is_limited_though_no_call_of_its_tasks_passes_admission()
+    {
+        Engine.Docker("swarm", "init", "--advertise-addr", "127.0.0.1").Ok();
+        Engine.Docker("service", "create", "--detach", "--name", "limited", "--network", "host", "--container-label", "gpu-memory=0.3",
+            "--mount", "type=volume,src=runai,dst=/runai", "--env", "LD_PRELOAD=/runai/librunai.so",
+            "--mount", $"type=bind,src={Sim("")},dst=/sim,readonly", "--mount", $"type=bind,src={Engine.Gpus},dst=/run/simgpu", "--env", "LD_LIBRARY_PATH=/sim",
+            "--no-resolve-image", Image, "sh", "-c", $"while sleep 1; do /sim/{string.Join(' ', SmiQuery)}; done").Ok();
+        Eventually(() => Engine.Docker("service", "logs", "--raw", "limited").Out.Contains("3296, 0", StringComparison.Ordinal), "the task sees its quota", 60);
+        Engine.Docker("service", "rm", "limited").Ok();
+        Engine.Docker("swarm", "leave", "--force").Ok();
+    }
+}
+
+/// <summary>An engine that does not ask the plugin about containers: a first look, before daemon.json is touched.</summary>
+[TestFixture(Engines.Oldest)]
+[TestFixture(Engines.Newest)]
+sealed class UnaskedTests(string version) : EngineFixture(version)
+{
+    protected override TestEngine Create(string version) => new(version, authorize: false);
+
+    [Test]
+    public void With_its_own_preload_a_container_is_limited() => Assert.That(
+        ParseSmi(Engine.Run(["--rm", "-e", "LD_PRELOAD=/runai/librunai.so", "-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, .. SmiQuery]).Ok()).Total,
+        Is.EqualTo(3296));
+
+    [Test]
+    public void Created_and_started_later_a_container_is_limited()
+    {
+        var container = Engine.Docker(["create", "--network", "none", "--gpus", "1", "-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, .. SmiQuery]).Ok();
+        Eventually(() => Engine.Docker("cp", $"{container}:/etc/ld.so.preload", "-").Code == 0, "the preload is in the container");
+        Assert.That(Engine.Docker("start", "-a", container).Ok(), Does.StartWith("3296,"));
+    }
+
+    [Test]
+    public void A_bad_value_is_said_by_the_program_itself()
+    {
+        var output = Engine.Run(["--rm", "-e", "LD_PRELOAD=/runai/librunai.so", "-v", "runai:/runai", "--label", "gpu-memory=2", Image, .. SmiQuery]);
+        Assert.That(output.Code, Is.Not.Zero);
+        Assert.That(output.All, Does.Contain("gpu-memory=2 has no unit"));
+    }
+}
