@@ -166,9 +166,9 @@ sealed partial class Authorizer(
         return verdict.Allow ? AuthZAnswer.Allowed : AuthZAnswer.Denied(verdict.Message);
     }
 
-    [LoggerMessage(202, LogLevel.Debug, "The engine did not say in time what image or other containers add: {Problem}")]
+    [LoggerMessage(602, LogLevel.Debug, "The engine did not say in time what image or other containers add: {Problem}")]
     static partial void LogLeftOut(ILogger logger, string problem);
 
-    [LoggerMessage(203, LogLevel.Warning, "The preload of {Container} is not in place yet: {Problem}")]
+    [LoggerMessage(603, LogLevel.Warning, "The preload of {Container} is not in place yet: {Problem}")]
     static partial void LogNotServed(ILogger logger, string container, string problem);
 }

@@ -30,9 +30,9 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
         _ => "quota",
     };
 
-    [LoggerMessage(200, LogLevel.Information, "allowed {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} ms={Ms:0.0}")]
+    [LoggerMessage(600, LogLevel.Information, "allowed {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} ms={Ms:0.0}")]
     static partial void LogAllowed(ILogger logger, RouteKind route, string user, string container, string image, string gpu, string quota, string rule, double ms);
 
-    [LoggerMessage(201, LogLevel.Warning, "denied {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} ms={Ms:0.0} reason={Reason}")]
+    [LoggerMessage(601, LogLevel.Warning, "denied {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} ms={Ms:0.0} reason={Reason}")]
     static partial void LogDenied(ILogger logger, RouteKind route, string user, string container, string image, string gpu, string quota, string rule, double ms, string reason);
 }

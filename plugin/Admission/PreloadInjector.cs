@@ -5,16 +5,24 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>Keeps <c>/etc/ld.so.preload</c> of quota containers naming the shim. Without locks: two at once write the same text.</summary>
+/// <summary>Keeps <c>/etc/ld.so.preload</c> of quota containers naming the shim. Who asks for a container that is being served waits for that.</summary>
 sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs, EngineDefaults defaults, TimeProvider time, ILogger<PreloadInjector> log) : IPreloadInjector
 {
     const int MaxLinks = 8;
     const int MaxServed = 10_000;
+    static readonly TimeSpan Deadline = TimeSpan.FromSeconds(10);
     /// <summary>Containers served in this run of the plugin and not written to since, with the shim's path.</summary>
     readonly ConcurrentDictionary<string, string> _served = new(StringComparer.Ordinal);
+    readonly ConcurrentDictionary<(string Id, string Shim, int Writes), Lazy<Task<string?>>> _running = new();
+    /// <summary>How often somebody wrote files into a container. What was read before the last time does not count.</summary>
+    int _writes;
 
     /// <summary>Somebody writes files into a container: which one, only the engine knows for sure.</summary>
-    public void ForgetAll() => _served.Clear();
+    public void ForgetAll()
+    {
+        Interlocked.Increment(ref _writes);
+        _served.Clear();
+    }
 
     public async Task<string?> EnsureAsync(ContainerInspect container, CancellationToken cancel)
     {
@@ -25,12 +33,24 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         // What has run as root may have changed any file, so only a container that never ran is taken on trust.
         if (container.State.Status == "created" && _served.TryGetValue(container.Id, out var served) && served == shim)
             return null;
+        var job = (container.Id, shim, Volatile.Read(ref _writes));
+        return await _running.GetOrAdd(job, _ => new(() => ServeAsync(job))).Value.WaitAsync(cancel);
+    }
+
+    async Task<string?> ServeAsync((string Id, string Shim, int Writes) job)
+    {
+        await Task.Yield();
+        using var deadline = new CancellationTokenSource(Deadline, time);
         try
         {
-            var problem = await PutAsync(container.Id, shim, cancel);
-            if (problem is null)
-                Remember(container.Id, shim);
-            return problem is null ? null : $"{QuotaMount.PreloadFile} of the container {problem}";
+            if (await PutAsync(job.Id, job.Shim, deadline.Token) is { } problem)
+                return $"{QuotaMount.PreloadFile} of the container {problem}";
+            Remember(job);
+            return null;
+        }
+        catch (OperationCanceledException)
+        {
+            return $"{QuotaMount.PreloadFile} could not be put into the container: the engine does not answer";
         }
         catch (EngineException failure)
         {
@@ -40,13 +60,19 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         {
             return $"{QuotaMount.PreloadFile} of the container cannot be read";
         }
+        finally
+        {
+            _running.TryRemove(job, out _);
+        }
     }
 
-    void Remember(string id, string shim)
+    void Remember((string Id, string Shim, int Writes) job)
     {
         if (_served.Count >= MaxServed)
             _served.Clear();
-        _served[id] = shim;
+        _served[job.Id] = job.Shim;
+        if (Volatile.Read(ref _writes) != job.Writes)
+            _served.TryRemove(job.Id, out _);
     }
 
     async Task<string?> PutAsync(string id, string shim, CancellationToken cancel)
@@ -87,6 +113,6 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         return ("", false, "is a link to a link, and so on");
     }
 
-    [LoggerMessage(210, LogLevel.Debug, "Put {Shim} into /etc/ld.so.preload of {Container}")]
+    [LoggerMessage(610, LogLevel.Debug, "Put {Shim} into /etc/ld.so.preload of {Container}")]
     static partial void LogInjected(ILogger logger, string container, string shim);
 }

@@ -10,7 +10,7 @@ static partial class PluginEndpoint
 {
     public const string ContentType = "application/vnd.docker.plugins.v1.2+json";
     /// <summary>An authorization call carries up to 4 MiB of request body in base64, and the response's body beside it.</summary>
-    public const int MaxBodyBytes = 32 << 20;
+    public const int MaxBodyBytes = 16 << 20;
 
     /// <param name="app">Where to map.</param>
     /// <param name="path">The literal path.</param>

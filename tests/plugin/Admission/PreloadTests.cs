@@ -58,6 +58,13 @@ public class PreloadTests
     }
 
     [Test]
+    public async Task Two_who_ask_at_once_are_served_by_one_upload()
+    {
+        Assert.That(await Task.WhenAll(EnsureAsync(), EnsureAsync(), EnsureAsync(Container("exited"))), Is.All.Null);
+        Assert.That(_engine.Calls.Count(c => c.StartsWith("put", StringComparison.Ordinal)), Is.EqualTo(1));
+    }
+
+    [Test]
     public async Task A_container_that_ran_is_looked_at_again_and_served_again()
     {
         await EnsureAsync();
