@@ -44,10 +44,10 @@ sealed partial class Authorizer(
     async ValueTask<AuthZAnswer> CreateAsync(AuthZRequest apiCall, CancellationToken cancel)
     {
         var started = decisions.Start();
-        var problem = "it is missing: it must be of the type application/json and shorter than 4 MiB, on engines before 26 than 1 MiB";
+        var problem = "the engine did not pass it on, which it does for the type application/json only and, by its version, up to 1 or 4 MiB";
         if (apiCall.RequestBody is not { Length: > 0 } json || !CreateBody.TryRead(json, out var body, out problem))
         {
-            var unread = new Verdict([new("create-body", $"the GPU memory plugin cannot read the body of this create call in one way only, so it is refused: {problem}")], null, null);
+            var unread = new Verdict([new("create-body", $"the body of this create call cannot be read in one way only, so it is refused: {problem}")], null, null);
             return Answer(RouteKind.ContainerCreate, apiCall, "", null, unread, started);
         }
         var spec = await DescribeAsync(body, cancel);

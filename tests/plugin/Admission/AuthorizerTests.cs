@@ -118,7 +118,7 @@ public class AuthorizerTests
     [TestCase("{")]
     [TestCase("""{"labels":{}}""")]
     public async Task A_create_whose_body_cannot_be_read_in_one_way_only_is_denied(string? body) =>
-        Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create?name=/auth", body)), Does.StartWith("the GPU memory plugin cannot read the body of this create call in one way only, so it is refused: "));
+        Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create?name=/auth", body)), Does.StartWith("the body of this create call cannot be read in one way only, so it is refused: "));
 
     [Test]
     public async Task A_create_is_judged_by_its_body_where_the_engine_does_not_answer()
