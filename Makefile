@@ -45,14 +45,14 @@ shim: ## build/shim/librunai.so
 	@$(MAKE) --no-print-directory -C shim BUILD=$(BUILD) all
 
 sim: ## the simulated GPU: build/sim
-	@$(NEED) gcc make
+	@$(NEED) gcc make libjansson-dev
 	@$(MAKE) --no-print-directory -C tests/sim BUILD=$(BUILD) all
 
-shim-tests: shim sim
+shim-tests: shim sim ## programs that test the shim: build/shim-tests
 	@$(MAKE) --no-print-directory -C tests/shim BUILD=$(BUILD) all
 
 # No base image: the trimmed, self-contained publish, and of the C library just the files that it links to.
-rootfs: shim
+rootfs: shim ## the managed plugin without an engine: build/plugin
 	@$(NEED) dotnet
 	@rm -rf $(BUILD)/plugin $(BUILD)/publish
 	@dotnet publish plugin -c $(CONFIGURATION) -r linux-x64 --self-contained -p:PublishTrimmed=true -p:PublishReadyToRun=true \

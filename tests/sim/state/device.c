@@ -77,19 +77,26 @@ static uint64_t sum(const struct sim_gpu *gpu) {
 
 const char *sim_dir(void) {
     const char *dir = getenv("SIMGPU_DIR");
-    return dir && *dir ? dir : SIM_DEFAULT_DIR;
+    if (dir && *dir)
+        return dir;
+    return access(SIM_DEFAULT_DIR, F_OK) == 0 ? SIM_DEFAULT_DIR : SIM_HOST_DIR;
 }
 
 bool sim_open(const char *dir, unsigned number, struct sim_gpu *gpu) {
     char path[4096];
     if (snprintf(path, sizeof path, "%s/gpu%u", dir, number) >= (int)sizeof path)
         return false;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
+    /* Read-only will do for who only looks: NVML below a read-only mount. */
+    int access = PROT_READ | PROT_WRITE, fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 && (errno == EROFS || errno == EACCES)) {
+        access = PROT_READ;
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+    }
     if (fd < 0)
         return false;
     struct sim_device *state = MAP_FAILED;
     if (lseek(fd, 0, SEEK_END) >= (off_t)sizeof *state)
-        state = mmap(NULL, sizeof *state, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        state = mmap(NULL, sizeof *state, access, MAP_SHARED, fd, 0);
     if (state == MAP_FAILED || state->magic != SIM_MAGIC || state->version != SIM_VERSION) {
         if (state != MAP_FAILED)
             munmap(state, sizeof *state);

@@ -23,6 +23,8 @@
 #define SIM_SLOTS 2048
 #define SIM_GPUS 64
 #define SIM_DEFAULT_DIR "/run/simgpu"
+/* Where a managed plugin that mounts the host's /run sees it. */
+#define SIM_HOST_DIR "/host/run/simgpu"
 
 struct sim_slot {
     uint32_t pid;      /* as the process sees itself; 0 = free. Written under the device lock. */
@@ -71,7 +73,7 @@ struct sim_process {
     char command[32];
 };
 
-/* The folder of the devices: SIMGPU_DIR or /run/simgpu. */
+/* The folder of the devices: SIMGPU_DIR, else /run/simgpu, else the host's. */
 const char *sim_dir(void);
 
 /* Opens each gpuN of the folder, in order; answers how many. The descriptors stay open for good. */
