@@ -31,8 +31,8 @@ plugin: rootfs ## build the managed plugin and create it in the running engine
 
 enable: ## enable the plugin in the running engine
 	$(DOCKER) plugin enable $(PLUGIN)
-	@$(DOCKER) info --format '{{join .Plugins.Authorization " "}}' | grep -qw '$(PLUGIN)\(:[^ ]*\)\?' || \
-	    echo 'Enforcement is off until {"authorization-plugins": ["$(PLUGIN)"]} is in /etc/docker/daemon.json and the engine has read it: kill -HUP its pid'
+	@$(DOCKER) create --pull never --label gpu-memory=0 no-such-image 2>&1 | grep -q 'denied by plugin' || \
+	    echo 'Nothing is enforced until {"authorization-plugins": ["$(PLUGIN)"]} is in /etc/docker/daemon.json and the engine has read it: kill -HUP its pid'
 
 disable: ## disable the plugin (an engine that names it in authorization-plugins refuses: take it out there first)
 	$(DOCKER) plugin disable $(PLUGIN)
