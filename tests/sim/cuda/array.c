@@ -50,18 +50,22 @@ static unsigned element_bytes(int format) {
     }
 }
 
-/* 0 when it cannot be. Rows are padded to 512 bytes, as the real driver's tiling comes to roughly that. */
+/* 0 when it cannot be. Rows are padded to 64 bytes, their number to blocks of up to 128, as the real driver does. */
 static uint64_t bytes_of(const struct descriptor *d, unsigned level) {
+    bool layered = d->flags & (FLAG_LAYERED | FLAG_CUBEMAP);
     uint64_t width = d->width >> level ? d->width >> level : 1;
     uint64_t height = d->height >> level ? d->height >> level : 1;
-    uint64_t depth = d->flags & (FLAG_LAYERED | FLAG_CUBEMAP) ? (d->depth ? d->depth : 1)
-                     : d->depth >> level                      ? d->depth >> level
-                                                              : 1;
-    uint64_t row, plane, all, element = element_bytes(d->format) * (uint64_t)d->channels;
-    if (__builtin_mul_overflow(width, element, &row) || __builtin_mul_overflow(row, height, &plane) ||
-        __builtin_mul_overflow(plane, depth, &all))
+    uint64_t depth = layered ? d->depth : d->depth >> level;
+    uint64_t row, plane, all, block = d->height ? 8 : 1;
+    while (block < 128 && block < height)
+        block *= 2;
+    if (__builtin_mul_overflow(width, (uint64_t)element_bytes(d->format) * d->channels, &row) || row > UINT64_MAX / 2)
         return 0;
-    return (all + 511) / 512 * 512;
+    row = (row + 63) / 64 * 64;
+    height = (height + block - 1) / block * block;
+    if (__builtin_mul_overflow(row, height, &plane) || __builtin_mul_overflow(plane, depth ? depth : 1, &all))
+        return 0;
+    return all;
 }
 
 static CUresult create(struct array **out, const struct descriptor *d, unsigned levels) {
@@ -165,7 +169,7 @@ struct requirements {
 
 API(ArrayGetMemoryRequirements, struct requirements *out, struct array *array, CUdevice device) {
     CUresult rc = check(array);
-    if (rc || !out || !sim_device_ok(device))
+    if (rc || !out || !sim_device_ok(device) || !(array->descriptor.flags & (FLAG_SPARSE | FLAG_DEFERRED)))
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     *out = (struct requirements){.size = (array->size + 65535) / 65536 * 65536, .alignment = 65536};
     return CUDA_SUCCESS;

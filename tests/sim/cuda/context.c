@@ -7,6 +7,7 @@
 
 #define CONTEXT_MAGIC 0x43545831u
 #define DEPTH 64
+#define GREEN (6 * MIB) /* what a green context adds to the primary one */
 
 /* The calling thread's stack of contexts. */
 static __thread struct context *stack[DEPTH];
@@ -31,9 +32,8 @@ CUresult context_alive(struct context *context) {
 }
 
 /* Under sim.lock. */
-static CUresult begin(struct context *context, int device, unsigned flags) {
+static CUresult begin(struct context *context, int device, unsigned flags, uint64_t overhead) {
     struct sim_gpu *gpu = &sim.devices[device].gpu;
-    uint64_t overhead = gpu->state->config.context_bytes;
     if (!sim_attach(gpu) || !sim_take(device, overhead))
         return CUDA_ERROR_OUT_OF_MEMORY;
     sim_count_context(gpu, 1);
@@ -81,7 +81,8 @@ static void end(struct context *context) {
 CUresult context_primary_retain(int device, struct context **out) {
     struct context *primary = &sim.devices[device].primary;
     if (primary->references == 0) {
-        CUresult rc = begin(primary, device, sim.devices[device].primary_flags);
+        CUresult rc = begin(primary, device, sim.devices[device].primary_flags,
+                            sim.devices[device].gpu.state->config.context_bytes);
         if (rc)
             return rc;
         primary->primary = true;
@@ -171,8 +172,9 @@ static CUresult create(struct context **out, unsigned flags, CUdevice device, un
     struct context *context = calloc(1, sizeof *context);
     if (!context)
         return CUDA_ERROR_OUT_OF_MEMORY;
+    uint64_t whole = sim.devices[device].gpu.state->config.context_bytes;
     sim_lock();
-    rc = begin(context, device, flags);
+    rc = begin(context, device, flags, green && whole > GREEN ? GREEN : whole);
     sim_unlock();
     if (rc) {
         free(context);
@@ -358,14 +360,13 @@ API(CtxSynchronize_v2, struct context *context) {
     return CUDA_SUCCESS;
 }
 
-/* What a limit holds on the device beyond the context's overhead, which contains the defaults. */
+/* What a limit holds on the device beyond the context's overhead: the stack of every thread that can be resident. The
+   heap and the queue of printf are taken when a kernel uses them, so never. */
 static uint64_t limit_bytes(const struct context *context, int limit, uint64_t value) {
     const struct sim_config *config = &sim.devices[context->device].gpu.state->config;
     uint64_t bytes = 0;
-    if (limit == 0 && value > 1024) /* stack of every thread that can be resident */
-        bytes = (value - 1024) * config->multiprocessors * 1024;
-    else if ((limit == 1 && value > 1 << 20) || (limit == 2 && value > 8 << 20))
-        bytes = value - (limit == 1 ? 1 << 20 : 8 << 20);
+    if (limit == 0 && value > 1024)
+        bytes = (value - 1024) * config->multiprocessors * (config->cc_major == 7 ? 1024 : 2048);
     return (bytes + config->granularity - 1) / config->granularity * config->granularity;
 }
 

@@ -26,14 +26,17 @@ static CUresult touch(uint64_t address, uint64_t size) {
     return rc;
 }
 
-static CUresult copy(uint64_t to, uint64_t from, size_t size, CUstream stream) {
+/* `devices`: which of the two must be an address that the driver knows. */
+enum { DEVICE_NONE, DEVICE_TO = 1, DEVICE_FROM = 2 };
+
+static CUresult copy(uint64_t to, uint64_t from, size_t size, CUstream stream, int devices) {
     bool done;
     CUresult rc = enter(stream, &done);
     if (done)
         return record(stream, NODE_MEMCPY, rc);
     if (size == 0)
         return CUDA_SUCCESS;
-    if (!to || !from)
+    if (!to || !from || (devices & DEVICE_TO && !memory_known(to)) || (devices & DEVICE_FROM && !memory_known(from)))
         return CUDA_ERROR_INVALID_VALUE;
     rc = touch(to, size) ? CUDA_ERROR_INVALID_VALUE : touch(from, size);
     if (!rc)
@@ -42,23 +45,47 @@ static CUresult copy(uint64_t to, uint64_t from, size_t size, CUstream stream) {
 }
 
 API(Memcpy, CUdeviceptr to, CUdeviceptr from, size_t size) {
-    return copy(to, from, size, NULL);
+    return copy(to, from, size, NULL, DEVICE_NONE);
 }
 
 API(MemcpyAsync, CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream) {
-    return copy(to, from, size, stream);
+    return copy(to, from, size, stream, DEVICE_NONE);
+}
+
+API(MemcpyHtoD, CUdeviceptr to, CUdeviceptr from, size_t size) {
+    return copy(to, from, size, NULL, DEVICE_TO);
+}
+
+API(MemcpyDtoH, CUdeviceptr to, CUdeviceptr from, size_t size) {
+    return copy(to, from, size, NULL, DEVICE_FROM);
+}
+
+API(MemcpyDtoD, CUdeviceptr to, CUdeviceptr from, size_t size) {
+    return copy(to, from, size, NULL, DEVICE_TO | DEVICE_FROM);
+}
+
+API(MemcpyHtoDAsync, CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream) {
+    return copy(to, from, size, stream, DEVICE_TO);
+}
+
+API(MemcpyDtoHAsync, CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream) {
+    return copy(to, from, size, stream, DEVICE_FROM);
+}
+
+API(MemcpyDtoDAsync, CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream) {
+    return copy(to, from, size, stream, DEVICE_TO | DEVICE_FROM);
 }
 
 API(MemcpyPeer, CUdeviceptr to, struct context *to_context, CUdeviceptr from, struct context *from_context,
     size_t size) {
     (void)to_context, (void)from_context;
-    return copy(to, from, size, NULL);
+    return copy(to, from, size, NULL, DEVICE_TO | DEVICE_FROM);
 }
 
 API(MemcpyPeerAsync, CUdeviceptr to, struct context *to_context, CUdeviceptr from, struct context *from_context,
     size_t size, CUstream stream) {
     (void)to_context, (void)from_context;
-    return copy(to, from, size, stream);
+    return copy(to, from, size, stream, DEVICE_TO | DEVICE_FROM);
 }
 
 struct copy2d {
@@ -91,7 +118,7 @@ API(Memcpy2DAsync, const struct copy2d *p, CUstream stream) {
     uint64_t to = p->to_type == TYPE_HOST ? p->to_host : p->to_device;
     for (size_t row = 0; row < p->height && !rc; row++)
         rc = copy(to + (p->to_y + row) * p->to_pitch + p->to_x, from + (p->from_y + row) * p->from_pitch + p->from_x,
-                  p->width, NULL);
+                  p->width, NULL, DEVICE_NONE);
     return rc;
 }
 
@@ -131,7 +158,7 @@ API(Memcpy3DAsync, const struct copy3d *p, CUstream stream) {
         for (size_t row = 0; row < p->height && !rc; row++)
             rc = copy(to + ((p->to_z + z) * p->to_height + p->to_y + row) * p->to_pitch + p->to_x,
                       from + ((p->from_z + z) * p->from_height + p->from_y + row) * p->from_pitch + p->from_x, p->width,
-                      NULL);
+                      NULL, DEVICE_NONE);
     return rc;
 }
 
@@ -192,7 +219,7 @@ static CUresult set(uint64_t to, size_t pitch, unsigned value, unsigned unit, si
         return record(stream, NODE_MEMSET, rc);
     if (width == 0 || height == 0)
         return CUDA_SUCCESS;
-    if (to % unit)
+    if (to % unit || !memory_known(to))
         return CUDA_ERROR_INVALID_VALUE;
     rc = touch(to, (height - 1) * pitch + width * unit);
     for (size_t row = 0; row < height && !rc; row++) {

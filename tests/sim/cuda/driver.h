@@ -33,20 +33,20 @@ struct allocation;
 struct chunk;
 struct context;
 
-/* A region of addresses of one device, cut into allocations; in use they and the free pieces between them are extents.
- */
+/* Device memory, or addresses, of one purpose: chunks cut into extents, which are allocations or free. */
 struct heap {
     int device;
     uint64_t chunk_size; /* chunks are multiples of it */
     uint64_t unit;
-    bool release_empty;   /* a chunk goes back to the device as soon as it is empty */
-    bool uncharged;       /* the chunks take no device memory */
-    struct chunk *chunks; /* with space left */
-    struct chunk *full;
-    uint64_t reserved, reserved_high, used, used_high;
+    bool uncharged; /* the chunks take no device memory */
+    bool fixed;     /* one chunk, which stays */
+    struct chunk *chunks;
+    struct extent *bins[64]; /* free extents by the logarithm of their size */
+    uint64_t used, used_high;
 };
 
-enum kind { KIND_LINEAR, KIND_MANAGED, KIND_POOL, KIND_GRAPH, KIND_RESERVATION, KIND_IMPORT, KIND_HOST };
+/* KIND_DEFERRED: freed in the order of a stream that was not synchronised since. */
+enum kind { KIND_LINEAR, KIND_MANAGED, KIND_POOL, KIND_GRAPH, KIND_RESERVATION, KIND_IMPORT, KIND_DEFERRED };
 
 struct extent {
     uint64_t base, size;
@@ -68,11 +68,11 @@ struct extent {
 struct chunk {
     uint64_t base, size;
     uint64_t charged;
-    uint64_t free_bytes, largest; /* largest: no free extent is bigger */
-    bool touched;                 /* some page was made accessible */
+    uint64_t free_bytes;
+    bool touched; /* made accessible */
     struct heap *heap;
-    struct chunk *previous, *next, **list;
-    struct extent *first, *rover;
+    struct chunk *previous, *next;
+    struct extent *first;
 };
 
 struct context {
@@ -87,6 +87,7 @@ struct context {
     struct heap small;
     struct heap large;
     struct heap managed; /* addresses only */
+    bool deferred;       /* some of its allocations are KIND_DEFERRED */
     struct extent *allocations;
     struct module *modules;
     struct array *arrays;
@@ -97,10 +98,14 @@ struct pool {
     uint32_t magic;
     int device; /* -1 for host pools, which take no device memory */
     bool is_default, destroyed;
-    uint64_t threshold;
+    uint64_t threshold, maximum;
     uint64_t live;
     int reuse[3];
-    struct heap heap;
+    struct heap heap;   /* one chunk of addresses */
+    struct slot *slots; /* the device memory behind each 32 MiB of it */
+    uint64_t slot_count;
+    uint64_t idle; /* slots that are charged and hold nothing */
+    uint64_t reserved, reserved_high;
     struct pool *next;
 };
 
@@ -131,7 +136,7 @@ void sim_lock(void);
 void sim_unlock(void);
 void sim_latency(int device);
 bool sim_device_ok(CUdevice device);
-bool sim_take(int device, uint64_t bytes); /* charges the device */
+bool sim_take(int device, uint64_t bytes); /* charges the device; under sim.lock */
 void sim_give(int device, uint64_t bytes);
 unsigned visible_devices(const struct sim_gpu *all, unsigned count, unsigned order[SIM_GPUS]);
 
@@ -149,9 +154,8 @@ struct chunk *space_chunk(uint64_t address);
 /* heap.c */
 void heap_init(struct heap *heap, int device, uint64_t chunk_size, uint64_t unit);
 CUresult heap_allocate_chunk(struct heap *heap, uint64_t size, uint64_t alignment, struct extent **out);
-CUresult heap_allocate(struct heap *heap, uint64_t size, uint64_t alignment, struct extent **out);
+CUresult heap_allocate(struct heap *heap, uint64_t size, struct extent **out);
 void heap_free(struct extent *extent);
-uint64_t heap_trim(struct heap *heap, uint64_t keep); /* returns empty chunks until at most keep is reserved */
 void heap_destroy(struct heap *heap);
 struct extent *extent_at(uint64_t address);         /* the live allocation that begins there */
 struct extent *extent_containing(uint64_t address); /* the live allocation that covers it */
@@ -160,6 +164,9 @@ struct extent *extent_containing(uint64_t address); /* the live allocation that 
 CUresult memory_allocate(struct context *context, uint64_t size, struct extent **out);
 void memory_own(struct extent *extent, struct context *context, enum kind kind, uint64_t requested);
 void memory_free(struct extent *extent);
+void memory_defer(struct extent *extent);
+void memory_synchronise(int device);
+bool memory_known(uint64_t address); /* an address of the device, or page-locked */
 CUresult memory_touch(uint64_t address, uint64_t size, bool by_device);
 
 /* pool.c, graph.c, vmm.c: memory that memory.c does not keep */
@@ -172,5 +179,6 @@ void arrays_free(struct context *context);
 void modules_free(struct context *context);
 void pools_init(struct visible_device *device, int number);
 void pools_synchronise(int device);
+bool pools_release(int device); /* gives back what pools do not need; whether there was any */
 void pools_reset(int device);
 void graphs_reset(int device);

@@ -38,6 +38,7 @@ struct graph {
     uint32_t magic;
     int device;
     struct node *first, **end;
+    unsigned instantiated; /* living executables of it */
     size_t nodes, edges, edge_room;
     struct edge *edge;
 };
@@ -46,10 +47,14 @@ struct executable {
     uint32_t magic;
     unsigned long long flags;
     struct graph *copy;
+    struct graph *source; /* NULL once destroyed */
+    struct executable *next;
 };
+static struct executable *executables; /* guarded by sim.lock */
 
-/* What is in use and what is held for graphs, per device; guarded by sim.lock. */
-static struct { uint64_t used, used_high, reserved, reserved_high; } held[SIM_GPUS];
+/* What live nodes use, and what is held for graphs in steps of 32 MiB, per device; guarded by sim.lock. */
+#define STEP (32 * MIB)
+static struct { uint64_t used, reserved, reserved_high; } held[SIM_GPUS];
 
 struct alloc_parameters {
     char pool_properties[88];
@@ -108,16 +113,14 @@ static uint64_t rounded(const struct extent *extent) {
 static struct node *add_alloc(struct graph *graph, int device, size_t size) {
     struct memory *memory = calloc(1, sizeof *memory);
     struct heap *heap = &sim.devices[device].graph_heap;
-    heap->uncharged = true;
-    if (!memory || heap_allocate_chunk(heap, size, 0, &memory->extent)) {
+    if (!memory || size > sim_capacity(&sim.devices[device].gpu) ||
+        heap_allocate_chunk(heap, size, 0, &memory->extent)) {
         free(memory);
         return NULL;
     }
     struct extent *extent = memory->extent;
     extent->kind = KIND_GRAPH;
-    extent->context = NULL;
     extent->requested = size;
-    extent->resident = 0;
     extent->memory = memory;
     extent->id = ++sim.next_id;
     memory->references = 1;
@@ -161,41 +164,40 @@ CUresult graph_memory_free(struct extent *extent) {
         return CUDA_ERROR_INVALID_VALUE;
     held[device_of(extent)].used -= extent->resident;
     extent->resident = 0;
+    if (extent->memory->references == 0) {
+        free(extent->memory);
+        heap_free(extent);
+    }
     return CUDA_SUCCESS;
 }
 
 static CUresult make_resident(struct extent *extent) {
     int device = device_of(extent);
     uint64_t bytes = rounded(extent), used = held[device].used + bytes;
-    if (used > held[device].reserved) {
-        if (!sim_take(device, used - held[device].reserved))
-            return CUDA_ERROR_OUT_OF_MEMORY;
-        held[device].reserved = used;
-        if (used > held[device].reserved_high)
-            held[device].reserved_high = used;
+    while (used > held[device].reserved) {
+        if (!sim_take(device, STEP))
+            return CUDA_ERROR_OUT_OF_MEMORY; /* what was got stays until it is trimmed, as in the real driver */
+        held[device].reserved += STEP;
+        if (held[device].reserved > held[device].reserved_high)
+            held[device].reserved_high = held[device].reserved;
     }
     held[device].used = used;
-    if (used > held[device].used_high)
-        held[device].used_high = used;
     extent->resident = bytes;
     return CUDA_SUCCESS;
 }
 
 void graphs_reset(int device) {
     sim_give(device, held[device].reserved);
-    for (struct chunk *chunk = sim.devices[device].graph_heap.full; chunk; chunk = chunk->next)
+    for (struct chunk *chunk = sim.devices[device].graph_heap.chunks; chunk; chunk = chunk->next)
         chunk->first->resident = 0;
     memset(&held[device], 0, sizeof held[device]);
 }
 
+/* Memory that is still allocated stays, until its pointer is freed. */
 static void drop_memory(struct memory *memory) {
-    if (!memory || --memory->references)
+    if (!memory || --memory->references || memory->extent->resident)
         return;
-    struct extent *extent = memory->extent;
-    if (extent->resident)
-        held[device_of(extent)].used -= extent->resident;
-    extent->resident = 0;
-    heap_free(extent);
+    heap_free(memory->extent);
     free(memory);
 }
 
@@ -266,6 +268,9 @@ API(GraphDestroy, struct graph *graph) {
     if (rc)
         return rc;
     sim_lock();
+    for (struct executable *e = executables; e; e = e->next)
+        if (e->source == graph)
+            e->source = NULL;
     destroy(graph);
     sim_unlock();
     return CUDA_SUCCESS;
@@ -499,10 +504,19 @@ API(GraphGetEdges_v2, struct graph *graph, struct node **from, struct node **to,
 
 /* Executables. */
 
+static bool has_memory(const struct graph *graph) {
+    for (const struct node *node = graph->first; node; node = node->next)
+        if (node->type == NODE_MEM_ALLOC)
+            return true;
+    return false;
+}
+
 static CUresult instantiate(struct executable **out, struct graph *graph, unsigned long long flags) {
     CUresult rc = check(graph);
     if (rc || !out)
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    if (graph->instantiated && has_memory(graph))
+        return CUDA_ERROR_NOT_SUPPORTED; /* one executable at a time for what allocates */
     struct executable *executable = calloc(1, sizeof *executable);
     sim_lock();
     struct graph *twin = copy(graph);
@@ -511,7 +525,12 @@ static CUresult instantiate(struct executable **out, struct graph *graph, unsign
         free(executable);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    *executable = (struct executable){.magic = EXEC_MAGIC, .flags = flags, .copy = twin};
+    graph->instantiated++;
+    *executable = (struct executable){.magic = EXEC_MAGIC, .flags = flags, .copy = twin, .source = graph};
+    sim_lock();
+    executable->next = executables;
+    executables = executable;
+    sim_unlock();
     *out = executable;
     return CUDA_SUCCESS;
 }
@@ -554,6 +573,13 @@ API(GraphExecDestroy, struct executable *executable) {
     if (rc)
         return rc;
     sim_lock();
+    if (executable->source)
+        executable->source->instantiated--;
+    for (struct executable **link = &executables; *link; link = &(*link)->next)
+        if (*link == executable) {
+            *link = executable->next;
+            break;
+        }
     destroy(executable->copy);
     sim_unlock();
     executable->magic = 0;
@@ -593,6 +619,13 @@ static CUresult launch_memory(struct executable *executable) {
     return CUDA_SUCCESS;
 }
 
+static bool any_resident(const struct executable *executable) {
+    for (const struct node *node = executable->copy->first; node; node = node->next)
+        if (node->type == NODE_MEM_ALLOC && node->memory->extent->resident)
+            return true;
+    return false;
+}
+
 static void run_host_nodes(const struct graph *graph) {
     for (const struct node *node = graph->first; node; node = node->next) {
         if (node->type == NODE_HOST && node->function)
@@ -616,9 +649,23 @@ API(GraphLaunch, struct executable *executable, CUstream stream) {
     return rc;
 }
 
+/* Takes the memory that a launch will need. */
 API(GraphUpload, struct executable *executable, CUstream stream) {
     (void)stream;
-    return check_executable(executable);
+    CUresult rc = check_executable(executable);
+    if (rc)
+        return rc;
+    sim_lock();
+    if (!sim_attach(&sim.devices[executable->copy->device].gpu))
+        rc = CUDA_ERROR_OUT_OF_MEMORY;
+    else if (!any_resident(executable)) {
+        rc = launch_memory(executable);
+        for (struct node *node = executable->copy->first; node; node = node->next)
+            if (node->type == NODE_MEM_ALLOC && node->memory->extent->resident)
+                graph_memory_free(node->memory->extent);
+    }
+    sim_unlock();
+    return rc;
 }
 
 struct update_result {
@@ -656,8 +703,9 @@ API(DeviceGraphMemTrim, CUdevice device) {
     if (rc || !sim_device_ok(device))
         return rc ? rc : CUDA_ERROR_INVALID_DEVICE;
     sim_lock();
-    sim_give(device, held[device].reserved - held[device].used);
-    held[device].reserved = held[device].used;
+    uint64_t keep = (held[device].used + STEP - 1) / STEP * STEP;
+    sim_give(device, held[device].reserved - keep);
+    held[device].reserved = keep;
     sim_unlock();
     return CUDA_SUCCESS;
 }
@@ -669,7 +717,8 @@ API(DeviceGetGraphMemAttribute, CUdevice device, int attribute, uint64_t *value)
     if (!value || attribute < 0 || attribute > 3)
         return CUDA_ERROR_INVALID_VALUE;
     sim_lock();
-    const uint64_t values[4] = {held[device].used, held[device].used_high, held[device].reserved,
+    /* The real driver counts as used what is mapped, until it is trimmed: all of it. */
+    const uint64_t values[4] = {held[device].reserved, held[device].reserved_high, held[device].reserved,
                                 held[device].reserved_high};
     *value = values[attribute];
     sim_unlock();
@@ -683,10 +732,7 @@ API(DeviceSetGraphMemAttribute, CUdevice device, int attribute, const uint64_t *
     if (!value || *value || (attribute != 1 && attribute != 3))
         return CUDA_ERROR_INVALID_VALUE;
     sim_lock();
-    if (attribute == 1)
-        held[device].used_high = held[device].used;
-    else
-        held[device].reserved_high = held[device].reserved;
+    held[device].reserved_high = held[device].reserved;
     sim_unlock();
     return CUDA_SUCCESS;
 }

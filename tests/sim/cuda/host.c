@@ -24,6 +24,13 @@ static struct pinned *pinned_at(uint64_t address) {
     return p;
 }
 
+bool memory_known(uint64_t address) {
+    sim_lock();
+    bool known = space_chunk(address) || pinned_at(address);
+    sim_unlock();
+    return known;
+}
+
 static CUresult pin(void *memory, size_t size, unsigned flags, bool registered) {
     struct pinned *p = calloc(1, sizeof *p);
     if (!p)
@@ -253,7 +260,8 @@ API(PointerSetAttribute, const void *value, int which, CUdeviceptr address) {
     return rc ? rc : !value || which != 6 ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
 }
 
-/* Managed memory moves to where it is prefetched. */
+/* Managed memory goes to the device where it is prefetched, and keeps its place there when it is prefetched to the
+   host: the real driver gives nothing back before it is freed. */
 static CUresult prefetch(CUdeviceptr address, size_t size, bool to_device) {
     CUresult rc = sim_enter();
     if (rc || !size)
@@ -264,10 +272,6 @@ static CUresult prefetch(CUdeviceptr address, size_t size, bool to_device) {
         rc = CUDA_ERROR_INVALID_VALUE;
     else if (to_device)
         rc = memory_touch(address, size, true);
-    else {
-        sim_give(extent->chunk->heap->device, extent->resident);
-        extent->resident = 0;
-    }
     sim_unlock();
     return rc;
 }
@@ -310,7 +314,7 @@ struct ipc {
 _Static_assert(sizeof(struct ipc) == 64, "CUipcMemHandle");
 #define IPC_MAGIC 0x434950554d495353ull
 
-static struct heap imports = {.chunk_size = 2 * MIB, .unit = 2 * MIB, .release_empty = true, .uncharged = true};
+static struct heap imports = {.chunk_size = 2 * MIB, .unit = 2 * MIB, .uncharged = true};
 
 API(IpcGetMemHandle, struct ipc *out, CUdeviceptr address) {
     struct context *context;

@@ -58,8 +58,10 @@ void sim_latency(int device) {
     while ((uint64_t)((now.tv_sec - start.tv_sec) * 1000000000 + (now.tv_nsec - start.tv_nsec)) < ns);
 }
 
+/* As the real driver does, what pools of this process hold in vain is given back before memory is refused. */
 bool sim_take(int device, uint64_t bytes) {
-    return bytes == 0 || sim_charge(&sim.devices[device].gpu, bytes);
+    struct sim_gpu *gpu = &sim.devices[device].gpu;
+    return bytes == 0 || sim_charge(gpu, bytes) || (pools_release(device) && sim_charge(gpu, bytes));
 }
 
 void sim_give(int device, uint64_t bytes) {

@@ -11,8 +11,6 @@ void memory_own(struct extent *extent, struct context *context, enum kind kind, 
     extent->context = context;
     extent->requested = requested;
     extent->id = ++sim.next_id;
-    extent->pool = NULL;
-    extent->resident = 0;
     extent->context_prev = NULL;
     extent->context_next = context->allocations;
     if (extent->context_next)
@@ -21,8 +19,8 @@ void memory_own(struct extent *extent, struct context *context, enum kind kind, 
 }
 
 CUresult memory_allocate(struct context *context, uint64_t size, struct extent **out) {
-    CUresult rc = size <= SMALL ? heap_allocate(&context->small, size, 0, out)
-                                : heap_allocate_chunk(&context->large, size, 0, out);
+    CUresult rc =
+        size <= SMALL ? heap_allocate(&context->small, size, out) : heap_allocate_chunk(&context->large, size, 0, out);
     if (!rc)
         memory_own(*out, context, KIND_LINEAR, size);
     return rc;
@@ -40,6 +38,26 @@ void memory_free(struct extent *extent) {
     extent->context = NULL;
     extent->resident = 0;
     heap_free(extent);
+}
+
+/* Freed in a stream's order: the memory comes back when somebody synchronises. */
+void memory_defer(struct extent *extent) {
+    extent->kind = KIND_DEFERRED;
+    if (extent->context)
+        extent->context->deferred = true;
+}
+
+void memory_synchronise(int device) {
+    for (struct context *context = sim.contexts; context; context = context->next) {
+        if (context->device != device || !context->deferred)
+            continue;
+        context->deferred = false;
+        for (struct extent *extent = context->allocations, *next; extent; extent = next) {
+            next = extent->context_next;
+            if (extent->kind == KIND_DEFERRED)
+                memory_free(extent);
+        }
+    }
 }
 
 static CUresult allocate(CUdeviceptr *out, size_t size) {
@@ -104,7 +122,7 @@ API(MemFree, CUdeviceptr address) {
     sim_latency(context->device);
     sim_lock();
     struct extent *extent = extent_at(address);
-    if (!extent || extent->kind == KIND_RESERVATION || extent->kind == KIND_IMPORT)
+    if (!extent || extent->kind >= KIND_RESERVATION)
         rc = CUDA_ERROR_INVALID_VALUE;
     else if (extent->kind == KIND_POOL)
         pool_free(extent);
@@ -130,19 +148,15 @@ API(MemGetInfo, size_t *free_bytes, size_t *total) {
     return CUDA_SUCCESS;
 }
 
-/* The 32 bit interface of CUDA 2: addresses of this driver do not fit it. */
+/* The 32 bit interface of CUDA 2 serves contexts of that version only, as in the real driver: here there are none. */
 API(MemAlloc_v1, unsigned *out, unsigned size) {
-    struct context *context;
-    CUresult rc = sim_enter_context(&context);
-    if (rc)
-        return rc;
-    return out && size ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_INVALID_VALUE;
+    (void)out, (void)size;
+    return sim_enter() ? sim_enter() : CUDA_ERROR_INVALID_CONTEXT;
 }
 
 API(MemFree_v1, unsigned address) {
-    struct context *context;
-    CUresult rc = sim_enter_context(&context);
-    return rc || address == 0 ? rc : CUDA_ERROR_INVALID_VALUE;
+    (void)address;
+    return sim_enter() ? sim_enter() : CUDA_ERROR_INVALID_CONTEXT;
 }
 
 static unsigned saturate(uint64_t value) {

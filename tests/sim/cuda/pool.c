@@ -1,5 +1,9 @@
-/* Stream-ordered memory: pools that hold chunks of 32 MiB until they are trimmed, synchronised above their release
-   threshold, destroyed or reset. Streams complete at once, so a freed piece can be used again at once. */
+/*
+ * Stream-ordered memory. A pool is a long range of addresses; the device memory behind it is taken 32 MiB (a slot) at a
+ * time. What is freed can be allocated again at once, but goes back to the device only when somebody synchronises: what
+ * is above the release threshold then, all of it on a trim or when the device is short. An allocation that finds the
+ * device full leaves the pool with the slots it got until then, as the real driver does.
+ */
 #include "driver.h"
 
 #include "stream.h"
@@ -9,7 +13,7 @@
 #include <unistd.h>
 
 #define POOL_MAGIC 0x504f4f4cu
-#define POOL_CHUNK (32 * MIB)
+#define SLOT (32 * MIB)
 
 enum { ATTRIBUTE_THRESHOLD = 4, ATTRIBUTE_RESERVED, ATTRIBUTE_RESERVED_HIGH, ATTRIBUTE_USED, ATTRIBUTE_USED_HIGH };
 
@@ -24,28 +28,56 @@ struct pool_properties {
 };
 _Static_assert(sizeof(struct pool_properties) == 88, "CUmemPoolProps");
 
-static void init(struct pool *pool, int device) {
+struct slot {
+    uint32_t used; /* bytes */
+    bool charged;
+    bool pending; /* something in it was freed since the last synchronisation */
+};
+
+static void init(struct pool *pool, int device, uint64_t maximum) {
     pool->magic = POOL_MAGIC;
     pool->device = device;
+    pool->maximum = maximum ? maximum : UINT64_MAX;
     pool->reuse[0] = pool->reuse[1] = pool->reuse[2] = 1;
-    heap_init(&pool->heap, device < 0 ? 0 : device, POOL_CHUNK, 512);
-    pool->heap.uncharged = device < 0;
-    pool->heap.release_empty = false;
+    int owner = device < 0 ? 0 : device;
+    uint64_t range = sim_capacity(&sim.devices[owner].gpu) * 2 / SLOT * SLOT + SLOT;
+    heap_init(&pool->heap, owner, range, 512);
+    pool->heap.uncharged = pool->heap.fixed = true;
     pool->next = sim.pools;
     sim.pools = pool;
 }
 
 void pools_init(struct visible_device *device, int number) {
-    init(&device->default_pool, number);
+    init(&device->default_pool, number, 0);
     device->default_pool.is_default = true;
     device->current_pool = &device->default_pool;
     heap_init(&device->graph_heap, number, 2 * MIB, 2 * MIB);
+    device->graph_heap.uncharged = true;
 }
 
-void pools_synchronise(int device) {
+static void give_slot(struct pool *pool, struct slot *slot) {
+    slot->charged = false;
+    pool->idle--;
+    pool->reserved -= SLOT;
+    if (pool->device >= 0)
+        sim_give(pool->device, SLOT);
+}
+
+/* Gives back idle slots until `keep` is left; those with pending frees cannot go. */
+static bool trim(struct pool *pool, uint64_t keep) {
+    uint64_t before = pool->reserved;
+    for (uint64_t i = pool->slot_count; i-- > 0 && pool->idle && pool->reserved > keep;)
+        if (pool->slots[i].charged && !pool->slots[i].used && !pool->slots[i].pending)
+            give_slot(pool, &pool->slots[i]);
+    return pool->reserved < before;
+}
+
+bool pools_release(int device) {
+    bool any = false;
     for (struct pool *pool = sim.pools; pool; pool = pool->next)
-        if (pool->device == device && pool->heap.reserved > pool->threshold)
-            heap_trim(&pool->heap, pool->threshold);
+        if (pool->device == device)
+            any |= trim(pool, 0);
+    return any;
 }
 
 static void unlink_pool(struct pool *pool) {
@@ -56,12 +88,115 @@ static void unlink_pool(struct pool *pool) {
         }
 }
 
+static void empty(struct pool *pool) {
+    for (uint64_t i = 0; i < pool->slot_count; i++)
+        if (pool->slots[i].charged && pool->device >= 0)
+            sim_give(pool->device, SLOT);
+    heap_destroy(&pool->heap);
+    free(pool->slots);
+    pool->slots = NULL;
+    pool->slot_count = pool->idle = pool->reserved = pool->live = 0;
+}
+
+void pools_synchronise(int device) {
+    memory_synchronise(device);
+    for (struct pool *pool = sim.pools, *next; pool; pool = next) {
+        next = pool->next;
+        if (pool->device != device || !pool->slots)
+            continue;
+        if (pool->destroyed && pool->live == 0) {
+            empty(pool);
+            unlink_pool(pool);
+            continue;
+        }
+        for (uint64_t i = 0; pool->idle && i < pool->slot_count; i++)
+            pool->slots[i].pending = false;
+        if (pool->reserved > pool->threshold)
+            trim(pool, pool->threshold);
+    }
+}
+
 void pools_reset(int device) {
     for (struct pool *pool = sim.pools; pool; pool = pool->next)
-        if (pool->device == device) {
-            heap_destroy(&pool->heap);
-            pool->live = 0;
-        }
+        if (pool->device == device)
+            empty(pool);
+}
+
+/* Takes device memory for a slot: that of an idle one of this pool, else fresh. */
+static bool charge_slot(struct pool *pool, struct slot *slot) {
+    for (uint64_t i = 0; pool->idle && i < pool->slot_count; i++) {
+        struct slot *idle = &pool->slots[i];
+        if (!idle->charged || idle->used || idle == slot)
+            continue;
+        idle->charged = idle->pending = false;
+        pool->idle--;
+        slot->charged = true;
+        return true;
+    }
+    if (pool->reserved + SLOT > pool->maximum || (pool->device >= 0 && !sim_take(pool->device, SLOT)))
+        return false;
+    slot->charged = true;
+    pool->reserved += SLOT;
+    if (pool->reserved > pool->reserved_high)
+        pool->reserved_high = pool->reserved;
+    return true;
+}
+
+/* Calls for each slot that an extent lies in, with the bytes of it there. */
+#define EACH_SLOT(pool, extent, slot, bytes)                                                                           \
+    for (uint64_t at_ = (extent)->base, end_ = at_ + (extent)->size, start_ = (extent)->chunk->base, bytes = 0;        \
+         at_ < end_; at_ += bytes)                                                                                     \
+        for (struct slot *slot = &(pool)->slots[(at_ - start_) / SLOT];                                                \
+             slot && (bytes = SLOT - (at_ - start_) % SLOT, bytes = bytes < end_ - at_ ? bytes : end_ - at_);          \
+             slot = NULL)
+
+static CUresult back(struct pool *pool, struct extent *extent) {
+    uint64_t taken = 0;
+    EACH_SLOT(pool, extent, slot, bytes) {
+        if (slot->charged && !slot->used)
+            pool->idle--;
+        if (!slot->charged && !charge_slot(pool, slot))
+            goto out_of_memory;
+        slot->used += (uint32_t)bytes;
+        taken += bytes;
+    }
+    return CUDA_SUCCESS;
+
+out_of_memory:
+    EACH_SLOT(pool, extent, slot, bytes) {
+        if (taken == 0)
+            break;
+        slot->used -= (uint32_t)bytes;
+        taken -= bytes;
+        if (!slot->used)
+            pool->idle++;
+    }
+    return CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+static CUresult take(struct pool *pool, size_t size, struct extent **out) {
+    if (!pool->slots) {
+        pool->slot_count = pool->heap.chunk_size / SLOT;
+        pool->slots = calloc(pool->slot_count, sizeof *pool->slots);
+    }
+    if (!pool->slots || (pool->device >= 0 && !sim_attach(&sim.devices[pool->device].gpu)))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    uint64_t high = pool->heap.used_high;
+    CUresult rc = size > pool->heap.chunk_size ? CUDA_ERROR_OUT_OF_MEMORY : heap_allocate(&pool->heap, size, out);
+    if (rc)
+        return rc;
+    rc = back(pool, *out);
+    if (rc) {
+        heap_free(*out);
+        pool->heap.used_high = high;
+        return rc;
+    }
+    (*out)->kind = KIND_POOL;
+    (*out)->pool = pool;
+    (*out)->requested = size;
+    (*out)->id = ++sim.next_id;
+    pool->live++;
+    return CUDA_SUCCESS;
 }
 
 static CUresult check(const struct pool *pool) {
@@ -78,8 +213,12 @@ static CUresult allocate(CUdeviceptr *out, size_t size, struct pool *pool, CUstr
     CUresult rc = sim_enter_context(&context);
     if (rc)
         return rc;
-    if (!out || size == 0 || (pool && check(pool)))
+    if (!out || (pool && check(pool)))
         return CUDA_ERROR_INVALID_VALUE;
+    if (size == 0) { /* no error, as in the real driver */
+        *out = 0;
+        return CUDA_SUCCESS;
+    }
     if (!stream_is_capturing(stream))
         sim_latency(context->device);
     sim_lock();
@@ -89,19 +228,9 @@ static CUresult allocate(CUdeviceptr *out, size_t size, struct pool *pool, CUstr
     if (stream_is_capturing(stream))
         rc = stream_capture_alloc(stream, pool->device, size, out);
     else {
-        rc = pool->device < 0 ? CUDA_SUCCESS : sim_attach(&sim.devices[pool->device].gpu) ? CUDA_SUCCESS : 2;
+        rc = take(pool, size, &extent);
         if (!rc)
-            rc = heap_allocate(&pool->heap, size, 0, &extent);
-        if (!rc) {
-            extent->kind = KIND_POOL;
-            extent->pool = pool;
-            extent->context = NULL;
-            extent->requested = size;
-            extent->resident = 0;
-            extent->id = ++sim.next_id;
-            pool->live++;
             *out = extent->base;
-        }
     }
     sim_unlock();
     return rc;
@@ -119,11 +248,14 @@ API(MemAllocFromPoolAsync, CUdeviceptr *out, size_t size, struct pool *pool, CUs
 
 void pool_free(struct extent *extent) {
     struct pool *pool = extent->pool;
-    heap_free(extent);
-    if (--pool->live == 0 && pool->destroyed) {
-        heap_destroy(&pool->heap);
-        unlink_pool(pool);
+    EACH_SLOT(pool, extent, slot, bytes) {
+        slot->used -= (uint32_t)bytes;
+        slot->pending = true;
+        if (!slot->used)
+            pool->idle++;
     }
+    heap_free(extent);
+    pool->live--;
 }
 
 API(MemFreeAsync, CUdeviceptr address, CUstream stream) {
@@ -136,7 +268,7 @@ API(MemFreeAsync, CUdeviceptr address, CUstream stream) {
         sim_latency(context->device);
     sim_lock();
     struct extent *extent = extent_at(address);
-    if (!extent || extent->kind == KIND_RESERVATION || extent->kind == KIND_IMPORT)
+    if (!extent || extent->kind >= KIND_RESERVATION)
         rc = CUDA_ERROR_INVALID_VALUE;
     else if (capturing)
         rc = stream_capture_free(stream, extent);
@@ -145,7 +277,7 @@ API(MemFreeAsync, CUdeviceptr address, CUstream stream) {
     else if (extent->kind == KIND_GRAPH)
         rc = graph_memory_free(extent);
     else
-        memory_free(extent);
+        memory_defer(extent);
     sim_unlock();
     return rc;
 }
@@ -163,13 +295,13 @@ API(MemPoolCreate, struct pool **out, const struct pool_properties *properties) 
     if (!pool)
         return CUDA_ERROR_OUT_OF_MEMORY;
     sim_lock();
-    init(pool, type == LOCATION_DEVICE ? properties->location.id : -1);
+    init(pool, type == LOCATION_DEVICE ? properties->location.id : -1, properties->max_size);
     sim_unlock();
     *out = pool;
     return CUDA_SUCCESS;
 }
 
-/* What is still allocated lives on; the pool goes with the last of it. */
+/* What is still allocated lives on; the pool goes at the first synchronisation after the last of it was freed. */
 API(MemPoolDestroy, struct pool *pool) {
     CUresult rc = sim_enter() ? sim_enter() : check(pool);
     if (rc)
@@ -180,9 +312,9 @@ API(MemPoolDestroy, struct pool *pool) {
     pool->destroyed = true;
     if (pool->device >= 0 && sim.devices[pool->device].current_pool == pool)
         sim.devices[pool->device].current_pool = &sim.devices[pool->device].default_pool;
-    heap_trim(&pool->heap, 0);
-    if (pool->live == 0)
-        unlink_pool(pool);
+    for (uint64_t i = 0; i < pool->slot_count; i++)
+        pool->slots[i].pending = false;
+    trim(pool, 0);
     sim_unlock();
     return CUDA_SUCCESS;
 }
@@ -192,7 +324,7 @@ API(MemPoolTrimTo, struct pool *pool, size_t keep) {
     if (rc)
         return rc;
     sim_lock();
-    heap_trim(&pool->heap, keep);
+    trim(pool, keep);
     sim_unlock();
     return CUDA_SUCCESS;
 }
@@ -212,10 +344,10 @@ API(MemPoolGetAttribute, struct pool *pool, int attribute, void *value) {
         *(uint64_t *)value = pool->threshold;
         break;
     case ATTRIBUTE_RESERVED:
-        *(uint64_t *)value = pool->heap.reserved;
+        *(uint64_t *)value = pool->reserved;
         break;
     case ATTRIBUTE_RESERVED_HIGH:
-        *(uint64_t *)value = pool->heap.reserved_high;
+        *(uint64_t *)value = pool->reserved_high;
         break;
     case ATTRIBUTE_USED:
         *(uint64_t *)value = pool->heap.used;
@@ -240,7 +372,7 @@ API(MemPoolSetAttribute, struct pool *pool, int attribute, const void *value) {
     else if (attribute == ATTRIBUTE_THRESHOLD)
         pool->threshold = *(const uint64_t *)value;
     else if (attribute == ATTRIBUTE_RESERVED_HIGH && *(const uint64_t *)value == 0)
-        pool->heap.reserved_high = pool->heap.reserved;
+        pool->reserved_high = pool->reserved;
     else if (attribute == ATTRIBUTE_USED_HIGH && *(const uint64_t *)value == 0)
         pool->heap.used_high = pool->heap.used;
     else

@@ -39,7 +39,7 @@ struct mapping {
 /* Guarded by sim.lock. */
 static struct physical *handles;
 static struct mapping *mappings;
-static struct heap reservations = {.chunk_size = 2 * MIB, .unit = 2 * MIB, .release_empty = true, .uncharged = true};
+static struct heap reservations = {.chunk_size = 2 * MIB, .unit = 2 * MIB, .uncharged = true};
 
 static struct physical *find(CUmemHandle handle) {
     struct physical *physical = handles;
@@ -167,7 +167,7 @@ API(MemMap, CUdeviceptr address, size_t size, size_t offset, CUmemHandle handle,
         rc = CUDA_ERROR_INVALID_VALUE;
     for (struct mapping *m = mappings; m && !rc; m = m->next)
         if (m->base < address + size && address < m->base + m->size)
-            rc = CUDA_ERROR_ALREADY_MAPPED;
+            rc = CUDA_ERROR_INVALID_VALUE;
     if (!rc) {
         *mapping = (struct mapping){.base = address, .size = size, .physical = physical, .next = mappings};
         mappings = mapping;

@@ -205,7 +205,7 @@ NVML(DeviceGetMemoryInfo_v2, struct device *device, struct memory_info_v2 *out) 
     if (rc || !out)
         return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
     if (out->version != (sizeof *out | 2u << 24))
-        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+        return NVML_ERROR_FUNCTION_NOT_FOUND; /* what the real library answers */
     const struct sim_config *config = config_of(device);
     uint64_t capacity = config->total - config->reserved, used = sim_used(&device->gpu);
     out->total = config->total;
@@ -285,12 +285,12 @@ NVML(SystemGetProcessName, unsigned pid, char *out, unsigned length) {
 
 NVML(SystemGetDriverVersion, char *out, unsigned length) {
     int rc = enter();
-    return rc ? rc : text(out, length, "580.159");
+    return rc ? rc : text(out, length, "580.159.04");
 }
 
 NVML(SystemGetNVMLVersion, char *out, unsigned length) {
     int rc = enter();
-    return rc ? rc : text(out, length, "13.580.159");
+    return rc ? rc : text(out, length, "13.580.159.04");
 }
 
 NVML(SystemGetCudaDriverVersion, int *out) {

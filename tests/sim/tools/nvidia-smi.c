@@ -117,11 +117,11 @@ static void print_device(unsigned index, device d) {
     else
         snprintf(fan, sizeof fan, "%u%%", speed);
     cut(shown, name, 26);
-    snprintf(usage, sizeof usage, "%uW / %uW", power / 1000, limit / 1000);
+    snprintf(usage, sizeof usage, "%4uW / %4uW", power / 1000, limit / 1000);
     snprintf(bytes, sizeof bytes, "%uMiB / %uMiB", mib(m.used), mib(m.total));
     printf("| %3u  %-26s %6s  | %18s %3s | %20s |\n", index, shown, persistence ? "On" : "Off", pci.bus_id,
            display ? "On" : "Off", "N/A");
-    printf("| %3s  %3uC    P%-2u %21s  | %22s | %7u%% %11s |\n", fan, temperature, state, usage, bytes, rates[0],
+    printf("| %3s  %3uC    P%-2u %22s | %22s | %6u%% %12s |\n", fan, temperature, state, usage, bytes, rates[0],
            "Default");
     printf("|                                         |                        |                  N/A |\n"
            "+-----------------------------------------+------------------------+----------------------+\n");
