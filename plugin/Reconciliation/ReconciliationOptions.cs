@@ -4,8 +4,6 @@ namespace Runai.GpuMemory.Reconciliation;
 public sealed record ReconciliationOptions
 {
     public TimeSpan SweepEvery { get; init; } = TimeSpan.FromSeconds(30);
-    /// <summary>How long a mounted directory may wait for a process that has it, before it is collected: an engine may take its time between mounting and starting.</summary>
-    public TimeSpan Grace { get; init; } = TimeSpan.FromMinutes(10);
     /// <summary>Pauses before a lost engine is tried again; the last one repeats.</summary>
     public IReadOnlyList<TimeSpan> Reconnect { get; init; } = Milliseconds(20, 50, 100, 200, 500, 1000, 2000);
     /// <summary>Pauses before a container that could not be done is tried again; then the next sweep does.</summary>

@@ -8,7 +8,7 @@ namespace Runai.GpuMemory.Reconciliation;
 
 /// <summary>Follows the engine's containers, however they came to run: subscribes to events first, then looks at all of them, and again now and then.</summary>
 public sealed class ReconciliationService(
-    IEngineClient engine, ContainerReconciler reconciler, IPreloadInjector injector, IVolumeCatalog catalog, IActivations activations, PluginIdentity identity,
+    IEngineClient engine, ContainerReconciler reconciler, IPreloadInjector injector, IVolumeCatalog catalog, PluginIdentity identity,
     IGpuInventory gpus, ReconciliationOptions options, TimeProvider time, ILogger<ReconciliationService> log) : BackgroundService
 {
     readonly Channel<EngineEvent> _events = Channel.CreateUnbounded<EngineEvent>();
@@ -68,21 +68,21 @@ public sealed class ReconciliationService(
     {
         "start" => TryAsync(one.Actor.Id, log.NotReconciled, reconciler.ReconcileAsync, stop),
         "create" => TryAsync(one.Actor.Id, log.NotInjected, InjectAsync, stop),
-        "die" or "destroy" => TryAsync(one.Actor.Id, log.NotReconciled, ReleaseAsync, stop),
+        "die" or "destroy" => Forget(one.Actor.Id),
         _ => Task.CompletedTask,
     };
 
-    Task ReleaseAsync(string id, CancellationToken stop)
+    Task Forget(string id)
     {
         reconciler.Forget(id);
-        activations.Release(id);
         return Task.CompletedTask;
     }
 
-    /// <summary>For engines that do not ask this plugin for admission: there, nobody else gives the container its preload.</summary>
+    /// <summary>For engines that do not ask this plugin for admission: there, nobody else gives the container its preload. It may come too late for the first
+    /// program of a container that starts at once, not for its next start.</summary>
     async Task InjectAsync(string id, CancellationToken stop)
     {
-        if (await engine.InspectContainerAsync(id, stop) is not { State.Running: false } container || !container.Mounts.Any(catalog.Owns)) return;
+        if (await engine.InspectContainerAsync(id, stop) is not { } container || !container.Mounts.Any(catalog.Owns)) return;
         if (await injector.EnsureAsync(container, stop) is { } problem) log.NotInjected(id, problem);
     }
 
@@ -129,7 +129,6 @@ public sealed class ReconciliationService(
             reconciler.KeepOnly(running.Select(one => one.Id).ToHashSet(StringComparer.Ordinal));
             await Parallel.ForEachAsync(running.Where(one => !reconciler.IsSettled(one.Id)), new ParallelOptions { MaxDegreeOfParallelism = options.Workers, CancellationToken = stop },
                 async (one, token) => await TryAsync(one.Id, log.NotReconciled, reconciler.ReconcileAsync, token));
-            activations.Collect(options.Grace);
         }
         catch (EngineException e)
         {

@@ -1,3 +1,5 @@
+using System.Threading.Channels;
+
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>The private directories and who has them: what mounts and unmounts do, and what reconciliation finds out.</summary>
@@ -5,12 +7,6 @@ public interface IActivations
 {
     /// <summary>Records that a running container has this directory. False where another container has it and still runs: nobody is given a neighbour's directory.</summary>
     bool Claim(string dirId, string container, int pid);
-    /// <summary>A container died: what it had and has no longer mounted needs no reference. A new run of it, which has other directories, is not touched.</summary>
-    void Release(string container);
-    /// <summary>Removes the directories that no process has mounted, unless a reference came just now.</summary>
-    /// <param name="grace">How long a reference counts before a process must have it mounted.</param>
-    /// <returns>Those removed.</returns>
-    IReadOnlyList<string> Collect(TimeSpan grace);
 }
 
 /// <summary>Counts references per mount ID and makes, mounts and removes the directories accordingly. The counts say what the engine asked; the mount tables of the
@@ -20,7 +16,11 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
 {
     // One lock for each group of directories, so that containers that start together do not wait for each other.
     readonly Lock[] _locks = [.. Enumerable.Range(0, 64).Select(_ => new Lock())];
+    readonly Channel<bool> _idle = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     readonly string _boot = File.ReadAllText("/proc/sys/kernel/random/boot_id").Trim();
+
+    /// <summary>Says when there may be something to collect.</summary>
+    public ChannelReader<bool> Idle => _idle.Reader;
 
     /// <summary>Takes over what an earlier process left.</summary>
     public void Restore()
@@ -64,13 +64,10 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
             log.Unmounted(dirId, left);
             try
             {
-                if (left == 0 && !HasMounted(reference.Pid, dirId))
-                {
-                    Remove(dirId);
-                    return null;
-                }
-                if (left == 0) log.StillMounted(dirId, reference.Pid);
+                if (left == 0 && HasMounted(reference.Pid, dirId)) log.StillMounted(dirId, reference.Pid);
+                else if (left == 0) directories.Detach(dirId);
                 references.Set(dirId, reference with { Count = left });
+                if (left == 0) _idle.Writer.TryWrite(true);
                 return null;
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -93,18 +90,10 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
         }
     }
 
-    public void Release(string container)
-    {
-        foreach (var dirId in references.Directories)
-        {
-            if (references.Find(dirId)?.Container != container) continue;
-            lock (LockOf(dirId))
-            {
-                if (references.Find(dirId) is { Count: > 0 } reference && !HasMounted(reference.Pid, dirId)) references.Set(dirId, reference with { Count = 0 });
-            }
-        }
-    }
-
+    /// <summary>Removes the directories that no process has mounted, unless a reference came just now. Nothing is removed earlier: the engine leaves mounts of
+    /// other activations below a container's own (<c>docker cp</c> up to 20.10), and to delete a directory takes away what is mounted on it.</summary>
+    /// <param name="grace">How long a reference counts before a process must have it mounted.</param>
+    /// <returns>Those removed.</returns>
     public IReadOnlyList<string> Collect(TimeSpan grace)
     {
         var candidates = directories.List().Union(references.Directories).Where(dirId => IsIdle(dirId, grace)).ToList();
@@ -150,8 +139,8 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
     HashSet<string> InUse()
     {
         var found = new HashSet<string>(StringComparer.Ordinal);
-        foreach (var pid in mounts.Processes())
-            foreach (var mount in mounts.OfProcess(pid))
+        foreach (var table in mounts.All())
+            foreach (var mount in table)
                 if (directories.Find(mount) is { } dirId && IsUse(mount, dirId)) found.Add(dirId);
         return found;
     }

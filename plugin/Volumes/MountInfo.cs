@@ -59,8 +59,8 @@ public interface IMountTable
     IReadOnlyList<MountEntry> Own();
     /// <summary>Of another process; empty when it is gone.</summary>
     IReadOnlyList<MountEntry> OfProcess(int pid);
-    /// <summary>All processes of this host that the plugin can see, by number.</summary>
-    IEnumerable<int> Processes();
+    /// <summary>Of all processes of this host; once for those that share their mounts.</summary>
+    IEnumerable<IReadOnlyList<MountEntry>> All();
 }
 
 /// <summary>The table as <c>/proc</c> shows it.</summary>
@@ -74,11 +74,32 @@ public sealed class ProcMountTable : IMountTable
 
     public IReadOnlyList<MountEntry> OfProcess(int pid) => pid > 0 ? Read(string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/mountinfo")) : [];
 
-    public IEnumerable<int> Processes() =>
-        from path in Directory.EnumerateDirectories("/proc")
-        let name = Path.GetFileName(path)
-        where char.IsAsciiDigit(name[0])
-        select int.Parse(name, CultureInfo.InvariantCulture);
+    public IEnumerable<IReadOnlyList<MountEntry>> All()
+    {
+        var seen = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var folder in Directory.EnumerateDirectories("/proc"))
+        {
+            var path = folder + "/mountinfo";
+            if (char.IsAsciiDigit(folder["/proc/".Length]) && FirstId(path) is { } id && seen.Add(id)) yield return Read(path);
+        }
+    }
+
+    /// <summary>The number of the first mount. Numbers are the whole kernel's, so lists that begin alike are of one mount namespace.</summary>
+    static string? FirstId(string path)
+    {
+        try
+        {
+            Span<byte> start = stackalloc byte[64];
+            using var file = File.OpenHandle(path);
+            start = start[..RandomAccess.Read(file, start, 0)];
+            var end = start.IndexOf((byte)' ');
+            return end < 0 ? null : Encoding.ASCII.GetString(start[..end]);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
 
     static List<MountEntry> Read(string path)
     {

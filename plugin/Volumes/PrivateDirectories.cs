@@ -50,7 +50,10 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
         }
     }
 
-    /// <summary>Unmounts and deletes. Containers that still have it keep the mount, but an empty directory.</summary>
+    /// <summary>Takes it back from the engine. Containers that still have it keep it.</summary>
+    public void Detach(string dirId) => DetachFrom(layout.Mount(dirId));
+
+    /// <summary>Unmounts and deletes. For a container that still had it, it would be gone with all that is mounted on it.</summary>
     public void Remove(string dirId) => RemoveFrom(layout.Directory(dirId), layout.Mount(dirId));
 
     /// <summary>Where the engine finds it.</summary>
@@ -158,9 +161,14 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
 
     static void RemoveFrom(string work, string target)
     {
+        DetachFrom(target);
+        if (Directory.Exists(work)) Directory.Delete(work, recursive: true);
+    }
+
+    static void DetachFrom(string target)
+    {
         while (MountSyscalls.Unmount(target)) { }
         RemoveEmpty(target);
-        if (Directory.Exists(work)) Directory.Delete(work, recursive: true);
     }
 
     /// <summary>Only ever an empty folder: what is still mounted there must not be deleted.</summary>

@@ -21,6 +21,9 @@ static partial class VolumeLog
     [LoggerMessage(205, LogLevel.Error, "directory={Directory} cannot be removed: {Problem}")]
     public static partial void RemovalFailed(this ILogger log, string directory, string problem);
 
-    [LoggerMessage(206, LogLevel.Information, "collected directory={Directory}: nobody mounts it")]
+    [LoggerMessage(206, LogLevel.Debug, "collected directory={Directory}: nobody mounts it")]
     public static partial void Collected(this ILogger log, string directory);
+
+    [LoggerMessage(207, LogLevel.Error, "collecting directories failed, it is tried again: {Problem}")]
+    public static partial void CollectionFailed(this ILogger log, string problem);
 }

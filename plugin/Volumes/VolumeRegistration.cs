@@ -17,7 +17,8 @@ public static class VolumeRegistration
         .AddSingleton(provider => Loaded(new VolumeCatalog(
             provider.GetRequiredService<StateLayout>(), provider.GetRequiredService<PluginIdentity>(), provider.GetRequiredService<ILogger<VolumeCatalog>>())))
         .AddSingleton<IVolumeCatalog>(provider => provider.GetRequiredService<VolumeCatalog>())
-        .AddSingleton<IVolumeDriver, VolumeDriver>();
+        .AddSingleton<IVolumeDriver, VolumeDriver>()
+        .AddHostedService<DirectoryCollector>();
 
     static Activations Restored(Activations activations)
     {

@@ -102,6 +102,8 @@ public class MountTests
         Assert.That(File.Exists($"{path}/librunai.so"));
         Assert.That(volumes.Unmount(Id), Is.Null);
         Assert.That(Directory.Exists(path), Is.False);
+        Assert.That(volumes.Activations.Idle.TryRead(out _), "the collector is woken");
+        Assert.That(volumes.Activations.Collect(TimeSpan.FromHours(1)), Is.EqualTo(new[] { Id }));
         Assert.That(volumes.Directories.List(), Is.Empty);
         Assert.That(volumes.Directories.MountedOnes(), Is.Empty);
         Assert.That(Directory.GetFiles(volumes.Layout.References), Is.Empty);
@@ -203,7 +205,6 @@ public class MountTests
             Assert.That(volumes.Activations.Claim(Id, new('c', 64), container.Pid));
             volumes.Unmount(Id);
             volumes.Unmount(Id);
-            volumes.Activations.Release(new('c', 64));
             Assert.That(volumes.Activations.Collect(TimeSpan.Zero), Is.Empty);
             Assert.That(File.Exists($"{path}/librunai.so"));
             File.Delete(volumes.Layout.Reference(Id));
@@ -225,14 +226,40 @@ public class MountTests
     });
 
     [Test]
-    public void A_container_that_died_has_no_references() => Test(volumes =>
+    public void A_mount_that_comes_back_before_the_collector_finds_its_quota() => Test(volumes =>
     {
+        var path = volumes.Mount(Id);
+        volumes.Directories.WriteQuota(Id, new QuotaFile(new('c', 64)) { Limit = "0.5" });
+        volumes.Unmount(Id);
         volumes.Mount(Id);
-        volumes.Mount(Id);
-        using (var container = new FakeContainer(volumes.Layout.Mount(Id), Path.Combine(volumes.Settings.State, "target")))
-            volumes.Activations.Claim(Id, new('c', 64), container.Pid);
-        volumes.Activations.Release(new('c', 64));
-        Assert.That(volumes.Activations.Collect(TimeSpan.FromHours(1)), Is.EqualTo(new[] { Id }));
+        Assert.That(volumes.Activations.Collect(TimeSpan.FromHours(1)), Is.Empty);
+        Assert.That(File.ReadAllText($"{path}/quota"), Does.Contain("0.5"));
+    });
+
+    [Test]
+    public void Docker_cp_with_an_id_of_its_own_takes_nothing_from_the_running_container() => Test(volumes =>
+    {
+        // What 20.10 does after live-restore: it mounts the volume under a new ID on the container's root file system, which propagates to below the container's own mount.
+        var root = Path.Combine(volumes.Settings.State, "rootfs");
+        Assert.That(Sh.Run($"mkdir -p {root}/runai && mount --bind {root} {root} && mount --make-shared {root}"), Is.EqualTo((0, "")));
+        var own = volumes.Mount(Id);
+        volumes.Directories.WriteQuota(Id, new QuotaFile(new('c', 64)) { Limit = "0.5" });
+        using var container = Sh.Start($"exec unshare -m --propagation slave sh -c 'mount --rbind {own} {root}/runai && echo ready && exec cat'");
+        Assert.That(container.StandardOutput.ReadLine(), Is.EqualTo("ready"));
+        var seen = $"/proc/{container.Id}/root{root}/runai";
+
+        var other = volumes.Mount(OtherId);
+        Assert.That(Sh.Run($"mount --rbind {other} {root}/runai && mount --make-rprivate {root}/runai && umount -l {root}/runai"), Is.EqualTo((0, "")));
+        volumes.Unmount(OtherId);
+        volumes.Activations.Collect(TimeSpan.Zero);
+
+        Assert.That(File.ReadAllText($"{seen}/quota"), Does.Contain("limit=0.5"));
+        Assert.That(Sh.Run($"echo charged > {seen}/usage/ledger"), Is.EqualTo((0, "")));
+        Assert.That(volumes.Activations.Collect(TimeSpan.Zero), Is.Empty);
+        container.StandardInput.Close();
+        container.WaitForExit();
+        volumes.Unmount(Id);
+        Assert.That(volumes.Activations.Collect(TimeSpan.Zero), Is.SubsetOf(new[] { Id, OtherId }).And.Contains(Id));
     });
 
     [Test]
