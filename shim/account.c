@@ -23,17 +23,6 @@
 
 #include <string.h>
 
-void account_attach(struct device *device) {
-    struct process *p = process();
-    bool whole = ledger_intact();
-    if (!whole)
-        ledger_repair();
-    unsigned n = atomic_load(&p->devices_known);
-    for (unsigned i = 0; i < n; i++)
-        if (!whole || (&p->devices[i] == device && atomic_load(&device->number) < 0))
-            atomic_store(&p->devices[i].number, ledger_device(p->devices[i].uuid));
-}
-
 /* A row with all that we hold. */
 static struct ledger_row *claim(struct device *device) {
     struct ledger_row *row = ledger_claim(atomic_load(&device->number), process()->token);
@@ -46,18 +35,27 @@ static struct ledger_row *claim(struct device *device) {
     return row;
 }
 
-/* Our row, and after damage the rows of all our devices, claimed anew where lost. Under process->slow. */
-static struct ledger_row *account_row(struct device *device) {
+void account_attach(struct device *device) {
     struct process *p = process();
-    account_attach(device);
+    bool lost = !ledger_intact_with(atomic_load(&device->row), p->token);
+    if (lost)
+        ledger_repair();
     unsigned n = atomic_load(&p->devices_known);
     for (unsigned i = 0; i < n; i++) {
         struct device *d = &p->devices[i];
         struct ledger_row *row = atomic_load(&d->row);
-        if (d == device ? !row || !ledger_intact_with(row, p->token) : row && !ledger_intact_with(row, p->token))
+        if (lost || atomic_load(&d->number) < 0)
+            atomic_store(&d->number, ledger_device(d->uuid));
+        if (row && (lost || !ledger_intact_with(row, p->token)))
             claim(d);
     }
-    return atomic_load(&device->row);
+}
+
+/* Our row, claimed when we have none. Under process->slow. */
+static struct ledger_row *account_row(struct device *device) {
+    account_attach(device);
+    struct ledger_row *row = atomic_load(&device->row);
+    return row ? row : claim(device);
 }
 
 /* Where account goes when the ledger has no row left for us: not shared, but in the same shape. */
@@ -125,15 +123,7 @@ static void housekeeping(struct device *device) {
     struct process *p = process();
     if (!lock_take_within(&p->slow, 0))
         return;
-    struct ledger_row *row = atomic_load(&device->row);
-    if (!ledger_intact_with(row, p->token)) {
-        ledger_repair();
-        unsigned n = atomic_load(&p->devices_known);
-        for (unsigned i = 0; i < n; i++)
-            atomic_store(&p->devices[i].number, ledger_device(p->devices[i].uuid));
-        row = account_row(device);
-    }
-    heal(device, row);
+    heal(device, account_row(device));
     measure(device);
     lock_drop(&p->slow);
 }

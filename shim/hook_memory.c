@@ -48,10 +48,10 @@ CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t size, unsigned flags) {
     ALLOCATE(KIND_MANAGED, size, size, CUDA->cuMemAllocManaged(pointer, size, flags), pointer)
 }
 
-/* The driver chooses the pitch: at most 4 KiB more than the width has been seen to do. */
+/* The driver chooses the pitch: a multiple of 512 in all that was seen. */
 static uint64_t pitched(uint64_t width, uint64_t height) {
     uint64_t bytes;
-    return __builtin_mul_overflow(round_up(width, 4096), height ? height : 1, &bytes) ? UINT64_MAX / 4 : bytes;
+    return __builtin_mul_overflow(round_up(width, 512), height ? height : 1, &bytes) ? UINT64_MAX / 4 : bytes;
 }
 
 CUresult cuMemAllocPitch(CUdeviceptr_v1 *pointer, unsigned *pitch, unsigned width, unsigned height, unsigned element){
@@ -88,7 +88,7 @@ uint64_t linear_released(const struct entry *entry) {
     if (result != CUDA_SUCCESS)                                                                                        \
         linear_remember_again(&entry);                                                                                 \
     else if (entry.kind == KIND_POOL)                                                                                  \
-        pool_freed(&entry);                                                                                            \
+        pool_freed(&entry, NO_STREAM);                                                                                 \
     account_release_end(device, result == CUDA_SUCCESS && entry.kind != KIND_POOL ? linear_released(&entry) : 0);      \
     return result;
 

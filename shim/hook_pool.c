@@ -28,6 +28,13 @@ static struct pool *pool_by_handle(CUmemoryPool handle) {
     return NULL;
 }
 
+static void forget_pieces(struct pool *pool) {
+    lock_take(&pool->warm);
+    pool->mixed = false;
+    pool->pieces = 0;
+    lock_drop(&pool->warm);
+}
+
 static struct pool *pool_add(CUmemoryPool handle, const struct device *device) {
     struct pools *pools = &process()->pools;
     lock_take(&pools->adding);
@@ -40,6 +47,7 @@ static struct pool *pool_add(CUmemoryPool handle, const struct device *device) {
         atomic_store(&pool->device, device_position(device));
         atomic_store(&pool->charged, 0);
         atomic_store(&pool->live, 0);
+        forget_pieces(pool);
         atomic_store_explicit(&pool->handle, handle, memory_order_release);
         if (i == n)
             atomic_store_explicit(&pools->known, n + 1, memory_order_release);
@@ -54,6 +62,30 @@ static void learn_chunk(uint64_t bytes) {
     uint64_t lowest = bytes & -bytes, now = atomic_load_explicit(chunk, memory_order_relaxed);
     if (lowest && lowest >= BLOCK && (now == 0 || lowest < now))
         atomic_store_explicit(chunk, lowest < CHUNK_MAX ? lowest : CHUNK_MAX, memory_order_relaxed);
+}
+
+static bool take_piece(struct pool *pool, uint64_t size, CUstream stream) {
+    lock_take(&pool->warm);
+    bool certain = !pool->mixed && pool->pieces > 0 && pool->piece == size && pool->piece_stream == stream;
+    if (certain)
+        pool->pieces--;
+    else if (pool->pieces > 0)
+        pool->mixed = true; /* this allocation may be cut from them */
+    lock_drop(&pool->warm);
+    return certain;
+}
+
+static void add_piece(struct pool *pool, uint64_t size, CUstream stream) {
+    lock_take(&pool->warm);
+    if (pool->pieces == 0 && !pool->mixed) {
+        pool->piece = size;
+        pool->piece_stream = stream;
+    }
+    if (pool->piece == size && pool->piece_stream == stream && stream != NO_STREAM)
+        pool->pieces++;
+    else
+        pool->mixed = true;
+    lock_drop(&pool->warm);
 }
 
 /* Brings the charge to what the pool holds. `reserved` bytes were reserved for growth and are settled with it. Another
@@ -85,6 +117,7 @@ static uint64_t pool_settle(struct pool *pool, struct device *device, uint64_t r
     else if (grown)
         account_add(device, grown);
     if (before > bytes) {
+        forget_pieces(pool);
         account_release_begin(device);
         account_release_end(device, before - bytes);
     }
@@ -180,9 +213,8 @@ static bool is_capturing(CUstream stream) {
 enum plan { PLAN_NOT_OURS, PLAN_WARM, PLAN_RESERVED, PLAN_REFUSED };
 
 static enum plan prepare(struct pool *pool, struct device *device, uint64_t size, CUstream stream, uint64_t *reserved) {
-    uint64_t charged = atomic_load(&pool->charged), live = atomic_load(&pool->live);
     *reserved = 0;
-    if (charged >= live && charged - live >= size)
+    if (take_piece(pool, round_up(size, 512), stream))
         return PLAN_WARM;
     if (is_capturing(stream))
         return PLAN_NOT_OURS;
@@ -250,20 +282,21 @@ CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t size, CUmemor
     ALLOCATE(pool_by_handle(from), CUDA->cuMemAllocFromPoolAsync_ptsz(pointer, size, from, stream))
 }
 
-void pool_freed(const struct entry *entry) {
+void pool_freed(const struct entry *entry, CUstream stream) {
     struct pool *pool = &process()->pools.pool[entry->extra];
     uint64_t live = atomic_load(&pool->live);
     while (!atomic_compare_exchange_weak(&pool->live, &live, live > entry->size ? live - entry->size : 0))
-        ;
+        continue;
+    add_piece(pool, entry->size, stream);
 }
 
 /* Linear memory freed in stream order goes when the stream gets there, which nobody tells us: until measured it counts.
  */
-static CUresult freed(struct entry *entry, CUresult result) {
+static CUresult freed(struct entry *entry, CUstream stream, CUresult result) {
     if (result != CUDA_SUCCESS)
         linear_remember_again(entry);
     else if (entry->kind == KIND_POOL)
-        pool_freed(entry);
+        pool_freed(entry, stream);
     else
         account_leave_to_measuring(device_at(entry->device), linear_released(entry));
     return result;
@@ -273,14 +306,14 @@ CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
     struct entry entry;
     if (inside_driver || !linear_forget(pointer, &entry))
         return CUDA->cuMemFreeAsync(pointer, stream);
-    return freed(&entry, INSIDE(CUDA->cuMemFreeAsync(pointer, stream)));
+    return freed(&entry, stream, INSIDE(CUDA->cuMemFreeAsync(pointer, stream)));
 }
 
 CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
     struct entry entry;
     if (inside_driver || !linear_forget(pointer, &entry))
         return CUDA->cuMemFreeAsync_ptsz(pointer, stream);
-    return freed(&entry, INSIDE(CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
+    return freed(&entry, stream, INSIDE(CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
 }
 
 /* Pools. */
@@ -361,4 +394,8 @@ CUresult cuEventSynchronize(void *event) {
 
 CUresult cuCtxSynchronize(void) {
     return synchronised(CUDA->cuCtxSynchronize());
+}
+
+CUresult cuCtxSynchronize_v2(CUcontext context) {
+    return synchronised(CUDA->cuCtxSynchronize_v2(context));
 }

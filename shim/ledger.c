@@ -200,6 +200,9 @@ void ledger_repair(void) {
     struct stat s;
     bool ours = old && stat_fd(old->fd, &s) && s.st_ino == old->inode && s.st_dev == old->device;
     diagnose("ledger damaged or lost: writing it anew");
+    if (ours && s.st_nlink == 0) /* deleted, but its pages count as long as anyone maps them: make room for the next */
+        syscall(SYS_fallocate, old->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)0,
+                (off_t)sizeof(struct ledger_file));
     if (!attach(&new) && !attach_own_memory(&new))
         return;
     publish(&new);
@@ -247,7 +250,9 @@ static void take(struct ledger_row *row, uint64_t token) {
 /* A row that nobody's process holds. With memory of our own there are no locks, and free means free. */
 static bool take_if_free(const struct map *map, struct ledger_row *row, uint64_t token, bool dead_too) {
     uint64_t owner = atomic_load(&row->owner);
-    if (owner != 0 && (owner == token || !dead_too || map->fd < 0))
+    /* Our own token on a row that we do not know of: it was ours before we lost our lock, or the page that remembered
+     * it. */
+    if (owner != 0 && owner != token && (!dead_too || map->fd < 0))
         return false;
     if (map->fd >= 0 && !lock_byte(map->fd, F_SETLK, F_WRLCK, row_lock(map, row)))
         return false;

@@ -10,7 +10,8 @@ bool linear_forget(uint64_t pointer, struct entry *entry);
 void linear_remember_again(const struct entry *entry);
 /* The driver freed it: bytes that leave the account. Not for pool memory. */
 uint64_t linear_released(const struct entry *entry);
-/* The driver freed a pool's memory: the pool keeps holding it. */
-void pool_freed(const struct entry *entry);
+/* The driver freed a pool's memory, in order of that stream: the pool keeps holding it. */
+void pool_freed(const struct entry *entry, CUstream stream);
+#define NO_STREAM ((CUstream) ~(uintptr_t)0)
 
 #endif

@@ -16,6 +16,11 @@ struct pool {
     _Atomic uint64_t charged;     /* what the pool held when last asked: in the ledger */
     _Atomic uint64_t version;     /* counts changes of charged */
     _Atomic uint64_t live;        /* of it, allocated; an estimate where frees are captured into graphs */
+    struct lock warm;             /* guards the rest: what was freed, and will be handed out again without growth */
+    bool mixed;                   /* pieces of different sizes or streams: then nothing is certain */
+    unsigned pieces;              /* freed pieces, all of one size and stream */
+    uint64_t piece;               /* their size */
+    CUstream piece_stream;
 };
 
 struct pools {

@@ -1,0 +1,43 @@
+/* The driver as programs get it: dlopen and dlsym. */
+#ifndef RUNAI_TESTS_GPU_H
+#define RUNAI_TESTS_GPU_H
+
+#include "../../shim/cuda_api.h"
+#include "../../shim/nvml_api.h"
+#include "harness.h"
+
+struct functions {
+#define HOOK(library, name, presence, since, area, returns, parameters) returns(*name) parameters;
+#define CALL(library, name, returns, parameters) returns(*name) parameters;
+#include "../../shim/hooks.def"
+#undef HOOK
+#undef CALL
+    CUresult (*cuDeviceGet)(CUdevice *device, int ordinal);
+    CUresult (*cuDeviceGetCount)(int *count);
+    CUresult (*cuCtxSetCurrent)(CUcontext context);
+    CUresult (*cuStreamCreate)(CUstream *stream, unsigned flags);
+    CUresult (*cuMemPoolSetAttribute)(CUmemoryPool pool, int attribute, void *value);
+    CUresult (*cuDeviceGetDefaultMemPool)(CUmemoryPool *pool, CUdevice device);
+    CUresult (*cuMemHostAlloc)(void **pointer, size_t size, unsigned flags);
+    CUresult (*cuMemFreeHost)(void *pointer);
+    CUresult (*cuMemAddressReserve)(CUdeviceptr *pointer, size_t size, size_t alignment, CUdeviceptr address,
+                                    unsigned long long flags);
+    CUresult (*cuModuleLoadData)(CUmodule *module, const void *image);
+    CUresult (*cuModuleUnload)(CUmodule module);
+    nvmlReturn_t (*nvmlDeviceGetHandleByIndex_v2)(unsigned index, nvmlDevice_t *device);
+    nvmlReturn_t (*nvmlShutdown)(void);
+};
+extern struct functions gpu;
+
+/* dlopens both libraries and looks everything up. */
+void gpu_open(void);
+/* And cuInit, and the device's primary context made current. */
+CUcontext gpu_begin(int ordinal);
+/* What CUDA says to this process. */
+uint64_t gpu_free(void);
+uint64_t gpu_total(void);
+/* By NVML. */
+nvmlMemory_v2_t nvml_memory(unsigned index);
+CUdeviceptr gpu_allocate(uint64_t bytes);
+
+#endif

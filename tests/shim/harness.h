@@ -1,0 +1,74 @@
+/* Tests of the shim. A TEST runs in the test program itself (for the shim's parts); a SCENARIO runs in a program of its
+   own that is started as in a container: the shim preloaded from a private directory with a quota file, a ledger folder
+   of 64 KiB, and simulated GPUs. */
+#ifndef RUNAI_TESTS_HARNESS_H
+#define RUNAI_TESTS_HARNESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MIB ((uint64_t)1 << 20)
+#define GIB ((uint64_t)1 << 30)
+
+struct test {
+    const char *name;
+    void (*run)(void);
+    bool scenario;
+    const char *limit;   /* the quota; NULL: no quota file */
+    const char *gpus;    /* arguments of simgpu create; NULL: none, one GPU of 10989 MiB */
+    const char *program; /* another program of the build folder, which gets the test's name; NULL: this one */
+    const char *preload; /* libraries of the build folder to preload after the shim */
+    bool without_nvml;   /* no libnvidia-ml to be found */
+    bool silent;         /* nothing may come on stderr */
+    unsigned repeat;     /* so many times */
+    struct test *next;
+};
+void test_add(struct test *test);
+
+#define TEST(identifier)                                                                                               \
+    static void identifier(void);                                                                                      \
+    static struct test test_##identifier = {.name = #identifier, .run = identifier};                                   \
+    __attribute__((constructor)) static void add_##identifier(void) {                                                  \
+        test_add(&test_##identifier);                                                                                  \
+    }                                                                                                                  \
+    static void identifier(void)
+
+#define SCENARIO(identifier, ...)                                                                                      \
+    static void identifier(void);                                                                                      \
+    static struct test test_##identifier = {.name = #identifier, .run = identifier, .scenario = true, __VA_ARGS__};    \
+    __attribute__((constructor)) static void add_##identifier(void) {                                                  \
+        test_add(&test_##identifier);                                                                                  \
+    }                                                                                                                  \
+    static void identifier(void)
+
+/* Ends the test as failed, with place and reason. */
+void fail(const char *file, int line, const char *format, ...) __attribute__((noreturn, format(printf, 3, 4)));
+#define EXPECT(condition)                                                                                              \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            fail(__FILE__, __LINE__, "%s", #condition);                                                                \
+    } while (0)
+#define EXPECT_EQUAL(actual, expected)                                                                                 \
+    do {                                                                                                               \
+        long long a_ = (long long)(actual), e_ = (long long)(expected);                                                \
+        if (a_ != e_)                                                                                                  \
+            fail(__FILE__, __LINE__, "%s is %lld, not %lld", #actual, a_, e_);                                         \
+    } while (0)
+
+const char *build_folder(void);
+/* The private directory of a scenario, as the container sees it. */
+const char *private_directory(void);
+void write_quota(const char *text);
+void write_limit(const char *limit);
+/* By the simulated device, over all processes: what is used now, and the most that ever was. */
+uint64_t device_used(unsigned gpu);
+uint64_t device_peak(unsigned gpu);
+/* Runs in a forked child; returns its exit status, or 1000 + signal. */
+int in_child(void (*run)(void *data), void *data);
+int wait_for(int pid);
+/* A page shared with children. */
+void *shared_memory(size_t size);
+void pause_ms(unsigned ms);
+
+#endif

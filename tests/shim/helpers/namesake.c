@@ -1,0 +1,5 @@
+/* A library of some program, with a function that happens to be called as one of the driver's. */
+int cuInit(unsigned flags);
+__attribute__((visibility("default"))) int cuInit(unsigned flags) {
+    return 4711 + (int)flags;
+}

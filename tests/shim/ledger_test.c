@@ -1,0 +1,159 @@
+/* The ledger as a file, without any GPU. */
+#define _GNU_SOURCE
+#include "../../shim/ledger.h"
+#include "../../shim/quota_file.h"
+#include "harness.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char folder[64]; /* stands for the private directory */
+
+const char *quota_directory(void) {
+    if (!folder[0]) {
+        char usage[100];
+        strcpy(folder, "/tmp/runai-ledger.XXXXXX");
+        EXPECT(mkdtemp(folder));
+        snprintf(usage, sizeof usage, "%s/usage", folder);
+        EXPECT_EQUAL(mkdir(usage, 0777), 0);
+    }
+    return folder;
+}
+
+static void clean(void) {
+    char path[100];
+    snprintf(path, sizeof path, "%s/usage/ledger", folder);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/usage", folder);
+    rmdir(path);
+    rmdir(folder);
+}
+
+static const unsigned char one[16] = {1}, two[16] = {2};
+
+TEST(A_device_keeps_its_number) {
+    int a = ledger_device(one), b = ledger_device(two);
+    EXPECT(a >= 0 && b >= 0 && a != b);
+    EXPECT_EQUAL(ledger_device(one), a);
+    EXPECT_EQUAL(ledger_device(two), b);
+    clean();
+}
+
+TEST(Rows_of_a_device_are_summed_and_those_of_others_not) {
+    int a = ledger_device(one), b = ledger_device(two);
+    struct ledger_row *x = ledger_claim(a, 1001), *y = ledger_claim(a, 1002), *z = ledger_claim(b, 1003);
+    EXPECT(x && y && z && x != y);
+    atomic_store(&x->charged, 10);
+    atomic_store(&y->charged, 20);
+    atomic_store(&y->pending, 5);
+    atomic_store(&y->overhead, -7);
+    atomic_store(&z->charged, 100);
+    EXPECT_EQUAL(ledger_sum(a).settled, 23);
+    EXPECT_EQUAL(ledger_sum(a).pending, 5);
+    EXPECT_EQUAL(ledger_sum(b).settled, 100);
+    clean();
+}
+
+TEST(Sums_of_garbage_saturate) {
+    int a = ledger_device(one);
+    struct ledger_row *x = ledger_claim(a, 1), *y = ledger_claim(a, 2);
+    atomic_store(&x->charged, UINT64_MAX - 1);
+    atomic_store(&y->charged, UINT64_MAX - 1);
+    EXPECT(ledger_sum(a).settled == UINT64_MAX);
+    atomic_store(&x->overhead, INT64_MIN);
+    ledger_sum(a);
+    clean();
+}
+
+static void claim_and_die(void *data) {
+    struct ledger_row *row = ledger_claim(*(int *)data, 77);
+    EXPECT(row);
+    atomic_store(&row->charged, 1000);
+    kill(getpid(), SIGKILL);
+}
+
+TEST(The_row_of_a_killed_process_is_reclaimed) {
+    int a = ledger_device(one);
+    struct ledger_row *own = ledger_claim(a, 5);
+    EXPECT_EQUAL(in_child(claim_and_die, &a), 1000 + SIGKILL);
+    EXPECT_EQUAL(ledger_sum(a).settled, 1000);
+    ledger_reclaim(a, own);
+    EXPECT_EQUAL(ledger_sum(a).settled, 0);
+    clean();
+}
+
+static void claim_many(void *data) {
+    int *go = data;
+    for (int i = 0; i < 150; i++)
+        EXPECT(ledger_claim(0, 1000 + (uint64_t)getpid() * 1000 + (uint64_t)i));
+    __atomic_fetch_add(go, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(go + 1, __ATOMIC_SEQ_CST) == 0)
+        pause_ms(1);
+}
+
+TEST(Hundreds_of_processes_find_a_row) {
+    int *go = shared_memory(4096), pids[4];
+    EXPECT_EQUAL(ledger_device(one), 0);
+    for (int i = 0; i < 4; i++)
+        if ((pids[i] = fork()) == 0) {
+            claim_many(go);
+            _exit(0);
+        }
+    while (__atomic_load_n(go, __ATOMIC_SEQ_CST) < 4)
+        pause_ms(1);
+    unsigned used = 0;
+    for (int i = 0; i < LEDGER_ROWS; i++)
+        used += atomic_load(&ledger_file()->rows[i].owner) != 0;
+    EXPECT_EQUAL(used, 600);
+    __atomic_store_n(go + 1, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 4; i++)
+        EXPECT_EQUAL(wait_for(pids[i]), 0);
+    clean();
+}
+
+static void claim_all(void *data) {
+    int *go = data;
+    for (int i = 0; i < LEDGER_ROWS; i++)
+        EXPECT(ledger_claim(0, (uint64_t)i + 1));
+    __atomic_store_n(go, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(go + 1, __ATOMIC_SEQ_CST) == 0)
+        pause_ms(1);
+}
+
+TEST(A_full_ledger_says_so_until_its_processes_are_gone) {
+    int *go = shared_memory(4096), pid;
+    EXPECT_EQUAL(ledger_device(one), 0);
+    if ((pid = fork()) == 0) {
+        claim_all(go);
+        _exit(0);
+    }
+    while (__atomic_load_n(go, __ATOMIC_SEQ_CST) == 0)
+        pause_ms(1);
+    EXPECT(!ledger_claim(0, 5000));
+    __atomic_store_n(go + 1, 1, __ATOMIC_SEQ_CST);
+    EXPECT_EQUAL(wait_for(pid), 0);
+    EXPECT(ledger_claim(0, 5000));
+    clean();
+}
+
+/* As the fuzzer does, so that its target stays alive. */
+TEST(The_ledger_survives_whatever_is_in_it) {
+    ledger_file();
+    srand(3);
+    for (int i = 0; i < 200; i++) {
+        unsigned char *bytes = (unsigned char *)ledger_file();
+        for (int k = 0; k < 3000; k++)
+            bytes[64 + (size_t)rand() % (sizeof(struct ledger_file) - 64)] = (unsigned char)(rand() % 3 ? rand() : 255);
+        int device = ledger_device(one);
+        struct ledger_row *row = ledger_claim(device, 9);
+        ledger_sum(device);
+        ledger_reclaim(device, row);
+        EXPECT(device < LEDGER_DEVICES);
+    }
+    clean();
+}

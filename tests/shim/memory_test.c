@@ -1,0 +1,242 @@
+/* What takes memory is charged, what gives it back is refunded, and the limit is the limit. */
+#include "gpu.h"
+
+#include <string.h>
+
+/* A context of the simulation holds 64 MiB. */
+#define CONTEXT (64 * MIB)
+
+SCENARIO(Memory_beyond_the_limit_is_refused_as_out_of_memory, .limit = "1g", .silent = true) {
+    CUdeviceptr pointer;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, GIB), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, GIB - CONTEXT), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), 0);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 1), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(device_peak(0), GIB);
+}
+
+SCENARIO(Freed_memory_can_be_had_again, .limit = "1g") {
+    gpu_begin(0);
+    for (int i = 0; i < 200; i++) {
+        CUdeviceptr pointer = gpu_allocate(900 * MIB);
+        EXPECT_EQUAL(gpu.cuMemFree_v2(pointer), CUDA_SUCCESS);
+    }
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    EXPECT_EQUAL(device_used(0), CONTEXT);
+}
+
+SCENARIO(Small_allocations_are_charged_by_the_blocks_they_share, .limit = "1g") {
+    static CUdeviceptr pointers[20000];
+    gpu_begin(0);
+    for (int i = 0; i < 20000; i++)
+        pointers[i] = gpu_allocate(512);
+    EXPECT_EQUAL(gpu_free(), GIB - device_used(0));
+    for (int i = 0; i < 20000; i += 2)
+        EXPECT_EQUAL(gpu.cuMemFree_v2(pointers[i]), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - device_used(0));
+    for (int i = 1; i < 20000; i += 2)
+        EXPECT_EQUAL(gpu.cuMemFree_v2(pointers[i]), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+SCENARIO(Mixed_sizes_are_charged_as_the_driver_counts_them, .limit = "3g") {
+    static const size_t sizes[] = {1,       100 << 10, 1 << 20,  (1 << 20) + 1, 2 << 20, (2 << 20) + 1,
+                                   3 << 20, 5000000,   33 << 20, 100 << 20};
+    CUdeviceptr pointers[40];
+    gpu_begin(0);
+    for (int i = 0; i < 40; i++) {
+        pointers[i] = gpu_allocate(sizes[i % 10]);
+        EXPECT_EQUAL(gpu_free(), 3 * GIB - device_used(0));
+    }
+    for (int i = 0; i < 40; i++) {
+        EXPECT_EQUAL(gpu.cuMemFree_v2(pointers[i * 7 % 40]), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu_free(), 3 * GIB - device_used(0));
+    }
+}
+
+SCENARIO(The_limit_can_be_filled_with_small_allocations_to_the_last_block, .limit = "100m") {
+    CUdeviceptr pointer;
+    gpu_begin(0);
+    unsigned count = 0;
+    while (gpu.cuMemAlloc_v2(&pointer, 1 << 20) == CUDA_SUCCESS)
+        count++;
+    EXPECT(count >= 34 && count <= 36);
+    EXPECT(device_peak(0) <= 100 * MIB);
+}
+
+SCENARIO(Pitched_memory_is_charged, .limit = "1g") {
+    CUdeviceptr pointer;
+    size_t pitch;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemAllocPitch_v2(&pointer, &pitch, 1000, 500000, 4), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - device_used(0));
+    CUdeviceptr other;
+    EXPECT_EQUAL(gpu.cuMemAllocPitch_v2(&other, &pitch, 1000, 500000, 4), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(gpu.cuMemFree_v2(pointer), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    EXPECT_EQUAL(gpu.cuMemAllocPitch_v2(&pointer, &pitch, (size_t)1 << 62, 8, 4), CUDA_ERROR_OUT_OF_MEMORY);
+}
+
+SCENARIO(Managed_memory_is_charged_in_full, .limit = "1g") {
+    CUdeviceptr pointer, other;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemAllocManaged(&pointer, 600 * MIB, 1), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 600 * MIB);
+    EXPECT_EQUAL(gpu.cuMemAllocManaged(&other, 600 * MIB, 1), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(gpu.cuMemFree_v2(pointer), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+SCENARIO(Stream_ordered_memory_is_charged_by_what_the_pool_holds, .limit = "1g") {
+    CUdeviceptr pointers[8];
+    gpu_begin(0);
+    for (int i = 0; i < 8; i++) {
+        EXPECT_EQUAL(gpu.cuMemAllocAsync(&pointers[i], 20 * MIB + (size_t)i, NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu_free(), GIB - device_used(0));
+    }
+    CUdeviceptr other;
+    EXPECT_EQUAL(gpu.cuMemAllocAsync(&other, 900 * MIB, NULL), CUDA_ERROR_OUT_OF_MEMORY);
+    for (int i = 0; i < 8; i++)
+        EXPECT_EQUAL(gpu.cuMemFreeAsync(pointers[i], NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuStreamSynchronize(NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    EXPECT(device_peak(0) <= GIB);
+}
+
+SCENARIO(A_warm_pool_stays_charged_until_trimmed, .limit = "1g") {
+    CUdeviceptr pointer;
+    CUmemoryPool pool;
+    uint64_t everything = UINT64_MAX;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuDeviceGetDefaultMemPool(&pool, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemPoolSetAttribute(pool, 4, &everything), CUDA_SUCCESS);
+    for (int i = 0; i < 1000; i++) {
+        EXPECT_EQUAL(gpu.cuMemAllocAsync(&pointer, 64 * MIB, NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuMemFreeAsync(pointer, NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuStreamSynchronize(NULL), CUDA_SUCCESS);
+    }
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 64 * MIB);
+    EXPECT_EQUAL(gpu.cuMemPoolTrimTo(pool, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+SCENARIO(What_a_pool_holds_without_need_makes_room_before_a_refusal, .limit = "1g") {
+    CUdeviceptr pointer;
+    CUmemoryPool pool;
+    uint64_t everything = UINT64_MAX;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuDeviceGetDefaultMemPool(&pool, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemPoolSetAttribute(pool, 4, &everything), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAllocAsync(&pointer, 640 * MIB, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemFreeAsync(pointer, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 640 * MIB), CUDA_SUCCESS);
+    EXPECT(device_peak(0) <= GIB);
+}
+
+SCENARIO(Explicit_pools_are_charged_and_end_with_their_destruction, .limit = "1g") {
+    CUmemPoolProps properties = {.allocType = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    CUmemoryPool pool;
+    CUdeviceptr pointer;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemPoolCreate(&pool, &properties), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&pointer, 200 * MIB, pool, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - device_used(0));
+    EXPECT_EQUAL(gpu.cuMemFreeAsync(pointer, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuStreamSynchronize(NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemPoolDestroy(pool), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+SCENARIO(Each_free_call_takes_the_others_pointers, .limit = "1g") {
+    CUdeviceptr linear, ordered;
+    gpu_begin(0);
+    linear = gpu_allocate(100 * MIB);
+    EXPECT_EQUAL(gpu.cuMemAllocAsync(&ordered, 100 * MIB, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemFreeAsync(linear, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemFree_v2(ordered), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuStreamSynchronize(NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - device_used(0));
+}
+
+SCENARIO(An_unknown_pointer_goes_to_the_driver, .limit = "1g") {
+    gpu_begin(0);
+    EXPECT(gpu.cuMemFree_v2(0x1234560000) != CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemFree_v2(0), CUDA_SUCCESS); /* as the driver answers */
+    CUdeviceptr pointer = gpu_allocate(MIB);
+    EXPECT_EQUAL(gpu.cuMemFree_v2(pointer), CUDA_SUCCESS);
+    EXPECT(gpu.cuMemFree_v2(pointer) != CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+SCENARIO(Physical_memory_is_charged_until_its_last_reference, .limit = "1g") {
+    CUmemAllocationProp properties = {.type = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    CUmemGenericAllocationHandle handle, other;
+    CUdeviceptr address;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemCreate(&handle, 600 * MIB, &properties, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 600 * MIB);
+    EXPECT_EQUAL(gpu.cuMemCreate(&other, 600 * MIB, &properties, 0), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(gpu.cuMemAddressReserve(&address, 600 * MIB, 0, 0, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemMap(address, 600 * MIB, 0, handle, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemRelease(handle), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - device_used(0));
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 600 * MIB);
+    EXPECT_EQUAL(gpu.cuMemUnmap(address, 600 * MIB), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+SCENARIO(Physical_memory_is_charged_to_the_device_it_names, .limit = "1g", .gpus = "--gpus 2") {
+    CUmemAllocationProp there = {.type = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 1}},
+                        host = {.type = 1, .location = {2, 0}};
+    CUmemGenericAllocationHandle handle;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemCreate(&handle, 900 * MIB, &there, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    EXPECT_EQUAL(gpu.cuMemCreate(&handle, 900 * MIB, &there, 0), CUDA_ERROR_OUT_OF_MEMORY);
+    CUresult result = gpu.cuMemCreate(&handle, 2 * GIB, &host, 0);
+    EXPECT(result != CUDA_ERROR_OUT_OF_MEMORY);
+}
+
+SCENARIO(Host_memory_is_free_of_charge, .limit = "1g") {
+    void *pointer;
+    CUdeviceptr address;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemHostAlloc(&pointer, 1100 * MIB, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAddressReserve(&address, 64 * GIB, 0, 0, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+SCENARIO(A_destroyed_context_takes_its_memory_with_it, .limit = "1g") {
+    CUcontext context;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuCtxCreate_v2(&context, 0, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - 2 * CONTEXT);
+    for (int i = 0; i < 1000; i++)
+        gpu_allocate(100000);
+    gpu_allocate(500 * MIB);
+    EXPECT_EQUAL(gpu_free(), GIB - device_used(0));
+    EXPECT_EQUAL(gpu.cuCtxDestroy_v2(context), CUDA_SUCCESS);
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+SCENARIO(A_reset_of_the_device_gives_everything_back, .limit = "1g") {
+    CUdeviceptr pointer;
+    gpu_begin(0);
+    gpu_allocate(300 * MIB);
+    EXPECT_EQUAL(gpu.cuMemAllocAsync(&pointer, 300 * MIB, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuDevicePrimaryCtxReset_v2(0), CUDA_SUCCESS);
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    gpu_allocate(900 * MIB);
+}
+
+SCENARIO(Each_device_has_the_limit_for_itself, .limit = "1g", .gpus = "--gpus 3") {
+    for (int i = 0; i < 3; i++) {
+        gpu_begin(i);
+        gpu_allocate(900 * MIB);
+        EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 900 * MIB);
+    }
+}

@@ -1,0 +1,123 @@
+/* Processes and threads at the limit: nothing overshoots, nothing that fits is refused, nothing is lost. */
+#include "gpu.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define CONTEXT (64 * MIB)
+
+struct shared {
+    _Atomic unsigned ready, go, done, succeeded, failures;
+};
+
+enum { PROCESSES = 16, THREADS = 8 };
+
+static void race_once(struct shared *s) {
+    CUdeviceptr held[64];
+    unsigned n = 0;
+    unsigned seed = (unsigned)getpid();
+    gpu_begin(0);
+    atomic_fetch_add(&s->ready, 1);
+    while (!atomic_load(&s->go))
+        pause_ms(1);
+    for (int i = 0; i < 300; i++) {
+        size_t size = (size_t)(rand_r(&seed) % 40 + 1) * MIB - (size_t)(rand_r(&seed) % 4096);
+        CUresult result = CUDA_SUCCESS;
+        if (n < 64 && rand_r(&seed) % 3) {
+            result = rand_r(&seed) % 4 ? gpu.cuMemAlloc_v2(&held[n], size) : gpu.cuMemAllocAsync(&held[n], size, NULL);
+            n += result == CUDA_SUCCESS;
+        } else if (n > 0) {
+            unsigned k = (unsigned)rand_r(&seed) % n;
+            result = rand_r(&seed) % 4 ? gpu.cuMemFree_v2(held[k]) : gpu.cuMemFreeAsync(held[k], NULL);
+            held[k] = held[--n];
+        }
+        if (result != CUDA_SUCCESS && result != CUDA_ERROR_OUT_OF_MEMORY)
+            fail(__FILE__, __LINE__, "result %d", result);
+    }
+}
+
+SCENARIO(Processes_racing_at_the_limit_never_exceed_it, .limit = "1500m", .repeat = 5) {
+    struct shared *s = shared_memory(sizeof *s);
+    int pids[PROCESSES];
+    for (int i = 0; i < PROCESSES; i++)
+        if ((pids[i] = fork()) == 0) {
+            race_once(s);
+            _exit(0);
+        }
+    while (atomic_load(&s->ready) < PROCESSES)
+        pause_ms(1);
+    atomic_store(&s->go, 1);
+    for (int i = 0; i < PROCESSES; i++)
+        EXPECT_EQUAL(wait_for(pids[i]), 0);
+    if (device_peak(0) > 1500 * MIB)
+        fail(__FILE__, __LINE__, "the peak is %llu above the limit", (unsigned long long)(device_peak(0) - 1500 * MIB));
+    EXPECT(device_peak(0) > 1300 * MIB); /* it was a race at the limit */
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_free(), 1500 * MIB - CONTEXT);
+    gpu_allocate(1500 * MIB - CONTEXT);
+}
+
+static void *race_in_thread(void *data) {
+    CUcontext context;
+    (void)data;
+    EXPECT_EQUAL(gpu.cuDevicePrimaryCtxRetain(&context, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuCtxSetCurrent(context), CUDA_SUCCESS);
+    unsigned seed = (unsigned)(uintptr_t)data;
+    for (int i = 0; i < 3000; i++) {
+        CUdeviceptr pointer;
+        size_t size = rand_r(&seed) % 2 ? 512 : (size_t)(rand_r(&seed) % 100 + 1) * MIB;
+        CUresult result = gpu.cuMemAlloc_v2(&pointer, size);
+        if (result == CUDA_SUCCESS)
+            EXPECT_EQUAL(gpu.cuMemFree_v2(pointer), CUDA_SUCCESS);
+        else
+            EXPECT_EQUAL(result, CUDA_ERROR_OUT_OF_MEMORY);
+    }
+    return NULL;
+}
+
+SCENARIO(Threads_racing_at_the_limit_never_exceed_it_and_leave_nothing_behind, .limit = "400m") {
+    pthread_t threads[THREADS];
+    gpu_begin(0);
+    for (int i = 0; i < THREADS; i++)
+        EXPECT_EQUAL(pthread_create(&threads[i], NULL, race_in_thread, (void *)(uintptr_t)(i + 1)), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    EXPECT(device_peak(0) <= 400 * MIB);
+    EXPECT_EQUAL(gpu_free(), 400 * MIB - CONTEXT);
+}
+
+static void take_one(struct shared *s) {
+    CUdeviceptr pointer;
+    gpu_begin(0);
+    atomic_fetch_add(&s->ready, 1);
+    while (!atomic_load(&s->go))
+        ;
+    if (gpu.cuMemAlloc_v2(&pointer, 100 * MIB) == CUDA_SUCCESS)
+        atomic_fetch_add(&s->succeeded, 1);
+    atomic_fetch_add(&s->done, 1);
+    while (atomic_load(&s->go) < 2)
+        pause_ms(1);
+}
+
+/* Eight want the last place at once: refusing all of them because each saw the others would be wrong as well. */
+SCENARIO(Of_processes_that_race_for_the_last_place_one_gets_it, .limit = "612m", .repeat = 10) {
+    struct shared *s = shared_memory(sizeof *s);
+    int pids[8];
+    for (int i = 0; i < 8; i++)
+        if ((pids[i] = fork()) == 0) {
+            take_one(s);
+            _exit(0);
+        }
+    while (atomic_load(&s->ready) < 8)
+        pause_ms(1);
+    atomic_store(&s->go, 1);
+    while (atomic_load(&s->done) < 8)
+        pause_ms(1);
+    EXPECT_EQUAL(atomic_load(&s->succeeded), 1);
+    EXPECT_EQUAL(device_used(0), 8 * CONTEXT + 100 * MIB);
+    atomic_store(&s->go, 2);
+    for (int i = 0; i < 8; i++)
+        EXPECT_EQUAL(wait_for(pids[i]), 0);
+}

@@ -1,0 +1,165 @@
+/* What CUDA and NVML show. */
+#include "gpu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CONTEXT (64 * MIB)
+
+SCENARIO(A_fraction_divides_what_both_interfaces_show, .limit = "0.3") {
+    size_t total;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_total() / MIB, 3296);
+    EXPECT_EQUAL(gpu.cuDeviceTotalMem_v2(&total, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(total, gpu_total());
+    nvmlMemory_v2_t memory = nvml_memory(0);
+    EXPECT_EQUAL(memory.total, gpu_total());
+    EXPECT_EQUAL(memory.used, CONTEXT);
+    EXPECT_EQUAL(memory.free, gpu_free());
+}
+
+SCENARIO(Totals_add_up_where_the_GPU_reserves_memory_for_itself, .limit = "0.5",
+         .gpus = "--total 143771m --reserved 616m") {
+    gpu_begin(0);
+    gpu_allocate(GIB);
+    nvmlMemory_v2_t two = nvml_memory(0);
+    EXPECT_EQUAL(two.total, 143771 * MIB / 2);
+    EXPECT_EQUAL(two.reserved, 616 * MIB / 2);
+    EXPECT_EQUAL(two.used, CONTEXT + GIB);
+    EXPECT_EQUAL(two.total, two.reserved + two.used + two.free);
+    EXPECT_EQUAL(gpu_total(), 143155 * MIB / 2);
+    EXPECT_EQUAL(gpu_free(), two.free);
+    nvmlDevice_t device;
+    nvmlMemory_t one;
+    EXPECT_EQUAL(gpu.nvmlDeviceGetHandleByIndex_v2(0, &device), NVML_SUCCESS);
+    EXPECT_EQUAL(gpu.nvmlDeviceGetMemoryInfo(device, &one), NVML_SUCCESS);
+    EXPECT_EQUAL(one.total, two.total);
+    EXPECT_EQUAL(one.total, one.used + one.free);
+    EXPECT_EQUAL(one.free, two.free);
+}
+
+SCENARIO(A_size_is_shown_as_it_is, .limit = "3g", .gpus = "--total 143771m --reserved 616m") {
+    gpu_begin(0);
+    nvmlMemory_v2_t memory = nvml_memory(0);
+    EXPECT_EQUAL(memory.total, 3 * GIB);
+    EXPECT_EQUAL(memory.reserved, 0);
+    EXPECT_EQUAL(gpu_total(), 3 * GIB);
+}
+
+SCENARIO(A_size_above_the_GPU_shows_the_GPU, .limit = "100t") {
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_total(), 10989 * MIB);
+    EXPECT_EQUAL(nvml_memory(0).total, 10989 * MIB);
+}
+
+SCENARIO(A_program_that_only_asks_NVML_sees_the_quota_too, .limit = "0.3") {
+    gpu_open();
+    nvmlMemory_v2_t memory = nvml_memory(0);
+    EXPECT_EQUAL(memory.total / MIB, 3296);
+    EXPECT_EQUAL(memory.used, 0);
+    EXPECT_EQUAL(memory.free, memory.total);
+}
+
+static void hold(void *data) {
+    int *go = data;
+    gpu_begin(0);
+    gpu_allocate(500 * MIB);
+    go[0] = 1;
+    while (!go[1])
+        pause_ms(1);
+}
+
+SCENARIO(All_processes_of_the_container_count, .limit = "1g") {
+    int *go = shared_memory(4096);
+    int pid = 0;
+    gpu_open();
+    if ((pid = fork()) == 0) {
+        hold(go);
+        _exit(0);
+    }
+    while (!go[0])
+        pause_ms(1);
+    EXPECT_EQUAL(nvml_memory(0).used, CONTEXT + 500 * MIB);
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_free(), GIB - 2 * CONTEXT - 500 * MIB);
+    EXPECT_EQUAL(nvml_memory(0).used, 2 * CONTEXT + 500 * MIB);
+    go[1] = 1;
+    EXPECT_EQUAL(wait_for(pid), 0);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+SCENARIO(A_process_without_the_shim_counts, .limit = "1g") {
+    char command[4300];
+    gpu_begin(0);
+    snprintf(command, sizeof command, "LD_PRELOAD= %s/sim/gpu-alloc --hold 60 400m >/dev/null & echo $!",
+             build_folder());
+    FILE *pipe = popen(command, "r");
+    int pid = 0;
+    EXPECT(pipe && fscanf(pipe, "%d", &pid) == 1);
+    for (int i = 0; i < 2000 && device_used(0) < 2 * CONTEXT + 400 * MIB; i++)
+        pause_ms(5);
+    EXPECT_EQUAL(nvml_memory(0).used, 2 * CONTEXT + 400 * MIB);
+    EXPECT_EQUAL(gpu_free(), GIB - 2 * CONTEXT - 400 * MIB);
+    CUdeviceptr pointer;
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 600 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    snprintf(command, sizeof command, "kill %d", pid);
+    EXPECT_EQUAL(system(command), 0);
+    for (int i = 0; i < 2000 && device_used(0) > CONTEXT; i++)
+        pause_ms(5);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 600 * MIB), CUDA_SUCCESS);
+}
+
+SCENARIO(Free_is_never_more_than_is_physically_free, .limit = "0.9", .gpus = "--total 2g") {
+    char command[4300];
+    gpu_begin(0);
+    /* As another container would: its processes are not listed here, but this one's are; so it is told apart by its PID
+     * namespace. */
+    snprintf(command, sizeof command,
+             "LD_PRELOAD= unshare -p -f --kill-child %s/sim/gpu-alloc --hold 60 1g >/dev/null & echo $!",
+             build_folder());
+    FILE *pipe = popen(command, "r");
+    int pid = 0;
+    EXPECT(pipe && fscanf(pipe, "%d", &pid) == 1);
+    for (int i = 0; i < 400 && device_used(0) < GIB; i++)
+        pause_ms(5);
+    if (device_used(0) >= GIB) {
+        uint64_t physical = 2 * GIB - device_used(0);
+        EXPECT(gpu_free() <= physical);
+        EXPECT(nvml_memory(0).free <= physical);
+    }
+    snprintf(command, sizeof command, "kill %d", pid);
+    EXPECT_EQUAL(system(command), 0);
+}
+
+SCENARIO(Null_arguments_are_legal, .limit = "1g") {
+    size_t value;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemGetInfo_v2(NULL, &value), CUDA_SUCCESS);
+    EXPECT_EQUAL(value, GIB);
+    EXPECT_EQUAL(gpu.cuMemGetInfo_v2(&value, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemGetInfo_v2(NULL, NULL), CUDA_SUCCESS);
+    EXPECT(gpu.cuMemAlloc_v2(NULL, 10) != CUDA_SUCCESS);
+    EXPECT(gpu.cuDeviceTotalMem_v2(NULL, 0) != CUDA_SUCCESS);
+}
+
+SCENARIO(A_limit_below_the_context_leaves_nothing_free, .limit = "10m") {
+    CUdeviceptr pointer;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_free(), 0);
+    EXPECT_EQUAL(gpu_total(), 10 * MIB);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 1), CUDA_ERROR_OUT_OF_MEMORY);
+    nvmlMemory_v2_t memory = nvml_memory(0);
+    EXPECT_EQUAL(memory.free, 0);
+    EXPECT_EQUAL(memory.total, memory.reserved + memory.used + memory.free);
+}
+
+SCENARIO(Errors_of_the_driver_come_through, .limit = "1g") {
+    size_t value;
+    gpu_open();
+    EXPECT_EQUAL(gpu.cuMemGetInfo_v2(&value, &value), 3); /* not initialised */
+    EXPECT_EQUAL(gpu.cuInit(0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemGetInfo_v2(&value, &value), 201); /* no context */
+    EXPECT_EQUAL(gpu.cuDeviceTotalMem_v2(&value, 99), 101);
+}
