@@ -15,7 +15,7 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
     {
         try
         {
-            if (!hostPath.StartsWith('/')) return new(DevicePathKind.Unknown);
+            if (!hostPath.StartsWith('/') || hostPath.Contains('\0')) return new(DevicePathKind.Unknown);
             return Resolve(hostPath) is { } path ? Judge(path) : new(DevicePathKind.Unknown);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)

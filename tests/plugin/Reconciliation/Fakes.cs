@@ -1,0 +1,141 @@
+using System.Collections.Concurrent;
+using System.Threading.Channels;
+using Microsoft.Extensions.Logging;
+using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Tests.Reconciliation;
+
+/// <summary>An engine in memory: containers that the test starts and ends, events to whoever watches, and outages.</summary>
+sealed class FakeDocker : IEngineClient
+{
+    readonly ConcurrentDictionary<string, ContainerInspect> _containers = new();
+    readonly List<Channel<EngineEvent>> _watchers = [];
+    int _inspects;
+
+    public bool Down { get; set; }
+    /// <summary>So many inspects fail before one succeeds.</summary>
+    public int FailingInspects { get; set; }
+    /// <summary>Runs at each inspect, with its number.</summary>
+    public Action<int>? OnInspect { get; set; }
+    public int Inspects => _inspects;
+    public int Watchers { get { lock (_watchers) return _watchers.Count; } }
+    public string? PluginName { get; set; } = "lab/gpu:v1";
+
+    public void Put(ContainerInspect container) => _containers[container.Id] = container;
+
+    public void Start(ContainerInspect container)
+    {
+        Put(container);
+        Say("start", container.Id);
+    }
+
+    public void Die(string id)
+    {
+        _containers.TryRemove(id, out _);
+        Say("die", id);
+    }
+
+    public void Say(string action, string id)
+    {
+        lock (_watchers)
+            foreach (var watcher in _watchers) watcher.Writer.TryWrite(new EngineEvent { Type = "container", Action = action, Actor = new EventActor { Id = id } });
+    }
+
+    /// <summary>All connections end, new ones are refused until <see cref="Down"/> is false again.</summary>
+    public void GoDown()
+    {
+        Down = true;
+        lock (_watchers)
+        {
+            foreach (var watcher in _watchers) watcher.Writer.Complete(new EngineException("cut"));
+            _watchers.Clear();
+        }
+    }
+
+    public Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel)
+    {
+        Check();
+        OnInspect?.Invoke(Interlocked.Increment(ref _inspects));
+        if (FailingInspects-- > 0) throw new EngineException("busy", 500);
+        return Task.FromResult(_containers.GetValueOrDefault(id));
+    }
+
+    public Task<IReadOnlyList<ContainerSummary>> ListContainersAsync(bool all, CancellationToken cancel)
+    {
+        Check();
+        return Task.FromResult<IReadOnlyList<ContainerSummary>>(
+            [.. _containers.Values.Where(one => all || one.State.Running).Select(one => new ContainerSummary { Id = one.Id, Mounts = one.Mounts })]);
+    }
+
+    public Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel)
+    {
+        Check();
+        var channel = Channel.CreateUnbounded<EngineEvent>();
+        lock (_watchers) _watchers.Add(channel);
+        return Task.FromResult(channel.Reader.ReadAllAsync(cancel));
+    }
+
+    public Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) => Task.FromResult(PluginName);
+    public Task<EngineInfo> InfoAsync(CancellationToken cancel) => Task.FromResult(new EngineInfo());
+    public Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) => Task.FromResult<ImageInspect?>(null);
+    public Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel) => throw new NotSupportedException();
+    public Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel) => throw new NotSupportedException();
+    public Task StopContainerAsync(string id, CancellationToken cancel) => throw new NotSupportedException();
+
+    void Check()
+    {
+        if (Down) throw new EngineException("no such socket");
+    }
+}
+
+/// <summary>What the kernel would say: which directories which process has mounted.</summary>
+sealed class FakeMounts(string state) : IMountTable
+{
+    readonly ConcurrentDictionary<int, List<MountEntry>> _tables = new();
+
+    public void Set(int pid, params string[] roots) =>
+        _tables[pid] = [new("0:50", "/", "/"), .. roots.Select((root, n) => new MountEntry("8:1", $"/docker/plugins/{new string('1', 64)}/propagated-mount/state/{root}", $"/at{n}"))];
+
+    public void End(int pid) => _tables.TryRemove(pid, out _);
+
+    public IReadOnlyList<MountEntry> Own() => [new("0:1", "/", "/"), new("8:1", $"/docker/plugins/{new string('1', 64)}/propagated-mount", state)];
+    public IReadOnlyList<MountEntry> OfProcess(int pid) => _tables.TryGetValue(pid, out var table) ? table : [];
+    public IEnumerable<IReadOnlyList<MountEntry>> All() => _tables.Values;
+}
+
+/// <summary>The label is the quota; <c>bad</c> is refused, and so is a container called <c>/outlaw</c> that has a fine one.</summary>
+sealed class FakeJudge : IContainerJudge
+{
+    public Verdict Judge(ContainerInspect container, Requester requester)
+    {
+        if (requester != Requester.Engine) throw new InvalidOperationException("asked for somebody else");
+        if (container.Name == "/bug") throw new InvalidOperationException("a bug in the judgement");
+        var quota = container.Config.Labels?.GetValueOrDefault("gpu-memory");
+        return quota == "bad" ? new([new("quota-syntax", "gpu-memory=bad is\nno quota")], null, null)
+            : new(container.Name == "/outlaw" ? [new("outlaw", "it is an outlaw")] : [], quota, "--gpus");
+    }
+}
+
+/// <summary>Remembers for whom it was asked.</summary>
+sealed class FakeInjector : IPreloadInjector
+{
+    public ConcurrentQueue<string> Served { get; } = [];
+    public string? Problem { get; set; }
+
+    public Task<string?> EnsureAsync(ContainerInspect container, CancellationToken cancel)
+    {
+        Served.Enqueue(container.Id);
+        return Task.FromResult(Problem);
+    }
+}
+
+/// <summary>Keeps the lines.</summary>
+sealed class ListLogger<T>(ConcurrentQueue<string> lines) : ILogger<T>
+{
+    public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+    public bool IsEnabled(LogLevel logLevel) => true;
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+        lines.Enqueue($"{logLevel} {eventId.Id} {formatter(state, exception)}");
+}

@@ -1,0 +1,312 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using Microsoft.Extensions.Logging.Abstractions;
+using NUnit.Framework;
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Reconciliation;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Tests.Reconciliation;
+
+public class ReconciliationTests
+{
+    string _folder = null!;
+    FakeDocker _docker = null!;
+    FakeMounts _mounts = null!;
+    FakeInjector _injector = null!;
+    PluginIdentity _identity = null!;
+    PrivateDirectories _directories = null!;
+    ConcurrentQueue<string> _log = null!;
+    ReconciliationService _service = null!;
+
+    [SetUp]
+    public void SetUp()
+    {
+        _folder = Directory.CreateTempSubdirectory("reconciliation").FullName;
+        var settings = new PluginSettings { State = _folder };
+        var layout = new StateLayout(settings);
+        (_docker, _mounts, _injector, _log) = (new(), new(_folder), new(), new());
+        _directories = new PrivateDirectories(layout, new ShimStore(layout), _mounts);
+        var references = new ReferenceTable(layout);
+        var activations = new Activations(_directories, references, _mounts, TimeProvider.System, NullLogger<Activations>.Instance);
+        activations.Restore();
+        _identity = new PluginIdentity(layout, settings, _mounts);
+        var catalog = new VolumeCatalog(layout, _identity, NullLogger<VolumeCatalog>.Instance);
+        var options = new ReconciliationOptions { SweepEvery = TimeSpan.FromMilliseconds(100) };
+        _service = new ReconciliationService(_docker,
+            new ContainerReconciler(_docker, new FakeJudge(), catalog, _directories, activations, _mounts, new ListLogger<ContainerReconciler>(_log)),
+            _injector, catalog, _identity, new NoGpus(), options, TimeProvider.System, new ListLogger<ReconciliationService>(_log));
+    }
+
+    [TearDown]
+    public async Task TearDown()
+    {
+        await _service.StopAsync(default);
+        _service.Dispose();
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    sealed class NoGpus : IGpuInventory
+    {
+        public IReadOnlyList<GpuDevice> Devices => [];
+        public string? Problem => "none";
+    }
+
+    static string Id(int n) => n.ToString("x64", null);
+
+    /// <summary>A running container whose process has mounted these private directories.</summary>
+    ContainerInspect Container(int n, string? quota, params string[] directories)
+    {
+        foreach (var directory in directories) Directory.CreateDirectory(Path.Combine(_folder, "state", directory.Split('/')[0]));
+        _mounts.Set(1000 + n, directories);
+        return new ContainerInspect
+        {
+            Id = Id(n),
+            Name = $"/c{n}",
+            State = new ContainerState { Running = true, Pid = 1000 + n, StartedAt = $"then {n}" },
+            Config = new ContainerConfig { Labels = quota is null ? null : new Dictionary<string, string> { ["gpu-memory"] = quota } },
+            Mounts = [new MountPoint { Type = "volume", Name = "runai", Driver = "lab/gpu:v1", Destination = "/runai" }],
+        };
+    }
+
+    string? Quota(string directory)
+    {
+        var path = Path.Combine(_folder, "state", directory, "quota");
+        return File.Exists(path) ? File.ReadAllText(path) : null;
+    }
+
+    async Task StartAsync()
+    {
+        await _service.StartAsync(default);
+        await Until(() => _docker.Watchers == 1 && _log.Any(line => line.Contains(" 510 ", StringComparison.Ordinal)), "it watches");
+    }
+
+    static async Task Until(Func<bool> condition, string what)
+    {
+        var watch = Stopwatch.StartNew();
+        while (!condition())
+        {
+            Assert.That(watch.Elapsed, Is.LessThan(TimeSpan.FromSeconds(10)), what);
+            await Task.Delay(5);
+        }
+    }
+
+    Task UntilQuota(string directory, string text) => Until(() => Quota(directory)?.Contains(text, StringComparison.Ordinal) == true, $"{directory} has {text}");
+
+    [Test]
+    public async Task A_container_that_starts_gets_its_quota()
+    {
+        await StartAsync();
+        _docker.Start(Container(1, "0.5", "d1"));
+        await UntilQuota("d1", "limit=0.5");
+        Assert.That(Quota("d1"), Is.EqualTo($"version=1\ncontainer={Id(1)}\nlimit=0.5\n"));
+    }
+
+    [Test]
+    public async Task Containers_that_ran_before_get_theirs()
+    {
+        _docker.Put(Container(1, "0.5", "d1"));
+        _docker.Put(Container(2, "2g", "d2"));
+        await StartAsync();
+        await UntilQuota("d1", "limit=0.5");
+        await UntilQuota("d2", "limit=2g");
+    }
+
+    [Test]
+    public async Task It_learns_its_name_from_the_engine()
+    {
+        await StartAsync();
+        Assert.That(_identity.Name, Is.EqualTo("lab/gpu:v1"));
+    }
+
+    [Test]
+    public async Task Every_directory_of_a_container_gets_the_quota_also_a_subpaths()
+    {
+        await StartAsync();
+        _docker.Start(Container(1, "0.5", "d1", "d2/ld.so.preload"));
+        await UntilQuota("d1", "limit=0.5");
+        await UntilQuota("d2", "limit=0.5");
+    }
+
+    [Test]
+    public async Task What_happened_while_the_engine_was_away_is_made_up_for()
+    {
+        await StartAsync();
+        _docker.Start(Container(1, "0.5", "d1"));
+        await UntilQuota("d1", "limit");
+        _docker.GoDown();
+        await Until(() => _log.Any(line => line.Contains(" 505 ", StringComparison.Ordinal)), "it says so");
+        _docker.Put(Container(2, "0.25", "d2"));
+        _docker.Put(Container(1, "0.5", "d3") with { State = new ContainerState { Running = true, Pid = 1001, StartedAt = "later" } });
+        _docker.Down = false;
+        await UntilQuota("d2", "limit=0.25");
+        await UntilQuota("d3", "limit=0.5");
+        Assert.That(_log.Count(line => line.Contains(" 505 ", StringComparison.Ordinal)), Is.EqualTo(1), "one line an outage");
+        _docker.Start(Container(4, "0.1", "d4"));
+        await UntilQuota("d4", "limit=0.1");
+    }
+
+    [Test]
+    public async Task Another_process_under_the_same_number_gets_nothing()
+    {
+        await StartAsync();
+        var container = Container(1, "0.5", "d1");
+        // It ends between the two inspects.
+        _docker.OnInspect = n => { if (n == 2) _docker.Put(container with { State = container.State with { Running = false, Pid = 0 } }); };
+        _docker.Start(container);
+        await Until(() => _docker.Inspects >= 2, "it was inspected twice");
+        await Task.Delay(100);
+        Assert.That(Quota("d1"), Is.Null);
+    }
+
+    [Test]
+    public async Task A_run_that_began_meanwhile_is_another_one()
+    {
+        await StartAsync();
+        var container = Container(1, "0.5", "d1");
+        var inspects = 0;
+        _docker.OnInspect = _ => { if (++inspects >= 2) _docker.Put(container with { State = container.State with { StartedAt = $"then, {inspects}" } }); };
+        _docker.Start(container);
+        await Until(() => inspects >= 6, "it was looked at again");
+        Assert.That(Quota("d1"), Is.Null);
+        _docker.OnInspect = null;
+        await UntilQuota("d1", "limit=0.5");
+    }
+
+    [Test]
+    public async Task A_neighbours_directory_is_not_written()
+    {
+        await StartAsync();
+        _docker.Start(Container(1, "0.5", "d1"));
+        await UntilQuota("d1", "limit=0.5");
+        _docker.Start(Container(2, "1", "d1", "d2"));
+        await UntilQuota("d2", "limit=1");
+        Assert.That(Quota("d1"), Does.Contain("limit=0.5"));
+        Assert.That(_log, Has.Some.Contains("directory=d1 of another running container"));
+        await Task.Delay(300);
+        Assert.That(Quota("d1"), Does.Contain("limit=0.5"), "after some sweeps");
+    }
+
+    [Test]
+    public async Task A_wrong_or_missing_quota_is_repaired_without_asking_the_engine()
+    {
+        await StartAsync();
+        _docker.Start(Container(1, "0.5", "d1"));
+        await UntilQuota("d1", "limit=0.5");
+        await Task.Delay(250);
+        var asked = _docker.Inspects;
+        await Task.Delay(300);
+        Assert.That(_docker.Inspects, Is.EqualTo(asked), "while all is in order");
+        File.WriteAllText(Path.Combine(_folder, "state", "d1", "quota"), "version=1\nlimit=1\n");
+        await UntilQuota("d1", "limit=0.5");
+        File.Delete(Path.Combine(_folder, "state", "d1", "quota"));
+        await UntilQuota("d1", "limit=0.5");
+    }
+
+    [Test]
+    public async Task A_directory_that_a_running_container_gets_later_has_its_quota_too()
+    {
+        await StartAsync();
+        _docker.Start(Container(1, "0.5", "d1"));
+        await UntilQuota("d1", "limit");
+        Container(1, "0.5", "d1", "d2");
+        await UntilQuota("d2", "limit=0.5");
+    }
+
+    [Test]
+    public async Task Without_a_valid_quota_the_file_says_why()
+    {
+        await StartAsync();
+        _docker.Start(Container(1, "bad", "d1"));
+        _docker.Start(Container(2, null, "d2"));
+        await UntilQuota("d1", "\nerror=gpu-memory=bad is no quota\n");
+        await UntilQuota("d2", "\nerror=the container has the volume but no quota: add --label gpu-memory=0.5\n");
+        Assert.That(_log, Has.Some.Contains("running against the rules").And.Contain("rules=quota-syntax"));
+    }
+
+    [Test]
+    public async Task Who_runs_against_the_rules_keeps_its_quota_and_is_reported_once()
+    {
+        await StartAsync();
+        _docker.Start(Container(1, "0.5", "d1") with { Name = "/outlaw" });
+        await UntilQuota("d1", "limit=0.5");
+        _docker.GoDown();
+        _docker.Down = false;
+        await Until(() => _log.Count(line => line.Contains(" 504 ", StringComparison.Ordinal)) == 2, "it is back");
+        await Task.Delay(300);
+        Assert.That(_log.Count(line => line.Contains(" 501 ", StringComparison.Ordinal)), Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task Other_peoples_containers_are_only_judged()
+    {
+        await StartAsync();
+        _docker.Start(Container(1, null, "d1") with { Name = "/outlaw", Mounts = [new MountPoint { Type = "volume", Name = "runai", Driver = "local" }] });
+        await Until(() => _log.Any(line => line.Contains(" 501 ", StringComparison.Ordinal)), "it is reported");
+        await Task.Delay(300);
+        Assert.That(Quota("d1"), Is.Null);
+        Assert.That(_docker.Inspects, Is.LessThan(3), "and not at every sweep");
+    }
+
+    [Test]
+    public async Task A_container_without_its_directory_is_reported()
+    {
+        await StartAsync();
+        _docker.Start(Container(1, "0.5"));
+        await Until(() => _log.Any(line => line.Contains("no private directory mounted", StringComparison.Ordinal)), "it is reported");
+    }
+
+    [Test]
+    public async Task An_engine_that_stumbles_is_asked_again()
+    {
+        await StartAsync();
+        _docker.FailingInspects = 2;
+        _docker.Start(Container(1, "0.5", "d1"));
+        await UntilQuota("d1", "limit=0.5");
+    }
+
+    [Test]
+    public async Task A_bug_with_one_container_does_not_cost_the_others()
+    {
+        await StartAsync();
+        for (var n = 1; n <= 20; n++) _docker.Start(Container(n, "0.5", $"d{n}") with { Name = "/bug" });
+        _docker.Start(Container(99, "0.5", "d99"));
+        await UntilQuota("d99", "limit=0.5");
+        Assert.That(_log, Has.Some.StartsWith("Error 508"));
+    }
+
+    [Test]
+    public async Task A_container_that_ends_at_once_is_no_error()
+    {
+        await StartAsync();
+        _docker.Say("start", Id(1));
+        _docker.Start(Container(2, "0.5", "d2"));
+        _docker.Die(Id(2));
+        _docker.Start(Container(3, "0.5", "d3"));
+        await UntilQuota("d3", "limit");
+        Assert.That(_log, Has.None.StartsWith("Error"));
+    }
+
+    [Test]
+    public async Task A_new_container_with_our_volume_gets_the_preload()
+    {
+        await StartAsync();
+        _injector.Problem = "its root is read-only";
+        _docker.Put(Container(1, "0.5", "d1") with { State = new ContainerState { Status = "created" } });
+        _docker.Put(Container(2, "0.5") with { Mounts = [] });
+        foreach (var n in new[] { 1, 2, 3 }) _docker.Say("create", Id(n));
+        await Until(() => !_injector.Served.IsEmpty, "it was asked");
+        await Until(() => _log.Any(line => line.Contains("no preload of the shim: its root is read-only", StringComparison.Ordinal)), "it says so");
+        Assert.That(_injector.Served, Is.EqualTo(new[] { Id(1) }));
+    }
+
+    [Test]
+    public async Task Fifty_that_start_at_once_have_their_quotas_soon()
+    {
+        await StartAsync();
+        var containers = Enumerable.Range(1, 50).Select(n => Container(n, $"0.{n:00}", $"d{n}")).ToList();
+        containers.ForEach(_docker.Start);
+        foreach (var n in Enumerable.Range(1, 50)) await UntilQuota($"d{n}", $"limit=0.{n:00}\n");
+    }
+}
