@@ -86,10 +86,12 @@ sealed partial class Authorizer(
         using var deadline = new CancellationTokenSource(Deadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         ContainerSpec? spec = null;
+        ContainerInspect? container = null;
         Verdict verdict;
         try
         {
-            if (await engine.InspectContainerAsync(route.Name, both.Token) is not { } container)
+            container = await engine.InspectContainerAsync(route.Name, both.Token);
+            if (container is null)
                 return AuthZAnswer.Allowed; // the engine says so itself
             spec = specs.FromInspect(container, defaults.Runtime);
             verdict = judge.Judge(container, RequesterOf(apiCall));
@@ -101,7 +103,22 @@ sealed partial class Authorizer(
             var why = failure is EngineException ? Quoted.Text(failure.Message, 200) : "no answer in time";
             verdict = Refusal("engine", $"the GPU memory plugin could not learn from the engine what {Quoted.Text(route.Name)} is ({why}), so it does not start: try again");
         }
+        if (!verdict.Allow && container is { HostConfig.AutoRemove: true, State.Status: "created" })
+            _ = RemoveAsync(container.Id);
         return Answer(route.Kind, apiCall, route.Name, spec, verdict, started);
+    }
+
+    /// <summary>An engine removes a <c>--rm</c> container whose start failed, and <c>docker run</c> waits for that; one whose start was refused it leaves.</summary>
+    async Task RemoveAsync(string id)
+    {
+        try
+        {
+            await engine.RemoveContainerAsync(id, CancellationToken.None);
+        }
+        catch (EngineException failure)
+        {
+            LogNotRemoved(log, id, failure.Message);
+        }
     }
 
     /// <summary>No content type, no body: the engine refuses others. Its length stands in no header when it comes in chunks.</summary>
@@ -168,6 +185,9 @@ sealed partial class Authorizer(
 
     [LoggerMessage(602, LogLevel.Debug, "The engine did not say in time what image or other containers add: {Problem}")]
     static partial void LogLeftOut(ILogger logger, string problem);
+
+    [LoggerMessage(604, LogLevel.Warning, "{Container} was to be removed after its start was refused: {Problem}")]
+    static partial void LogNotRemoved(ILogger logger, string container, string problem);
 
     [LoggerMessage(603, LogLevel.Warning, "The preload of {Container} is not in place yet: {Problem}")]
     static partial void LogNotServed(ILogger logger, string container, string problem);

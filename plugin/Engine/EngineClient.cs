@@ -65,6 +65,9 @@ public sealed class EngineClient : IEngineClient, IDisposable
     public Task StopContainerAsync(string id, CancellationToken cancel) =>
         CommandAsync(HttpMethod.Post, $"containers/{EnginePath.Segment(id)}/stop", null, _options.StopDeadline, cancel);
 
+    public Task RemoveContainerAsync(string id, CancellationToken cancel) =>
+        CommandAsync(HttpMethod.Delete, $"containers/{EnginePath.Segment(id)}?v=1", null, _options.CallDeadline, cancel);
+
     public async Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel)
     {
         // The engine answers just before it subscribes; a little of the past closes that gap.

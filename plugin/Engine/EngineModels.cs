@@ -60,6 +60,8 @@ public sealed record HostConfig
     public IReadOnlyList<string>? DeviceCgroupRules { get; init; }
     public bool Privileged { get; init; }
     public bool ReadonlyRootfs { get; init; }
+    /// <summary><c>--rm</c>.</summary>
+    public bool AutoRemove { get; init; }
     public string? Runtime { get; init; }
     /// <summary>OCI annotations, API 1.43 and later.</summary>
     public IReadOnlyDictionary<string, string>? Annotations { get; init; }

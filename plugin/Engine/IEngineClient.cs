@@ -19,6 +19,8 @@ public interface IEngineClient
     /// <summary>Unpacks an uncompressed tar into <paramref name="directory"/> of the container.</summary>
     Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel);
     Task StopContainerAsync(string id, CancellationToken cancel);
+    /// <summary>Removes a container that does not run, and its anonymous volumes.</summary>
+    Task RemoveContainerAsync(string id, CancellationToken cancel);
     /// <summary>Subscribes to container events; when the task is done, nothing that happens from then on is missed. The events end when the connection does;
     /// reconnecting is the caller's. Some events of the last second may come again.</summary>
     Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel);

@@ -17,7 +17,7 @@ sealed class ClientTests(string version) : EngineFixture(version)
             services:
               train:
                 image: {{Image}}
-                command: [{{string.Join(", ", SmiQuery)}}]
+                command: ["{{string.Join("\", \"", SmiQuery)}}"]
                 network_mode: none
                 labels: { gpu-memory: "0.5" }
                 volumes: [ "runai:/runai" ]
@@ -41,7 +41,7 @@ sealed class ClientTests(string version) : EngineFixture(version)
             services:
               train:
                 image: {{Image}}
-                command: [{{string.Join(", ", SmiQuery)}}]
+                command: ["{{string.Join("\", \"", SmiQuery)}}"]
                 network_mode: none
                 volumes: [ "half:/runai" ]
                 deploy: { resources: { reservations: { devices: [ { capabilities: [ gpu ], count: 1 } ] } } }

@@ -21,7 +21,7 @@ sealed class IsolationTests(string version) : EngineFixture(version)
     [TestCase("mkdir /runai/more")]
     public void The_private_directory_is_read_only(string command)
     {
-        var output = Engine.Run(["--rm", .. Quota, Image, "sh", "-c", command]);
+        var output = Engine.Run(["--rm", .. Quota, Image, "sh", "-c", $"until [ -e /runai/quota ]; do sleep 0.02; done; {command}"]);
         Assert.That(output.Code, Is.Not.Zero);
         Assert.That(output.Error, Does.Contain("Read-only file system"));
     }

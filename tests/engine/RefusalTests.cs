@@ -39,6 +39,18 @@ sealed class RefusalTests(string version) : EngineFixture(version)
         Assert.That(output.Error, Does.Contain("20g").And.Contain("21474836480").And.Contain($"{TotalMiB * 1024L * 1024}"));
     }
 
+    /// <summary>The engine drops what it does not know of a body, so what it made of it is refused at the start; and `docker run --rm` waits until the container is gone.</summary>
+    [Test]
+    public void What_only_the_start_shows_and_the_client_does_not_hang()
+    {
+        Engine.Docker("create", "--name", "carrier", "--network", "none", "-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, "true").Ok();
+        Engine.Docker("import", "-c", "LABEL gpu-memory=2", Repository.Image, "mislabelled").Ok();
+        var output = Engine.Docker("run", "--rm", "--network", "none", "--volumes-from", "carrier", "mislabelled", "true");
+        Assert.That(output.Code, Is.EqualTo(125), output.All);
+        Assert.That(output.Error, Does.Contain("gpu-memory=2 has no unit"));
+        Eventually(() => !Engine.Docker("ps", "-a", "--format", "{{.Image}}").Ok().Contains("mislabelled", StringComparison.Ordinal), "the container is gone");
+    }
+
     [Test]
     public void A_read_only_root_with_both_ways_out()
     {
@@ -57,7 +69,7 @@ sealed class RefusalTests(string version) : EngineFixture(version)
         var output = Engine.Run(["--rm", "--read-only", "--mount", "type=volume,src=runai,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload",
             "-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, .. SmiQuery]);
         if (Engine.Major >= 26) Assert.That(ParseSmi(output.Ok()).Total, Is.EqualTo(3296));
-        else Assert.That(output.Code, Is.EqualTo(125), "this engine's client knows no volume-subpath");
+        else Assert.That(output.Code, Is.EqualTo(125), "this engine and its client know no volume-subpath");
     }
 
     [Test]

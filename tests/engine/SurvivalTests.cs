@@ -83,7 +83,7 @@ sealed class EngineRestartTests(string version) : EngineFixture(version)
     [Test]
     public void Containers_come_back_with_their_own_quotas()
     {
-        string Started(string quota) => Engine.Start("--restart", "always", "-v", "runai:/runai", "--label", $"gpu-memory={quota}", Image, "sleep", "600");
+        string Started(string quota) => Engine.Start("--restart", "always", "--stop-timeout", "1", "-v", "runai:/runai", "--label", $"gpu-memory={quota}", Image, "sleep", "600");
         var left = Started("0.3");
         var right = Started("0.5");
         Engine.Stop();

@@ -66,7 +66,7 @@ sealed class TestEngine : IDisposable
 
     public static string Sim(string name) => Path.Combine(Repository.Build, "sim", name);
 
-    public Output Docker(params IEnumerable<string> arguments) => Shell.Run(_environment, "docker", arguments);
+    public Output Docker(params IEnumerable<string> arguments) => Shell.Run(_environment, Path.Combine(_binaries ?? "/usr/bin", "docker"), arguments);
 
     /// <summary><c>docker run --network none --gpus 1 …</c></summary>
     public Output Run(params IEnumerable<string> arguments) => Docker(["run", "--network", "none", "--gpus", "1", .. arguments]);
@@ -89,7 +89,9 @@ sealed class TestEngine : IDisposable
     /// <summary>MiB of 10989 that a fraction shows.</summary>
     public static int Part(decimal fraction) => (int)(TotalMiB * fraction);
 
-    /// <summary>The highest use of GPU 0 that the simulated driver ever saw, in bytes.</summary>
+    public void ForgetPeak() => Shell.Run(Sim("simgpu"), "set", Gpus, "--peak", "0").Ok();
+
+    /// <summary>The highest use of GPU 0 that the simulated driver saw since <see cref="ForgetPeak"/>, in bytes.</summary>
     public long Peak() => long.Parse(Shell.Run(Sim("simgpu"), "peak", Gpus).Ok().Split('\n')[0].Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture);
 
     public void InstallCliPlugin(string name, string file)

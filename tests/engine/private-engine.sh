@@ -91,7 +91,7 @@ stop() {
 leftovers() {
     local dir=$1 proc
     for proc in /proc/[0-9]*; do
-        if tr '\0' ' ' <"$proc/cmdline" 2>/dev/null | grep -q "^[^ ]*containerd.* $dir/"; then echo "${proc#/proc/}"; fi
+        if { tr '\0' ' ' <"$proc/cmdline"; } 2>/dev/null | grep -q "^[^ ]*containerd.* $dir/"; then echo "${proc#/proc/}"; fi
     done
 }
 

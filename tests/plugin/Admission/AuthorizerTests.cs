@@ -266,6 +266,17 @@ public class AuthorizerTests
         Assert.That(await BeforeAsync(Call("POST", "/containers/create", """{"Image":"cuda","HostConfig":{"DeviceRequests":[{"Count":1}]}}""")), Is.EqualTo("gpu-memory=0.25 needs the runai volume: add -v runai:/runai"));
         Assert.That(await BeforeAsync(Call("POST", "/containers/create", """{"Image":"cuda","HostConfig":{"Binds":["runai:/runai"]}}""")), Is.EqualTo("allowed"));
     }
+
+    [TestCase(true, "created", true)]
+    [TestCase(false, "created", false)]
+    [TestCase(true, "exited", false)]
+    public async Task A_container_of_docker_run_rm_is_removed_when_its_start_is_refused(bool autoRemove, string status, bool removed)
+    {
+        Have("2", status);
+        _engine.Containers[Id] = _engine.Containers[Id] with { HostConfig = new() { AutoRemove = autoRemove } };
+        Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/{Id}/start")), Does.Contain("gpu-memory=2 has no unit"));
+        Assert.That(_engine.Calls.Contains($"remove {Id}"), Is.EqualTo(removed));
+    }
 }
 
 /// <summary>Keeps what is logged.</summary>
