@@ -9,8 +9,11 @@ public sealed record PluginSettings
     /// <summary>Path of the engine's socket inside the plugin.</summary>
     public string EngineSocket { get; init; } = "/host/run/docker.sock";
 
-    /// <summary>Path of the host's libnvidia-ml.so.1 inside the plugin; null: searched below /host/usr.</summary>
+    /// <summary>Path of the host's libnvidia-ml.so.1 inside the plugin; null: searched below <see cref="Driver"/>.</summary>
     public string? NvmlLibrary { get; init; }
+
+    /// <summary>The host's /usr, below which the driver's libraries are.</summary>
+    public string Driver { get; init; } = "/host/usr";
 
     /// <summary>The socket on which the engine calls the plugin.</summary>
     public string Socket { get; init; } = "/run/docker/plugins/gpu.sock";
@@ -51,6 +54,7 @@ public sealed record PluginSettings
             Shim = Path("SHIM", defaults.Shim),
             Stage = Path("STAGE", defaults.Stage),
             Devices = Path("DEVICES", defaults.Devices),
+            Driver = Path("DRIVER", defaults.Driver),
         }, problems);
     }
 

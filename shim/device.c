@@ -90,6 +90,15 @@ static uint64_t allocatable(struct device *device) {
     return cuda ? cuda : atomic_load(&device->nvml_total) - atomic_load(&device->nvml_reserved);
 }
 
+/* GPUs have whole MiB, and nvidia-smi rounds up what has not: 0.3 of 143771 MiB is to show as 43131. What is cut off
+   nobody could have had, since the driver gives memory in blocks of 2 MiB. */
+static uint64_t share_of(uint64_t total, const struct quota_value *value) {
+    uint64_t share = quota_value_bytes(value, total);
+    if (!value->is_size && share >= MIB)
+        share -= share % MIB;
+    return share < total ? share : total;
+}
+
 uint64_t device_limit(struct device *device) {
     uint32_t generation = quota_generation();
     if (LIKELY(atomic_load_explicit(&device->limit_generation, memory_order_acquire) == generation && generation))
@@ -98,17 +107,15 @@ uint64_t device_limit(struct device *device) {
     if (total == 0)
         return UINT64_MAX;
     struct quota_value value = quota_for(device->uuid);
-    uint64_t limit = quota_value_bytes(&value, total);
-    atomic_store_explicit(&device->limit, limit < total ? limit : total, memory_order_relaxed);
+    uint64_t limit = share_of(total, &value);
+    atomic_store_explicit(&device->limit, limit, memory_order_relaxed);
     atomic_store_explicit(&device->limit_generation, generation, memory_order_release);
-    return limit < total ? limit : total;
+    return limit;
 }
 
 void device_nvml_share(struct device *device, uint64_t total, uint64_t reserved, uint64_t *share,
                        uint64_t *reserved_share) {
     struct quota_value value = quota_for(device->uuid);
-    *share = quota_value_bytes(&value, total);
-    *reserved_share = value.is_size ? 0 : quota_value_bytes(&value, reserved);
-    if (*share > total)
-        *share = total;
+    *share = share_of(total, &value);
+    *reserved_share = value.is_size ? 0 : *share - share_of(total - reserved, &value);
 }

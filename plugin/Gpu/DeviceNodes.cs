@@ -5,11 +5,13 @@ namespace Runai.GpuMemory.Gpu;
 /// <summary>Looks at the host's device nodes through the plugin's mounts of them.</summary>
 public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
 {
-    const int MaxLinks = 40, MaxNodes = 20_000;
+    const int MaxLinks = 40;
+    /// <summary>How many files a search looks at: below /dev all that there can be, elsewhere (a container that mounts /usr is not rare) no more than costs nothing.</summary>
+    const int MaxNodes = 20_000, MaxNodesElsewhere = 256;
     const uint Nvidia = 195, Drm = 226;
 
     // Where parts of the host are in the plugin. Of the rest it sees nothing.
-    readonly (string Host, string Here)[] _visible = [("/dev", settings.Devices), ("/run", "/host/run"), ("/usr", "/host/usr")];
+    readonly (string Host, string Here)[] _visible = [("/dev", settings.Devices), ("/run", "/host/run"), ("/usr", settings.Driver)];
 
     public DevicePath Look(string hostPath)
     {
@@ -71,11 +73,12 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
     static DevicePath Search(string hostPath, string here, HashSet<uint> majors)
     {
         var left = new Stack<string>([here]);
+        var most = hostPath == "/dev" || hostPath.StartsWith("/dev/", StringComparison.Ordinal) ? MaxNodes : MaxNodesElsewhere;
         for (var seen = 0; left.TryPop(out var folder);)
         {
             foreach (var path in Directory.EnumerateFileSystemEntries(folder))
             {
-                if (++seen > MaxNodes) return new(DevicePathKind.Unknown);
+                if (++seen > most) return new(DevicePathKind.Unknown);
                 var (type, major, _) = Statx.Look(path);
                 if (type == NodeType.CharacterDevice && majors.Contains(major)) return new(DevicePathKind.Gpu, hostPath + path[here.Length..]);
                 if (type == NodeType.Directory) left.Push(path);

@@ -44,15 +44,33 @@ public sealed class NvmlInventory(PluginSettings settings, IDriverNodes nodes, T
     {
         try
         {
-            var (devices, problem) = Library() is { } library ? ReadFrom(library) : ([], "no libnvidia-ml.so.1 below /host/usr");
+            var (devices, problem) = ReadFirst();
             (_devices, _problem) = (devices, devices.Count > 0 ? null : problem);
         }
-        catch (Exception e) when (e is NvmlException or DllNotFoundException or BadImageFormatException or EntryPointNotFoundException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             (_devices, _problem) = ([], e.Message);
         }
         if (_problem is null) log.GpusFound(_devices.Count, string.Join(", ", _devices.Select(gpu => $"{gpu.Uuid} {gpu.Name} {gpu.TotalBytes >> 20} MiB")));
         else if (_problem != _logged) log.GpusUnknown(_logged = _problem);
+    }
+
+    /// <summary>From the first library that works; what is wrong with the others is told only where none does.</summary>
+    (List<GpuDevice>, string?) ReadFirst()
+    {
+        var problem = $"no libnvidia-ml.so.1 below {settings.Driver}";
+        foreach (var library in Libraries())
+        {
+            try
+            {
+                return ReadFrom(library);
+            }
+            catch (Exception e) when (e is NvmlException or DllNotFoundException or BadImageFormatException or EntryPointNotFoundException)
+            {
+                problem = e is DllNotFoundException or BadImageFormatException ? $"{library} cannot be loaded: {e.Message.Split(':')[^1].Trim()}" : e.Message;
+            }
+        }
+        return ([], problem);
     }
 
     (List<GpuDevice>, string?) ReadFrom(string library)
@@ -76,6 +94,19 @@ public sealed class NvmlInventory(PluginSettings settings, IDriverNodes nodes, T
         return (devices, problem);
     }
 
-    string? Library() => settings.NvmlLibrary ??
-        Folders.Select(folder => Path.Combine("/host/usr", folder, "libnvidia-ml.so.1")).FirstOrDefault(File.Exists);
+    /// <summary>Distributions put links to the driver's library here and there, some to absolute paths of the host.</summary>
+    IEnumerable<string> Libraries() => settings.NvmlLibrary is { } library ? [library]
+        : Folders.Select(folder => Target(Path.Combine(settings.Driver, folder, "libnvidia-ml.so.1"))).OfType<string>().Distinct();
+
+    /// <summary>The file behind the links, as the plugin sees it; null where there is none.</summary>
+    string? Target(string path)
+    {
+        for (var links = 0; links < 16; links++)
+        {
+            var file = new FileInfo(path);
+            if (file.LinkTarget is not { } target) return file.Exists ? path : null;
+            path = target.StartsWith("/usr/", StringComparison.Ordinal) ? settings.Driver + target["/usr".Length..] : Path.Combine(Path.GetDirectoryName(path)!, target);
+        }
+        return null;
+    }
 }

@@ -25,11 +25,11 @@ SCENARIO(Totals_add_up_where_the_GPU_reserves_memory_for_itself, .limit = "0.5",
     gpu_begin(0);
     gpu_allocate(GIB);
     nvmlMemory_v2_t two = nvml_memory(0);
-    EXPECT_EQUAL(two.total, 143771 * MIB / 2);
-    EXPECT_EQUAL(two.reserved, 616 * MIB / 2);
+    EXPECT_EQUAL(two.total, 143771 / 2 * MIB);
+    EXPECT_EQUAL(two.reserved, 616 / 2 * MIB);
     EXPECT_EQUAL(two.used, CONTEXT + GIB);
     EXPECT_EQUAL(two.total, two.reserved + two.used + two.free);
-    EXPECT_EQUAL(gpu_total(), 143155 * MIB / 2);
+    EXPECT_EQUAL(gpu_total(), 143155 / 2 * MIB);
     EXPECT_EQUAL(gpu_free(), two.free);
     nvmlDevice_t device;
     nvmlMemory_t one;

@@ -109,6 +109,23 @@ public partial class NvmlInventoryTests
         Assert.That(gpus.Problem, Is.Null);
     }
 
+    [Test]
+    public void A_link_to_a_path_of_the_host_is_followed_and_what_does_not_load_is_passed_over()
+    {
+        var library = Build();
+        Directory.CreateDirectory($"{_folder}/usr/lib/x86_64-linux-gnu");
+        Directory.CreateDirectory($"{_folder}/usr/lib64");
+        Directory.CreateDirectory($"{_folder}/usr/lib");
+        Directory.CreateDirectory($"{_folder}/usr/local/nvidia/lib64");
+        File.WriteAllText($"{_folder}/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1", "not a library");
+        File.CreateSymbolicLink($"{_folder}/usr/lib64/libnvidia-ml.so.1", "/usr/nowhere/libnvidia-ml.so.1");
+        File.CreateSymbolicLink($"{_folder}/usr/lib/libnvidia-ml.so.1", "/usr/local/nvidia/lib64/libnvidia-ml.so");
+        File.CreateSymbolicLink($"{_folder}/usr/local/nvidia/lib64/libnvidia-ml.so", "libnvidia-ml.so.580");
+        File.Move(library, $"{_folder}/usr/local/nvidia/lib64/libnvidia-ml.so.580");
+        var gpus = new NvmlInventory(new PluginSettings { Driver = $"{_folder}/usr" }, new NoNodes(), _time, new ListLogger<NvmlInventory>(_log));
+        Assert.That(gpus.Devices, Has.Count.EqualTo(2), gpus.Problem);
+    }
+
     [TestCase("NO_INIT")]
     public void A_library_that_is_not_nvml_is_a_problem(string define) => Assert.That(Over(Build(define)).Problem, Does.Contain("nvmlInit_v2"));
 

@@ -82,6 +82,7 @@ sealed class FakeDocker : IEngineClient
     public Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) => Task.FromResult<ImageInspect?>(null);
     public Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel) => throw new NotSupportedException();
     public Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel) => throw new NotSupportedException();
+    public Task RemoveContainerAsync(string id, CancellationToken cancel) => Task.CompletedTask;
     public Task StopContainerAsync(string id, CancellationToken cancel) => throw new NotSupportedException();
 
     void Check()

@@ -65,7 +65,7 @@ static bool load(void) {
 }
 
 static unsigned mib(uint64_t bytes) {
-    return (unsigned)(bytes >> 20);
+    return (unsigned)((bytes + (1u << 20) - 1) >> 20);
 }
 
 /* Left, right or not at all cut to its column. */
