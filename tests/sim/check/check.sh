@@ -218,7 +218,7 @@ $files"
 ./run/simgpu/gpu1
 $files"
     same 'The hook leaves a container without devices alone' "$(ask void)" 'rc 0'
-    has 'The hook refuses a device that there is not' "$(ask 7 2>&1)" 'no simulated device 7'
+    has 'The hook refuses a device that there is not' "$(ask 0,7 2>&1)" 'no simulated device 7'
     same 'Nothing is mounted on the host' "$(grep -c "$bundle" /proc/self/mounts)" 0
     rm -rf "$bundle/rootfs/run"
     ln -s "$work/gpus" "$bundle/rootfs/run"

@@ -105,6 +105,7 @@ struct pool {
     struct slot *slots; /* the device memory behind each 32 MiB of it */
     uint64_t slot_count;
     uint64_t idle; /* slots that are charged and hold nothing */
+    bool pending;  /* some slot has frees that were not synchronised */
     uint64_t reserved, reserved_high;
     struct pool *next;
 };

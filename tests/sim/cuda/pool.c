@@ -109,8 +109,9 @@ void pools_synchronise(int device) {
             unlink_pool(pool);
             continue;
         }
-        for (uint64_t i = 0; pool->idle && i < pool->slot_count; i++)
+        for (uint64_t i = 0; pool->pending && i < pool->slot_count; i++)
             pool->slots[i].pending = false;
+        pool->pending = false;
         if (pool->reserved > pool->threshold)
             trim(pool, pool->threshold);
     }
@@ -250,7 +251,7 @@ void pool_free(struct extent *extent) {
     struct pool *pool = extent->pool;
     EACH_SLOT(pool, extent, slot, bytes) {
         slot->used -= (uint32_t)bytes;
-        slot->pending = true;
+        slot->pending = pool->pending = true;
         if (!slot->used)
             pool->idle++;
     }

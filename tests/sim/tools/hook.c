@@ -106,36 +106,36 @@ static bool plan(const char *source, const char *target) {
     return true;
 }
 
-/* Whether a comma-separated list names the device, by index, UUID, or all. */
-static bool names(const char *list, const struct sim_gpu *gpu) {
-    char uuid[SIM_UUID_TEXT], copy[4096];
-    sim_uuid_text(gpu->state->config.uuid, uuid);
+/* The devices of a comma-separated list of indexes, UUIDs or `all`; one that there is not is refused. */
+static void plan_devices(const char *dir, const char *list) {
+    struct sim_gpu gpus[SIM_GPUS];
+    unsigned found = sim_open_all(dir, gpus, SIM_GPUS);
+    bool wanted[SIM_GPUS] = {false};
+    char copy[4096];
     snprintf(copy, sizeof copy, "%s", list);
     for (char *word = strtok(copy, ","); word; word = strtok(NULL, ",")) {
-        char *end;
-        unsigned long index = strtoul(word, &end, 10);
-        if (strcmp(word, "all") == 0 || strcasecmp(word, uuid) == 0)
-            return true;
-        if (!*end && index == gpu->state->config.index)
-            return true;
+        bool known = false;
+        for (unsigned i = 0; i < found; i++) {
+            char uuid[SIM_UUID_TEXT], *end;
+            sim_uuid_text(gpus[i].state->config.uuid, uuid);
+            unsigned long index = strtoul(word, &end, 10);
+            if (strcmp(word, "all") != 0 && strcasecmp(word, uuid) != 0 &&
+                (*end || index != gpus[i].state->config.index))
+                continue;
+            known = wanted[i] = true;
+        }
+        if (!known)
+            fail("no simulated device %s in %s", word, dir);
     }
-    return false;
-}
-
-static unsigned plan_devices(const char *dir, const char *visible) {
-    unsigned found = 0;
-    for (unsigned i = 0; i < SIM_GPUS; i++) {
-        struct sim_gpu gpu;
+    for (unsigned i = 0; i < found; i++) {
         char source[4096 + 16], target[64];
-        if (!sim_open(dir, i, &gpu) || !names(visible, &gpu))
+        if (!wanted[i])
             continue;
-        snprintf(source, sizeof source, "%s/gpu%u", dir, i);
-        snprintf(target, sizeof target, SIM_DEFAULT_DIR "/gpu%u", i);
+        snprintf(source, sizeof source, "%s/gpu%u", dir, gpus[i].state->config.index);
+        snprintf(target, sizeof target, SIM_DEFAULT_DIR "/gpu%u", gpus[i].state->config.index);
         if (!plan(source, target))
             fail("%s: %s", source, strerror(errno));
-        found++;
     }
-    return found;
 }
 
 static void plan_files(const char *lib, const char *rootfs) {
@@ -234,8 +234,8 @@ int main(int argc, char **argv) {
     snprintf(rootfs, sizeof rootfs, "%s%s%s", *root == '/' ? "" : bundle, *root == '/' ? "" : "/", root);
 
     configure(lib, dir);
-    if (strcmp(visible, "none") != 0 && plan_devices(dir, visible) == 0)
-        fail("no simulated device %s in %s", visible, dir);
+    if (strcmp(visible, "none") != 0)
+        plan_devices(dir, visible);
     plan_files(lib, rootfs);
 
     enter_mount_namespace(pid);
