@@ -40,6 +40,15 @@ struct alloc_node {
 struct ipc_handle {
     char bytes[64];
 };
+struct external_memory {
+    int type;
+    u64 handle[2], size;
+    unsigned flags, reserved[16];
+};
+struct external_buffer {
+    u64 offset, size;
+    unsigned flags, reserved[16];
+};
 struct memory_v1 {
     u64 total, free, used;
 };
@@ -115,6 +124,13 @@ int cuMemsetD32_v2(u64, unsigned, size_t);
 int cuIpcGetMemHandle(struct ipc_handle *, u64);
 int cuIpcOpenMemHandle_v2(u64 *, struct ipc_handle, unsigned);
 int cuIpcCloseMemHandle(u64);
+int cuMemPoolExportToShareableHandle(void *, void *, int, u64);
+int cuMemPoolImportFromShareableHandle(void **, void *, int, u64);
+int cuMemPoolExportPointer(struct ipc_handle *, u64);
+int cuMemPoolImportPointer(u64 *, void *, struct ipc_handle *);
+int cuImportExternalMemory(void **, const struct external_memory *);
+int cuExternalMemoryGetMappedBuffer(u64 *, void *, const struct external_buffer *);
+int cuDestroyExternalMemory(void *);
 int cuGetProcAddress_v2(const char *, void **, int, u64, int *);
 int cuTexRefCreate(void **);
 

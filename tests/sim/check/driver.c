@@ -485,6 +485,34 @@ static void What_another_process_shares_is_not_charged_twice(void) {
     EXPECT(status, 0);
 }
 
+static void Imports_of_pools_and_external_memory_are_not_charged(void) {
+    start();
+    struct pool_properties properties = {.type = 1, .handle_types = 1, .location = {1, 0}};
+    struct ipc_handle data;
+    void *pool, *imported;
+    u64 p, q;
+    int fd;
+    OK(cuMemPoolCreate(&pool, &properties));
+    OK(cuMemAllocFromPoolAsync(&p, 10 * MIB, pool, NULL));
+    OK(cuMemPoolExportToShareableHandle(&fd, pool, 1, 0));
+    OK(cuMemPoolImportFromShareableHandle(&imported, (void *)(intptr_t)fd, 1, 0));
+    EXPECT(cuMemAllocFromPoolAsync(&q, MIB, imported, NULL), 1);
+    OK(cuMemPoolExportPointer(&data, p));
+    OK(cuMemPoolImportPointer(&q, imported, &data));
+    EXPECT(used(), 64 + 32);
+    OK(cuMemFreeAsync(q, NULL));
+    EXPECT(cuMemFreeAsync(q, NULL), 1);
+    EXPECT(used(), 64 + 32);
+
+    struct external_memory description = {.type = 1, .handle = {3}, .size = 100 * MIB};
+    struct external_buffer buffer = {.offset = 10 * MIB, .size = 90 * MIB};
+    void *external;
+    OK(cuImportExternalMemory(&external, &description));
+    OK(cuExternalMemoryGetMappedBuffer(&q, external, &buffer));
+    EXPECT(used(), 64 + 32);
+    OK(cuDestroyExternalMemory(external));
+}
+
 static void Nvml_lists_the_process_with_all_it_holds(void) {
     unsigned n = 0;
     EXPECT(nvmlDeviceGetCount_v2(&n), 1);
@@ -551,6 +579,7 @@ static const struct {
     TEST(Entry_points_are_found_by_version_and_stream_kind),
     TEST(Eight_threads_leave_nothing_behind),
     TEST(What_another_process_shares_is_not_charged_twice),
+    TEST(Imports_of_pools_and_external_memory_are_not_charged),
     TEST(Nvml_lists_the_process_with_all_it_holds),
 };
 

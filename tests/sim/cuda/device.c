@@ -130,6 +130,8 @@ API(DeviceGetAttribute, int *value, int attribute, CUdevice device) {
             *value = attributes[i].value;
     if (attribute == 16)
         *value = (int)config->multiprocessors;
+    if (attribute == 18)
+        *value = (int)config->unified;
     if (attribute == 33)
         *value = (int)config->index + 1;
     if (attribute == 75)

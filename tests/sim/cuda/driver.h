@@ -97,7 +97,8 @@ struct context {
 struct pool {
     uint32_t magic;
     int device; /* -1 for host pools, which take no device memory */
-    bool is_default, destroyed;
+    bool is_default, imported, destroyed;
+    int handle_types;
     uint64_t threshold, maximum;
     uint64_t live;
     int reuse[3];
@@ -172,6 +173,8 @@ CUresult memory_touch(uint64_t address, uint64_t size, bool by_device);
 
 /* pool.c, graph.c, vmm.c: memory that memory.c does not keep */
 void pool_free(struct extent *extent);
+int pool_handle_types(const struct pool *pool); /* 0 also for what is no pool */
+CUresult pool_import(struct pool **out);
 CUresult graph_memory_free(struct extent *extent);
 CUresult reservation_touch(struct extent *reservation, uint64_t address, uint64_t size);
 

@@ -1,5 +1,5 @@
-/* Memory of the host that the driver gives out or knows, questions about pointers, advice, and sharing between
-   processes. Nothing here takes device memory, save that prefetching managed memory moves it there. */
+/* Memory of the host that the driver gives out or knows, questions about pointers, advice. Nothing here takes device
+   memory, save that prefetching managed memory moves it there. */
 #include "driver.h"
 
 #include <stdlib.h>
@@ -303,69 +303,4 @@ API(MemRangeGetAttribute, void *data, size_t length, int which, CUdeviceptr addr
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     memset(data, 0, length);
     return CUDA_SUCCESS;
-}
-
-/* Between processes: the handle names the exporter and the size; opening gives an address that is not charged. */
-struct ipc {
-    uint64_t magic, address, size;
-    uint32_t pid, device;
-    char rest[32];
-};
-_Static_assert(sizeof(struct ipc) == 64, "CUipcMemHandle");
-#define IPC_MAGIC 0x434950554d495353ull
-
-static struct heap imports = {.chunk_size = 2 * MIB, .unit = 2 * MIB, .uncharged = true};
-
-API(IpcGetMemHandle, struct ipc *out, CUdeviceptr address) {
-    struct context *context;
-    CUresult rc = sim_enter_context(&context);
-    if (rc || !out)
-        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
-    sim_lock();
-    struct extent *extent = extent_containing(address);
-    if (!extent || extent->kind != KIND_LINEAR)
-        rc = CUDA_ERROR_INVALID_VALUE;
-    else
-        *out = (struct ipc){.magic = IPC_MAGIC,
-                            .address = extent->base,
-                            .size = extent->requested,
-                            .pid = (uint32_t)getpid(),
-                            .device = sim.devices[context->device].gpu.state->config.index};
-    sim_unlock();
-    return rc;
-}
-
-API(IpcOpenMemHandle, CUdeviceptr *out, struct ipc handle, unsigned flags) {
-    struct context *context;
-    (void)flags;
-    CUresult rc = sim_enter_context(&context);
-    if (rc || !out || handle.magic != IPC_MAGIC || handle.size == 0)
-        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
-    if (handle.pid == (uint32_t)getpid())
-        return CUDA_ERROR_INVALID_CONTEXT; /* as the real driver: not in the exporting process */
-    sim_lock();
-    struct extent *extent;
-    rc = heap_allocate_chunk(&imports, handle.size, 0, &extent);
-    if (!rc) {
-        extent->kind = KIND_IMPORT;
-        extent->context = NULL;
-        extent->requested = handle.size;
-        *out = extent->base;
-    }
-    sim_unlock();
-    return rc;
-}
-
-API(IpcCloseMemHandle, CUdeviceptr address) {
-    CUresult rc = sim_enter();
-    if (rc)
-        return rc;
-    sim_lock();
-    struct extent *extent = extent_at(address);
-    if (!extent || extent->kind != KIND_IMPORT)
-        rc = CUDA_ERROR_INVALID_VALUE;
-    else
-        heap_free(extent);
-    sim_unlock();
-    return rc;
 }

@@ -176,6 +176,8 @@ out_of_memory:
 }
 
 static CUresult take(struct pool *pool, size_t size, struct extent **out) {
+    if (pool->imported)
+        return CUDA_ERROR_INVALID_VALUE;
     if (!pool->slots) {
         pool->slot_count = pool->heap.chunk_size / SLOT;
         pool->slots = calloc(pool->slot_count, sizeof *pool->slots);
@@ -269,7 +271,9 @@ API(MemFreeAsync, CUdeviceptr address, CUstream stream) {
         sim_latency(context->device);
     sim_lock();
     struct extent *extent = extent_at(address);
-    if (!extent || extent->kind >= KIND_RESERVATION)
+    if (extent && extent->kind == KIND_IMPORT && !capturing)
+        heap_free(extent); /* a pointer of a shared pool */
+    else if (!extent || extent->kind >= KIND_RESERVATION)
         rc = CUDA_ERROR_INVALID_VALUE;
     else if (capturing)
         rc = stream_capture_free(stream, extent);
@@ -297,6 +301,23 @@ API(MemPoolCreate, struct pool **out, const struct pool_properties *properties) 
         return CUDA_ERROR_OUT_OF_MEMORY;
     sim_lock();
     init(pool, type == LOCATION_DEVICE ? properties->location.id : -1, properties->max_size);
+    pool->handle_types = properties->handle_types;
+    sim_unlock();
+    *out = pool;
+    return CUDA_SUCCESS;
+}
+
+int pool_handle_types(const struct pool *pool) {
+    return check(pool) ? 0 : pool->handle_types;
+}
+
+CUresult pool_import(struct pool **out) {
+    struct pool *pool = calloc(1, sizeof *pool);
+    if (!pool)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    sim_lock();
+    init(pool, -1, 0);
+    pool->imported = true;
     sim_unlock();
     *out = pool;
     return CUDA_SUCCESS;

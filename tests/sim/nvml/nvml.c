@@ -193,6 +193,8 @@ NVML(DeviceGetMemoryInfo, struct device *device, struct memory_info *out) {
     if (rc || !out)
         return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
     const struct sim_config *config = config_of(device);
+    if (config->unified)
+        return NVML_ERROR_NOT_SUPPORTED;
     uint64_t used = sim_used(&device->gpu) + config->reserved;
     out->total = config->total;
     out->used = used < out->total ? used : out->total;
@@ -207,6 +209,8 @@ NVML(DeviceGetMemoryInfo_v2, struct device *device, struct memory_info_v2 *out) 
     if (out->version != (sizeof *out | 2u << 24))
         return NVML_ERROR_FUNCTION_NOT_FOUND; /* what the real library answers */
     const struct sim_config *config = config_of(device);
+    if (config->unified)
+        return NVML_ERROR_NOT_SUPPORTED;
     uint64_t capacity = config->total - config->reserved, used = sim_used(&device->gpu);
     out->total = config->total;
     out->reserved = config->reserved;

@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Lock bytes lie behind the data: one for the device, then one a slot. */
@@ -161,11 +160,7 @@ static void own_command(char *out, size_t size) {
 bool sim_attach(struct sim_gpu *gpu) {
     if (gpu->slot >= 0)
         return true;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    struct sim_slot mine = {.pid = (uint32_t)getpid(),
-                            .pid_ns = own_pid_namespace(),
-                            .start = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec};
+    struct sim_slot mine = {.pid = (uint32_t)getpid(), .pid_ns = own_pid_namespace()};
     own_command(mine.command, sizeof mine.command);
 
     device_lock(gpu);

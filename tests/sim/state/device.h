@@ -19,7 +19,7 @@
 #include <sys/types.h>
 
 #define SIM_MAGIC 0x5550474du
-#define SIM_VERSION 1u
+#define SIM_VERSION 2u
 #define SIM_SLOTS 2048
 #define SIM_GPUS 64
 #define SIM_DEFAULT_DIR "/run/simgpu"
@@ -31,7 +31,6 @@ struct sim_slot {
     uint32_t contexts; /* live CUDA contexts; a process without one is not listed by NVML */
     uint64_t pid_ns;   /* inode of its PID namespace */
     uint64_t bytes;    /* device memory in use */
-    uint64_t start;    /* reserved for the reader's sanity: monotonic ns when the slot was taken */
     char command[32];
 };
 
@@ -39,6 +38,8 @@ struct sim_config {
     uint32_t index;
     uint32_t cc_major, cc_minor;
     uint32_t multiprocessors;
+    uint32_t unified; /* memory shared with the host: NVML does not tell it */
+    uint32_t unused;
     uint64_t total;         /* NVML's total */
     uint64_t reserved;      /* NVML's reserved: CUDA's total is total - reserved */
     uint64_t context_bytes; /* held by each context */

@@ -77,10 +77,13 @@ static void cut(char *out, const char *text, size_t width) {
         snprintf(out, width + 1, "%.*s...", (int)width - 3, text);
 }
 
+/* Version 0: the device does not tell (memory shared with the host). */
 static struct memory_info_v2 memory_of(device d) {
     struct memory_info_v2 m = {.version = sizeof m | 2u << 24};
     int rc = nvml.nvmlDeviceGetMemoryInfo_v2(d, &m);
-    if (rc) {
+    if (rc == NVML_ERROR_NOT_SUPPORTED)
+        m.version = 0;
+    else if (rc) {
         fprintf(stderr, "nvmlDeviceGetMemoryInfo_v2: %s\n", nvml.nvmlErrorString(rc));
         exit(1);
     }
@@ -118,7 +121,10 @@ static void print_device(unsigned index, device d) {
         snprintf(fan, sizeof fan, "%u%%", speed);
     cut(shown, name, 26);
     snprintf(usage, sizeof usage, "%4uW / %4uW", power / 1000, limit / 1000);
-    snprintf(bytes, sizeof bytes, "%uMiB / %uMiB", mib(m.used), mib(m.total));
+    if (m.version)
+        snprintf(bytes, sizeof bytes, "%uMiB / %uMiB", mib(m.used), mib(m.total));
+    else
+        strcpy(bytes, "Not Supported");
     printf("| %3u  %-26s %6s  | %18s %3s | %20s |\n", index, shown, persistence ? "On" : "Off", pci.bus_id,
            display ? "On" : "Off", "N/A");
     printf("| %3s  %3uC    P%-2u %22s | %22s | %6u%% %12s |\n", fan, temperature, state, usage, bytes, rates[0],
@@ -230,6 +236,8 @@ static bool gpu_field(const char *field, device d, unsigned count, const struct 
         snprintf(out, size, "%u", count);
     else if (strcmp(field, "driver_version") == 0)
         nvml.nvmlSystemGetDriverVersion(out, (unsigned)size);
+    else if (strncmp(field, "memory.", 7) == 0 && !m.version)
+        snprintf(out, size, "[N/A]");
     else if (strcmp(field, "memory.total") == 0)
         megabytes(out, size, m.total, f);
     else if (strcmp(field, "memory.used") == 0)

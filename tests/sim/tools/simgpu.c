@@ -10,7 +10,7 @@
 
 static const char usage[] =
     "usage: simgpu create DIR [--gpus N] [--total SIZE] [--reserved SIZE] [--context SIZE] [--module SIZE]\n"
-    "                         [--latency-ns N] [--name TEXT] [--cc MAJOR.MINOR] [--sms N]\n"
+    "                         [--latency-ns N] [--name TEXT] [--cc MAJOR.MINOR] [--sms N] [--unified 1]\n"
     "       simgpu show DIR     devices, and the processes that use them (PIDs as seen from here)\n"
     "       simgpu peak DIR     the highest use ever, in bytes, a device a line\n"
     "       simgpu set DIR [--latency-ns N] [--context SIZE] [--module SIZE] [--peak 0]    changes living devices\n";
@@ -46,6 +46,8 @@ static bool parse(int argc, char **argv, struct options *o) {
             o->config.reserved = size;
         else if (strcmp(name, "--sms") == 0)
             o->config.multiprocessors = (unsigned)size;
+        else if (strcmp(name, "--unified") == 0)
+            o->config.unified = size != 0;
         else if (strcmp(name, "--context") == 0)
             o->config.context_bytes = size, o->context = true;
         else if (strcmp(name, "--module") == 0)
