@@ -84,6 +84,7 @@ sealed class FakeDocker : IEngineClient
     public Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel) => throw new NotSupportedException();
     public Task RemoveContainerAsync(string id, CancellationToken cancel) => Task.CompletedTask;
     public Task StopContainerAsync(string id, CancellationToken cancel) => throw new NotSupportedException();
+    public Task RemoveContainerAsync(string id, CancellationToken cancel) => throw new NotSupportedException();
 
     void Check()
     {
@@ -103,7 +104,7 @@ sealed class FakeMounts(string state) : IMountTable
 
     public IReadOnlyList<MountEntry> Own() => [new("0:1", "/", "/"), new("8:1", $"/docker/plugins/{new string('1', 64)}/propagated-mount", state)];
     public IReadOnlyList<MountEntry> OfProcess(int pid) => _tables.TryGetValue(pid, out var table) ? table : [];
-    public IEnumerable<IReadOnlyList<MountEntry>> All() => _tables.Values;
+    public IEnumerable<(int Pid, IReadOnlyList<MountEntry> Mounts)> All() => _tables.Select(table => (table.Key, (IReadOnlyList<MountEntry>)table.Value));
 }
 
 /// <summary>The label is the quota; <c>bad</c> is refused, and so is a container called <c>/outlaw</c> that has a fine one.</summary>
