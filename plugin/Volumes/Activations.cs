@@ -11,8 +11,8 @@ public interface IActivations
 
 /// <summary>Counts references per mount ID and makes, mounts and removes the directories accordingly. The counts say what the engine asked; the mount tables of the
 /// processes say what is true, and have the last word before anything is removed.</summary>
-public sealed class Activations(PrivateDirectories directories, ReferenceTable references, IMountTable mounts, TimeProvider time, ILogger<Activations> log)
-    : IActivations
+public sealed class Activations(PrivateDirectories directories, ReferenceTable references, IMountTable mounts, IHostView host, TimeProvider time,
+    ILogger<Activations> log) : IActivations
 {
     // One lock for each group of directories, so that containers that start together do not wait for each other.
     readonly Lock[] _locks = [.. Enumerable.Range(0, 64).Select(_ => new Lock())];
@@ -40,6 +40,7 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
             {
                 references.Set(dirId, (before ?? new(mountId, volume, 0, _boot, default)) with { Count = (before?.Count ?? 0) + 1, MountedAt = time.GetUtcNow() });
                 var path = before is not null && directories.IsMounted(dirId) ? directories.MountPath(dirId) : directories.Make(dirId);
+                if (!host.Sees(dirId)) return Lost(dirId, before);
                 log.Mounted(dirId, volume, (before?.Count ?? 0) + 1);
                 return MountResult.Mounted(path);
             }
@@ -51,6 +52,14 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
                 return MountResult.Failed($"volume {volume}: {e.Message}");
             }
         }
+    }
+
+    MountResult Lost(string dirId, Reference? before)
+    {
+        if (before is null) Remove(dirId);
+        else references.Set(dirId, before);
+        host.StartAnew();
+        return MountResult.Failed("the engine does not see the plugin's mounts: disable and enable the plugin");
     }
 
     /// <returns>Null, or what went wrong.</returns>
@@ -139,7 +148,7 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
     HashSet<string> InUse()
     {
         var found = new HashSet<string>(StringComparer.Ordinal);
-        foreach (var table in mounts.All())
+        foreach (var (_, table) in mounts.All())
             foreach (var mount in table)
                 if (directories.Find(mount) is { } dirId && IsUse(mount, dirId)) found.Add(dirId);
         return found;

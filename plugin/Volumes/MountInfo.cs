@@ -60,7 +60,7 @@ public interface IMountTable
     /// <summary>Of another process; empty when it is gone.</summary>
     IReadOnlyList<MountEntry> OfProcess(int pid);
     /// <summary>Of all processes of this host; once for those that share their mounts.</summary>
-    IEnumerable<IReadOnlyList<MountEntry>> All();
+    IEnumerable<(int Pid, IReadOnlyList<MountEntry> Mounts)> All();
 }
 
 /// <summary>The table as <c>/proc</c> shows it.</summary>
@@ -74,13 +74,13 @@ public sealed class ProcMountTable : IMountTable
 
     public IReadOnlyList<MountEntry> OfProcess(int pid) => pid > 0 ? Read(string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/mountinfo")) : [];
 
-    public IEnumerable<IReadOnlyList<MountEntry>> All()
+    public IEnumerable<(int Pid, IReadOnlyList<MountEntry> Mounts)> All()
     {
         var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (var folder in Directory.EnumerateDirectories("/proc"))
         {
-            var path = folder + "/mountinfo";
-            if (char.IsAsciiDigit(folder["/proc/".Length]) && FirstId(path) is { } id && seen.Add(id)) yield return Read(path);
+            if (!int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out var pid)) continue;
+            if (FirstId(folder + "/mountinfo") is { } id && seen.Add(id)) yield return (pid, OfProcess(pid));
         }
     }
 

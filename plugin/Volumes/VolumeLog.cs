@@ -26,4 +26,7 @@ static partial class VolumeLog
 
     [LoggerMessage(207, LogLevel.Error, "collecting directories failed, it is tried again: {Problem}")]
     public static partial void CollectionFailed(this ILogger log, string problem);
+
+    [LoggerMessage(208, LogLevel.Critical, "the engine has taken the plugin's propagated mount away: this process ends, and the engine starts it anew")]
+    public static partial void HostLost(this ILogger log);
 }

@@ -6,13 +6,14 @@ public static class VolumeRegistration
         .AddSingleton<StateLayout>()
         .AddSingleton<IMountTable, ProcMountTable>()
         .AddSingleton<PluginIdentity>()
+        .AddSingleton<IHostView, HostView>()
         .AddSingleton<ShimStore>()
         .AddSingleton<ReferenceTable>()
         .AddSingleton<PrivateDirectories>()
         .AddSingleton<IPrivateDirectories>(provider => provider.GetRequiredService<PrivateDirectories>())
         .AddSingleton(provider => Restored(new Activations(
             provider.GetRequiredService<PrivateDirectories>(), provider.GetRequiredService<ReferenceTable>(), provider.GetRequiredService<IMountTable>(),
-            provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<Activations>>())))
+            provider.GetRequiredService<IHostView>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<Activations>>())))
         .AddSingleton<IActivations>(provider => provider.GetRequiredService<Activations>())
         .AddSingleton(provider => Loaded(new VolumeCatalog(
             provider.GetRequiredService<StateLayout>(), provider.GetRequiredService<PluginIdentity>(), provider.GetRequiredService<ILogger<VolumeCatalog>>())))

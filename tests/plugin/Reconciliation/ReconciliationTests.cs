@@ -29,7 +29,7 @@ public class ReconciliationTests
         (_docker, _mounts, _injector, _log) = (new(), new(_folder), new(), new());
         _directories = new PrivateDirectories(layout, new ShimStore(layout), _mounts);
         var references = new ReferenceTable(layout);
-        var activations = new Activations(_directories, references, _mounts, TimeProvider.System, NullLogger<Activations>.Instance);
+        var activations = new Activations(_directories, references, _mounts, new NoHost(), TimeProvider.System, NullLogger<Activations>.Instance);
         activations.Restore();
         _identity = new PluginIdentity(layout, settings, _mounts);
         var catalog = new VolumeCatalog(layout, _identity, NullLogger<VolumeCatalog>.Instance);
@@ -45,6 +45,13 @@ public class ReconciliationTests
         await _service.StopAsync(default);
         _service.Dispose();
         Directory.Delete(_folder, recursive: true);
+    }
+
+    /// <summary>Nothing is mounted here.</summary>
+    sealed class NoHost : IHostView
+    {
+        public bool Sees(string dirId) => throw new NotSupportedException();
+        public void StartAnew() => throw new NotSupportedException();
     }
 
     sealed class NoGpus : IGpuInventory

@@ -68,6 +68,6 @@ public class MountInfoTests
     {
         public IReadOnlyList<MountEntry> Own() => [new("0:1", "/", "/"), mount];
         public IReadOnlyList<MountEntry> OfProcess(int pid) => [];
-        public IEnumerable<IReadOnlyList<MountEntry>> All() => [];
+        public IEnumerable<(int Pid, IReadOnlyList<MountEntry> Mounts)> All() => [];
     }
 }

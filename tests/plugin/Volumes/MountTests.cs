@@ -276,6 +276,29 @@ public class MountTests
     });
 
     [Test]
+    public void A_mount_that_the_engine_does_not_see_is_not_handed_out() => PrivateNamespace.Run(() =>
+    {
+        using var volumes = new VolumesUnderTest(shared: true, managed: true);
+        using (var engine = Sh.Start("exec unshare -m --propagation slave sh -c 'echo ready && exec cat'"))
+        {
+            Assert.That(engine.StandardOutput.ReadLine(), Is.EqualTo("ready"));
+            volumes.Mount(Id);
+            volumes.Mount(Id);
+            Assert.That(volumes.Host.Restarts, Is.Zero);
+            Assert.That(Sh.Run($"nsenter -t {engine.Id} -m umount -R {volumes.Settings.State}"), Is.EqualTo((0, "")), "as 28.5 does when it starts");
+
+            Assert.That(volumes.Driver.MountAsync("runai", OtherId, default).Result.Error, Does.Contain("does not see"));
+            Assert.That(volumes.Host.Restarts, Is.EqualTo(1));
+            Assert.That(volumes.References.Find(OtherId), Is.Null);
+            Assert.That(Directory.Exists(volumes.Layout.Directory(OtherId)), Is.False);
+            Assert.That(volumes.Driver.MountAsync("runai", Id, default).Result.Error, Does.Contain("does not see"), "nor one that it saw before");
+            Assert.That(volumes.References.Find(Id)!.Count, Is.EqualTo(2), "the engine will ask again");
+            engine.StandardInput.Close();
+            engine.WaitForExit();
+        }
+    });
+
+    [Test]
     public void Fifty_at_once_do_not_hinder_each_other() => Test(volumes =>
     {
         var ids = Enumerable.Range(0, 50).Select(n => n.ToString("x64", null)).ToList();

@@ -50,6 +50,6 @@ public class PluginIdentityTests
     {
         public IReadOnlyList<MountEntry> Own() => [state];
         public IReadOnlyList<MountEntry> OfProcess(int pid) => [];
-        public IEnumerable<IReadOnlyList<MountEntry>> All() => [];
+        public IEnumerable<(int Pid, IReadOnlyList<MountEntry> Mounts)> All() => [];
     }
 }

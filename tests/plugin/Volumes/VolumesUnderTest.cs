@@ -11,13 +11,16 @@ sealed class VolumesUnderTest : IDisposable
     readonly string _folder = Directory.CreateTempSubdirectory("volumes").FullName;
 
     /// <param name="shared">As in the plugin: what is mounted below the state appears in namespaces made from this one. Needs <see cref="PrivateNamespace"/>.</param>
-    public VolumesUnderTest(bool shared = false)
+    /// <param name="managed">The state lies where the engine has a managed plugin's propagated mount.</param>
+    public VolumesUnderTest(bool shared = false, bool managed = false)
     {
         Settings = new PluginSettings { State = Path.Combine(_folder, "state"), Stage = Path.Combine(_folder, "stage"), Shim = Path.Combine(_folder, "shim.so") };
         Directory.CreateDirectory(Settings.State);
         if (shared)
         {
-            Check(PrivateNamespace.Mount(Settings.State, Settings.State, null, 4096, null));
+            var source = managed ? Path.Combine(_folder, "plugins", new string('1', 64), "propagated-mount") : Settings.State;
+            Directory.CreateDirectory(source);
+            Check(PrivateNamespace.Mount(source, Settings.State, null, 4096, null));
             Check(PrivateNamespace.Mount(null, Settings.State, null, 1 << 20, null));
         }
         File.WriteAllText(Settings.Shim, Shim);
@@ -30,6 +33,7 @@ sealed class VolumesUnderTest : IDisposable
     public ReferenceTable References { get; private set; } = null!;
     public PrivateDirectories Directories { get; private set; } = null!;
     public Activations Activations { get; private set; } = null!;
+    public WatchedHost Host { get; private set; } = null!;
     public VolumeCatalog Catalog { get; private set; } = null!;
     public VolumeDriver Driver { get; private set; } = null!;
 
@@ -39,9 +43,11 @@ sealed class VolumesUnderTest : IDisposable
         Layout = new StateLayout(Settings);
         References = new ReferenceTable(Layout);
         Directories = new PrivateDirectories(Layout, new ShimStore(Layout), mounts);
-        Activations = new Activations(Directories, References, mounts, Time, NullLogger<Activations>.Instance);
+        var identity = new PluginIdentity(Layout, Settings, mounts);
+        Host = new WatchedHost(new HostView(mounts, Directories, identity, NullLogger<HostView>.Instance));
+        Activations = new Activations(Directories, References, mounts, Host, Time, NullLogger<Activations>.Instance);
         Activations.Restore();
-        Catalog = new VolumeCatalog(Layout, new PluginIdentity(Layout, Settings, mounts), NullLogger<VolumeCatalog>.Instance);
+        Catalog = new VolumeCatalog(Layout, identity, NullLogger<VolumeCatalog>.Instance);
         Catalog.Load();
         Driver = new VolumeDriver(Catalog, Activations);
     }
@@ -64,6 +70,14 @@ sealed class VolumesUnderTest : IDisposable
     {
         if (result != 0) throw new InvalidOperationException("mount failed");
     }
+}
+
+/// <summary>Counts the restarts instead of doing them.</summary>
+sealed class WatchedHost(IHostView real) : IHostView
+{
+    public int Restarts { get; private set; }
+    public bool Sees(string dirId) => real.Sees(dirId);
+    public void StartAnew() => Restarts++;
 }
 
 /// <summary>Shell commands as a test's view from outside; they run in the namespaces of the calling thread.</summary>
