@@ -176,6 +176,8 @@ static bool reserve_slowly(struct device *device, uint64_t most) {
 bool account_reserve(struct device *device, uint64_t most) {
     if (UNLIKELY(quota_tick()))
         housekeeping(device);
+    else if (UNLIKELY(atomic_load_explicit(&device->stale, memory_order_relaxed)))
+        measure_now(device);
     struct ledger_row *row = row_now(device);
     struct ledger_sum sum;
     begin_reserved(device, row, most);
@@ -231,7 +233,7 @@ void account_overhead(struct device *device, int64_t before, int64_t now) {
 struct account_view account_view(struct device *device) {
     struct account_view view = {.limit = device_limit(device)};
     struct ledger_sum sum;
-    if (atomic_load(&device->number) < 0 || !ledger_intact())
+    if (atomic_load(&device->number) < 0 || atomic_load(&device->stale) || !ledger_intact())
         measure_now(device);
     within(device, atomic_load(&device->row), view.limit, &sum);
     view.used = sum.settled;

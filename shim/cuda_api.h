@@ -45,6 +45,35 @@ typedef struct {
     unsigned char reserved[56];
 } CUmemPoolProps;
 
+struct array_descriptor_v1 { /* CUDA_ARRAY_DESCRIPTOR_v1 */
+    unsigned width, height;
+    int format;
+    unsigned channels;
+};
+struct array_descriptor {
+    size_t width, height;
+    int format;
+    unsigned channels;
+};
+struct array3d_descriptor_v1 {
+    unsigned width, height, depth;
+    int format;
+    unsigned channels, flags;
+};
+struct array3d_descriptor {
+    size_t width, height, depth;
+    int format;
+    unsigned channels, flags;
+};
+
+struct graph_allocation { /* CUDA_MEM_ALLOC_NODE_PARAMS */
+    CUmemPoolProps pool;
+    const void *access;
+    size_t accesses;
+    size_t size;
+    CUdeviceptr pointer;
+};
+
 enum {
     CUDA_SUCCESS = 0,
     CUDA_ERROR_OUT_OF_MEMORY = 2,
@@ -54,6 +83,17 @@ enum {
     CU_MEM_LOCATION_TYPE_DEVICE = 1,
     CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5,
     CU_STREAM_CAPTURE_STATUS_NONE = 0,
+    CU_LIMIT_STACK_SIZE = 0,
+    CU_LIMIT_PRINTF_FIFO_SIZE = 1,
+    CU_LIMIT_MALLOC_HEAP_SIZE = 2,
+    CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16,
+    CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR = 39,
+    CUDA_ARRAY3D_SPARSE = 0x40,
+    CUDA_ARRAY3D_DEFERRED_MAPPING = 0x80,
+    CU_GRAPH_NODE_TYPE_GRAPH = 4,
+    CU_GRAPH_NODE_TYPE_MEM_ALLOC = 10,
+    CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT = 0,
+    CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT = 2,
 };
 
 _Static_assert(sizeof(CUuuid) == 16, "cuda.h: CUuuid is 16 bytes");
@@ -62,5 +102,7 @@ _Static_assert(sizeof(CUmemAllocationProp) == 32, "cuda.h: CUmemAllocationProp i
 _Static_assert(offsetof(CUmemAllocationProp, location) == 8, "cuda.h: location follows two enums");
 _Static_assert(sizeof(CUmemPoolProps) == 88, "cuda.h: CUmemPoolProps is 88 bytes");
 _Static_assert(offsetof(CUmemPoolProps, location) == 8, "cuda.h: location follows two enums");
+_Static_assert(sizeof(struct array3d_descriptor) == 40, "cuda.h: CUDA_ARRAY3D_DESCRIPTOR is 40 bytes");
+_Static_assert(sizeof(struct graph_allocation) == 120, "cuda.h: CUDA_MEM_ALLOC_NODE_PARAMS is 120 bytes");
 
 #endif

@@ -3,10 +3,13 @@
    making a context current, stacks, flags. */
 #include "account.h"
 #include "device.h"
+#include "graph.h"
 #include "hooks.h"
 #include "linear.h"
 #include "measure.h"
 #include "quota_file.h"
+
+#define GUESS_MAX (1024 * MIB)
 
 CUresult cuInit(unsigned flags) {
     if (!inside_driver && !quota_wait())
@@ -14,31 +17,169 @@ CUresult cuInit(unsigned flags) {
     return INSIDE(CUDA->cuInit(flags));
 }
 
-static CUresult changed(CUresult result, CUdevice ordinal) {
-    struct device *device = result == CUDA_SUCCESS && !inside_driver ? device_by_ordinal(ordinal) : NULL;
-    if (device)
+/* Creation. The size of a context is learned from the first one in the container and reserved for the next; without
+   that, processes that start together would exceed the limit by their contexts alone. While it is not known, they
+   create theirs one after another. */
+
+struct creation {
+    struct device *device; /* NULL: nothing to account for */
+    uint64_t reserved;
+    uint64_t before; /* what the driver counted for this process */
+    bool measurable, alone, learning;
+};
+
+static bool nothing_else(struct device *device) {
+    struct account_view view = account_view(device);
+    return view.used == 0;
+}
+
+/* False when the context does not fit. One that is larger than the whole limit is let in when it is the only user: then
+   nothing is free, and allocations get the ordinary out-of-memory error. */
+static bool creation_begin(struct creation *c, CUdevice ordinal) {
+    *c = (struct creation){.device = inside_driver ? NULL : device_by_ordinal(ordinal)};
+    if (!c->device)
+        return true;
+    c->measurable = measure_own_now(c->device, &c->before);
+    uint64_t size = ledger_context_size(atomic_load(&c->device->number));
+    if (size == 0) {
+        c->learning = ledger_context_lock(atomic_load(&c->device->number));
+        size = ledger_context_size(atomic_load(&c->device->number));
+    }
+    if (size == 0)
+        return true;
+    if (account_reserve(c->device, size)) {
+        c->reserved = size;
+        return true;
+    }
+    return size > device_limit(c->device) && nothing_else(c->device);
+}
+
+/* Where NVML cannot say: all that the device has in use and this container does not explain, others' memory included.
+   The least ever seen is the best guess. */
+static uint64_t guess(struct device *device, CUcontext context) {
+    CUcontext popped;
+    size_t free_bytes = 0, total = 0;
+    if (INSIDE(CUDA->cuCtxPushCurrent_v2(context)) != CUDA_SUCCESS)
+        return 0;
+    CUresult result = INSIDE(CUDA->cuMemGetInfo_v2(&free_bytes, &total));
+    INSIDE(CUDA->cuCtxPopCurrent_v2(&popped));
+    uint64_t used = account_view(device).used, taken = total - free_bytes;
+    if (result != CUDA_SUCCESS || free_bytes > total || taken < used)
+        return 0;
+    uint64_t known = ledger_context_size(atomic_load(&device->number));
+    return known && known < taken - used ? known : taken - used < GUESS_MAX ? taken - used : GUESS_MAX;
+}
+
+static CUresult creation_end(struct creation *c, CUresult result, const CUcontext *context) {
+    struct device *device = c->device;
+    if (!device)
+        return result;
+    if (c->reserved) {
+        account_settle(device, c->reserved, result == CUDA_SUCCESS ? c->reserved : 0);
+        if (result == CUDA_SUCCESS && c->measurable)
+            account_leave_to_measuring(device, c->reserved);
+    }
+    uint64_t after = 0;
+    if (result == CUDA_SUCCESS && c->measurable) {
+        measure_now(device);
+        if (measure_own_now(device, &after) && after > c->before && atomic_load(&device->charged) == 0)
+            ledger_learn_context_size(atomic_load(&device->number), after - c->before);
+    } else if (result == CUDA_SUCCESS && context) {
+        if (c->reserved)
+            account_leave_to_measuring(device, c->reserved);
+        uint64_t size = c->reserved ? c->reserved : guess(device, *context);
+        if (!c->reserved && size) {
+            account_add(device, size);
+            account_leave_to_measuring(device, size);
+        }
+        ledger_learn_context_size(atomic_load(&device->number), size);
+        atomic_fetch_add(&device->guessed, size);
+    }
+    if (c->learning)
+        ledger_context_unlock(atomic_load(&device->number));
+    return result;
+}
+
+#define CREATE_CONTEXT(ordinal, real_call, made)                                                                       \
+    struct creation creation;                                                                                          \
+    if (!creation_begin(&creation, ordinal)) {                                                                         \
+        creation_end(&creation, CUDA_ERROR_OUT_OF_MEMORY, NULL);                                                       \
+        return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
+    }                                                                                                                  \
+    return creation_end(&creation, INSIDE(real_call), made);
+
+static bool is_active(CUdevice ordinal) {
+    unsigned flags;
+    int active = 0;
+    return INSIDE(CUDA->cuDevicePrimaryCtxGetState(ordinal, &flags, &active)) == CUDA_SUCCESS && active;
+}
+
+CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
+    if (inside_driver || is_active(device))
+        return CUDA->cuDevicePrimaryCtxRetain(context, device);
+    CREATE_CONTEXT(device, CUDA->cuDevicePrimaryCtxRetain(context, device), context)
+}
+
+CUresult cuCtxCreate(CUcontext *context, unsigned flags,
+                     CUdevice device){CREATE_CONTEXT(device, CUDA->cuCtxCreate(context, flags, device), context)}
+
+CUresult cuCtxCreate_v2(CUcontext *context, unsigned flags,
+                        CUdevice device){CREATE_CONTEXT(device, CUDA->cuCtxCreate_v2(context, flags, device), context)}
+
+CUresult cuCtxCreate_v3(CUcontext *context, void *affinity, int count, unsigned flags, CUdevice device){
+    CREATE_CONTEXT(device, CUDA->cuCtxCreate_v3(context, affinity, count, flags, device), context)}
+
+CUresult cuCtxCreate_v4(CUcontext *context, void *parameters, unsigned flags, CUdevice device) {
+    CREATE_CONTEXT(device, CUDA->cuCtxCreate_v4(context, parameters, flags, device), context)
+}
+
+/* A green context lives in its device's primary one: little more, and measured. */
+static CUresult changed(CUresult result, struct device *device) {
+    if (device && result == CUDA_SUCCESS)
         measure_now(device);
     return result;
 }
 
-CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
-    return changed(INSIDE(CUDA->cuDevicePrimaryCtxRetain(context, device)), device);
+CUresult cuGreenCtxCreate(void **green, void *description, CUdevice ordinal, unsigned flags) {
+    struct device *device = inside_driver ? NULL : device_by_ordinal(ordinal);
+    return changed(INSIDE(CUDA->cuGreenCtxCreate(green, description, ordinal, flags)), device);
 }
 
-CUresult cuCtxCreate(CUcontext *context, unsigned flags, CUdevice device) {
-    return changed(INSIDE(CUDA->cuCtxCreate(context, flags, device)), device);
+CUresult cuGreenCtxDestroy(void *green) {
+    struct device *device = inside_driver ? NULL : device_current();
+    return changed(INSIDE(CUDA->cuGreenCtxDestroy(green)), device);
 }
 
-CUresult cuCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device) {
-    return changed(INSIDE(CUDA->cuCtxCreate_v2(context, flags, device)), device);
+/* Limits: the stack is backed for every thread that the device can hold (measured: (new - old) x multiprocessors x
+   threads, to the byte), the heap and the printf buffer as they are. */
+static uint64_t growth_by_limit(struct device *device, int limit, size_t value) {
+    size_t now = 0;
+    int processors = 0, threads = 0, ordinal = atomic_load(&device->ordinal);
+    if (limit < CU_LIMIT_STACK_SIZE || limit > CU_LIMIT_MALLOC_HEAP_SIZE ||
+        INSIDE(CUDA->cuCtxGetLimit(&now, limit)) != CUDA_SUCCESS || value <= now)
+        return 0;
+    if (limit != CU_LIMIT_STACK_SIZE)
+        return round_up(value - now, BLOCK);
+    INSIDE(CUDA->cuDeviceGetAttribute(&processors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, ordinal));
+    INSIDE(CUDA->cuDeviceGetAttribute(&threads, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR, ordinal));
+    uint64_t bytes;
+    return __builtin_mul_overflow((uint64_t)(value - now), (uint64_t)processors * (uint64_t)threads, &bytes)
+               ? UINT64_MAX / 4
+               : round_up(bytes, BLOCK);
 }
 
-CUresult cuCtxCreate_v3(CUcontext *context, void *affinity, int count, unsigned flags, CUdevice device) {
-    return changed(INSIDE(CUDA->cuCtxCreate_v3(context, affinity, count, flags, device)), device);
-}
-
-CUresult cuCtxCreate_v4(CUcontext *context, void *parameters, unsigned flags, CUdevice device) {
-    return changed(INSIDE(CUDA->cuCtxCreate_v4(context, parameters, flags, device)), device);
+CUresult cuCtxSetLimit(int limit, size_t value) {
+    struct device *device = inside_driver ? NULL : device_current();
+    uint64_t growth = device ? growth_by_limit(device, limit, value) : 0;
+    if (growth && !account_reserve(device, growth))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = INSIDE(CUDA->cuCtxSetLimit(limit, value));
+    if (growth) {
+        account_settle(device, growth, result == CUDA_SUCCESS ? growth : 0);
+        if (result == CUDA_SUCCESS)
+            account_leave_to_measuring(device, growth);
+    }
+    return changed(result, growth ? device : NULL);
 }
 
 /* Destruction. */
@@ -54,11 +195,22 @@ struct ending {
 
 static bool belongs(const struct entry *entry, void *data) {
     struct ending *ending = data;
-    if (entry->class != CLASS_POINTER || entry->kind == KIND_POOL || entry->extra != ending->context ||
-        device_at(entry->device) != ending->device || ending->batch.count == 256)
+    if ((entry->class != CLASS_POINTER && entry->class != CLASS_ARRAY) || entry->kind == KIND_POOL ||
+        entry->extra != ending->context || device_at(entry->device) != ending->device || ending->batch.count == 256)
         return false;
     ending->batch.entry[ending->batch.count++] = *entry;
     return true;
+}
+
+static void end_guess(struct device *device) {
+    uint64_t size = ledger_context_size(atomic_load(&device->number)), guessed = atomic_load(&device->guessed);
+    if (guessed == 0)
+        return;
+    size = size < guessed ? size : guessed;
+    atomic_fetch_sub(&device->guessed, size);
+    account_release_begin(device);
+    account_leave_to_measuring(device, -size); /* back into what is charged, */
+    account_release_end(device, size);         /* and out of it */
 }
 
 /* Everything that was allocated in the context is gone with it. */
@@ -70,9 +222,12 @@ static void end_allocations(struct device *device, uint64_t context) {
         uint64_t released = 0;
         account_release_begin(device);
         for (unsigned i = 0; i < ending.batch.count; i++)
-            released += linear_released(&ending.batch.entry[i]);
+            released += ending.batch.entry[i].class == CLASS_ARRAY ? ending.batch.entry[i].size
+                                                                   : linear_released(&ending.batch.entry[i]);
         account_release_end(device, released);
     } while (ending.batch.count > 0);
+    end_guess(device);
+    graph_settle(device, 0);
     pools_settle();
     measure_now(device);
 }
@@ -109,12 +264,6 @@ static uint64_t primary_context(CUdevice ordinal) {
         return 0;
     INSIDE(CUDA->cuDevicePrimaryCtxRelease(ordinal));
     return (uint64_t)(uintptr_t)context;
-}
-
-static bool is_active(CUdevice ordinal) {
-    unsigned flags;
-    int active = 0;
-    return INSIDE(CUDA->cuDevicePrimaryCtxGetState(ordinal, &flags, &active)) == CUDA_SUCCESS && active;
 }
 
 #define END_PRIMARY(real_call)                                                                                         \

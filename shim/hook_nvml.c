@@ -1,5 +1,7 @@
 /* NVML: the gate at its init, and memory info, which nvidia-smi and monitors show. Left alone on purpose: the process
-   lists, which in a container's PID namespace already tell the truth, and everything that is not memory. */
+   lists, which in a container's PID namespace already tell the truth; BAR1, which is address space; field values, of
+   which none is framebuffer memory; accounting and vGPU functions, which need rights that a container has not; and
+   everything that is not memory. */
 #include "account.h"
 #include "device.h"
 #include "hooks.h"
@@ -69,4 +71,22 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t handle, nvmlMemory_v2_t *me
     memory->used = f.used;
     memory->free = f.free;
     return result;
+}
+
+static nvmlReturn_t limited(nvmlReturn_t result, nvmlDevice_t handle, nvmlDeviceAttributes_t *attributes) {
+    struct device *device = result == NVML_SUCCESS && !inside_driver && quota_known() ? device_by_nvml(handle) : NULL;
+    uint64_t share, reserved;
+    if (device) {
+        device_nvml_share(device, attributes->memorySizeMB * MIB, 0, &share, &reserved);
+        attributes->memorySizeMB = share / MIB;
+    }
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetAttributes(nvmlDevice_t handle, nvmlDeviceAttributes_t *attributes) {
+    return limited(NVML->nvmlDeviceGetAttributes(handle, attributes), handle, attributes);
+}
+
+nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t handle, nvmlDeviceAttributes_t *attributes) {
+    return limited(NVML->nvmlDeviceGetAttributes_v2(handle, attributes), handle, attributes);
 }

@@ -1,9 +1,6 @@
-/* The shared file, its rows and locks. Reserving is done by account.c with atomic operations on rows.
-
-   A mapped file that is truncated by the container's root turns access into SIGBUS; so each operation asks fstat first
-   (some 60 ns), space is allocated before it is used, and a file that is gone, short or overwritten is replaced and
-   filled again from what each process knows of itself. Where no file can be had (full tmpfs, no directory), memory of
-   our own takes its place: then this process still keeps the limit, and sees the others through NVML only. */
+/* The shared memory, its rows and locks. Reserving is done by account.c with atomic operations on rows. Where nothing
+   can be shared (full tmpfs, no directory), memory of our own takes its place: then this process still keeps the limit,
+   and sees the others through NVML only. */
 #define _GNU_SOURCE
 #include "ledger.h"
 #include "quota_file.h"
@@ -13,16 +10,26 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { LOCK_HEADER = 1 << 20, LOCK_SLOW = LOCK_HEADER + 64, LOCK_ROWS = LOCK_HEADER + 4096, MAPS = 64 };
+enum {
+    LOCK_HEADER = 1 << 20,
+    LOCK_SLOW = LOCK_HEADER + 64,
+    LOCK_CONTEXT = LOCK_HEADER + 128,
+    LOCK_ROWS = LOCK_HEADER + 4096,
+    MAPS = 64
+};
 
 struct map {
     int fd; /* -1: memory of our own */
+    bool in_file;
     dev_t device;
     ino_t inode;
+    struct ledger_place place;
     struct ledger_file *file;
 };
 
@@ -110,7 +117,109 @@ static bool allocate(int fd) {
     return true;
 }
 
-static bool attach(struct map *map) {
+static uint64_t ipc_namespace(void) {
+    struct stat s;
+    int fd = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
+    uint64_t number = fd >= 0 && stat_fd(fd, &s) ? s.st_ino : 0;
+    if (fd >= 0)
+        close(fd);
+    return number;
+}
+
+static uint64_t new_nonce(void) {
+    static _Atomic uint64_t count; /* atomic add */
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    uint64_t n = (uint64_t)t.tv_sec * 1000000007u ^ (uint64_t)t.tv_nsec << 20 ^ (uint64_t)syscall(SYS_getpid) << 44;
+    return n ^ (uint64_t)(uintptr_t)&t ^ ((atomic_fetch_add(&count, 1) << 60) | 1);
+}
+
+static struct ledger_file *join_segment(const struct ledger_place *place) {
+    struct shmid_ds about;
+    if (place->ipc_namespace != ipc_namespace() || shmctl(place->segment, IPC_STAT, &about) != 0 ||
+        about.shm_segsz != sizeof(struct ledger_file))
+        return NULL;
+    struct ledger_file *file = shmat(place->segment, NULL, 0);
+    if (file == (void *)-1)
+        return NULL;
+    if (usable(file) && file->nonce == place->nonce)
+        return file;
+    shmdt(file);
+    return NULL;
+}
+
+/* Marked for removal at once: it lives as long as someone is attached, and others can still attach by its number. */
+static struct ledger_file *make_segment(struct ledger_place *place) {
+    int segment = shmget(IPC_PRIVATE, sizeof(struct ledger_file), IPC_CREAT | 0666);
+    struct ledger_file *file = segment < 0 ? (void *)-1 : shmat(segment, NULL, 0);
+    if (segment >= 0)
+        shmctl(segment, IPC_RMID, NULL);
+    if (file == (void *)-1)
+        return NULL;
+    *place = (struct ledger_place){.magic = LEDGER_MAGIC,
+                                   .version = LEDGER_VERSION,
+                                   .layout = sizeof *file,
+                                   .segment = segment,
+                                   .ipc_namespace = ipc_namespace(),
+                                   .nonce = new_nonce()};
+    format(file);
+    file->nonce = place->nonce;
+    return file;
+}
+
+static struct ledger_file *map_file(int fd, struct ledger_place *place) {
+    if (!allocate(fd))
+        return NULL;
+    struct ledger_file *file = mmap(NULL, sizeof *file, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (file == MAP_FAILED)
+        return NULL;
+    if (!usable(file) || file->segment != -1) {
+        format(file);
+        file->segment = -1;
+        file->nonce = new_nonce();
+    }
+    place->nonce = file->nonce;
+    return file;
+}
+
+static bool place_is_good(const struct ledger_place *place) {
+    return place->magic == LEDGER_MAGIC && place->version == LEDGER_VERSION &&
+           place->layout == sizeof(struct ledger_file);
+}
+
+static bool still_good(const struct map *map) {
+    return map && map->fd >= 0 && !map->in_file && usable(map->file) && map->file->nonce == map->place.nonce;
+}
+
+/* What the file says, or what it is made to say: where the rows were before, if it has lost that. Under the header's
+ * lock. */
+static bool find_or_make(struct map *map, const struct map *before) {
+    struct ledger_place *place = &map->place;
+    bool good = pread(map->fd, place, sizeof *place, 0) == sizeof *place && place_is_good(place);
+    if (good && place->segment >= 0) {
+        map->file = join_segment(place);
+        if (map->file)
+            return true;
+        /* Its last process has gone, or it is in another namespace: that one's processes will follow us into the file.
+         */
+        good = place->ipc_namespace != ipc_namespace();
+    }
+    if (!good) {
+        bool as_before = still_good(before);
+        if (as_before)
+            *place = before->place;
+        map->file = as_before ? before->file : make_segment(place);
+        if (map->file && pwrite(map->fd, place, sizeof *place, 0) == sizeof *place)
+            return true;
+        if (map->file && !as_before)
+            shmdt(map->file);
+    }
+    map->in_file = true;
+    map->file = map_file(map->fd, place);
+    return map->file != NULL;
+}
+
+static bool attach(struct map *map, const struct map *before) {
     char path[600];
     snprintf(path, sizeof path, "%s/usage/ledger", quota_directory());
     int fd = open_or_create(path);
@@ -118,21 +227,18 @@ static bool attach(struct map *map) {
     if (fd < 0)
         return false;
     fd = move_up(fd);
+    *map = (struct map){.fd = fd};
     bool locked = lock_byte_within(fd, LOCK_HEADER, 2000);
-    void *at = MAP_FAILED;
-    if (allocate(fd) && stat_fd(fd, &s))
-        at = mmap(NULL, sizeof(struct ledger_file), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (at == MAP_FAILED) {
+    bool found = stat_fd(fd, &s) && S_ISREG(s.st_mode) && find_or_make(map, before);
+    if (!found) {
         close(fd);
         return false;
     }
-    if (!usable(at)) {
-        diagnose("ledger %s initialised", path);
-        format(at);
-    }
     if (locked)
         lock_byte(fd, F_SETLK, F_UNLCK, LOCK_HEADER);
-    *map = (struct map){fd, s.st_dev, s.st_ino, at};
+    map->device = s.st_dev;
+    map->inode = s.st_ino;
+    diagnose("ledger %s joined, rows in %s", path, map->in_file ? "the file" : "a segment");
     return true;
 }
 
@@ -141,7 +247,7 @@ static bool attach_own_memory(struct map *map) {
     if (at == MAP_FAILED)
         return false;
     format(at);
-    *map = (struct map){-1, 0, 0, at};
+    *map = (struct map){.fd = -1, .file = at};
     diagnose("no ledger in %s/usage: the limit is kept for this process alone", quota_directory());
     return true;
 }
@@ -164,7 +270,7 @@ struct ledger_file *ledger_file(void) {
     struct map *now = map_now(), new = {0};
     if (now)
         return now->file;
-    if (!attach(&new) && !attach_own_memory(&new))
+    if (!attach(&new, NULL) && !attach_own_memory(&new))
         return &nowhere;
     publish(&new);
     return new.file;
@@ -173,12 +279,21 @@ struct ledger_file *ledger_file(void) {
 static bool in_place(const struct map *map) {
     struct stat s;
     return stat_fd(map->fd, &s) && s.st_ino == map->inode && s.st_dev == map->device && s.st_nlink > 0 &&
-           s.st_size >= (off_t)sizeof(struct ledger_file);
+           (!map->in_file || s.st_size >= (off_t)sizeof(struct ledger_file));
 }
 
 bool ledger_intact(void) {
     const struct map *map = map_now();
-    return !map || map->fd < 0 || in_place(map);
+    return !map || !map->in_file || in_place(map);
+}
+
+/* Still what the file leads to? */
+static bool joined(const struct map *map) {
+    struct ledger_place place;
+    if (!in_place(map) || !usable(map->file) || map->file->nonce != map->place.nonce)
+        return false;
+    return pread(map->fd, &place, sizeof place, 0) == sizeof place && place_is_good(&place) &&
+           place.nonce == map->place.nonce && (place.segment < 0) == map->in_file;
 }
 
 static off_t row_lock(const struct map *map, const struct ledger_row *row) {
@@ -189,7 +304,7 @@ bool ledger_intact_with(struct ledger_row *row, uint64_t token) {
     const struct map *map = map_now();
     if (!map || map->fd < 0)
         return true;
-    return in_place(map) && usable(map->file) &&
+    return joined(map) &&
            (!row || (atomic_load(&row->owner) == token && lock_byte(map->fd, F_SETLK, F_WRLCK, row_lock(map, row))));
 }
 
@@ -200,10 +315,11 @@ void ledger_repair(void) {
     struct stat s;
     bool ours = old && stat_fd(old->fd, &s) && s.st_ino == old->inode && s.st_dev == old->device;
     diagnose("ledger damaged or lost: writing it anew");
-    if (ours && s.st_nlink == 0) /* deleted, but its pages count as long as anyone maps them: make room for the next */
+    if (ours && old->in_file &&
+        s.st_nlink == 0) /* deleted, but its pages count as long as anyone maps them: make room for the next */
         syscall(SYS_fallocate, old->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)0,
                 (off_t)sizeof(struct ledger_file));
-    if (!attach(&new) && !attach_own_memory(&new))
+    if (!attach(&new, old) && !attach_own_memory(&new))
         return;
     publish(&new);
     if (ours) /* otherwise the number belongs to the program now. Closing drops our locks on the old file, and on this
@@ -247,18 +363,17 @@ static void take(struct ledger_row *row, uint64_t token) {
     atomic_store(&row->owner, token);
 }
 
-/* A row that nobody's process holds. With memory of our own there are no locks, and free means free. */
-static bool take_if_free(const struct map *map, struct ledger_row *row, uint64_t token, bool dead_too) {
+enum { TAKE_OWN, TAKE_FREE, TAKE_DEAD };
+
+/* A row that no living process holds. With memory of our own there are no locks, and nobody dies. */
+static bool take_if(const struct map *map, struct ledger_row *row, uint64_t token, int what) {
     uint64_t owner = atomic_load(&row->owner);
-    /* Our own token on a row that we do not know of: it was ours before we lost our lock, or the page that remembered
-     * it. */
-    if (owner != 0 && owner != token && (!dead_too || map->fd < 0))
+    bool wanted = what == TAKE_OWN ? owner == token : what == TAKE_FREE ? owner == 0 : map->fd >= 0;
+    if (!wanted || (map->fd >= 0 && !lock_byte(map->fd, F_SETLK, F_WRLCK, row_lock(map, row))))
         return false;
-    if (map->fd >= 0 && !lock_byte(map->fd, F_SETLK, F_WRLCK, row_lock(map, row)))
-        return false;
-    if (atomic_load(&row->owner) !=
-        owner) { /* changed hands meanwhile: only ever to one who held the lock, so it is free or dead again */
-        lock_byte(map->fd, F_SETLK, F_UNLCK, row_lock(map, row));
+    if (atomic_load(&row->owner) != owner) { /* it changed hands before we had the lock */
+        if (map->fd >= 0)
+            lock_byte(map->fd, F_SETLK, F_UNLCK, row_lock(map, row));
         return false;
     }
     take(row, token);
@@ -270,15 +385,16 @@ struct ledger_row *ledger_claim(int device, uint64_t token) {
     const struct map *map = map_now();
     if (device < 0 || !map)
         return NULL;
-    for (int dead_too = 0; dead_too < 2; dead_too++) {
+    /* First a row with our own token: it was ours before we lost our lock, or sight of it. Last those of the dead. */
+    for (int what = TAKE_OWN; what <= TAKE_DEAD; what++) {
         for (int c = 0; c < LEDGER_CHUNKS; c++) {
-            uint8_t free_chunk = 0;
+            uint8_t unused = 0;
             if (atomic_load(&file->chunk_device[c]) != device + 1 &&
-                (dead_too ||
-                 !atomic_compare_exchange_strong(&file->chunk_device[c], &free_chunk, (uint8_t)(device + 1))))
+                (what != TAKE_FREE ||
+                 !atomic_compare_exchange_strong(&file->chunk_device[c], &unused, (uint8_t)(device + 1))))
                 continue;
             for (int r = 0; r < LEDGER_CHUNK_ROWS; r++)
-                if (take_if_free(map, &file->rows[c * LEDGER_CHUNK_ROWS + r], token, dead_too))
+                if (take_if(map, &file->rows[c * LEDGER_CHUNK_ROWS + r], token, what))
                     return &file->rows[c * LEDGER_CHUNK_ROWS + r];
         }
     }
@@ -358,4 +474,24 @@ void ledger_slow_unlock(int device) {
     const struct map *map = map_now();
     if (map && map->fd >= 0)
         lock_byte(map->fd, F_SETLK, F_UNLCK, LOCK_SLOW + device);
+}
+
+uint64_t ledger_context_size(int device) {
+    return device < 0 ? 0 : (uint64_t)atomic_load(&ledger_file()->devices[device].context) * MIB;
+}
+
+void ledger_learn_context_size(int device, uint64_t bytes) {
+    if (device >= 0 && bytes && bytes < 64 * 1024 * MIB)
+        atomic_store(&ledger_file()->devices[device].context, (uint32_t)((bytes + MIB - 1) / MIB));
+}
+
+bool ledger_context_lock(int device) {
+    const struct map *map = map_now();
+    return device >= 0 && map && map->fd >= 0 && lock_byte_within(map->fd, LOCK_CONTEXT + device, 5000);
+}
+
+void ledger_context_unlock(int device) {
+    const struct map *map = map_now();
+    if (map && map->fd >= 0)
+        lock_byte(map->fd, F_SETLK, F_UNLCK, LOCK_CONTEXT + device);
 }

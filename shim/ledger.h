@@ -1,19 +1,26 @@
-/* The ledger that the container's processes share: <directory>/usage/ledger, 60 KiB on a tmpfs of 64.
+/* The ledger that the container's processes share.
+
+   <directory>/usage/ledger says where it is and carries the locks: a header of 64 bytes and, on byte LOCK_ROWS + n, the
+   lock of row n. The rows themselves are in a System V shared memory segment that the header names, because nothing
+   that is done to a file can take its memory away: a mapped file that the container's root truncates turns every access
+   into SIGBUS. The segment is marked for removal when it is made, so it ends with the last process that uses it. Where
+   segments cannot be had or reached (another IPC namespace, a security profile), the file itself is mapped, and each
+   operation first asks fstat whether it is still whole.
 
      0      header: magic, version, layout; the devices by UUID; which device each chunk of rows belongs to
      4096   56 chunks of 16 rows of 64 bytes. A row is one process on one device.
 
-   A row belongs to the process that holds the POSIX lock on byte LOCK_ROWS + row of the file. The kernel drops that
-   lock when the process dies, however it dies, and does not hand it to a forked child. Only rows count: there is no
-   total that a kill -9 between two writes could leave wrong. Everything in the file is untrusted: positions are
-   bounded, sums saturate, and what is damaged is written anew. */
+   A row belongs to the process that holds its POSIX lock. The kernel drops that lock when the process dies, however it
+   dies, and does not hand it to a forked child. Only rows count: there is no total that a kill -9 between two writes
+   could leave wrong. Everything is untrusted: positions are bounded, sums saturate, and what is damaged is made anew.
+ */
 #ifndef RUNAI_LEDGER_H
 #define RUNAI_LEDGER_H
 
 #include "base.h"
 
 enum {
-    LEDGER_VERSION = 1,
+    LEDGER_VERSION = 2,
     LEDGER_DEVICES = 32,
     LEDGER_CHUNKS = 56,
     LEDGER_CHUNK_ROWS = 16,
@@ -40,7 +47,11 @@ struct ledger_device {
 struct ledger_file {
     _Atomic uint64_t magic; /* stored last by whoever initialises */
     uint32_t version, layout;
-    uint64_t unused[6];
+    int32_t segment;
+    uint32_t unused;
+    uint64_t ipc_namespace;
+    uint64_t nonce;
+    uint64_t unused2[3];
     struct ledger_device devices[LEDGER_DEVICES];
     _Atomic uint8_t chunk_device[LEDGER_CHUNKS]; /* 1 + device; 0 free; compare-and-swap */
     unsigned char padding[4096 - 64 - LEDGER_DEVICES * 64 - LEDGER_CHUNKS];
@@ -53,6 +64,19 @@ _Static_assert(offsetof(struct ledger_file, devices) == 64, "layout of version 1
 _Static_assert(offsetof(struct ledger_file, chunk_device) == 64 + 64 * LEDGER_DEVICES, "layout of version 1");
 _Static_assert(offsetof(struct ledger_file, rows) == 4096, "layout of version 1");
 _Static_assert(sizeof(struct ledger_file) == 61440, "the ledger and one page to spare fit a tmpfs of 64 KiB");
+_Static_assert(offsetof(struct ledger_file, nonce) == 32, "as in struct ledger_place");
+
+/* What the file begins with, and all that it has while the rows are in a segment. */
+struct ledger_place {
+    uint64_t magic;
+    uint32_t version, layout;
+    int32_t segment; /* -1: the rows are in the file, behind this */
+    uint32_t unused;
+    uint64_t ipc_namespace; /* in which the segment's number means something */
+    uint64_t nonce;         /* also in the segment: the same number may become another's */
+    uint64_t unused2[3];
+};
+_Static_assert(sizeof(struct ledger_place) == 64, "as large as the header's beginning");
 
 struct ledger_sum {
     uint64_t settled; /* charged and overhead of all rows, and others */
@@ -63,9 +87,11 @@ struct ledger_sum {
 
 /* The file, opened or made when needed; when that is impossible, memory of our own, where only this process counts. */
 struct ledger_file *ledger_file(void);
-/* Is the file still whole and in place? Cheap (one fstat); on false, call ledger_repair. */
+/* Can it be used without harm? Costs nothing with a segment, one fstat with a mapped file. On false, call
+ * ledger_repair. */
 bool ledger_intact(void);
-/* The same with everything that takes longer: header, fd, and our lock on a row. */
+/* The same with everything that takes longer: is the file in place, is it what we joined, and do we hold our row's
+ * lock? */
 bool ledger_intact_with(struct ledger_row *row, uint64_t token);
 /* Opens or initialises anew. Rows held before are lost: claim and fill them again. */
 void ledger_repair(void);
@@ -80,6 +106,14 @@ struct ledger_sum ledger_sum(int device);
 void ledger_set_others(int device, uint64_t bytes);
 /* Calls back for each row in use. */
 void ledger_each(int device, void (*visit)(const struct ledger_row *row, void *data), void *data);
+
+/* What a context takes on the device, learned by the first process that measures one; 0 not known. Callable without
+   process->slow, as are the next four. */
+uint64_t ledger_context_size(int device);
+void ledger_learn_context_size(int device, uint64_t bytes);
+/* Held while the first context is made. False after waiting for too long: go on without. */
+bool ledger_context_lock(int device);
+void ledger_context_unlock(int device);
 
 /* Serialises the slow path between processes; the kernel drops it with its holder. False after waiting for too long: go
  * on without. */

@@ -206,8 +206,17 @@ void measure(struct device *device) {
     ledger_set_others(number, unexplained(s, (uint32_t)p->pid));
 }
 
+void measure_soon(struct device *device) {
+    uint64_t now = now_ms(), due = atomic_load(&device->measure_due);
+    if (now >= due && atomic_compare_exchange_strong(&device->measure_due, &due, now + 5))
+        measure_now(device);
+    else
+        atomic_store(&device->stale, true);
+}
+
 void measure_now(struct device *device) {
     struct process *p = process();
+    atomic_store(&device->stale, false);
     if (!lock_take_within(&p->slow, 200))
         return;
     account_attach(device);
@@ -216,14 +225,17 @@ void measure_now(struct device *device) {
     lock_drop(&p->slow);
 }
 
-bool measure_own(struct device *device, uint64_t *bytes) {
+bool measure_own_now(struct device *device, uint64_t *bytes) {
     struct process *p = process();
-    nvmlDevice_t handle = handle_of(p, device);
-    if (!handle || !list_processes(&p->scratch, handle))
+    if (!lock_take_within(&p->slow, 200))
         return false;
+    account_attach(device);
+    nvmlDevice_t handle = handle_of(p, device);
+    bool known = handle && list_processes(&p->scratch, handle);
     *bytes = 0;
-    for (unsigned i = 0; i < p->scratch.listed; i++)
+    for (unsigned i = 0; known && i < p->scratch.listed; i++)
         if (p->scratch.list[i].pid == (unsigned)p->pid)
             *bytes = p->scratch.list[i].usedGpuMemory;
-    return true;
+    lock_drop(&p->slow);
+    return known;
 }

@@ -9,7 +9,9 @@ void measure(struct device *device);
 /* The same for callers without the lock, after dead rows are gone: before figures are shown, and after what only
  * measuring can see. */
 void measure_now(struct device *device);
-/* Bytes that the driver counts for this process; false when NVML cannot say. Under process->slow. */
-bool measure_own(struct device *device, uint64_t *bytes);
+/* Now if that was not just done; else before the next allocation or figure. For calls that come in bursts. */
+void measure_soon(struct device *device);
+/* Bytes that the driver counts for this process; false when NVML cannot say. */
+bool measure_own_now(struct device *device, uint64_t *bytes);
 
 #endif

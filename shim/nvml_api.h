@@ -35,6 +35,12 @@ typedef struct {
     unsigned int computeInstanceId;
 } nvmlProcessInfo_t;
 
+/* Of a MIG device. */
+typedef struct {
+    unsigned int multiprocessors, copy_engines, decoders, encoders, jpegs, ofas, gpu_slices, compute_slices;
+    unsigned long long memorySizeMB;
+} nvmlDeviceAttributes_t;
+
 enum {
     NVML_SUCCESS = 0,
     NVML_ERROR_NOT_SUPPORTED = 3,
@@ -49,6 +55,7 @@ enum {
 
 _Static_assert(sizeof(nvmlMemory_t) == 24, "nvml.h: nvmlMemory_t is three 64-bit numbers");
 _Static_assert(sizeof(nvmlMemory_v2_t) == 40, "nvml.h: nvmlMemory_v2_t is 40 bytes");
+_Static_assert(offsetof(nvmlDeviceAttributes_t, memorySizeMB) == 32, "nvml.h: after eight ints");
 _Static_assert(sizeof(nvmlProcessInfo_v1_t) == 16, "nvml.h: nvmlProcessInfo_v1_t is 16 bytes");
 _Static_assert(sizeof(nvmlProcessInfo_t) == 24, "nvml.h: nvmlProcessInfo_t is 24 bytes");
 

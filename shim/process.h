@@ -33,6 +33,11 @@ struct device {
     _Atomic uint64_t managed;         /* of charged, what the driver may not have placed on the device yet */
     _Atomic uint32_t in_flight;       /* driver calls under way that change what we hold */
     _Atomic uint64_t epoch;           /* counts their beginnings */
+    _Atomic bool stale;               /* something happened that only measuring sees */
+    _Atomic uint64_t measure_due;     /* coarse ms: not again before, in a burst */
+    struct lock graph_lock;           /* guards changes of graph_charged */
+    _Atomic uint64_t graph_charged;   /* of charged, what the device holds for graphs */
+    _Atomic uint64_t guessed;         /* of overhead, what contexts are assumed to take where NVML cannot say */
     _Atomic int64_t seen_free;        /* physically free at the last measurement */
     _Atomic int64_t seen_use;         /* the container's use then */
 };
@@ -48,6 +53,7 @@ struct process {
     _Atomic(struct device *) by_ordinal[ORDINALS_MAX]; /* idempotent stores */
     _Atomic int nvml;               /* our own NVML: 0 not tried, 1 works, 2 not to be had; under slow */
     struct measure_scratch scratch; /* under slow */
+    _Atomic uint64_t executables;   /* graphs with memory nodes that are instantiated */
     struct pools pools;
     struct table table;
 };

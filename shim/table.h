@@ -11,6 +11,7 @@ enum table_class {
     CLASS_HANDLE,      /* cuMemCreate; refs counts creations, retains and mappings */
     CLASS_MAPPING,     /* cuMemMap, by address; extra is the handle */
     CLASS_ARRAY,       /* arrays and mipmapped arrays, by handle */
+    CLASS_EXECUTABLE,  /* instantiated graphs with memory nodes; size is what they need */
 };
 
 enum table_kind { KIND_LINEAR = 1, KIND_MANAGED, KIND_POOL, KIND_VMM, KIND_ARRAY };

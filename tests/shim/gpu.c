@@ -27,8 +27,11 @@ void gpu_open(void) {
     gpu.cuMemHostAlloc = dlsym(cuda, "cuMemHostAlloc");
     gpu.cuMemFreeHost = dlsym(cuda, "cuMemFreeHost");
     gpu.cuMemAddressReserve = dlsym(cuda, "cuMemAddressReserve");
-    gpu.cuModuleLoadData = dlsym(cuda, "cuModuleLoadData");
-    gpu.cuModuleUnload = dlsym(cuda, "cuModuleUnload");
+    gpu.cuStreamBeginCapture_v2 = dlsym(cuda, "cuStreamBeginCapture_v2");
+    gpu.cuStreamEndCapture = dlsym(cuda, "cuStreamEndCapture");
+    gpu.cuGraphCreate = dlsym(cuda, "cuGraphCreate");
+    gpu.cuGraphAddMemAllocNode = dlsym(cuda, "cuGraphAddMemAllocNode");
+    gpu.cuGraphAddMemFreeNode = dlsym(cuda, "cuGraphAddMemFreeNode");
     if (nvml) {
         gpu.nvmlDeviceGetHandleByIndex_v2 = dlsym(nvml, "nvmlDeviceGetHandleByIndex_v2");
         gpu.nvmlShutdown = dlsym(nvml, "nvmlShutdown");

@@ -22,8 +22,13 @@ struct functions {
     CUresult (*cuMemFreeHost)(void *pointer);
     CUresult (*cuMemAddressReserve)(CUdeviceptr *pointer, size_t size, size_t alignment, CUdeviceptr address,
                                     unsigned long long flags);
-    CUresult (*cuModuleLoadData)(CUmodule *module, const void *image);
-    CUresult (*cuModuleUnload)(CUmodule module);
+    CUresult (*cuStreamBeginCapture_v2)(CUstream stream, int mode);
+    CUresult (*cuStreamEndCapture)(CUstream stream, CUgraph *graph);
+    CUresult (*cuGraphCreate)(CUgraph *graph, unsigned flags);
+    CUresult (*cuGraphAddMemAllocNode)(void **node, CUgraph graph, void *const *dependencies, size_t count,
+                                       struct graph_allocation *parameters);
+    CUresult (*cuGraphAddMemFreeNode)(void **node, CUgraph graph, void *const *dependencies, size_t count,
+                                      CUdeviceptr pointer);
     nvmlReturn_t (*nvmlDeviceGetHandleByIndex_v2)(unsigned index, nvmlDevice_t *device);
     nvmlReturn_t (*nvmlShutdown)(void);
 };

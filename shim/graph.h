@@ -1,0 +1,10 @@
+/* Graph memory, for those who end it from outside. */
+#ifndef RUNAI_GRAPH_H
+#define RUNAI_GRAPH_H
+
+#include "process.h"
+
+/* Charges what the device holds for graphs now, and ends a reservation made for it. */
+void graph_settle(struct device *device, uint64_t reserved);
+
+#endif

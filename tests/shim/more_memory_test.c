@@ -1,0 +1,206 @@
+/* Arrays, graphs, modules, limits and contexts: what takes memory beside the allocation calls. */
+#include "gpu.h"
+
+#include <stdatomic.h>
+#include <unistd.h>
+
+#define CONTEXT (64 * MIB)
+
+static uint64_t unexplained(uint64_t limit) {
+    uint64_t free_bytes = gpu_free(), used = device_used(0);
+    return used + free_bytes > limit ? used + free_bytes - limit : limit - used - free_bytes;
+}
+
+SCENARIO(Arrays_are_charged_as_the_driver_counts_them, .limit = "1g") {
+    struct array_descriptor two = {.width = 1000, .height = 1000, .format = 0x20, .channels = 4};
+    struct array3d_descriptor three = {.width = 100, .height = 100, .depth = 100, .format = 0x10, .channels = 2};
+    struct array_descriptor line = {.width = 64, .format = 1, .channels = 1};
+    CUarray arrays[3];
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuArrayCreate_v2(&arrays[0], &two), CUDA_SUCCESS);
+    EXPECT_EQUAL(unexplained(GIB), 0);
+    EXPECT_EQUAL(gpu.cuArray3DCreate_v2(&arrays[1], &three), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuArrayCreate_v2(&arrays[2], &line), CUDA_SUCCESS);
+    EXPECT_EQUAL(unexplained(GIB), 0);
+    EXPECT(gpu_free() < GIB - CONTEXT - 15 * MIB);
+    for (int i = 0; i < 3; i++)
+        EXPECT_EQUAL(gpu.cuArrayDestroy(arrays[i]), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+SCENARIO(Arrays_beyond_the_limit_are_refused, .limit = "1g") {
+    struct array_descriptor large = {.width = 16384, .height = 16384, .format = 0x20, .channels = 4};
+    struct array3d_descriptor huge = {
+        .width = (size_t)1 << 60, .height = (size_t)1 << 60, .depth = 9, .format = 0x20, .channels = 4};
+    CUarray array;
+    CUmipmappedArray mipmapped;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuArrayCreate_v2(&array, &large), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(gpu.cuArray3DCreate_v2(&array, &huge), CUDA_ERROR_OUT_OF_MEMORY);
+    struct array3d_descriptor levels = {.width = 8192, .height = 8192, .format = 0x20, .channels = 4};
+    EXPECT_EQUAL(gpu.cuMipmappedArrayCreate(&mipmapped, &levels, 14), CUDA_ERROR_OUT_OF_MEMORY);
+    levels.width = 4096;
+    EXPECT_EQUAL(gpu.cuMipmappedArrayCreate(&mipmapped, &levels, 13), CUDA_SUCCESS);
+    EXPECT_EQUAL(unexplained(GIB), 0);
+    EXPECT_EQUAL(gpu.cuMipmappedArrayDestroy(mipmapped), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    EXPECT_EQUAL(gpu.cuArrayCreate_v2(&array, NULL), 1);
+}
+
+SCENARIO(Sparse_and_deferred_arrays_are_free, .limit = "1g") {
+    struct array3d_descriptor d = {
+        .width = 16384, .height = 16384, .format = 0x20, .channels = 4, .flags = CUDA_ARRAY3D_SPARSE};
+    CUarray array;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuArray3DCreate_v2(&array, &d), CUDA_SUCCESS);
+    d.flags = CUDA_ARRAY3D_DEFERRED_MAPPING;
+    EXPECT_EQUAL(gpu.cuArray3DCreate_v2(&array, &d), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+SCENARIO(Arrays_end_with_their_context, .limit = "1g") {
+    struct array_descriptor two = {.width = 4000, .height = 4000, .format = 0x20, .channels = 4};
+    CUcontext context;
+    CUarray array;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuCtxCreate_v2(&context, 0, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuArrayCreate_v2(&array, &two), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuCtxDestroy_v2(context), CUDA_SUCCESS);
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+static CUgraph graph_of(uint64_t size) {
+    struct graph_allocation a = {.pool = {.allocType = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}}, .size = size};
+    CUgraph graph;
+    void *node, *end;
+    EXPECT_EQUAL(gpu.cuGraphCreate(&graph, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuGraphAddMemAllocNode(&node, graph, NULL, 0, &a), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuGraphAddMemFreeNode(&end, graph, &node, 1, a.pointer), CUDA_SUCCESS);
+    return graph;
+}
+
+SCENARIO(A_graphs_memory_is_charged_at_its_launch_until_it_is_trimmed, .limit = "1g") {
+    CUgraphExec executable;
+    gpu_begin(0);
+    CUgraph graph = graph_of(500 * MIB);
+    EXPECT_EQUAL(gpu.cuGraphInstantiateWithFlags(&executable, graph, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    for (int i = 0; i < 3; i++) {
+        EXPECT_EQUAL(gpu.cuGraphLaunch(executable, NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(unexplained(GIB), 0);
+    }
+    EXPECT(gpu_free() <= GIB - CONTEXT - 500 * MIB);
+    EXPECT_EQUAL(gpu.cuDeviceGraphMemTrim(0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    EXPECT_EQUAL(gpu.cuGraphExecDestroy(executable), CUDA_SUCCESS);
+}
+
+SCENARIO(A_graph_beyond_the_limit_is_refused_at_its_launch_and_can_be_tried_again, .limit = "1g") {
+    CUgraphExec executable;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuGraphInstantiateWithFlags(&executable, graph_of(500 * MIB), 0), CUDA_SUCCESS);
+    CUdeviceptr pointer = gpu_allocate(700 * MIB);
+    for (int i = 0; i < 2; i++)
+        EXPECT_EQUAL(gpu.cuGraphLaunch(executable, NULL), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(gpu.cuMemFree_v2(pointer), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuGraphLaunch(executable, NULL), CUDA_SUCCESS);
+    EXPECT(device_peak(0) <= GIB);
+}
+
+SCENARIO(A_captured_allocation_takes_nothing_until_its_graph_is_launched, .limit = "1g") {
+    CUstream stream;
+    CUgraph graph;
+    CUgraphExec executable;
+    CUdeviceptr pointer, held;
+    gpu_begin(0);
+    held = gpu_allocate(700 * MIB);
+    EXPECT_EQUAL(gpu.cuStreamCreate(&stream, 1), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuStreamBeginCapture_v2(stream, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAllocAsync(&pointer, 500 * MIB, stream), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemFreeAsync(pointer, stream), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuStreamEndCapture(stream, &graph), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuGraphInstantiateWithFlags(&executable, graph, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuGraphLaunch(executable, stream), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(gpu.cuMemFree_v2(held), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuGraphLaunch(executable, stream), CUDA_SUCCESS);
+    EXPECT_EQUAL(unexplained(GIB), 0);
+}
+
+SCENARIO(Modules_are_measured, .limit = "1g", .gpus = "--module 30m") {
+    CUmodule modules[3];
+    static const char image[4096] =
+        "//\n.version 7.0\n.target sm_50\n.address_size 64\n.visible .entry k()\n{\n    ret;\n}\n";
+    gpu_begin(0);
+    for (int i = 0; i < 3; i++)
+        if (gpu.cuModuleLoadData(&modules[i], image) != CUDA_SUCCESS)
+            return; /* an image that this driver does not take */
+    CUdeviceptr pointer;
+    void *function;
+    for (int i = 0; i < 3; i++)
+        EXPECT_EQUAL(gpu.cuModuleGetFunction(&function, modules[i], "k"), CUDA_SUCCESS);
+    EXPECT_EQUAL(unexplained(GIB), 0);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 90 * MIB);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, GIB - CONTEXT - 60 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    for (int i = 0; i < 3; i++)
+        EXPECT_EQUAL(gpu.cuModuleUnload(modules[i]), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+SCENARIO(A_larger_limit_of_the_context_is_charged, .limit = "1g") {
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, 2 * GIB), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(gpu.cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, 100 * MIB), CUDA_SUCCESS);
+    EXPECT_EQUAL(unexplained(GIB), 0);
+}
+
+struct start {
+    _Atomic unsigned ready, go, done, made, refused;
+};
+
+static void make_context(struct start *s) {
+    CUcontext context;
+    gpu_open();
+    EXPECT_EQUAL(gpu.cuInit(0), CUDA_SUCCESS);
+    atomic_fetch_add(&s->ready, 1);
+    while (!atomic_load(&s->go))
+        pause_ms(1);
+    CUresult result = gpu.cuDevicePrimaryCtxRetain(&context, 0);
+    EXPECT(result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY);
+    atomic_fetch_add(result == CUDA_SUCCESS ? &s->made : &s->refused, 1);
+    atomic_fetch_add(&s->done, 1);
+    while (atomic_load(&s->go) < 2)
+        pause_ms(1);
+}
+
+SCENARIO(Contexts_of_processes_that_start_together_stay_within_the_limit, .limit = "1g", .repeat = 3) {
+    enum { STARTS = 40 };
+    struct start *s = shared_memory(sizeof *s);
+    int pids[STARTS];
+    for (int i = 0; i < STARTS; i++)
+        if ((pids[i] = fork()) == 0) {
+            make_context(s);
+            _exit(0);
+        }
+    while (atomic_load(&s->ready) < STARTS)
+        pause_ms(1);
+    atomic_store(&s->go, 1);
+    while (atomic_load(&s->done) < STARTS)
+        pause_ms(1);
+    EXPECT_EQUAL(atomic_load(&s->made), 16);
+    EXPECT_EQUAL(device_peak(0), GIB);
+    atomic_store(&s->go, 2);
+    for (int i = 0; i < STARTS; i++)
+        EXPECT_EQUAL(wait_for(pids[i]), 0);
+}
+
+SCENARIO(Without_NVML_a_context_is_charged_by_its_likely_size, .limit = "1g", .without_nvml = true) {
+    CUcontext context;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    EXPECT_EQUAL(gpu.cuCtxCreate_v2(&context, 0, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - 2 * CONTEXT);
+    EXPECT_EQUAL(gpu.cuCtxDestroy_v2(context), CUDA_SUCCESS);
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
