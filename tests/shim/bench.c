@@ -250,9 +250,6 @@ int main(int argc, char **argv) {
     int scale = argc > 1 ? atoi(argv[1]) : 1;
     nothing(200);
     lookups(200000);
-    processes(1);
-    processes(8);
-    processes(64);
     begin();
     pairs("alloc+free 512 B", 512, 1000 * scale);
     pairs("alloc+free 1 MiB", 1 << 20, 1000 * scale);
@@ -267,5 +264,8 @@ int main(int argc, char **argv) {
     threads(1, 1000);
     threads(8, 300);
     threads(64, 100);
+    processes(1);
+    processes(8);
+    processes(64);
     return 0;
 }
