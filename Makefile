@@ -17,11 +17,11 @@ help: ## this list
 all: shim sim rootfs ## build everything: plugin, shim, simulated GPU
 
 demo: all ## the main job, on a private engine, with a simulated GPU where there is no real one
-	@$(NEED) docker iproute2 jq
+	@$(NEED) docker iproute2
 	@tests/engine/demo.sh
 
 test: all shim-tests ## every test that needs no GPU: unit, shim, simulated GPU, real engines
-	@$(NEED) docker iproute2 jq curl
+	@$(NEED) docker iproute2
 	@tests/run.sh
 
 plugin: rootfs ## build the managed plugin and create it in the running engine
