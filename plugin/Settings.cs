@@ -30,6 +30,9 @@ public sealed record PluginSettings
     /// <summary>The host's device nodes.</summary>
     public string Devices { get; init; } = "/host/dev";
 
+    /// <summary>The policy file. It need not exist.</summary>
+    public string Policy { get; init; } = "/host/etc/docker/gpu-memory.json";
+
     /// <summary>Reads all settings, and reports all problems at once.</summary>
     /// <param name="read">The value of an environment variable; null or empty where it is not set.</param>
     public static (PluginSettings Settings, IReadOnlyList<string> Problems) Read(Func<string, string?> read)
@@ -55,6 +58,7 @@ public sealed record PluginSettings
             Stage = Path("STAGE", defaults.Stage),
             Devices = Path("DEVICES", defaults.Devices),
             Driver = Path("DRIVER", defaults.Driver),
+            Policy = Path("POLICY", defaults.Policy),
         }, problems);
     }
 

@@ -5,7 +5,7 @@ set -eu
 publish=$1 shim=$2 rootfs=$3
 rm -rf "$rootfs"
 mkdir -p "$rootfs/usr/lib/runai/plugin" "$rootfs/run/docker/plugins" "$rootfs/var/lib/runai" "$rootfs/tmp" \
-    "$rootfs/host/run" "$rootfs/host/dev" "$rootfs/host/usr" "$rootfs/proc" "$rootfs/sys" "$rootfs/dev" "$rootfs/etc"
+    "$rootfs/host/run" "$rootfs/host/dev" "$rootfs/host/usr" "$rootfs/host/etc" "$rootfs/proc" "$rootfs/sys" "$rootfs/dev" "$rootfs/etc"
 cp -a "$publish/." "$rootfs/usr/lib/runai/plugin/"
 # The debugger's and the tracer's halves of the runtime: nobody can attach to a plugin.
 rm -f "$rootfs"/usr/lib/runai/plugin/libmscordaccore.so "$rootfs"/usr/lib/runai/plugin/libmscordbi.so \

@@ -6,7 +6,7 @@ namespace Runai.GpuMemory.Admission;
 
 public static class AdmissionRegistration
 {
-    /// <summary>Needs an engine client, the volume catalog, device nodes and the GPU inventory.</summary>
+    /// <summary>Needs the settings, an engine client, the volume catalog, device nodes and the GPU inventory.</summary>
     public static IServiceCollection AddAdmission(this IServiceCollection services)
     {
         services.TryAddSingleton(TimeProvider.System);
@@ -15,9 +15,16 @@ public static class AdmissionRegistration
             .AddSingleton<ContainerSpecs>()
             .AddSingleton<EngineDefaults>()
             .AddSingleton<DecisionLog>()
+            .AddSingleton(provider => new PolicySource(Settings(provider).Policy, Path.Combine(Settings(provider).State, "admission", "policy.json"), provider.GetRequiredService<ILogger<PolicySource>>()))
+            .AddSingleton(provider => new OwnerStore(Path.Combine(Settings(provider).State, "admission", "owners")))
+            .AddSingleton<GpuLedger>()
+            .AddSingleton<IGpuLedger>(provider => provider.GetRequiredService<GpuLedger>())
+            .AddHostedService<PolicyWatcher>()
             .AddSingleton<PreloadInjector>()
             .AddSingleton<IPreloadInjector>(provider => provider.GetRequiredService<PreloadInjector>())
             .AddSingleton<IContainerJudge, ContainerJudge>()
             .AddSingleton<IAuthorizer, Authorizer>();
     }
+
+    static PluginSettings Settings(IServiceProvider provider) => provider.GetRequiredService<PluginSettings>();
 }

@@ -9,8 +9,8 @@ namespace Runai.GpuMemory.Admission;
 /// <summary>Answers the engine about API calls: judges containers when they are created (early and friendly) and when they start (the decision that counts), and sees
 /// to it that they load the shim.</summary>
 sealed partial class Authorizer(
-    IEngineClient engine, ContainerSpecs specs, IContainerJudge judge, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own,
-    DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
+    IEngineClient engine, ContainerSpecs specs, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own, PolicySource policy,
+    GpuLedger ledger, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
 {
     /// <summary>Within 5 s the user has an answer, whatever the engine does.</summary>
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(4.5);
@@ -36,8 +36,13 @@ sealed partial class Authorizer(
     public async ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel)
     {
         var route = EngineRoute.Match(apiCall.RequestMethod ?? "", apiCall.RequestUri ?? "");
-        if (route.Kind is RouteKind.ContainerCreate or RouteKind.ContainerArchivePut && !own.IsOwn(apiCall.RequestHeaders))
+        if (route.Kind == RouteKind.OfNoConcern || own.IsOwn(apiCall.RequestHeaders))
+            return AuthZAnswer.Allowed;
+        if (route.Kind is RouteKind.ContainerCreate or RouteKind.ContainerArchivePut)
             await ServeAsync(apiCall, route, cancel);
+        // 204: it started; 304: it runs already. A failed start shows some other status here, not its own.
+        if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart && apiCall.ResponseStatusCode is not (204 or 304))
+            await TakeBackAsync(route, cancel);
         return AuthZAnswer.Allowed;
     }
 
@@ -51,7 +56,7 @@ sealed partial class Authorizer(
             return Answer(RouteKind.ContainerCreate, apiCall, "", null, unread, started);
         }
         var spec = await DescribeAsync(body, cancel);
-        return Answer(RouteKind.ContainerCreate, apiCall, "", spec, Policy.Evaluate(spec, RequesterOf(apiCall), gpus.Devices), started);
+        return Answer(RouteKind.ContainerCreate, apiCall, "", spec, Policy.Evaluate(spec, policy.Current.RequesterOf(apiCall.User), gpus.Devices, policy.Current), started);
     }
 
     /// <summary>What the engine would make of the body. What it adds from elsewhere is asked for only where it can matter, and left out where the engine does not say.</summary>
@@ -94,9 +99,12 @@ sealed partial class Authorizer(
             if (container is null)
                 return AuthZAnswer.Allowed; // the engine says so itself
             spec = specs.FromInspect(container, defaults.Runtime);
-            verdict = judge.Judge(container, RequesterOf(apiCall));
+            verdict = await JudgeStartAsync(container, spec, apiCall.User, both.Token);
             if (verdict.Allow && await preload.EnsureAsync(container, both.Token) is { } problem)
+            {
+                ledger.Failed(container.Id);
                 verdict = verdict with { Reasons = [new("preload", problem)] };
+            }
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
@@ -119,6 +127,15 @@ sealed partial class Authorizer(
         {
             LogNotRemoved(log, id, failure.Message);
         }
+    }
+
+    async ValueTask<Verdict> JudgeStartAsync(ContainerInspect container, ContainerSpec spec, string? user, CancellationToken cancel)
+    {
+        var settings = policy.Current;
+        if (settings.Overcommit is not null && spec.Gpu is not null)
+            await ledger.Rebuilt.WaitAsync(cancel);
+        var requester = settings.RequesterOf(user);
+        return ledger.Decide(container, spec, requester.Name, holdings => Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings));
     }
 
     /// <summary>No content type, no body: the engine refuses others. Its length stands in no header when it comes in chunks.</summary>
@@ -153,6 +170,22 @@ sealed partial class Authorizer(
         }
     }
 
+    /// <summary>What an allowed start holds of the GPUs goes back when the container does not run after all.</summary>
+    async ValueTask TakeBackAsync(EngineRoute route, CancellationToken cancel)
+    {
+        using var deadline = new CancellationTokenSource(Deadline, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        try
+        {
+            if (await engine.InspectContainerAsync(route.Name, both.Token) is { State.Running: false } container)
+                ledger.Failed(container.Id);
+        }
+        catch (Exception failure) when (failure is EngineException or OperationCanceledException)
+        {
+            LogNotTakenBack(log, route.Name, failure.Message);
+        }
+    }
+
     /// <summary>The new container's ID, when its body mounts a volume of ours or what <c>--volumes-from</c> brings.</summary>
     string? CreatedId(AuthZRequest apiCall)
     {
@@ -172,9 +205,6 @@ sealed partial class Authorizer(
         }
     }
 
-    /// <summary>Who opens the socket is root on this host.</summary>
-    static Requester RequesterOf(AuthZRequest apiCall) => new(apiCall.User ?? "", string.IsNullOrEmpty(apiCall.User));
-
     static Verdict Refusal(string rule, string message) => new([new(rule, message)], null, null);
 
     AuthZAnswer Answer(RouteKind route, AuthZRequest apiCall, string container, ContainerSpec? spec, Verdict verdict, long started)
@@ -186,8 +216,11 @@ sealed partial class Authorizer(
     [LoggerMessage(602, LogLevel.Debug, "The engine did not say in time what image or other containers add: {Problem}")]
     static partial void LogLeftOut(ILogger logger, string problem);
 
-    [LoggerMessage(604, LogLevel.Warning, "{Container} was to be removed after its start was refused: {Problem}")]
+    [LoggerMessage(606, LogLevel.Warning, "{Container} was to be removed after its start was refused: {Problem}")]
     static partial void LogNotRemoved(ILogger logger, string container, string problem);
+
+    [LoggerMessage(605, LogLevel.Debug, "Whether the start of {Container} failed will be seen by the next sweep: {Problem}")]
+    static partial void LogNotTakenBack(ILogger logger, string container, string problem);
 
     [LoggerMessage(603, LogLevel.Warning, "The preload of {Container} is not in place yet: {Problem}")]
     static partial void LogNotServed(ILogger logger, string container, string problem);

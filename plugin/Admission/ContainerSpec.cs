@@ -5,6 +5,8 @@ public sealed record ContainerSpec
 {
     /// <summary>The name that the user gave.</summary>
     public string Image { get; init; } = "";
+    /// <summary><c>sha256:…</c>; empty where it is not known.</summary>
+    public string ImageId { get; init; } = "";
     /// <summary>The effective quota as written, valid or not: the label (own, or the image's) before the volume's option; null when nobody asked for one.</summary>
     public string? Quota { get; init; }
     public IReadOnlyList<QuotaMount> QuotaMounts { get; init; } = [];
@@ -16,6 +18,13 @@ public sealed record ContainerSpec
     /// <summary>Null when the container gets no GPU.</summary>
     public GpuAccess? Gpu { get; init; }
 
+    /// <summary>What takes the ground from under any limit, in the words of docker run: <c>--privileged</c>, <c>--cap-add SYS_ADMIN</c>.</summary>
+    public IReadOnlyList<string> Privileges { get; init; } = [];
+    /// <summary>Namespaces of the host that it shares: <c>--pid host</c>.</summary>
+    public IReadOnlyList<string> HostNamespaces { get; init; } = [];
+    /// <summary>What of the host's file system it mounts.</summary>
+    public IReadOnlyList<string> HostPaths { get; init; } = [];
+
     /// <summary>The private directory; null without one.</summary>
     public QuotaMount? Directory => QuotaMounts.FirstOrDefault(m => !m.IsPart);
     /// <summary>Whether the container's own environment loads the shim.</summary>
@@ -24,7 +33,7 @@ public sealed record ContainerSpec
     public bool PreloadsByMount => QuotaMounts.Any(m => m.IsPreload);
     /// <summary>Whether <c>/etc/ld.so.preload</c> has to be put into it.</summary>
     public bool NeedsInjection => Directory is not null && !PreloadsByEnvironment && !PreloadsByMount;
-    /// <summary>Whether this container is this plugin's business at all.</summary>
+    /// <summary>Whether it has to do with quotas or GPUs.</summary>
     public bool IsRelevant => Quota is not null || QuotaMounts.Count > 0 || Gpu is not null;
 }
 

@@ -22,7 +22,7 @@ sealed class ContainerSpecs(IVolumeCatalog volumes, IDeviceNodes nodes)
                 mounts.AddResolved(mount, other.HostConfig);
         mounts.AddOthers(body.Volumes?.Keys);
         var env = Environment(image?.Config?.Env, body.Env);
-        return Make(body.Image ?? "", host, mounts, env, body.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) ?? image?.Config?.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime);
+        return Make(body.Image ?? "", image?.Id, host, mounts, env, body.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) ?? image?.Config?.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime);
     }
 
     /// <summary>The merged truth: image, volumes and spellings resolved by the engine.</summary>
@@ -32,16 +32,20 @@ sealed class ContainerSpecs(IVolumeCatalog volumes, IDeviceNodes nodes)
         foreach (var mount in container.Mounts)
             mounts.AddResolved(mount, container.HostConfig);
         mounts.AddConfigured(container.HostConfig); // what is resolved leaves out --tmpfs and the options of inline volumes
-        return Make(container.Config.Image, container.HostConfig, mounts, Environment(null, container.Config.Env), container.Config.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime);
+        return Make(container.Config.Image, container.Image, container.HostConfig, mounts, Environment(null, container.Config.Env), container.Config.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime);
     }
 
-    ContainerSpec Make(string image, HostConfig host, MountTable mounts, Dictionary<string, string> env, string? label, string defaultRuntime) => new()
+    ContainerSpec Make(string image, string? imageId, HostConfig host, MountTable mounts, Dictionary<string, string> env, string? label, string defaultRuntime) => new()
     {
         Image = image,
+        ImageId = imageId ?? "",
         Quota = label ?? mounts.Ours.FirstOrDefault(m => m is { IsPart: false, GpuMemory: not null })?.GpuMemory,
         QuotaMounts = mounts.Ours,
         OtherTargets = mounts.OtherTargets,
         ReadOnlyRoot = host.ReadonlyRootfs,
+        Privileges = HostGround.Privileges(host),
+        HostNamespaces = HostGround.Namespaces(host),
+        HostPaths = mounts.HostPaths,
         Preloads = env.GetValueOrDefault("LD_PRELOAD")?.Split([':', ' '], StringSplitOptions.RemoveEmptyEntries) ?? [],
         Gpu = new GpuVectors(nodes).Find(host, env, mounts, string.IsNullOrEmpty(host.Runtime) ? defaultRuntime : host.Runtime),
     };

@@ -16,14 +16,16 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
     public void Write(RouteKind route, string who, string container, ContainerSpec? spec, Verdict verdict, long started)
     {
         var ms = time.GetElapsedTime(started).TotalMilliseconds;
-        var (gpu, quota) = (verdict.Gpu ?? "none", spec?.Quota is { } text ? Quoted.Text(text) : "none");
+        var (gpu, quota) = (verdict.Gpu ?? "none", (spec?.Quota ?? verdict.Quota) is { } text ? Quoted.Text(text) : "none");
         if (!verdict.Allow)
             LogDenied(log, route, Quoted.Text(who), Quoted.Text(container), Quoted.Text(spec?.Image), gpu, quota, string.Join(',', verdict.Reasons.Select(r => r.Rule)), ms, verdict.Message);
+        else if (verdict.Audited.Count > 0)
+            LogAudited(log, route, Quoted.Text(who), Quoted.Text(container), Quoted.Text(spec?.Image), gpu, quota, string.Join(',', verdict.Audited.Select(r => r.Rule)), ms, string.Join("; ", verdict.Audited.Select(r => r.Message)));
         else if (spec is { IsRelevant: true })
-            LogAllowed(log, route, Quoted.Text(who), Quoted.Text(container), Quoted.Text(spec.Image), gpu, quota, RuleOf(spec), ms);
+            LogAllowed(log, route, Quoted.Text(who), Quoted.Text(container), Quoted.Text(spec.Image), gpu, quota, RuleOf(verdict), ms);
     }
 
-    static string RuleOf(ContainerSpec spec) => spec switch
+    static string RuleOf(Verdict verdict) => verdict switch
     {
         { Quota: null } => "gpu-without-quota",
         { Gpu: null } => "quota-without-gpu",
@@ -35,4 +37,7 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
 
     [LoggerMessage(601, LogLevel.Warning, "denied {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} ms={Ms:0.0} reason={Reason}")]
     static partial void LogDenied(ILogger logger, RouteKind route, string user, string container, string image, string gpu, string quota, string rule, double ms, string reason);
+
+    [LoggerMessage(604, LogLevel.Warning, "audit: would be denied {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} ms={Ms:0.0} reason={Reason}")]
+    static partial void LogAudited(ILogger logger, RouteKind route, string user, string container, string image, string gpu, string quota, string rule, double ms, string reason);
 }

@@ -4,16 +4,19 @@ using Runai.GpuMemory.Quotas;
 namespace Runai.GpuMemory.Admission;
 
 /// <summary>The one place that decides about a container. Pure: what it needs to know it is given.</summary>
-static class Policy
+static partial class Policy
 {
-    /// <summary>What a rule looks at. <paramref name="Quota"/> is null where there is none that can be read.</summary>
-    sealed record Case(ContainerSpec Spec, GpuMemoryQuota? Quota, string? QuotaProblem, Requester Requester, IReadOnlyList<GpuDevice> Gpus)
+    /// <summary>What a rule looks at. <paramref name="Quota"/> is the effective one; null where there is none that can be read.</summary>
+    sealed record Case(
+        ContainerSpec Spec, GpuMemoryQuota? Quota, string? QuotaProblem, Requester Requester, IReadOnlyList<GpuDevice> Gpus, PolicySettings Settings, QuotaLimits Limits, GpuHoldings? Holdings)
     {
-        public bool HasQuota => Spec.Quota is not null;
+        public bool HasQuota => Quota is not null || QuotaProblem is not null;
     }
 
-    /// <summary>Each answers null, or why not and what to type instead.</summary>
-    static readonly (string Name, Func<Case, string?> FindProblem)[] Rules =
+    delegate string? Rule(Case subject);
+
+    /// <summary>Always on. Each answers null, or why not and what to type instead.</summary>
+    static readonly (string Name, Rule FindProblem)[] Rules =
     [
         ("quota-syntax", c => c.QuotaProblem),
         ("quota-needs-volume", QuotaNeedsVolume),
@@ -27,23 +30,53 @@ static class Policy
         ("quota-exceeds-gpu", QuotaExceedsGpu),
     ];
 
-    public static IEnumerable<string> RuleNames => Rules.Select(r => r.Name);
+    /// <summary>Those of the policy file, which exempts users and images from them and can ask for a log line instead of a refusal.</summary>
+    static readonly (string Name, Rule FindProblem)[] FileRules =
+    [
+        ("require-quota", RequireQuota),
+        ("max-quota", MaxQuota),
+        ("total-quota", TotalQuota),
+        ("capacity", Capacity),
+        ("privileged", Privileged),
+        ("host-namespace", HostNamespace),
+        ("bind-mount", BindMount),
+    ];
 
-    public static Verdict Evaluate(ContainerSpec spec, Requester requester, IReadOnlyList<GpuDevice> gpus)
+    public static IEnumerable<string> RuleNames => Rules.Concat(FileRules).Select(r => r.Name).Append("policy-file");
+
+    /// <param name="spec">The container.</param>
+    /// <param name="requester">Who wants it.</param>
+    /// <param name="gpus">Those of the host; empty where they are not known.</param>
+    /// <param name="settings">The policy file.</param>
+    /// <param name="holdings">What other running containers hold; null where it does not matter yet.</param>
+    public static Verdict Evaluate(ContainerSpec spec, Requester requester, IReadOnlyList<GpuDevice> gpus, PolicySettings settings, GpuHoldings? holdings = null)
     {
+        var limits = settings.LimitsOf(requester);
         GpuMemoryQuota? quota = null;
         string? problem = null;
-        _ = spec.Quota is null || GpuMemoryQuota.TryParse(spec.Quota, out quota, out problem);
-        var subject = new Case(spec, quota, problem, requester, gpus);
+        if (spec.Quota is null)
+            quota = spec.Directory is null ? null : limits.DefaultQuota;
+        else
+            _ = GpuMemoryQuota.TryParse(spec.Quota, out quota, out problem);
+        var subject = new Case(spec, quota, problem, requester, gpus, settings, limits, holdings);
+        var reasons = Find(Rules, subject);
+        if (settings.Problem is not null && spec.IsRelevant)
+            reasons.Add(new("policy-file", $"the policy file of this machine cannot be used, so no container with a GPU or a quota runs ({settings.Problem}): tell an admin"));
+        var fromFile = settings.IsBuiltIn || settings.IsExempt(spec, requester) ? [] : Find(FileRules, subject);
+        return new(settings.IsAudit ? reasons : [.. reasons, .. fromFile], quota?.Text, spec.Gpu?.Via) { Audited = settings.IsAudit ? fromFile : [], StopsBreach = settings.StopsBreaches };
+    }
+
+    static List<Reason> Find((string Name, Rule FindProblem)[] rules, Case subject)
+    {
         var reasons = new List<Reason>();
-        foreach (var (name, findProblem) in Rules)
+        foreach (var (name, findProblem) in rules)
             if (findProblem(subject) is { } message)
                 reasons.Add(new(name, message));
-        return new(reasons, quota?.Text, spec.Gpu?.Via);
+        return reasons;
     }
 
     static string? QuotaNeedsVolume(Case c) =>
-        c.HasQuota && c.QuotaProblem is null && c.Spec.QuotaMounts.Count == 0 ? $"{GpuMemoryQuota.Name}={c.Quota} needs the runai volume: add -v runai:/runai"
+        c.Quota is not null && c.Spec.QuotaMounts.Count == 0 ? $"{GpuMemoryQuota.Name}={c.Quota} needs the runai volume: add -v runai:/runai"
         : c.Spec.QuotaMounts.FirstOrDefault(m => m.IsPreload) is { } preload && c.Spec.Directory is null ? $"{QuotaMount.PreloadFile} of the {Quoted.Text(preload.Volume)} volume needs the volume itself: add -v {Quoted.Text(preload.Volume)}:/runai"
         : null;
 

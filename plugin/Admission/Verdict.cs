@@ -18,6 +18,10 @@ public sealed record Reason(string Rule, string Message);
 /// <param name="Gpu">How the container gets a GPU, e.g. <c>--gpus</c>, <c>device /dev/nvidia0</c>; null when it gets none.</param>
 public sealed record Verdict(IReadOnlyList<Reason> Reasons, string? Quota, string? Gpu)
 {
+    /// <summary>What the policy file would refuse, were it not in audit mode.</summary>
+    public IReadOnlyList<Reason> Audited { get; init; } = [];
+    /// <summary>Whether the policy wants a running container that it refuses stopped.</summary>
+    public bool StopsBreach { get; init; }
     public bool Allow => Reasons.Count == 0;
     /// <summary>All reasons in one line, as the engine shows it to the user.</summary>
     public string Message => string.Join("; ", Reasons.Select(r => r.Message));

@@ -72,7 +72,11 @@ public sealed record HostConfig
     public string? NetworkMode { get; init; }
     public IReadOnlyList<string>? CapAdd { get; init; }
     public IReadOnlyList<string>? SecurityOpt { get; init; }
+    public RestartPolicy? RestartPolicy { get; init; }
 }
+
+/// <summary><c>no</c> (or empty), <c>always</c>, <c>unless-stopped</c> or <c>on-failure</c>.</summary>
+public sealed record RestartPolicy(string? Name);
 
 /// <summary>One entry of <c>--mount</c>.</summary>
 public sealed record MountSpec

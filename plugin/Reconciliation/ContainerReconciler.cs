@@ -7,7 +7,7 @@ namespace Runai.GpuMemory.Reconciliation;
 
 /// <summary>Brings one running container's private directories in line with what it is: the engine says who it is, the kernel which directories it has.</summary>
 public sealed class ContainerReconciler(
-    IEngineClient engine, IContainerJudge judge, IVolumeCatalog catalog, IPrivateDirectories directories, IActivations activations, IMountTable mounts,
+    IEngineClient engine, IContainerJudge judge, IGpuLedger ledger, IVolumeCatalog catalog, IPrivateDirectories directories, IActivations activations, IMountTable mounts,
     ILogger<ContainerReconciler> log)
 {
     /// <summary>What was found out about a run of a container, so that a sweep need not ask the engine again. No quota: none of our business.</summary>
@@ -31,6 +31,17 @@ public sealed class ContainerReconciler(
         _judged.TryRemove(id, out _);
     }
 
+    /// <param name="id">It does not run any more.</param>
+    /// <param name="forGood">Somebody stopped or removed it; else the engine may start it again by itself.</param>
+    public void Ended(string id, bool forGood)
+    {
+        ledger.Ended(id, forGood);
+        Forget(id);
+    }
+
+    /// <summary>All running containers were reconciled.</summary>
+    public void Counted(IReadOnlySet<string> ids, long asOf) => ledger.KeepOnly(ids, asOf);
+
     /// <summary>Forgets all runs but these.</summary>
     public void KeepOnly(IReadOnlySet<string> ids)
     {
@@ -42,7 +53,13 @@ public sealed class ContainerReconciler(
     {
         if (await engine.InspectContainerAsync(id, cancel) is not { State: { Running: true, Pid: > 0 } } container) return;
         var verdict = judge.Judge(container, Requester.Engine);
+        ledger.Running(container, verdict);
         Report(container, verdict);
+        if (verdict is { Allow: false, StopsBreach: true })
+        {
+            await engine.StopContainerAsync(id, cancel);
+            return;
+        }
         if (!container.Mounts.Any(catalog.Owns))
         {
             _known[id] = new(container.State.Pid, [], null);

@@ -68,13 +68,14 @@ public sealed class ReconciliationService(
     {
         "start" => TryAsync(one.Actor.Id, log.NotReconciled, reconciler.ReconcileAsync, stop),
         "create" => TryAsync(one.Actor.Id, log.NotInjected, InjectAsync, stop),
-        "die" or "destroy" => Forget(one.Actor.Id),
+        "die" => Forget(one.Actor.Id, forGood: false),
+        "stop" or "destroy" => Forget(one.Actor.Id, forGood: true),
         _ => Task.CompletedTask,
     };
 
-    Task Forget(string id)
+    Task Forget(string id, bool forGood)
     {
-        reconciler.Forget(id);
+        reconciler.Ended(id, forGood);
         return Task.CompletedTask;
     }
 
@@ -125,10 +126,13 @@ public sealed class ReconciliationService(
     {
         try
         {
+            var asOf = time.GetTimestamp();
             var running = await engine.ListContainersAsync(all: false, stop);
-            reconciler.KeepOnly(running.Select(one => one.Id).ToHashSet(StringComparer.Ordinal));
+            var ids = running.Select(one => one.Id).ToHashSet(StringComparer.Ordinal);
+            reconciler.KeepOnly(ids);
             await Parallel.ForEachAsync(running.Where(one => !reconciler.IsSettled(one.Id)), new ParallelOptions { MaxDegreeOfParallelism = options.Workers, CancellationToken = stop },
                 async (one, token) => await TryAsync(one.Id, log.NotReconciled, reconciler.ReconcileAsync, token));
+            reconciler.Counted(ids, asOf);
         }
         catch (EngineException e)
         {

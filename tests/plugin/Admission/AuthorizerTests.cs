@@ -18,14 +18,17 @@ public class AuthorizerTests
     LineLog _log = null!;
     ServiceProvider _services = null!;
     IAuthorizer _authorizer = null!;
+    string _folder = null!;
 
     [SetUp]
     public void Start()
     {
+        _folder = Directory.CreateTempSubdirectory("admission").FullName;
         _engine = new();
         _log = new();
         _services = new ServiceCollection()
             .AddLogging(logging => logging.AddProvider(_log).SetMinimumLevel(LogLevel.Information))
+            .AddSingleton(new PluginSettings { State = _folder, Policy = Path.Combine(_folder, "gpu-memory.json") })
             .AddSingleton<IEngineClient>(_engine)
             .AddSingleton<IVolumeCatalog, FakeVolumes>()
             .AddSingleton<IDeviceNodes, FakeNodes>()
@@ -36,7 +39,11 @@ public class AuthorizerTests
     }
 
     [TearDown]
-    public void Stop() => _services.Dispose();
+    public void Stop()
+    {
+        _services.Dispose();
+        Directory.Delete(_folder, recursive: true);
+    }
 
     static AuthZRequest Call(string method, string uri, string? body = null, string user = "") =>
         new() { RequestMethod = method, RequestUri = uri, RequestBody = body is null ? null : Encoding.UTF8.GetBytes(body), User = user, RequestHeaders = new Dictionary<string, string>() };

@@ -10,7 +10,7 @@ public class PolicyTests
     static Verdict Judge(string json, FakeGpus? gpus = null)
     {
         Assert.That(CreateBody.TryRead(Encoding.UTF8.GetBytes(json), out var body, out var problem), problem);
-        return Policy.Evaluate(new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromCreateBody(body!, null, [], "runc"), Requester.Engine, (gpus ?? new()).Devices);
+        return Policy.Evaluate(new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromCreateBody(body!, null, [], "runc"), Requester.Engine, (gpus ?? new()).Devices, PolicySettings.BuiltIn);
     }
 
     static readonly TestCaseData[] Refusals =
@@ -136,6 +136,6 @@ public class PolicyTests
         Assert.That(local.QuotaMounts, Is.Empty, "the name is ours, the volume is not");
         Assert.That(local.OtherTargets, Is.EquivalentTo(new[] { "/runai", "/etc" }));
         var ours = specs.FromInspect(container with { Mounts = [container.Mounts[0] with { Driver = "runai/gpu-memory:latest" }] }, "");
-        Assert.That(Policy.Evaluate(ours, Requester.Engine, []).Reasons.Select(r => r.Rule), Is.EqualTo(new[] { "preload-covered" }));
+        Assert.That(Policy.Evaluate(ours, Requester.Engine, [], PolicySettings.BuiltIn).Reasons.Select(r => r.Rule), Is.EqualTo(new[] { "preload-covered" }));
     }
 }

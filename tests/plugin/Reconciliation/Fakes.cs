@@ -20,6 +20,7 @@ sealed class FakeDocker : IEngineClient
     /// <summary>Runs at each inspect, with its number.</summary>
     public Action<int>? OnInspect { get; set; }
     public int Inspects => _inspects;
+    public ConcurrentQueue<string> Stopped { get; } = [];
     public int Watchers { get { lock (_watchers) return _watchers.Count; } }
     public string? PluginName { get; set; } = "lab/gpu:v1";
 
@@ -83,8 +84,13 @@ sealed class FakeDocker : IEngineClient
     public Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel) => throw new NotSupportedException();
     public Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel) => throw new NotSupportedException();
     public Task RemoveContainerAsync(string id, CancellationToken cancel) => Task.CompletedTask;
-    public Task StopContainerAsync(string id, CancellationToken cancel) => throw new NotSupportedException();
-    public Task RemoveContainerAsync(string id, CancellationToken cancel) => throw new NotSupportedException();
+
+    public Task StopContainerAsync(string id, CancellationToken cancel)
+    {
+        Stopped.Enqueue(id);
+        Die(id);
+        return Task.CompletedTask;
+    }
 
     void Check()
     {
@@ -107,7 +113,7 @@ sealed class FakeMounts(string state) : IMountTable
     public IEnumerable<(int Pid, IReadOnlyList<MountEntry> Mounts)> All() => _tables.Select(table => (table.Key, (IReadOnlyList<MountEntry>)table.Value));
 }
 
-/// <summary>The label is the quota; <c>bad</c> is refused, and so is a container called <c>/outlaw</c> that has a fine one.</summary>
+/// <summary>The label is the quota; <c>bad</c> is refused, and so is a container called <c>/outlaw</c> that has a fine one; <c>/desperado</c> is to be stopped.</summary>
 sealed class FakeJudge : IContainerJudge
 {
     public Verdict Judge(ContainerInspect container, Requester requester)
@@ -116,8 +122,18 @@ sealed class FakeJudge : IContainerJudge
         if (container.Name == "/bug") throw new InvalidOperationException("a bug in the judgement");
         var quota = container.Config.Labels?.GetValueOrDefault("gpu-memory");
         return quota == "bad" ? new([new("quota-syntax", "gpu-memory=bad is\nno quota")], null, null)
-            : new(container.Name == "/outlaw" ? [new("outlaw", "it is an outlaw")] : [], quota, "--gpus");
+            : new(container.Name is "/outlaw" or "/desperado" ? [new("outlaw", "it is an outlaw")] : [], quota, "--gpus") { StopsBreach = container.Name == "/desperado" };
     }
+}
+
+/// <summary>Notes what it is told.</summary>
+sealed class FakeLedger : IGpuLedger
+{
+    public ConcurrentQueue<string> Told { get; } = [];
+
+    public void Running(ContainerInspect container, Verdict verdict) => Told.Enqueue($"{container.Name} runs with {verdict.Quota}");
+    public void Ended(string id, bool forGood) => Told.Enqueue($"{id.TrimStart('0')} ended{(forGood ? " for good" : "")}");
+    public void KeepOnly(IReadOnlySet<string> running, long asOf) => Told.Enqueue($"{running.Count} run");
 }
 
 /// <summary>Remembers for whom it was asked.</summary>

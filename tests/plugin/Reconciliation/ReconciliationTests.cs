@@ -18,6 +18,7 @@ public class ReconciliationTests
     PluginIdentity _identity = null!;
     PrivateDirectories _directories = null!;
     ConcurrentQueue<string> _log = null!;
+    FakeLedger _ledger = null!;
     ReconciliationService _service = null!;
 
     [SetUp]
@@ -26,7 +27,7 @@ public class ReconciliationTests
         _folder = Directory.CreateTempSubdirectory("reconciliation").FullName;
         var settings = new PluginSettings { State = _folder };
         var layout = new StateLayout(settings);
-        (_docker, _mounts, _injector, _log) = (new(), new(_folder), new(), new());
+        (_docker, _mounts, _injector, _ledger, _log) = (new(), new(_folder), new(), new(), new());
         _directories = new PrivateDirectories(layout, new ShimStore(layout), _mounts);
         var references = new ReferenceTable(layout);
         var activations = new Activations(_directories, references, _mounts, new NoHost(), TimeProvider.System, NullLogger<Activations>.Instance);
@@ -35,7 +36,7 @@ public class ReconciliationTests
         var catalog = new VolumeCatalog(layout, _identity, NullLogger<VolumeCatalog>.Instance);
         var options = new ReconciliationOptions { SweepEvery = TimeSpan.FromMilliseconds(100) };
         _service = new ReconciliationService(_docker,
-            new ContainerReconciler(_docker, new FakeJudge(), catalog, _directories, activations, _mounts, new ListLogger<ContainerReconciler>(_log)),
+            new ContainerReconciler(_docker, new FakeJudge(), _ledger, catalog, _directories, activations, _mounts, new ListLogger<ContainerReconciler>(_log)),
             _injector, catalog, _identity, new NoGpus(), options, TimeProvider.System, new ListLogger<ReconciliationService>(_log));
     }
 
@@ -315,5 +316,28 @@ public class ReconciliationTests
         var containers = Enumerable.Range(1, 50).Select(n => Container(n, $"0.{n:00}", $"d{n}")).ToList();
         containers.ForEach(_docker.Start);
         foreach (var n in Enumerable.Range(1, 50)) await UntilQuota($"d{n}", $"limit=0.{n:00}\n");
+    }
+
+    [Test]
+    public async Task A_container_that_breaks_a_policy_that_stops_is_stopped_and_gets_no_quota()
+    {
+        await StartAsync();
+        _docker.Start(Container(1, "0.5", "d1") with { Name = "/desperado" });
+        _docker.Start(Container(2, "0.5", "d2") with { Name = "/outlaw" });
+        await UntilQuota("d2", "limit=0.5");
+        await Until(() => !_docker.Stopped.IsEmpty, "it was stopped");
+        Assert.That((_docker.Stopped.Distinct(), Quota("d1")), Is.EqualTo((new[] { Id(1) }, (string?)null)));
+    }
+
+    [Test]
+    public async Task Who_counts_the_GPUs_is_told_of_every_run_and_every_end()
+    {
+        _docker.Put(Container(1, "0.5", "d1"));
+        await StartAsync();
+        await Until(() => _ledger.Told.Contains("1 run"), "the sweep was counted");
+        Assert.That(_ledger.Told.First(), Is.EqualTo("/c1 runs with 0.5"), "before it is said that all are known");
+        _docker.Die(Id(1));
+        _docker.Say("stop", Id(2));
+        await Until(() => _ledger.Told.Contains("1 ended") && _ledger.Told.Contains("2 ended for good"), "the ends were told");
     }
 }

@@ -1,0 +1,126 @@
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Quotas;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>Who holds how much of which GPU. What runs is Docker's to say; in between stand starts that were allowed and are not done yet.</summary>
+public interface IGpuLedger
+{
+    /// <summary>A container runs, however it came to.</summary>
+    void Running(ContainerInspect container, Verdict verdict);
+    /// <summary>It does not run any more. One that the engine may be about to start again keeps what it holds for a while.</summary>
+    /// <param name="id">The container.</param>
+    /// <param name="forGood">Somebody stopped or removed it.</param>
+    void Ended(string id, bool forGood);
+    /// <summary>All that run; the others hold nothing, except starts in flight. From the first time on, capacity is known.</summary>
+    /// <param name="running">IDs.</param>
+    /// <param name="asOf">A time stamp from before they were listed.</param>
+    void KeepOnly(IReadOnlySet<string> running, long asOf);
+}
+
+sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInventory gpus, OwnerStore owners, TimeProvider time) : IGpuLedger
+{
+    /// <summary>A start that nobody finished or failed in this time is none.</summary>
+    static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+
+    enum Phase
+    {
+        /// <summary>A start or restart was allowed and is not done.</summary>
+        Starting,
+        Running,
+        /// <summary>It ended, and the engine may start it again by itself.</summary>
+        Restarting,
+    }
+
+    /// <summary>What one container holds, and since when it is in its phase.</summary>
+    sealed record Entry(string Name, string User, string Quota, IReadOnlyDictionary<string, long> BytesByUuid, bool Restarts, Phase Phase, long Since);
+
+    readonly Lock _lock = new();
+    readonly Dictionary<string, Entry> _entries = new(StringComparer.Ordinal);
+    readonly TaskCompletionSource _rebuilt = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Done when all running containers were counted once.</summary>
+    public Task Rebuilt => _rebuilt.Task;
+
+    /// <summary>Judges a start and, when it is allowed, holds what it needs: nobody else is judged in between.</summary>
+    public Verdict Decide(ContainerInspect container, ContainerSpec spec, string user, Func<GpuHoldings, Verdict> judge)
+    {
+        lock (_lock)
+        {
+            var verdict = judge(HoldingsWithout(container.Id));
+            if (!verdict.Allow)
+                return verdict;
+            owners.Set(container.Id, user);
+            Hold(container, spec, user, verdict, Phase.Starting);
+            return verdict;
+        }
+    }
+
+    /// <summary>An allowed start came to nothing.</summary>
+    public void Failed(string id)
+    {
+        lock (_lock)
+            if (_entries.GetValueOrDefault(id) is { Phase: Phase.Starting })
+                _entries.Remove(id);
+    }
+
+    public void Running(ContainerInspect container, Verdict verdict)
+    {
+        lock (_lock)
+            Hold(container, specs.FromInspect(container, defaults.Runtime), owners.Find(container.Id) ?? "", verdict, Phase.Running);
+    }
+
+    public void Ended(string id, bool forGood)
+    {
+        lock (_lock)
+        {
+            if (_entries.GetValueOrDefault(id) is not { Phase: not Phase.Starting } entry)
+                return; // the end that a restart begins with, or that of a run before
+            if (!forGood && entry.Restarts)
+                _entries[id] = entry with { Phase = Phase.Restarting, Since = time.GetTimestamp() };
+            else
+                _entries.Remove(id);
+        }
+    }
+
+    public void KeepOnly(IReadOnlySet<string> running, long asOf)
+    {
+        lock (_lock)
+        {
+            foreach (var (id, entry) in _entries)
+                if (!running.Contains(id) && (entry.Phase == Phase.Running ? entry.Since < asOf : time.GetElapsedTime(entry.Since) > Patience))
+                    _entries.Remove(id);
+            owners.KeepOnly(id => running.Contains(id) || _entries.ContainsKey(id));
+        }
+        _rebuilt.TrySetResult();
+    }
+
+    public string? UserOf(string id) => owners.Find(id);
+
+    /// <summary>For a container that came to run without being asked about: null where it is counted already, or while nobody knows who was first.</summary>
+    public GpuHoldings? HoldingsForNewcomer(string id)
+    {
+        lock (_lock)
+            return !Rebuilt.IsCompleted || _entries.ContainsKey(id) ? null : HoldingsWithout(id);
+    }
+
+    GpuHoldings HoldingsWithout(string id) => new(
+        _entries.Where(e => e.Key != id)
+            .SelectMany(e => e.Value.BytesByUuid.Select(b => (Uuid: b.Key, Holding: new Holding(e.Value.Name, e.Value.User, e.Value.Quota, b.Value))))
+            .GroupBy(h => h.Uuid)
+            .ToDictionary(g => g.Key, g => (IReadOnlyList<Holding>)[.. g.Select(h => h.Holding)]));
+
+    void Hold(ContainerInspect container, ContainerSpec spec, string user, Verdict verdict, Phase phase)
+    {
+        if (spec.Gpu is not { } access || verdict.Quota is null || !GpuMemoryQuota.TryParse(verdict.Quota, out var quota, out _))
+        {
+            _entries.Remove(container.Id);
+            return;
+        }
+        var devices = gpus.Devices;
+        var bytes = (VisibleGpus.Of(access.Selection, devices) ?? devices).ToDictionary(g => g.Uuid, g => quota.Of(g.AllocatableBytes));
+        _entries[container.Id] = new(container.Name.TrimStart('/'), user, quota.Text, bytes,
+            container.HostConfig.RestartPolicy?.Name is not (null or "" or "no"), phase, time.GetTimestamp());
+    }
+}

@@ -1,0 +1,76 @@
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Quotas;
+
+namespace Runai.GpuMemory.Admission;
+
+static partial class Policy
+{
+    static string? RequireQuota(Case c) =>
+        c.Limits.RequireQuota == true && c.Spec.Gpu is { } gpu && !c.HasQuota
+        ? $"a container with a GPU ({gpu.Via}) needs a quota on this machine: add -v runai:/runai{(c.Limits.DefaultQuota is null ? $" --label {GpuMemoryQuota.Name}={c.Limits.MaxQuota?.Text ?? "0.5"}" : "")}" : null;
+
+    static string? MaxQuota(Case c)
+    {
+        if (c.Limits.MaxQuota is not { } max || c.Quota is not { } quota || !Exceeds(c, quota, max, out var uncertain))
+            return null;
+        return uncertain
+            ? $"{GpuMemoryQuota.Name}={quota} cannot be compared with your limit of {max}, for the GPUs' sizes are not known: write {(max.SizeBytes is null ? "a fraction" : "a size")} of at most {max}"
+            : $"{GpuMemoryQuota.Name}={quota} is more than you may have on one GPU, {max}: write {GpuMemoryQuota.Name}={max} or less";
+    }
+
+    /// <summary>Like is compared with like; a size with a fraction on each GPU that it may see.</summary>
+    static bool Exceeds(Case c, GpuMemoryQuota quota, GpuMemoryQuota max, out bool uncertain)
+    {
+        uncertain = false;
+        if (quota.SizeBytes is null == max.SizeBytes is null)
+            return quota.Of(long.MaxValue) > max.Of(long.MaxValue);
+        uncertain = c.Gpus.Count == 0;
+        return uncertain || PossibleGpus(c).Any(g => quota.Of(g.AllocatableBytes) > max.Of(g.AllocatableBytes));
+    }
+
+    /// <summary>Those that it will see; all of them where nobody can say.</summary>
+    static IReadOnlyList<GpuDevice> PossibleGpus(Case c) => c.Spec.Gpu is { } access ? VisibleGpus.Of(access.Selection, c.Gpus) ?? c.Gpus : c.Gpus;
+
+    static string? TotalQuota(Case c)
+    {
+        if (c.Limits.TotalQuota is not { } total || c.Quota is not { } quota || c.Spec.Gpu is null || c.Holdings is not { } holdings || c.Requester.Name.Length == 0)
+            return null;
+        foreach (var gpu in PossibleGpus(c))
+        {
+            var (held, most, wanted) = (holdings.OfUser(gpu.Uuid, c.Requester.Name), total.Of(gpu.AllocatableBytes), quota.Of(gpu.AllocatableBytes));
+            if (held.Sum(h => (decimal)h.Bytes) + wanted > most)
+                return $"{GpuMemoryQuota.Name}={quota} ({Bytes.Text(wanted)}) is more than is left of your {total} ({Bytes.Text(most)}) on {Name(gpu)}: {Holders(held)}";
+        }
+        return null;
+    }
+
+    static string? Capacity(Case c)
+    {
+        if (c.Settings.Overcommit is not { } factor || c.Quota is not { } quota || c.Spec.Gpu is null || c.Holdings is not { } holdings)
+            return null;
+        foreach (var gpu in PossibleGpus(c))
+        {
+            var held = holdings.Of(gpu.Uuid);
+            var free = Math.Floor(gpu.AllocatableBytes * factor) - held.Sum(h => (decimal)h.Bytes);
+            var wanted = quota.Of(gpu.AllocatableBytes);
+            if (wanted > free)
+                return $"{Name(gpu)} has {Bytes.Text((long)Math.Max(free, 0))} left for {GpuMemoryQuota.Name}={quota} ({Bytes.Text(wanted)}): {Holders(held)}";
+        }
+        return null;
+    }
+
+    static string Name(GpuDevice gpu) => $"GPU {gpu.Index} ({Quoted.Text(gpu.Name).Trim('"')})";
+
+    static string Holders(IReadOnlyList<Holding> held) => held.Count == 0 ? "nobody holds any"
+        : string.Join(", ", held.OrderByDescending(h => h.Bytes).Take(5).Select(h => $"{Quoted.Text(h.Container)} holds {h.Quota} ({Bytes.Text(h.Bytes)})")) + (held.Count > 5 ? $" and {held.Count - 5} more" : "");
+
+    static string? Privileged(Case c) =>
+        !c.Settings.AllowPrivileged && c.Spec.Privileges is [var first, ..] ? $"{first} is not allowed on this machine: leave it out, or ask an admin to exempt you" : null;
+
+    static string? HostNamespace(Case c) =>
+        !c.Settings.AllowHostNamespaces && c.Spec.HostNamespaces is [var first, ..] ? $"{first} is not allowed on this machine: leave it out, or ask an admin to exempt you" : null;
+
+    static string? BindMount(Case c) =>
+        c.Spec.HostPaths.FirstOrDefault(path => !c.Settings.AllowsBind(path)) is { } path
+        ? $"a mount of the host's {Quoted.Text(path)} is not allowed on this machine: {(c.Settings.AllowBindMounts is { Count: > 0 } allowed ? $"mount what is below {string.Join(", ", allowed.Select(a => Quoted.Text(a)))}, or " : "")}use a volume" : null;
+}

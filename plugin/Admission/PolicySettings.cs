@@ -1,0 +1,67 @@
+using System.IO.Enumeration;
+using Runai.GpuMemory.Quotas;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>What the admin's policy file says; <c>docs/policy.md</c> describes each key.</summary>
+public sealed record PolicySettings
+{
+    /// <summary>Without a file: quotas that are asked for are enforced, all else is allowed, and everybody is an admin.</summary>
+    public static PolicySettings BuiltIn { get; } = new() { IsBuiltIn = true };
+
+    public bool IsBuiltIn { get; init; }
+    /// <summary>Why there is no policy to go by although there is a file; null otherwise.</summary>
+    public string? Problem { get; init; }
+    /// <summary><c>mode</c>: <c>audit</c> allows what the file refuses, and logs it.</summary>
+    public bool IsAudit { get; init; }
+    /// <summary><c>localSocket</c>: whether who calls on the unix socket is an admin.</summary>
+    public bool LocalSocketIsAdmin { get; init; } = true;
+    public IReadOnlySet<string> Admins { get; init; } = new HashSet<string>();
+    /// <summary><c>onBreach</c>: whether a container that came another way than by an API call and breaks the policy is stopped.</summary>
+    public bool StopsBreaches { get; init; }
+    /// <summary><c>unknownRoutes</c>: whether API calls that this version does not know are refused.</summary>
+    public bool DeniesUnknownRoutes { get; init; }
+    /// <summary>How many times a GPU's allocatable memory may be promised; null: nobody counts.</summary>
+    public decimal? Overcommit { get; init; }
+    public bool AllowPrivileged { get; init; } = true;
+    public bool AllowHostNamespaces { get; init; } = true;
+    /// <summary>Host paths of which (and of what is below them) binds are allowed; null: all.</summary>
+    public IReadOnlyList<string>? AllowBindMounts { get; init; }
+    public IReadOnlySet<string> ExemptUsers { get; init; } = new HashSet<string>();
+    /// <summary>Image names with <c>*</c>, or image IDs.</summary>
+    public IReadOnlyList<string> ExemptImages { get; init; } = [];
+    /// <summary>For everybody whom <see cref="Users"/> does not name.</summary>
+    public QuotaLimits Limits { get; init; } = new();
+    /// <summary>By the common name of the TLS client certificate. What a user's entry leaves out, <see cref="Limits"/> says.</summary>
+    public IReadOnlyDictionary<string, QuotaLimits> Users { get; init; } = new Dictionary<string, QuotaLimits>();
+
+    public Requester RequesterOf(string? name) => new(name ?? "", IsBuiltIn || (string.IsNullOrEmpty(name) ? LocalSocketIsAdmin : Admins.Contains(name)));
+
+    public QuotaLimits LimitsOf(Requester requester) => Users.GetValueOrDefault(requester.Name) is not { } own ? Limits : new()
+    {
+        RequireQuota = own.RequireQuota ?? Limits.RequireQuota,
+        DefaultQuota = own.DefaultQuota ?? Limits.DefaultQuota,
+        MaxQuota = own.MaxQuota ?? Limits.MaxQuota,
+        TotalQuota = own.TotalQuota ?? Limits.TotalQuota,
+    };
+
+    public bool IsExempt(ContainerSpec spec, Requester requester) =>
+        (requester.Name.Length > 0 && ExemptUsers.Contains(requester.Name))
+        || ExemptImages.Any(pattern => pattern == spec.ImageId || FileSystemName.MatchesSimpleExpression(pattern, spec.Image, ignoreCase: false));
+
+    public bool AllowsBind(string hostPath) =>
+        AllowBindMounts?.Any(allowed => ContainerPath.IsWithin(ContainerPath.Clean(hostPath), allowed)) ?? true;
+}
+
+/// <summary>How much GPU memory a user's containers may have. Null: not said.</summary>
+public sealed record QuotaLimits
+{
+    /// <summary>A container with a GPU must have a quota.</summary>
+    public bool? RequireQuota { get; init; }
+    /// <summary>For containers that have the volume and no quota.</summary>
+    public GpuMemoryQuota? DefaultQuota { get; init; }
+    /// <summary>Of one container on one GPU.</summary>
+    public GpuMemoryQuota? MaxQuota { get; init; }
+    /// <summary>Of all of a user's containers on one GPU.</summary>
+    public GpuMemoryQuota? TotalQuota { get; init; }
+}

@@ -1,0 +1,117 @@
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>The policy in force. The file is read again when it changes; one with a problem is refused whole, and the last good one stays, also over a restart of the plugin.</summary>
+sealed partial class PolicySource
+{
+    readonly string _path;
+    readonly string _lastGood;
+    readonly ILogger<PolicySource> _log;
+    (bool Exists, DateTime Written, long Length) _seen = (false, default, -1);
+    string? _failure;
+
+    /// <param name="path">The admin's file.</param>
+    /// <param name="lastGood">Where the last good one is kept.</param>
+    /// <param name="log">Tells each problem.</param>
+    public PolicySource(string path, string lastGood, ILogger<PolicySource> log)
+    {
+        (_path, _lastGood, _log) = (path, lastGood, log);
+        Refresh();
+    }
+
+    public PolicySettings Current { get; private set; } = PolicySettings.BuiltIn;
+
+    /// <summary>Looks whether the file is another one, and reads it.</summary>
+    public void Refresh()
+    {
+        try
+        {
+            var file = new FileInfo(_path);
+            var now = file.Exists ? (true, file.LastWriteTimeUtc, file.Length) : (false, default, 0L);
+            if (now == _seen)
+                return;
+            var first = _seen.Length < 0;
+            if (now.Item1)
+                Load(ReadBounded(_path));
+            else if (!first || File.Exists(_lastGood))
+                Leave();
+            (_seen, _failure) = (now, null);
+        }
+        catch (Exception problem) when (problem is IOException or UnauthorizedAccessException)
+        {
+            if (problem.Message == _failure)
+                return;
+            _failure = problem.Message;
+            LogUnreadable(_log, _path, problem.Message);
+            Keep("the file cannot be read");
+        }
+    }
+
+    void Load(byte[] text)
+    {
+        var (policy, problems) = PolicyReader.Read(text);
+        foreach (var problem in problems)
+            LogProblem(_log, _path, problem.Line, problem.Text);
+        if (policy is null)
+        {
+            Keep($"its line {problems[0].Line} {problems[0].Text}");
+            return;
+        }
+        Current = policy;
+        Directory.CreateDirectory(Path.GetDirectoryName(_lastGood)!);
+        File.WriteAllBytes(_lastGood + ".new", text);
+        File.Move(_lastGood + ".new", _lastGood, overwrite: true);
+        LogLoaded(_log, _path, policy.IsAudit ? "audit" : "enforce");
+    }
+
+    /// <summary>The last good policy goes on; with none, nothing that matters goes on.</summary>
+    void Keep(string problem)
+    {
+        if (!Current.IsBuiltIn && Current.Problem is null)
+            return;
+        Current = File.Exists(_lastGood) && PolicyReader.Read(ReadBounded(_lastGood)).Policy is { } last ? last : new() { Problem = problem };
+        if (Current.Problem is null)
+            LogKept(_log, _path);
+    }
+
+    void Leave()
+    {
+        Current = PolicySettings.BuiltIn;
+        File.Delete(_lastGood);
+        LogGone(_log, _path);
+    }
+
+    static byte[] ReadBounded(string path)
+    {
+        using var file = File.OpenRead(path);
+        var bytes = new byte[PolicyReader.MaxBytes + 1];
+        return bytes[..file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false)];
+    }
+
+    [LoggerMessage(620, LogLevel.Information, "policy {Path} is in force mode={Mode}")]
+    static partial void LogLoaded(ILogger logger, string path, string mode);
+
+    [LoggerMessage(621, LogLevel.Error, "policy {Path} is refused, line {Line}: {Problem}")]
+    static partial void LogProblem(ILogger logger, string path, int line, string problem);
+
+    [LoggerMessage(622, LogLevel.Error, "policy {Path} cannot be read: {Problem}")]
+    static partial void LogUnreadable(ILogger logger, string path, string problem);
+
+    [LoggerMessage(623, LogLevel.Warning, "policy {Path} is gone: quotas that are asked for are enforced, all else is allowed")]
+    static partial void LogGone(ILogger logger, string path);
+
+    [LoggerMessage(624, LogLevel.Warning, "policy {Path}: the last good one of an earlier run stays in force")]
+    static partial void LogKept(ILogger logger, string path);
+}
+
+/// <summary>Looks after the policy file. A bind mount tells no changes by inotify that replace the file's folder, so the file is looked at.</summary>
+sealed class PolicyWatcher(PolicySource source, TimeProvider time) : BackgroundService
+{
+    static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(Pause, time);
+        while (await timer.WaitForNextTickAsync(stoppingToken))
+            source.Refresh();
+    }
+}

@@ -1,0 +1,178 @@
+using NUnit.Framework;
+using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Engine;
+
+namespace Runai.GpuMemory.Tests.Admission;
+
+public class GpuLedgerTests
+{
+    readonly PolicySettings _policy = PolicyReader.Read("{}"u8).Policy!;
+    readonly ContainerSpecs _specs = new(new FakeVolumes(), new FakeNodes());
+    readonly FakeGpus _gpus = new();
+    readonly HandClock _clock = new();
+    string _folder = null!;
+    GpuLedger _ledger = null!;
+
+    [SetUp]
+    public void Start()
+    {
+        _folder = Directory.CreateTempSubdirectory("ledger").FullName;
+        _ledger = Open();
+    }
+
+    [TearDown]
+    public void Stop() => Directory.Delete(_folder, recursive: true);
+
+    GpuLedger Open() => new(_specs, new(new FakeEngine(), _clock), _gpus, new(Path.Combine(_folder, "owners")), _clock);
+
+    static string Id(string name) => name.PadRight(64, '-');
+
+    static ContainerInspect Container(string name, string quota = "0.5", string restart = "no", bool gpu = true) => new()
+    {
+        Id = Id(name),
+        Name = "/" + name,
+        Config = new() { Labels = new Dictionary<string, string> { ["gpu-memory"] = quota } },
+        HostConfig = new() { DeviceRequests = gpu ? [new() { Count = 1 }] : [], RestartPolicy = new(restart) },
+        Mounts = [new() { Type = "volume", Name = "runai", Driver = "runai/gpu-memory", Destination = "/runai" }],
+    };
+
+    bool Starts(ContainerInspect container, string user = "")
+    {
+        var spec = _specs.FromInspect(container, "");
+        return _ledger.Decide(container, spec, user, holdings => Policy.Evaluate(spec, _policy.RequesterOf(user), _gpus.Devices, _policy, holdings)).Allow;
+    }
+
+    void Runs(ContainerInspect container) => _ledger.Running(container, new([], container.Config.Labels!["gpu-memory"], "--gpus"));
+
+    void Sweep(params string[] running) => _ledger.KeepOnly(running.Select(Id).ToHashSet(), _clock.GetTimestamp());
+
+    [Test]
+    public void What_fits_starts_and_what_does_not_does_not()
+    {
+        Assert.That((Starts(Container("a")), Starts(Container("b")), Starts(Container("c", "1m"))), Is.EqualTo((true, true, false)));
+        Assert.That(Starts(Container("d", "1", gpu: false)), "without a GPU it holds nothing");
+    }
+
+    [Test]
+    public void Many_that_start_at_once_never_get_more_than_there_is()
+    {
+        var started = 0;
+        Parallel.For(0, 100, i =>
+        {
+            if (Starts(Container($"c{i}", "0.1")))
+                Interlocked.Increment(ref started);
+        });
+        Assert.That(started, Is.EqualTo(10));
+    }
+
+    [Test]
+    public void A_start_that_failed_gives_back()
+    {
+        Starts(Container("a", "1"));
+        _ledger.Failed(Id("a"));
+        Assert.That(Starts(Container("b", "1")));
+    }
+
+    [Test]
+    public void A_failed_second_start_takes_nothing_from_what_runs()
+    {
+        Starts(Container("a", "1"));
+        Runs(Container("a", "1"));
+        _ledger.Failed(Id("a"));
+        Assert.That(Starts(Container("b", "0.1")), Is.False);
+    }
+
+    [Test]
+    public void A_start_that_nobody_finished_gives_back_after_a_minute()
+    {
+        Starts(Container("a", "1"));
+        _clock.Advance(TimeSpan.FromSeconds(59));
+        Sweep();
+        Assert.That(Starts(Container("b", "1")), Is.False);
+        _clock.Advance(TimeSpan.FromSeconds(2));
+        Sweep();
+        Assert.That(Starts(Container("b", "1")));
+    }
+
+    [TestCase(false)]
+    [TestCase(true)]
+    public void A_container_that_ended_gives_back(bool forGood)
+    {
+        Starts(Container("a", "1"));
+        Runs(Container("a", "1"));
+        _ledger.Ended(Id("a"), forGood);
+        Assert.That(Starts(Container("b", "1")));
+    }
+
+    [Test]
+    public void A_container_that_the_engine_starts_again_keeps_its_place()
+    {
+        Starts(Container("a", "1", "always"));
+        Runs(Container("a", "1", "always"));
+        _ledger.Ended(Id("a"), forGood: false);
+        Assert.That(Starts(Container("b", "1")), Is.False);
+        _ledger.Ended(Id("a"), forGood: true);
+        Assert.That(Starts(Container("b", "1")), "docker stop ended it for good");
+    }
+
+    [Test]
+    public void A_restart_keeps_its_place_in_between()
+    {
+        Starts(Container("a", "1", "always"));
+        Runs(Container("a", "1", "always"));
+        Assert.That(Starts(Container("a", "1", "always")), "docker restart");
+        _ledger.Ended(Id("a"), forGood: false);
+        _ledger.Ended(Id("a"), forGood: true);
+        Assert.That(Starts(Container("b", "1")), Is.False);
+    }
+
+    [Test]
+    public void A_sweep_forgets_what_does_not_run_and_keeps_what_came_meanwhile()
+    {
+        Runs(Container("gone", "0.5"));
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        var asOf = _clock.GetTimestamp();
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        Runs(Container("new", "0.5"));
+        _ledger.KeepOnly(new HashSet<string>(), asOf);
+        Assert.That((Starts(Container("b", "0.5")), Starts(Container("c", "0.1"))), Is.EqualTo((true, false)));
+    }
+
+    [Test]
+    public void Capacity_is_known_after_the_first_sweep()
+    {
+        Assert.That(_ledger.Rebuilt.IsCompleted, Is.False);
+        Assert.That(_ledger.HoldingsForNewcomer(Id("x")), Is.Null);
+        Runs(Container("a"));
+        Sweep("a");
+        Assert.That(_ledger.Rebuilt.IsCompleted);
+        Assert.That(_ledger.HoldingsForNewcomer(Id("a")), Is.Null, "it is counted already");
+        Assert.That(_ledger.HoldingsForNewcomer(Id("x"))!.Of("GPU-11111111-0000").Select(h => h.Container), Is.EqualTo(new[] { "a" }));
+    }
+
+    [Test]
+    public void Who_started_a_container_is_known_after_the_plugin_restarts()
+    {
+        Starts(Container("a"), "alice");
+        Starts(Container("b", "0.1"));
+        _ledger = Open();
+        Runs(Container("a"));
+        Assert.That((_ledger.UserOf(Id("a")), _ledger.UserOf(Id("b"))), Is.EqualTo(("alice", (string?)null)));
+        Sweep("a");
+        Assert.That(Open().UserOf(Id("a")), Is.EqualTo("alice"));
+        _clock.Advance(TimeSpan.FromMinutes(2));
+        Sweep();
+        Assert.That(Open().UserOf(Id("a")), Is.Null);
+    }
+}
+
+/// <summary>Time that passes when it is told to.</summary>
+sealed class HandClock : TimeProvider
+{
+    long _ticks = 1;
+
+    public void Advance(TimeSpan time) => _ticks += time.Ticks;
+    public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+    public override long GetTimestamp() => _ticks;
+    public override DateTimeOffset GetUtcNow() => DateTimeOffset.UnixEpoch.AddTicks(_ticks);
+}

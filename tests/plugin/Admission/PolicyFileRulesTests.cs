@@ -1,0 +1,108 @@
+using System.Text;
+using NUnit.Framework;
+using Runai.GpuMemory.Admission;
+
+namespace Runai.GpuMemory.Tests.Admission;
+
+public class PolicyFileRulesTests
+{
+    const string Gpu = """ "DeviceRequests":[{"Count":1}] """;
+
+    static Verdict Judge(string policy, string body, string user = "bob", GpuHoldings? holdings = null, FakeGpus? gpus = null)
+    {
+        var (settings, problems) = PolicyReader.Read(Encoding.UTF8.GetBytes(policy));
+        Assert.That(problems, Is.Empty);
+        Assert.That(CreateBody.TryRead(Encoding.UTF8.GetBytes(body), out var create, out var problem), problem);
+        return Policy.Evaluate(new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromCreateBody(create!, null, [], "runc"), settings!.RequesterOf(user), (gpus ?? new()).Devices, settings, holdings);
+    }
+
+    static string Quota(string value) => $$$"""{"Labels":{"gpu-memory":"{{{value}}}"},"HostConfig":{"Binds":["runai:/runai"],{{{Gpu}}}}}""";
+
+    static readonly TestCaseData[] Cases =
+    [
+        new("""{"requireQuota":true}""", $$$"""{"HostConfig":{{{{Gpu}}}}}""", "a container with a GPU (--gpus) needs a quota on this machine: add -v runai:/runai --label gpu-memory=0.5"),
+        new("""{"requireQuota":true,"maxQuota":"0.2"}""", $$$"""{"HostConfig":{{{{Gpu}}}}}""", "a container with a GPU (--gpus) needs a quota on this machine: add -v runai:/runai --label gpu-memory=0.2"),
+        new("""{"requireQuota":true,"defaultQuota":"0.1"}""", $$$"""{"HostConfig":{{{{Gpu}}}}}""", "a container with a GPU (--gpus) needs a quota on this machine: add -v runai:/runai"),
+        new("""{"requireQuota":true,"defaultQuota":"0.1"}""", $$$"""{"HostConfig":{"Binds":["runai:/runai"],{{{Gpu}}}}}""", ""),
+        new("""{"requireQuota":true}""", """{"HostConfig":{"Binds":["/home:/home"]}}""", ""),
+        new("""{"requireQuota":true,"users":{"bob":{"requireQuota":false}}}""", $$$"""{"HostConfig":{{{{Gpu}}}}}""", ""),
+        new("""{"requireQuota":true,"exempt":{"users":["bob"]}}""", $$$"""{"HostConfig":{{{{Gpu}}}}}""", ""),
+        new("""{"requireQuota":true,"exempt":{"images":["monitor:*"]}}""", $$$"""{"Image":"monitor:1","HostConfig":{{{{Gpu}}}}}""", ""),
+        new("""{"requireQuota":true,"exempt":{"images":["monitor:*"]}}""", $$$"""{"Image":"evil/monitor:1","HostConfig":{{{{Gpu}}}}}""", "a container with a GPU (--gpus) needs a quota on this machine: add -v runai:/runai --label gpu-memory=0.5"),
+        new("""{"maxQuota":"0.5"}""", Quota("0.5"), ""),
+        new("""{"maxQuota":"0.5"}""", Quota("0.51"), "gpu-memory=0.51 is more than you may have on one GPU, 0.5: write gpu-memory=0.5 or less"),
+        new("""{"maxQuota":"20g"}""", Quota("20g"), ""),
+        new("""{"maxQuota":"20g"}""", Quota("20481m"), "gpu-memory=20481m is more than you may have on one GPU, 20g: write gpu-memory=20g or less"),
+        new("""{"maxQuota":"20g"}""", Quota("0.1"), ""),
+        new("""{"maxQuota":"20g"}""", Quota("0.2"), "gpu-memory=0.2 is more than you may have on one GPU, 20g: write gpu-memory=20g or less"),
+        new("""{"maxQuota":"0.5"}""", Quota("60g"), ""),
+        new("""{"maxQuota":"0.5"}""", Quota("71g"), "gpu-memory=71g is more than you may have on one GPU, 0.5: write gpu-memory=0.5 or less"),
+        new("""{"maxQuota":"0.5","users":{"bob":{"maxQuota":"0.1"}}}""", Quota("0.2"), "gpu-memory=0.2 is more than you may have on one GPU, 0.1: write gpu-memory=0.1 or less"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"Privileged":true}}""", "--privileged is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"CapAdd":["NET_ADMIN","CAP_SYS_ADMIN"]}}""", "--cap-add CAP_SYS_ADMIN is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"CapAdd":["all"]}}""", "--cap-add all is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["seccomp=unconfined"]}}""", "--security-opt seccomp=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["systempaths=unconfined"]}}""", "--security-opt systempaths=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"DeviceCgroupRules":["c 10:1 rwm"]}}""", "--device-cgroup-rule \"c 10:1 rwm\" is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"CapAdd":["NET_ADMIN"],"SecurityOpt":["no-new-privileges"]}}""", ""),
+        new("""{"allowHostNamespaces":false}""", """{"HostConfig":{"PidMode":"host"}}""", "--pid host is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowHostNamespaces":false}""", """{"HostConfig":{"UsernsMode":"host"}}""", "--userns host is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowHostNamespaces":false}""", """{"HostConfig":{"PidMode":"container:x","NetworkMode":"bridge","IpcMode":"private"}}""", ""),
+        new("""{"allowBindMounts":[]}""", """{"HostConfig":{"Binds":["/home/bob:/x"]}}""", "a mount of the host's /home/bob is not allowed on this machine: use a volume"),
+        new("""{"allowBindMounts":["/home"]}""", """{"HostConfig":{"Binds":["/home/bob:/x","data:/y"]}}""", ""),
+        new("""{"allowBindMounts":["/home"]}""", """{"HostConfig":{"Binds":["/home/../run/docker.sock:/x"]}}""", "a mount of the host's /home/../run/docker.sock is not allowed on this machine: mount what is below /home, or use a volume"),
+        new("""{"allowBindMounts":["/home"]}""", """{"HostConfig":{"Binds":["/homes:/x"]}}""", "a mount of the host's /homes is not allowed on this machine: mount what is below /home, or use a volume"),
+        new("""{"allowBindMounts":["/home"]}""", """{"HostConfig":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"o":"bind","device":"/etc"}}}}]}}""", "a mount of the host's /etc is not allowed on this machine: mount what is below /home, or use a volume"),
+    ];
+
+    [TestCaseSource(nameof(Cases))]
+    public void A_rule_of_the_file_refuses_with_the_way_out(string policy, string body, string message) => Assert.That(Judge(policy, body).Message, Is.EqualTo(message));
+
+    [Test]
+    public void A_default_quota_is_for_containers_with_the_volume_and_no_quota()
+    {
+        const string Policy = """{"defaultQuota":"0.1"}""";
+        Assert.That(Judge(Policy, """{"HostConfig":{"Binds":["runai:/runai"]}}""").Quota, Is.EqualTo("0.1"));
+        Assert.That(Judge(Policy, """{"HostConfig":{"Binds":["half:/runai"]}}""").Quota, Is.EqualTo("0.5"));
+        Assert.That(Judge(Policy, $$$"""{"HostConfig":{{{{Gpu}}}}}""").Quota, Is.Null);
+    }
+
+    [Test]
+    public void In_audit_mode_the_file_refuses_nothing_and_says_what_it_would()
+    {
+        var verdict = Judge("""{"mode":"audit","maxQuota":"0.1","allowPrivileged":false}""", """{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"],"Privileged":true}}""");
+        Assert.That(verdict.Allow);
+        Assert.That(verdict.Audited.Select(r => r.Rule), Is.EqualTo(new[] { "max-quota", "privileged" }));
+        Assert.That(Judge("""{"mode":"audit"}""", """{"Labels":{"gpu-memory":"2"},"HostConfig":{"Binds":["runai:/runai"]}}""").Allow, Is.False, "what holds without a file holds");
+    }
+
+    [Test]
+    public void A_limit_in_the_other_unit_cannot_be_checked_without_an_inventory() =>
+        Assert.That(Judge("""{"maxQuota":"0.5"}""", Quota("1g"), gpus: new() { Devices = [] }).Message, Is.EqualTo("gpu-memory=1g cannot be compared with your limit of 0.5, for the GPUs' sizes are not known: write a fraction of at most 0.5"));
+
+    static GpuHoldings Holding(params Holding[] holdings) => new(new Dictionary<string, IReadOnlyList<Holding>> { ["GPU-11111111-0000"] = holdings });
+
+    [Test]
+    public void The_sum_of_quotas_stays_within_the_GPU()
+    {
+        // 150754820096 - 645922816 bytes can be allocated
+        var half = new Holding("web", "alice", "0.5", 75054448640);
+        Assert.That(Judge("{}", Quota("0.5"), holdings: Holding(half)).Allow);
+        Assert.That(Judge("{}", Quota("0.51"), holdings: Holding(half)).Message, Is.EqualTo("GPU 0 (NVIDIA H200) has 69.8g left for gpu-memory=0.51 (71.2g): web holds 0.5 (69.8g)"));
+        Assert.That(Judge("{}", Quota("0.5"), holdings: Holding(half, half with { Bytes = 1 })).Message, Does.StartWith("GPU 0 (NVIDIA H200) has 69.8g left for gpu-memory=0.5 (69.8g): web holds 0.5"));
+        Assert.That(Judge("""{"overcommit":1.5}""", Quota("1"), holdings: Holding(half)).Allow);
+        Assert.That(Judge("""{"overcommit":0.5}""", Quota("0.51"), holdings: GpuHoldings.None).Message, Is.EqualTo("GPU 0 (NVIDIA H200) has 69.8g left for gpu-memory=0.51 (71.2g): nobody holds any"));
+        Assert.That(Judge("{}", """{"Labels":{"gpu-memory":"1"},"HostConfig":{"Binds":["runai:/runai"]}}""", holdings: Holding(half)).Allow, "it has no GPU");
+    }
+
+    [Test]
+    public void The_sum_of_a_users_quotas_stays_within_the_users_total()
+    {
+        const string Policy = """{"users":{"bob":{"totalQuota":"0.5"}}}""";
+        var alice = new Holding("web", "alice", "0.25", 37527224320);
+        Assert.That(Judge(Policy, Quota("0.5"), holdings: Holding(alice)).Allow);
+        Assert.That(Judge(Policy, Quota("0.3"), holdings: Holding(alice, alice with { User = "bob" })).Message,
+            Is.EqualTo("gpu-memory=0.3 (41.9g) is more than is left of your 0.5 (69.8g) on GPU 0 (NVIDIA H200): web holds 0.25 (34.9g)"));
+        Assert.That(Judge(Policy, Quota("0.25"), holdings: Holding(alice, alice with { User = "bob" })).Allow);
+    }
+}
