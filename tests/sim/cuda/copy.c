@@ -38,7 +38,9 @@ static CUresult copy(uint64_t to, uint64_t from, size_t size, CUstream stream, i
         return CUDA_SUCCESS;
     if (!to || !from || (devices & DEVICE_TO && !memory_known(to)) || (devices & DEVICE_FROM && !memory_known(from)))
         return CUDA_ERROR_INVALID_VALUE;
-    rc = touch(to, size) ? CUDA_ERROR_INVALID_VALUE : touch(from, size);
+    rc = touch(to, size);
+    if (!rc)
+        rc = touch(from, size);
     if (!rc)
         memmove((void *)to, (const void *)from, size);
     return rc;

@@ -107,8 +107,12 @@ API(MemAllocManaged, CUdeviceptr *out, size_t size, unsigned flags) {
     rc = heap_allocate_chunk(&context->managed, size, 0, &extent);
     if (!rc) {
         memory_own(extent, context, KIND_MANAGED, size);
-        space_touch(extent->chunk);
-        *out = extent->base;
+        if (space_touch(extent->chunk))
+            *out = extent->base;
+        else {
+            memory_free(extent);
+            rc = CUDA_ERROR_OUT_OF_MEMORY;
+        }
     }
     sim_unlock();
     return rc;
@@ -208,6 +212,5 @@ CUresult memory_touch(uint64_t address, uint64_t size, bool by_device) {
         if (reach > extent->resident && sim_take(chunk->heap->device, reach - extent->resident))
             extent->resident = reach;
     }
-    space_touch(chunk);
-    return CUDA_SUCCESS;
+    return space_touch(chunk) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }

@@ -40,7 +40,7 @@ static void init(struct pool *pool, int device, uint64_t maximum) {
     pool->maximum = maximum ? maximum : UINT64_MAX;
     pool->reuse[0] = pool->reuse[1] = pool->reuse[2] = 1;
     int owner = device < 0 ? 0 : device;
-    uint64_t range = sim_capacity(&sim.devices[owner].gpu) * 2 / SLOT * SLOT + SLOT;
+    uint64_t range = sim_capacity(&sim.devices[owner].gpu) * 3 / 2 / SLOT * SLOT + SLOT;
     heap_init(&pool->heap, owner, range, 512);
     pool->heap.uncharged = pool->heap.fixed = true;
     pool->next = sim.pools;
@@ -229,7 +229,7 @@ static CUresult allocate(CUdeviceptr *out, size_t size, struct pool *pool, CUstr
         pool = pool_of(context, stream);
     struct extent *extent;
     if (stream_is_capturing(stream))
-        rc = stream_capture_alloc(stream, pool->device, size, out);
+        rc = pool->device < 0 ? CUDA_ERROR_NOT_SUPPORTED : stream_capture_alloc(stream, pool->device, size, out);
     else {
         rc = take(pool, size, &extent);
         if (!rc)

@@ -1,33 +1,54 @@
 /*
- * Device addresses: one reserved range for all devices (unified addressing), given out in pages of 2 MiB. The table
- * says which chunk a page belongs to. Pages are inaccessible until a copy or a set writes to them.
+ * Device addresses: one range for all devices (unified addressing), given out in pages of 2 MiB. The table says which
+ * chunk a page belongs to. Nothing is mapped there until a copy or a set touches a chunk, so that addresses cost
+ * nothing; the range is one where no kernel and no sanitizer puts anything by itself.
  */
 #include "driver.h"
 
 #include <string.h>
 #include <sys/mman.h>
 
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
 #define PAGE (2 * MIB)
+#define GIB (1024 * MIB)
 
 /* Guarded by sim.lock. */
 static uint64_t base, pages, rover;
 static struct chunk **table;
 
-static bool reserve_all(void) {
-    if (table)
-        return true;
-    uint64_t size = 8ull << 40;
-    void *range = MAP_FAILED;
-    for (; range == MAP_FAILED && size >= 64ull << 30; size /= 2)
-        range = mmap(NULL, size + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (range == MAP_FAILED)
+static bool map(uint64_t address, uint64_t size) {
+    void *got = mmap((void *)address, size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got != MAP_FAILED && got != (void *)address) /* a kernel before 4.17 took the address for a hint */
+        munmap(got, size);
+    return got == (void *)address;
+}
+
+static bool usable(uint64_t from, uint64_t size) {
+    if (!map(from, PAGE) || !map(from + size - PAGE, PAGE))
         return false;
-    madvise(range, size + PAGE, MADV_DONTDUMP);
-    base = ((uint64_t)range + PAGE - 1) / PAGE * PAGE;
-    pages = size / PAGE;
-    void *memory =
-        mmap(NULL, pages * sizeof *table, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    table = memory == MAP_FAILED ? NULL : memory;
+    munmap((void *)from, PAGE);
+    munmap((void *)(from + size - PAGE), PAGE);
+    return true;
+}
+
+static bool prepare(void) {
+    /* The first is free in every ordinary process; the others serve the thread sanitizer, and small address spaces. */
+    static const struct {
+        uint64_t from, size;
+    } ranges[] = {{0x200000000000, 32768 * GIB}, {0x7e9000000000, 448 * GIB}, {0x4000000000, 128 * GIB}};
+    for (size_t i = 0; !table && i < sizeof ranges / sizeof *ranges; i++) {
+        if (!usable(ranges[i].from, ranges[i].size))
+            continue;
+        base = ranges[i].from;
+        pages = ranges[i].size / PAGE;
+        void *memory = mmap(NULL, pages * sizeof *table, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        table = memory == MAP_FAILED ? NULL : memory;
+    }
     return table != NULL;
 }
 
@@ -52,7 +73,7 @@ static uint64_t find(uint64_t from, uint64_t to, uint64_t count, uint64_t alignm
 }
 
 uint64_t space_reserve(uint64_t size, uint64_t alignment, struct chunk *owner) {
-    if (!reserve_all() || size > pages * PAGE)
+    if (!prepare() || size > pages * PAGE)
         return 0;
     uint64_t count = (size + PAGE - 1) / PAGE;
     if (alignment < PAGE)
@@ -75,17 +96,14 @@ void space_release(uint64_t address, uint64_t size, bool touched) {
     memset(&table[at], 0, size / PAGE * sizeof *table);
     if (at < rover)
         rover = at;
-    if (touched) {
-        madvise((void *)address, size, MADV_DONTNEED);
-        mprotect((void *)address, size, PROT_NONE);
-    }
+    if (touched)
+        munmap((void *)address, size);
 }
 
-void space_touch(struct chunk *chunk) {
-    if (chunk->touched)
-        return;
-    mprotect((void *)chunk->base, chunk->size, PROT_READ | PROT_WRITE);
-    chunk->touched = true;
+bool space_touch(struct chunk *chunk) {
+    if (!chunk->touched)
+        chunk->touched = map(chunk->base, chunk->size);
+    return chunk->touched;
 }
 
 struct chunk *space_chunk(uint64_t address) {

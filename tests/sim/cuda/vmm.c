@@ -193,7 +193,7 @@ API(MemUnmap, CUdeviceptr address, size_t size) {
         }
         *link = m->next;
         unmapped += m->size;
-        madvise((void *)m->base, m->size, MADV_DONTNEED);
+        madvise((void *)m->base, m->size, MADV_DONTNEED); /* refused, and needless, where nothing was touched */
         release(m->physical);
         free(m);
     }
@@ -325,6 +325,5 @@ CUresult reservation_touch(struct extent *reservation, uint64_t address, uint64_
             return CUDA_ERROR_INVALID_VALUE;
         at = m->base + m->size;
     }
-    space_touch(reservation->chunk);
-    return CUDA_SUCCESS;
+    return space_touch(reservation->chunk) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }

@@ -7,6 +7,7 @@
  */
 #include "size.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -263,6 +264,11 @@ static int run_direct(char **argv) {
 }
 #endif
 
+/* As a container's first process nothing ends it by default. */
+static void end(int signal_number) {
+    _exit(128 + signal_number);
+}
+
 int main(int argc, char **argv) {
     struct options o = {0};
     int i = 1;
@@ -299,5 +305,7 @@ int main(int argc, char **argv) {
         fputs(usage, stderr);
         return 1;
     }
+    signal(SIGTERM, end);
+    signal(SIGINT, end);
     return load(&o) ? run(&o, argv + i, argc - i) : 1;
 }

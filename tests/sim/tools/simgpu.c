@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char usage[] =
     "usage: simgpu create DIR [--gpus N] [--total SIZE] [--reserved SIZE] [--context SIZE] [--module SIZE]\n"
@@ -73,6 +74,11 @@ static int create(const char *dir, struct options *o) {
             return fail("getrandom", strerror(errno));
         if (!sim_create(dir, &o->config))
             return fail(dir, strerror(errno));
+    }
+    for (unsigned i = o->gpus; i < SIM_GPUS; i++) { /* of an earlier time */
+        char path[4096];
+        if (snprintf(path, sizeof path, "%s/gpu%u", dir, i) < (int)sizeof path)
+            unlink(path);
     }
     return 0;
 }
