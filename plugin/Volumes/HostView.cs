@@ -5,40 +5,80 @@ namespace Runai.GpuMemory.Volumes;
 /// <summary>Whether what is mounted here appears where the engine takes it from.</summary>
 public interface IHostView
 {
+    /// <summary>Whether mounts below the state propagate to the engine.</summary>
+    bool IsConnected();
+    /// <summary>Whether this mount did.</summary>
     bool Sees(string dirId);
-    /// <summary>There is no way back for this process: it ends at once and without an answer, so that the engine starts it anew with its mounts in place, and asks again.</summary>
+    /// <summary>There is no way back for this process: it ends at once, so that the engine starts it anew with its mounts in place. Not twice in a short time.</summary>
     void StartAnew();
 }
 
 /// <summary>The host's side of the propagated mount, by the mount tables of other processes. An engine that starts may take it away from under a plugin that it has just
 /// started (seen on 28.5): what is mounted here then stays here, and containers would be given a plain empty folder.</summary>
-public sealed class HostView(IMountTable mounts, PrivateDirectories directories, PluginIdentity identity, ILogger<HostView> log) : IHostView
+public sealed class HostView(StateLayout layout, IMountTable mounts, PrivateDirectories directories, PluginIdentity identity, TimeProvider time, ILogger<HostView> log)
+    : IHostView
 {
+    static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
     // A process of the engine's mount namespace, where it was found last.
     volatile int _seer;
 
-    public bool Sees(string dirId)
+    // A plain socket (no ID) is in the engine's namespace, and the engine's mounts are its own.
+    public bool IsConnected() => identity.Id is null
+        || (mounts.Own().LastOrDefault(mount => mount.Target == layout.State)?.PeerGroup is { } group && SomebodyHas(mount => mount.PeerGroup == group));
+
+    public bool Sees(string dirId) => identity.Id is null || SomebodyHas(mount => PrivateDirectories.IsHandedOut(mount, dirId) && directories.Find(mount) == dirId);
+
+    public void StartAnew()
     {
-        // A plain socket: the engine's mounts are our own.
-        if (identity.Id is null) return true;
-        if (_seer is > 0 and var seer && mounts.OfProcess(seer).Any(mount => IsIt(mount, dirId))) return true;
+        var stamp = Path.Combine(layout.State, "started-anew");
+        if (time.GetUtcNow() - File.GetLastWriteTimeUtc(stamp) < Patience)
+        {
+            log.HostStillLost();
+            return;
+        }
+        StateLayout.WriteFile(stamp, [], FileModes.Owner);
+        log.HostLost();
+        // The logger writes in the background.
+        Thread.Sleep(100);
+        using var me = Process.GetCurrentProcess();
+        me.Kill();
+    }
+
+    bool SomebodyHas(Func<MountEntry, bool> isIt)
+    {
+        if (_seer is > 0 and var seer && mounts.OfProcess(seer).Any(isIt)) return true;
         foreach (var (pid, table) in mounts.All())
         {
-            if (pid == Environment.ProcessId || !table.Any(mount => IsIt(mount, dirId))) continue;
+            if (pid == Environment.ProcessId || !table.Any(isIt)) continue;
             _seer = pid;
             return true;
         }
         return false;
     }
+}
 
-    public void StartAnew()
+/// <summary>Notices early that the engine has taken the propagated mount away, before a container is in need of it. That happens within the first seconds of an engine.</summary>
+public sealed class HostWatch(IHostView host, TimeProvider time, ILogger<HostWatch> log) : BackgroundService
+{
+    static readonly TimeSpan Young = TimeSpan.FromSeconds(15), Often = TimeSpan.FromMilliseconds(250), Seldom = TimeSpan.FromSeconds(30);
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        log.HostLost();
-        // The logger writes in the background.
-        Thread.Sleep(200);
-        using var me = Process.GetCurrentProcess();
-        me.Kill();
+        try
+        {
+            for (var start = time.GetTimestamp(); ; await Task.Delay(time.GetElapsedTime(start) < Young ? Often : Seldom, time, stoppingToken))
+            {
+                try
+                {
+                    if (!host.IsConnected()) host.StartAnew();
+                }
+                catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+                {
+                    log.WatchFailed(e.Message);
+                }
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested) { }
     }
-
-    bool IsIt(MountEntry mount, string dirId) => PrivateDirectories.IsHandedOut(mount, dirId) && directories.Find(mount) == dirId;
 }

@@ -7,7 +7,8 @@ namespace Runai.GpuMemory.Volumes;
 /// <param name="Device"><c>major:minor</c> of the file system; the same text for the same file system in every process's list.</param>
 /// <param name="Root">Which directory (or file) of the file system is mounted.</param>
 /// <param name="Target">Where, as the process of the list sees it.</param>
-public sealed record MountEntry(string Device, string Root, string Target)
+/// <param name="PeerGroup">Mounts of one group have the same mounts below them, whatever namespace they are in; null for one that shares nothing.</param>
+public sealed record MountEntry(string Device, string Root, string Target, string? PeerGroup = null)
 {
     /// <summary>Reads a line. Null for one that is no mount entry.</summary>
     public static MountEntry? Parse(string line)
@@ -15,7 +16,18 @@ public sealed record MountEntry(string Device, string Root, string Target)
         // 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
         var fields = line.Split(' ', 7);
         return fields.Length == 7 && fields[2].Contains(':') && fields[3].Length > 0 && fields[4].Length > 0
-            ? new MountEntry(fields[2], Unescape(fields[3]), Unescape(fields[4])) : null;
+            ? new MountEntry(fields[2], Unescape(fields[3]), Unescape(fields[4]), Shared(fields[6])) : null;
+    }
+
+    /// <summary>Of the optional fields, which end with a lone dash, the one that names the peer group.</summary>
+    static string? Shared(string rest)
+    {
+        foreach (var field in rest.Split(' '))
+        {
+            if (field == "-") return null;
+            if (field.StartsWith("shared:", StringComparison.Ordinal)) return field["shared:".Length..];
+        }
+        return null;
     }
 
     public static IEnumerable<MountEntry> ParseAll(string text) =>

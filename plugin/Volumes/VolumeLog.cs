@@ -29,4 +29,10 @@ static partial class VolumeLog
 
     [LoggerMessage(208, LogLevel.Critical, "the engine has taken the plugin's propagated mount away: this process ends, and the engine starts it anew")]
     public static partial void HostLost(this ILogger log);
+
+    [LoggerMessage(209, LogLevel.Error, "the engine does not see the plugin's propagated mount, also after a new start: containers with a volume of the plugin will not start")]
+    public static partial void HostStillLost(this ILogger log);
+
+    [LoggerMessage(210, LogLevel.Error, "the plugin's propagated mount cannot be watched: {Problem}")]
+    public static partial void WatchFailed(this ILogger log, string problem);
 }

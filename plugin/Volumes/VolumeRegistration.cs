@@ -19,6 +19,7 @@ public static class VolumeRegistration
             provider.GetRequiredService<StateLayout>(), provider.GetRequiredService<PluginIdentity>(), provider.GetRequiredService<ILogger<VolumeCatalog>>())))
         .AddSingleton<IVolumeCatalog>(provider => provider.GetRequiredService<VolumeCatalog>())
         .AddSingleton<IVolumeDriver, VolumeDriver>()
+        .AddHostedService<HostWatch>()
         .AddHostedService<DirectoryCollector>();
 
     static Activations Restored(Activations activations)

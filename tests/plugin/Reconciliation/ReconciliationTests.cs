@@ -51,6 +51,7 @@ public class ReconciliationTests
     /// <summary>Nothing is mounted here.</summary>
     sealed class NoHost : IHostView
     {
+        public bool IsConnected() => true;
         public bool Sees(string dirId) => throw new NotSupportedException();
         public void StartAnew() => throw new NotSupportedException();
     }

@@ -11,6 +11,13 @@ public class MountInfoTests
     public void A_line_is_read_up_to_its_target() => Assert.That(
         MountEntry.Parse("36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"), Is.EqualTo(new MountEntry("98:0", "/mnt1", "/mnt2")));
 
+    [TestCase("shared:7 - ext4 x rw", "7")]
+    [TestCase("master:1 shared:22 - ext4 x rw", "22")]
+    [TestCase("master:1 - ext4 shared:3 rw", null)]
+    [TestCase("- ext4 x rw", null)]
+    public void The_peer_group_is_among_the_optional_fields(string fields, string? group) =>
+        Assert.That(MountEntry.Parse($"36 35 98:0 / / rw {fields}")!.PeerGroup, Is.EqualTo(group));
+
     [TestCase("")]
     [TestCase("36 35 98:0 /mnt1")]
     [TestCase("36 35 980 /mnt1 /mnt2 rw - ext3 x rw")]

@@ -279,13 +279,15 @@ public class MountTests
     public void A_mount_that_the_engine_does_not_see_is_not_handed_out() => PrivateNamespace.Run(() =>
     {
         using var volumes = new VolumesUnderTest(shared: true, managed: true);
-        using (var engine = Sh.Start("exec unshare -m --propagation slave sh -c 'echo ready && exec cat'"))
+        using (var engine = Sh.Start("exec unshare -m --propagation unchanged sh -c 'echo ready && exec cat'"))
         {
             Assert.That(engine.StandardOutput.ReadLine(), Is.EqualTo("ready"));
             volumes.Mount(Id);
             volumes.Mount(Id);
             Assert.That(volumes.Host.Restarts, Is.Zero);
-            Assert.That(Sh.Run($"nsenter -t {engine.Id} -m umount -R {volumes.Settings.State}"), Is.EqualTo((0, "")), "as 28.5 does when it starts");
+            Assert.That(volumes.Host.IsConnected());
+            Assert.That(Sh.Run($"nsenter -t {engine.Id} -m umount -l {volumes.Settings.State}"), Is.EqualTo((0, "")), "as 28.5 does when it starts");
+            Assert.That(volumes.Host.IsConnected(), Is.False);
 
             Assert.That(volumes.Driver.MountAsync("runai", OtherId, default).Result.Error, Does.Contain("does not see"));
             Assert.That(volumes.Host.Restarts, Is.EqualTo(1));

@@ -44,7 +44,7 @@ sealed class VolumesUnderTest : IDisposable
         References = new ReferenceTable(Layout);
         Directories = new PrivateDirectories(Layout, new ShimStore(Layout), mounts);
         var identity = new PluginIdentity(Layout, Settings, mounts);
-        Host = new WatchedHost(new HostView(mounts, Directories, identity, NullLogger<HostView>.Instance));
+        Host = new WatchedHost(new HostView(Layout, mounts, Directories, identity, Time, NullLogger<HostView>.Instance));
         Activations = new Activations(Directories, References, mounts, Host, Time, NullLogger<Activations>.Instance);
         Activations.Restore();
         Catalog = new VolumeCatalog(Layout, identity, NullLogger<VolumeCatalog>.Instance);
@@ -76,6 +76,7 @@ sealed class VolumesUnderTest : IDisposable
 sealed class WatchedHost(IHostView real) : IHostView
 {
     public int Restarts { get; private set; }
+    public bool IsConnected() => real.IsConnected();
     public bool Sees(string dirId) => real.Sees(dirId);
     public void StartAnew() => Restarts++;
 }
