@@ -28,7 +28,6 @@ static struct ledger_row *claim(struct device *device) {
     struct ledger_row *row = ledger_claim(atomic_load(&device->number), process()->token);
     if (row) {
         atomic_store(&row->charged, atomic_load(&device->charged));
-        atomic_store(&row->pending, atomic_load(&device->pending));
         atomic_store(&row->overhead, atomic_load(&device->overhead));
     }
     atomic_store(&device->row, row);
@@ -84,32 +83,19 @@ static bool within(struct device *device, const struct ledger_row *row, uint64_t
 
 /* Marks a driver call that changes what we hold, so that a measurement beside it is not taken for exact. */
 static void begin(struct device *device) {
-    atomic_fetch_add(&device->in_flight, 1);
-    atomic_fetch_add(&device->epoch, 1);
+    atomic_fetch_add(&device->activity, ((uint64_t)1 << 32) + 1);
 }
 
 static void end(struct device *device) {
-    atomic_fetch_sub(&device->in_flight, 1);
-}
-
-static void begin_reserved(struct device *device, struct ledger_row *row, uint64_t most) {
-    begin(device);
-    atomic_fetch_add(&device->pending, most);
-    atomic_fetch_add(&row->pending, most);
-}
-
-static void end_reserved(struct device *device, struct ledger_row *row, uint64_t most) {
-    atomic_fetch_sub(&row->pending, most);
-    atomic_fetch_sub(&device->pending, most);
-    end(device);
+    atomic_fetch_sub(&device->activity, 1);
 }
 
 /* A row that was lost and claimed anew while calls were under way can be off: with none under way, what we know of
  * ourselves stands. */
 static void heal(struct device *device, struct ledger_row *row) {
-    uint64_t epoch = atomic_load(&device->epoch), charged = atomic_load(&device->charged);
+    uint64_t activity = atomic_load(&device->activity), charged = atomic_load(&device->charged);
     int64_t overhead = atomic_load(&device->overhead);
-    if (!row || atomic_load(&device->in_flight) != 0 || atomic_load(&device->epoch) != epoch ||
+    if (!row || (uint32_t)activity != 0 || atomic_load(&device->activity) != activity ||
         (atomic_load(&row->charged) == charged && atomic_load(&row->pending) == 0 &&
          atomic_load(&row->overhead) == overhead))
         return;
@@ -149,56 +135,65 @@ static bool insist(struct device *device, struct ledger_row *row, uint64_t most)
     }
 }
 
-/* The fast way has failed: the same once more, with everything in doubt looked into. */
-static bool reserve_slowly(struct device *device, uint64_t most) {
-    struct process *p = process();
-    struct ledger_row *row = NULL;
+static bool try(struct device *device, struct reservation *r) {
     struct ledger_sum sum;
+    begin(device);
+    atomic_fetch_add(&r->row->pending, r->bytes);
+    return within(device, r->row, device_limit(device), &sum);
+}
+
+static void take_back(struct device *device, struct reservation *r) {
+    atomic_fetch_sub(&r->row->pending, r->bytes);
+    end(device);
+}
+
+/* The fast way has failed: the same once more, with everything in doubt looked into. */
+static bool reserve_slowly(struct device *device, struct reservation *r) {
+    struct process *p = process();
     pools_trim(device);
-    bool slow = lock_take_within(&p->slow, 5000);
-    if (slow)
-        row = account_row(device);
-    if (!row)
-        row = &lonely[device_position(device)];
+    if (!lock_take_within(&p->slow, 5000))
+        return false;
+    struct ledger_row *row = account_row(device);
+    r->row = row ? row : &lonely[device_position(device)];
     int number = atomic_load(&device->number);
-    bool locked = slow && ledger_slow_lock(number);
-    begin_reserved(device, row, most);
-    bool fits = slow ? insist(device, row, most) : within(device, row, device_limit(device), &sum);
+    bool locked = ledger_slow_lock(number);
+    bool fits = try(device, r) || insist(device, r->row, r->bytes);
     if (!fits)
-        end_reserved(device, row, most);
+        take_back(device, r);
     if (locked)
         ledger_slow_unlock(number);
-    if (slow)
-        lock_drop(&p->slow);
+    lock_drop(&p->slow);
     return fits;
 }
 
-bool account_reserve(struct device *device, uint64_t most) {
+bool account_reserve(struct device *device, uint64_t most, struct reservation *r) {
     if (UNLIKELY(quota_tick()))
         housekeeping(device);
     else if (UNLIKELY(atomic_load_explicit(&device->stale, memory_order_relaxed)))
         measure_now(device);
-    struct ledger_row *row = row_now(device);
-    struct ledger_sum sum;
-    begin_reserved(device, row, most);
-    if (LIKELY(within(device, row, device_limit(device), &sum)))
+    *r = (struct reservation){row_now(device), most};
+    if (LIKELY(try(device, r)))
         return true;
-    end_reserved(device, row, most);
-    return reserve_slowly(device, most);
+    take_back(device, r);
+    return reserve_slowly(device, r);
 }
 
-void account_settle(struct device *device, uint64_t reserved, uint64_t taken) {
+static void charge(struct device *device, uint64_t bytes) {
     struct ledger_row *row = row_now(device);
-    if (taken) {
-        atomic_fetch_add(&device->charged, taken);
-        atomic_fetch_add(&row->charged, taken);
-    }
-    end_reserved(device, row, reserved);
+    atomic_fetch_add(&device->charged, bytes);
+    atomic_fetch_add(&row->charged, bytes);
+}
+
+void account_settle(struct device *device, struct reservation *r, uint64_t taken) {
+    if (taken)
+        charge(device, taken);
+    take_back(device, r);
 }
 
 void account_add(struct device *device, uint64_t bytes) {
     begin(device);
-    account_settle(device, 0, bytes);
+    charge(device, bytes);
+    end(device);
 }
 
 void account_release_begin(struct device *device) {
@@ -242,28 +237,42 @@ struct account_view account_view(struct device *device) {
     return view;
 }
 
-static bool block_gone(uint64_t number) {
+static struct entry block_entry(const struct device *device, uint64_t number) {
+    return (struct entry){.key = number, .class = CLASS_BLOCK, .device = device_position(device)};
+}
+
+uint64_t account_remember(struct device *device, struct entry *entry) {
+    uint64_t first = entry->key >> BLOCK_BITS, last = (entry->key + (entry->size ? entry->size - 1 : 0)) >> BLOCK_BITS;
+    struct table *table = &process()->table;
+    struct entry block = block_entry(device, first);
+    entry->refs = 1; /* counted in its block */
+    uint64_t blocks = table_put_in_block(table, entry, &block) <= 1;
+    if (last > first) {
+        block = block_entry(device, last);
+        blocks += (table_reference(table, &block) <= 1) + (last - first - 1);
+    }
+    return blocks * BLOCK;
+}
+
+bool account_forget(uint64_t pointer, struct entry *entry, uint64_t *released) {
+    int64_t left;
+    if (!table_take_from_block(&process()->table, pointer, entry, &left))
+        return false;
+    *released = 0;
+    if (entry->refs)
+        *released = (left == 0) * BLOCK + account_forget_rest(entry);
+    return true;
+}
+
+uint64_t account_forget_first(const struct entry *entry) {
     struct entry gone;
-    return table_unreference(&process()->table, CLASS_BLOCK, number, &gone) == 0;
+    return (table_unreference(&process()->table, CLASS_BLOCK, entry->key >> BLOCK_BITS, &gone) == 0) * BLOCK;
 }
 
-static bool block_new(const struct device *device, uint64_t number) {
-    struct entry block = {.key = number, .class = CLASS_BLOCK, .device = device_position(device)};
-    return table_reference(&process()->table, &block) <= 1;
-}
-
-uint64_t account_blocks_add(struct device *device, uint64_t pointer, uint64_t size) {
-    uint64_t first = pointer / BLOCK, last = (pointer + (size ? size - 1 : 0)) / BLOCK;
-    uint64_t blocks = block_new(device, first);
-    if (last > first)
-        blocks += block_new(device, last) + (last - first - 1);
-    return blocks * BLOCK;
-}
-
-uint64_t account_blocks_remove(uint64_t pointer, uint64_t size) {
-    uint64_t first = pointer / BLOCK, last = (pointer + (size ? size - 1 : 0)) / BLOCK;
-    uint64_t blocks = block_gone(first);
-    if (last > first)
-        blocks += block_gone(last) + (last - first - 1);
-    return blocks * BLOCK;
+uint64_t account_forget_rest(const struct entry *entry) {
+    uint64_t first = entry->key >> BLOCK_BITS, last = (entry->key + (entry->size ? entry->size - 1 : 0)) >> BLOCK_BITS;
+    struct entry gone;
+    if (last == first)
+        return 0;
+    return ((table_unreference(&process()->table, CLASS_BLOCK, last, &gone) == 0) + (last - first - 1)) * BLOCK;
 }

@@ -1,9 +1,9 @@
 /* Reserve, then allocate. Every hook that takes memory does
 
-       if (!account_reserve(device, most))    the most that the call may take
+       if (!account_reserve(device, most, &reservation))    the most that the call may take
            return out of memory;
        result = real call;
-       account_settle(device, most, taken);   what it took; 0 on failure
+       account_settle(device, &reservation, taken);         what it took; 0 on failure
 
    and every hook that gives memory back brackets the real call with account_release_begin and account_release_end. */
 #ifndef RUNAI_ACCOUNT_H
@@ -11,8 +11,12 @@
 
 #include "process.h"
 
-bool account_reserve(struct device *device, uint64_t most);
-void account_settle(struct device *device, uint64_t reserved, uint64_t taken);
+struct reservation {
+    struct ledger_row *row; /* where it stands, whatever becomes of our row meanwhile */
+    uint64_t bytes;
+};
+bool account_reserve(struct device *device, uint64_t most, struct reservation *reservation);
+void account_settle(struct device *device, struct reservation *reservation, uint64_t taken);
 void account_release_begin(struct device *device);
 void account_release_end(struct device *device, uint64_t released);
 /* Moves what is charged into what is measured: for memory whose end we do not see (a free that waits for its stream, a
@@ -34,10 +38,15 @@ struct account_view account_view(struct device *device);
 void account_attach(struct device *device);
 void account_overhead(struct device *device, int64_t before, int64_t now);
 
-/* The part of the charge for linear memory that an allocation at `pointer` brings with it: 2 MiB for each block of
-   address space that held nothing of ours before (see account.c), and how it goes. */
-uint64_t account_blocks_add(struct device *device, uint64_t pointer, uint64_t size);
-uint64_t account_blocks_remove(uint64_t pointer, uint64_t size);
+/* Linear memory. The first enters an allocation into the table and returns the part of the charge that it brings with
+   it: 2 MiB for each block of address space that held nothing of ours before (see account.c). The second takes it out,
+   before the driver frees it, and says what will leave the account when that is done; if it is not done, remember it
+   again. */
+uint64_t account_remember(struct device *device, struct entry *entry);
+bool account_forget(uint64_t pointer, struct entry *entry, uint64_t *released);
+/* The same for an entry that a sweep has taken out already: its first block, and the others. */
+uint64_t account_forget_first(const struct entry *entry);
+uint64_t account_forget_rest(const struct entry *entry);
 #define BLOCK (2 * MIB)
 static inline uint64_t round_up(uint64_t bytes, uint64_t to) {
     return bytes > UINT64_MAX - to ? UINT64_MAX / 4 : (bytes + to - 1) / to * to;

@@ -59,9 +59,35 @@ struct device *device_by_ordinal(CUdevice ordinal) {
     return device;
 }
 
-struct device *device_current(void) {
+/* One thread's memory of what the driver said last. */
+static __thread struct {
+    CUcontext context;
+    struct device *device;
+    uint64_t contexts;
+} last __attribute__((tls_model("initial-exec")));
+
+struct device *device_current_in(CUcontext *context) {
+    uint64_t contexts = atomic_load_explicit(&process()->contexts, memory_order_acquire);
+    *context = NULL;
+    if (INSIDE(CUDA->cuCtxGetCurrent(context)) != CUDA_SUCCESS || !*context)
+        return NULL;
+    if (LIKELY(last.context == *context && last.contexts == contexts))
+        return last.device;
     CUdevice ordinal;
-    return INSIDE(CUDA->cuCtxGetDevice(&ordinal)) == CUDA_SUCCESS ? device_by_ordinal(ordinal) : NULL;
+    struct device *device = INSIDE(CUDA->cuCtxGetDevice(&ordinal)) == CUDA_SUCCESS ? device_by_ordinal(ordinal) : NULL;
+    last.context = *context;
+    last.device = device;
+    last.contexts = device ? contexts : 0;
+    return device;
+}
+
+struct device *device_current(void) {
+    CUcontext context;
+    return device_current_in(&context);
+}
+
+void device_forget_contexts(void) {
+    atomic_fetch_add(&process()->contexts, 1);
 }
 
 struct device *device_by_nvml(nvmlDevice_t handle) {

@@ -7,6 +7,10 @@
 struct device *device_by_ordinal(CUdevice ordinal);
 /* Of the current context; NULL without one (the driver will say so). */
 struct device *device_current(void);
+/* The same and the context itself. */
+struct device *device_current_in(CUcontext *context);
+/* A context has ended: its handle may come back on another device. */
+void device_forget_contexts(void);
 struct device *device_by_nvml(nvmlDevice_t handle);
 
 static inline struct device *device_at(unsigned position) {

@@ -2,9 +2,9 @@
 #ifndef RUNAI_GRAPH_H
 #define RUNAI_GRAPH_H
 
-#include "process.h"
+#include "account.h"
 
-/* Charges what the device holds for graphs now, and ends a reservation made for it. */
-void graph_settle(struct device *device, uint64_t reserved);
+/* Charges what the device holds for graphs now, and ends a reservation made for it (or NULL). */
+void graph_settle(struct device *device, struct reservation *reservation);
 
 #endif

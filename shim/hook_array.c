@@ -66,21 +66,22 @@ static void remember(struct device *device, uint64_t array, uint64_t bytes) {
     if (!device)                                                                                                       \
         return real_call;                                                                                              \
     uint64_t bytes = estimate(full, levels);                                                                           \
-    if (!account_reserve(device, bytes))                                                                               \
+    struct reservation reservation;                                                                                    \
+    if (!account_reserve(device, bytes, &reservation))                                                                 \
         return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
     CUresult result = INSIDE(real_call);                                                                               \
     if (result == CUDA_SUCCESS)                                                                                        \
         remember(device, (uint64_t)(uintptr_t)*array, bytes);                                                          \
-    account_settle(device, bytes, result == CUDA_SUCCESS ? bytes : 0);                                                 \
+    account_settle(device, &reservation, result == CUDA_SUCCESS ? bytes : 0);                                          \
     measure_now(device);                                                                                               \
-    return result;
+    return result
 
 CUresult cuArrayCreate(CUarray *array, const struct array_descriptor_v1 *descriptor) {
     const struct array_descriptor_v1 *d = descriptor;
     struct array3d_descriptor full = {0};
     if (d)
         full = (struct array3d_descriptor){d->width, d->height, 0, d->format, d->channels, 0};
-    CREATE(&full, 1, CUDA->cuArrayCreate(array, descriptor))
+    CREATE(&full, 1, CUDA->cuArrayCreate(array, descriptor));
 }
 
 CUresult cuArrayCreate_v2(CUarray *array, const struct array_descriptor *descriptor) {
@@ -88,7 +89,7 @@ CUresult cuArrayCreate_v2(CUarray *array, const struct array_descriptor *descrip
     struct array3d_descriptor full = {0};
     if (d)
         full = (struct array3d_descriptor){d->width, d->height, 0, d->format, d->channels, 0};
-    CREATE(&full, 1, CUDA->cuArrayCreate_v2(array, descriptor))
+    CREATE(&full, 1, CUDA->cuArrayCreate_v2(array, descriptor));
 }
 
 CUresult cuArray3DCreate(CUarray *array, const struct array3d_descriptor_v1 *descriptor) {
@@ -96,14 +97,16 @@ CUresult cuArray3DCreate(CUarray *array, const struct array3d_descriptor_v1 *des
     struct array3d_descriptor full = {0};
     if (d)
         full = (struct array3d_descriptor){d->width, d->height, d->depth, d->format, d->channels, d->flags};
-    CREATE(&full, 1, CUDA->cuArray3DCreate(array, descriptor))
+    CREATE(&full, 1, CUDA->cuArray3DCreate(array, descriptor));
 }
 
-CUresult cuArray3DCreate_v2(CUarray *array, const struct array3d_descriptor *descriptor){
-    CREATE(descriptor, 1, CUDA->cuArray3DCreate_v2(array, descriptor))}
+CUresult cuArray3DCreate_v2(CUarray *array, const struct array3d_descriptor *descriptor) {
+    CREATE(descriptor, 1, CUDA->cuArray3DCreate_v2(array, descriptor));
+}
 
-CUresult cuMipmappedArrayCreate(CUmipmappedArray *array, const struct array3d_descriptor *descriptor, unsigned levels){
-    CREATE(descriptor, levels, CUDA->cuMipmappedArrayCreate(array, descriptor, levels))}
+CUresult cuMipmappedArrayCreate(CUmipmappedArray *array, const struct array3d_descriptor *descriptor, unsigned levels) {
+    CREATE(descriptor, levels, CUDA->cuMipmappedArrayCreate(array, descriptor, levels));
+}
 
 #define DESTROY(real_call)                                                                                             \
     struct entry entry;                                                                                                \
@@ -116,10 +119,12 @@ CUresult cuMipmappedArrayCreate(CUmipmappedArray *array, const struct array3d_de
         table_put(&process()->table, &entry);                                                                          \
     account_release_end(device, result == CUDA_SUCCESS ? entry.size : 0);                                              \
     measure_now(device);                                                                                               \
-    return result;
+    return result
 
-CUresult cuArrayDestroy(CUarray array){DESTROY(CUDA->cuArrayDestroy(array))}
+CUresult cuArrayDestroy(CUarray array) {
+    DESTROY(CUDA->cuArrayDestroy(array));
+}
 
 CUresult cuMipmappedArrayDestroy(CUmipmappedArray array) {
-    DESTROY(CUDA->cuMipmappedArrayDestroy(array))
+    DESTROY(CUDA->cuMipmappedArrayDestroy(array));
 }

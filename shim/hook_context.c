@@ -22,9 +22,9 @@ CUresult cuInit(unsigned flags) {
    create theirs one after another. */
 
 struct creation {
-    struct device *device; /* NULL: nothing to account for */
-    uint64_t reserved;
-    uint64_t before; /* what the driver counted for this process */
+    struct device *device;          /* NULL: nothing to account for */
+    struct reservation reservation; /* of no bytes where the size is not known */
+    uint64_t before;                /* what the driver counted for this process */
     bool measurable, alone, learning;
 };
 
@@ -47,10 +47,9 @@ static bool creation_begin(struct creation *c, CUdevice ordinal) {
     }
     if (size == 0)
         return true;
-    if (account_reserve(c->device, size)) {
-        c->reserved = size;
+    if (account_reserve(c->device, size, &c->reservation))
         return true;
-    }
+    c->reservation.bytes = 0;
     return size > device_limit(c->device) && nothing_else(c->device);
 }
 
@@ -74,10 +73,11 @@ static CUresult creation_end(struct creation *c, CUresult result, const CUcontex
     struct device *device = c->device;
     if (!device)
         return result;
-    if (c->reserved) {
-        account_settle(device, c->reserved, result == CUDA_SUCCESS ? c->reserved : 0);
-        if (result == CUDA_SUCCESS && c->measurable)
-            account_leave_to_measuring(device, c->reserved);
+    uint64_t reserved = c->reservation.bytes;
+    if (reserved) {
+        account_settle(device, &c->reservation, result == CUDA_SUCCESS ? reserved : 0);
+        if (result == CUDA_SUCCESS)
+            account_leave_to_measuring(device, reserved);
     }
     uint64_t after = 0;
     if (result == CUDA_SUCCESS && c->measurable) {
@@ -85,10 +85,8 @@ static CUresult creation_end(struct creation *c, CUresult result, const CUcontex
         if (measure_own_now(device, &after) && after > c->before && atomic_load(&device->charged) == 0)
             ledger_learn_context_size(atomic_load(&device->number), after - c->before);
     } else if (result == CUDA_SUCCESS && context) {
-        if (c->reserved)
-            account_leave_to_measuring(device, c->reserved);
-        uint64_t size = c->reserved ? c->reserved : guess(device, *context);
-        if (!c->reserved && size) {
+        uint64_t size = reserved ? reserved : guess(device, *context);
+        if (!reserved && size) {
             account_add(device, size);
             account_leave_to_measuring(device, size);
         }
@@ -106,7 +104,7 @@ static CUresult creation_end(struct creation *c, CUresult result, const CUcontex
         creation_end(&creation, CUDA_ERROR_OUT_OF_MEMORY, NULL);                                                       \
         return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
     }                                                                                                                  \
-    return creation_end(&creation, INSIDE(real_call), made);
+    return creation_end(&creation, INSIDE(real_call), made)
 
 static bool is_active(CUdevice ordinal) {
     unsigned flags;
@@ -117,20 +115,23 @@ static bool is_active(CUdevice ordinal) {
 CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
     if (inside_driver || is_active(device))
         return CUDA->cuDevicePrimaryCtxRetain(context, device);
-    CREATE_CONTEXT(device, CUDA->cuDevicePrimaryCtxRetain(context, device), context)
+    CREATE_CONTEXT(device, CUDA->cuDevicePrimaryCtxRetain(context, device), context);
 }
 
-CUresult cuCtxCreate(CUcontext *context, unsigned flags,
-                     CUdevice device){CREATE_CONTEXT(device, CUDA->cuCtxCreate(context, flags, device), context)}
+CUresult cuCtxCreate(CUcontext *context, unsigned flags, CUdevice device) {
+    CREATE_CONTEXT(device, CUDA->cuCtxCreate(context, flags, device), context);
+}
 
-CUresult cuCtxCreate_v2(CUcontext *context, unsigned flags,
-                        CUdevice device){CREATE_CONTEXT(device, CUDA->cuCtxCreate_v2(context, flags, device), context)}
+CUresult cuCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device) {
+    CREATE_CONTEXT(device, CUDA->cuCtxCreate_v2(context, flags, device), context);
+}
 
-CUresult cuCtxCreate_v3(CUcontext *context, void *affinity, int count, unsigned flags, CUdevice device){
-    CREATE_CONTEXT(device, CUDA->cuCtxCreate_v3(context, affinity, count, flags, device), context)}
+CUresult cuCtxCreate_v3(CUcontext *context, void *affinity, int count, unsigned flags, CUdevice device) {
+    CREATE_CONTEXT(device, CUDA->cuCtxCreate_v3(context, affinity, count, flags, device), context);
+}
 
 CUresult cuCtxCreate_v4(CUcontext *context, void *parameters, unsigned flags, CUdevice device) {
-    CREATE_CONTEXT(device, CUDA->cuCtxCreate_v4(context, parameters, flags, device), context)
+    CREATE_CONTEXT(device, CUDA->cuCtxCreate_v4(context, parameters, flags, device), context);
 }
 
 /* A green context lives in its device's primary one: little more, and measured. */
@@ -171,11 +172,12 @@ static uint64_t growth_by_limit(struct device *device, int limit, size_t value) 
 CUresult cuCtxSetLimit(int limit, size_t value) {
     struct device *device = inside_driver ? NULL : device_current();
     uint64_t growth = device ? growth_by_limit(device, limit, value) : 0;
-    if (growth && !account_reserve(device, growth))
+    struct reservation reservation;
+    if (growth && !account_reserve(device, growth, &reservation))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = INSIDE(CUDA->cuCtxSetLimit(limit, value));
     if (growth) {
-        account_settle(device, growth, result == CUDA_SUCCESS ? growth : 0);
+        account_settle(device, &reservation, result == CUDA_SUCCESS ? growth : 0);
         if (result == CUDA_SUCCESS)
             account_leave_to_measuring(device, growth);
     }
@@ -213,6 +215,14 @@ static void end_guess(struct device *device) {
     account_release_end(device, size);         /* and out of it */
 }
 
+static uint64_t swept(struct device *device, const struct entry *entry) {
+    if (entry->class == CLASS_ARRAY)
+        return entry->size;
+    if (entry->kind == KIND_MANAGED)
+        atomic_fetch_sub(&device->managed, entry->size);
+    return account_forget_first(entry) + account_forget_rest(entry);
+}
+
 /* Everything that was allocated in the context is gone with it. */
 static void end_allocations(struct device *device, uint64_t context) {
     struct ending ending = {.context = context, .device = device};
@@ -222,12 +232,12 @@ static void end_allocations(struct device *device, uint64_t context) {
         uint64_t released = 0;
         account_release_begin(device);
         for (unsigned i = 0; i < ending.batch.count; i++)
-            released += ending.batch.entry[i].class == CLASS_ARRAY ? ending.batch.entry[i].size
-                                                                   : linear_released(&ending.batch.entry[i]);
+            released += swept(device, &ending.batch.entry[i]);
         account_release_end(device, released);
     } while (ending.batch.count > 0);
+    device_forget_contexts();
     end_guess(device);
-    graph_settle(device, 0);
+    graph_settle(device, NULL);
     pools_settle();
     measure_now(device);
 }
@@ -246,12 +256,14 @@ static struct device *device_of_context(CUcontext context) {
     CUresult result = INSIDE(real_call);                                                                               \
     if (device && result == CUDA_SUCCESS)                                                                              \
         end_allocations(device, (uint64_t)(uintptr_t)context);                                                         \
-    return result;
+    return result
 
-CUresult cuCtxDestroy(CUcontext context){DESTROY_CONTEXT(CUDA->cuCtxDestroy(context))}
+CUresult cuCtxDestroy(CUcontext context) {
+    DESTROY_CONTEXT(CUDA->cuCtxDestroy(context));
+}
 
 CUresult cuCtxDestroy_v2(CUcontext context) {
-    DESTROY_CONTEXT(CUDA->cuCtxDestroy_v2(context))
+    DESTROY_CONTEXT(CUDA->cuCtxDestroy_v2(context));
 }
 
 /* The handle of a device's primary context; 0 while there is none. Retaining it would make one, so ask first. */
@@ -274,14 +286,20 @@ static uint64_t primary_context(CUdevice ordinal) {
     struct device *device = result == CUDA_SUCCESS && context ? device_by_ordinal(ordinal) : NULL;                     \
     if (device && !is_active(ordinal))                                                                                 \
         end_allocations(device, context);                                                                              \
-    return result;
+    return result
 
-CUresult cuDevicePrimaryCtxRelease(CUdevice ordinal){END_PRIMARY(CUDA->cuDevicePrimaryCtxRelease(ordinal))}
+CUresult cuDevicePrimaryCtxRelease(CUdevice ordinal) {
+    END_PRIMARY(CUDA->cuDevicePrimaryCtxRelease(ordinal));
+}
 
-CUresult cuDevicePrimaryCtxRelease_v2(CUdevice ordinal){END_PRIMARY(CUDA->cuDevicePrimaryCtxRelease_v2(ordinal))}
+CUresult cuDevicePrimaryCtxRelease_v2(CUdevice ordinal) {
+    END_PRIMARY(CUDA->cuDevicePrimaryCtxRelease_v2(ordinal));
+}
 
-CUresult cuDevicePrimaryCtxReset(CUdevice ordinal){END_PRIMARY(CUDA->cuDevicePrimaryCtxReset(ordinal))}
+CUresult cuDevicePrimaryCtxReset(CUdevice ordinal) {
+    END_PRIMARY(CUDA->cuDevicePrimaryCtxReset(ordinal));
+}
 
 CUresult cuDevicePrimaryCtxReset_v2(CUdevice ordinal) {
-    END_PRIMARY(CUDA->cuDevicePrimaryCtxReset_v2(ordinal))
+    END_PRIMARY(CUDA->cuDevicePrimaryCtxReset_v2(ordinal));
 }

@@ -97,15 +97,15 @@ CUresult cuGraphExecDestroy(CUgraphExec executable) {
 }
 
 /* Brings the charge to what the device holds for graphs. */
-void graph_settle(struct device *device, uint64_t reserved) {
+void graph_settle(struct device *device, struct reservation *reservation) {
     uint64_t held = attribute(device, CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT);
     lock_take(&device->graph_lock);
     uint64_t before = atomic_load(&device->graph_charged);
     atomic_store(&device->graph_charged, held);
     lock_drop(&device->graph_lock);
     uint64_t grown = held > before ? held - before : 0;
-    if (reserved)
-        account_settle(device, reserved, grown);
+    if (reservation)
+        account_settle(device, reservation, grown);
     else if (grown)
         account_add(device, grown);
     if (before > held) {
@@ -140,28 +140,35 @@ static void launched(struct entry *executable) {
         return real_call;                                                                                              \
     struct device *device = device_at(entry.device);                                                                   \
     uint64_t growth = growth_for(device, &entry);                                                                      \
-    if (growth && !account_reserve(device, growth))                                                                    \
+    struct reservation reservation;                                                                                    \
+    if (growth && !account_reserve(device, growth, &reservation))                                                      \
         return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
     CUresult result = INSIDE(real_call);                                                                               \
-    graph_settle(device, growth);                                                                                      \
+    graph_settle(device, growth ? &reservation : NULL);                                                                \
     if (result == CUDA_SUCCESS)                                                                                        \
         launched(&entry);                                                                                              \
-    return result;
+    return result
 
-CUresult cuGraphLaunch(CUgraphExec executable, CUstream stream){LAUNCH(CUDA->cuGraphLaunch(executable, stream))}
+CUresult cuGraphLaunch(CUgraphExec executable, CUstream stream) {
+    LAUNCH(CUDA->cuGraphLaunch(executable, stream));
+}
 
-CUresult
-    cuGraphLaunch_ptsz(CUgraphExec executable, CUstream stream){LAUNCH(CUDA->cuGraphLaunch_ptsz(executable, stream))}
+CUresult cuGraphLaunch_ptsz(CUgraphExec executable, CUstream stream) {
+    LAUNCH(CUDA->cuGraphLaunch_ptsz(executable, stream));
+}
 
-CUresult cuGraphUpload(CUgraphExec executable, CUstream stream){LAUNCH(CUDA->cuGraphUpload(executable, stream))}
+CUresult cuGraphUpload(CUgraphExec executable, CUstream stream) {
+    LAUNCH(CUDA->cuGraphUpload(executable, stream));
+}
 
-CUresult
-    cuGraphUpload_ptsz(CUgraphExec executable, CUstream stream){LAUNCH(CUDA->cuGraphUpload_ptsz(executable, stream))}
+CUresult cuGraphUpload_ptsz(CUgraphExec executable, CUstream stream) {
+    LAUNCH(CUDA->cuGraphUpload_ptsz(executable, stream));
+}
 
 CUresult cuDeviceGraphMemTrim(CUdevice ordinal) {
     CUresult result = INSIDE(CUDA->cuDeviceGraphMemTrim(ordinal));
     struct device *device = result == CUDA_SUCCESS && !inside_driver ? device_by_ordinal(ordinal) : NULL;
     if (device)
-        graph_settle(device, 0);
+        graph_settle(device, NULL);
     return result;
 }

@@ -6,46 +6,44 @@
 #include "hooks.h"
 #include "linear.h"
 
-static uint64_t current_context(void) {
-    CUcontext context = NULL;
-    return INSIDE(CUDA->cuCtxGetCurrent(&context)) == CUDA_SUCCESS ? (uint64_t)(uintptr_t)context : 0;
-}
-
-static uint64_t remember(struct device *device, enum table_kind kind, uint64_t pointer, uint64_t size) {
+static uint64_t remember(struct device *device, CUcontext context, enum table_kind kind, uint64_t pointer,
+                         uint64_t size) {
     struct entry entry = {.key = pointer,
                           .size = size,
-                          .extra = current_context(),
+                          .extra = (uint64_t)(uintptr_t)context,
                           .class = CLASS_POINTER,
                           .kind = (uint8_t)kind,
                           .device = device_position(device)};
-    table_put(&process()->table, &entry);
-    uint64_t taken = account_blocks_add(device, pointer, size);
     if (kind == KIND_MANAGED)
         atomic_fetch_add(&device->managed, size);
-    return taken;
+    return account_remember(device, &entry);
 }
 
 /* The shape of every hook here: the device in question, a reservation of the most that the call may take, the real
- * call, and what it took. */
+   call, and what it took. */
 #define ALLOCATE(kind, most, size, real_call, pointer)                                                                 \
-    struct device *device = inside_driver || !pointer ? NULL : device_current();                                       \
+    CUcontext context;                                                                                                 \
+    struct device *device = inside_driver || !pointer ? NULL : device_current_in(&context);                            \
+    struct reservation reservation;                                                                                    \
     if (!device)                                                                                                       \
         return real_call;                                                                                              \
-    uint64_t reserved = round_up(most, BLOCK);                                                                         \
-    if (!account_reserve(device, reserved))                                                                            \
+    if (!account_reserve(device, round_up(most, BLOCK), &reservation))                                                 \
         return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
     CUresult result = INSIDE(real_call);                                                                               \
-    account_settle(device, reserved, result == CUDA_SUCCESS ? remember(device, kind, *(pointer), size) : 0);           \
-    return result;
+    account_settle(device, &reservation,                                                                               \
+                   result == CUDA_SUCCESS ? remember(device, context, kind, *(pointer), size) : 0);                    \
+    return result
 
-CUresult cuMemAlloc(CUdeviceptr_v1 *pointer,
-                    unsigned size){ALLOCATE(KIND_LINEAR, size, size, CUDA->cuMemAlloc(pointer, size), pointer)}
+CUresult cuMemAlloc(CUdeviceptr_v1 *pointer, unsigned size) {
+    ALLOCATE(KIND_LINEAR, size, size, CUDA->cuMemAlloc(pointer, size), pointer);
+}
 
-CUresult cuMemAlloc_v2(CUdeviceptr *pointer,
-                       size_t size){ALLOCATE(KIND_LINEAR, size, size, CUDA->cuMemAlloc_v2(pointer, size), pointer)}
+CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t size) {
+    ALLOCATE(KIND_LINEAR, size, size, CUDA->cuMemAlloc_v2(pointer, size), pointer);
+}
 
 CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t size, unsigned flags) {
-    ALLOCATE(KIND_MANAGED, size, size, CUDA->cuMemAllocManaged(pointer, size, flags), pointer)
+    ALLOCATE(KIND_MANAGED, size, size, CUDA->cuMemAllocManaged(pointer, size, flags), pointer);
 }
 
 /* The driver chooses the pitch: a multiple of 512 in all that was seen. */
@@ -54,33 +52,39 @@ static uint64_t pitched(uint64_t width, uint64_t height) {
     return __builtin_mul_overflow(round_up(width, 512), height ? height : 1, &bytes) ? UINT64_MAX / 4 : bytes;
 }
 
-CUresult cuMemAllocPitch(CUdeviceptr_v1 *pointer, unsigned *pitch, unsigned width, unsigned height, unsigned element){
-    ALLOCATE(KIND_LINEAR, pitched(width, height), (uint64_t)*pitch *height,
-             CUDA->cuMemAllocPitch(pointer, pitch, width, height, element), pointer)}
+CUresult cuMemAllocPitch(CUdeviceptr_v1 *pointer, unsigned *pitch, unsigned width, unsigned height, unsigned element) {
+    ALLOCATE(KIND_LINEAR, pitched(width, height), (uint64_t)*pitch * height,
+             CUDA->cuMemAllocPitch(pointer, pitch, width, height, element), pointer);
+}
 
 CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, size_t height, unsigned element) {
     ALLOCATE(KIND_LINEAR, pitched(width, height), (uint64_t)*pitch * height,
-             CUDA->cuMemAllocPitch_v2(pointer, pitch, width, height, element), pointer)
+             CUDA->cuMemAllocPitch_v2(pointer, pitch, width, height, element), pointer);
 }
 
 /* The entry goes before the driver's free: afterwards another thread may get, and enter, the same pointer. */
-bool linear_forget(uint64_t pointer, struct entry *entry) {
-    return table_take(&process()->table, CLASS_POINTER, pointer, entry);
-}
-
-void linear_remember_again(const struct entry *entry) {
-    table_put(&process()->table, entry);
-}
-
-uint64_t linear_released(const struct entry *entry) {
+bool linear_forget(uint64_t pointer, struct entry *entry, uint64_t *released) {
+    if (!account_forget(pointer, entry, released))
+        return false;
     if (entry->kind == KIND_MANAGED)
         atomic_fetch_sub(&device_at(entry->device)->managed, entry->size);
-    return account_blocks_remove(entry->key, entry->size);
+    return true;
+}
+
+void linear_remember_again(struct entry *entry) {
+    struct device *device = device_at(entry->device);
+    if (entry->kind == KIND_MANAGED)
+        atomic_fetch_add(&device->managed, entry->size);
+    if (entry->kind == KIND_POOL)
+        table_put(&process()->table, entry);
+    else
+        account_remember(device, entry);
 }
 
 #define FREE(pointer, real_call)                                                                                       \
     struct entry entry;                                                                                                \
-    if (inside_driver || !linear_forget(pointer, &entry))                                                              \
+    uint64_t released;                                                                                                 \
+    if (inside_driver || !linear_forget(pointer, &entry, &released))                                                   \
         return real_call;                                                                                              \
     struct device *device = device_at(entry.device);                                                                   \
     account_release_begin(device);                                                                                     \
@@ -89,11 +93,13 @@ uint64_t linear_released(const struct entry *entry) {
         linear_remember_again(&entry);                                                                                 \
     else if (entry.kind == KIND_POOL)                                                                                  \
         pool_freed(&entry, NO_STREAM);                                                                                 \
-    account_release_end(device, result == CUDA_SUCCESS && entry.kind != KIND_POOL ? linear_released(&entry) : 0);      \
-    return result;
+    account_release_end(device, result == CUDA_SUCCESS ? released : 0);                                                \
+    return result
 
-CUresult cuMemFree(CUdeviceptr_v1 pointer){FREE(pointer, CUDA->cuMemFree(pointer))}
+CUresult cuMemFree(CUdeviceptr_v1 pointer) {
+    FREE(pointer, CUDA->cuMemFree(pointer));
+}
 
 CUresult cuMemFree_v2(CUdeviceptr pointer) {
-    FREE(pointer, CUDA->cuMemFree_v2(pointer))
+    FREE(pointer, CUDA->cuMemFree_v2(pointer));
 }

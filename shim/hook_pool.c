@@ -88,17 +88,17 @@ static void add_piece(struct pool *pool, uint64_t size, CUstream stream) {
     lock_drop(&pool->warm);
 }
 
-/* Brings the charge to what the pool holds. `reserved` bytes were reserved for growth and are settled with it. Another
+/* Brings the charge to what the pool holds. A reservation made for growth is settled with it. Another
    thread may have changed the charge since the driver was asked: then it is asked again. */
-static uint64_t pool_settle(struct pool *pool, struct device *device, uint64_t reserved) {
+static uint64_t pool_settle(struct pool *pool, struct device *device, struct reservation *reservation) {
     uint64_t version, bytes, before;
     for (int tries = 0;; tries++) {
         version = atomic_load(&pool->version);
         before = atomic_load(&pool->charged);
         bytes = held(atomic_load(&pool->handle), before);
         if (LIKELY(bytes == before && version == atomic_load(&pool->version))) {
-            if (reserved)
-                account_settle(device, reserved, 0);
+            if (reservation)
+                account_settle(device, reservation, 0);
             return 0;
         }
         lock_take(&pool->lock);
@@ -112,8 +112,8 @@ static uint64_t pool_settle(struct pool *pool, struct device *device, uint64_t r
     lock_drop(&pool->lock);
     learn_chunk(bytes);
     uint64_t grown = bytes > before ? bytes - before : 0;
-    if (reserved)
-        account_settle(device, reserved, grown);
+    if (reservation)
+        account_settle(device, reservation, grown);
     else if (grown)
         account_add(device, grown);
     if (before > bytes) {
@@ -132,7 +132,7 @@ void pools_settle(void) {
         if (atomic_load_explicit(&pool->charged, memory_order_relaxed) >
                 atomic_load_explicit(&pool->live, memory_order_relaxed) &&
             atomic_load(&pool->handle))
-            pool_settle(pool, device_at(atomic_load(&pool->device)), 0);
+            pool_settle(pool, device_at(atomic_load(&pool->device)), NULL);
     }
 }
 
@@ -146,7 +146,7 @@ void pools_trim(struct device *device) {
             atomic_load(&pool->charged) <= atomic_load(&pool->live))
             continue;
         INSIDE(CUDA->cuMemPoolTrimTo(handle, 0));
-        pool_settle(pool, device, 0);
+        pool_settle(pool, device, NULL);
     }
 }
 
@@ -212,15 +212,15 @@ static bool is_capturing(CUstream stream) {
 
 enum plan { PLAN_NOT_OURS, PLAN_WARM, PLAN_RESERVED, PLAN_REFUSED };
 
-static enum plan prepare(struct pool *pool, struct device *device, uint64_t size, CUstream stream, uint64_t *reserved) {
-    *reserved = 0;
+static enum plan prepare(struct pool *pool, struct device *device, uint64_t size, CUstream stream,
+                         struct reservation *reservation) {
     if (take_piece(pool, round_up(size, 512), stream))
         return PLAN_WARM;
     if (is_capturing(stream))
         return PLAN_NOT_OURS;
     uint64_t chunk = atomic_load(&process()->pools.chunk);
-    *reserved = round_up(size, chunk ? chunk : CHUNK_MAX);
-    return account_reserve(device, *reserved) ? PLAN_RESERVED : PLAN_REFUSED;
+    return account_reserve(device, round_up(size, chunk ? chunk : CHUNK_MAX), reservation) ? PLAN_RESERVED
+                                                                                           : PLAN_REFUSED;
 }
 
 /* The pool looked warm and grew all the same (it is fragmented). Within the limit that is charged; beyond, it is
@@ -232,14 +232,14 @@ static CUresult grew_unexpectedly(struct pool *pool, struct device *device, CUde
     INSIDE(CUDA->cuMemFreeAsync(*pointer, stream));
     INSIDE(CUDA->cuStreamSynchronize(stream));
     INSIDE(CUDA->cuMemPoolTrimTo(atomic_load(&pool->handle), 0));
-    pool_settle(pool, device, 0);
+    pool_settle(pool, device, NULL);
     *pointer = 0;
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
-static CUresult allocated(struct pool *pool, struct device *device, enum plan plan, uint64_t reserved, CUresult result,
-                          CUdeviceptr *pointer, size_t size, CUstream stream) {
-    uint64_t grown = pool_settle(pool, device, reserved);
+static CUresult allocated(struct pool *pool, struct device *device, enum plan plan, struct reservation *reservation,
+                          CUresult result, CUdeviceptr *pointer, size_t size, CUstream stream) {
+    uint64_t grown = pool_settle(pool, device, plan == PLAN_RESERVED ? reservation : NULL);
     if (result != CUDA_SUCCESS)
         return result;
     uint64_t rounded = round_up(size, 512);
@@ -261,25 +261,28 @@ static CUresult allocated(struct pool *pool, struct device *device, enum plan pl
     if (!pool)                                                                                                         \
         return real_call;                                                                                              \
     struct device *device = device_at(atomic_load_explicit(&pool->device, memory_order_relaxed));                      \
-    uint64_t reserved;                                                                                                 \
-    enum plan plan = prepare(pool, device, size, stream, &reserved);                                                   \
+    struct reservation reservation;                                                                                    \
+    enum plan plan = prepare(pool, device, size, stream, &reservation);                                                \
     if (plan == PLAN_REFUSED)                                                                                          \
         return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
     if (plan == PLAN_NOT_OURS)                                                                                         \
         return real_call;                                                                                              \
-    return allocated(pool, device, plan, reserved, INSIDE(real_call), pointer, size, stream);
+    return allocated(pool, device, plan, &reservation, INSIDE(real_call), pointer, size, stream)
 
-CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t size, CUstream stream){
-    ALLOCATE(pool_of_stream(stream), CUDA->cuMemAllocAsync(pointer, size, stream))}
+CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t size, CUstream stream) {
+    ALLOCATE(pool_of_stream(stream), CUDA->cuMemAllocAsync(pointer, size, stream));
+}
 
-CUresult cuMemAllocAsync_ptsz(CUdeviceptr *pointer, size_t size, CUstream stream){
-    ALLOCATE(pool_of_stream(stream), CUDA->cuMemAllocAsync_ptsz(pointer, size, stream))}
+CUresult cuMemAllocAsync_ptsz(CUdeviceptr *pointer, size_t size, CUstream stream) {
+    ALLOCATE(pool_of_stream(stream), CUDA->cuMemAllocAsync_ptsz(pointer, size, stream));
+}
 
-CUresult cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t size, CUmemoryPool from, CUstream stream){
-    ALLOCATE(pool_by_handle(from), CUDA->cuMemAllocFromPoolAsync(pointer, size, from, stream))}
+CUresult cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t size, CUmemoryPool from, CUstream stream) {
+    ALLOCATE(pool_by_handle(from), CUDA->cuMemAllocFromPoolAsync(pointer, size, from, stream));
+}
 
 CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t size, CUmemoryPool from, CUstream stream) {
-    ALLOCATE(pool_by_handle(from), CUDA->cuMemAllocFromPoolAsync_ptsz(pointer, size, from, stream))
+    ALLOCATE(pool_by_handle(from), CUDA->cuMemAllocFromPoolAsync_ptsz(pointer, size, from, stream));
 }
 
 void pool_freed(const struct entry *entry, CUstream stream) {
@@ -292,28 +295,30 @@ void pool_freed(const struct entry *entry, CUstream stream) {
 
 /* Linear memory freed in stream order goes when the stream gets there, which nobody tells us: until measured it counts.
  */
-static CUresult freed(struct entry *entry, CUstream stream, CUresult result) {
+static CUresult freed(struct entry *entry, uint64_t released, CUstream stream, CUresult result) {
     if (result != CUDA_SUCCESS)
         linear_remember_again(entry);
     else if (entry->kind == KIND_POOL)
         pool_freed(entry, stream);
     else
-        account_leave_to_measuring(device_at(entry->device), linear_released(entry));
+        account_leave_to_measuring(device_at(entry->device), released);
     return result;
 }
 
 CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
     struct entry entry;
-    if (inside_driver || !linear_forget(pointer, &entry))
+    uint64_t released;
+    if (inside_driver || !linear_forget(pointer, &entry, &released))
         return CUDA->cuMemFreeAsync(pointer, stream);
-    return freed(&entry, stream, INSIDE(CUDA->cuMemFreeAsync(pointer, stream)));
+    return freed(&entry, released, stream, INSIDE(CUDA->cuMemFreeAsync(pointer, stream)));
 }
 
 CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
     struct entry entry;
-    if (inside_driver || !linear_forget(pointer, &entry))
+    uint64_t released;
+    if (inside_driver || !linear_forget(pointer, &entry, &released))
         return CUDA->cuMemFreeAsync_ptsz(pointer, stream);
-    return freed(&entry, stream, INSIDE(CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
+    return freed(&entry, released, stream, INSIDE(CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
 }
 
 /* Pools. */
@@ -347,7 +352,7 @@ CUresult cuMemPoolTrimTo(CUmemoryPool handle, size_t keep) {
     CUresult result = CUDA->cuMemPoolTrimTo(handle, keep);
     struct pool *pool = inside_driver ? NULL : pool_by_handle(handle);
     if (pool && result == CUDA_SUCCESS)
-        pool_settle(pool, device_at(atomic_load(&pool->device)), 0);
+        pool_settle(pool, device_at(atomic_load(&pool->device)), NULL);
     return result;
 }
 

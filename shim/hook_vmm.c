@@ -14,7 +14,8 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CU
     if (!device)
         return CUDA->cuMemCreate(handle, size, properties, flags);
     uint64_t bytes = round_up(size, BLOCK);
-    if (!account_reserve(device, bytes))
+    struct reservation reservation;
+    if (!account_reserve(device, bytes, &reservation))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = INSIDE(CUDA->cuMemCreate(handle, size, properties, flags));
     if (result == CUDA_SUCCESS) {
@@ -22,7 +23,7 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CU
             .key = *handle, .size = bytes, .class = CLASS_HANDLE, .kind = KIND_VMM, .device = device_position(device)};
         table_reference(&process()->table, &entry);
     }
-    account_settle(device, bytes, result == CUDA_SUCCESS ? bytes : 0);
+    account_settle(device, &reservation, result == CUDA_SUCCESS ? bytes : 0);
     return result;
 }
 

@@ -423,14 +423,21 @@ void ledger_reclaim(int device, const struct ledger_row *own) {
     }
 }
 
-void ledger_each(int device, void (*visit)(const struct ledger_row *row, void *data), void *data) {
+/* Most chunks are free: eight are passed by at a time. */
+inline __attribute__((always_inline)) void
+ledger_each(int device, void (*visit)(const struct ledger_row *row, void *data), void *data) {
     struct ledger_file *file = ledger_file();
     for (int c = 0; c < LEDGER_CHUNKS; c++) {
-        if (atomic_load_explicit(&file->chunk_device[c], memory_order_relaxed) != device + 1)
+        if (c % 8 == 0 && *(volatile uint64_t *)(void *)&file->chunk_device[c] == 0) {
+            c += 7;
             continue;
+        }
+        if (atomic_load_explicit(&file->chunk_device[c], memory_order_acquire) != device + 1)
+            continue;
+        struct ledger_row *row = &file->rows[c * LEDGER_CHUNK_ROWS];
         for (int r = 0; r < LEDGER_CHUNK_ROWS; r++)
-            if (atomic_load(&file->rows[c * LEDGER_CHUNK_ROWS + r].owner) != 0)
-                visit(&file->rows[c * LEDGER_CHUNK_ROWS + r], data);
+            if (atomic_load(&row[r].owner) != 0)
+                visit(&row[r], data);
     }
 }
 

@@ -62,6 +62,7 @@ _Static_assert(sizeof(struct ledger_row) == 64, "a row is a cache line");
 _Static_assert(sizeof(struct ledger_device) == 64, "a device is a cache line");
 _Static_assert(offsetof(struct ledger_file, devices) == 64, "layout of version 1");
 _Static_assert(offsetof(struct ledger_file, chunk_device) == 64 + 64 * LEDGER_DEVICES, "layout of version 1");
+_Static_assert(offsetof(struct ledger_file, chunk_device) % 8 == 0 && LEDGER_CHUNKS % 8 == 0, "read eight at a time");
 _Static_assert(offsetof(struct ledger_file, rows) == 4096, "layout of version 1");
 _Static_assert(sizeof(struct ledger_file) == 61440, "the ledger and one page to spare fit a tmpfs of 64 KiB");
 _Static_assert(offsetof(struct ledger_file, nonce) == 32, "as in struct ledger_place");

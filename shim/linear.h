@@ -4,12 +4,11 @@
 
 #include "process.h"
 
-/* Takes the entry of a pointer out; false when it is none of ours. */
-bool linear_forget(uint64_t pointer, struct entry *entry);
+/* Takes the entry of a pointer out, and says what leaves the account when the driver has freed it (nothing for pool
+   memory). False when it is none of ours. */
+bool linear_forget(uint64_t pointer, struct entry *entry, uint64_t *released);
 /* The driver did not free it after all. */
-void linear_remember_again(const struct entry *entry);
-/* The driver freed it: bytes that leave the account. Not for pool memory. */
-uint64_t linear_released(const struct entry *entry);
+void linear_remember_again(struct entry *entry);
 /* The driver freed a pool's memory, in order of that stream: the pool keeps holding it. */
 void pool_freed(const struct entry *entry, CUstream stream);
 #define NO_STREAM ((CUstream) ~(uintptr_t)0)

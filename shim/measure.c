@@ -191,15 +191,15 @@ void measure(struct device *device) {
     int number = atomic_load(&device->number);
     if (!handle || number < 0)
         return;
-    uint64_t epoch = atomic_load(&device->epoch), charged = atomic_load(&device->charged);
-    bool quiet = atomic_load(&device->in_flight) == 0;
+    uint64_t activity = atomic_load(&device->activity), charged = atomic_load(&device->charged);
+    bool quiet = (uint32_t)activity == 0;
     s->rows = 0;
     ledger_each(number, note_row, s);
     if (!list_processes(s, handle))
         return;
     ledger_each(number, note_row, s);
     uint64_t after = atomic_load(&device->charged);
-    quiet = quiet && atomic_load(&device->in_flight) == 0 && atomic_load(&device->epoch) == epoch && after == charged;
+    quiet = quiet && atomic_load(&device->activity) == activity && after == charged;
     for (unsigned i = 0; i < s->listed; i++)
         if (s->list[i].pid == (unsigned)p->pid)
             measure_ourselves(device, s->list[i].usedGpuMemory, quiet, after > charged ? after : charged);

@@ -11,8 +11,8 @@ static uint64_t mix(enum table_class class, uint64_t key) {
     return h ^ h >> 29;
 }
 
-static struct shard *shard_of(struct table *table, uint64_t hash) {
-    return &table->shards[hash >> 58];
+static struct shard *shard_of(struct table *table, enum table_class class, uint64_t key) {
+    return &table->shards[mix(0, class == CLASS_POINTER ? key >> BLOCK_BITS : key) >> 58];
 }
 
 /* Where the entry is, or the empty slot where it would be. The shard has at least one empty slot. */
@@ -59,27 +59,82 @@ static void remove_at(struct shard *shard, uint32_t hole) {
     shard->count--;
 }
 
+/* Under the shard's lock, with room. */
+static void put(struct shard *shard, const struct entry *entry) {
+    uint32_t at = probe(shard, entry->class, entry->key, mix(entry->class, entry->key));
+    shard->count += shard->slots[at].class == 0;
+    shard->slots[at] = *entry;
+}
+
+static int64_t reference(struct shard *shard, const struct entry *entry) {
+    uint32_t at = probe(shard, entry->class, entry->key, mix(entry->class, entry->key));
+    if (shard->slots[at].class == 0) {
+        shard->slots[at] = *entry;
+        shard->slots[at].refs = 0;
+        shard->count++;
+    }
+    return ++shard->slots[at].refs;
+}
+
+static int64_t unreference(struct shard *shard, enum table_class class, uint64_t key, struct entry *gone) {
+    if (!shard->capacity)
+        return -1;
+    uint32_t at = probe(shard, class, key, mix(class, key));
+    if (shard->slots[at].class == 0)
+        return -1;
+    int64_t refs = --shard->slots[at].refs;
+    *gone = shard->slots[at];
+    if (refs == 0)
+        remove_at(shard, at);
+    return refs;
+}
+
 bool table_put(struct table *table, const struct entry *entry) {
-    uint64_t hash = mix(entry->class, entry->key);
-    struct shard *shard = shard_of(table, hash);
+    struct shard *shard = shard_of(table, entry->class, entry->key);
     lock_take(&shard->lock);
     bool room = has_room(shard);
-    if (room) {
-        uint32_t at = probe(shard, entry->class, entry->key, hash);
-        shard->count += shard->slots[at].class == 0;
-        shard->slots[at] = *entry;
-    }
+    if (room)
+        put(shard, entry);
     lock_drop(&shard->lock);
     return room;
 }
 
+int64_t table_put_in_block(struct table *table, const struct entry *entry, const struct entry *block) {
+    struct shard *shard = shard_of(table, CLASS_POINTER, entry->key);
+    lock_take(&shard->lock);
+    int64_t refs = -1;
+    if (has_room(shard)) {
+        put(shard, entry);
+        refs = has_room(shard) ? reference(shard, block) : -1;
+    }
+    lock_drop(&shard->lock);
+    return refs;
+}
+
+bool table_take_from_block(struct table *table, uint64_t pointer, struct entry *taken, int64_t *left) {
+    struct shard *shard = shard_of(table, CLASS_POINTER, pointer);
+    struct entry gone;
+    bool known = false;
+    lock_take(&shard->lock);
+    if (shard->capacity) {
+        uint32_t at = probe(shard, CLASS_POINTER, pointer, mix(CLASS_POINTER, pointer));
+        known = shard->slots[at].class != 0;
+        if (known) {
+            *taken = shard->slots[at];
+            remove_at(shard, at);
+            *left = taken->refs ? unreference(shard, CLASS_BLOCK, pointer >> BLOCK_BITS, &gone) : -1;
+        }
+    }
+    lock_drop(&shard->lock);
+    return known;
+}
+
 static bool look_up(struct table *table, enum table_class class, uint64_t key, struct entry *found, bool take) {
-    uint64_t hash = mix(class, key);
-    struct shard *shard = shard_of(table, hash);
+    struct shard *shard = shard_of(table, class, key);
     lock_take(&shard->lock);
     bool known = false;
     if (shard->capacity) {
-        uint32_t at = probe(shard, class, key, hash);
+        uint32_t at = probe(shard, class, key, mix(class, key));
         known = shard->slots[at].class != 0;
         if (known) {
             *found = shard->slots[at];
@@ -100,37 +155,17 @@ bool table_take(struct table *table, enum table_class class, uint64_t key, struc
 }
 
 int64_t table_reference(struct table *table, const struct entry *entry) {
-    uint64_t hash = mix(entry->class, entry->key);
-    struct shard *shard = shard_of(table, hash);
-    int64_t refs = -1;
+    struct shard *shard = shard_of(table, entry->class, entry->key);
     lock_take(&shard->lock);
-    if (has_room(shard)) {
-        uint32_t at = probe(shard, entry->class, entry->key, hash);
-        if (shard->slots[at].class == 0) {
-            shard->slots[at] = *entry;
-            shard->slots[at].refs = 0;
-            shard->count++;
-        }
-        refs = ++shard->slots[at].refs;
-    }
+    int64_t refs = has_room(shard) ? reference(shard, entry) : -1;
     lock_drop(&shard->lock);
     return refs;
 }
 
 int64_t table_unreference(struct table *table, enum table_class class, uint64_t key, struct entry *gone) {
-    uint64_t hash = mix(class, key);
-    struct shard *shard = shard_of(table, hash);
-    int64_t refs = -1;
+    struct shard *shard = shard_of(table, class, key);
     lock_take(&shard->lock);
-    if (shard->capacity) {
-        uint32_t at = probe(shard, class, key, hash);
-        if (shard->slots[at].class != 0) {
-            refs = --shard->slots[at].refs;
-            *gone = shard->slots[at];
-            if (refs == 0)
-                remove_at(shard, at);
-        }
-    }
+    int64_t refs = unreference(shard, class, key, gone);
     lock_drop(&shard->lock);
     return refs;
 }

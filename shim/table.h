@@ -45,6 +45,12 @@ bool table_put(struct table *table, const struct entry *entry);
 bool table_find(struct table *table, enum table_class class, uint64_t key, struct entry *found);
 /* Finds and removes. */
 bool table_take(struct table *table, enum table_class class, uint64_t key, struct entry *taken);
+/* A pointer and the block it begins in share a shard, so both change under one lock. The first returns how many
+   pointers begin or end in the block now, -1 without memory; the second takes the pointer out and says how many are
+   left. */
+int64_t table_put_in_block(struct table *table, const struct entry *entry, const struct entry *block);
+bool table_take_from_block(struct table *table, uint64_t pointer, struct entry *taken, int64_t *left);
+enum { BLOCK_BITS = 21 };
 /* Changes refs of an entry and returns what it then is; an entry is added at its first reference, and removed at 0
    (then *gone is it). -1 when there is no such entry to unreference, or no memory. */
 int64_t table_reference(struct table *table, const struct entry *entry);
