@@ -12,9 +12,14 @@
 #define GUESS_MAX (1024 * MIB)
 
 CUresult cuInit(unsigned flags) {
-    if (!inside_driver && !quota_wait())
+    if (inside_driver)
+        return CUDA->cuInit(flags);
+    if (!quota_wait())
         return CUDA_ERROR_NOT_PERMITTED;
-    return INSIDE(CUDA->cuInit(flags));
+    measure_prepare_begin();
+    CUresult result = INSIDE(CUDA->cuInit(flags));
+    measure_prepare_end();
+    return result;
 }
 
 /* Creation. The size of a context is learned from the first one in the container and reserved for the next; without
@@ -236,9 +241,10 @@ static void end_allocations(struct device *device, uint64_t context) {
         account_release_end(device, released);
     } while (ending.batch.count > 0);
     device_forget_contexts();
+    pools_forget_streams();
     end_guess(device);
     graph_settle(device, NULL);
-    pools_settle();
+    pools_settle_all();
     measure_now(device);
 }
 

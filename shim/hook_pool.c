@@ -35,6 +35,12 @@ static void forget_pieces(struct pool *pool) {
     lock_drop(&pool->warm);
 }
 
+static uint64_t threshold(CUmemoryPool handle) {
+    uint64_t bytes = 0;
+    INSIDE(CUDA->cuMemPoolGetAttribute(handle, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &bytes));
+    return bytes;
+}
+
 static struct pool *pool_add(CUmemoryPool handle, const struct device *device) {
     struct pools *pools = &process()->pools;
     lock_take(&pools->adding);
@@ -47,6 +53,7 @@ static struct pool *pool_add(CUmemoryPool handle, const struct device *device) {
         atomic_store(&pool->device, device_position(device));
         atomic_store(&pool->charged, 0);
         atomic_store(&pool->live, 0);
+        atomic_store(&pool->keeps, threshold(handle));
         forget_pieces(pool);
         atomic_store_explicit(&pool->handle, handle, memory_order_release);
         if (i == n)
@@ -129,11 +136,19 @@ void pools_settle(void) {
     unsigned n = atomic_load_explicit(&p->pools.known, memory_order_acquire);
     for (unsigned i = 0; i < n; i++) {
         struct pool *pool = &p->pools.pool[i];
-        if (atomic_load_explicit(&pool->charged, memory_order_relaxed) >
-                atomic_load_explicit(&pool->live, memory_order_relaxed) &&
-            atomic_load(&pool->handle))
+        uint64_t charged = atomic_load_explicit(&pool->charged, memory_order_relaxed);
+        if (charged > atomic_load_explicit(&pool->live, memory_order_relaxed) &&
+            charged > atomic_load_explicit(&pool->keeps, memory_order_relaxed) && atomic_load(&pool->handle))
             pool_settle(pool, device_at(atomic_load(&pool->device)), NULL);
     }
+}
+
+void pools_settle_all(void) {
+    struct process *p = process();
+    unsigned n = atomic_load(&p->pools.known);
+    for (unsigned i = 0; i < n; i++)
+        if (atomic_load(&p->pools.pool[i].handle))
+            pool_settle(&p->pools.pool[i], device_at(atomic_load(&p->pools.pool[i].device)), NULL);
 }
 
 void pools_trim(struct device *device) {
@@ -176,29 +191,35 @@ static struct pool *look_up_pool_of_stream(CUstream stream) {
     return pool ? pool : pool_add(handle, device);
 }
 
+/* Special streams mean the current context's: that is what is remembered for them. */
 static struct pool *pool_of_stream(CUstream stream) {
-    if (is_special(stream))
-        return look_up_pool_of_stream(stream);
     struct pools *pools = &process()->pools;
-    __auto_type place = &pools->stream_pool[((uintptr_t)stream >> 4) * 0x9e3779b97f4a7c15ull >> 58];
     uint64_t epoch = 1 + atomic_load(&pools->streams_epoch);
+    const void *key = stream;
+    CUcontext context;
+    if (is_special(stream)) {
+        if (INSIDE(CUDA->cuCtxGetCurrent(&context)) != CUDA_SUCCESS || !context)
+            return NULL;
+        key = context;
+    }
+    __auto_type place = &pools->stream_pool[((uintptr_t)key >> 4) * 0x9e3779b97f4a7c15ull >> 58];
     struct pool *pool = NULL;
     lock_take(&place->lock);
-    if (place->stream == stream && place->epoch == epoch)
+    if (place->key == key && place->epoch == epoch)
         pool = place->pool;
     lock_drop(&place->lock);
-    if (pool)
+    if (LIKELY(pool))
         return pool;
     pool = look_up_pool_of_stream(stream);
     lock_take(&place->lock);
-    place->stream = stream;
+    place->key = key;
     place->epoch = epoch;
     place->pool = pool;
     lock_drop(&place->lock);
     return pool;
 }
 
-static void forget_streams(void) {
+void pools_forget_streams(void) {
     atomic_fetch_add(&process()->pools.streams_epoch, 1);
 }
 
@@ -342,7 +363,7 @@ CUresult cuMemPoolDestroy(CUmemoryPool handle) {
     struct device *device = device_at(atomic_load(&pool->device));
     uint64_t charged = atomic_exchange(&pool->charged, 0);
     atomic_store(&pool->handle, NULL);
-    forget_streams();
+    pools_forget_streams();
     account_leave_to_measuring(device, charged);
     measure_now(device);
     return result;
@@ -356,24 +377,32 @@ CUresult cuMemPoolTrimTo(CUmemoryPool handle, size_t keep) {
     return result;
 }
 
+CUresult cuMemPoolSetAttribute(CUmemoryPool handle, int attribute, void *value) {
+    CUresult result = CUDA->cuMemPoolSetAttribute(handle, attribute, value);
+    struct pool *pool = inside_driver ? NULL : pool_by_handle(handle);
+    if (pool && result == CUDA_SUCCESS)
+        atomic_store(&pool->keeps, threshold(handle));
+    return result;
+}
+
 CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool pool) {
     CUresult result = CUDA->cuDeviceSetMemPool(device, pool);
     if (!inside_driver)
-        forget_streams();
+        pools_forget_streams();
     return result;
 }
 
 CUresult cuStreamDestroy(CUstream stream) {
     CUresult result = CUDA->cuStreamDestroy(stream);
     if (!inside_driver && atomic_load_explicit(&process()->pools.known, memory_order_relaxed))
-        forget_streams();
+        pools_forget_streams();
     return result;
 }
 
 CUresult cuStreamDestroy_v2(CUstream stream) {
     CUresult result = CUDA->cuStreamDestroy_v2(stream);
     if (!inside_driver && atomic_load_explicit(&process()->pools.known, memory_order_relaxed))
-        forget_streams();
+        pools_forget_streams();
     return result;
 }
 

@@ -9,17 +9,73 @@
 #include "measure.h"
 #include "account.h"
 #include "device.h"
+#include "elf.h"
 #include "real.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+static bool nvml_start(void) {
+    return real_open_nvml() && INSIDE(NVML->nvmlInit_v2()) == NVML_SUCCESS;
+}
+
+/* Opening a device is half of NVML's start. */
+static void *prepare(void *data) {
+    struct process *p = data;
+    bool works = nvml_start();
+    nvmlDevice_t handle;
+    for (unsigned i = 0; works && i < DEVICES_MAX; i++)
+        if (INSIDE(NVML->nvmlDeviceGetHandleByIndex_v2(i, &handle)) != NVML_SUCCESS)
+            break;
+    atomic_store(&p->preparing, works ? 2 : 3);
+    return NULL;
+}
+
+static void wait_for_preparation(struct process *p, unsigned ms) {
+    for (uint64_t until = now_ms() + ms; atomic_load(&p->preparing) == 1 && now_ms() < until;)
+        sleep_ms(1);
+}
+
+/* The thread takes no signals and is gone when the call that it runs beside returns. The library is opened here: were
+   this call made by a constructor, which has the loader's lock, the thread would wait for it. */
+void measure_prepare_begin(void) {
+    struct process *p = process();
+    int idle = 0;
+    if (atomic_load(&p->nvml) != 0 || !real_open_nvml() || !atomic_compare_exchange_strong(&p->preparing, &idle, 1))
+        return;
+    static const char *const files[] = {"libpthread.so", "libpthread-2.", NULL};
+    int (*create)(unsigned long *, const void *, void *(*)(void *), void *) = real_loader_function("pthread_create");
+    int (*detach)(unsigned long) = real_loader_function("pthread_detach");
+    struct elf_object object;
+    if ((!create || !detach) && elf_find(&object, files)) {
+        create = elf_function(&object, "pthread_create");
+        detach = elf_function(&object, "pthread_detach");
+    }
+    unsigned long thread;
+    uint64_t all = ~(uint64_t)0, before = 0;
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof all);
+    bool started = create && detach && create(&thread, NULL, prepare, p) == 0;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
+    if (started)
+        detach(thread);
+    else
+        atomic_store(&p->preparing, 0);
+}
+
+void measure_prepare_end(void) {
+    wait_for_preparation(process(), 100);
+}
 
 static bool nvml_ready(struct process *p) {
     int state = atomic_load(&p->nvml);
     if (state == 0) {
-        bool works = real_open_nvml() && INSIDE(NVML->nvmlInit_v2()) == NVML_SUCCESS;
+        wait_for_preparation(p, 2000);
+        int prepared = atomic_load(&p->preparing);
+        bool works = prepared == 2 || (prepared == 0 && nvml_start());
         state = works ? 1 : 2;
         atomic_store(&p->nvml, state);
         diagnose("NVML %s", works ? "measures" : "cannot be had: contexts and modules are not counted");

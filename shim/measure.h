@@ -11,6 +11,10 @@ void measure(struct device *device);
 void measure_now(struct device *device);
 /* Now if that was not just done; else before the next allocation or figure. For calls that come in bursts. */
 void measure_soon(struct device *device);
+/* Starts NVML beside a call that takes long, and waits for it after that call: it takes some 20 ms, the driver's own
+ * start five times as long. */
+void measure_prepare_begin(void);
+void measure_prepare_end(void);
 /* Bytes that the driver counts for this process; false when NVML cannot say. */
 bool measure_own_now(struct device *device, uint64_t *bytes);
 

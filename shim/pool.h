@@ -16,6 +16,7 @@ struct pool {
     _Atomic uint64_t charged;     /* what the pool held when last asked: in the ledger */
     _Atomic uint64_t version;     /* counts changes of charged */
     _Atomic uint64_t live;        /* of it, allocated; an estimate where frees are captured into graphs */
+    _Atomic uint64_t keeps;       /* the release threshold: up to this much stays through a synchronisation */
     struct lock warm;             /* guards the rest: what was freed, and will be handed out again without growth */
     bool mixed;                   /* pieces of different sizes or streams: then nothing is certain */
     unsigned pieces;              /* freed pieces, all of one size and stream */
@@ -31,16 +32,20 @@ struct pools {
     _Atomic uint64_t streams_epoch; /* bumped when a stream or a device's pool changes: forget stream_pool */
     struct {
         struct lock lock;
-        CUstream stream;
+        const void *key;
         uint64_t epoch; /* 0 empty */
         struct pool *pool;
     } stream_pool[STREAMS_CACHED];
 };
 
+/* A stream, a context or a device's pool has changed. */
+void pools_forget_streams(void);
 /* Gives back what this process's pools hold without need, as the driver does at the end of its memory. Before a
  * refusal. */
 void pools_trim(struct device *device);
 /* Charges what the pools hold now. After a synchronisation, when the driver may have given memory back. */
 void pools_settle(void);
+/* The same for all of them, after a context has ended. */
+void pools_settle_all(void);
 
 #endif

@@ -50,6 +50,7 @@ struct process {
     struct device devices[DEVICES_MAX]; /* append-only */
     _Atomic(struct device *) by_ordinal[ORDINALS_MAX]; /* idempotent stores */
     _Atomic uint64_t contexts;      /* changes whenever a context ends: forget which device it was on */
+    _Atomic int preparing;          /* NVML is being started by a thread of ours: 1 under way, 2 works, 3 does not */
     _Atomic int nvml;               /* our own NVML: 0 not tried, 1 works, 2 not to be had; under slow */
     struct measure_scratch scratch; /* under slow */
     _Atomic uint64_t executables;   /* graphs with memory nodes that are instantiated */

@@ -22,7 +22,6 @@ void gpu_open(void) {
     gpu.cuDeviceGetCount = dlsym(cuda, "cuDeviceGetCount");
     gpu.cuCtxSetCurrent = dlsym(cuda, "cuCtxSetCurrent");
     gpu.cuStreamCreate = dlsym(cuda, "cuStreamCreate");
-    gpu.cuMemPoolSetAttribute = dlsym(cuda, "cuMemPoolSetAttribute");
     gpu.cuDeviceGetDefaultMemPool = dlsym(cuda, "cuDeviceGetDefaultMemPool");
     gpu.cuMemHostAlloc = dlsym(cuda, "cuMemHostAlloc");
     gpu.cuMemFreeHost = dlsym(cuda, "cuMemFreeHost");
@@ -33,7 +32,6 @@ void gpu_open(void) {
     gpu.cuGraphAddMemAllocNode = dlsym(cuda, "cuGraphAddMemAllocNode");
     gpu.cuGraphAddMemFreeNode = dlsym(cuda, "cuGraphAddMemFreeNode");
     if (nvml) {
-        gpu.nvmlDeviceGetHandleByIndex_v2 = dlsym(nvml, "nvmlDeviceGetHandleByIndex_v2");
         gpu.nvmlShutdown = dlsym(nvml, "nvmlShutdown");
     }
 }

@@ -16,7 +16,6 @@ struct functions {
     CUresult (*cuDeviceGetCount)(int *count);
     CUresult (*cuCtxSetCurrent)(CUcontext context);
     CUresult (*cuStreamCreate)(CUstream *stream, unsigned flags);
-    CUresult (*cuMemPoolSetAttribute)(CUmemoryPool pool, int attribute, void *value);
     CUresult (*cuDeviceGetDefaultMemPool)(CUmemoryPool *pool, CUdevice device);
     CUresult (*cuMemHostAlloc)(void **pointer, size_t size, unsigned flags);
     CUresult (*cuMemFreeHost)(void *pointer);
@@ -29,7 +28,6 @@ struct functions {
                                        struct graph_allocation *parameters);
     CUresult (*cuGraphAddMemFreeNode)(void **node, CUgraph graph, void *const *dependencies, size_t count,
                                       CUdeviceptr pointer);
-    nvmlReturn_t (*nvmlDeviceGetHandleByIndex_v2)(unsigned index, nvmlDevice_t *device);
     nvmlReturn_t (*nvmlShutdown)(void);
 };
 extern struct functions gpu;
