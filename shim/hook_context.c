@@ -139,6 +139,22 @@ CUresult cuCtxCreate_v4(CUcontext *context, void *parameters, unsigned flags, CU
     CREATE_CONTEXT(device, CUDA->cuCtxCreate_v4(context, parameters, flags, device), context);
 }
 
+CUresult cuGLCtxCreate(CUcontext *context, unsigned flags, CUdevice device) {
+    CREATE_CONTEXT(device, CUDA->cuGLCtxCreate(context, flags, device), context);
+}
+
+CUresult cuGLCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device) {
+    CREATE_CONTEXT(device, CUDA->cuGLCtxCreate_v2(context, flags, device), context);
+}
+
+CUresult cuVDPAUCtxCreate(CUcontext *context, unsigned flags, CUdevice device, uint32_t display, void *lookup) {
+    CREATE_CONTEXT(device, CUDA->cuVDPAUCtxCreate(context, flags, device, display, lookup), context);
+}
+
+CUresult cuVDPAUCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device, uint32_t display, void *lookup) {
+    CREATE_CONTEXT(device, CUDA->cuVDPAUCtxCreate_v2(context, flags, device, display, lookup), context);
+}
+
 /* A green context lives in its device's primary one: little more, and measured. */
 static CUresult changed(CUresult result, struct device *device) {
     if (device && result == CUDA_SUCCESS)
@@ -270,6 +286,15 @@ CUresult cuCtxDestroy(CUcontext context) {
 
 CUresult cuCtxDestroy_v2(CUcontext context) {
     DESTROY_CONTEXT(CUDA->cuCtxDestroy_v2(context));
+}
+
+/* Only the last of those who attached to a context ends it. */
+CUresult cuCtxDetach(CUcontext context) {
+    struct device *device = inside_driver ? NULL : device_of_context(context);
+    CUresult result = INSIDE(CUDA->cuCtxDetach(context));
+    if (device && result == CUDA_SUCCESS && !device_of_context(context))
+        end_allocations(device, (uint64_t)(uintptr_t)context);
+    return result;
 }
 
 /* The handle of a device's primary context; 0 while there is none. Retaining it would make one, so ask first. */

@@ -50,6 +50,10 @@ CUresult cuLibraryGetGlobal(CUdeviceptr *pointer, size_t *size, void *library, c
     return changed(INSIDE(CUDA->cuLibraryGetGlobal(pointer, size, library, name)));
 }
 
+CUresult cuLibraryGetManaged(CUdeviceptr *pointer, size_t *size, void *library, const char *name) {
+    return changed(INSIDE(CUDA->cuLibraryGetManaged(pointer, size, library, name)));
+}
+
 CUresult cuLibraryUnload(void *library) {
     return changed(INSIDE(CUDA->cuLibraryUnload(library)));
 }

@@ -392,6 +392,13 @@ CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool pool) {
     return result;
 }
 
+CUresult cuMemSetMemPool(CUmemLocation *location, int type, CUmemoryPool pool) {
+    CUresult result = CUDA->cuMemSetMemPool(location, type, pool);
+    if (!inside_driver)
+        pools_forget_streams();
+    return result;
+}
+
 CUresult cuStreamDestroy(CUstream stream) {
     CUresult result = CUDA->cuStreamDestroy(stream);
     if (!inside_driver && atomic_load_explicit(&process()->pools.known, memory_order_relaxed))
