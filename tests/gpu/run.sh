@@ -6,82 +6,11 @@
 # It installs the plugin that was built, checks what containers see and get, with nvidia-smi and with PyTorch, watches the GPU from
 # outside all the while, and removes the plugin again. What it prints is what docs/measurements.md shows.
 #
-#   IMAGE       an image with python3 and PyTorch (default pytorch/pytorch)
-#   GPU_FLAGS   what gives a container the GPU (default --gpus device=0)
-#   DAEMON_JSON the engine's configuration file (default /etc/docker/daemon.json); the plugin is added to its authorization-plugins
-#   DOCKERD_PID the engine's pid (default: of the only dockerd)
-#   BUILD       what `make all` built (default build/ of the checkout)
+# What it takes from the environment stands at the top of lib.sh.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-build=${BUILD:-$PWD/build}
-image=${IMAGE:-pytorch/pytorch}
-read -ra flags <<<"${GPU_FLAGS:---gpus device=0}"
-daemon_json=${DAEMON_JSON:-/etc/docker/daemon.json}
-plugin=runai/gpu-memory-test
-work=$(mktemp -d)
-passed=0 failed=0
-cp tests/gpu/torch_check.py "$work/"
-touch "$work/samples"
-
-authorize() { # PLUGINS: a JSON list
-    python3 - "$daemon_json" "$1" <<'PYTHON'
-import json, os, sys
-path, plugins = sys.argv[1], json.loads(sys.argv[2])
-settings = json.load(open(path)) if os.path.exists(path) and os.path.getsize(path) else {}
-settings["authorization-plugins"] = plugins
-if not plugins: del settings["authorization-plugins"]
-json.dump(settings, open(path, "w"))
-PYTHON
-    kill -HUP "${DOCKERD_PID:-$(pidof -s dockerd)}"
-    sleep 1
-}
-
-cleanup() {
-    trap - EXIT
-    docker ps -aq --filter label=gpu-test | xargs -r docker rm -f >/dev/null
-    authorize '[]'
-    docker plugin disable -f $plugin >/dev/null 2>&1 || true
-    docker plugin rm -f $plugin >/dev/null 2>&1 || true
-    [ -z "${watcher:-}" ] || kill "$watcher" 2>/dev/null || true
-    rm -rf "$work"
-}
-trap cleanup EXIT
-
-check() { # WHAT, then a test as for [ ]
-    local what=$1
-    shift
-    if [ "$@" ]; then
-        passed=$((passed + 1)) && echo "ok      $what"
-    else
-        failed=$((failed + 1)) && echo "FAILED  $what: [ $* ]"
-    fi
-}
-
-run() { docker run --rm --label gpu-test "${flags[@]}" "$@"; }
-value() { sed -n "s/^$1=//p" "$work/out"; }
-smi() { nvidia-smi --id=0 --query-gpu="$1" --format=csv,noheader,nounits; }
-quota() { echo "-v runai:/runai --label gpu-memory=$1"; }
-
-# The most of the GPU that was in use, in MiB by NVML from outside, since the last call.
-peak() {
-    sleep 0.2
-    sort -n "$work/samples" | tail -n 1
-    : >"$work/samples"
-}
-
-echo "# $(date -u +%F), $(smi name), driver $(smi driver_version), $(smi memory.total) MiB; Docker $(docker version --format '{{.Server.Version}}'), $(uname -r)"
-docker plugin create $plugin "$build/plugin" >/dev/null
-socket=$(docker context inspect --format '{{.Endpoints.docker.Host}}')
-socket=${DOCKER_HOST:-$socket}
-docker plugin set $plugin "run.source=$(dirname "${socket#unix://}")" "DOCKER_HOST=unix:///host/run/$(basename "$socket")"
-docker plugin enable $plugin >/dev/null
-# The short name of the documentation: whatever the plugin is called, its volume is runai.
-authorize "[\"$plugin\"]"
-
-total=$(smi memory.total)
-base=$(smi memory.used)
-nvidia-smi --id=0 --query-gpu=memory.used --format=csv,noheader,nounits --loop-ms=20 >>"$work/samples" &
-watcher=$!
+. tests/gpu/lib.sh
+begin
 
 echo "## nvidia-smi"
 check "without a quota: the whole GPU" "$(run "$image" nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits)" = "$total"
@@ -137,5 +66,4 @@ echo "## Refusals"
 check "a label without the volume" "$(run --label gpu-memory=0.5 "$image" true 2>&1 | grep -c 'add -v runai:/runai')" = 1
 check "a size above the GPU" "$(run $(quota 9999g) "$image" true 2>&1 | grep -c 9999g)" = 1
 
-printf '%s passed, %s failed\n' $passed $failed
-[ $failed = 0 ]
+finish

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# What `make bench` runs: everything that can be measured without a GPU. On a real one: bench/shim/run.sh gpu.
+set -euo pipefail
+cd "$(dirname "$0")"
+code=0
+shim/run.sh sim || code=1
+if [ -x api/run.sh ]; then api/run.sh || code=1; fi
+exit $code

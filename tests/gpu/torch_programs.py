@@ -1,0 +1,155 @@
+"""What people do with PyTorch, under a quota; prints one `key=value` a line. `torch_programs.py fill|graphs|loader|share|train`."""
+
+import statistics
+import sys
+import time
+
+import torch
+
+PIECE = 64 << 20  # elements of float32: 256 MiB
+
+
+def mebibytes(n):
+    return n // (1 << 20)
+
+
+def fill():
+    """Fills the GPU until torch.OutOfMemoryError, frees one, goes on working; then a larger piece than any before."""
+    kept = []
+    try:
+        while True:
+            kept.append(torch.ones(PIECE, device="cuda"))
+    except torch.OutOfMemoryError as error:
+        print(f"error={type(error).__name__}")
+    print(f"allocated={256 * len(kept)}")
+    kept.pop()
+    print(f"sum_after={int(torch.ones(PIECE, device='cuda').sum().item())}")
+    kept.clear()
+    torch.cuda.empty_cache()
+    large = torch.ones(12 * PIECE, device="cuda")  # 3 GiB in one piece
+    torch.cuda.synchronize()
+    print(f"large={mebibytes(large.numel() * 4)}")
+
+
+def work(x):
+    y = torch.empty_like(x).copy_(x)
+    return (y @ y.t()).relu().sum(dim=1) + torch.ones(x.shape[0], device="cuda")
+
+
+def capture(x):
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = work(x)
+    graph.replay()
+    torch.cuda.synchronize()
+    return result
+
+
+def trained(graphed):
+    torch.manual_seed(7)
+    model = torch.nn.Sequential(torch.nn.Linear(256, 1024), torch.nn.GELU(), torch.nn.Linear(1024, 256)).cuda()
+    data = torch.randn(512, 256, device="cuda")
+    forward = torch.cuda.make_graphed_callables(model, (torch.randn(512, 256, device="cuda"),)) if graphed else model
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(20):
+        optimizer.zero_grad(set_to_none=True)
+        loss = torch.nn.functional.mse_loss(forward(data), data.roll(1, dims=1))
+        loss.backward()
+        optimizer.step()
+    return f"{loss.item():.5f}"
+
+
+def graphs():
+    x = torch.randn(2048, 2048, device="cuda")
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):  # libraries initialise outside of a capture
+        expected = work(x)
+    side.synchronize()
+    print("graph=" + ("same" if torch.allclose(capture(x), expected) else "different"))
+    print(f"eager_loss={trained(False)}")
+    print(f"graphed_loss={trained(True)}")
+    try:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            held = [torch.ones(PIECE, device="cuda") for _ in range(64)]  # 16 GiB
+        graph.replay()
+        torch.cuda.synchronize()
+        print(f"capture_error=none, {len(held)} pieces")
+    except torch.OutOfMemoryError as error:
+        print(f"capture_error={type(error).__name__}")
+    except RuntimeError as error:  # the driver's pool is asked when a graph starts: PyTorch passes on what the driver says
+        print("capture_error=" + ("OutOfMemoryError" if "out of memory" in str(error) else str(error).splitlines()[0]))
+    held = graph = None
+    torch.cuda.empty_cache()
+    print("capture_after=" + ("same" if torch.allclose(capture(x), expected) else "different"))
+
+
+class Numbers(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4096
+
+    def __getitem__(self, index):
+        return torch.full((4096,), float(index % 7))
+
+
+def loader():
+    batches = torch.utils.data.DataLoader(Numbers(), batch_size=64, num_workers=4, pin_memory=True)
+    held, total, samples = torch.zeros(1, device="cuda", dtype=torch.float64), 0.0, 0
+    for batch in batches:
+        held += batch.cuda(non_blocking=True).sum(dtype=torch.float64)
+        samples += len(batch)
+    print(f"samples={samples}")
+    print(f"sum={int(held.item())}")
+    print(f"expected={4096 * sum(i % 7 for i in range(4096))}")
+
+
+def writer(number, tensor, done):
+    tensor[number] += number + 1
+    torch.cuda.synchronize()
+    done.wait()
+
+
+def share():
+    spawning = torch.multiprocessing.get_context("spawn")
+    tensor = torch.zeros(256 << 20, device="cuda")  # 1 GiB
+    before = torch.cuda.mem_get_info()[0] + tensor.numel() * 4
+    done = spawning.Barrier(4)
+    children = [spawning.Process(target=writer, args=(i, tensor, done)) for i in range(3)]
+    for child in children:
+        child.start()
+    while done.n_waiting < 3 and all(child.exitcode is None for child in children):
+        time.sleep(0.05)
+    free = torch.cuda.mem_get_info()[0]
+    done.wait(10)
+    for child in children:
+        child.join()
+    print(f"free_lost={mebibytes(before - free)}")
+    print(f"sum={int(tensor[:3].sum().item())}")
+    print("expected=6")
+
+
+def train(blocks=7, steps=200):
+    """A network so small that the time is that of the calls."""
+    torch.manual_seed(7)
+    torch.use_deterministic_algorithms(True)
+    model = torch.nn.Sequential(torch.nn.Linear(512, 2048), torch.nn.GELU(), torch.nn.Linear(2048, 512)).cuda()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    data = torch.randn(4096, 512, device="cuda")
+    target = data.roll(1, dims=1)
+    times = []
+    for block in range(blocks + 1):
+        torch.cuda.synchronize()
+        begin = time.perf_counter()
+        for _ in range(steps):
+            loss = torch.nn.functional.mse_loss(model(data), target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        torch.cuda.synchronize()
+        times.append((time.perf_counter() - begin) / steps)
+        print(f"loss[{block}]={loss.item():.17g}")
+    print(f"step_us={1e6 * statistics.median(times[1:]):.1f}")  # the first block warms up
+
+
+if __name__ == "__main__":
+    {"fill": fill, "graphs": graphs, "loader": loader, "share": share, "train": train}[sys.argv[1]]()
