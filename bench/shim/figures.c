@@ -163,7 +163,7 @@ int figures_command(int count, char **arguments) {
 
 /* One function a kind, for callgrind's --toggle-collect. */
 #define COUNTED(kind)                                                                                                  \
-    static void __attribute__((noinline)) count_##kind(int n) {                                                        \
+    static void __attribute__((noinline)) calls_##kind(int n) {                                                        \
         for (int i = 0; i < n; i++)                                                                                    \
             kind();                                                                                                    \
     }
@@ -178,11 +178,11 @@ int count_command(int count, char **arguments) {
     int n = atoi(arguments[0]);
     (void)count;
     prepare();
-    count_alloc_512(n);
-    count_alloc_1m(n);
-    count_async_1m(n);
-    count_vmm_2m(n);
-    count_get_info(n);
-    count_launch(n);
+    calls_alloc_512(n);
+    calls_alloc_1m(n);
+    calls_async_1m(n);
+    calls_vmm_2m(n);
+    calls_get_info(n);
+    calls_launch(n);
     return 0;
 }

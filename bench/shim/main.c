@@ -3,7 +3,7 @@
  * without the shim in turn and makes the table. LIBRARY is what to preload into the processes that it starts, or "-".
  *
  *   figures [BATCHES]                          time of each kind of call, `key<TAB>ns`
- *   count N                                    N calls of each kind in functions count_*, for callgrind
+ *   count N                                    N calls of each kind in functions calls_*, for callgrind
  *   start LIBRARY PROCESSES                    cuInit and first context in so many processes at once, ns per process
  *   spawn LIBRARY N                            /bin/true, N times with the library and N times without, in turn
  *   overshoot LIBRARY LIMIT PROCESSES ROUNDS SECONDS    processes racing at a limit, the driver's count meanwhile

@@ -143,8 +143,8 @@ if [ "$driver" = sim ] && command -v valgrind >/dev/null; then
     quota 0.9
     # instructions FILE PRELOAD: those of 200 calls of each kind.
     instructions() {
-        LD_PRELOAD=$2 valgrind --tool=callgrind --toggle-collect='count_*' --callgrind-out-file="$work/$1.callgrind" "$bench" count 200 >"$work/valgrind" 2>&1 || { cat "$work/valgrind" >&2 && return 1; }
-        callgrind_annotate --inclusive=yes --threshold=100 "$work/$1.callgrind" | sed -n 's/^ *\([0-9,]*\) .*:\(count_[a-z0-9_]*\).*/\2 \1/p' | tr -d , >"$work/$1.count"
+        LD_PRELOAD=$2 valgrind --tool=callgrind --toggle-collect='calls_*' --callgrind-out-file="$work/$1.callgrind" "$bench" count 200 >"$work/valgrind" 2>&1 || { cat "$work/valgrind" >&2 && return 1; }
+        callgrind_annotate --auto=no --inclusive=yes --threshold=100 "$work/$1.callgrind" | sed -n 's/^ *\([0-9,]*\) .*:calls_\([a-z0-9_]*\).*/\2 \1/p' | tr -d , >"$work/$1.count"
     }
     instructions native-count ''
     instructions shim-count "$shim"
@@ -152,7 +152,7 @@ if [ "$driver" = sim ] && command -v valgrind >/dev/null; then
     echo '| instructions a call, simulated driver | native | shim | added |'
     echo '| --- | --- | --- | --- |'
     for kind in alloc_512 alloc_1m async_1m vmm_2m get_info launch; do
-        awk -v kind="$kind" '$1 == "count_" kind { v[FNR == NR ? 1 : 2] = $2 / 200 } END { printf "| %s | %d | %d | %d |\n", kind, v[1], v[2], v[2] - v[1] }' "$work/native-count.count" "$work/shim-count.count"
+        awk -v kind="$kind" '$1 == kind { v[FNR == NR ? 1 : 2] = $2 / 200 } END { printf "| %s | %d | %d | %d |\n", kind, v[1], v[2], v[2] - v[1] }' "$work/native-count.count" "$work/shim-count.count"
     done
 fi
 echo

@@ -13,6 +13,8 @@ try:
         cupy.cuda.get_current_stream().synchronize()
 except cupy.cuda.memory.OutOfMemoryError as error:
     print(f"error={type(error).__name__}")
+except cupy.cuda.runtime.CUDARuntimeError as error:
+    print("error=" + ("OutOfMemoryError" if error.status == 2 else str(error)))
 print(f"allocated={256 * len(kept)}")
 kept.pop()
 kept.pop()

@@ -5,6 +5,7 @@
 #   GPU_FLAGS   what gives a container the GPU (default --gpus device=0)
 #   DAEMON_JSON the engine's configuration file (default /etc/docker/daemon.json); the plugin is added to its authorization-plugins
 #   DOCKERD_PID the engine's pid (default: of the only dockerd)
+#   PLUGIN_SET  further settings of the plugin (name=value ...)
 #   BUILD       what `make all` built (default build/ of the checkout)
 build=${BUILD:-$PWD/build}
 image=${IMAGE:-pytorch/pytorch}
@@ -12,6 +13,7 @@ read -ra flags <<<"${GPU_FLAGS:---gpus device=0}"
 daemon_json=${DAEMON_JSON:-/etc/docker/daemon.json}
 plugin=runai/gpu-memory-test
 work=$(mktemp -d)
+watch=(nvidia-smi --id=0 --query-gpu=memory.used --format=csv,noheader,nounits --loop-ms=20)
 passed=0 failed=0
 cp tests/gpu/*.py "$work/"
 chmod 755 "$work"
@@ -70,13 +72,13 @@ begin() {
     local socket
     socket=$(docker context inspect --format '{{.Endpoints.docker.Host}}')
     socket=${DOCKER_HOST:-$socket}
-    docker plugin set $plugin "run.source=$(dirname "${socket#unix://}")" "DOCKER_HOST=unix:///host/run/$(basename "$socket")"
+    docker plugin set $plugin "run.source=$(dirname "${socket#unix://}")" "DOCKER_HOST=unix:///host/run/$(basename "$socket")" ${PLUGIN_SET:-}
     docker plugin enable $plugin >/dev/null
     # The short name of the documentation: whatever the plugin is called, its volume is runai.
     authorize "[\"$plugin\"]"
     total=$(smi memory.total)
     base=$(smi memory.used)
-    nvidia-smi --id=0 --query-gpu=memory.used --format=csv,noheader,nounits --loop-ms=20 >>"$work/samples" &
+    "${watch[@]}" >>"$work/samples" &
     watcher=$!
 }
 

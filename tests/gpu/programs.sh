@@ -8,7 +8,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/gpu/lib.sh
+# By the driver's process list, not by the device as a whole: a device has some MiB a process that the list does not count.
+watch=(python3 tests/gpu/watch.py)
 begin
+base=0
 only=("$@")
 wanted() { [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" $1 "* ]]; }
 
@@ -58,7 +61,7 @@ if wanted torch; then
     check "with the right sum" "$(value sum)" = "$(value expected)"
     program "PyTorch, a 1 GiB tensor shared by 3 processes" 6144 --shm-size=1g -- torch_programs.py share
     check "each saw it and wrote to it" "$(value sum)" = "$(value expected)"
-    check "it was charged once" "$(value free_lost)" -le $((1024 + 3 * 1000))
+    check "it was charged once: $(value free_lost) MiB with 3 contexts" "$(value free_lost)" -le 3200
 fi
 
 if wanted speed; then
@@ -84,7 +87,7 @@ if wanted jax; then
     program "JAX, with preallocation" 8192 -- jax_programs.py
     check "it preallocated its usual share of the quota: $(value pool) MiB" "$(value pool)" -ge 5000 -a "$(value pool)" -le 6144
     recovers RESOURCE_EXHAUSTED 4096
-    program "JAX, without preallocation" 8192 -e XLA_PYTHON_CLIENT_PREALLOCATE=false -- jax_programs.py
+    program "JAX, without preallocation, all of what it sees" 8192 -e XLA_PYTHON_CLIENT_PREALLOCATE=false -e XLA_PYTHON_CLIENT_MEM_FRACTION=.99 -- jax_programs.py
     recovers RESOURCE_EXHAUSTED 4096
 fi
 

@@ -41,8 +41,7 @@ def capture(x):
     with torch.cuda.graph(graph):
         result = work(x)
     graph.replay()
-    torch.cuda.synchronize()
-    return result
+    return result.clone()  # outlives the graph
 
 
 def trained(graphed):
@@ -62,26 +61,32 @@ def trained(graphed):
 def graphs():
     x = torch.randn(2048, 2048, device="cuda")
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):  # libraries initialise outside of a capture
         expected = work(x)
     side.synchronize()
-    print("graph=" + ("same" if torch.allclose(capture(x), expected) else "different"))
+    print("graph=" + ("same" if torch.allclose(capture(x), expected, rtol=1e-3) else "different"))
     print(f"eager_loss={trained(False)}")
     print(f"graphed_loss={trained(True)}")
+    print(f"capture_error={capture_too_much()}")
+    torch.cuda.empty_cache()
+    print("capture_after=" + ("same" if torch.allclose(capture(x), expected, rtol=1e-3) else "different"))
+
+
+def capture_too_much():
+    """16 GiB at once in a graph: PyTorch's own pool refuses at capture, the driver's when the graph starts."""
+    graph = torch.cuda.CUDAGraph()
     try:
-        graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            held = [torch.ones(PIECE, device="cuda") for _ in range(64)]  # 16 GiB
+            held = [torch.ones(PIECE, device="cuda") for _ in range(64)]
+            held.clear()
         graph.replay()
         torch.cuda.synchronize()
-        print(f"capture_error=none, {len(held)} pieces")
-    except torch.OutOfMemoryError as error:
-        print(f"capture_error={type(error).__name__}")
-    except RuntimeError as error:  # the driver's pool is asked when a graph starts: PyTorch passes on what the driver says
-        print("capture_error=" + ("OutOfMemoryError" if "out of memory" in str(error) else str(error).splitlines()[0]))
-    held = graph = None
-    torch.cuda.empty_cache()
-    print("capture_after=" + ("same" if torch.allclose(capture(x), expected) else "different"))
+    except RuntimeError as error:
+        while error and "out of memory" not in str(error):  # the end of the capture may complain as well
+            error = error.__context__
+        return "OutOfMemoryError" if error else "another"
+    return "none"
 
 
 class Numbers(torch.utils.data.Dataset):
@@ -128,13 +133,13 @@ def share():
     print("expected=6")
 
 
-def train(blocks=7, steps=200):
+def train(blocks=7, steps=500):
     """A network so small that the time is that of the calls."""
     torch.manual_seed(7)
     torch.use_deterministic_algorithms(True)
     model = torch.nn.Sequential(torch.nn.Linear(512, 2048), torch.nn.GELU(), torch.nn.Linear(2048, 512)).cuda()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    data = torch.randn(4096, 512, device="cuda")
+    data = torch.randn(256, 512, device="cuda")
     target = data.roll(1, dims=1)
     times = []
     for block in range(blocks + 1):
