@@ -69,6 +69,7 @@ fmt: ## format C and C#
 	@$(MAKE) --no-print-directory -C shim fmt
 	@$(MAKE) --no-print-directory -C tests/sim fmt
 	@$(MAKE) --no-print-directory -C tests/shim fmt
+	@$(MAKE) --no-print-directory -C bench/shim fmt
 	@dotnet format RunaiPlugin.sln
 
 check: ## formatting and static checks

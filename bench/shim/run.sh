@@ -8,7 +8,7 @@
 #
 #   BUILD    what was built (default build/ of the checkout)
 #   ROUNDS   native and shim in turn so many times (default 5 on a GPU, 3 else)
-#   SECONDS_OF_RACE  how long processes race at the limit at most (default 60 on a GPU, 15 else)
+#   SECONDS_OF_RACE  how long processes race at the limit at most (default 40 on a GPU, 15 else)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 driver=${1:-sim}
@@ -16,8 +16,15 @@ build=${BUILD:-$PWD/build}
 bench=$build/bench/shim-bench
 work=$(mktemp -d /tmp/shim-bench.XXXXXX)
 shim=$work/librunai.so
-trap 'umount "$work/usage" 2>/dev/null; rm -rf "$work"' EXIT
-make --no-print-directory -s -C bench/shim BUILD="$build" all
+keeper=
+cleanup() {
+    [ -z "$keeper" ] || kill "$keeper" 2>/dev/null || true
+    umount "$work/usage" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap cleanup EXIT
+# A GPU host need not have make: then shim-bench was built elsewhere.
+! command -v make >/dev/null || make --no-print-directory -s -C bench/shim BUILD="$build" all
 
 case $driver in
 sim)
@@ -27,7 +34,7 @@ sim)
     where="a simulated GPU"
     ;;
 gpu)
-    rounds=${ROUNDS:-5} starts=15 programs=2000 race=${SECONDS_OF_RACE:-60}
+    rounds=${ROUNDS:-5} starts=15 programs=2000 race=${SECONDS_OF_RACE:-40}
     where=$(nvidia-smi --id=0 --query-gpu=name,driver_version,memory.total --format=csv,noheader | sed 's/, /, driver /;s/, \([0-9]* MiB\)/, \1/')
     ;;
 *) sed -n '2,/^set/p' "$0" | sed 's/^# \{0,1\}//;$d' >&2 && exit 2 ;;
@@ -48,15 +55,20 @@ quota 0.9
 # measure COMMAND...: shim-bench native and with the shim, appended to what was measured. LIBRARY stands for the library.
 measure() {
     "$bench" "${@/LIBRARY/-}" >>"$work/native"
-    if [[ " $* " == *" LIBRARY "* ]]; then "$bench" "${@/LIBRARY/$shim}" >>"$work/shim"; else LD_PRELOAD=$shim "$bench" "$@" >>"$work/shim"; fi
+    if [[ " $* " == *" LIBRARY "* ]]; then
+        "$bench" "${@/LIBRARY/$shim}" >>"$work/shim"
+    else
+        LD_PRELOAD=$shim "$bench" "$@" >>"$work/shim"
+    fi
 }
 median() { # FILE KEY
     awk -F '\t' -v key="$2" '$1 == key { print $2 }' "$work/$1" | sort -g | awk '{ v[NR] = $1 } END { if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
 }
 touch "$work/native" "$work/shim"
-nvidia-smi --loop-ms=1000 --id=0 --query-gpu=memory.used --format=csv >/dev/null 2>&1 & # keeps the driver loaded
-keeper=$!
-trap 'kill $keeper 2>/dev/null; umount "$work/usage" 2>/dev/null; rm -rf "$work"' EXIT
+if [ "$driver" = gpu ]; then
+    nvidia-smi --loop-ms=1000 --id=0 --query-gpu=memory.used --format=csv >/dev/null & # keeps the driver initialised
+    keeper=$!
+fi
 for _ in $(seq "$rounds"); do measure figures; done
 for _ in $(seq "$starts"); do measure start LIBRARY 1; done
 for _ in $(seq "$rounds"); do measure start LIBRARY 8; done
@@ -116,7 +128,8 @@ row '64 threads at once, a call' threads_64
 row 'cuInit + first context' start_1 10000000 added
 row '8 processes at once, each' start_8
 row '64 processes at once, each' start_64 1.00
-cat "$work/true" | sed 's/^true_//' | while IFS=$'\t' read -r how ns; do printf 'true\t%s\n' "$ns" >>"$work/$how"; done
+sed -n 's/^true_native/true/p' "$work/true" >>"$work/native"
+sed -n 's/^true_shim/true/p' "$work/true" >>"$work/shim"
 row '/bin/true' true 300000 added
 
 # exact WHAT VALUE TARGET ALLOWED: figures that have no native side.
@@ -143,7 +156,8 @@ if [ "$driver" = sim ] && command -v valgrind >/dev/null; then
     quota 0.9
     # instructions FILE PRELOAD: those of 200 calls of each kind.
     instructions() {
-        LD_PRELOAD=$2 valgrind --tool=callgrind --toggle-collect='calls_*' --callgrind-out-file="$work/$1.callgrind" "$bench" count 200 >"$work/valgrind" 2>&1 || { cat "$work/valgrind" >&2 && return 1; }
+        LD_PRELOAD=$2 valgrind --tool=callgrind --toggle-collect='calls_*' --callgrind-out-file="$work/$1.callgrind" \
+            "$bench" count 200 >"$work/valgrind" 2>&1 || { cat "$work/valgrind" >&2 && return 1; }
         callgrind_annotate --auto=no --inclusive=yes --threshold=100 "$work/$1.callgrind" | sed -n 's/^ *\([0-9,]*\) .*:calls_\([a-z0-9_]*\).*/\2 \1/p' | tr -d , >"$work/$1.count"
     }
     instructions native-count ''
