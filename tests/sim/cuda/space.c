@@ -7,6 +7,8 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -19,19 +21,24 @@
 static uint64_t base, pages, rover;
 static struct chunk **table;
 
+/* By system call: sanitizers prepare for all of a mapping that they see, which may be hundreds of gigabytes. */
+static void unmap(uint64_t address, uint64_t size) {
+    syscall(SYS_munmap, address, size);
+}
+
 static bool map(uint64_t address, uint64_t size) {
-    void *got = mmap((void *)address, size, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-    if (got != MAP_FAILED && got != (void *)address) /* a kernel before 4.17 took the address for a hint */
-        munmap(got, size);
-    return got == (void *)address;
+    long got = syscall(SYS_mmap, address, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got != -1 && (uint64_t)got != address) /* a kernel before 4.17 took the address for a hint */
+        unmap((uint64_t)got, size);
+    return (uint64_t)got == address;
 }
 
 static bool usable(uint64_t from, uint64_t size) {
     if (!map(from, PAGE) || !map(from + size - PAGE, PAGE))
         return false;
-    munmap((void *)from, PAGE);
-    munmap((void *)(from + size - PAGE), PAGE);
+    unmap(from, PAGE);
+    unmap(from + size - PAGE, PAGE);
     return true;
 }
 
@@ -97,7 +104,7 @@ void space_release(uint64_t address, uint64_t size, bool touched) {
     if (at < rover)
         rover = at;
     if (touched)
-        munmap((void *)address, size);
+        unmap(address, size);
 }
 
 bool space_touch(struct chunk *chunk) {
