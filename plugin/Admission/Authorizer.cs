@@ -10,7 +10,7 @@ namespace Runai.GpuMemory.Admission;
 /// to it that they load the shim.</summary>
 sealed partial class Authorizer(
     IEngineClient engine, ContainerSpecs specs, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own, PolicySource policy,
-    GpuLedger ledger, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
+    GpuLedger ledger, SideRoutes side, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
 {
     /// <summary>Within 5 s the user has an answer, whatever the engine does.</summary>
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(4.5);
@@ -29,8 +29,25 @@ sealed partial class Authorizer(
             RouteKind.ContainerCreate => await CreateAsync(apiCall, cancel),
             RouteKind.ContainerStart or RouteKind.ContainerRestart => await StartAsync(apiCall, route, cancel),
             RouteKind.ContainerArchivePut => BeforeArchive(),
-            _ => AuthZAnswer.Allowed,
+            _ => await SideAsync(apiCall, route, cancel),
         };
+    }
+
+    async ValueTask<AuthZAnswer> SideAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
+    {
+        var started = decisions.Start();
+        using var deadline = new CancellationTokenSource(Deadline, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        Reason? reason;
+        try
+        {
+            reason = await side.FindProblemAsync(apiCall, route, policy.Current, both.Token);
+        }
+        catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        {
+            reason = new("engine", $"the GPU memory plugin could not learn from the engine what {Quoted.Text(route.Name)} is, so the call is refused: try again");
+        }
+        return reason is null ? AuthZAnswer.Allowed : Answer(route.Kind, apiCall, route.Name, null, new([reason], null, null), started);
     }
 
     public async ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel)
@@ -86,7 +103,7 @@ sealed partial class Authorizer(
     async ValueTask<AuthZAnswer> StartAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
         var started = decisions.Start();
-        if (route.Kind == RouteKind.ContainerStart && route.IsOlderThan(24) && MayHaveBody(apiCall))
+        if (route.Kind == RouteKind.ContainerStart && route.IsOlderThan(24) && !apiCall.HasNoBody)
             return Answer(route.Kind, apiCall, route.Name, null, Refusal("start-body", "this start call of an API before 1.24 brings a configuration of its own: create the container with it instead"), started);
         using var deadline = new CancellationTokenSource(Deadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
@@ -137,10 +154,6 @@ sealed partial class Authorizer(
         var requester = settings.RequesterOf(user);
         return ledger.Decide(container, spec, requester.Name, holdings => Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings));
     }
-
-    /// <summary>No content type, no body: the engine refuses others. Its length stands in no header when it comes in chunks.</summary>
-    static bool MayHaveBody(AuthZRequest apiCall) =>
-        apiCall.RequestBody is { Length: > 0 } || apiCall.RequestHeaders?.Any(h => h.Key.Equals("Content-Type", StringComparison.OrdinalIgnoreCase)) == true;
 
     /// <summary>The tar that comes may hold an ld.so.preload, or write one through a link in the container. So no container is taken on trust from here on, and this one is looked at again afterwards.</summary>
     AuthZAnswer BeforeArchive()

@@ -2,74 +2,36 @@ using System.Text;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>The API calls that admission looks at.</summary>
-public enum RouteKind
-{
-    /// <summary>Everything else: passes at once, unread.</summary>
-    OfNoConcern,
-    ContainerCreate,
-    ContainerStart,
-    ContainerRestart,
-    ContainerUpdate,
-    ContainerRename,
-    ContainerArchivePut,
-    ExecCreate,
-    ExecStart,
-    Commit,
-    VolumeCreate,
-    VolumeRemove,
-    VolumePrune,
-    PluginChange,
-}
-
 /// <summary>An API call as the engine's router reads it.</summary>
 /// <param name="Kind">Which call.</param>
 /// <param name="Name">The container, volume or plugin in the path, decoded: a name, an ID or a part of one. Empty where the path has none.</param>
 /// <param name="Version">The API version of the path's prefix, e.g. <c>1.41</c>; empty without one: the engine then takes its newest.</param>
 public readonly record struct EngineRoute(RouteKind Kind, string Name = "", string Version = "")
 {
-    static readonly (string Method, string Prefix, string Suffix, RouteKind Kind)[] Table =
-    [
-        ("POST", "/containers/create", "", RouteKind.ContainerCreate),
-        ("POST", "/containers/", "/start", RouteKind.ContainerStart),
-        ("POST", "/containers/", "/restart", RouteKind.ContainerRestart),
-        ("POST", "/containers/", "/update", RouteKind.ContainerUpdate),
-        ("POST", "/containers/", "/rename", RouteKind.ContainerRename),
-        ("POST", "/containers/", "/exec", RouteKind.ExecCreate),
-        ("PUT", "/containers/", "/archive", RouteKind.ContainerArchivePut),
-        ("POST", "/exec/", "/start", RouteKind.ExecStart),
-        ("POST", "/commit", "", RouteKind.Commit),
-        ("POST", "/volumes/create", "", RouteKind.VolumeCreate),
-        ("POST", "/volumes/prune", "", RouteKind.VolumePrune),
-        ("DELETE", "/volumes/", "*", RouteKind.VolumeRemove),
-        ("POST", "/plugins/", "*", RouteKind.PluginChange),
-        ("DELETE", "/plugins/", "*", RouteKind.PluginChange),
-    ];
-
     /// <summary>Matches as the engine does: on the decoded path, with or without version prefix, whatever host an absolute URI names. Where the engine would not match at all
     /// (it asks only about calls that it has a handler for), the result does not matter.</summary>
     public static EngineRoute Match(string method, string uri)
     {
-        if (method is not ("POST" or "PUT" or "DELETE"))
-            return default;
         var path = Decode(PathOf(uri));
         var version = VersionOf(path);
         var rest = version.Length == 0 ? path : path[(version.Length + 2)..];
-        foreach (var (verb, prefix, suffix, kind) in Table)
-        {
-            if (verb == method && rest.StartsWith(prefix, StringComparison.Ordinal) && NameIn(rest, prefix, suffix) is { } name)
+        foreach (var (pattern, kind) in EngineRoutes.Of(method))
+            if (NameIn(rest, pattern) is { } name)
                 return new(kind, name, version);
-        }
-        return default;
+        return new(RouteKind.Unknown, rest, version);
     }
 
-    /// <summary>The part between prefix and suffix. An empty suffix means that the prefix is the whole path; <c>*</c>, that the rest is the name.</summary>
-    static string? NameIn(string path, string prefix, string suffix) => suffix switch
+    /// <summary>What a star of the pattern stands for (the engine's <c>{name:.*}</c>: it may hold slashes); empty for a pattern without one, null where the path does not match.</summary>
+    static string? NameIn(string path, string pattern)
     {
-        "" => path.Length == prefix.Length ? "" : null,
-        "*" => path[prefix.Length..],
-        _ => path.EndsWith(suffix, StringComparison.Ordinal) && path.Length >= prefix.Length + suffix.Length ? path[prefix.Length..^suffix.Length] : null,
-    };
+        var star = pattern.IndexOf('*', StringComparison.Ordinal);
+        if (star < 0)
+            return path == pattern ? "" : null;
+        var prefix = pattern.AsSpan(0, star);
+        var suffix = pattern.AsSpan(star + 1);
+        return path.Length >= prefix.Length + suffix.Length && path.AsSpan().StartsWith(prefix, StringComparison.Ordinal) && path.AsSpan().EndsWith(suffix, StringComparison.Ordinal)
+            ? path[prefix.Length..^suffix.Length] : null;
+    }
 
     /// <summary>What Go's url.ParseRequestURI leaves as the path: everything before the first <c>?</c> (a <c>#</c> is part of it), without scheme and host.</summary>
     static string PathOf(string uri)

@@ -19,6 +19,10 @@ public sealed record AuthZRequest
     public IReadOnlyDictionary<string, string>? RequestHeaders { get; init; }
     public int ResponseStatusCode { get; init; }
     public byte[]? ResponseBody { get; init; }
+
+    /// <summary>Whether the call certainly has none: engines read no body without a content type, and its length stands in no header when it comes in chunks.</summary>
+    [JsonIgnore]
+    public bool HasNoBody => RequestBody is not { Length: > 0 } && RequestHeaders?.Any(h => h.Key.Equals("Content-Type", StringComparison.OrdinalIgnoreCase)) != true;
 }
 
 /// <summary>The decision. <paramref name="Msg"/> is what the user reads after a denial; <c>Err</c> is not used, for the engine ignores it beside an allowance.</summary>

@@ -1,0 +1,106 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
+using Runai.GpuMemory.Engine;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>The body of <c>POST /containers/{id}/exec</c>, as far as it matters.</summary>
+sealed record ExecBody
+{
+    public bool Privileged { get; init; }
+    public IReadOnlyList<string>? Env { get; init; }
+}
+
+/// <summary>The body of <c>POST /volumes/create</c>, as far as it matters.</summary>
+sealed record VolumeBody
+{
+    public string? Name { get; init; }
+    public string? Driver { get; init; }
+    public IReadOnlyDictionary<string, string>? DriverOpts { get; init; }
+}
+
+/// <summary>The body of <c>POST /services/create</c> and <c>/services/{id}/update</c>, as far as it matters.</summary>
+sealed record ServiceBody
+{
+    public TaskTemplate? TaskTemplate { get; init; }
+
+    /// <summary>What its tasks will ask for, as a create body would.</summary>
+    public CreateBody ToCreateBody() => TaskTemplate?.ContainerSpec is not { } task ? new() : new()
+    {
+        Image = task.Image,
+        Labels = task.Labels,
+        Env = task.Env,
+        HostConfig = new() { Mounts = task.Mounts, ReadonlyRootfs = task.ReadOnly, CapAdd = task.CapabilityAdd, Tmpfs = FileTargets(task) },
+    };
+
+    /// <summary>Configs and secrets are files that are mounted: they may lie in nobody's way either.</summary>
+    static Dictionary<string, string> FileTargets(TaskContainer task) =>
+        (task.Configs ?? []).Concat(task.Secrets ?? []).Select(f => f?.File?.Name).OfType<string>().Where(name => name.StartsWith('/')).Distinct().ToDictionary(name => name, _ => "");
+}
+
+sealed record TaskTemplate
+{
+    public TaskContainer? ContainerSpec { get; init; }
+}
+
+sealed record TaskContainer
+{
+    public string? Image { get; init; }
+    public IReadOnlyDictionary<string, string>? Labels { get; init; }
+    public IReadOnlyList<string>? Env { get; init; }
+    public IReadOnlyList<MountSpec>? Mounts { get; init; }
+    public bool ReadOnly { get; init; }
+    public IReadOnlyList<string>? CapabilityAdd { get; init; }
+    public IReadOnlyList<FileReference?>? Configs { get; init; }
+    public IReadOnlyList<FileReference?>? Secrets { get; init; }
+}
+
+/// <summary>A config or secret that a service uses.</summary>
+sealed record FileReference
+{
+    public FileTarget? File { get; init; }
+}
+
+sealed record FileTarget
+{
+    /// <summary>Its path in the container.</summary>
+    public string? Name { get; init; }
+}
+
+/// <summary>Reads bodies that can be read in one way only.</summary>
+sealed class StrictBody<T>(JsonTypeInfo<T> type) where T : class
+{
+    readonly JsonShape _shape = JsonShape.Of(type);
+
+    public bool TryRead(byte[]? json, [NotNullWhen(true)] out T? body, [NotNullWhen(false)] out string? problem)
+    {
+        body = null;
+        problem = json is not { Length: > 0 } ? "the engine did not pass it on" : StrictJson.FindProblem(json, _shape);
+        if (problem is not null)
+            return false;
+        try
+        {
+            body = JsonSerializer.Deserialize(json, type);
+        }
+        catch (Exception failure) when (failure is JsonException or InvalidOperationException)
+        {
+        }
+        problem = body is null ? "it is not what the API has there" : null;
+        return body is not null;
+    }
+}
+
+[JsonSourceGenerationOptions(Converters = [typeof(GoString), typeof(GoBool), typeof(GoInt), typeof(GoStrings)])]
+[JsonSerializable(typeof(ExecBody))]
+[JsonSerializable(typeof(VolumeBody))]
+[JsonSerializable(typeof(ServiceBody))]
+sealed partial class OtherBodiesJson : JsonSerializerContext;
+
+static class StrictBodies
+{
+    public static StrictBody<ExecBody> Exec { get; } = new(OtherBodiesJson.Default.ExecBody);
+    public static StrictBody<VolumeBody> Volume { get; } = new(OtherBodiesJson.Default.VolumeBody);
+    public static StrictBody<ServiceBody> Service { get; } = new(OtherBodiesJson.Default.ServiceBody);
+}

@@ -1,0 +1,64 @@
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Protocol;
+using Runai.GpuMemory.Quotas;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>Judges the calls beside a container's life: exec, volumes, services, plugins. Each answers null, or why not.</summary>
+sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, IVolumeCatalog volumes, EngineDefaults defaults, IGpuInventory gpus)
+{
+    public async ValueTask<Reason?> FindProblemAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, CancellationToken cancel)
+    {
+        var requester = policy.RequesterOf(apiCall.User);
+        return route.Kind switch
+        {
+            RouteKind.Unknown => policy.DeniesUnknownRoutes ? new("unknown-route", $"the GPU memory plugin does not know {Quoted.Text(apiCall.RequestMethod)} {Quoted.Text(route.Name)}, and the policy of this machine refuses what it does not know") : null,
+            RouteKind.PluginChange => requester.IsAdmin ? null : new("plugins", "plugins are the admins' on this machine: ask one of them"),
+            RouteKind.VolumeRemove => requester.IsAdmin || volumes.Find(route.Name) is null ? null : new("quota-volume", $"the volume {Quoted.Text(route.Name)} carries a quota, and removing it is the admins' on this machine"),
+            RouteKind.VolumeCreate => apiCall.HasNoBody ? null : OfVolume(apiCall.RequestBody, policy, requester),
+            RouteKind.ServiceChange => OfService(apiCall.RequestBody, policy, requester),
+            RouteKind.ExecCreate => await OfExecAsync(apiCall.RequestBody, route, policy, requester, cancel),
+            _ => null,
+        };
+    }
+
+    Reason? OfVolume(byte[]? json, PolicySettings policy, Requester requester)
+    {
+        if (!StrictBodies.Volume.TryRead(json, out var body, out var problem))
+            return Unreadable("volume", problem);
+        var foreign = body.Driver is { Length: > 0 } driver && !volumes.IsThisDriver(driver);
+        if (foreign && body.Name is { } name && volumes.Find(name) is not null)
+            return new("quota-volume", $"the volume {Quoted.Text(name)} is the GPU memory plugin's: take another name");
+        // A local volume can be a bind under another name.
+        return body.DriverOpts?.GetValueOrDefault("device") is { } device && device.StartsWith('/') && !policy.AllowsBind(device) && !policy.ExemptUsers.Contains(requester.Name)
+            ? OfFile(policy, new("bind-mount", $"a volume of the host's {Quoted.Text(device)} is not allowed on this machine: leave device={Quoted.Text(device)} out")) : null;
+    }
+
+    Reason? OfService(byte[]? json, PolicySettings policy, Requester requester)
+    {
+        if (!StrictBodies.Service.TryRead(json, out var body, out var problem))
+            return Unreadable("service", problem);
+        var verdict = Policy.Evaluate(specs.FromCreateBody(body.ToCreateBody(), null, [], defaults.Runtime), requester, gpus.Devices, policy);
+        return verdict.Allow ? null : new(verdict.Reasons[0].Rule, verdict.Message);
+    }
+
+    async ValueTask<Reason?> OfExecAsync(byte[]? json, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
+    {
+        if (!StrictBodies.Exec.TryRead(json, out var body, out var problem))
+            return Unreadable("exec", problem);
+        if (body.Privileged && !policy.AllowPrivileged && !policy.ExemptUsers.Contains(requester.Name))
+            return OfFile(policy, new("privileged", "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to exempt you"));
+        if (body.Env?.LastOrDefault(e => e.StartsWith("LD_PRELOAD", StringComparison.Ordinal)) is not { } preload || await engine.InspectContainerAsync(route.Name, cancel) is not { } container)
+            return null;
+        var spec = specs.FromInspect(container, defaults.Runtime);
+        return spec is { PreloadsByEnvironment: true, PreloadsByMount: false, Directory: { } directory } && !preload[(preload.IndexOf('=', StringComparison.Ordinal) + 1)..].Split(':', ' ').Contains(directory.Shim)
+            ? new("preload", $"the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e LD_PRELOAD={Quoted.Text(directory.Shim)}:… with what you add") : null;
+    }
+
+    /// <summary>In audit mode the file refuses nothing.</summary>
+    static Reason? OfFile(PolicySettings policy, Reason reason) => policy.IsAudit ? null : reason;
+
+    static Reason Unreadable(string what, string problem) => new($"{what}-body", $"the body of this {what} call cannot be read in one way only, so it is refused: {problem}");
+}

@@ -1,0 +1,108 @@
+using System.Text;
+using Microsoft.Extensions.DependencyInjection;
+using NUnit.Framework;
+using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Protocol;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Tests.Admission;
+
+public class SideRoutesTests
+{
+    const string Closed = """{"localSocket":"user","admins":["ada"],"allowPrivileged":false,"allowBindMounts":["/home"],"unknownRoutes":"deny","exempt":{"users":["ops"]}}""";
+
+    static async Task<string> AskAsync(string? policy, string method, string uri, string? body = null, string user = "", FakeEngine? engine = null)
+    {
+        var folder = Directory.CreateTempSubdirectory("side").FullName;
+        var settings = new PluginSettings { State = folder, Policy = Path.Combine(folder, "policy") };
+        if (policy is not null)
+            File.WriteAllText(settings.Policy, policy);
+        await using var services = new ServiceCollection().AddLogging().AddSingleton(settings).AddSingleton<IEngineClient>(engine ?? new())
+            .AddSingleton<IVolumeCatalog, FakeVolumes>().AddSingleton<IDeviceNodes, FakeNodes>().AddSingleton<IGpuInventory, FakeGpus>().AddAdmission().BuildServiceProvider();
+        var call = new AuthZRequest { RequestMethod = method, RequestUri = uri, User = user, RequestBody = body is null ? null : Encoding.UTF8.GetBytes(body) };
+        var answer = await services.GetRequiredService<IAuthorizer>().BeforeAsync(call, CancellationToken.None);
+        Directory.Delete(folder, recursive: true);
+        return answer.Allow ? "allowed" : answer.Msg;
+    }
+
+    [TestCase("POST", "/v1.51/plugins/runai/gpu-memory:latest/disable", "plugins are the admins' on this machine: ask one of them")]
+    [TestCase("POST", "/v1.51/plugins/0123abcd/set", "plugins are the admins' on this machine: ask one of them")]
+    [TestCase("POST", "/plugins/0123/upgrade?remote=x", "plugins are the admins' on this machine: ask one of them")]
+    [TestCase("POST", "/v1.51/plugins/pull?remote=evil/root", "plugins are the admins' on this machine: ask one of them")]
+    [TestCase("POST", "/v1.51/plugins/create?name=evil", "plugins are the admins' on this machine: ask one of them")]
+    [TestCase("DELETE", "/v1.51/plugins/0", "plugins are the admins' on this machine: ask one of them")]
+    [TestCase("DELETE", "/v1.51/volumes/half?force=1", "the volume half carries a quota, and removing it is the admins' on this machine")]
+    public async Task What_is_the_admins_is_theirs_alone(string method, string uri, string denial)
+    {
+        Assert.That(await AskAsync(Closed, method, uri), Is.EqualTo(denial));
+        Assert.That(await AskAsync(Closed, method, uri, user: "bob"), Is.EqualTo(denial));
+        Assert.That(await AskAsync(Closed, method, uri, user: "ada"), Is.EqualTo("allowed"));
+        Assert.That(await AskAsync("{}", method, uri), Is.EqualTo("allowed"), "the socket is an admin's unless the policy says otherwise");
+        Assert.That(await AskAsync(null, method, uri, user: "bob"), Is.EqualTo("allowed"), "without a policy everybody is an admin");
+    }
+
+    [Test]
+    public async Task Other_volumes_are_anybodys_to_remove() => Assert.That(await AskAsync(Closed, "DELETE", "/v1.51/volumes/data"), Is.EqualTo("allowed"));
+
+    [TestCase("""{"Name":"runai","Driver":"local"}""", "the volume runai is the GPU memory plugin's: take another name")]
+    [TestCase("""{"Name":"runai","name":"x"}""", "the body of this volume call cannot be read in one way only, so it is refused: the key name must be spelled Name")]
+    [TestCase("{", "the body of this volume call cannot be read in one way only, so it is refused: it is not strict JSON")]
+    [TestCase("""{"Name":"new","Driver":"runai/gpu-memory","DriverOpts":{"gpu-memory":"0.5"}}""", "allowed")]
+    [TestCase("""{"Name":"data","Driver":"local","DriverOpts":null,"Labels":{}}""", "allowed")]
+    [TestCase("""{"Name":"share","DriverOpts":{"type":"nfs","device":":/export"}}""", "allowed")]
+    [TestCase("""{"Name":"mine","DriverOpts":{"type":"none","o":"bind","device":"/home/bob"}}""", "allowed")]
+    [TestCase("""{"Name":"evil","DriverOpts":{"type":"none","o":"bind","device":"/home/../dev"}}""", "a volume of the host's /home/../dev is not allowed on this machine: leave device=/home/../dev out")]
+    public async Task A_volume_is_no_way_around(string body, string answer) => Assert.That(await AskAsync(Closed, "POST", "/v1.51/volumes/create", body), Does.StartWith(answer));
+
+    [Test]
+    public async Task An_anonymous_volume_needs_no_body() => Assert.That(await AskAsync(Closed, "POST", "/v1.51/volumes/create"), Is.EqualTo("allowed"));
+
+    [TestCase("""{"Privileged":true,"Cmd":["sh"]}""", Closed, "", "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to exempt you")]
+    [TestCase("""{"Privileged":true,"Cmd":["sh"]}""", Closed, "ops", "allowed")]
+    [TestCase("""{"Privileged":true,"Cmd":["sh"]}""", null, "", "allowed")]
+    [TestCase("""{"Privileged":true,"Cmd":["sh"]}""", """{"mode":"audit","allowPrivileged":false}""", "", "allowed")]
+    [TestCase("""{"privileged":true}""", Closed, "", "the body of this exec call cannot be read in one way only, so it is refused: the key privileged must be spelled Privileged")]
+    [TestCase("""{"AttachStdin":true,"Tty":true,"Cmd":["sh"],"Env":["A=b"],"Privileged":false}""", Closed, "", "allowed")]
+    public async Task An_exec_is_judged_by_its_body(string body, string? policy, string user, string answer) =>
+        Assert.That(await AskAsync(policy, "POST", "/v1.51/containers/web/exec", body, user), Is.EqualTo(answer));
+
+    [TestCase("LD_PRELOAD=/x.so", "the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e LD_PRELOAD=/runai/librunai.so:… with what you add")]
+    [TestCase("LD_PRELOAD=", "the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e LD_PRELOAD=/runai/librunai.so:… with what you add")]
+    [TestCase("LD_PRELOAD=/x.so:/runai/librunai.so", "allowed")]
+    [TestCase("LD_LIBRARY_PATH=/x", "allowed")]
+    public async Task An_exec_does_not_leave_the_shim_out(string env, string answer)
+    {
+        var engine = new FakeEngine();
+        engine.Containers["1"] = new()
+        {
+            Id = "1",
+            Name = "/web",
+            Config = new() { Env = ["LD_PRELOAD=/runai/librunai.so"], Labels = new Dictionary<string, string> { ["gpu-memory"] = "0.5" } },
+            Mounts = [new() { Type = "volume", Name = "runai", Driver = "runai/gpu-memory", Destination = "/runai" }],
+        };
+        Assert.That(await AskAsync(null, "POST", "/v1.51/containers/web/exec", $$"""{"Env":["{{env}}"]}""", engine: engine), Is.EqualTo(answer));
+    }
+
+    [TestCase("""{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"debian","Labels":{"gpu-memory":"0.5"}}}}""", "gpu-memory=0.5 needs the runai volume: add -v runai:/runai")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]}}}""", "allowed")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"bind","Source":"/dev","Target":"/dev"}]}}}""", "a mount of the host's /dev is not allowed on this machine: mount what is below /home, or use a volume")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"CapabilityAdd":["CAP_SYS_ADMIN"]}}}""", "--cap-add CAP_SYS_ADMIN is not allowed on this machine: leave it out, or ask an admin to exempt you")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"half","Target":"/runai"}],"Configs":[{"File":{"Name":"/etc/ld.so.preload"},"ConfigName":"x"}]}}}""", "the mount at /etc/ld.so.preload covers /etc/ld.so.preload, which loads the quota: remove it,")]
+    [TestCase("""{"TaskTemplate":{"containerspec":{}}}""", "the body of this service call cannot be read in one way only, so it is refused: the key TaskTemplate.containerspec must be spelled ContainerSpec")]
+    [TestCase("""{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"debian"}}}""", "allowed")]
+    public async Task A_service_is_judged_by_what_its_tasks_ask_for(string body, string answer)
+    {
+        Assert.That(await AskAsync(Closed, "POST", "/v1.51/services/create", body), Does.StartWith(answer));
+        Assert.That(await AskAsync(Closed, "POST", "/v1.51/services/0123/update?version=7", body), Does.StartWith(answer));
+    }
+
+    [Test]
+    public async Task What_nobody_knows_is_the_policys_to_decide()
+    {
+        Assert.That(await AskAsync(Closed, "POST", "/v1.99/gpus/grab"), Is.EqualTo("the GPU memory plugin does not know POST /gpus/grab, and the policy of this machine refuses what it does not know"));
+        Assert.That(await AskAsync("{}", "POST", "/v1.99/gpus/grab"), Is.EqualTo("allowed"));
+        Assert.That(await AskAsync(null, "GET", "/v1.99/gpus"), Is.EqualTo("allowed"));
+    }
+}
