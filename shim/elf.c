@@ -1,10 +1,12 @@
-/* Reads the dynamic symbol tables of loaded objects. glibc relocates the addresses in a dynamic section in place, musl
-   does not: both are understood. */
+/* Reads the dynamic symbol tables of loaded objects. dlsym itself comes through here, and sanitizers call it before the
+   functions that they stand in for work: so what finds the loader's functions calls nothing that anyone could have
+   interposed, not even strcmp. glibc relocates the addresses in a dynamic section in place, musl does not: both are
+   understood. */
 #define _GNU_SOURCE
 #include "elf.h"
 
 #include <stdint.h>
-#include <string.h>
+#include <sys/auxv.h>
 
 struct search {
     const char *const *prefixes; /* or an address */
@@ -12,16 +14,44 @@ struct search {
     struct elf_object *found;
 };
 
+static bool equal(const char *a, const char *b) {
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
+}
+
 static const char *file_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
+    const char *name = path;
+    for (; *path; path++)
+        if (*path == '/')
+            name = path + 1;
+    return name;
+}
+
+static bool begins(const char *name, const char *prefix) {
+    while (*prefix && *name == *prefix)
+        name++, prefix++;
+    return *prefix == '\0';
 }
 
 static bool has_prefix(const char *name, const char *const *prefixes) {
     for (; *prefixes; prefixes++)
-        if (strncmp(name, *prefixes, strlen(*prefixes)) == 0)
+        if (begins(name, *prefixes))
             return true;
     return false;
+}
+
+static bool note(struct elf_object *found, ElfW(Addr) base, const ElfW(Dyn) * dynamic, const char *path) {
+    size_t n = 0;
+    for (; path[n]; n++) {
+        if (n + 1 == sizeof found->path)
+            return false;
+        found->path[n] = path[n];
+    }
+    found->path[n] = '\0';
+    found->base = base;
+    found->dynamic = dynamic;
+    return true;
 }
 
 static bool contains(const struct dl_phdr_info *info, const void *address) {
@@ -45,17 +75,39 @@ static int visit(struct dl_phdr_info *info, size_t size, void *data) {
     for (int i = 0; i < info->dlpi_phnum; i++)
         if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
             dynamic = (const ElfW(Dyn) *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
-    if (!dynamic || strlen(path) >= sizeof search->found->path)
-        return 0;
-    search->found->base = info->dlpi_addr;
-    search->found->dynamic = dynamic;
-    strcpy(search->found->path, path);
-    return 1;
+    return dynamic && note(search->found, info->dlpi_addr, dynamic, path);
 }
 
 bool elf_find(struct elf_object *object, const char *const *prefixes) {
     struct search search = {prefixes, NULL, object};
     return dl_iterate_phdr(visit, &search) == 1;
+}
+
+/* The loader's list of objects, which a debugger would follow: from the program's own headers. */
+static const struct link_map *link_maps(void) {
+    const ElfW(Phdr) *headers = (const void *)getauxval(AT_PHDR);
+    size_t count = getauxval(AT_PHNUM);
+    const ElfW(Dyn) *dynamic = NULL;
+    ElfW(Addr) base = 0;
+    for (size_t i = 0; headers && i < count; i++)
+        if (headers[i].p_type == PT_PHDR)
+            base = (ElfW(Addr))headers - headers[i].p_vaddr;
+    for (size_t i = 0; headers && i < count; i++)
+        if (headers[i].p_type == PT_DYNAMIC)
+            dynamic = (const void *)(base + headers[i].p_vaddr);
+    for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++)
+        if (dynamic->d_tag == DT_DEBUG && dynamic->d_un.d_ptr)
+            return ((const struct r_debug *)dynamic->d_un.d_ptr)->r_map;
+    return NULL;
+}
+
+/* No lock: what is there from the start is first in the list and never goes. */
+bool elf_find_from_start(struct elf_object *object, const char *const *prefixes) {
+    for (const struct link_map *map = link_maps(); map; map = map->l_next)
+        if (map->l_name && has_prefix(file_name(map->l_name), prefixes) &&
+            note(object, map->l_addr, map->l_ld, map->l_name))
+            return true;
+    return elf_find(object, prefixes);
 }
 
 bool elf_containing(struct elf_object *object, const void *address) {
@@ -100,7 +152,7 @@ static void *defined(const struct elf_object *object, const struct tables *t, ui
     const ElfW(Sym) *symbol = &t->symbols[index];
     unsigned type = symbol->st_info & 15, binding = symbol->st_info >> 4;
     if (symbol->st_shndx == SHN_UNDEF || symbol->st_value == 0 || type != STT_FUNC ||
-        (binding != STB_GLOBAL && binding != STB_WEAK) || strcmp(t->strings + symbol->st_name, name) != 0)
+        (binding != STB_GLOBAL && binding != STB_WEAK) || !equal(t->strings + symbol->st_name, name))
         return NULL;
     return (void *)(object->base + symbol->st_value);
 }

@@ -15,6 +15,8 @@ struct elf_object {
 
 /* The first loaded object whose file name begins with one of the prefixes (a NULL-terminated list). */
 bool elf_find(struct elf_object *object, const char *const *prefixes);
+/* The same for an object that was loaded with the program: usable before anything else is. */
+bool elf_find_from_start(struct elf_object *object, const char *const *prefixes);
 /* The object that contains an address of code or data. */
 bool elf_containing(struct elf_object *object, const void *address);
 /* A function that the object itself defines and exports; NULL if there is none. */

@@ -52,9 +52,9 @@ bool real_has(const void *function) {
 void *real_loader_function(const char *name) {
     struct elf_object object;
     void *function = NULL;
-    if (elf_find(&object, libc_files))
+    if (elf_find_from_start(&object, libc_files))
         function = elf_function(&object, name);
-    if (!function && elf_find(&object, libdl_files))
+    if (!function && elf_find_from_start(&object, libdl_files))
         function = elf_function(&object, name);
     return function;
 }

@@ -7,7 +7,6 @@
 #include "hooks.h"
 
 #include <dlfcn.h>
-#include <string.h>
 
 EXPORT void *dlsym(void *handle, const char *name);
 EXPORT void *dlvsym(void *handle, const char *name, const char *version);
@@ -40,6 +39,13 @@ _Static_assert(HOOKS * 2 < INDEX, "the index by name needs room");
 static _Atomic uint16_t by_name[INDEX]; /* 1 + position in hooks; every thread that comes early stores the same */
 static _Atomic bool by_name_complete;   /* release after the last store */
 
+/* Not strcmp: see elf.c. */
+static bool equal(const char *a, const char *b) {
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
+}
+
 static unsigned hash(const char *name) {
     unsigned h = 2166136261u;
     for (; *name; name++)
@@ -64,7 +70,7 @@ static const struct hook *hook_named(const char *name) {
         unsigned found = atomic_load_explicit(&by_name[at], memory_order_relaxed);
         if (found == 0)
             return NULL;
-        if (strcmp(hooks[found - 1].name, name) == 0)
+        if (equal(hooks[found - 1].name, name))
             return &hooks[found - 1];
     }
 }
@@ -103,7 +109,7 @@ static struct answer lookup(void *handle, const char *name, const char *version,
     if (inside_driver)
         return go_on;
     if (name[0] == 'd') {
-        void *ours = strcmp(name, "dlsym") == 0 ? (void *)dlsym : strcmp(name, "dlvsym") == 0 ? (void *)dlvsym : NULL;
+        void *ours = equal(name, "dlsym") ? (void *)dlsym : equal(name, "dlvsym") ? (void *)dlvsym : NULL;
         if (!ours || handle == RTLD_NEXT || handle == RTLD_DEFAULT)
             return go_on;
         void *found = ask(handle, name, version);
@@ -139,8 +145,9 @@ struct answer resolve_dlvsym(void *handle, const char *name, const char *version
 
 /* Is `hooked` the wanted name, or that with a version or stream suffix? */
 static bool same_function(const char *hooked, const char *wanted) {
-    size_t n = strlen(wanted);
-    return strncmp(hooked, wanted, n) == 0 && (hooked[n] == '\0' || hooked[n] == '_');
+    while (*wanted && *hooked == *wanted)
+        hooked++, wanted++;
+    return *wanted == '\0' && (*hooked == '\0' || *hooked == '_');
 }
 
 /* The driver chose the version: its pointer says which. Where it gives two names one address, the wanted name decides.
