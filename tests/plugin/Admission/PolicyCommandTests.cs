@@ -1,0 +1,41 @@
+using NUnit.Framework;
+using Runai.GpuMemory.Admission;
+
+namespace Runai.GpuMemory.Tests.Admission;
+
+public class PolicyCommandTests
+{
+    static (int Code, string Output, string Error) Run(params string[] arguments)
+    {
+        var (output, error) = (new StringWriter(), new StringWriter());
+        return (PolicyCommand.Run(arguments, output, error), output.ToString(), error.ToString());
+    }
+
+    static (int Code, string Output, string Error) Check(string text)
+    {
+        var path = Path.GetTempFileName();
+        File.WriteAllText(path, text);
+        var result = Run("check", path);
+        File.Delete(path);
+        return (result.Code, result.Output.Replace(path, "FILE"), result.Error);
+    }
+
+    [Test]
+    public void A_policy_is_said_to_be_one() =>
+        Assert.That(Check("""{"localSocket":"user","users":{"bob":{}}}"""), Is.EqualTo((0, "FILE: a policy, mode enforce, callers on the socket are users, 1 users with limits of their own\n", "")));
+
+    [Test]
+    public void Each_problem_is_a_line_with_its_place()
+    {
+        var (code, output, _) = Check("{\n\"mode\": 1,\n\"a\": 2}");
+        Assert.That(code, Is.EqualTo(1));
+        Assert.That(output, Does.StartWith("FILE:2: mode must be \"enforce\" or \"audit\"\nFILE:3: a is no key"));
+    }
+
+    [Test]
+    public void What_is_not_asked_rightly_is_told()
+    {
+        Assert.That(Run("check"), Is.EqualTo((2, "", "usage: runai-gpu-memory policy check FILE\n")));
+        Assert.That(Run("check", "/nowhere/policy.json").Code, Is.EqualTo(2));
+    }
+}
