@@ -67,20 +67,25 @@ if wanted torch; then
 fi
 
 if wanted speed; then
-    # In turn, so that what changes with time changes both.
+    # In turn, and each first as often as second, so that what changes with time changes both.
     echo "## PyTorch, training: without and with a quota, in turn"
-    : >"$work/native.ms" && : >"$work/limited.ms"
+    : >"$work/native.us" && : >"$work/limited.us"
+    train() { # NAME FLAGS...
+        local name=$1
+        shift
+        run "$@" -v "$work:/check:ro" -e HOME=/tmp -e CUBLAS_WORKSPACE_CONFIG=:4096:8 "$image" python3 /check/torch_programs.py train >"$work/out" 2>"$work/err" || tail -n 5 "$work/err"
+        value step_us >>"$work/$name.us"
+        grep loss "$work/out" >"$work/$name.loss" || true
+    }
     for _ in 1 2 3; do
-        run -v "$work:/check:ro" -e HOME=/tmp -e CUBLAS_WORKSPACE_CONFIG=:4096:8 "$image" python3 /check/torch_programs.py train >"$work/out" 2>"$work/err" || tail -n 5 "$work/err"
-        value step_us >>"$work/native.ms"
-        grep loss "$work/out" >"$work/native.loss" || true
-        run $(quota 0.3) -v "$work:/check:ro" -e HOME=/tmp -e CUBLAS_WORKSPACE_CONFIG=:4096:8 "$image" python3 /check/torch_programs.py train >"$work/out" 2>"$work/err" || tail -n 5 "$work/err"
-        value step_us >>"$work/limited.ms"
-        grep loss "$work/out" >"$work/limited.loss" || true
+        train native
+        train limited $(quota 0.3)
+        train limited $(quota 0.3)
+        train native
     done
     middle() { sort -g "$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-    echo "us a step, each run: without $(tr '\n' ' ' <"$work/native.ms"), with $(tr '\n' ' ' <"$work/limited.ms")"
-    speed=$(awk -v n="$(middle "$work/native.ms")" -v s="$(middle "$work/limited.ms")" 'BEGIN { printf "%d", s ? 1000 * n / s : 0 }')
+    echo "us a step, each run: without $(tr '\n' ' ' <"$work/native.us"), with $(tr '\n' ' ' <"$work/limited.us")"
+    speed=$(awk -v n="$(middle "$work/native.us")" -v s="$(middle "$work/limited.us")" 'BEGIN { printf "%d", s ? 1000 * n / s : 0 }')
     check "speed with a quota: $speed thousandths of that without" "$speed" -ge 980
     check "the losses are the same to the last digit: $(tail -n 1 "$work/limited.loss")" "$(cat "$work/native.loss")" = "$(cat "$work/limited.loss")" -a -s "$work/native.loss"
 fi
