@@ -39,6 +39,7 @@ sealed class MountTable(IVolumeCatalog volumes)
     {
         if (mount.Type == "bind" && mount.Source is { Length: > 0 } source)
             _hostPaths.Add(source);
+        _hostPaths.AddRange(mount.HostPaths ?? []);
         if (!volumes.Owns(mount))
         {
             AddOther(mount.Destination);
@@ -67,8 +68,8 @@ sealed class MountTable(IVolumeCatalog volumes)
         var driver = mount.VolumeOptions?.DriverConfig;
         if (mount.Type == "bind" && mount.Source is { } source)
             _hostPaths.Add(source);
-        if (mount.Type == "volume" && driver?.Options?.GetValueOrDefault("device") is { Length: > 0 } device)
-            _hostPaths.Add(device);
+        if (mount.Type == "volume" && driver?.Name is null or "" or LocalVolume.Driver)
+            _hostPaths.AddRange(LocalVolume.HostPaths(driver?.Options));
         if (mount.Type == "volume" && mount.Source is { Length: > 0 } name && IsOurs(name, driver?.Name))
             AddOurs(name, ContainerPath.Clean(mount.Target ?? ""), driver?.Options?.GetValueOrDefault(GpuMemoryQuota.Name), mount.VolumeOptions?.Subpath);
         else

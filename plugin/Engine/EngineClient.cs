@@ -43,7 +43,20 @@ public sealed class EngineClient : IEngineClient, IDisposable
         await GetAsync("info", EngineJson.Default.EngineInfo, cancel) ?? throw new EngineException("the engine has no /info", 404);
 
     public async Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel) =>
-        (await GetAsync($"containers/{EnginePath.Segment(id)}/json", EngineJson.Default.ContainerInspect, cancel))?.Normalized();
+        (await GetAsync($"containers/{EnginePath.Segment(id)}/json", EngineJson.Default.ContainerInspect, cancel))?.Normalized() is { } container
+            ? container with { Mounts = await WithHostPathsAsync(container.Mounts, cancel) } : null;
+
+    async Task<IReadOnlyList<MountPoint>> WithHostPathsAsync(IReadOnlyList<MountPoint> mounts, CancellationToken cancel)
+    {
+        if (!mounts.Any(IsLocal)) return mounts;
+        var found = new List<MountPoint>(mounts.Count);
+        foreach (var mount in mounts)
+            found.Add(IsLocal(mount) && await GetAsync($"volumes/{EnginePath.Segment(mount.Name!)}", EngineJson.Default.VolumeInspect, cancel) is { Options.Count: > 0 } volume
+                ? mount with { HostPaths = LocalVolume.HostPaths(volume.Options) } : mount);
+        return found;
+
+        static bool IsLocal(MountPoint mount) => mount is { Type: "volume", Driver: LocalVolume.Driver, Name.Length: > 0 };
+    }
 
     public Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) =>
         GetAsync($"images/{EnginePath.Segments(name)}/json", EngineJson.Default.ImageInspect, cancel);

@@ -8,6 +8,12 @@ sealed record PluginInspect
     public string? Name { get; init; }
 }
 
+/// <summary>What <c>GET /volumes/{name}</c> says.</summary>
+sealed record VolumeInspect
+{
+    public IReadOnlyDictionary<string, string>? Options { get; init; }
+}
+
 /// <summary>The body of every refusal.</summary>
 sealed record EngineError
 {
@@ -21,5 +27,6 @@ sealed record EngineError
 [JsonSerializable(typeof(ImageInspect))]
 [JsonSerializable(typeof(EngineEvent))]
 [JsonSerializable(typeof(PluginInspect))]
+[JsonSerializable(typeof(VolumeInspect))]
 [JsonSerializable(typeof(EngineError))]
 sealed partial class EngineJson : JsonSerializerContext;

@@ -135,6 +135,9 @@ public sealed record MountPoint
     public string Destination { get; init; } = "";
     [System.Text.Json.Serialization.JsonPropertyName("RW")]
     public bool Rw { get; init; }
+    /// <summary>Of a volume of the local driver, what it shows of the host. Stands in the volume, not in the container; the client adds it.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public IReadOnlyList<string>? HostPaths { get; init; }
 }
 
 /// <summary>One row of <c>GET /containers/json</c>.</summary>

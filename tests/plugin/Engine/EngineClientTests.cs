@@ -38,6 +38,33 @@ public class EngineClientTests
     }
 
     [Test]
+    public async Task An_inspect_says_what_its_local_volumes_show_of_the_host()
+    {
+        _engine.On("GET /containers/abc/json", """
+            {"Id":"abc","Mounts":[{"Type":"volume","Name":"devices","Destination":"/x","Driver":"local"},{"Type":"volume","Name":"plain","Destination":"/y","Driver":"local"},
+                                  {"Type":"volume","Name":"runai","Destination":"/runai","Driver":"runai/gpu-memory:latest"}]}
+            """);
+        _engine.On("GET /volumes/devices", """{"Name":"devices","Driver":"local","Options":{"type":"none","o":"bind","device":"/dev"}}""");
+        _engine.On("GET /volumes/plain", """{"Name":"plain","Driver":"local","Options":null}""");
+        using var client = _engine.Client();
+        var container = (await client.InspectContainerAsync("abc", default))!;
+        Assert.That(container.Mounts.Select(m => m.HostPaths), Is.EqualTo(new[] { (IReadOnlyList<string>)["/dev"], null, null }));
+        Assert.That(_engine.Calls, Has.None.Contains("runai"));
+    }
+
+    [TestCase("none", "/dev", "bind", "/dev")]
+    [TestCase("", "dev", "rbind,ro", "/dev")]
+    [TestCase("nfs", "/dev", "bind", "/dev")]
+    [TestCase("ext4", "/dev/sda1", "", "/dev/sda1")]
+    [TestCase("overlay", "overlay", "lowerdir=/dev/dri:/dev", "/overlay /dev/dri /dev")]
+    [TestCase("devtmpfs", "", "", "/dev")]
+    [TestCase("nfs", ":/export", "addr=10.0.0.1,rw", "")]
+    [TestCase("cifs", "//server/share", "username=x", "")]
+    [TestCase("tmpfs", "tmpfs", "size=100m", "")]
+    public void The_options_of_a_local_volume_name_paths_of_the_host(string type, string device, string o, string paths) =>
+        Assert.That(string.Join(' ', LocalVolume.HostPaths(new Dictionary<string, string> { ["type"] = type, ["device"] = device, ["o"] = o })), Is.EqualTo(paths));
+
+    [Test]
     public async Task Nulls_where_values_are_promised_become_empty()
     {
         _engine.On("GET /containers/abc/json", """{"Id":"abc","Name":null,"State":null,"Config":null,"HostConfig":null,"Mounts":null}""");
