@@ -17,8 +17,9 @@ sealed class TestEngine : IDisposable
     /// <param name="version">20.10 (installed), 26.1 or 28.5 (unpacked).</param>
     /// <param name="gpus">How many simulated GPUs the host has.</param>
     /// <param name="authorize">Whether the plugin is named in the authorization plugins.</param>
+    /// <param name="policy">The text of the admin's policy file. With one, the engine's host has GPU nodes in its /dev too.</param>
     /// <param name="flags">More flags for dockerd.</param>
-    public TestEngine(string version, int gpus = 1, bool authorize = true, params string[] flags)
+    public TestEngine(string version, int gpus = 1, bool authorize = true, string? policy = null, params string[] flags)
     {
         Version = version;
         _folder = Directory.CreateTempSubdirectory("gpu-engine-").FullName;
@@ -27,6 +28,7 @@ sealed class TestEngine : IDisposable
         _environment = new Dictionary<string, string>
         {
             ["DOCKER_HOST"] = $"unix://{_folder}/run/docker.sock",
+            ["DOCKER_SOCKET"] = $"{_folder}/run/docker.sock",
             ["DOCKER_CONFIG"] = Path.Combine(_folder, "cli"),
             ["SIMGPU_DIR"] = Gpus,
             ["SIMGPU_LIB"] = Path.Combine(Repository.Build, "sim"),
@@ -40,8 +42,15 @@ sealed class TestEngine : IDisposable
             string[] up = ["up", _folder, "--path", Sim("")];
             if (_binaries is not null) up = [.. up, "--bin", _binaries];
             Control([.. up, "--", "--config-file", Configuration, .. flags]);
+            if (policy is not null)
+            {
+                MakeNodes();
+                WritePolicy(policy);
+            }
+
             Docker("plugin", "create", Plugin, Path.Combine(Repository.Build, "plugin")).Ok();
-            Docker("plugin", "set", Plugin, $"run.source={_folder}/run", $"driver.source={Sim("")}", "NVML_LIBRARY=/host/usr/libnvidia-ml.so.1", "LOG_LEVEL=debug").Ok();
+            Directory.CreateDirectory(Path.Combine(_folder, "etc/docker"));
+            Docker("plugin", "set", Plugin, $"etc.source={_folder}/etc", $"run.source={_folder}/run", $"driver.source={Sim("")}", "NVML_LIBRARY=/host/usr/libnvidia-ml.so.1", "LOG_LEVEL=debug").Ok();
             Docker("plugin", "enable", Plugin).Ok();
             if (authorize) Authorize();
             Docker("import", Repository.Image, Image).Ok();
@@ -64,9 +73,28 @@ sealed class TestEngine : IDisposable
 
     public string Log => File.ReadAllText(Path.Combine(_folder, "log"));
 
+    public string Socket => Path.Combine(_folder, "run/docker.sock");
+
+    /// <summary>The plugin reads it when it is enabled, and within a second or two of a change.</summary>
+    public void WritePolicy(string text)
+    {
+        var file = Path.Combine(Directory.CreateDirectory(Path.Combine(_folder, "etc/docker")).FullName, "gpu-memory.json");
+        File.WriteAllText(file + ".new", text);
+        File.Move(file + ".new", file, overwrite: true);
+    }
+
+    /// <summary>One API call, byte for byte as given.</summary>
+    public RawAnswer Raw(string method, string target, byte[]? body = null, params string[] headers) => RawClient.Send(Socket, method, target, body, headers);
+
     public static string Sim(string name) => Path.Combine(Repository.Build, "sim", name);
 
-    public Output Docker(params IEnumerable<string> arguments) => Shell.Run(_environment, Path.Combine(_binaries ?? "/usr/bin", "docker"), arguments);
+    /// <summary>The client of the engine's time.</summary>
+    public string Cli => Path.Combine(_binaries ?? "/usr/bin", "docker");
+
+    public Output Docker(params IEnumerable<string> arguments) => Command(Cli, arguments);
+
+    /// <summary>Any client, pointed at this engine.</summary>
+    public Output Command(string command, params IEnumerable<string> arguments) => Shell.Run(_environment, command, arguments);
 
     /// <summary><c>docker run --network none --gpus 1 …</c></summary>
     public Output Run(params IEnumerable<string> arguments) => Docker(["run", "--network", "none", "--gpus", "1", .. arguments]);
@@ -142,6 +170,22 @@ sealed class TestEngine : IDisposable
             if (clock.Elapsed.TotalSeconds > seconds) throw new TimeoutException($"not within {seconds} s: {what}");
             Thread.Sleep(50);
         }
+    }
+
+    /// <summary>A /dev of the engine's own with what a GPU host has: NVIDIA's and DRM's nodes, without a driver behind them.</summary>
+    void MakeNodes()
+    {
+        var keeper = File.ReadAllText(Path.Combine(_folder, "keeper")).Trim();
+        Shell.Run("nsenter", "--target", keeper, "--mount", "--", "sh", "-ec", """
+            mkdir "$0/dev" && mount -t tmpfs tmpfs "$0/dev" && cd "$0/dev"
+            for node in null zero full random urandom tty ptmx console fuse kmsg fd stdin stdout stderr; do ! [ -e /dev/$node ] || cp -a /dev/$node .; done
+            mkdir pts shm mqueue dri char
+            mount --rbind /dev/pts pts && mount --rbind /dev/shm shm
+            for minor in 0 1 255; do mknod nvidia$minor c 195 $minor; done
+            mv nvidia255 nvidiactl
+            mknod dri/card0 c 226 0 && mknod dri/renderD128 c 226 128 && ln -s ../nvidia0 char/195:0 && ln -s nvidia0 innocent
+            mount --rbind "$0/dev" /dev
+            """, _folder).Ok();
     }
 
     void Authorize()

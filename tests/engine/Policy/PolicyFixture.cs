@@ -1,0 +1,49 @@
+namespace Runai.GpuMemory.EngineTests.Policy;
+
+/// <summary>An engine whose admin wants quotas of at most a half, with a runtime that gives GPUs as NVIDIA's does.</summary>
+abstract class PolicyFixture(string version) : EngineFixture(version)
+{
+    public const decimal Most = 0.5m;
+
+    protected virtual string PolicyFile => """{ "requireQuota": true, "maxQuota": "0.5" }""";
+
+    protected virtual int Gpus => 1;
+
+    protected override TestEngine Create(string version)
+    {
+        var runtime = Path.Combine(Repository.Build, "nvidia-container-runtime");
+        File.WriteAllText(runtime, Runtime);
+        File.SetUnixFileMode(runtime, (UnixFileMode)0b111_101_101);
+        return new(version, Gpus, policy: PolicyFile, flags: ["--add-runtime", $"nvidia={runtime}"]);
+    }
+
+    /// <summary>A body for an ordinary container that stays; <paramref name="host"/> and <paramref name="more"/> are further members, each starting with a comma.</summary>
+    protected static string Body(string host = "", string more = "", string image = TestEngine.Image) =>
+        $$"""{"Image":"{{image}}","Cmd":["sleep","300"],"HostConfig":{"NetworkMode":"none"{{host}}}{{more}}}""";
+
+    /// <summary>What makes the GPU of <see cref="Body"/> legal.</summary>
+    protected const string Volume = ""","Binds":["runai:/runai"]""";
+
+    protected const string Request = ""","DeviceRequests":[{"Count":1,"Capabilities":[["gpu"]]}]""";
+
+    protected static string Label(string quota) => $$""","Labels":{"gpu-memory":"{{quota}}"}""";
+
+    protected Attempt Try(string body, string target = "/v1.41/containers/create", params string[] headers) => Attempt.Make(Engine, body, Most, target, headers);
+
+    /// <summary>runc, with the hook put into the bundle's configuration first.</summary>
+    const string Runtime = """
+        #!/bin/sh
+        previous= bundle=
+        for argument; do
+            [ "$previous" != --bundle ] || bundle=$argument
+            previous=$argument
+        done
+        if [ -n "$bundle" ]; then
+            hook='{"path":"'$SIMGPU_LIB'/nvidia-container-runtime-hook","args":["hook","prestart"],"env":["SIMGPU_DIR='$SIMGPU_DIR'","SIMGPU_LIB='$SIMGPU_LIB'"]}'
+            grep -q '"prestart":\[' "$bundle/config.json" && new='s|"prestart":\[|&'$hook',|' || new='s|^{|{"hooks":{"prestart":['$hook']},|'
+            sed -i "$new" "$bundle/config.json"
+        fi
+        exec runc "$@"
+
+        """;
+}
