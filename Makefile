@@ -8,7 +8,7 @@ NEED := .ci/need
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help all demo test plugin rootfs enable disable push shim sim shim-tests bench fmt check clean
+.PHONY: help all demo test fuzz plugin rootfs enable disable push shim sim shim-tests bench fmt check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,10 @@ all: shim sim rootfs ## build everything: plugin, shim, simulated GPU
 demo: all ## the main job, on a private engine, with a simulated GPU where there is no real one
 	@$(NEED) docker iproute2
 	@tests/engine/demo.sh
+
+fuzz: all ## 10,000 create bodies against real engines behind the plugin
+	@$(NEED) docker iproute2
+	RUNAI_FUZZ_BODIES=$${RUNAI_FUZZ_BODIES:-10000} dotnet test tests/engine -c $(CONFIGURATION) --filter FullyQualifiedName~OracleTests --logger "console;verbosity=normal"
 
 test: all shim-tests ## every test that needs no GPU: unit, shim, simulated GPU, real engines
 	@$(NEED) docker iproute2
