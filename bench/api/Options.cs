@@ -1,0 +1,39 @@
+using System.Globalization;
+
+namespace Runai.GpuMemory.ApiBench;
+
+/// <summary>What run.sh passes on.</summary>
+sealed record Options
+{
+    /// <summary>The private engine's folder.</summary>
+    public required string Engine { get; init; }
+    /// <summary>The folder build/.</summary>
+    public required string Build { get; init; }
+    /// <summary>How often the three take their turns.</summary>
+    public int Rounds { get; init; } = 3;
+    /// <summary>How long one route is called by so many clients in a round.</summary>
+    public TimeSpan Time { get; init; } = TimeSpan.FromSeconds(0.5);
+    /// <summary><c>docker run</c> in a round.</summary>
+    public int Runs { get; init; } = 5;
+    public int Starts { get; init; } = 50;
+    /// <summary>That come and go before the plugin's memory is looked at again.</summary>
+    public int Containers { get; init; } = 500;
+    /// <summary>Parts to measure: routes, run, quota, memory.</summary>
+    public IReadOnlyList<string> Only { get; init; } = ["routes", "run", "quota", "memory"];
+
+    public static Options Parse(string[] arguments)
+    {
+        var given = arguments.Chunk(2).ToDictionary(pair => pair[0], pair => pair[1]);
+        var defaults = new Options { Engine = given["--engine-folder"], Build = given["--build"] };
+        return defaults with
+        {
+            Rounds = Number("--rounds", defaults.Rounds),
+            Time = TimeSpan.FromMilliseconds(Number("--ms", (int)defaults.Time.TotalMilliseconds)),
+            Runs = Number("--runs", defaults.Runs),
+            Starts = Number("--starts", defaults.Starts),
+            Containers = Number("--containers", defaults.Containers),
+            Only = given.TryGetValue("--only", out var only) ? only.Split(',') : defaults.Only,
+        };
+        int Number(string name, int otherwise) => given.TryGetValue(name, out var text) ? int.Parse(text, CultureInfo.InvariantCulture) : otherwise;
+    }
+}
