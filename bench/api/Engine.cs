@@ -13,13 +13,12 @@ enum Asked
 }
 
 /// <summary>A private engine that is up (run.sh), seen by its folder.</summary>
-sealed class Engine(string folder, string build)
+sealed class Engine(string folder)
 {
     public const string Plugin = "runai/gpu-memory";
     public const string Image = "api-bench";
 
     public string Socket => Path.Combine(folder, "run/docker.sock");
-    public string PluginFolder => Path.Combine(build, "plugin");
 
     public HttpConnection Connect() => new(Socket);
 

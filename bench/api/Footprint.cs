@@ -27,9 +27,16 @@ static class Footprint
         long.Parse(File.ReadLines($"/proc/{engine.PluginProcess()}/status").First(line => line.StartsWith("VmRSS:", StringComparison.Ordinal))
             .Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) * 1024 / 1e6;
 
+    /// <summary>When nobody has called for a while.</summary>
+    public static double AtRest(Engine engine)
+    {
+        Thread.Sleep(TimeSpan.FromSeconds(15));
+        return Resident(engine);
+    }
+
     /// <summary>Of the plugin's files, in MB.</summary>
-    public static double RootFileSystem(Engine engine) =>
-        new DirectoryInfo(Path.Combine(engine.PluginFolder, "rootfs")).EnumerateFiles("*", SearchOption.AllDirectories).Sum(file => file.Length) / 1e6;
+    public static double RootFileSystem(string plugin) =>
+        new DirectoryInfo(Path.Combine(plugin, "rootfs")).EnumerateFiles("*", SearchOption.AllDirectories).Sum(file => file.Length) / 1e6;
 
     static double Uptime() => double.Parse(File.ReadAllText("/proc/uptime").Split(' ')[0], CultureInfo.InvariantCulture);
 

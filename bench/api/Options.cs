@@ -7,8 +7,8 @@ sealed record Options
 {
     /// <summary>The private engine's folder.</summary>
     public required string Engine { get; init; }
-    /// <summary>The folder build/.</summary>
-    public required string Build { get; init; }
+    /// <summary>The managed plugin's folder: config.json and rootfs.</summary>
+    public required string Plugin { get; init; }
     /// <summary>How often the three take their turns.</summary>
     public int Rounds { get; init; } = 3;
     /// <summary>How long one route is called by so many clients in a round.</summary>
@@ -24,7 +24,7 @@ sealed record Options
     public static Options Parse(string[] arguments)
     {
         var given = arguments.Chunk(2).ToDictionary(pair => pair[0], pair => pair[1]);
-        var defaults = new Options { Engine = given["--engine-folder"], Build = given["--build"] };
+        var defaults = new Options { Engine = given["--engine-folder"], Plugin = given["--plugin"] };
         return defaults with
         {
             Rounds = Number("--rounds", defaults.Rounds),

@@ -1,7 +1,7 @@
 using Runai.GpuMemory.ApiBench;
 
 var options = Options.Parse(args);
-var engine = new Engine(options.Engine, options.Build);
+var engine = new Engine(options.Engine);
 var report = new Report();
 var routes = new Dictionary<(Asked, Route, int Clients), Samples>();
 var runs = Enum.GetValues<Asked>().ToDictionary(asked => asked, _ => new Samples());
@@ -62,13 +62,15 @@ if (options.Only.Contains("memory"))
 {
     report.Add("resident at start, MB", null, null, residentAtStart, "60", 60);
     Console.Error.WriteLine($"{options.Containers} containers come and go");
+    var busy = Footprint.Resident(engine);
     Delivery.Churn(engine, options.Containers / 10);
-    var early = Footprint.Resident(engine);
+    var early = Footprint.AtRest(engine);
     Delivery.Churn(engine, options.Containers - options.Containers / 10);
-    report.Add($"resident after {options.Containers / 10} quota containers more, MB", null, null, early, "60", 60);
-    report.Add($"resident after {options.Containers}, MB", null, null, Footprint.Resident(engine), "60, and 5 more than before", Math.Min(60, early + 5));
+    report.Add("resident just after all of the above, MB", null, null, busy);
+    report.Add($"resident after {options.Containers / 10} quota containers more, at rest, MB", null, null, early, "60", 60);
+    report.Add($"resident after {options.Containers}, at rest, MB", null, null, Footprint.AtRest(engine), "60, and 5 more than before", Math.Min(60, early + 5));
 }
-report.Add("plugin's files, MB", null, null, Footprint.RootFileSystem(engine), "60", 60);
+report.Add("plugin's files, MB", null, null, Footprint.RootFileSystem(options.Plugin), "60", 60);
 report.Add("plugin's begin to ready, ms", null, null, ready.TotalMilliseconds, "1000", 1000);
 Console.WriteLine(report);
 return report.Misses == 0 ? 0 : 1;

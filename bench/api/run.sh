@@ -1,27 +1,29 @@
 #!/usr/bin/env bash
 # What the plugin costs the engine's users, beside an engine without plugins and one with a plugin that allows everything, in one run.
 #
-#   bench/api/run.sh [--engine 20.10|26.1|28.5] [--rounds N] [--ms N] [--runs N] [--starts N] [--containers N] [--only routes,run,quota,memory]
+#   bench/api/run.sh [--engine 20.10|26.1|28.5] [--rounds N] [--ms N] [--runs N] [--starts N] [--containers N] [--only routes,run,quota,memory] [--plugin FOLDER]
 #
 # --ms: how long each route is called in a round; --runs: `docker run`s in a round; --containers: that come and go before the plugin's
-# memory is looked at again (10000 for a long run). Prints a Markdown table; exit code 1 where a target is missed. Needs root and `make all`.
+# memory is looked at again (10000 for a long run); --plugin: another build of the plugin than build/plugin. Prints a Markdown table; exit code 1 where a target is missed. Needs root and `make all`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=$PWD/build
 engine=tests/engine/private-engine.sh
 version=20.10
+plugin=$build/plugin
 pass=()
 while [ $# -gt 0 ]; do
     case $1 in
     --engine) version=$2 ;;
+    --plugin) plugin=$(realpath "$2") ;;
     --rounds | --ms | --runs | --starts | --containers | --only) pass+=("$1" "$2") ;;
     *) sed -n '2,/^set/p' "$0" | sed 's/^# \{0,1\}//;$d' && exit 2 ;;
     esac
     shift 2
 done
 .ci/need docker iproute2 gcc dotnet golang-go
-for built in plugin/rootfs sim/simgpu; do
-    [ -e "$build/$built" ] || { echo "build/$built is missing: make all" >&2 && exit 1; }
+for built in "$plugin/rootfs" "$build/sim/simgpu"; do
+    [ -e "$built" ] || { echo "$built is missing: make all" >&2 && exit 1; }
 done
 [ "$version" = 20.10 ] || $engine get-engines "$build/engines"
 
@@ -55,7 +57,7 @@ $engine up "$work/engine" --path "$build/sim" ${bin[@]+"${bin[@]}"} -- --config-
 # In the engine's mount namespace, where /run/docker/plugins is its own.
 nsenter --target "$(cat "$work/engine/keeper")" --mount -- sh -c "mkdir -p /run/docker/plugins && exec '$build/bench/allow-all' /run/docker/plugins/allow-all.sock" &
 allow_all=$!
-docker plugin create runai/gpu-memory "$build/plugin" >/dev/null
+docker plugin create runai/gpu-memory "$plugin" >/dev/null
 docker plugin set runai/gpu-memory "run.source=$work/engine/run" "driver.source=$build/sim" NVML_LIBRARY=/host/usr/libnvidia-ml.so.1
 docker plugin enable runai/gpu-memory >/dev/null
 sh tests/engine/image.sh >"$work/image.tar"
@@ -63,4 +65,4 @@ tar --append --file "$work/image.tar" --directory "$build/bench" --transform 's,
 docker import "$work/image.tar" api-bench >/dev/null
 echo "Docker $(docker version --format '{{.Server.Version}}'), $(nproc) cores, $(uname -r), $(date -u +%F)"
 echo
-"$build/bench/api/ApiBench" --engine-folder "$work/engine" --build "$build" ${pass[@]+"${pass[@]}"}
+"$build/bench/api/ApiBench" --engine-folder "$work/engine" --plugin "$plugin" ${pass[@]+"${pass[@]}"}
