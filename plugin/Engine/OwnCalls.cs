@@ -9,7 +9,11 @@ public sealed class OwnCalls
     /// <summary>In the spelling in which the engine passes header names on.</summary>
     public const string Header = "X-Runai-Call";
 
+    /// <summary>For so long after a call the engine counts as one that asks about its calls.</summary>
+    const long RecentMilliseconds = 5000;
+
     readonly byte[] _secret;
+    long _askedAt = long.MinValue / 2;
 
     public OwnCalls()
     {
@@ -22,6 +26,12 @@ public sealed class OwnCalls
     }
 
     internal string Secret { get; }
+
+    /// <summary>The engine asked this plugin about an API call, whoever made it.</summary>
+    public void NoteAsked() => Volatile.Write(ref _askedAt, Environment.TickCount64);
+
+    /// <summary>Whether the engine asks this plugin about API calls, as far as the last seconds show. The plugin's own calls are among them.</summary>
+    public bool EngineAsks => Environment.TickCount64 - Volatile.Read(ref _askedAt) < RecentMilliseconds;
 
     /// <summary>Whether a call with these request headers was made by this process. Takes the same time for every wrong secret.</summary>
     public bool IsOwn(IEnumerable<KeyValuePair<string, string>>? headers)

@@ -1,8 +1,13 @@
+using System.Buffers;
+using System.Text.Json;
+
 namespace Runai.GpuMemory.Protocol;
 
 /// <summary>Decides about API calls. Neither method throws for what is none of this plugin's business.</summary>
 public interface IAuthorizer
 {
+    /// <summary>Whether a call is any of this plugin's business. If not, it is allowed without being looked at more closely.</summary>
+    bool IsOfConcern(string method, string uri);
     /// <summary>Before the engine does it.</summary>
     ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel);
     /// <summary>After the engine did it: a denial would hide the answer from the user and undo nothing.</summary>
@@ -16,8 +21,10 @@ public static class AuthZPlugin
     {
         var authorizer = app.ServiceProvider.GetRequiredService<IAuthorizer>();
         var (json, answer) = (AuthZJson.Default.AuthZRequest, AuthZJson.Default.AuthZAnswer);
-        app.MapPluginCall("/AuthZPlugin.AuthZReq", json, answer, authorizer.BeforeAsync, AuthZAnswer.Denied);
-        app.MapPluginCall("/AuthZPlugin.AuthZRes", json, answer, authorizer.AfterAsync, _ => AuthZAnswer.Allowed);
+        var allowed = JsonSerializer.SerializeToUtf8Bytes(AuthZAnswer.Allowed, answer);
+        byte[]? Glance(ReadOnlySequence<byte> begin) => AuthZGlance.TryRead(begin, out var method, out var uri) && !authorizer.IsOfConcern(method, uri) ? allowed : null;
+        app.MapPluginCall("/AuthZPlugin.AuthZReq", json, answer, authorizer.BeforeAsync, AuthZAnswer.Denied, Glance);
+        app.MapPluginCall("/AuthZPlugin.AuthZRes", json, answer, authorizer.AfterAsync, _ => AuthZAnswer.Allowed, Glance);
         return app;
     }
 }

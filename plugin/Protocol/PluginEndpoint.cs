@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http.Features;
@@ -18,13 +19,18 @@ static partial class PluginEndpoint
     /// <param name="answer">How to write the answer.</param>
     /// <param name="handle">The service.</param>
     /// <param name="failure">The answer to a body that cannot be read, or to a bug of ours.</param>
+    /// <param name="glance">Answers by the body's begin where that says enough: the rest is then not read.</param>
     public static void MapPluginCall<TRequest, TAnswer>(
         this IEndpointRouteBuilder app, string path, JsonTypeInfo<TRequest> request, JsonTypeInfo<TAnswer> answer,
-        Func<TRequest, CancellationToken, ValueTask<TAnswer>> handle, Func<string, TAnswer> failure) where TRequest : class, new() =>
+        Func<TRequest, CancellationToken, ValueTask<TAnswer>> handle, Func<string, TAnswer> failure,
+        Func<ReadOnlySequence<byte>, byte[]?>? glance = null) where TRequest : class, new() =>
         app.MapPost(path, async context =>
         {
-            var result = await AnswerAsync(context, path, request, handle, failure);
-            await WriteAsync(context, JsonSerializer.SerializeToUtf8Bytes(result, answer));
+            var json = await GuardAsync(context, path,
+                async () => (glance is null ? null : await GlanceAsync(context, glance))
+                    ?? JsonSerializer.SerializeToUtf8Bytes(await handle(await ReadAsync(context, request), context.RequestAborted), answer),
+                problem => JsonSerializer.SerializeToUtf8Bytes(failure(problem), answer));
+            await WriteAsync(context, json);
         });
 
     public static async Task WriteAsync(HttpContext context, byte[] json)
@@ -34,14 +40,13 @@ static partial class PluginEndpoint
         await context.Response.Body.WriteAsync(json, context.RequestAborted);
     }
 
-    static async ValueTask<TAnswer> AnswerAsync<TRequest, TAnswer>(HttpContext context, string path, JsonTypeInfo<TRequest> type,
-        Func<TRequest, CancellationToken, ValueTask<TAnswer>> handle, Func<string, TAnswer> failure) where TRequest : class, new()
+    static async ValueTask<byte[]> GuardAsync(HttpContext context, string path, Func<ValueTask<byte[]>> answer, Func<string, byte[]> failure)
     {
         try
         {
             if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
                 limit.MaxRequestBodySize = MaxBodyBytes;
-            return await handle(await ReadAsync(context, type), context.RequestAborted);
+            return await answer();
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
@@ -59,6 +64,23 @@ static partial class PluginEndpoint
             return failure($"{path}: an error in the plugin, see its log");
         }
 #pragma warning restore CA1031
+    }
+
+    /// <summary>Null where the begin does not say enough; it then can be read again.</summary>
+    static async ValueTask<byte[]?> GlanceAsync(HttpContext context, Func<ReadOnlySequence<byte>, byte[]?> glance)
+    {
+        var reader = context.Request.BodyReader;
+        var read = await reader.ReadAsync(context.RequestAborted);
+        var answer = glance(read.Buffer);
+        if (answer is null)
+        {
+            reader.AdvanceTo(read.Buffer.Start);
+            return null;
+        }
+        // An answer before the end of the call would cost the connection.
+        for (; !read.IsCompleted; read = await reader.ReadAsync(context.RequestAborted)) reader.AdvanceTo(read.Buffer.End);
+        reader.AdvanceTo(read.Buffer.End);
+        return answer;
     }
 
     /// <summary>An empty body is a request without members: the retry of a call whose connection broke can come so.</summary>

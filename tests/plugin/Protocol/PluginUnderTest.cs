@@ -37,6 +37,7 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
     public Exception? Bug { get; set; }
     public string? Refusal { get; set; }
 
+    public bool IsOfConcern(string method, string uri) => uri != "/_ping";
     public ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "before");
     public ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "after");
 

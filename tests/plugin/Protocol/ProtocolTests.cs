@@ -67,6 +67,25 @@ public class ProtocolTests
         Assert.That(_engine.Call("VolumeDriver.Remove", """{"Name":"runai"}""").Body, Does.Contain("room"));
     }
 
+    [Test]
+    public void Calls_of_no_concern_are_allowed_by_their_begin_however_long_they_are()
+    {
+        var call = $$"""{"User":"alice","RequestMethod":"GET","RequestUri":"/_ping","RequestBody":"{{new string('A', 3_000_000)}}"}""";
+        for (var i = 0; i < 3; i++) Assert.That(_engine.Call("AuthZPlugin.AuthZReq", call), Is.EqualTo((200, """{"Allow":true,"Msg":"","Err":""}""")));
+        Assert.That(_plugin.Asked, Is.Empty);
+        _engine.Call("AuthZPlugin.AuthZReq", call.Replace("/_ping", "/commit", StringComparison.Ordinal));
+        Assert.That(_plugin.Asked, Is.EqualTo(new[] { "before GET /commit" }));
+    }
+
+    [TestCase("""{"RequestMethod":"GET"}""")]
+    [TestCase("""{"RequestMethod":null,"RequestUri":"/_ping"}""")]
+    [TestCase("{}")]
+    public void What_the_begin_does_not_say_is_asked(string call)
+    {
+        _engine.Call("AuthZPlugin.AuthZReq", call);
+        Assert.That(_plugin.Asked, Has.Count.EqualTo(1));
+    }
+
     static readonly string[] Malformed =
         ["{", "null", "[]", "7", "\"x\"", """{"Name":7,"RequestMethod":7}""", """{"RequestBody":"***","Opts":[]}""", "{}{}", "\u0000", """{"Opts":{"a":{}},"RequestHeaders":{"a":{}}}""", "{\"Name\":\"\\ud800\",\"RequestMethod\":\"\\ud800\"}"];
 
