@@ -68,12 +68,15 @@ public sealed class ContainerReconciler(
 
         var pid = container.State.Pid;
         var found = DirectoriesOf(pid);
-        // A number can be another process's by now. Only if the same run still has it was it the container's when its mounts were read.
-        if (await engine.InspectContainerAsync(id, cancel) is not { } again
-            || again.State.Pid != pid || again.State.StartedAt != container.State.StartedAt || !again.State.Running) return;
+        // A number can be another process's by now. Its control group says whose it is; else the engine must say that the same run still has it.
+        if (!mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel)) return;
         if (found.Count == 0) log.NoDirectory(container.Id, container.Name, pid);
         Deliver(container, found, QuotaOf(container, verdict));
     }
+
+    async Task<bool> StillRunsAsync(ContainerInspect container, CancellationToken cancel) =>
+        await engine.InspectContainerAsync(container.Id, cancel) is { State.Running: true } again
+        && again.State.Pid == container.State.Pid && again.State.StartedAt == container.State.StartedAt;
 
     void Deliver(ContainerInspect container, List<string> found, QuotaFile quota)
     {

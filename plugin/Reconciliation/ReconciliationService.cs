@@ -8,9 +8,12 @@ namespace Runai.GpuMemory.Reconciliation;
 
 /// <summary>Follows the engine's containers, however they came to run: subscribes to events first, then looks at all of them, and again now and then.</summary>
 public sealed class ReconciliationService(
-    IEngineClient engine, ContainerReconciler reconciler, IPreloadInjector injector, IVolumeCatalog catalog, PluginIdentity identity,
+    IEngineClient engine, ContainerReconciler reconciler, IPreloadInjector injector, IVolumeCatalog catalog, PluginIdentity identity, OwnCalls own,
     IGpuInventory gpus, ReconciliationOptions options, TimeProvider time, ILogger<ReconciliationService> log) : BackgroundService
 {
+    /// <summary>The label of containers that swarm makes, without an API call.</summary>
+    const string SwarmTask = "com.docker.swarm.task.id";
+
     readonly Channel<EngineEvent> _events = Channel.CreateUnbounded<EngineEvent>();
     readonly Channel<bool> _sweeps = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
 
@@ -67,7 +70,7 @@ public sealed class ReconciliationService(
     Task HandleAsync(EngineEvent one, CancellationToken stop) => one.Action switch
     {
         "start" => TryAsync(one.Actor.Id, log.NotReconciled, reconciler.ReconcileAsync, stop),
-        "create" => TryAsync(one.Actor.Id, log.NotInjected, InjectAsync, stop),
+        "create" when !IsAdmitted(one) => TryAsync(one.Actor.Id, log.NotInjected, InjectAsync, stop),
         "die" => Forget(one.Actor.Id, forGood: false),
         "stop" or "destroy" => Forget(one.Actor.Id, forGood: true),
         _ => Task.CompletedTask,
@@ -78,6 +81,9 @@ public sealed class ReconciliationService(
         reconciler.Ended(id, forGood);
         return Task.CompletedTask;
     }
+
+    /// <summary>Whether the container came by an API call that admission saw to. An inspect for each event would make creating containers three times as slow.</summary>
+    bool IsAdmitted(EngineEvent one) => own.EngineAsks && one.Actor.Attributes?.ContainsKey(SwarmTask) != true;
 
     /// <summary>For engines that do not ask this plugin for admission: there, nobody else gives the container its preload. It may come too late for the first
     /// program of a container that starts at once, not for its next start.</summary>

@@ -73,6 +73,8 @@ public interface IMountTable
     IReadOnlyList<MountEntry> OfProcess(int pid);
     /// <summary>Of all processes of this host; once for those that share their mounts.</summary>
     IEnumerable<(int Pid, IReadOnlyList<MountEntry> Mounts)> All();
+    /// <summary>Whether the process is in the control group of this container. False where the kernel does not show it.</summary>
+    bool IsInContainer(int pid, string container) => false;
 }
 
 /// <summary>The table as <c>/proc</c> shows it.</summary>
@@ -93,6 +95,19 @@ public sealed class ProcMountTable : IMountTable
         {
             if (!int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out var pid)) continue;
             if (FirstId(folder + "/mountinfo") is { } id && seen.Add(id)) yield return (pid, OfProcess(pid));
+        }
+    }
+
+    // 0::/docker/<ID>, 0::/system.slice/docker-<ID>.scope, or a line like these for each controller of version 1.
+    public bool IsInContainer(int pid, string container)
+    {
+        try
+        {
+            return container.Length == 64 && File.ReadAllText(string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/cgroup")).Contains(container, StringComparison.Ordinal);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
         }
     }
 

@@ -38,10 +38,11 @@ sealed class FakeDocker : IEngineClient
         Say("die", id);
     }
 
-    public void Say(string action, string id)
+    public void Say(string action, string id, params IEnumerable<string> labels)
     {
+        var actor = new EventActor { Id = id, Attributes = labels.ToDictionary(label => label, _ => "") };
         lock (_watchers)
-            foreach (var watcher in _watchers) watcher.Writer.TryWrite(new EngineEvent { Type = "container", Action = action, Actor = new EventActor { Id = id } });
+            foreach (var watcher in _watchers) watcher.Writer.TryWrite(new EngineEvent { Type = "container", Action = action, Actor = actor });
     }
 
     /// <summary>All connections end, new ones are refused until <see cref="Down"/> is false again.</summary>

@@ -19,6 +19,7 @@ public class ReconciliationTests
     PrivateDirectories _directories = null!;
     ConcurrentQueue<string> _log = null!;
     FakeLedger _ledger = null!;
+    readonly OwnCalls _own = new();
     ReconciliationService _service = null!;
 
     [SetUp]
@@ -37,7 +38,7 @@ public class ReconciliationTests
         var options = new ReconciliationOptions { SweepEvery = TimeSpan.FromMilliseconds(100) };
         _service = new ReconciliationService(_docker,
             new ContainerReconciler(_docker, new FakeJudge(), _ledger, catalog, _directories, activations, _mounts, new ListLogger<ContainerReconciler>(_log)),
-            _injector, catalog, _identity, new NoGpus(), options, TimeProvider.System, new ListLogger<ReconciliationService>(_log));
+            _injector, catalog, _identity, _own, new NoGpus(), options, TimeProvider.System, new ListLogger<ReconciliationService>(_log));
     }
 
     [TearDown]
@@ -308,6 +309,18 @@ public class ReconciliationTests
         await Until(() => !_injector.Served.IsEmpty, "it was asked");
         await Until(() => _log.Any(line => line.Contains("no preload of the shim: its root is read-only", StringComparison.Ordinal)), "it says so");
         Assert.That(_injector.Served, Is.EqualTo(new[] { Id(1) }));
+    }
+
+    [Test]
+    public async Task Where_the_engine_asks_admission_only_tasks_of_swarm_get_the_preload_here()
+    {
+        await StartAsync();
+        _own.NoteAsked();
+        foreach (var n in new[] { 1, 2 }) _docker.Put(Container(n, "0.5", $"d{n}") with { State = new ContainerState { Status = "created" } });
+        _docker.Say("create", Id(1));
+        _docker.Say("create", Id(2), "com.docker.swarm.task.id");
+        await Until(() => !_injector.Served.IsEmpty, "the task was served");
+        Assert.That(_injector.Served, Is.EqualTo(new[] { Id(2) }));
     }
 
     [Test]
