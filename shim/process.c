@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "process.h"
 
-#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -15,6 +14,10 @@
 _Atomic(struct process *) process_page; /* set once by compare-and-swap; the same address in children */
 static struct process *nothing_left;    /* only if mmap fails: the program goes on in static memory */
 static struct process reserve;          /* used through nothing_left */
+
+/* What pthread_atfork calls in glibc; weak, because musl's loader must find every other symbol. */
+extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *) __attribute__((weak));
+extern void *__dso_handle __attribute__((visibility("hidden")));
 
 /* Kernels before 4.14 cannot wipe: the child does it itself (a raw clone is then not noticed). */
 static void wipe_in_child(void) {
@@ -35,8 +38,9 @@ static struct process *new_page(void) {
             munmap(page, sizeof(struct process));
         return none;
     }
-    if (page == nothing_left || madvise(page, sizeof(struct process), MADV_WIPEONFORK) != 0)
-        pthread_atfork(NULL, NULL, wipe_in_child);
+    bool wiped = page != nothing_left && madvise(page, sizeof(struct process), MADV_WIPEONFORK) == 0;
+    if (!wiped && __register_atfork)
+        __register_atfork(NULL, NULL, wipe_in_child, &__dso_handle);
     return page;
 }
 

@@ -200,3 +200,20 @@ SCENARIO(A_program_that_uses_no_GPU_waits_for_nothing_and_opens_nothing, .silent
     int fd = dup(0);
     EXPECT(fd <= 4);
 }
+
+/* Other people's builds. A sanitizer's runtime calls dlsym before anything else works. */
+SCENARIO(An_ordinary_program_is_limited, .limit = "1g", .program = "plain", .silent = true) {
+}
+
+#ifndef __SANITIZE_ADDRESS__ /* one runtime a process */
+SCENARIO(A_program_with_ThreadSanitizer_is_limited, .limit = "1g", .program = "plain-thread") {
+}
+
+SCENARIO(A_program_with_AddressSanitizer_is_limited, .limit = "1g", .program = "plain-address") {
+}
+
+#ifdef HAVE_MUSL
+SCENARIO(A_program_of_another_libc_is_not_disturbed, .program = "plain-musl", .silent = true) {
+}
+#endif
+#endif

@@ -35,7 +35,7 @@ static void allocate_for_ever(void) {
 
 SCENARIO(Processes_killed_at_random_moments_leave_nothing_behind, .limit = "1g") {
     srand((unsigned)getpid());
-    for (int i = 0; i < 150; i++) {
+    for (int i = 0; i < 1000; i++) {
         int pid = fork();
         if (pid == 0)
             allocate_for_ever();
