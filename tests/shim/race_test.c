@@ -12,7 +12,7 @@ struct shared {
     _Atomic unsigned ready, go, done, succeeded, failures;
 };
 
-enum { PROCESSES = 16, THREADS = 8 };
+enum { PROCESSES = 64, THREADS = 8 };
 
 static void race_once(struct shared *s) {
     CUdeviceptr held[64];
@@ -39,7 +39,7 @@ static void race_once(struct shared *s) {
     }
 }
 
-SCENARIO(Processes_racing_at_the_limit_never_exceed_it, .limit = "1500m", .repeat = 5) {
+SCENARIO(Processes_racing_at_the_limit_never_exceed_it, .limit = "5g", .repeat = 10) {
     struct shared *s = shared_memory(sizeof *s);
     int pids[PROCESSES];
     for (int i = 0; i < PROCESSES; i++)
@@ -52,12 +52,12 @@ SCENARIO(Processes_racing_at_the_limit_never_exceed_it, .limit = "1500m", .repea
     atomic_store(&s->go, 1);
     for (int i = 0; i < PROCESSES; i++)
         EXPECT_EQUAL(wait_for(pids[i]), 0);
-    if (device_peak(0) > 1500 * MIB)
-        fail(__FILE__, __LINE__, "the peak is %llu above the limit", (unsigned long long)(device_peak(0) - 1500 * MIB));
+    if (device_peak(0) > 5 * GIB)
+        fail(__FILE__, __LINE__, "the peak is %llu above the limit", (unsigned long long)(device_peak(0) - 5 * GIB));
     EXPECT(atomic_load(&s->failures) > 0); /* it was a race at the limit */
     gpu_begin(0);
-    EXPECT_EQUAL(gpu_free(), 1500 * MIB - CONTEXT);
-    gpu_allocate(1500 * MIB - CONTEXT);
+    EXPECT_EQUAL(gpu_free(), 5 * GIB - CONTEXT);
+    gpu_allocate(5 * GIB - CONTEXT);
 }
 
 static void *race_in_thread(void *data) {
