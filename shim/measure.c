@@ -9,9 +9,9 @@
 #include "measure.h"
 #include "account.h"
 #include "device.h"
-#include "elf.h"
 #include "real.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -47,14 +47,12 @@ void measure_prepare_begin(void) {
     int idle = 0;
     if (atomic_load(&p->nvml) != 0 || !real_open_nvml() || !atomic_compare_exchange_strong(&p->preparing, &idle, 1))
         return;
-    static const char *const files[] = {"libpthread.so", "libpthread-2.", NULL};
-    int (*create)(unsigned long *, const void *, void *(*)(void *), void *) = real_loader_function("pthread_create");
-    int (*detach)(unsigned long) = real_loader_function("pthread_detach");
-    struct elf_object object;
-    if ((!create || !detach) && elf_find(&object, files)) {
-        create = elf_function(&object, "pthread_create");
-        detach = elf_function(&object, "pthread_detach");
-    }
+    /* As the program would find them: who stands in for pthread_create (sanitizers, profilers) wants to see every
+     * thread. */
+    void *(*find)(void *, const char *) = real_loader_function("dlsym");
+    int (*create)(unsigned long *, const void *, void *(*)(void *), void *) =
+        find ? find(RTLD_DEFAULT, "pthread_create") : NULL;
+    int (*detach)(unsigned long) = find ? find(RTLD_DEFAULT, "pthread_detach") : NULL;
     unsigned long thread;
     uint64_t all = ~(uint64_t)0, before = 0;
     syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof all);
@@ -73,8 +71,10 @@ void measure_prepare_end(void) {
 static bool nvml_ready(struct process *p) {
     int state = atomic_load(&p->nvml);
     if (state == 0) {
-        wait_for_preparation(p, 2000);
+        wait_for_preparation(p, 300);
         int prepared = atomic_load(&p->preparing);
+        if (prepared == 1)
+            return false; /* it waits for someone, perhaps for the constructor that we are in: another time */
         bool works = prepared == 2 || (prepared == 0 && nvml_start());
         state = works ? 1 : 2;
         atomic_store(&p->nvml, state);
