@@ -24,8 +24,9 @@ fuzz: all ## 10,000 create bodies against real engines behind the plugin
 	@$(NEED) docker iproute2
 	RUNAI_FUZZ_BODIES=$${RUNAI_FUZZ_BODIES:-10000} dotnet test tests/engine -c $(CONFIGURATION) --filter FullyQualifiedName~OracleTests --logger "console;verbosity=normal"
 
-test: all shim-tests ## every test that needs no GPU: unit, shim, simulated GPU, real engines
-	@$(NEED) docker iproute2
+test: all ## every test that needs no GPU: unit, shim, simulated GPU, real engines
+	@$(NEED) docker iproute2 clang-format clang musl-tools arm64
+	@$(MAKE) --no-print-directory shim-tests
 	@tests/run.sh
 
 plugin: rootfs ## build the managed plugin and create it in the running engine

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test that needs no GPU, in the order in which a failure says most: the simulated GPU, the shim, the plugin, the whole on
 # real engines. All run whatever fails before; the last line counts them all. `make test` builds what this needs.
-#   run.sh [sim|shim|cli|unit|engine]...    just these
+#   run.sh [sim|shim|sanitize|arm64|fuzz|cli|unit|engine]...    just these
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -29,11 +29,20 @@ section() {
     passed=$((passed + p)) failed=$((failed + f))
 }
 
+# For what says by its exit code alone that all is well.
+counted() {
+    if "$@"; then echo "1 passed, 0 failed"; else echo "0 passed, 1 failed" && return 1; fi
+}
+
 wanted() { [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" $1 "* ]]; }
 only=("$@")
 
 wanted sim && section "the simulated GPU" make --no-print-directory -C tests/sim BUILD="$PWD/build" check
 wanted shim && section "the shim" make --no-print-directory -C tests/shim BUILD="$PWD/build" check
+wanted sanitize && section "the shim under the address and undefined-behaviour sanitizers" tests/shim/sanitize.sh "$PWD/build"
+wanted sanitize && section "the shim under the thread sanitizer" counted tests/shim/sanitize-threads.sh "$PWD/build"
+wanted arm64 && section "the shim for arm64" tests/shim/arm64.sh "$PWD/build"
+wanted fuzz && section "fuzz targets, a while" counted make --no-print-directory -C tests/shim BUILD="$PWD/build" SECONDS=5 fuzz
 wanted cli && section "runai-docker" tests/cli/check.sh
 wanted unit && section "the plugin (NUnit)" dotnet test tests/plugin -c Release --nologo
 wanted engine && section "real engines (NUnit)" dotnet test tests/engine -c Release --nologo --logger "console;verbosity=normal"
