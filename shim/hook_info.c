@@ -4,6 +4,7 @@
 #include "device.h"
 #include "hooks.h"
 #include "measure.h"
+#include "quota_file.h"
 
 struct figures {
     uint64_t free, total;
@@ -16,6 +17,8 @@ static bool explained(struct device *device, uint64_t physically_free, uint64_t 
 }
 
 static struct figures figures(struct device *device, uint64_t physically_free) {
+    if (UNLIKELY(quota_tick()))
+        measure_now(device);
     struct account_view view = account_view(device);
     if (!explained(device, physically_free, view.used)) {
         measure_now(device);

@@ -295,6 +295,15 @@ SCENARIO(A_lowered_limit_stops_allocation_and_takes_nothing_away, .limit = "1g")
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&other, 10 * MIB), CUDA_SUCCESS);
 }
 
+SCENARIO(A_changed_limit_is_shown_within_a_second, .limit = "1g") {
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_total(), GIB);
+    write_limit("2g");
+    pause_ms(1100);
+    EXPECT_EQUAL(gpu_free(), 2 * GIB - CONTEXT);
+    EXPECT_EQUAL(gpu_total(), 2 * GIB);
+}
+
 SCENARIO(A_raised_limit_counts_before_the_next_refusal, .limit = "200m") {
     CUdeviceptr pointer;
     gpu_begin(0);
