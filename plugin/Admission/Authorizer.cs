@@ -115,7 +115,7 @@ sealed partial class Authorizer(
             container = await engine.InspectContainerAsync(route.Name, both.Token);
             if (container is null)
                 return AuthZAnswer.Allowed; // the engine says so itself
-            spec = specs.FromInspect(container, defaults.Runtime, await VolumeDevicesAsync(container, both.Token));
+            spec = specs.FromInspect(container, defaults.Runtime);
             verdict = await JudgeStartAsync(container, spec, apiCall.User, both.Token);
             if (verdict.Allow && await preload.EnsureAsync(container, both.Token) is { } problem)
             {
@@ -144,19 +144,6 @@ sealed partial class Authorizer(
         {
             LogNotRemoved(log, id, failure.Message);
         }
-    }
-
-    /// <summary>A local volume can be a bind that was made before anybody asked. Where there is no policy file, it only matters to the log line, and nobody waits for it.</summary>
-    async ValueTask<List<string>> VolumeDevicesAsync(ContainerInspect container, CancellationToken cancel)
-    {
-        var devices = new List<string>();
-        if (policy.Current.IsBuiltIn)
-            return devices;
-        foreach (var mount in container.Mounts)
-            if (mount is { Type: "volume", Driver: "local", Name: { Length: > 0 } name }
-                && (await engine.InspectVolumeAsync(name, cancel))?.Options?.GetValueOrDefault("device") is { } device && device.StartsWith('/'))
-                devices.Add(device);
-        return devices;
     }
 
     async ValueTask<Verdict> JudgeStartAsync(ContainerInspect container, ContainerSpec spec, string? user, CancellationToken cancel)

@@ -26,13 +26,9 @@ sealed class ContainerSpecs(IVolumeCatalog volumes, IDeviceNodes nodes)
     }
 
     /// <summary>The merged truth: image, volumes and spellings resolved by the engine.</summary>
-    /// <param name="container">As the engine has it.</param>
-    /// <param name="defaultRuntime">The engine's; empty when not known.</param>
-    /// <param name="volumeDevices">What of the host its local volumes are, as far as somebody asked.</param>
-    public ContainerSpec FromInspect(ContainerInspect container, string defaultRuntime, IEnumerable<string>? volumeDevices = null)
+    public ContainerSpec FromInspect(ContainerInspect container, string defaultRuntime)
     {
         var mounts = new MountTable(volumes);
-        mounts.AddHostPaths(volumeDevices ?? []);
         foreach (var mount in container.Mounts)
             mounts.AddResolved(mount, container.HostConfig);
         mounts.AddConfigured(container.HostConfig); // what is resolved leaves out --tmpfs and the options of inline volumes

@@ -27,8 +27,6 @@ sealed class MountTable(IVolumeCatalog volumes)
         AddOthers(host.Tmpfs?.Keys);
     }
 
-    public void AddHostPaths(IEnumerable<string> paths) => _hostPaths.AddRange(paths);
-
     /// <summary>Targets of what is certainly not ours: tmpfs and anonymous volumes.</summary>
     public void AddOthers(IEnumerable<string>? targets)
     {

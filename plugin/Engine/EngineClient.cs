@@ -61,9 +61,6 @@ public sealed class EngineClient : IEngineClient, IDisposable
     public Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) =>
         GetAsync($"images/{EnginePath.Segments(name)}/json", EngineJson.Default.ImageInspect, cancel);
 
-    public Task<VolumeInspect?> InspectVolumeAsync(string name, CancellationToken cancel) =>
-        GetAsync($"volumes/{EnginePath.Segment(name)}", EngineJson.Default.VolumeInspect, cancel);
-
     public async Task<IReadOnlyList<ContainerSummary>> ListContainersAsync(bool all, CancellationToken cancel) =>
         await GetAsync(all ? "containers/json?all=1" : "containers/json", EngineJson.Default.ListContainerSummary, cancel) ?? [];
 

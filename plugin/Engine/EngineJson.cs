@@ -25,7 +25,6 @@ sealed record EngineError
 [JsonSerializable(typeof(ContainerInspect))]
 [JsonSerializable(typeof(List<ContainerSummary>))]
 [JsonSerializable(typeof(ImageInspect))]
-[JsonSerializable(typeof(VolumeInspect))]
 [JsonSerializable(typeof(EngineEvent))]
 [JsonSerializable(typeof(PluginInspect))]
 [JsonSerializable(typeof(VolumeInspect))]

@@ -156,12 +156,6 @@ public sealed record ImageInspect
     public ContainerConfig? Config { get; init; }
 }
 
-/// <summary>What <c>GET /volumes/{name}</c> says of how a volume was made.</summary>
-public sealed record VolumeInspect
-{
-    public IReadOnlyDictionary<string, string>? Options { get; init; }
-}
-
 /// <summary>What <c>GET /info</c> says and the plugin needs.</summary>
 public sealed record EngineInfo
 {

@@ -7,7 +7,6 @@ public interface IEngineClient
     Task<EngineInfo> InfoAsync(CancellationToken cancel);
     Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel);
     Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel);
-    Task<VolumeInspect?> InspectVolumeAsync(string name, CancellationToken cancel);
     /// <param name="all">Stopped containers too.</param>
     /// <param name="cancel">Ends the call.</param>
     Task<IReadOnlyList<ContainerSummary>> ListContainersAsync(bool all, CancellationToken cancel);

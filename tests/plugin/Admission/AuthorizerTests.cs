@@ -205,20 +205,6 @@ public class AuthorizerTests
     public async Task A_start_of_an_unknown_container_is_left_to_the_engine() => Assert.That(await BeforeAsync(Call("POST", "/containers/nobody/start")), Is.EqualTo("allowed"));
 
     [Test]
-    public async Task A_local_volume_that_is_a_bind_is_one_to_the_policy()
-    {
-        _engine.VolumeDevices["sneaky"] = "/dev";
-        _engine.Containers[Id] = new() { Id = Id, Name = "/web", Mounts = [new() { Type = "volume", Name = "sneaky", Driver = "local", Destination = "/x" }] };
-        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("allowed"), "without a policy");
-        Assert.That(_engine.Calls, Has.None.StartsWith("volume"));
-        await File.WriteAllTextAsync(Path.Combine(_folder, "gpu-memory.json"), """{"requireQuota":true,"allowBindMounts":["/home"]}""");
-        _services.GetRequiredService<PolicySource>().Refresh();
-        _services.GetRequiredService<IGpuLedger>().KeepOnly(new HashSet<string>(), 0);
-        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo(
-            "a container with a GPU (mount of /dev) needs a quota on this machine: add -v runai:/runai --label gpu-memory=0.5; a mount of the host's /dev is not allowed on this machine: mount what is below /home, or use a volume"));
-    }
-
-    [Test]
     public async Task A_start_that_nobody_can_judge_is_denied()
     {
         _engine.Failure = new("connection\nrefused");

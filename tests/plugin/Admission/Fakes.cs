@@ -48,15 +48,6 @@ sealed class FakeEngine : IEngineClient
         return Images.GetValueOrDefault(name);
     }
 
-    /// <summary>Devices of local volumes that are binds.</summary>
-    public Dictionary<string, string> VolumeDevices { get; } = [];
-
-    public async Task<VolumeInspect?> InspectVolumeAsync(string name, CancellationToken cancel)
-    {
-        await CallAsync($"volume {name}", cancel);
-        return VolumeDevices.TryGetValue(name, out var device) ? new() { Options = new Dictionary<string, string> { ["device"] = device } } : new();
-    }
-
     public async Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel)
     {
         await CallAsync($"get {id} {path}", cancel);

@@ -81,7 +81,6 @@ sealed class FakeDocker : IEngineClient
 
     public Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) => Task.FromResult(PluginName);
     public Task<EngineInfo> InfoAsync(CancellationToken cancel) => Task.FromResult(new EngineInfo());
-    public Task<VolumeInspect?> InspectVolumeAsync(string name, CancellationToken cancel) => Task.FromResult<VolumeInspect?>(null);
     public Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) => Task.FromResult<ImageInspect?>(null);
     public Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel) => throw new NotSupportedException();
     public Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel) => throw new NotSupportedException();
