@@ -160,8 +160,10 @@ void pools_trim(struct device *device) {
         if (!handle || device_at(atomic_load(&pool->device)) != device ||
             atomic_load(&pool->charged) <= atomic_load(&pool->live))
             continue;
+        account_release_begin(device); /* a measurement between the two would take the one for the other */
         INSIDE(CUDA->cuMemPoolTrimTo(handle, 0));
         pool_settle(pool, device, NULL);
+        account_release_end(device, 0);
     }
 }
 
@@ -370,10 +372,15 @@ CUresult cuMemPoolDestroy(CUmemoryPool handle) {
 }
 
 CUresult cuMemPoolTrimTo(CUmemoryPool handle, size_t keep) {
-    CUresult result = CUDA->cuMemPoolTrimTo(handle, keep);
     struct pool *pool = inside_driver ? NULL : pool_by_handle(handle);
-    if (pool && result == CUDA_SUCCESS)
-        pool_settle(pool, device_at(atomic_load(&pool->device)), NULL);
+    if (!pool)
+        return CUDA->cuMemPoolTrimTo(handle, keep);
+    struct device *device = device_at(atomic_load(&pool->device));
+    account_release_begin(device);
+    CUresult result = INSIDE(CUDA->cuMemPoolTrimTo(handle, keep));
+    if (result == CUDA_SUCCESS)
+        pool_settle(pool, device, NULL);
+    account_release_end(device, 0);
     return result;
 }
 
