@@ -32,8 +32,8 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, IVolumeCatal
         if (foreign && body.Name is { } name && volumes.Find(name) is not null)
             return new("quota-volume", $"the volume {Quoted.Text(name)} is the GPU memory plugin's: take another name");
         // A local volume can be a bind under another name.
-        return body.DriverOpts?.GetValueOrDefault("device") is { } device && device.StartsWith('/') && !policy.AllowsBind(device) && !policy.ExemptUsers.Contains(requester.Name)
-            ? OfFile(policy, new("bind-mount", $"a volume of the host's {Quoted.Text(device)} is not allowed on this machine: leave device={Quoted.Text(device)} out")) : null;
+        return body.Driver is null or "" or LocalVolume.Driver && LocalVolume.HostPaths(body.DriverOpts).Find(path => !policy.AllowsBind(path)) is { } path && !policy.ExemptUsers.Contains(requester.Name)
+            ? OfFile(policy, new("bind-mount", $"a volume of the host's {Quoted.Text(path)} is not allowed on this machine: leave {Quoted.Text(path)} out of its options")) : null;
     }
 
     Reason? OfService(byte[]? json, PolicySettings policy, Requester requester)

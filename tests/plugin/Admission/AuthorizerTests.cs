@@ -83,6 +83,18 @@ public class AuthorizerTests
     }
 
     [Test]
+    public async Task A_local_volume_that_is_a_bind_is_one_to_the_policy()
+    {
+        _engine.Containers[Id] = new() { Id = Id, Name = "/web", Mounts = [new() { Type = "volume", Name = "sneaky", Driver = "local", Destination = "/x", HostPaths = ["/dev"] }] };
+        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("allowed"), "without a policy");
+        await File.WriteAllTextAsync(Path.Combine(_folder, "gpu-memory.json"), """{"requireQuota":true,"allowBindMounts":["/home"]}""");
+        _services.GetRequiredService<PolicySource>().Refresh();
+        _services.GetRequiredService<IGpuLedger>().KeepOnly(new HashSet<string>(), 0);
+        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo(
+            "a container with a GPU (mount of /dev) needs a quota on this machine: add -v runai:/runai --label gpu-memory=0.5; a mount of the host's /dev is not allowed on this machine: mount what is below /home, or use a volume"));
+    }
+
+    [Test]
     public async Task A_create_that_fits_together_is_allowed_with_one_line()
     {
         Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create?name=web", Good, "alice")), Is.EqualTo("allowed"));
