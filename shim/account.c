@@ -254,13 +254,15 @@ uint64_t account_remember(struct device *device, struct entry *entry) {
     return blocks * BLOCK;
 }
 
-bool account_forget(uint64_t pointer, struct entry *entry, uint64_t *released) {
+bool account_forget(uint64_t pointer, bool ordered, struct entry *entry, uint64_t *released) {
     int64_t left;
-    if (!table_take_from_block(&process()->table, pointer, entry, &left))
+    if (!table_take_from_block(&process()->table, pointer, ordered, entry, &left))
         return false;
-    *released = 0;
-    if (entry->refs)
-        *released = (left == 0) * BLOCK + account_forget_rest(entry);
+    *released = entry->refs ? account_forget_rest(entry) : 0;
+    if (left == 0 && entry->ordered) /* the driver holds the block until somebody synchronises */
+        account_leave_to_measuring(device_at(entry->device), BLOCK);
+    else if (left == 0)
+        *released += BLOCK;
     return true;
 }
 

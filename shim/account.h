@@ -43,7 +43,7 @@ void account_overhead(struct device *device, int64_t before, int64_t now);
    before the driver frees it, and says what will leave the account when that is done; if it is not done, remember it
    again. */
 uint64_t account_remember(struct device *device, struct entry *entry);
-bool account_forget(uint64_t pointer, struct entry *entry, uint64_t *released);
+bool account_forget(uint64_t pointer, bool ordered, struct entry *entry, uint64_t *released);
 /* The same for an entry that a sweep has taken out already: its first block, and the others. */
 uint64_t account_forget_first(const struct entry *entry);
 uint64_t account_forget_rest(const struct entry *entry);

@@ -63,8 +63,8 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, s
 }
 
 /* The entry goes before the driver's free: afterwards another thread may get, and enter, the same pointer. */
-bool linear_forget(uint64_t pointer, struct entry *entry, uint64_t *released) {
-    if (!account_forget(pointer, entry, released))
+bool linear_forget(uint64_t pointer, bool ordered, struct entry *entry, uint64_t *released) {
+    if (!account_forget(pointer, ordered, entry, released))
         return false;
     if (entry->kind == KIND_MANAGED)
         atomic_fetch_sub(&device_at(entry->device)->managed, entry->size);
@@ -84,7 +84,7 @@ void linear_remember_again(struct entry *entry) {
 #define FREE(pointer, real_call)                                                                                       \
     struct entry entry;                                                                                                \
     uint64_t released;                                                                                                 \
-    if (inside_driver || !linear_forget(pointer, &entry, &released))                                                   \
+    if (inside_driver || !linear_forget(pointer, false, &entry, &released))                                            \
         return real_call;                                                                                              \
     struct device *device = device_at(entry.device);                                                                   \
     account_release_begin(device);                                                                                     \

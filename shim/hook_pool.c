@@ -331,7 +331,7 @@ static CUresult freed(struct entry *entry, uint64_t released, CUstream stream, C
 CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
     struct entry entry;
     uint64_t released;
-    if (inside_driver || !linear_forget(pointer, &entry, &released))
+    if (inside_driver || !linear_forget(pointer, true, &entry, &released))
         return CUDA->cuMemFreeAsync(pointer, stream);
     return freed(&entry, released, stream, INSIDE(CUDA->cuMemFreeAsync(pointer, stream)));
 }
@@ -339,7 +339,7 @@ CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
 CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
     struct entry entry;
     uint64_t released;
-    if (inside_driver || !linear_forget(pointer, &entry, &released))
+    if (inside_driver || !linear_forget(pointer, true, &entry, &released))
         return CUDA->cuMemFreeAsync_ptsz(pointer, stream);
     return freed(&entry, released, stream, INSIDE(CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
 }

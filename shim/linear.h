@@ -4,9 +4,9 @@
 
 #include "process.h"
 
-/* Takes the entry of a pointer out, and says what leaves the account when the driver has freed it (nothing for pool
-   memory). False when it is none of ours. */
-bool linear_forget(uint64_t pointer, struct entry *entry, uint64_t *released);
+/* Takes the entry of a pointer out, to be freed at once or in stream order, and says what leaves the account when the
+   driver has freed it (nothing for pool memory). False when it is none of ours. */
+bool linear_forget(uint64_t pointer, bool ordered, struct entry *entry, uint64_t *released);
 /* The driver did not free it after all. */
 void linear_remember_again(struct entry *entry);
 /* The driver freed a pool's memory, in order of that stream: the pool keeps holding it. */

@@ -76,13 +76,15 @@ static int64_t reference(struct shard *shard, const struct entry *entry) {
     return ++shard->slots[at].refs;
 }
 
-static int64_t unreference(struct shard *shard, enum table_class class, uint64_t key, struct entry *gone) {
+static int64_t unreference(struct shard *shard, enum table_class class, uint64_t key, bool ordered,
+                           struct entry *gone) {
     if (!shard->capacity)
         return -1;
     uint32_t at = probe(shard, class, key, mix(class, key));
     if (shard->slots[at].class == 0)
         return -1;
     int64_t refs = --shard->slots[at].refs;
+    shard->slots[at].ordered |= ordered;
     *gone = shard->slots[at];
     if (refs == 0)
         remove_at(shard, at);
@@ -111,7 +113,7 @@ int64_t table_put_in_block(struct table *table, const struct entry *entry, const
     return refs;
 }
 
-bool table_take_from_block(struct table *table, uint64_t pointer, struct entry *taken, int64_t *left) {
+bool table_take_from_block(struct table *table, uint64_t pointer, bool ordered, struct entry *taken, int64_t *left) {
     struct shard *shard = shard_of(table, CLASS_POINTER, pointer);
     struct entry gone;
     bool known = false;
@@ -122,7 +124,8 @@ bool table_take_from_block(struct table *table, uint64_t pointer, struct entry *
         if (known) {
             *taken = shard->slots[at];
             remove_at(shard, at);
-            *left = taken->refs ? unreference(shard, CLASS_BLOCK, pointer >> BLOCK_BITS, &gone) : -1;
+            *left = taken->refs ? unreference(shard, CLASS_BLOCK, pointer >> BLOCK_BITS, ordered, &gone) : -1;
+            taken->ordered = *left == 0 && gone.ordered;
         }
     }
     lock_drop(&shard->lock);
@@ -165,7 +168,7 @@ int64_t table_reference(struct table *table, const struct entry *entry) {
 int64_t table_unreference(struct table *table, enum table_class class, uint64_t key, struct entry *gone) {
     struct shard *shard = shard_of(table, class, key);
     lock_take(&shard->lock);
-    int64_t refs = unreference(shard, class, key, gone);
+    int64_t refs = unreference(shard, class, key, false, gone);
     lock_drop(&shard->lock);
     return refs;
 }

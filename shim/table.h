@@ -23,8 +23,8 @@ struct entry {
     uint32_t refs;
     uint8_t class;
     uint8_t kind;
-    uint8_t device; /* position in process->devices */
-    uint8_t unused;
+    uint8_t device;  /* position in process->devices */
+    uint8_t ordered; /* blocks: something in it was freed in stream order, so that the driver may hold it on */
 };
 _Static_assert(sizeof(struct entry) == 32, "two entries a cache line");
 
@@ -46,10 +46,10 @@ bool table_find(struct table *table, enum table_class class, uint64_t key, struc
 /* Finds and removes. */
 bool table_take(struct table *table, enum table_class class, uint64_t key, struct entry *taken);
 /* A pointer and the block it begins in share a shard, so both change under one lock. The first returns how many
-   pointers begin or end in the block now, -1 without memory; the second takes the pointer out and says how many are
-   left. */
+   pointers begin or end in the block now, -1 without memory; the second takes the pointer out, freed in stream order or
+   not, and says how many are left; at 0 taken->ordered is the block's. */
 int64_t table_put_in_block(struct table *table, const struct entry *entry, const struct entry *block);
-bool table_take_from_block(struct table *table, uint64_t pointer, struct entry *taken, int64_t *left);
+bool table_take_from_block(struct table *table, uint64_t pointer, bool ordered, struct entry *taken, int64_t *left);
 enum { BLOCK_BITS = 21 };
 /* Changes refs of an entry and returns what it then is; an entry is added at its first reference, and removed at 0
    (then *gone is it). -1 when there is no such entry to unreference, or no memory. */

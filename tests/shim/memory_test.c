@@ -162,6 +162,20 @@ SCENARIO(Each_free_call_takes_the_others_pointers, .limit = "1g") {
     EXPECT_EQUAL(gpu_free(), GIB - device_used(0));
 }
 
+/* Two share a block of the driver; the first is freed in stream order, so the block stays until a synchronisation,
+   though the last of it is freed at once. */
+SCENARIO(A_block_with_something_freed_in_stream_order_counts_until_the_driver_gives_it_back, .limit = "1g") {
+    CUdeviceptr first, second, rest;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&first, MIB / 2), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&second, MIB / 2), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemFreeAsync(first, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemFree_v2(second), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&rest, GIB - CONTEXT),
+                 device_used(0) == CONTEXT ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT(device_peak(0) <= GIB);
+}
+
 SCENARIO(An_unknown_pointer_goes_to_the_driver, .limit = "1g") {
     gpu_begin(0);
     EXPECT(gpu.cuMemFree_v2(0x1234560000) != CUDA_SUCCESS);
