@@ -26,7 +26,7 @@ fuzz: all ## 10,000 create bodies against real engines behind the plugin
 
 test: all ## every test that needs no GPU: unit, shim, simulated GPU, real engines
 	@$(NEED) docker iproute2 clang-format clang musl-tools arm64
-	@$(MAKE) --no-print-directory shim-tests
+	@$(MAKE) -s shim-tests
 	@tests/run.sh
 
 plugin: rootfs ## build the managed plugin and create it in the running engine
@@ -47,14 +47,14 @@ push: ## push the plugin to the registry that its name says (PLUGIN=registry/nam
 
 shim: ## build/shim/librunai.so
 	@$(NEED) gcc make
-	@$(MAKE) --no-print-directory -C shim BUILD=$(BUILD) all
+	@$(MAKE) -s -C shim BUILD=$(BUILD) all
 
 sim: ## the simulated GPU: build/sim
 	@$(NEED) gcc make libjansson-dev
-	@$(MAKE) --no-print-directory -C tests/sim BUILD=$(BUILD) all
+	@$(MAKE) -s -C tests/sim BUILD=$(BUILD) all
 
 shim-tests: shim sim ## programs that test the shim: build/shim-tests
-	@$(MAKE) --no-print-directory -C tests/shim BUILD=$(BUILD) all
+	@$(MAKE) -s -C tests/shim BUILD=$(BUILD) all
 
 # No base image: the trimmed, self-contained publish, and of the C library just the files that it links to.
 rootfs: shim ## the managed plugin without an engine: build/plugin
@@ -71,10 +71,10 @@ bench: all shim-tests ## measure against the figures of docs/measurements.md
 
 fmt: ## format C and C#
 	@$(NEED) clang-format dotnet
-	@$(MAKE) --no-print-directory -C shim fmt
-	@$(MAKE) --no-print-directory -C tests/sim fmt
-	@$(MAKE) --no-print-directory -C tests/shim fmt
-	@$(MAKE) --no-print-directory -C bench/shim fmt
+	@$(MAKE) -s -C shim fmt
+	@$(MAKE) -s -C tests/sim fmt
+	@$(MAKE) -s -C tests/shim fmt
+	@$(MAKE) -s -C bench/shim fmt
 	@dotnet format RunaiPlugin.sln
 
 check: ## formatting and static checks
