@@ -72,6 +72,10 @@ static struct ledger_row *row_now(struct device *device) {
     return row ? row : &lonely[device_position(device)];
 }
 
+void account_join(struct device *device) {
+    row_now(device);
+}
+
 static bool within(struct device *device, const struct ledger_row *row, uint64_t limit, struct ledger_sum *sum) {
     *sum = ledger_sum(atomic_load_explicit(&device->number, memory_order_relaxed));
     if (row == &lonely[device_position(device)]) {
@@ -135,11 +139,15 @@ static bool insist(struct device *device, struct ledger_row *row, uint64_t most)
     }
 }
 
-static bool try(struct device *device, struct reservation *r) {
+/* With what room the reservation leaves. */
+static bool try(struct device *device, struct reservation *r, uint64_t *room) {
     struct ledger_sum sum;
+    uint64_t limit = device_limit(device);
     begin(device);
     atomic_fetch_add(&r->row->pending, r->bytes);
-    return within(device, r->row, device_limit(device), &sum);
+    bool fits = within(device, r->row, limit, &sum);
+    *room = fits ? limit - sum.settled - sum.pending : 0;
+    return fits;
 }
 
 static void take_back(struct device *device, struct reservation *r) {
@@ -157,7 +165,8 @@ static bool reserve_slowly(struct device *device, struct reservation *r) {
     r->row = row ? row : &lonely[device_position(device)];
     int number = atomic_load(&device->number);
     bool locked = ledger_slow_lock(number);
-    bool fits = try(device, r) || insist(device, r->row, r->bytes);
+    uint64_t room;
+    bool fits = try(device, r, &room) || insist(device, r->row, r->bytes);
     if (!fits)
         take_back(device, r);
     if (locked)
@@ -166,16 +175,27 @@ static bool reserve_slowly(struct device *device, struct reservation *r) {
     return fits;
 }
 
-bool account_reserve(struct device *device, uint64_t most, struct reservation *r) {
-    if (UNLIKELY(quota_tick()))
-        housekeeping(device);
-    else if (UNLIKELY(atomic_load_explicit(&device->stale, memory_order_relaxed)))
-        measure_now(device);
-    *r = (struct reservation){row_now(device), most};
-    if (LIKELY(try(device, r)))
+/* Close to the limit what the ledger says has to be of now. Measured with no call of ours under way, so it is exact in
+ * a program with one thread. */
+static bool reserve_closely(struct device *device, struct reservation *r, uint64_t room) {
+    measure_if_due(device, room);
+    r->row = row_now(device);
+    if (try(device, r, &room))
         return true;
     take_back(device, r);
-    return reserve_slowly(device, r);
+    return false;
+}
+
+bool account_reserve(struct device *device, uint64_t most, struct reservation *r) {
+    uint64_t room;
+    if (UNLIKELY(quota_tick()))
+        housekeeping(device);
+    *r = (struct reservation){row_now(device), most};
+    bool fits = try(device, r, &room);
+    if (LIKELY(fits && !measure_is_due(device, room)))
+        return true;
+    take_back(device, r);
+    return (fits && reserve_closely(device, r, room)) || reserve_slowly(device, r);
 }
 
 static void charge(struct device *device, uint64_t bytes) {

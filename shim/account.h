@@ -25,6 +25,9 @@ void account_leave_to_measuring(struct device *device, uint64_t bytes);
 /* Charges what turned out to be taken already. */
 void account_add(struct device *device, uint64_t bytes);
 
+/* Takes our place in the ledger. */
+void account_join(struct device *device);
+
 struct account_view {
     uint64_t limit; /* what may be allocated in all */
     uint64_t used;  /* the container's use */

@@ -81,7 +81,21 @@ struct device *device_current_in(CUcontext *context) {
     return device;
 }
 
+struct device *device_only(void) {
+    struct process *p = process();
+    int count = atomic_load_explicit(&p->visible, memory_order_relaxed);
+    if (UNLIKELY(count == 0)) {
+        if (INSIDE(CUDA->cuDeviceGetCount(&count)) != CUDA_SUCCESS)
+            return NULL;
+        atomic_store(&p->visible, count);
+    }
+    return count == 1 ? device_by_ordinal(0) : NULL;
+}
+
 struct device *device_current(void) {
+    struct device *only = device_only();
+    if (LIKELY(only))
+        return only;
     CUcontext context;
     return device_current_in(&context);
 }

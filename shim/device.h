@@ -5,7 +5,10 @@
 #include "process.h"
 
 struct device *device_by_ordinal(CUdevice ordinal);
-/* Of the current context; NULL without one (the driver will say so). */
+/* The device, where CUDA shows just one, as it does in most containers: then every context and stream is on it, and the
+   driver need not be asked which one is current. Else NULL. */
+struct device *device_only(void);
+/* Of the current context; without one NULL or the only one (the driver will say so). */
 struct device *device_current(void);
 /* The same and the context itself. */
 struct device *device_current_in(CUcontext *context);

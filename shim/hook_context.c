@@ -16,21 +16,19 @@ CUresult cuInit(unsigned flags) {
         return CUDA->cuInit(flags);
     if (!quota_wait())
         return CUDA_ERROR_NOT_PERMITTED;
-    measure_prepare_begin();
-    CUresult result = INSIDE(CUDA->cuInit(flags));
-    measure_prepare_end();
-    return result;
+    return INSIDE(CUDA->cuInit(flags));
 }
 
 /* Creation. The size of a context is learned from the first one in the container and reserved for the next; without
    that, processes that start together would exceed the limit by their contexts alone. While it is not known, they
-   create theirs one after another. */
+   create theirs one after another. Once it is known nothing need be measured now: it counts as reserved until the next
+   measurement. */
 
 struct creation {
     struct device *device;          /* NULL: nothing to account for */
     struct reservation reservation; /* of no bytes where the size is not known */
     uint64_t before;                /* what the driver counted for this process */
-    bool measurable, alone, learning;
+    bool measurable, learning;
 };
 
 static bool nothing_else(struct device *device) {
@@ -44,15 +42,14 @@ static bool creation_begin(struct creation *c, CUdevice ordinal) {
     *c = (struct creation){.device = inside_driver ? NULL : device_by_ordinal(ordinal)};
     if (!c->device)
         return true;
-    c->measurable = measure_own_now(c->device, &c->before);
+    account_join(c->device);
     uint64_t size = ledger_context_size(atomic_load(&c->device->number));
     if (size == 0) {
         c->learning = ledger_context_lock(atomic_load(&c->device->number));
         size = ledger_context_size(atomic_load(&c->device->number));
     }
-    if (size == 0)
-        return true;
-    if (account_reserve(c->device, size, &c->reservation))
+    c->measurable = (size == 0 || measure_started()) && measure_own_now(c->device, &c->before);
+    if (size == 0 || account_reserve(c->device, size, &c->reservation))
         return true;
     c->reservation.bytes = 0;
     return size > device_limit(c->device) && nothing_else(c->device);
@@ -261,7 +258,8 @@ static void end_allocations(struct device *device, uint64_t context) {
     end_guess(device);
     graph_settle(device, NULL);
     pools_settle_all();
-    measure_now(device);
+    if (measure_started() || atomic_load(&device->overhead) != 0)
+        measure_now(device);
 }
 
 static struct device *device_of_context(CUcontext context) {

@@ -1,8 +1,8 @@
 /* Modules, libraries and lazily loaded kernels: code, constants and globals on the device, which only the driver can
-   count. They are measured after each call that may load or unload one, in a burst of them at most every 5 ms and
-   before the next allocation. Left alone on purpose: launches (a first launch may load a kernel or grow local memory;
-   the next measurement sees it), cuLibraryLoad* (which take nothing until a kernel is used), and the linker, which
-   works on the host. */
+   count. After each call that may load or unload one they are measured before figures are shown, and before the next
+   allocation if that is close to the limit. Left alone on purpose: launches (a first launch may load a kernel or grow
+   local memory; the next measurement sees it), cuLibraryLoad* (which take nothing until a kernel is used), and the
+   linker, which works on the host. */
 #include "device.h"
 #include "hooks.h"
 #include "measure.h"

@@ -1,6 +1,8 @@
 /* Stream-ordered allocations. The pool holds the memory, so the pool is what is charged: its RESERVED_MEM_CURRENT,
-   asked after each allocation (40 ns) and after each synchronisation, where the driver gives back what is above the
-   release threshold. Growth is reserved beforehand when the pool has not enough that is free.
+   asked after allocations that may have made it grow and after each synchronisation, where the driver gives back what
+   is above the release threshold. Growth is reserved beforehand when the pool has not enough that is free. A piece that
+   was freed in the same stream and size is handed out again: what is charged holds it, so the driver is asked now and
+   then only.
 
    Left alone on purpose: allocations captured into a graph (they take nothing until launch; hook_graph.c), pools on the
    host, and imported pools, which their exporter pays for. */
@@ -10,7 +12,10 @@
 #include "linear.h"
 #include "measure.h"
 
-enum { CHUNK_MAX = 32 << 20 }; /* a pool grows by multiples of this at most; seen on an H200 */
+enum {
+    CHUNK_MAX = 32 << 20, /* a pool grows by multiples of this at most; seen on an H200 */
+    UNASKED_MAX = 64
+};
 
 static uint64_t held(CUmemoryPool handle, uint64_t otherwise) {
     uint64_t bytes = otherwise;
@@ -71,15 +76,22 @@ static void learn_chunk(uint64_t bytes) {
         atomic_store_explicit(chunk, lowest < CHUNK_MAX ? lowest : CHUNK_MAX, memory_order_relaxed);
 }
 
-static bool take_piece(struct pool *pool, uint64_t size, CUstream stream) {
+enum plan { PLAN_NOT_OURS, PLAN_CERTAIN, PLAN_WARM, PLAN_RESERVED, PLAN_REFUSED };
+
+/* PLAN_RESERVED when a reservation is needed. */
+static enum plan take_piece(struct pool *pool, uint64_t size, CUstream stream) {
+    enum plan plan = PLAN_RESERVED;
     lock_take(&pool->warm);
-    bool certain = !pool->mixed && pool->pieces > 0 && pool->piece == size && pool->piece_stream == stream;
-    if (certain)
+    if (!pool->mixed && pool->pieces > 0 && pool->piece == size && pool->piece_stream == stream) {
         pool->pieces--;
-    else if (pool->pieces > 0)
+        plan = ++pool->unasked < UNASKED_MAX ? PLAN_CERTAIN : PLAN_WARM;
+        if (plan == PLAN_WARM)
+            pool->unasked = 0;
+    } else if (pool->pieces > 0) {
         pool->mixed = true; /* this allocation may be cut from them */
+    }
     lock_drop(&pool->warm);
-    return certain;
+    return plan;
 }
 
 static void add_piece(struct pool *pool, uint64_t size, CUstream stream) {
@@ -175,6 +187,9 @@ static bool is_special(CUstream stream) {
 
 static struct device *device_of_stream(CUstream stream) {
     CUcontext context, popped;
+    struct device *only = device_only();
+    if (only)
+        return only;
     if (is_special(stream) || INSIDE(CUDA->cuStreamGetCtx(stream, &context)) != CUDA_SUCCESS)
         return device_current();
     if (INSIDE(CUDA->cuCtxPushCurrent_v2(context)) != CUDA_SUCCESS)
@@ -193,12 +208,25 @@ static struct pool *look_up_pool_of_stream(CUstream stream) {
     return pool ? pool : pool_add(handle, device);
 }
 
+static struct pool *pool_of_only_device(CUstream stream, uint64_t epoch) {
+    struct pools *pools = &process()->pools;
+    uint64_t known = atomic_load_explicit(&pools->only, memory_order_acquire);
+    if (LIKELY(known >> 8 == epoch))
+        return &pools->pool[(known & 255) - 1];
+    struct pool *pool = look_up_pool_of_stream(stream);
+    if (pool)
+        atomic_store(&pools->only, epoch << 8 | (uint64_t)(pool - pools->pool + 1));
+    return pool;
+}
+
 /* Special streams mean the current context's: that is what is remembered for them. */
 static struct pool *pool_of_stream(CUstream stream) {
     struct pools *pools = &process()->pools;
     uint64_t epoch = 1 + atomic_load(&pools->streams_epoch);
     const void *key = stream;
     CUcontext context;
+    if (LIKELY(device_only()))
+        return pool_of_only_device(stream, epoch);
     if (is_special(stream)) {
         if (INSIDE(CUDA->cuCtxGetCurrent(&context)) != CUDA_SUCCESS || !context)
             return NULL;
@@ -233,12 +261,11 @@ static bool is_capturing(CUstream stream) {
 
 /* Allocation. */
 
-enum plan { PLAN_NOT_OURS, PLAN_WARM, PLAN_RESERVED, PLAN_REFUSED };
-
 static enum plan prepare(struct pool *pool, struct device *device, uint64_t size, CUstream stream,
                          struct reservation *reservation) {
-    if (take_piece(pool, round_up(size, 512), stream))
-        return PLAN_WARM;
+    enum plan plan = take_piece(pool, round_up(size, 512), stream);
+    if (LIKELY(plan != PLAN_RESERVED))
+        return plan;
     if (is_capturing(stream))
         return PLAN_NOT_OURS;
     uint64_t chunk = atomic_load(&process()->pools.chunk);
@@ -262,7 +289,7 @@ static CUresult grew_unexpectedly(struct pool *pool, struct device *device, CUde
 
 static CUresult allocated(struct pool *pool, struct device *device, enum plan plan, struct reservation *reservation,
                           CUresult result, CUdeviceptr *pointer, size_t size, CUstream stream) {
-    uint64_t grown = pool_settle(pool, device, plan == PLAN_RESERVED ? reservation : NULL);
+    uint64_t grown = plan == PLAN_CERTAIN ? 0 : pool_settle(pool, device, plan == PLAN_RESERVED ? reservation : NULL);
     if (result != CUDA_SUCCESS)
         return result;
     uint64_t rounded = round_up(size, 512);

@@ -21,7 +21,8 @@ enum {
     LOCK_SLOW = LOCK_HEADER + 64,
     LOCK_CONTEXT = LOCK_HEADER + 128,
     LOCK_ROWS = LOCK_HEADER + 4096,
-    MAPS = 64
+    MAPS = 64,
+    CONTEXT_MIB_MAX = 64 * 1024
 };
 
 struct map {
@@ -191,11 +192,26 @@ static bool still_good(const struct map *map) {
     return map && map->fd >= 0 && !map->in_file && usable(map->file) && map->file->nonce == map->place.nonce;
 }
 
+/* A segment ends with its last process, but what was learned stays in the file. */
+static void recall(const struct map *map) {
+    struct ledger_device saved[LEDGER_DEVICES];
+    ssize_t size = pread(map->fd, saved, sizeof saved, offsetof(struct ledger_file, devices));
+    for (int i = 0; i < LEDGER_DEVICES && size >= (ssize_t)((size_t)(i + 1) * sizeof *saved); i++) {
+        struct ledger_device *device = &map->file->devices[i];
+        uint32_t context = atomic_load(&saved[i].context);
+        if (atomic_load(&saved[i].known) != 1)
+            break;
+        memcpy(device->uuid, saved[i].uuid, sizeof device->uuid);
+        atomic_store(&device->context, context < CONTEXT_MIB_MAX ? context : 0);
+        atomic_store(&device->known, 1);
+    }
+}
+
 /* What the file says, or what it is made to say: where the rows were before, if it has lost that. Under the header's
  * lock. */
 static bool find_or_make(struct map *map, const struct map *before) {
     struct ledger_place *place = &map->place;
-    bool good = pread(map->fd, place, sizeof *place, 0) == sizeof *place && place_is_good(place);
+    bool good = pread(map->fd, place, sizeof *place, 0) == sizeof *place && place_is_good(place), were_rows = good;
     if (good && place->segment >= 0) {
         map->file = join_segment(place);
         if (map->file)
@@ -209,6 +225,8 @@ static bool find_or_make(struct map *map, const struct map *before) {
         if (as_before)
             *place = before->place;
         map->file = as_before ? before->file : make_segment(place);
+        if (map->file && !as_before && were_rows)
+            recall(map);
         if (map->file && pwrite(map->fd, place, sizeof *place, 0) == sizeof *place)
             return true;
         if (map->file && !as_before)
@@ -472,6 +490,15 @@ void ledger_set_others(int device, uint64_t bytes) {
         atomic_store(&ledger_file()->devices[device].others, bytes);
 }
 
+uint64_t ledger_measured(int device) {
+    return device < 0 ? 0 : atomic_load_explicit(&ledger_file()->devices[device].measured, memory_order_relaxed);
+}
+
+void ledger_note_measured(int device, uint64_t now) {
+    if (device >= 0)
+        atomic_store(&ledger_file()->devices[device].measured, now);
+}
+
 bool ledger_slow_lock(int device) {
     const struct map *map = map_now();
     return map && map->fd >= 0 && lock_byte_within(map->fd, LOCK_SLOW + device, 1000);
@@ -488,8 +515,14 @@ uint64_t ledger_context_size(int device) {
 }
 
 void ledger_learn_context_size(int device, uint64_t bytes) {
-    if (device >= 0 && bytes && bytes < 64 * 1024 * MIB)
-        atomic_store(&ledger_file()->devices[device].context, (uint32_t)((bytes + MIB - 1) / MIB));
+    const struct map *map = map_now();
+    uint32_t size = (uint32_t)((bytes + MIB - 1) / MIB);
+    if (device < 0 || bytes == 0 || size >= CONTEXT_MIB_MAX ||
+        atomic_exchange(&ledger_file()->devices[device].context, size) == size || !map || map->fd < 0 || map->in_file)
+        return;
+    ssize_t ignored = pwrite(map->fd, map->file->devices, (size_t)(device + 1) * sizeof *map->file->devices,
+                             offsetof(struct ledger_file, devices));
+    (void)ignored;
 }
 
 bool ledger_context_lock(int device) {

@@ -38,10 +38,11 @@ struct ledger_row {
 
 struct ledger_device {
     unsigned char uuid[16];
-    _Atomic uint32_t known;   /* 1 when the UUID is valid; stored last, under the header's lock */
-    _Atomic uint32_t context; /* MiB that a process's first context takes; learned */
-    _Atomic uint64_t others;  /* bytes of the container's processes that have no row; the last measurement stands */
-    uint64_t unused[4];
+    _Atomic uint32_t known;    /* 1 when the UUID is valid; stored last, under the header's lock */
+    _Atomic uint32_t context;  /* MiB that a process's first context takes; learned */
+    _Atomic uint64_t others;   /* bytes of the container's processes that have no row; the last measurement stands */
+    _Atomic uint64_t measured; /* when that was, in us */
+    uint64_t unused[3];
 };
 
 struct ledger_file {
@@ -67,7 +68,8 @@ _Static_assert(offsetof(struct ledger_file, rows) == 4096, "layout of version 1"
 _Static_assert(sizeof(struct ledger_file) == 61440, "the ledger and one page to spare fit a tmpfs of 64 KiB");
 _Static_assert(offsetof(struct ledger_file, nonce) == 32, "as in struct ledger_place");
 
-/* What the file begins with, and all that it has while the rows are in a segment. */
+/* What the file begins with. While the rows are in a segment it has beside this just the devices, for the size of their
+   contexts. */
 struct ledger_place {
     uint64_t magic;
     uint32_t version, layout;
@@ -105,10 +107,14 @@ void ledger_reclaim(int device, const struct ledger_row *own);
 struct ledger_sum ledger_sum(int device);
 /* Replaces the use of processes without a row. */
 void ledger_set_others(int device, uint64_t bytes);
+/* When any process measured last, in us; 0 never. */
+uint64_t ledger_measured(int device);
+void ledger_note_measured(int device, uint64_t now);
 /* Calls back for each row in use. */
 void ledger_each(int device, void (*visit)(const struct ledger_row *row, void *data), void *data);
 
-/* What a context takes on the device, learned by the first process that measures one; 0 not known. Callable without
+/* What a context takes on the device, learned by the first process that measures one and kept in the file while the
+   container runs; 0 not known. Callable without
    process->slow, as are the next four. */
 uint64_t ledger_context_size(int device);
 void ledger_learn_context_size(int device, uint64_t bytes);

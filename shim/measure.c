@@ -11,71 +11,29 @@
 #include "device.h"
 #include "real.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 static bool nvml_start(void) {
     return real_open_nvml() && INSIDE(NVML->nvmlInit_v2()) == NVML_SUCCESS;
 }
 
-/* Opening a device is half of NVML's start. */
-static void *prepare(void *data) {
-    struct process *p = data;
-    bool works = nvml_start();
-    nvmlDevice_t handle;
-    for (unsigned i = 0; works && i < DEVICES_MAX; i++)
-        if (INSIDE(NVML->nvmlDeviceGetHandleByIndex_v2(i, &handle)) != NVML_SUCCESS)
-            break;
-    atomic_store(&p->preparing, works ? 2 : 3);
-    return NULL;
+/* Opens the library before process->slow is taken: it may wait for the loader's lock, whose holder may wait for us. */
+static void open_early(struct process *p) {
+    if (UNLIKELY(atomic_load(&p->nvml) == 0))
+        real_open_nvml();
 }
 
-static void wait_for_preparation(struct process *p, unsigned ms) {
-    for (uint64_t until = now_ms() + ms; atomic_load(&p->preparing) == 1 && now_ms() < until;)
-        sleep_ms(1);
-}
-
-/* The thread takes no signals and is gone when the call that it runs beside returns. The library is opened here: were
-   this call made by a constructor, which has the loader's lock, the thread would wait for it. */
-void measure_prepare_begin(void) {
-    struct process *p = process();
-    int idle = 0;
-    if (atomic_load(&p->nvml) != 0 || !real_open_nvml() || !atomic_compare_exchange_strong(&p->preparing, &idle, 1))
-        return;
-    /* As the program would find them: who stands in for pthread_create (sanitizers, profilers) wants to see every
-     * thread. */
-    void *(*find)(void *, const char *) = real_loader_function("dlsym");
-    int (*create)(unsigned long *, const void *, void *(*)(void *), void *) =
-        find ? find(RTLD_DEFAULT, "pthread_create") : NULL;
-    int (*detach)(unsigned long) = find ? find(RTLD_DEFAULT, "pthread_detach") : NULL;
-    unsigned long thread;
-    uint64_t all = ~(uint64_t)0, before = 0;
-    syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof all);
-    bool started = create && detach && create(&thread, NULL, prepare, p) == 0;
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
-    if (started)
-        detach(thread);
-    else
-        atomic_store(&p->preparing, 0);
-}
-
-void measure_prepare_end(void) {
-    wait_for_preparation(process(), 100);
+bool measure_started(void) {
+    return atomic_load(&process()->nvml) == 1;
 }
 
 static bool nvml_ready(struct process *p) {
     int state = atomic_load(&p->nvml);
     if (state == 0) {
-        wait_for_preparation(p, 300);
-        int prepared = atomic_load(&p->preparing);
-        if (prepared == 1)
-            return false; /* it waits for someone, perhaps for the constructor that we are in: another time */
-        bool works = prepared == 2 || (prepared == 0 && nvml_start());
+        bool works = nvml_start();
         state = works ? 1 : 2;
         atomic_store(&p->nvml, state);
         diagnose("NVML %s", works ? "measures" : "cannot be had: contexts and modules are not counted");
@@ -238,6 +196,8 @@ static void measure_ourselves(struct device *device, uint64_t counted, bool quie
     /* With calls under way the figure can be too low, so it may only rise. */
     if (now != before && (quiet || now > before))
         account_overhead(device, before, now);
+    if (quiet)
+        atomic_store(&device->guessed, 0);
 }
 
 void measure(struct device *device) {
@@ -245,6 +205,7 @@ void measure(struct device *device) {
     struct measure_scratch *s = &p->scratch;
     nvmlDevice_t handle = handle_of(p, device);
     int number = atomic_load(&device->number);
+    ledger_note_measured(number, now_us()); /* also when it cannot be done: then not again at once */
     if (!handle || number < 0)
         return;
     uint64_t activity = atomic_load(&device->activity), charged = atomic_load(&device->charged);
@@ -263,15 +224,32 @@ void measure(struct device *device) {
 }
 
 void measure_soon(struct device *device) {
-    uint64_t now = now_ms(), due = atomic_load(&device->measure_due);
-    if (now >= due && atomic_compare_exchange_strong(&device->measure_due, &due, now + 5))
-        measure_now(device);
-    else
-        atomic_store(&device->stale, true);
+    atomic_store(&device->stale, true);
+}
+
+/* Close to the limit: the closer, the more often. A program that takes memory in small pieces there pays some 3%. */
+bool measure_is_due(struct device *device, uint64_t room) {
+    if (room >= MEASURE_CLOSE)
+        return false;
+    uint64_t last = ledger_measured(atomic_load(&device->number)), now = now_us();
+    return atomic_load(&device->stale) || now < last || now - last >= (room < MEASURE_CLOSE / 16 ? 300 : 1000);
+}
+
+void measure_if_due(struct device *device, uint64_t room) {
+    struct process *p = process();
+    open_early(p);
+    if (!lock_take_within(&p->slow, 200))
+        return;
+    if (measure_is_due(device, room)) { /* no other thread has just done it */
+        atomic_store(&device->stale, false);
+        measure(device);
+    }
+    lock_drop(&p->slow);
 }
 
 void measure_now(struct device *device) {
     struct process *p = process();
+    open_early(p);
     atomic_store(&device->stale, false);
     if (!lock_take_within(&p->slow, 200))
         return;
@@ -283,6 +261,7 @@ void measure_now(struct device *device) {
 
 bool measure_own_now(struct device *device, uint64_t *bytes) {
     struct process *p = process();
+    open_early(p);
     if (!lock_take_within(&p->slow, 200))
         return false;
     account_attach(device);

@@ -9,12 +9,15 @@ void measure(struct device *device);
 /* The same for callers without the lock, after dead rows are gone: before figures are shown, and after what only
  * measuring can see. */
 void measure_now(struct device *device);
-/* Now if that was not just done; else before the next allocation or figure. For calls that come in bursts. */
+/* Before figures are shown, and before the next allocation if that is close to the limit. */
 void measure_soon(struct device *device);
-/* Starts NVML beside a call that takes long, and waits for it after that call: it takes some 20 ms, the driver's own
- * start five times as long. */
-void measure_prepare_begin(void);
-void measure_prepare_end(void);
+/* Kernels and modules are loaded at launches, which nobody hooks: with less room than this, what is granted rests on a
+ * measurement of just now, by whichever process of the container. */
+#define MEASURE_CLOSE (1024 * MIB)
+bool measure_is_due(struct device *device, uint64_t room);
+void measure_if_due(struct device *device, uint64_t room);
+/* NVML is started by the first measurement, 15 ms that a program far from its limit does not pay at its start. */
+bool measure_started(void);
 /* Bytes that the driver counts for this process; false when NVML cannot say. */
 bool measure_own_now(struct device *device, uint64_t *bytes);
 

@@ -22,6 +22,7 @@ struct pool {
     unsigned pieces;              /* freed pieces, all of one size and stream */
     uint64_t piece;               /* their size */
     CUstream piece_stream;
+    unsigned unasked; /* handed out again since the driver was last asked what the pool holds */
 };
 
 struct pools {
@@ -29,7 +30,8 @@ struct pools {
     _Atomic unsigned known;         /* places of `pool` that have been used */
     _Atomic uint64_t chunk;         /* by what a pool grows; 0 not seen yet */
     struct pool pool[POOLS_MAX];    /* found by handle */
-    _Atomic uint64_t streams_epoch; /* bumped when a stream or a device's pool changes: forget stream_pool */
+    _Atomic uint64_t streams_epoch; /* bumped when a stream or a device's pool changes: forget the next two */
+    _Atomic uint64_t only;          /* the only device's pool: 1 + its position, and from bit 8 on 1 + the epoch */
     struct {
         struct lock lock;
         const void *key;

@@ -30,12 +30,11 @@ struct device {
     _Atomic uint64_t charged;         /* what the row says, for the day the row is lost; atomic adds */
     _Atomic int64_t overhead;         /* what the driver counts beyond that; atomic adds */
     _Atomic uint64_t managed;         /* of charged, what the driver may not have placed on the device yet */
-    _Atomic uint64_t activity;    /* driver calls that change what we hold: low half under way, high half ever begun */
-    _Atomic bool stale;           /* something happened that only measuring sees */
-    _Atomic uint64_t measure_due; /* coarse ms: not again before, in a burst */
-    struct lock graph_lock;       /* guards changes of graph_charged */
+    _Atomic uint64_t activity; /* driver calls that change what we hold: low half under way, high half ever begun */
+    _Atomic bool stale;        /* something happened that only measuring sees */
+    struct lock graph_lock;    /* guards changes of graph_charged */
     _Atomic uint64_t graph_charged; /* of charged, what the device holds for graphs */
-    _Atomic uint64_t guessed;       /* of overhead, what contexts are assumed to take where NVML cannot say */
+    _Atomic uint64_t guessed;       /* of overhead, what contexts are assumed to take until measured */
     _Atomic int64_t seen_free;      /* physically free at the last measurement */
     _Atomic int64_t seen_use;       /* the container's use then */
 };
@@ -50,7 +49,7 @@ struct process {
     struct device devices[DEVICES_MAX]; /* append-only */
     _Atomic(struct device *) by_ordinal[ORDINALS_MAX]; /* idempotent stores */
     _Atomic uint64_t contexts;      /* changes whenever a context ends: forget which device it was on */
-    _Atomic int preparing;          /* NVML is being started by a thread of ours: 1 under way, 2 works, 3 does not */
+    _Atomic int visible;            /* devices that CUDA shows; 0 not asked yet */
     _Atomic int nvml;               /* our own NVML: 0 not tried, 1 works, 2 not to be had; under slow */
     struct measure_scratch scratch; /* under slow */
     _Atomic uint64_t executables;   /* graphs with memory nodes that are instantiated */

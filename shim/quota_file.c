@@ -134,6 +134,7 @@ bool quota_wait(void) {
         return false;
     }
     adopt(&file);
+    atomic_store(&next_look, now_ms() + 1000);
     diagnose("quota read from %s", path);
     return true;
 }

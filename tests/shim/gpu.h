@@ -13,7 +13,6 @@ struct functions {
 #undef HOOK
 #undef CALL
     CUresult (*cuDeviceGet)(CUdevice *device, int ordinal);
-    CUresult (*cuDeviceGetCount)(int *count);
     CUresult (*cuCtxSetCurrent)(CUcontext context);
     CUresult (*cuStreamCreate)(CUstream *stream, unsigned flags);
     CUresult (*cuDeviceGetDefaultMemPool)(CUmemoryPool *pool, CUdevice device);

@@ -1,6 +1,7 @@
 /* Arrays, graphs, modules, limits and contexts: what takes memory beside the allocation calls. */
 #include "gpu.h"
 
+#include <dlfcn.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -203,4 +204,34 @@ SCENARIO(Without_NVML_a_context_is_charged_by_its_likely_size, .limit = "1g", .w
     EXPECT_EQUAL(gpu.cuCtxDestroy_v2(context), CUDA_SUCCESS);
     gpu_begin(0);
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+/* A kernel of a library of its own, loaded by its launch, which no hook sees. */
+static void launch_another(void) {
+    static const char text[] = ".version 6.0\n.target sm_50\n.address_size 64\n.visible .entry empty() { ret; }\n";
+    void *cuda = dlopen("libcuda.so.1", RTLD_NOW), *library, *kernel;
+    CUresult (*load)(void **, const void *, void *, void *, unsigned, void *, void *, unsigned) =
+        dlsym(cuda, "cuLibraryLoadData");
+    CUresult (*get)(void **, void *, const char *) = dlsym(cuda, "cuLibraryGetKernel");
+    CUresult (*launch)(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, CUstream, void **,
+                       void **) = dlsym(cuda, "cuLaunchKernel");
+    EXPECT_EQUAL(load(&library, text, NULL, NULL, 0, NULL, NULL, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(get(&kernel, library, "empty"), CUDA_SUCCESS);
+    EXPECT_EQUAL(launch(kernel, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL), CUDA_SUCCESS);
+}
+
+SCENARIO(Kernels_that_load_unseen_count_before_the_limit_is_reached, .limit = "2g", .gpus = "--module 90m") {
+    CUmemAllocationProp properties = {.type = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    CUmemGenericAllocationHandle handle;
+    gpu_begin(0);
+    int pieces = 0;
+    while (gpu.cuMemCreate(&handle, 20 * MIB, &properties, 0) == CUDA_SUCCESS) {
+        pieces++;
+        if (pieces == 5 || pieces == 70)
+            launch_another();
+        if (pieces == 70)
+            pause_ms(2); /* loading takes time */
+    }
+    EXPECT_EQUAL(pieces, (2 * GIB - CONTEXT - 2 * 90 * MIB) / (20 * MIB));
+    EXPECT(device_peak(0) <= 2 * GIB);
 }
