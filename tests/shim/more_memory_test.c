@@ -1,8 +1,11 @@
 /* Arrays, graphs, modules, limits and contexts: what takes memory beside the allocation calls. */
+#include "../../shim/ledger.h"
 #include "gpu.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #define CONTEXT (64 * MIB)
@@ -234,4 +237,26 @@ SCENARIO(Kernels_that_load_unseen_count_before_the_limit_is_reached, .limit = "2
     }
     EXPECT_EQUAL(pieces, (2 * GIB - CONTEXT - 2 * 90 * MIB) / (20 * MIB));
     EXPECT(device_peak(0) <= 2 * GIB);
+}
+
+static void begin_and_end(void *data) {
+    (void)data;
+    gpu_begin(0);
+}
+
+/* The first process measured it; its rows are gone with it, and the next one finds the size in the ledger's file. */
+SCENARIO(The_size_of_a_context_is_remembered_while_the_container_runs, .limit = "1g") {
+    char path[600];
+    uint32_t context = 0;
+    EXPECT_EQUAL(in_child(begin_and_end, NULL), 0);
+    snprintf(path, sizeof path, "%s/usage/ledger", private_directory());
+    int fd = open(path, O_RDONLY);
+    off_t at = offsetof(struct ledger_file, devices) + offsetof(struct ledger_device, context);
+    EXPECT(fd >= 0 && pread(fd, &context, sizeof context, at) == sizeof context);
+    EXPECT_EQUAL(context, CONTEXT / MIB);
+    close(fd);
+    EXPECT_EQUAL(in_child(begin_and_end, NULL), 0);
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    EXPECT_EQUAL(device_peak(0), CONTEXT);
 }
