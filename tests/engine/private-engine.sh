@@ -67,7 +67,7 @@ up() {
     [ $# = 0 ] || printf '%s\n' "$@" >"$dir/flags"
     # The keeper holds the namespaces open while the engine stops and starts.
     setsid unshare --mount --net --propagation slave -- sh -c "
-        ip link set lo up && mkdir -p /run/docker && mount -t tmpfs tmpfs /run/docker &&
+        { ip link set lo up || echo 'no loopback: ip (iproute2) is missing'; } && mkdir -p /run/docker && mount -t tmpfs tmpfs /run/docker &&
         echo \$\$ >'$dir/keeper' && exec sleep infinity" >"$dir/log" 2>&1 </dev/null &
     for _ in $(seq 100); do
         [ -s "$dir/keeper" ] && break

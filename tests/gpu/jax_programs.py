@@ -14,6 +14,5 @@ try:
 except jax.errors.JaxRuntimeError as error:
     print(f"error={str(error).split(':')[0]}")
 print(f"allocated={256 * len(kept)}")
-kept.pop()
-kept.pop()
+del kept[-8:]  # room for the sum's own buffers, wherever the pool puts them
 print(f"sum_after={int(jnp.ones(64 << 20, dtype=jnp.float32).astype(jnp.int32).sum())}")
