@@ -97,7 +97,8 @@ gpu_flags() {
 if [ -e /dev/nvidiactl ]; then
     gpu=real
     mkdir -p "$work/engine"
-    driver=$(dirname "$(find /usr -name 'libcuda.so.1' ! -path '*/stubs/*' -print -quit 2>/dev/null)")
+    # Where the library itself is: beside it is NVML, and the folder with a link to it may be the C library's.
+    driver=$(dirname "$(readlink -f "$(ldconfig -p | awk '$1 == "libcuda.so.1" && /x86-64|AArch64/ { print $NF; exit }')")")
     echo "A real GPU: $(nvidia-smi -L | head -n 1)"
     total=$(nvidia-smi --id=0 --query-gpu=memory.total --format=csv,noheader,nounits)
 else
