@@ -18,9 +18,10 @@ section() {
     if [ -n "$line" ]; then
         p=${line%% passed*} f=$(sed 's/.*passed, \([0-9]*\) failed.*/\1/' <<<"$line")
     else
-        # NUnit's: Passed!  - Failed:     0, Passed:     8, Skipped:     0, Total:     8, ... one line an assembly.
-        p=$(sed -n 's/.* Passed: *\([0-9]*\),.*/\1/p' "$work/log" | awk '{ n += $1 } END { print n + 0 }')
-        f=$(sed -n 's/.*- Failed: *\([0-9]*\),.*/\1/p' "$work/log" | awk '{ n += $1 } END { print n + 0 }')
+        # NUnit's summary: "Passed!  - Failed:     0, Passed:     8, Skipped: ..." in one line, or "     Passed: 8" in one of several.
+        p=$(sed -n 's/^\(.* -.*\|  *\)\bPassed: *\([0-9]*\).*/\2/p' "$work/log" | tail -n 1)
+        f=$(sed -n 's/^\(.* - *\|  *\)\bFailed: *\([0-9]*\).*/\2/p' "$work/log" | tail -n 1)
+        p=${p:-0} f=${f:-0}
     fi
     if [ "$code" != 0 ] && [ "$f" = 0 ]; then f=1; fi
     if [ "$p" = 0 ] && [ "$f" = 0 ]; then
