@@ -54,6 +54,7 @@ sim: ## the simulated GPU: build/sim
 	@$(MAKE) -s -C tests/sim BUILD=$(BUILD) all
 
 shim-tests: shim sim ## programs that test the shim: build/shim-tests
+	@$(NEED) musl-tools
 	@$(MAKE) -s -C tests/shim BUILD=$(BUILD) all
 
 # No base image: the trimmed, self-contained publish, and of the C library just the files that it links to.

@@ -212,8 +212,6 @@ SCENARIO(A_program_with_ThreadSanitizer_is_limited, .limit = "1g", .program = "p
 SCENARIO(A_program_with_AddressSanitizer_is_limited, .limit = "1g", .program = "plain-address") {
 }
 
-#ifdef HAVE_MUSL
 SCENARIO(A_program_of_another_libc_is_not_disturbed, .program = "plain-musl", .silent = true) {
 }
-#endif
 #endif
