@@ -35,14 +35,13 @@ used() { "$out/simgpu" show "$SIMGPU_DIR" | sed -n 's/^gpu 0 .* used \([0-9]*\) 
 mib() { echo $(($(used) >> 20)); }
 
 # Starts gpu-alloc in the background and waits until it holds what it was asked for; its PID is in $holder.
+# The file is a new one each time: the shell empties a redirect's file after the fork, so an old one could still answer for a while.
 hold() {
+    rm -f "$work/held"
     "$out/gpu-alloc" --hold 60 "$@" >"$work/held" &
     holder=$!
     started+=("$holder")
-    for _ in $(seq 200); do
-        [ -s "$work/held" ] && return
-        sleep 0.02
-    done
+    while [ ! -s "$work/held" ] && kill -0 "$holder" 2>/dev/null; do sleep 0.02; done
 }
 end() {
     kill -9 "$1"
