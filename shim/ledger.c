@@ -92,11 +92,10 @@ static int open_or_create(const char *path) {
     return -1;
 }
 
-/* Out of the way of programs that close or reuse low numbers. */
+/* Out of the way of programs that close or reuse low numbers, but below 64, which every process's table of descriptors
+   has: to make the table larger, the kernel lets a process with threads wait for an RCU grace period, some 10 ms. */
 static int move_up(int fd) {
-    int up = fcntl(fd, F_DUPFD_CLOEXEC, 800);
-    if (up < 0)
-        up = fcntl(fd, F_DUPFD_CLOEXEC, 200);
+    int up = fcntl(fd, F_DUPFD_CLOEXEC, 48);
     if (up < 0)
         return fd;
     close(fd);
