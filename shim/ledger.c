@@ -445,11 +445,11 @@ inline __attribute__((always_inline)) void
 ledger_each(int device, void (*visit)(const struct ledger_row *row, void *data), void *data) {
     struct ledger_file *file = ledger_file();
     for (int c = 0; c < LEDGER_CHUNKS; c++) {
-        if (c % 8 == 0 && *(volatile uint64_t *)(void *)&file->chunk_device[c] == 0) {
+        if (c % 8 == 0 && __atomic_load_n((uint64_t *)(void *)&file->chunk_device[c], __ATOMIC_SEQ_CST) == 0) {
             c += 7;
             continue;
         }
-        if (atomic_load_explicit(&file->chunk_device[c], memory_order_acquire) != device + 1)
+        if (atomic_load(&file->chunk_device[c]) != device + 1)
             continue;
         struct ledger_row *row = &file->rows[c * LEDGER_CHUNK_ROWS];
         for (int r = 0; r < LEDGER_CHUNK_ROWS; r++)
@@ -463,8 +463,11 @@ static uint64_t saturating(uint64_t a, uint64_t b) {
     return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
 }
 
+/* In the order in which amounts move: what is added to the next field before it leaves this one is then seen in one of
+ * them at least. */
 static void add_row(const struct ledger_row *row, void *data) {
     struct ledger_sum *sum = data;
+    uint64_t pending = atomic_load(&row->pending);
     uint64_t charged = atomic_load(&row->charged);
     int64_t overhead = atomic_load(&row->overhead);
     if (overhead >= 0)
@@ -472,7 +475,7 @@ static void add_row(const struct ledger_row *row, void *data) {
     else
         charged = charged > -(uint64_t)overhead ? charged + (uint64_t)overhead : 0;
     sum->settled = saturating(sum->settled, charged);
-    sum->pending = saturating(sum->pending, atomic_load(&row->pending));
+    sum->pending = saturating(sum->pending, pending);
 }
 
 struct ledger_sum ledger_sum(int device) {

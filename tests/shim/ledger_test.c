@@ -5,6 +5,7 @@
 #include "harness.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +68,41 @@ TEST(Sums_of_garbage_saturate) {
     EXPECT(ledger_sum(a).settled == UINT64_MAX);
     atomic_store(&x->overhead, INT64_MIN);
     ledger_sum(a);
+    clean();
+}
+
+enum { MOVING_ROWS = 400, MOVING_ROUNDS = 3000, MOVED = 2 };
+
+/* Each row's reservation becomes a charge, as account_settle does it. */
+static void *settle_all(void *data) {
+    struct ledger_row **rows = data;
+    for (int i = MOVING_ROWS; i-- > 0;) { /* towards who sums, so that they meet */
+        atomic_fetch_add(&rows[i]->charged, MOVED);
+        atomic_fetch_sub(&rows[i]->pending, MOVED);
+    }
+    return NULL;
+}
+
+/* Whoever sums must see what was reserved before it began, wherever it is by now: the proof of no overshoot rests on
+ * it. */
+TEST(A_sum_misses_nothing_that_moves_from_reserved_to_charged_meanwhile) {
+    static struct ledger_row *rows[MOVING_ROWS];
+    int a = ledger_device(one);
+    for (int i = 0; i < MOVING_ROWS; i++)
+        EXPECT(rows[i] = ledger_claim(a, 1 + (uint64_t)i));
+    for (int round = 0; round < MOVING_ROUNDS; round++) {
+        pthread_t mover;
+        for (int i = 0; i < MOVING_ROWS; i++) {
+            atomic_store(&rows[i]->charged, 0);
+            atomic_store(&rows[i]->pending, MOVED);
+        }
+        EXPECT_EQUAL(pthread_create(&mover, NULL, settle_all, rows), 0);
+        while (atomic_load(&rows[0]->pending)) {
+            struct ledger_sum sum = ledger_sum(a);
+            EXPECT(sum.settled + sum.pending >= MOVING_ROWS * MOVED);
+        }
+        pthread_join(mover, NULL);
+    }
     clean();
 }
 
