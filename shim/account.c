@@ -3,10 +3,10 @@
    No overshoot. A process first adds `most` to `pending` of its own row, then sums all rows, and goes on only if the
    sum is within the limit. Suppose reservations that together exceed the limit were all live at one moment. Take the
    one that was added last: all the others were in their rows before its scan began, and stay there until the moment in
-   question, which is after its scan; so its scan saw them all (settling moves an amount from `pending` to `charged` by
-   adding first), found the sum above the limit, and refused. Freed memory leaves its row only after the driver has
-   taken it back. No lock, no global total; a process killed at any point leaves just its own row, which counts until
-   its kernel lock is seen to be gone.
+   question, which is after its scan; so its scan saw them all (an amount moves from `pending` to `charged`, and from
+   there to `overhead`, by adding first, and a scan reads a row in that order), found the sum above the limit, and
+   refused. Freed memory leaves its row only after the driver has taken it back. No lock, no global total; a process
+   killed at any point leaves just its own row, which counts until its kernel lock is seen to be gone.
 
    Nothing that fits is refused. A sum above the limit may be due to rows of dead processes, to measurements out of
    date, to a changed quota, or to others that reserve at this moment and will be refused themselves. The slow path
@@ -274,27 +274,37 @@ uint64_t account_remember(struct device *device, struct entry *entry) {
     return blocks * BLOCK;
 }
 
+/* The last of what lay in a block is gone. Where something in it was freed in stream order, the driver holds it until
+ * somebody synchronises. */
+static uint64_t give_block(unsigned device, bool ordered) {
+    if (!ordered)
+        return BLOCK;
+    account_leave_to_measuring(device_at(device), BLOCK);
+    return 0;
+}
+
 bool account_forget(uint64_t pointer, bool ordered, struct entry *entry, uint64_t *released) {
     int64_t left;
     if (!table_take_from_block(&process()->table, pointer, ordered, entry, &left))
         return false;
     *released = entry->refs ? account_forget_rest(entry) : 0;
-    if (left == 0 && entry->ordered) /* the driver holds the block until somebody synchronises */
-        account_leave_to_measuring(device_at(entry->device), BLOCK);
-    else if (left == 0)
-        *released += BLOCK;
+    if (left == 0)
+        *released += give_block(entry->device, entry->ordered);
     return true;
 }
 
-uint64_t account_forget_first(const struct entry *entry) {
+static uint64_t unreference(const struct entry *entry, uint64_t block) {
     struct entry gone;
-    return (table_unreference(&process()->table, CLASS_BLOCK, entry->key >> BLOCK_BITS, &gone) == 0) * BLOCK;
+    return table_unreference(&process()->table, CLASS_BLOCK, block, &gone) == 0
+               ? give_block(entry->device, gone.ordered)
+               : 0;
+}
+
+uint64_t account_forget_first(const struct entry *entry) {
+    return unreference(entry, entry->key >> BLOCK_BITS);
 }
 
 uint64_t account_forget_rest(const struct entry *entry) {
     uint64_t first = entry->key >> BLOCK_BITS, last = (entry->key + (entry->size ? entry->size - 1 : 0)) >> BLOCK_BITS;
-    struct entry gone;
-    if (last == first)
-        return 0;
-    return ((table_unreference(&process()->table, CLASS_BLOCK, last, &gone) == 0) + (last - first - 1)) * BLOCK;
+    return last == first ? 0 : unreference(entry, last) + (last - first - 1) * BLOCK;
 }

@@ -86,7 +86,7 @@ static int64_t unreference(struct shard *shard, enum table_class class, uint64_t
     int64_t refs = --shard->slots[at].refs;
     shard->slots[at].ordered |= ordered;
     *gone = shard->slots[at];
-    if (refs == 0)
+    if (refs == 0 && !gone->ordered)
         remove_at(shard, at);
     return refs;
 }

@@ -23,8 +23,10 @@ struct entry {
     uint32_t refs;
     uint8_t class;
     uint8_t kind;
-    uint8_t device;  /* position in process->devices */
-    uint8_t ordered; /* blocks: something in it was freed in stream order, so that the driver may hold it on */
+    uint8_t device; /* position in process->devices */
+    uint8_t
+        ordered; /* blocks: something in it was freed in stream order, so that the driver may hold it on. Such a block
+                    stays in the table for good: nobody tells when the driver lets go, and others may come and go */
 };
 _Static_assert(sizeof(struct entry) == 32, "two entries a cache line");
 
@@ -52,7 +54,7 @@ int64_t table_put_in_block(struct table *table, const struct entry *entry, const
 bool table_take_from_block(struct table *table, uint64_t pointer, bool ordered, struct entry *taken, int64_t *left);
 enum { BLOCK_BITS = 21 };
 /* Changes refs of an entry and returns what it then is; an entry is added at its first reference, and removed at 0
-   (then *gone is it). -1 when there is no such entry to unreference, or no memory. */
+   unless it is `ordered` (at 0 *gone is it). -1 when there is no such entry to unreference, or no memory. */
 int64_t table_reference(struct table *table, const struct entry *entry);
 int64_t table_unreference(struct table *table, enum table_class class, uint64_t key, struct entry *gone);
 /* Removes all entries for which `wanted` says yes, handing each to it. It must not call the table. */

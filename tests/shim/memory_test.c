@@ -1,7 +1,12 @@
 /* What takes memory is charged, what gives it back is refunded, and the limit is the limit. */
+#include "../../shim/ledger.h"
 #include "gpu.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/shm.h>
+#include <unistd.h>
 
 /* A context of the simulation holds 64 MiB. */
 #define CONTEXT (64 * MIB)
@@ -174,6 +179,42 @@ SCENARIO(A_block_with_something_freed_in_stream_order_counts_until_the_driver_gi
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&rest, GIB - CONTEXT),
                  device_used(0) == CONTEXT ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY);
     EXPECT(device_peak(0) <= GIB);
+}
+
+/* What stands in the rows of the first device, without asking for a measurement. */
+static uint64_t in_the_ledger(void) {
+    char path[600];
+    struct ledger_place place;
+    snprintf(path, sizeof path, "%s/usage/ledger", private_directory());
+    int fd = open(path, O_RDONLY);
+    EXPECT_EQUAL(pread(fd, &place, sizeof place, 0), sizeof place);
+    close(fd);
+    struct ledger_file *file = shmat(place.segment, NULL, SHM_RDONLY);
+    EXPECT(file != (void *)-1);
+    int64_t sum = (int64_t)file->devices[0].others;
+    for (int i = 0; i < LEDGER_ROWS; i++)
+        if (file->rows[i].owner && file->chunk_device[i / LEDGER_CHUNK_ROWS] == 1)
+            sum += (int64_t)file->rows[i].charged + file->rows[i].overhead;
+    shmdt(file);
+    return (uint64_t)sum;
+}
+
+/* The same with a third that takes the place of the second, and with a measurement that finds all in order: the block
+   is held by the first still when the third is freed. The quota is far away, so that nothing is measured meanwhile. */
+SCENARIO(A_block_held_by_stream_order_counts_also_after_others_came_and_went, .limit = "8g") {
+    CUdeviceptr first, second, third;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&first, MIB / 2), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&second, MIB / 2), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemFreeAsync(first, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemFree_v2(second), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&third, MIB / 2), CUDA_SUCCESS);
+    EXPECT_EQUAL(third >> 21, first >> 21);
+    EXPECT_EQUAL(nvml_memory(0).used, device_used(0));
+    EXPECT_EQUAL(gpu.cuMemFree_v2(third), CUDA_SUCCESS);
+    EXPECT(in_the_ledger() >= device_used(0));
+    EXPECT_EQUAL(gpu.cuCtxSynchronize(), CUDA_SUCCESS);
+    EXPECT_EQUAL(nvml_memory(0).used, device_used(0));
 }
 
 SCENARIO(An_unknown_pointer_goes_to_the_driver, .limit = "1g") {

@@ -23,7 +23,8 @@ static void race_once(struct shared *s) {
     while (!atomic_load(&s->go))
         pause_ms(1);
     for (int i = 0; i < 300; i++) {
-        size_t size = (size_t)(rand_r(&seed) % 40 + 1) * MIB - (size_t)(rand_r(&seed) % 4096);
+        size_t size = rand_r(&seed) % 3 ? (size_t)(rand_r(&seed) % 40 + 1) * MIB - (size_t)(rand_r(&seed) % 4096)
+                                        : (size_t)(rand_r(&seed) % MIB) + 1; /* these share blocks */
         CUresult result = CUDA_SUCCESS;
         if (n < 64 && rand_r(&seed) % 3) {
             result = rand_r(&seed) % 4 ? gpu.cuMemAlloc_v2(&held[n], size) : gpu.cuMemAllocAsync(&held[n], size, NULL);
