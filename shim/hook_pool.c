@@ -126,6 +126,8 @@ static uint64_t pool_settle(struct pool *pool, struct device *device, struct res
         lock_drop(&pool->lock);
     }
     before = atomic_load(&pool->charged);
+    if (before > bytes)
+        account_release_begin(device); /* here, so that no measurement believes the one without the other */
     atomic_store(&pool->charged, bytes);
     atomic_fetch_add(&pool->version, 1);
     lock_drop(&pool->lock);
@@ -137,7 +139,6 @@ static uint64_t pool_settle(struct pool *pool, struct device *device, struct res
         account_add(device, grown);
     if (before > bytes) {
         forget_pieces(pool);
-        account_release_begin(device);
         account_release_end(device, before - bytes);
     }
     return grown;
@@ -161,6 +162,22 @@ void pools_settle_all(void) {
     for (unsigned i = 0; i < n; i++)
         if (atomic_load(&p->pools.pool[i].handle))
             pool_settle(&p->pools.pool[i], device_at(atomic_load(&p->pools.pool[i].device)), NULL);
+}
+
+uint64_t pools_unsettled(struct device *device) {
+    struct process *p = process();
+    unsigned n = atomic_load(&p->pools.known);
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < n; i++) {
+        struct pool *pool = &p->pools.pool[i];
+        CUmemoryPool handle = atomic_load(&pool->handle);
+        uint64_t charged = atomic_load(&pool->charged);
+        if (!handle || device_at(atomic_load(&pool->device)) != device || charged <= atomic_load(&pool->live))
+            continue;
+        uint64_t bytes = held(handle, charged);
+        sum += bytes < charged ? charged - bytes : 0;
+    }
+    return sum;
 }
 
 void pools_trim(struct device *device) {

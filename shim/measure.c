@@ -215,8 +215,10 @@ void measure(struct device *device) {
     if (!list_processes(s, handle))
         return;
     ledger_each(number, note_row, s);
-    uint64_t after = atomic_load(&device->charged);
+    uint64_t after = atomic_load(&device->charged), unsettled = pools_unsettled(device);
     quiet = quiet && atomic_load(&device->activity) == activity && after == charged;
+    if (quiet) /* taken off when it is settled: not by us as well */
+        after = charged = charged > unsettled ? charged - unsettled : 0;
     for (unsigned i = 0; i < s->listed; i++)
         if (s->list[i].pid == (unsigned)p->pid)
             measure_ourselves(device, s->list[i].usedGpuMemory, quiet, after > charged ? after : charged);
@@ -238,6 +240,7 @@ bool measure_is_due(struct device *device, uint64_t room) {
 void measure_if_due(struct device *device, uint64_t room) {
     struct process *p = process();
     open_early(p);
+    pools_settle();
     if (!lock_take_within(&p->slow, 200))
         return;
     if (measure_is_due(device, room)) { /* no other thread has just done it */
@@ -250,6 +253,7 @@ void measure_if_due(struct device *device, uint64_t room) {
 void measure_now(struct device *device) {
     struct process *p = process();
     open_early(p);
+    pools_settle();
     atomic_store(&device->stale, false);
     if (!lock_take_within(&p->slow, 200))
         return;

@@ -49,5 +49,8 @@ void pools_trim(struct device *device);
 void pools_settle(void);
 /* The same for all of them, after a context has ended. */
 void pools_settle_all(void);
+/* By how much pools have become smaller without that being settled: a thread that waits in a synchronisation does so
+ * when it returns. */
+uint64_t pools_unsettled(struct device *device);
 
 #endif

@@ -340,9 +340,7 @@ API(CtxSynchronize, void) {
     CUresult rc = sim_enter_context(&context);
     if (rc)
         return rc;
-    sim_lock();
     pools_synchronise(context->device);
-    sim_unlock();
     return CUDA_SUCCESS;
 }
 
@@ -354,9 +352,7 @@ API(CtxSynchronize_v2, struct context *context) {
         rc = context_alive(context);
     if (rc)
         return rc;
-    sim_lock();
     pools_synchronise(context->device);
-    sim_unlock();
     return CUDA_SUCCESS;
 }
 

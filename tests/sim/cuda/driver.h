@@ -184,7 +184,7 @@ CUresult reservation_touch(struct extent *reservation, uint64_t address, uint64_
 void arrays_free(struct context *context);
 void modules_free(struct context *context);
 void pools_init(struct visible_device *device, int number);
-void pools_synchronise(int device);
-bool pools_release(int device); /* gives back what pools do not need; whether there was any */
+void pools_synchronise(int device); /* takes sim.lock itself */
+bool pools_release(int device);     /* gives back what pools do not need; whether there was any */
 void pools_reset(int device);
 void graphs_reset(int device);

@@ -98,7 +98,8 @@ static void empty(struct pool *pool) {
     pool->slot_count = pool->idle = pool->reserved = pool->live = 0;
 }
 
-void pools_synchronise(int device) {
+static bool give_back(int device) {
+    bool any = false;
     memory_synchronise(device);
     for (struct pool *pool = sim.pools, *next; pool; pool = next) {
         next = pool->next;
@@ -107,14 +108,25 @@ void pools_synchronise(int device) {
         if (pool->destroyed && pool->live == 0) {
             empty(pool);
             unlink_pool(pool);
+            any = true;
             continue;
         }
         for (uint64_t i = 0; pool->pending && i < pool->slot_count; i++)
             pool->slots[i].pending = false;
         pool->pending = false;
         if (pool->reserved > pool->threshold)
-            trim(pool, pool->threshold);
+            any |= trim(pool, pool->threshold);
     }
+    return any;
+}
+
+/* Whoever waits for a stream, an event or a context returns some time after the memory has gone back. */
+void pools_synchronise(int device) {
+    sim_lock();
+    bool any = give_back(device);
+    sim_unlock();
+    if (any)
+        sim_latency(device);
 }
 
 void pools_reset(int device) {

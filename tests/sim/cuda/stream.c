@@ -99,9 +99,7 @@ API(StreamSynchronize, CUstream stream) {
         return rc;
     if (stream_is_capturing(stream))
         return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-    sim_lock();
     pools_synchronise(stream_device(stream, context->device));
-    sim_unlock();
     return CUDA_SUCCESS;
 }
 
@@ -348,9 +346,7 @@ API(EventSynchronize, struct event *event) {
     CUresult rc = check_event(event);
     if (rc)
         return rc;
-    sim_lock();
     pools_synchronise(event->device);
-    sim_unlock();
     return CUDA_SUCCESS;
 }
 
