@@ -12,6 +12,9 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* For the few globals that every hooked call reads: they share a cache line. */
+#define BUSY __attribute__((section("busy")))
+
 #define KIB ((uint64_t)1 << 10)
 #define MIB ((uint64_t)1 << 20)
 

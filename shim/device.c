@@ -66,9 +66,19 @@ static __thread struct {
     uint64_t contexts;
 } last __attribute__((tls_model("initial-exec")));
 
+/* Whatever is current can only be the primary context of the only device. */
+static struct device *only_primary(struct process *p) {
+    return atomic_load_explicit(&p->primary_made, memory_order_relaxed) && !atomic_load(&p->other_made) ? device_only()
+                                                                                                        : NULL;
+}
+
 struct device *device_current_in(CUcontext *context) {
-    uint64_t contexts = atomic_load_explicit(&process()->contexts, memory_order_acquire);
+    struct process *p = process();
+    struct device *only = only_primary(p);
     *context = NULL;
+    if (LIKELY(only))
+        return only;
+    uint64_t contexts = atomic_load_explicit(&p->contexts, memory_order_acquire);
     if (INSIDE(CUDA->cuCtxGetCurrent(context)) != CUDA_SUCCESS || !*context)
         return NULL;
     if (LIKELY(last.context == *context && last.contexts == contexts))

@@ -114,42 +114,56 @@ static bool is_active(CUdevice ordinal) {
     return INSIDE(CUDA->cuDevicePrimaryCtxGetState(ordinal, &flags, &active)) == CUDA_SUCCESS && active;
 }
 
-CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
-    if (inside_driver || is_active(device))
-        return CUDA->cuDevicePrimaryCtxRetain(context, device);
+static CUresult retain(CUcontext *context, CUdevice device) {
+    if (is_active(device))
+        return INSIDE(CUDA->cuDevicePrimaryCtxRetain(context, device));
     CREATE_CONTEXT(device, CUDA->cuDevicePrimaryCtxRetain(context, device), context);
 }
 
+CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
+    if (inside_driver)
+        return CUDA->cuDevicePrimaryCtxRetain(context, device);
+    CUresult result = retain(context, device);
+    if (result == CUDA_SUCCESS)
+        atomic_store(&process()->primary_made, true);
+    return result;
+}
+
+#define CREATE_OTHER(ordinal, real_call, made)                                                                         \
+    if (!inside_driver)                                                                                                \
+        atomic_store(&process()->other_made, true);                                                                    \
+    CREATE_CONTEXT(ordinal, real_call, made)
+
 CUresult cuCtxCreate(CUcontext *context, unsigned flags, CUdevice device) {
-    CREATE_CONTEXT(device, CUDA->cuCtxCreate(context, flags, device), context);
+    CREATE_OTHER(device, CUDA->cuCtxCreate(context, flags, device), context);
 }
 
 CUresult cuCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device) {
-    CREATE_CONTEXT(device, CUDA->cuCtxCreate_v2(context, flags, device), context);
+    CREATE_OTHER(device, CUDA->cuCtxCreate_v2(context, flags, device), context);
 }
 
 CUresult cuCtxCreate_v3(CUcontext *context, void *affinity, int count, unsigned flags, CUdevice device) {
-    CREATE_CONTEXT(device, CUDA->cuCtxCreate_v3(context, affinity, count, flags, device), context);
+    CREATE_OTHER(device, CUDA->cuCtxCreate_v3(context, affinity, count, flags, device), context);
 }
 
 CUresult cuCtxCreate_v4(CUcontext *context, void *parameters, unsigned flags, CUdevice device) {
-    CREATE_CONTEXT(device, CUDA->cuCtxCreate_v4(context, parameters, flags, device), context);
+    CREATE_OTHER(device, CUDA->cuCtxCreate_v4(context, parameters, flags, device), context);
 }
 
 CUresult cuGLCtxCreate(CUcontext *context, unsigned flags, CUdevice device) {
-    CREATE_CONTEXT(device, CUDA->cuGLCtxCreate(context, flags, device), context);
+    CREATE_OTHER(device, CUDA->cuGLCtxCreate(context, flags, device), context);
 }
 
 CUresult cuGLCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device) {
-    CREATE_CONTEXT(device, CUDA->cuGLCtxCreate_v2(context, flags, device), context);
+    CREATE_OTHER(device, CUDA->cuGLCtxCreate_v2(context, flags, device), context);
 }
 
 CUresult cuVDPAUCtxCreate(CUcontext *context, unsigned flags, CUdevice device, uint32_t display, void *lookup) {
-    CREATE_CONTEXT(device, CUDA->cuVDPAUCtxCreate(context, flags, device, display, lookup), context);
+    CREATE_OTHER(device, CUDA->cuVDPAUCtxCreate(context, flags, device, display, lookup), context);
 }
 
 CUresult cuVDPAUCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device, uint32_t display, void *lookup) {
-    CREATE_CONTEXT(device, CUDA->cuVDPAUCtxCreate_v2(context, flags, device, display, lookup), context);
+    CREATE_OTHER(device, CUDA->cuVDPAUCtxCreate_v2(context, flags, device, display, lookup), context);
 }
 
 /* A green context lives in its device's primary one: little more, and measured. */
@@ -206,6 +220,7 @@ CUresult cuCtxSetLimit(int limit, size_t value) {
 
 struct ending {
     uint64_t context;
+    bool primary;
     struct device *device;
     struct { /* filled while the table is locked, worked off between sweeps */
         struct entry entry[256];
@@ -216,7 +231,8 @@ struct ending {
 static bool belongs(const struct entry *entry, void *data) {
     struct ending *ending = data;
     if ((entry->class != CLASS_POINTER && entry->class != CLASS_ARRAY) || entry->kind == KIND_POOL ||
-        entry->extra != ending->context || device_at(entry->device) != ending->device || ending->batch.count == 256)
+        (entry->extra != ending->context && !(ending->primary && entry->extra == 0)) ||
+        device_at(entry->device) != ending->device || ending->batch.count == 256)
         return false;
     ending->batch.entry[ending->batch.count++] = *entry;
     return true;
@@ -242,8 +258,8 @@ static uint64_t swept(struct device *device, const struct entry *entry) {
 }
 
 /* Everything that was allocated in the context is gone with it. */
-static void end_allocations(struct device *device, uint64_t context) {
-    struct ending ending = {.context = context, .device = device};
+static void end_allocations(struct device *device, uint64_t context, bool primary) {
+    struct ending ending = {.context = context, .primary = primary, .device = device};
     do {
         ending.batch.count = 0;
         table_sweep(&process()->table, belongs, &ending);
@@ -275,7 +291,7 @@ static struct device *device_of_context(CUcontext context) {
     struct device *device = inside_driver ? NULL : device_of_context(context);                                         \
     CUresult result = INSIDE(real_call);                                                                               \
     if (device && result == CUDA_SUCCESS)                                                                              \
-        end_allocations(device, (uint64_t)(uintptr_t)context);                                                         \
+        end_allocations(device, (uint64_t)(uintptr_t)context, false);                                                  \
     return result
 
 CUresult cuCtxDestroy(CUcontext context) {
@@ -291,7 +307,7 @@ CUresult cuCtxDetach(CUcontext context) {
     struct device *device = inside_driver ? NULL : device_of_context(context);
     CUresult result = INSIDE(CUDA->cuCtxDetach(context));
     if (device && result == CUDA_SUCCESS && !device_of_context(context))
-        end_allocations(device, (uint64_t)(uintptr_t)context);
+        end_allocations(device, (uint64_t)(uintptr_t)context, false);
     return result;
 }
 
@@ -314,7 +330,7 @@ static uint64_t primary_context(CUdevice ordinal) {
     CUresult result = INSIDE(real_call);                                                                               \
     struct device *device = result == CUDA_SUCCESS && context ? device_by_ordinal(ordinal) : NULL;                     \
     if (device && !is_active(ordinal))                                                                                 \
-        end_allocations(device, context);                                                                              \
+        end_allocations(device, context, true);                                                                        \
     return result
 
 CUresult cuDevicePrimaryCtxRelease(CUdevice ordinal) {

@@ -26,18 +26,20 @@ enum {
 };
 
 struct map {
+    struct ledger_file *file;
     int fd; /* -1: memory of our own */
     bool in_file;
     dev_t device;
     ino_t inode;
     struct ledger_place place;
-    struct ledger_file *file;
 };
 
 /* Maps are never undone: another thread may be using one. Filled under process->slow, published by `current`. A child
    inherits mapping and descriptor, but no lock. */
-static struct map maps[MAPS];
-static _Atomic unsigned current; /* 1 + position in maps; 0 none */
+static struct {
+    _Atomic unsigned current; /* 1 + position in map; 0 none */
+    struct map map[MAPS];
+} maps __attribute__((aligned(64))); /* what every call reads lies in its first cache line */
 
 static bool lock_byte(int fd, int command, int type, off_t at) {
     struct flock l = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
@@ -270,16 +272,16 @@ static bool attach_own_memory(struct map *map) {
 }
 
 static struct map *map_now(void) {
-    unsigned c = atomic_load_explicit(&current, memory_order_acquire);
-    return c ? &maps[c - 1] : NULL;
+    unsigned c = atomic_load_explicit(&maps.current, memory_order_acquire);
+    return c ? &maps.map[c - 1] : NULL;
 }
 
 static void publish(const struct map *map) {
-    unsigned c = atomic_load(&current);
+    unsigned c = atomic_load(&maps.current);
     if (c == MAPS)
         c = MAPS - 1; /* replaced 64 times: reuse the last place */
-    maps[c] = *map;
-    atomic_store_explicit(&current, c + 1, memory_order_release);
+    maps.map[c] = *map;
+    atomic_store_explicit(&maps.current, c + 1, memory_order_release);
 }
 
 struct ledger_file *ledger_file(void) {
@@ -317,12 +319,34 @@ static off_t row_lock(const struct map *map, const struct ledger_row *row) {
     return LOCK_ROWS + (row - map->file->rows);
 }
 
+static uint8_t claimed(struct ledger_file *file, int chunk) {
+    uint8_t rows = atomic_load(&file->chunk_rows[chunk]);
+    return rows < LEDGER_CHUNK_ROWS ? rows : LEDGER_CHUNK_ROWS;
+}
+
+/* Before the row gets an owner: from now on every scan reads it. */
+static void show(struct ledger_file *file, const struct ledger_row *row) {
+    int chunk = (int)((row - file->rows) / LEDGER_CHUNK_ROWS);
+    uint8_t rows = (uint8_t)((row - file->rows) % LEDGER_CHUNK_ROWS + 1), now = claimed(file, chunk);
+    while (now < rows && !atomic_compare_exchange_weak(&file->chunk_rows[chunk], &now, rows))
+        continue;
+}
+
+/* Does every scan read it? */
+static bool shown(struct ledger_file *file, const struct ledger_row *row) {
+    int chunk = (int)((row - file->rows) / LEDGER_CHUNK_ROWS);
+    for (int c = 0; c <= chunk; c++)
+        if (atomic_load(&file->chunk_device[c]) == 0)
+            return false;
+    return claimed(file, chunk) > (row - file->rows) % LEDGER_CHUNK_ROWS;
+}
+
 bool ledger_intact_with(struct ledger_row *row, uint64_t token) {
     const struct map *map = map_now();
     if (!map || map->fd < 0)
         return true;
-    return joined(map) &&
-           (!row || (atomic_load(&row->owner) == token && lock_byte(map->fd, F_SETLK, F_WRLCK, row_lock(map, row))));
+    return joined(map) && (!row || (atomic_load(&row->owner) == token && shown(map->file, row) &&
+                                    lock_byte(map->fd, F_SETLK, F_WRLCK, row_lock(map, row))));
 }
 
 void ledger_repair(void) {
@@ -393,6 +417,7 @@ static bool take_if(const struct map *map, struct ledger_row *row, uint64_t toke
             lock_byte(map->fd, F_SETLK, F_UNLCK, row_lock(map, row));
         return false;
     }
+    show(map->file, row);
     take(row, token);
     return true;
 }
@@ -440,19 +465,15 @@ void ledger_reclaim(int device, const struct ledger_row *own) {
     }
 }
 
-/* Most chunks are free: eight are passed by at a time. */
+/* Chunks are claimed in order, and never given back: behind the first free one there is none. */
 inline __attribute__((always_inline)) void
 ledger_each(int device, void (*visit)(const struct ledger_row *row, void *data), void *data) {
     struct ledger_file *file = ledger_file();
-    for (int c = 0; c < LEDGER_CHUNKS; c++) {
-        if (c % 8 == 0 && __atomic_load_n((uint64_t *)(void *)&file->chunk_device[c], __ATOMIC_SEQ_CST) == 0) {
-            c += 7;
-            continue;
-        }
-        if (atomic_load(&file->chunk_device[c]) != device + 1)
+    for (int c = 0, of; c < LEDGER_CHUNKS && (of = atomic_load(&file->chunk_device[c])) != 0; c++) {
+        if (of != device + 1)
             continue;
         struct ledger_row *row = &file->rows[c * LEDGER_CHUNK_ROWS];
-        for (int r = 0; r < LEDGER_CHUNK_ROWS; r++)
+        for (int r = 0, rows = claimed(file, c); r < rows; r++)
             if (atomic_load(&row[r].owner) != 0)
                 visit(&row[r], data);
     }

@@ -7,8 +7,10 @@
    segments cannot be had or reached (another IPC namespace, a security profile), the file itself is mapped, and each
    operation first asks fstat whether it is still whole.
 
-     0      header: magic, version, layout; the devices by UUID; which device each chunk of rows belongs to
-     4096   56 chunks of 16 rows of 64 bytes. A row is one process on one device.
+     0      header: magic, version, layout; the devices by UUID; which device each chunk of rows belongs to, and
+            how many of its rows were ever claimed
+     4096   56 chunks of 16 rows of 64 bytes. A row is one process on one device. Those that were never claimed are not
+            looked at: a scan costs a cache line a process.
 
    A row belongs to the process that holds its POSIX lock. The kernel drops that lock when the process dies, however it
    dies, and does not hand it to a forked child. Only rows count: there is no total that a kill -9 between two writes
@@ -20,7 +22,7 @@
 #include "base.h"
 
 enum {
-    LEDGER_VERSION = 2,
+    LEDGER_VERSION = 3,
     LEDGER_DEVICES = 32,
     LEDGER_CHUNKS = 56,
     LEDGER_CHUNK_ROWS = 16,
@@ -54,17 +56,18 @@ struct ledger_file {
     uint64_t nonce;
     uint64_t unused2[3];
     struct ledger_device devices[LEDGER_DEVICES];
-    _Atomic uint8_t chunk_device[LEDGER_CHUNKS]; /* 1 + device; 0 free; compare-and-swap */
-    unsigned char padding[4096 - 64 - LEDGER_DEVICES * 64 - LEDGER_CHUNKS];
+    _Atomic uint8_t chunk_device[LEDGER_CHUNKS]; /* 1 + device; 0 free; compare-and-swap, in order, for good */
+    _Atomic uint8_t
+        chunk_rows[LEDGER_CHUNKS]; /* how many of its rows were ever claimed, which is in order; only grows */
+    unsigned char padding[4096 - 64 - LEDGER_DEVICES * 64 - 2 * LEDGER_CHUNKS];
     struct ledger_row rows[LEDGER_ROWS];
 };
 
 _Static_assert(sizeof(struct ledger_row) == 64, "a row is a cache line");
 _Static_assert(sizeof(struct ledger_device) == 64, "a device is a cache line");
-_Static_assert(offsetof(struct ledger_file, devices) == 64, "layout of version 1");
-_Static_assert(offsetof(struct ledger_file, chunk_device) == 64 + 64 * LEDGER_DEVICES, "layout of version 1");
-_Static_assert(offsetof(struct ledger_file, chunk_device) % 8 == 0 && LEDGER_CHUNKS % 8 == 0, "read eight at a time");
-_Static_assert(offsetof(struct ledger_file, rows) == 4096, "layout of version 1");
+_Static_assert(offsetof(struct ledger_file, devices) == 64, "layout of version 3");
+_Static_assert(offsetof(struct ledger_file, chunk_device) == 64 + 64 * LEDGER_DEVICES, "layout of version 3");
+_Static_assert(offsetof(struct ledger_file, rows) == 4096, "layout of version 3");
 _Static_assert(sizeof(struct ledger_file) == 61440, "the ledger and one page to spare fit a tmpfs of 64 KiB");
 _Static_assert(offsetof(struct ledger_file, nonce) == 32, "as in struct ledger_place");
 

@@ -11,9 +11,10 @@
 #define MADV_WIPEONFORK 18
 #endif
 
-_Atomic(struct process *) process_page; /* set once by compare-and-swap; the same address in children */
-static struct process *nothing_left;    /* only if mmap fails: the program goes on in static memory */
-static struct process reserve;          /* used through nothing_left */
+/* Set once by compare-and-swap; the same address in children. */
+BUSY _Atomic(struct process *) process_page __attribute__((aligned(64)));
+static struct process *nothing_left; /* only if mmap fails: the program goes on in static memory */
+static struct process reserve;       /* used through nothing_left */
 
 /* What pthread_atfork calls in glibc; weak, because musl's loader must find every other symbol. */
 extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *) __attribute__((weak));

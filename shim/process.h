@@ -16,43 +16,48 @@ enum { DEVICES_MAX = LEDGER_DEVICES, ORDINALS_MAX = 64 };
 
 /* A device that this process has touched. */
 struct device {
+    /* What every allocation reads or changes: one cache line. */
+    _Atomic(struct ledger_row *) row; /* our place in the ledger; replaced only under process->slow */
+    _Atomic uint64_t limit;           /* bytes that may be allocated, under limit_generation */
+    _Atomic uint64_t activity; /* driver calls that change what we hold: low half under way, high half ever begun */
+    _Atomic uint64_t charged;  /* what the row says, for the day the row is lost; atomic adds */
+    _Atomic int64_t overhead;  /* what the driver counts beyond that; atomic adds */
+    _Atomic int number;        /* in the ledger; -1 none. Stored under process->slow */
+    _Atomic uint32_t limit_generation;
+    _Atomic int64_t seen_free; /* physically free at the last measurement */
+    _Atomic int64_t seen_use;  /* the container's use then */
+
+    _Atomic bool stale;             /* something happened that only measuring sees */
     unsigned char uuid[16];         /* set once, before the device is published */
     _Atomic int ordinal;            /* CUDA's number in this process; -1 while only NVML was asked */
     _Atomic uint64_t cuda_total;    /* bytes by cuDeviceTotalMem; 0 unknown */
     _Atomic uint64_t nvml_total;    /* bytes by NVML; 0 unknown */
     _Atomic uint64_t nvml_reserved; /* of it, what nobody can allocate */
     _Atomic(nvmlDevice_t) nvml;     /* the shim's own handle; NULL until measured */
-    _Atomic uint64_t limit;         /* bytes that may be allocated, under limit_generation */
-    _Atomic uint32_t limit_generation;
-
-    _Atomic int number;               /* in the ledger; -1 none. Stored under process->slow */
-    _Atomic(struct ledger_row *) row; /* our place in the ledger; replaced only under process->slow */
-    _Atomic uint64_t charged;         /* what the row says, for the day the row is lost; atomic adds */
-    _Atomic int64_t overhead;         /* what the driver counts beyond that; atomic adds */
-    _Atomic uint64_t managed;         /* of charged, what the driver may not have placed on the device yet */
-    _Atomic uint64_t activity; /* driver calls that change what we hold: low half under way, high half ever begun */
-    _Atomic bool stale;        /* something happened that only measuring sees */
-    struct lock graph_lock;    /* guards changes of graph_charged */
+    _Atomic uint64_t managed;       /* of charged, what the driver may not have placed on the device yet */
+    struct lock graph_lock;         /* guards changes of graph_charged */
     _Atomic uint64_t graph_charged; /* of charged, what the device holds for graphs */
     _Atomic uint64_t guessed;       /* of overhead, what contexts are assumed to take until measured */
-    _Atomic int64_t seen_free;      /* physically free at the last measurement */
-    _Atomic int64_t seen_use;       /* the container's use then */
-};
+} __attribute__((aligned(64)));
+_Static_assert(offsetof(struct device, stale) == 64, "the busy fields fill a cache line");
 
 struct process {
-    _Atomic bool alive; /* stored last when the page is made; zero again in a child */
+    /* What every allocation reads: one cache line with the first of by_ordinal. */
+    _Atomic bool alive;        /* stored last when the page is made; zero again in a child */
+    _Atomic bool primary_made; /* a primary context; never taken back, as the next */
+    _Atomic bool other_made;   /* a context of another kind; stored before it can be current anywhere */
     int pid;
-    uint64_t token;                     /* who we are in the ledger */
+    uint64_t token;            /* who we are in the ledger */
+    _Atomic uint64_t contexts; /* changes whenever a context ends: forget which device it was on */
+    _Atomic int visible;       /* devices that CUDA shows; 0 not asked yet */
+    _Atomic(struct device *) by_ordinal[ORDINALS_MAX]; /* idempotent stores */
     struct lock slow;                   /* one thread at a time claims, measures, refuses; waits are bounded */
     struct lock adding;                 /* guards growth of devices */
     _Atomic unsigned devices_known;     /* entries of devices that are valid; release after filling */
     struct device devices[DEVICES_MAX]; /* append-only */
-    _Atomic(struct device *) by_ordinal[ORDINALS_MAX]; /* idempotent stores */
-    _Atomic uint64_t contexts;      /* changes whenever a context ends: forget which device it was on */
-    _Atomic int visible;            /* devices that CUDA shows; 0 not asked yet */
-    _Atomic int nvml;               /* our own NVML: 0 not tried, 1 works, 2 not to be had; under slow */
-    struct measure_scratch scratch; /* under slow */
-    _Atomic uint64_t executables;   /* graphs with memory nodes that are instantiated */
+    _Atomic int nvml;                   /* our own NVML: 0 not tried, 1 works, 2 not to be had; under slow */
+    struct measure_scratch scratch;     /* under slow */
+    _Atomic uint64_t executables;       /* graphs with memory nodes that are instantiated */
     struct pools pools;
     struct table table;
 };

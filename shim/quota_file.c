@@ -15,11 +15,11 @@
 
 enum { DEFAULT_TIMEOUT = 10, LONGEST_TIMEOUT = 3600 };
 
-static struct lock lock;                /* guards current; held for a copy or a compare, not while reading the file */
-static struct quota_file current;       /* under lock */
-static _Atomic uint32_t generation;     /* 0 until the first good file; bumped under lock */
-static _Atomic uint64_t next_look;      /* coarse ms; whoever moves it on does the look */
-static _Atomic(const char *) directory; /* a string that lives for ever; idempotent */
+static struct lock lock;                 /* guards current; held for a copy or a compare, not while reading the file */
+static struct quota_file current;        /* under lock */
+BUSY static _Atomic uint32_t generation; /* 0 until the first good file; bumped under lock */
+BUSY static _Atomic uint64_t next_look;  /* coarse ms; whoever moves it on does the look */
+static _Atomic(const char *) directory;  /* a string that lives for ever; idempotent */
 
 /* fork may copy a held lock; the child starts afresh. */
 static bool with_lock(void) {

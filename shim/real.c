@@ -25,7 +25,7 @@ struct real_functions real_table = {
 #undef HOOK
 #undef CALL
 };
-_Atomic bool real_loaded[2]; /* set by release store after the table */
+BUSY _Atomic bool real_loaded[2]; /* set by release store after the table */
 
 static const struct {
     enum library library;

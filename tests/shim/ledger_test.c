@@ -177,6 +177,23 @@ TEST(A_full_ledger_says_so_until_its_processes_are_gone) {
     clean();
 }
 
+/* Scans stop behind the rows that were ever claimed. */
+TEST(A_row_that_no_scan_reads_any_more_is_noticed) {
+    int a = ledger_device(one);
+    ledger_claim(a, 1);
+    struct ledger_row *row = ledger_claim(a, 2);
+    atomic_store(&row->charged, 10);
+    EXPECT(row && ledger_intact_with(row, 2));
+    atomic_store(&ledger_file()->chunk_rows[0], 1);
+    EXPECT_EQUAL(ledger_sum(a).settled, 0);
+    EXPECT(!ledger_intact_with(row, 2));
+    EXPECT(ledger_claim(a, 2) == row);
+    EXPECT(ledger_intact_with(row, 2));
+    atomic_store(&ledger_file()->chunk_device[0], 0);
+    EXPECT(!ledger_intact_with(row, 2));
+    clean();
+}
+
 /* As the fuzzer does, so that its target stays alive. */
 TEST(The_ledger_survives_whatever_is_in_it) {
     ledger_file();

@@ -209,6 +209,24 @@ SCENARIO(Without_NVML_a_context_is_charged_by_its_likely_size, .limit = "1g", .w
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
 }
 
+/* Nothing is measured here, so a charge that stayed behind would show. */
+SCENARIO(What_was_allocated_leaves_with_its_own_context, .limit = "1g", .without_nvml = true) {
+    CUcontext primary = gpu_begin(0), second, popped;
+    gpu_allocate(300 * MIB);
+    EXPECT_EQUAL(gpu.cuCtxCreate_v2(&second, 0, 0), CUDA_SUCCESS);
+    gpu_allocate(100 * MIB);
+    EXPECT_EQUAL(gpu.cuCtxPushCurrent_v2(primary), CUDA_SUCCESS);
+    gpu_allocate(50 * MIB);
+    EXPECT_EQUAL(gpu.cuCtxPopCurrent_v2(&popped), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - 2 * CONTEXT - 450 * MIB);
+    EXPECT_EQUAL(gpu.cuCtxDestroy_v2(second), CUDA_SUCCESS);
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 350 * MIB);
+    EXPECT_EQUAL(gpu.cuDevicePrimaryCtxReset_v2(0), CUDA_SUCCESS);
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
 /* A kernel of a library of its own, loaded by its launch, which no hook sees. */
 static void launch_another(void) {
     static const char text[] = ".version 6.0\n.target sm_50\n.address_size 64\n.visible .entry empty() { ret; }\n";
