@@ -26,9 +26,16 @@ uint64_t now_us(void) {
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-void sleep_ms(unsigned ms) {
-    struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
+void sleep_us(unsigned us) {
+    struct timespec t = {us / 1000000, (long)(us % 1000000) * 1000};
     syscall(SYS_nanosleep, &t, NULL);
+}
+
+void wait_again(unsigned tries) {
+    if (tries < 4)
+        syscall(SYS_sched_yield);
+    else
+        sleep_us(tries < 9 ? 16u << (tries - 3) : 1000);
 }
 
 void lock_take_slow(struct lock *lock) {

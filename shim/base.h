@@ -22,7 +22,12 @@
 uint64_t now_ms(void);
 /* Microseconds on the exact one: some 20 ns to ask. The same in all of the machine's processes. */
 uint64_t now_us(void);
-void sleep_ms(unsigned ms);
+void sleep_us(unsigned us);
+static inline void sleep_ms(unsigned ms) {
+    sleep_us(ms * 1000);
+}
+/* Between tries to get what another process holds: shorter at first, up to a millisecond. */
+void wait_again(unsigned tries);
 
 /* A futex lock. All zero is unlocked, so a page wiped by fork holds no lock. */
 struct lock {

@@ -53,10 +53,7 @@ static bool lock_byte_within(int fd, off_t at, unsigned ms) {
             return false;
         if (now_ms() >= until)
             return false;
-        if (tries < 8)
-            syscall(SYS_sched_yield);
-        else
-            sleep_ms(1);
+        wait_again(tries);
     }
     return true;
 }
@@ -208,7 +205,15 @@ static void recall(const struct map *map) {
     }
 }
 
-/* What the file says, or what it is made to say: where the rows were before, if it has lost that. Under the header's
+/* What the file says, which is the normal case and needs no lock: the nonce shows whether it was read whole. */
+static bool find(struct map *map) {
+    struct ledger_place *place = &map->place;
+    if (pread(map->fd, place, sizeof *place, 0) == sizeof *place && place_is_good(place) && place->segment >= 0)
+        map->file = join_segment(place);
+    return map->file != NULL;
+}
+
+/* The same, or what it is made to say: where the rows were before, if it has lost that. Under the header's
  * lock. */
 static bool find_or_make(struct map *map, const struct map *before) {
     struct ledger_place *place = &map->place;
@@ -238,6 +243,18 @@ static bool find_or_make(struct map *map, const struct map *before) {
     return map->file != NULL;
 }
 
+/* Of processes that start together, one makes the segment while the others wait for the file to name it. */
+static bool find_in_turn(struct map *map, const struct map *before, bool *locked) {
+    uint64_t until = now_ms() + 2000;
+    for (unsigned tries = 0; !find(map); tries++) {
+        *locked = lock_byte(map->fd, F_SETLK, F_WRLCK, LOCK_HEADER);
+        if (*locked || (errno != EAGAIN && errno != EACCES && errno != EINTR) || now_ms() >= until)
+            return find_or_make(map, before);
+        wait_again(tries);
+    }
+    return true;
+}
+
 static bool attach(struct map *map, const struct map *before) {
     char path[600];
     snprintf(path, sizeof path, "%s/usage/ledger", quota_directory());
@@ -247,8 +264,7 @@ static bool attach(struct map *map, const struct map *before) {
         return false;
     fd = move_up(fd);
     *map = (struct map){.fd = fd};
-    bool locked = lock_byte_within(fd, LOCK_HEADER, 2000);
-    bool found = stat_fd(fd, &s) && S_ISREG(s.st_mode) && find_or_make(map, before);
+    bool locked = false, found = stat_fd(fd, &s) && S_ISREG(s.st_mode) && find_in_turn(map, before, &locked);
     if (!found) {
         close(fd);
         return false;

@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-enum { DEFAULT_BATCHES = 7, MOST_BATCHES = 64, LIVE_PIECE = 1000, THREAD_CALLS = 2048 };
+enum { DEFAULT_BATCHES = 7, MOST_BATCHES = 64, LIVE_PIECE = 1000, THREAD_CALLS = 1024 };
 
 static const char empty_kernel[] = ".version 6.0\n.target sm_50\n.address_size 64\n.visible .entry empty() { ret; }\n";
 
@@ -66,7 +66,7 @@ static const struct kind {
     int calls; /* a batch; below the depth of the launch queue */
 } kinds[] = {
     {"alloc_512", alloc_512, 200}, {"alloc_64k", alloc_64k, 200},  {"alloc_1m", alloc_1m, 200},
-    {"alloc_16m", alloc_16m, 100}, {"alloc_256m", alloc_256m, 20}, {"async_1m", async_1m, 2000},
+    {"alloc_16m", alloc_16m, 100}, {"alloc_256m", alloc_256m, 40}, {"async_1m", async_1m, 2000},
     {"vmm_2m", vmm_2m, 100},       {"get_info", get_info, 1000},   {"launch", launch, 500},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
@@ -133,7 +133,7 @@ static void *allocate_in_thread(void *calls) {
     return NULL;
 }
 
-static void time_threads(int threads) {
+static double run_threads(int threads) {
     pthread_t thread[64];
     pthread_barrier_init(&gate, NULL, (unsigned)threads + 1);
     for (int i = 0; i < threads; i++)
@@ -142,8 +142,16 @@ static void time_threads(int threads) {
     double begin = now_ns();
     for (int i = 0; i < threads; i++)
         pthread_join(thread[i], NULL);
-    printf("threads_%d\t%.1f\n", threads, (now_ns() - begin) / THREAD_CALLS);
+    double each = (now_ns() - begin) / THREAD_CALLS;
     pthread_barrier_destroy(&gate);
+    return each;
+}
+
+static void time_threads(int threads, int batches) {
+    double batch[MOST_BATCHES];
+    for (int b = 0; b < batches; b++)
+        batch[b] = run_threads(threads);
+    printf("threads_%d\t%.1f\n", threads, median(batch, batches));
 }
 
 int figures_command(int count, char **arguments) {
@@ -155,9 +163,9 @@ int figures_command(int count, char **arguments) {
         time_kind(&kinds[k], batches);
     time_live(20000, batches);
     time_live(60000, batches);
-    time_threads(1);
-    time_threads(8);
-    time_threads(64);
+    time_threads(1, batches);
+    time_threads(8, batches);
+    time_threads(64, batches);
     return 0;
 }
 

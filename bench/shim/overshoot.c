@@ -9,10 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CALLS = 20, HELD = 256 };
+enum { MOST_CALLS = 20, HELD = 256 };
 
 struct race {
-    _Atomic unsigned ready, round, done, ending, had, refused;
+    _Atomic unsigned ready, round, calls /* of each process in this round */, done, ending, had, refused;
 };
 
 static struct race *map(int fd) {
@@ -33,9 +33,9 @@ static int allocate(pointer_t *p, size_t size, unsigned how) {
 static void race_once(struct race *race, unsigned *seed, unsigned largest) {
     static pointer_t held[HELD];
     static unsigned n;
-    for (int i = 0; i < CALLS; i++) {
+    for (unsigned i = 0, calls = atomic_load(&race->calls); i < calls; i++) {
         size_t size = (size_t)(rand_r(seed) % (int)largest + 1) * MIB - (size_t)(rand_r(seed) % 4096);
-        if (n < HELD && rand_r(seed) % 8 < 5) {
+        if (n < HELD && (i == 0 || rand_r(seed) % 8 < 5)) {
             int code = allocate(&held[n], size, (unsigned)rand_r(seed));
             if (code == OUT_OF_MEMORY)
                 atomic_fetch_add(&race->refused, 1);
@@ -82,11 +82,16 @@ static int children_left(int *bad) {
     return pid >= 0;
 }
 
+/* So many that the rounds that are left fit into the time that is left, as long as the last one took. */
+static unsigned next_calls(unsigned last, double took, unsigned rounds_left, double time_left) {
+    double calls = took > 0 ? last * (0.9 * time_left / rounds_left) / took : MOST_CALLS;
+    return calls < 1 ? 1 : calls > MOST_CALLS ? MOST_CALLS : (unsigned)calls;
+}
+
 int overshoot_command(int count, char **arguments) {
     (void)count;
     uint64_t limit = strtoull(arguments[1], NULL, 10), list_most = 0, device_most = 0, before, beside;
     unsigned processes = (unsigned)atoi(arguments[2]), rounds = (unsigned)atoi(arguments[3]), samples = 0;
-    double until = now_ns() + 1e9 * atof(arguments[4]);
     int fd = memfd_create("race", 0), bad = 0;
     if (fd < 0 || ftruncate(fd, sizeof(struct race)) != 0)
         return 1;
@@ -103,8 +108,12 @@ int overshoot_command(int count, char **arguments) {
         usleep(1000);
     /* The device's count has what belongs to no process: known while nothing moves. */
     beside = nvml_device_memory().used - nvml_processes_use(0, NULL);
-    unsigned round = 0;
-    for (; round < rounds && now_ns() < until && !bad; round++) {
+    unsigned round = 0, calls = MOST_CALLS / 4, fewest = MOST_CALLS;
+    double now = now_ns(), until = now + 1e9 * atof(arguments[4]), begun;
+    for (; round < rounds && now < until && !bad; round++) {
+        fewest = calls < fewest ? calls : fewest;
+        begun = now;
+        atomic_store(&race->calls, calls);
         atomic_fetch_add(&race->round, 1);
         while (atomic_load(&race->done) < processes * (round + 1) && !bad) {
             uint64_t list = nvml_processes_use(0, NULL) - before, device = nvml_device_memory().used - beside - before;
@@ -114,12 +123,15 @@ int overshoot_command(int count, char **arguments) {
                 children_left(&bad);
             sched_yield();
         }
+        now = now_ns();
+        calls = next_calls(calls, now - begun, rounds - round, until - now);
     }
     atomic_store(&race->ending, 1);
     for (int status; wait(&status) > 0;)
         bad |= status != 0;
-    printf("overshoot_rounds\t%u\novershoot_samples\t%u\novershoot_had\t%u\novershoot_refused\t%u\n", round, samples,
-           atomic_load(&race->had), atomic_load(&race->refused));
+    printf("overshoot_rounds\t%u\novershoot_calls\t%u\novershoot_samples\t%u\novershoot_had\t%u\n"
+           "overshoot_refused\t%u\n",
+           round, fewest, samples, atomic_load(&race->had), atomic_load(&race->refused));
     printf("overshoot_limit\t%llu\novershoot_list\t%llu\novershoot_device\t%llu\n", (unsigned long long)limit,
            (unsigned long long)list_most, (unsigned long long)device_most);
     return bad;

@@ -1,17 +1,33 @@
 #!/usr/bin/env bash
 # What the shim costs and whether it is exact: one Markdown table, native and shim measured in turn in one run.
 #
-#   bench/shim/run.sh [sim|gpu]      on the simulated GPU (default) or on the one of this machine
+#   bench/shim/run.sh [sim|gpu] [PART]...      on the simulated GPU (default) or on the one of this machine; all parts, or these:
+#
+#     calls    single calls, by size, among others, in threads
+#     starts   cuInit and the first context: one process, the first of its container, 8 at once
+#     crowd    64 processes at once (half a minute a pair on a GPU)
+#     programs a program that uses no GPU
+#     rest     what a process is told it uses, against the driver's count
+#     race     64 processes at the limit, 100 rounds, the driver's count meanwhile
+#     count    instructions a call, with valgrind (simulated GPU only)
 #
 # After `make shim sim`. On the simulated driver a call takes next to no time, so that a ratio says nothing there: only absolute
 # targets are judged, and with valgrind there are counts of instructions. On a real GPU nothing else may use it meanwhile.
 #
 #   BUILD    what was built (default build/ of the checkout)
-#   ROUNDS   native and shim in turn so many times (default 5 on a GPU, 3 else)
-#   SECONDS_OF_RACE  how long processes race at the limit at most (default 40 on a GPU, 15 else)
+#   ROUNDS   of calls, native and shim in turn so many times (default 6 on a GPU, 3 else)
+#   PAIRS    of starts, and CROWDS of 64 at once (default 20 and 2 on a GPU, 5 and 2 else)
+#   SECONDS_OF_RACE  how long processes race at most; a round has as many calls as let 100 rounds fit (default 40 on a GPU, 15 else)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 driver=${1:-sim}
+[ $# = 0 ] || shift
+all=(calls starts crowd programs rest race count)
+parts=("$@")
+[ $# != 0 ] || parts=("${all[@]}")
+usage() { sed -n '2,/^set/p' bench/shim/run.sh | sed 's/^# \{0,1\}//;$d' >&2 && exit 2; }
+for part in "${parts[@]}"; do [[ " ${all[*]} " == *" $part "* ]] || usage; done
+wanted() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 build=${BUILD:-$PWD/build}
 bench=$build/bench/shim-bench
 work=$(mktemp -d /tmp/shim-bench.XXXXXX)
@@ -28,16 +44,16 @@ trap cleanup EXIT
 
 case $driver in
 sim)
-    rounds=${ROUNDS:-3} starts=5 programs=300 race=${SECONDS_OF_RACE:-15}
+    rounds=${ROUNDS:-3} pairs=${PAIRS:-5} crowds=${CROWDS:-2} programs=300 race=${SECONDS_OF_RACE:-15}
     export SIMGPU_DIR=$work/gpus LD_LIBRARY_PATH=$build/sim
     "$build/sim/simgpu" create "$SIMGPU_DIR" >/dev/null
     where="a simulated GPU"
     ;;
 gpu)
-    rounds=${ROUNDS:-5} starts=15 programs=2000 race=${SECONDS_OF_RACE:-40}
+    rounds=${ROUNDS:-6} pairs=${PAIRS:-20} crowds=${CROWDS:-2} programs=2000 race=${SECONDS_OF_RACE:-40}
     where=$(nvidia-smi --id=0 --query-gpu=name,driver_version,memory.total --format=csv,noheader | sed 's/, /, driver /;s/, \([0-9]* MiB\)/, \1/')
     ;;
-*) sed -n '2,/^set/p' "$0" | sed 's/^# \{0,1\}//;$d' >&2 && exit 2 ;;
+*) usage ;;
 esac
 
 # The private directory, as the plugin makes it.
@@ -66,11 +82,31 @@ measure() {
         fi >>"$work/$who"
     done
 }
-# figure FILE KEY: of calls that of the least disturbed round (the cores of a shared machine differ by 40% for seconds, and
-# then calls that no shim touches take as much longer); of starts and programs the median.
-figure() {
-    awk -F '\t' -v key="$2" '$1 == key { print $2 }' "$work/$1" | sort -g | awk -v key="$2" '{ v[NR] = $1 } END {
-        if (NR) print key !~ /^(start|true)_/ ? v[1] : NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+# alone COMMAND...: the same for the first process of a container, which knows nothing of its GPU yet.
+alone() {
+    rm -f "$work/usage/ledger"
+    measure "$@"
+}
+# figures KEY: native and shim in nanoseconds. Of calls the least disturbed round of each (the cores of a shared machine differ by
+# 40% for seconds, and then calls that no shim touches take as much longer); of starts the native median, and with the shim
+# that and the median difference in a pair that ran one after the other.
+figures() {
+    awk -F '\t' -v key="$1" '
+        function sorted(v, n,   i, k, x) { for (i = 2; i <= n; i++) { x = v[i]; for (k = i; k > 1 && v[k - 1] > x; k--) v[k] = v[k - 1]; v[k] = x } }
+        function median(v, n) { sorted(v, n); return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2 }
+        $1 == key { if (FILENAME ~ /native$/) native[++n] = $2; else shim[++s] = $2 }
+        END {
+            if (!n || n != s) exit
+            if (key ~ /^(start|first)_/) {
+                for (i = 1; i <= n; i++) added[i] = shim[i] - native[i]
+                m = median(native, n)
+                print m, m + median(added, n)
+            } else {
+                sorted(native, n)
+                sorted(shim, n)
+                print native[1], shim[1]
+            }
+        }' "$work/native" "$work/shim"
 }
 measured=0
 touch "$work/native" "$work/shim"
@@ -78,28 +114,41 @@ if [ "$driver" = gpu ]; then
     nvidia-smi --loop-ms=1000 --id=0 --query-gpu=memory.used --format=csv >/dev/null & # keeps the driver initialised
     keeper=$!
 fi
-for _ in $(seq "$rounds"); do measure figures; done
-for _ in $(seq "$starts"); do measure start LIBRARY 1; done
-for _ in $(seq "$rounds"); do measure start LIBRARY 8; done
-for _ in 1 2 3; do measure start LIBRARY 64; done
-"$bench" spawn "$shim" "$programs" >"$work/true"
-"$bench" rest "$shim" >"$work/rest"
-context=$(awk -F '\t' '$2 == "context" { print int($3) }' "$work/rest")
-limit=$((64 * context + 1024))
-quota ${limit}m
-[ "$driver" != sim ] || "$build/sim/simgpu" set "$SIMGPU_DIR" --peak 0 >/dev/null
-"$bench" overshoot "$shim" $((limit << 20)) 64 100 "$race" >"$work/race"
-[ "$driver" != sim ] || peak=$("$build/sim/simgpu" peak "$SIMGPU_DIR" | head -n 1)
+! wanted calls || for _ in $(seq "$rounds"); do measure figures; done
+if wanted starts; then
+    for _ in $(seq "$pairs"); do alone start LIBRARY 1; done
+    sed -i 's/^start_1\t/first_1\t/' "$work/native" "$work/shim"
+    for _ in $(seq "$pairs"); do measure start LIBRARY 1; done
+    for _ in $(seq $(((pairs + 2) / 3))); do measure start LIBRARY 8; done
+fi
+if wanted crowd; then
+    "$bench" start "$shim" 1 >/dev/null # so that the size of a context is known
+    for _ in $(seq "$crowds"); do measure start LIBRARY 64; done
+fi
+if wanted programs; then
+    "$bench" spawn "$shim" "$programs" >"$work/true"
+    sed -n 's/^true_native/true/p' "$work/true" >>"$work/native"
+    sed -n 's/^true_shim/true/p' "$work/true" >>"$work/shim"
+fi
+! wanted rest && ! wanted race || "$bench" rest "$shim" >"$work/rest"
+if wanted race; then
+    context=$(awk -F '\t' '$2 == "context" { print int($3) }' "$work/rest")
+    limit=$((64 * context + 1024))
+    quota ${limit}m
+    [ "$driver" != sim ] || "$build/sim/simgpu" set "$SIMGPU_DIR" --peak 0 >/dev/null
+    "$bench" overshoot "$shim" $((limit << 20)) 64 100 "$race" >"$work/race"
+    [ "$driver" != sim ] || peak=$("$build/sim/simgpu" peak "$SIMGPU_DIR" | head -n 1)
+fi
 
-echo "Shim against native: $where, $(date -u +%F), kernel $(uname -r), $(nproc) processors; of calls the best round, of starts the median."
+echo "Shim against native: $where, $(date -u +%F), kernel $(uname -r), $(nproc) processors; of calls the best round, of starts the median difference."
 echo
 echo '| what | native | shim | ratio | target | |'
 echo '| --- | --- | --- | --- | --- | --- |'
 missed=0
-# row WHAT KEY [TARGET [KIND]]: KIND ratio, or added (of TARGET nanoseconds).
+# row WHAT KEY [TARGET [KIND]]: KIND ratio, or added (of TARGET nanoseconds). Nothing where it was not measured.
 row() {
     local native shimmed
-    native=$(figure native "$2") shimmed=$(figure shim "$2")
+    read -r native shimmed < <(figures "$2") || return 0
     verdict=$(awk -v what="$1" -v n="$native" -v s="$shimmed" -v target="${3:-}" -v kind="${4:-ratio}" -v driver="$driver" '
         function show(ns) { return ns >= 1e6 ? sprintf("%.2f ms", ns / 1e6) : ns >= 1e3 ? sprintf("%.2f us", ns / 1e3) : sprintf("%.1f ns", ns) }
         BEGIN {
@@ -135,10 +184,9 @@ row 'cuMemAlloc + cuMemFree, 1 MiB, 1 thread' threads_1
 row '8 threads at once, a call' threads_8
 row '64 threads at once, a call' threads_64
 row 'cuInit + first context' start_1 10000000 added
+row 'the same, first process of its container' first_1 10000000 added
 row '8 processes at once, each' start_8
 row '64 processes at once, each' start_64 1.00
-sed -n 's/^true_native/true/p' "$work/true" >>"$work/native"
-sed -n 's/^true_shim/true/p' "$work/true" >>"$work/shim"
 row '/bin/true' true 300000 added
 
 # exact WHAT VALUE TARGET ALLOWED: figures that have no native side.
@@ -149,24 +197,32 @@ exact() {
 }
 race() { awk -F '\t' -v key="overshoot_$1" '$1 == key { print $2 }' "$work/race"; }
 above() { echo $(($1 > limit << 20 ? $1 - (limit << 20) : 0)); }
-# A race that nobody ran, or nobody watched, shows nothing.
-if [ "$(race rounds)" = 0 ] || [ "$(race samples)" = 0 ]; then
-    echo "| 64 processes racing at $limit MiB | | not one round in $race s | | 0 | MISS |"
-    missed=$((missed + 1))
+if wanted race; then
+    # A race that nobody ran, or nobody watched, shows nothing.
+    exact "64 processes racing at $limit MiB: rounds missing of 100" $((100 - $(race rounds))) 0 0
+    exact 'the same, rounds without a look at the driver' $(($(race samples) > 0 ? 0 : $(race rounds))) 0 0
+    exact 'bytes above it, process list' "$(above "$(race list)")" 0 0
+    exact 'the same, device memory' "$(above "$(race device)")" 0 0
+    [ "$driver" != sim ] || exact 'the same, the highest use ever' "$(above "$peak")" 0 0
 fi
-exact "64 processes racing at $limit MiB: bytes above it, process list" "$(above "$(race list)")" 0 0
-exact 'the same, device memory' "$(above "$(race device)")" 0 0
-[ "$driver" != sim ] || exact 'the same, the highest use ever' "$(above "$peak")" 0 0
-exact 'at rest, reported by NVML minus driver, at most, MiB' "$(awk -F '\t' '$2 != "managed" { d = $4 - $3; d = d < 0 ? -d : d; if (d > most) most = d } END { print most + 0 }' "$work/rest")" '2 MiB' 2
-exact 'the same by CUDA' "$(awk -F '\t' '$2 != "managed" { d = $5 - $3; d = d < 0 ? -d : d; if (d > most) most = d } END { print most + 0 }' "$work/rest")" '2 MiB' 2
-echo
-echo "The race: $(race rounds) rounds, $(race had) allocations had, $(race refused) refused, $(race samples) samples of the driver's count, at most $(($(race list) >> 20)) MiB."
-echo
-echo '| at rest, after | driver, MiB | NVML, MiB | CUDA, MiB |'
-echo '| --- | --- | --- | --- |'
-awk -F '\t' '{ printf "| %s | %s | %s | %s |\n", $2, $3, $4, $5 }' "$work/rest"
+# apart COLUMN: what is reported less what the driver counts, at most. Managed memory is charged, but not counted by the driver.
+apart() { awk -F '\t' -v at="$1" '$2 != "managed" { d = $at - $3; d = d < 0 ? -d : d; if (d > most) most = d } END { print most + 0 }' "$work/rest"; }
+if wanted rest; then
+    exact 'at rest, reported by NVML minus driver, at most, MiB' "$(apart 4)" '2 MiB' 2
+    exact 'the same by CUDA' "$(apart 5)" '2 MiB' 2
+fi
+if wanted race; then
+    echo
+    echo "The race: $(race rounds) rounds of $(race calls) calls or more a process, $(race had) allocations had, $(race refused) refused, $(race samples) samples of the driver's count, at most $(($(race list) >> 20)) MiB."
+fi
+if wanted rest; then
+    echo
+    echo '| at rest, after | driver, MiB | NVML, MiB | CUDA, MiB |'
+    echo '| --- | --- | --- | --- |'
+    awk -F '\t' '{ printf "| %s | %s | %s | %s |\n", $2, $3, $4, $5 }' "$work/rest"
+fi
 
-if [ "$driver" = sim ] && command -v valgrind >/dev/null; then
+if wanted count && [ "$driver" = sim ] && command -v valgrind >/dev/null; then
     quota 0.9
     # instructions FILE PRELOAD: those of 200 calls of each kind.
     instructions() {

@@ -24,7 +24,7 @@ static unsigned descriptors(void) {
 }
 
 /* The kernel lets a process with threads wait some 10 ms for a larger one. */
-SCENARIO(The_table_of_descriptors_stays_as_large_as_it_was, .limit = "1g") {
+SCENARIO(Joining_leaves_the_table_of_descriptors_as_large_as_it_was, .limit = "1g") {
     static bool running = true;
     pthread_t thread;
     EXPECT_EQUAL(pthread_create(&thread, NULL, stay, &running), 0);
