@@ -9,28 +9,17 @@ import sys
 import time
 
 import torch
-
-
-def mebibytes(n):
-    return n // (1 << 20)
+from torch_common import fill, give_back_and_go_on, mebibytes, training
 
 
 def train(steps=200):
-    torch.manual_seed(7)
-    torch.use_deterministic_algorithms(True)
-    model = torch.nn.Sequential(torch.nn.Linear(512, 2048), torch.nn.GELU(), torch.nn.Linear(2048, 512)).cuda()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    data = torch.randn(4096, 512, device="cuda")
-    target = data.roll(1, dims=1)
+    step = training(samples=4096)
     torch.cuda.synchronize()
     begin = time.perf_counter()
-    for step in range(steps):
-        loss = torch.nn.functional.mse_loss(model(data), target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if step % 50 == 0:
-            print(f"loss[{step}]={loss.item():.17g}")
+    for number in range(steps):
+        loss = step()
+        if number % 50 == 0:
+            print(f"loss[{number}]={loss.item():.17g}")
     print(f"loss={loss.item():.17g}")
     print(f"train_ms={1000 * (time.perf_counter() - begin):.1f}", file=sys.stderr)
 
@@ -39,17 +28,9 @@ def limit():
     free, total = torch.cuda.mem_get_info()
     print(f"total={mebibytes(total)}")
     print(f"free={mebibytes(free)}")
-    kept = []
-    try:
-        while True:
-            kept.append(torch.ones(64 << 20, device="cuda"))  # 256 MiB of float32
-    except torch.OutOfMemoryError as error:
-        print(f"error={type(error).__name__}")
-    print(f"allocated={256 * len(kept)}")
+    kept = fill()
     print(f"free_at_limit={mebibytes(torch.cuda.mem_get_info()[0])}")
-    kept.pop()
-    again = torch.ones(64 << 20, device="cuda")
-    print(f"sum_after={int(again.sum().item())}")
+    give_back_and_go_on(kept)
 
 
 def hold(size, seconds):

@@ -4,25 +4,13 @@ import sys
 import time
 
 import torch
-
-PIECE = 64 << 20  # elements of float32: 256 MiB
-
-
-def mebibytes(n):
-    return n // (1 << 20)
+from torch_common import PIECE, fill, give_back_and_go_on, mebibytes, training
 
 
-def fill():
-    """Fills the GPU until torch.OutOfMemoryError, frees one, goes on working; then a larger piece than any before."""
-    kept = []
-    try:
-        while True:
-            kept.append(torch.ones(PIECE, device="cuda"))
-    except torch.OutOfMemoryError as error:
-        print(f"error={type(error).__name__}")
-    print(f"allocated={256 * len(kept)}")
-    kept.pop()
-    print(f"sum_after={int(torch.ones(PIECE, device='cuda').sum().item())}")
+def fill_and_more():
+    """At the limit, one piece is given back and work goes on; then a larger piece than any before."""
+    kept = fill()
+    give_back_and_go_on(kept)
     kept.clear()
     torch.cuda.empty_cache()
     large = torch.ones(12 * PIECE, device="cuda")  # 3 GiB in one piece
@@ -134,21 +122,13 @@ def share():
 
 def train(blocks=7, steps=500):
     """A network so small that the time is that of the calls."""
-    torch.manual_seed(7)
-    torch.use_deterministic_algorithms(True)
-    model = torch.nn.Sequential(torch.nn.Linear(512, 2048), torch.nn.GELU(), torch.nn.Linear(2048, 512)).cuda()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    data = torch.randn(256, 512, device="cuda")
-    target = data.roll(1, dims=1)
+    step = training(samples=256)
     times = []
     for block in range(blocks + 1):
         torch.cuda.synchronize()
         begin = time.perf_counter()
         for _ in range(steps):
-            loss = torch.nn.functional.mse_loss(model(data), target)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            loss = step()
         torch.cuda.synchronize()
         times.append((time.perf_counter() - begin) / steps)
         print(f"loss[{block}]={loss.item():.17g}")
@@ -156,4 +136,4 @@ def train(blocks=7, steps=500):
 
 
 if __name__ == "__main__":
-    {"fill": fill, "graphs": graphs, "loader": loader, "share": share, "train": train}[sys.argv[1]]()
+    {"fill": fill_and_more, "graphs": graphs, "loader": loader, "share": share, "train": train}[sys.argv[1]]()

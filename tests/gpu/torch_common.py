@@ -1,0 +1,45 @@
+"""What torch_check.py and torch_programs.py share."""
+
+import torch
+
+PIECE = 64 << 20  # elements of float32: 256 MiB
+
+
+def mebibytes(n):
+    return n // (1 << 20)
+
+
+def fill():
+    """Takes pieces until torch.OutOfMemoryError, says how many MiB that were, and returns them."""
+    kept = []
+    try:
+        while True:
+            kept.append(torch.ones(PIECE, device="cuda"))
+    except torch.OutOfMemoryError as error:
+        print(f"error={type(error).__name__}")
+    print(f"allocated={256 * len(kept)}")
+    return kept
+
+
+def give_back_and_go_on(kept):
+    kept.pop()
+    print(f"sum_after={int(torch.ones(PIECE, device='cuda').sum().item())}")
+
+
+def training(samples):
+    """A small network and its data, the same in each run. Returns what does one step and returns the loss before it."""
+    torch.manual_seed(7)
+    torch.use_deterministic_algorithms(True)
+    model = torch.nn.Sequential(torch.nn.Linear(512, 2048), torch.nn.GELU(), torch.nn.Linear(2048, 512)).cuda()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    data = torch.randn(samples, 512, device="cuda")
+    target = data.roll(1, dims=1)
+
+    def step():
+        loss = torch.nn.functional.mse_loss(model(data), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
