@@ -49,14 +49,14 @@ void nvml_begin(void) {
     MUST(nv.nvmlDeviceGetHandleByIndex_v2(0, &device));
 }
 
-struct nvml_memory nvml_device_memory(void) {
-    struct nvml_memory memory = {.version = sizeof memory | 2u << 24};
+struct memory_v2 nvml_device_memory(void) {
+    struct memory_v2 memory = {.version = sizeof memory | 2u << 24};
     MUST(nv.nvmlDeviceGetMemoryInfo_v2(device, &memory));
     return memory;
 }
 
 uint64_t nvml_processes_use(unsigned pid, unsigned *processes) {
-    struct nvml_process list[512];
+    struct process list[512];
     unsigned count = 512;
     uint64_t sum = 0;
     MUST(nv.nvmlDeviceGetComputeRunningProcesses_v3(device, &count, list));

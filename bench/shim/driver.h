@@ -3,7 +3,8 @@
 #ifndef RUNAI_BENCH_DRIVER_H
 #define RUNAI_BENCH_DRIVER_H
 
-#include <stddef.h>
+#include "../../tests/driver_types.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,40 +13,6 @@
 enum { OUT_OF_MEMORY = 2 };
 
 typedef unsigned long long pointer_t;
-
-struct location {
-    int type, id;
-};
-struct memory_properties {
-    int type, handle_types;
-    struct location location;
-    void *metadata;
-    unsigned char flags[8];
-};
-struct pool_properties {
-    int type, handle_types;
-    struct location location;
-    void *security;
-    unsigned char reserved[64];
-};
-struct access {
-    struct location location;
-    int flags;
-};
-struct array_descriptor {
-    size_t width, height;
-    int format;
-    unsigned channels;
-};
-struct nvml_memory {
-    unsigned version;
-    unsigned long long total, reserved, free, used;
-};
-struct nvml_process {
-    unsigned pid;
-    unsigned long long used;
-    unsigned gpu_instance, compute_instance;
-};
 
 #define CUDA_FUNCTIONS                                                                                                 \
     FUNCTION(cuInit, (unsigned))                                                                                       \
@@ -84,8 +51,8 @@ struct nvml_process {
 #define NVML_FUNCTIONS                                                                                                 \
     FUNCTION(nvmlInit_v2, (void))                                                                                      \
     FUNCTION(nvmlDeviceGetHandleByIndex_v2, (unsigned, void **))                                                       \
-    FUNCTION(nvmlDeviceGetMemoryInfo_v2, (void *, struct nvml_memory *))                                               \
-    FUNCTION(nvmlDeviceGetComputeRunningProcesses_v3, (void *, unsigned *, struct nvml_process *))
+    FUNCTION(nvmlDeviceGetMemoryInfo_v2, (void *, struct memory_v2 *))                                                 \
+    FUNCTION(nvmlDeviceGetComputeRunningProcesses_v3, (void *, unsigned *, struct process *))
 
 #define FUNCTION(name, parameters) int(*name) parameters;
 extern struct cuda_functions { CUDA_FUNCTIONS } cu;
@@ -106,7 +73,7 @@ void *cuda_begin(void);
 /* Loads NVML and finds device 0. */
 void nvml_begin(void);
 /* Device 0 as a whole, in bytes. */
-struct nvml_memory nvml_device_memory(void);
+struct memory_v2 nvml_device_memory(void);
 /* What the driver counts for a process, or for all (pid 0), in bytes; processes: how many there are. */
 uint64_t nvml_processes_use(unsigned pid, unsigned *processes);
 

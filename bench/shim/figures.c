@@ -1,6 +1,8 @@
 /* The time of single calls, once warm. Each figure is the median of some batches. */
+#define _GNU_SOURCE
 #include "driver.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 
 enum { DEFAULT_BATCHES = 7, MOST_BATCHES = 64, LIVE_PIECE = 1000, THREAD_CALLS = 1024 };
@@ -40,6 +42,18 @@ static void async_1m(void) {
     MUST(cu.cuMemFreeAsync(p, NULL));
 }
 
+static void async_mixed(void) {
+    pointer_t p[16];
+    for (int i = 0; i < 16; i++)
+        MUST(cu.cuMemAllocAsync(&p[i], (size_t)(i + 1) * 300000, NULL));
+    for (int i = 0; i < 16; i++)
+        MUST(cu.cuMemFreeAsync(p[i], NULL));
+}
+
+static void synchronize(void) {
+    MUST(cu.cuStreamSynchronize(NULL));
+}
+
 static void vmm_2m(void) {
     static const struct memory_properties properties = {.type = 1, .location = {1, 0}};
     static const struct access access = {{1, 0}, 3};
@@ -60,14 +74,19 @@ static void launch(void) {
     MUST(cu.cuLaunchKernel(state.function, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL));
 }
 
+static void lookup(void) {
+    MUST(dlsym(RTLD_DEFAULT, "printf") == NULL);
+}
+
 static const struct kind {
     const char *key;
     void (*once)(void);
     int calls; /* a batch; below the depth of the launch queue */
 } kinds[] = {
-    {"alloc_512", alloc_512, 200}, {"alloc_64k", alloc_64k, 200},  {"alloc_1m", alloc_1m, 200},
-    {"alloc_16m", alloc_16m, 100}, {"alloc_256m", alloc_256m, 40}, {"async_1m", async_1m, 2000},
-    {"vmm_2m", vmm_2m, 100},       {"get_info", get_info, 1000},   {"launch", launch, 500},
+    {"alloc_512", alloc_512, 200},     {"alloc_64k", alloc_64k, 200},      {"alloc_1m", alloc_1m, 200},
+    {"alloc_16m", alloc_16m, 100},     {"alloc_256m", alloc_256m, 40},     {"async_1m", async_1m, 2000},
+    {"async_mixed", async_mixed, 100}, {"synchronize", synchronize, 1000}, {"lookup", lookup, 10000},
+    {"vmm_2m", vmm_2m, 100},           {"get_info", get_info, 1000},       {"launch", launch, 500},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 

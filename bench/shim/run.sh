@@ -177,9 +177,12 @@ row 'cuMemFree of the oldest' live_20000_free
 row 'cuMemAlloc 512 B, 60,000 live' live_60000_alloc 1.15
 row 'cuMemFree of the oldest' live_60000_free 1.15
 row 'cuMemAllocAsync + cuMemFreeAsync, 1 MiB, warm pool' async_1m 1.30
+row '16 at a time, of 16 sizes' async_mixed
+row 'cuStreamSynchronize, nothing to wait for' synchronize
 row 'VMM: create, map, set access, unmap, release, 2 MiB' vmm_2m
 row 'cuMemGetInfo' get_info 1.10
 row 'cuLaunchKernel, empty kernel' launch 1.00
+row 'dlsym of a name that is not hooked' lookup
 row 'cuMemAlloc + cuMemFree, 1 MiB, 1 thread' threads_1
 row '8 threads at once, a call' threads_8
 row '64 threads at once, a call' threads_64

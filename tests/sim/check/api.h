@@ -1,36 +1,12 @@
 /* The functions that the checks call, as their users declare them. */
 #pragma once
 
-#include <stddef.h>
+#include "../../driver_types.h"
+
 #include <stdint.h>
 
 typedef unsigned long long u64;
 
-struct location {
-    int type, id;
-};
-struct memory_properties {
-    int type, handle_types;
-    struct location location;
-    void *metadata;
-    unsigned char flags[8];
-};
-struct access {
-    struct location location;
-    int flags;
-};
-struct pool_properties {
-    int type, handle_types;
-    struct location location;
-    void *security;
-    size_t maximum;
-    unsigned char reserved[56];
-};
-struct array_descriptor {
-    size_t width, height, depth;
-    int format;
-    unsigned channels, flags;
-};
 struct alloc_node {
     struct pool_properties pool;
     const struct access *access;
@@ -48,18 +24,6 @@ struct external_memory {
 struct external_buffer {
     u64 offset, size;
     unsigned flags, reserved[16];
-};
-struct memory_v1 {
-    u64 total, free, used;
-};
-struct memory_v2 {
-    unsigned version;
-    u64 total, reserved, free, used;
-};
-struct process {
-    unsigned pid;
-    u64 used;
-    unsigned gpu_instance, compute_instance;
 };
 
 int cuInit(unsigned);
@@ -98,7 +62,7 @@ int cuMemMap(u64, size_t, size_t, u64, u64);
 int cuMemUnmap(u64, size_t);
 int cuMemSetAccess(u64, size_t, const struct access *, size_t);
 int cuMemRetainAllocationHandle(u64 *, void *);
-int cuArray3DCreate_v2(void **, const struct array_descriptor *);
+int cuArray3DCreate_v2(void **, const struct array3d_descriptor *);
 int cuArrayDestroy(void *);
 int cuStreamCreate(void **, unsigned);
 int cuStreamSynchronize(void *);

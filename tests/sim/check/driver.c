@@ -252,7 +252,7 @@ static void Mapped_memory_lives_until_its_last_reference(void) {
 static void Arrays_are_padded_and_sparse_ones_are_free(void) {
     start();
     void *array;
-    struct array_descriptor d = {.width = 10000, .height = 3000, .format = 0x20, .channels = 1};
+    struct array3d_descriptor d = {.width = 10000, .height = 3000, .format = 0x20, .channels = 1};
     OK(cuArray3DCreate_v2(&array, &d));
     EXPECT(used(), 64 + 118);
     OK(cuArrayDestroy(array));

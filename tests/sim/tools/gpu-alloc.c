@@ -5,6 +5,7 @@
  *
  * Exit code: 0 everything was allocated, 2 out of memory, 1 any other error.
  */
+#include "../../driver_types.h"
 #include "size.h"
 
 #include <signal.h>
@@ -21,26 +22,6 @@
 enum { OUT_OF_MEMORY = 2 };
 
 typedef unsigned long long device_pointer;
-
-struct location {
-    int type, id;
-};
-struct memory_properties {
-    int type, handle_types;
-    struct location location;
-    void *metadata;
-    unsigned char flags[8];
-};
-struct access {
-    struct location location;
-    int flags;
-};
-struct pool_properties {
-    int type, handle_types;
-    struct location location;
-    void *security;
-    unsigned char reserved[64];
-};
 
 /* FUNCTION(exported name, name for cuGetProcAddress, parameters) */
 #define FUNCTIONS                                                                                                      \
