@@ -10,7 +10,9 @@
 
    Nothing that fits is refused. A sum above the limit may be due to rows of dead processes, to measurements out of
    date, to a changed quota, or to others that reserve at this moment and will be refused themselves. The slow path
-   excludes these one by one before it says no.
+   excludes these one by one before it says no. The kernel drops a dying process's lock before the driver has its memory
+   back (files are closed first, and released at the very end), so after rows are reclaimed a measurement decides, and
+   what the dead still hold is waited for.
 
    Linear memory. The driver hands out address space in blocks of 2 MiB, backed as a whole; small allocations share a
    block, and a block goes back with its last allocation (measured on an H200 with 580.159, for 512 B to 16 MiB). So a
@@ -122,18 +124,19 @@ static void housekeeping(struct device *device) {
  * lock. */
 static bool insist(struct device *device, struct ledger_row *row, uint64_t most) {
     struct ledger_sum sum;
+    int number = atomic_load(&device->number);
     quota_reread();
-    ledger_reclaim(atomic_load(&device->number), row);
-    if (within(device, row, device_limit(device), &sum))
-        return true;
-    measure(device);
+    ledger_reclaim(number, row);
     uint64_t until = now_ms() + 100;
     for (;;) {
-        uint64_t limit = device_limit(device);
+        measure(device);
+        uint64_t limit = device_limit(device), dying = ledger_dying(number);
         if (within(device, row, limit, &sum))
             return true;
-        /* Without the others' reservations it would not fit either, or they have taken too long. */
-        if (most > limit || sum.settled > limit - most || now_ms() >= until)
+        /* Without the others' reservations, and what the driver has not yet taken from the dead, it would not fit
+         * either; or they have taken too long. */
+        uint64_t lasting = sum.settled > dying ? sum.settled - dying : 0;
+        if (most > limit || lasting > limit - most || (dying == 0 && now_ms() >= until))
             return false;
         sleep_ms(1);
     }

@@ -474,11 +474,20 @@ void ledger_reclaim(int device, const struct ledger_row *own) {
             if (owner == 0 || row == own || !lock_byte(map->fd, F_GETLK, F_WRLCK, row_lock(map, row)) ||
                 !lock_byte(map->fd, F_SETLK, F_WRLCK, row_lock(map, row)))
                 continue;
-            if (atomic_load(&row->owner) == owner)
+            if (atomic_load(&row->owner) == owner) {
                 take(row, 0);
+                atomic_store(&file->devices[device].reclaimed, now_us());
+            }
             lock_byte(map->fd, F_SETLK, F_UNLCK, row_lock(map, row));
         }
     }
+}
+
+uint64_t ledger_dying(int device) {
+    if (device < 0)
+        return 0;
+    const struct ledger_device *d = &ledger_file()->devices[device];
+    return now_us() - atomic_load(&d->reclaimed) < 1000000 ? atomic_load(&d->others) : 0;
 }
 
 /* Chunks are claimed in order, and never given back: behind the first free one there is none. */

@@ -40,11 +40,12 @@ struct ledger_row {
 
 struct ledger_device {
     unsigned char uuid[16];
-    _Atomic uint32_t known;    /* 1 when the UUID is valid; stored last, under the header's lock */
-    _Atomic uint32_t context;  /* MiB that a process's first context takes; learned */
-    _Atomic uint64_t others;   /* bytes of the container's processes that have no row; the last measurement stands */
-    _Atomic uint64_t measured; /* when that was, in us */
-    uint64_t unused[3];
+    _Atomic uint32_t known;     /* 1 when the UUID is valid; stored last, under the header's lock */
+    _Atomic uint32_t context;   /* MiB that a process's first context takes; learned */
+    _Atomic uint64_t others;    /* bytes of the container's processes that have no row; the last measurement stands */
+    _Atomic uint64_t measured;  /* when that was, in us */
+    _Atomic uint64_t reclaimed; /* when a dead process's row was freed last, in us */
+    uint64_t unused[2];
 };
 
 struct ledger_file {
@@ -105,8 +106,11 @@ void ledger_repair(void);
 /* The number of a device; added when new. -1 when the table is full. */
 int ledger_device(const unsigned char uuid[16]);
 struct ledger_row *ledger_claim(int device, uint64_t token);
-/* Frees the rows of dead processes. */
+/* Frees the rows of dead processes. The driver may hold what they had for a while: measure before you rely on it. */
 void ledger_reclaim(int device, const struct ledger_row *own);
+/* Of processes without a row, if one lost its row by its death less than a second ago: what may come back any moment.
+ */
+uint64_t ledger_dying(int device);
 struct ledger_sum ledger_sum(int device);
 /* Replaces the use of processes without a row. */
 void ledger_set_others(int device, uint64_t bytes);

@@ -282,6 +282,50 @@ SCENARIO(A_program_that_closes_all_descriptors_keeps_its_place, .limit = "1g") {
     EXPECT_EQUAL(wait_for(pid), 0);
 }
 
+/* A process on its way out: the lock of its row is gone, its memory is not. */
+static void begin_to_die(void) {
+    char path[4200];
+    snprintf(path, sizeof path, "%s/usage/ledger", private_directory());
+    gpu_begin(0);
+    gpu_allocate(600 * MIB);
+    close(open(path, O_RDONLY)); /* drops the process's locks on the file */
+}
+
+/* Starts one that waits to be told to go on, and then dies `after` ms later. */
+static int start_dying(int *go_on, unsigned after) {
+    int *ready = shared_memory(4096), pid = fork();
+    if (pid == 0) {
+        begin_to_die();
+        __atomic_store_n(ready, 1, __ATOMIC_SEQ_CST);
+        while (!__atomic_load_n(go_on, __ATOMIC_SEQ_CST))
+            pause_ms(1);
+        pause_ms(after);
+        _exit(0);
+    }
+    while (!__atomic_load_n(ready, __ATOMIC_SEQ_CST))
+        pause_ms(1);
+    gpu_begin(0);
+    return pid;
+}
+
+SCENARIO(What_a_dying_process_still_holds_is_not_given_away, .limit = "1g") {
+    int *go_on = shared_memory(4096), pid = start_dying(go_on, 0);
+    CUdeviceptr pointer;
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 400 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT(device_peak(0) <= GIB);
+    __atomic_store_n(go_on, 1, __ATOMIC_SEQ_CST);
+    EXPECT_EQUAL(wait_for(pid), 0);
+}
+
+SCENARIO(What_a_dying_process_gives_back_is_waited_for, .limit = "1g") {
+    int *go_on = shared_memory(4096), pid = start_dying(go_on, 100);
+    CUdeviceptr pointer;
+    __atomic_store_n(go_on, 1, __ATOMIC_SEQ_CST);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 700 * MIB), CUDA_SUCCESS);
+    EXPECT(device_peak(0) <= GIB);
+    EXPECT_EQUAL(wait_for(pid), 0);
+}
+
 SCENARIO(A_lowered_limit_stops_allocation_and_takes_nothing_away, .limit = "1g") {
     CUdeviceptr pointer, other;
     gpu_begin(0);
