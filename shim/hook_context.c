@@ -8,6 +8,7 @@
 #include "linear.h"
 #include "measure.h"
 #include "quota_file.h"
+#include "real.h"
 
 #define GUESS_MAX (1024 * MIB)
 
@@ -22,14 +23,28 @@ CUresult cuInit(unsigned flags) {
 /* Creation. The size of a context is learned from the first one in the container and reserved for the next; without
    that, processes that start together would exceed the limit by their contexts alone. While it is not known, they
    create theirs one after another. Once it is known nothing need be measured now: it counts as reserved until the next
-   measurement. */
+   measurement.
+
+   Nor need a process that is alone and far from its limit be measured, which takes as long as NVML's start: its context
+   is noticed like a module that a launch loads. Whoever comes near the limit, shows figures, or starts beside it
+   measures first (measure.c). */
 
 struct creation {
     struct device *device;          /* NULL: nothing to account for */
     struct reservation reservation; /* of no bytes where the size is not known */
     uint64_t before;                /* what the driver counted for this process */
-    bool measurable, learning;
+    bool measurable, learning, later;
 };
+
+#define FAR_FROM_THE_LIMIT (4 * MEASURE_CLOSE)
+
+/* Under the context lock, so that nobody else comes to the same conclusion meanwhile. NVML has to be there, if not
+   started: without it nothing could be measured later. */
+static bool can_wait(struct device *device) {
+    return device_limit(device) >= FAR_FROM_THE_LIMIT && atomic_load(&device->charged) == 0 &&
+           atomic_load(&device->overhead) == 0 && !atomic_load(&device->unmeasured) && !measure_started() &&
+           ledger_alone(atomic_load(&device->number), atomic_load(&device->row)) && real_open_nvml();
+}
 
 static bool nothing_else(struct device *device) {
     struct account_view view = account_view(device);
@@ -47,8 +62,9 @@ static bool creation_begin(struct creation *c, CUdevice ordinal) {
     if (size == 0) {
         c->learning = ledger_context_lock(atomic_load(&c->device->number));
         size = ledger_context_size(atomic_load(&c->device->number));
+        c->later = size == 0 && c->learning && can_wait(c->device);
     }
-    c->measurable = (size == 0 || measure_started()) && measure_own_now(c->device, &c->before);
+    c->measurable = !c->later && (size == 0 || measure_started()) && measure_own_now(c->device, &c->before);
     if (size == 0 || account_reserve(c->device, size, &c->reservation))
         return true;
     c->reservation.bytes = 0;
@@ -82,7 +98,10 @@ static CUresult creation_end(struct creation *c, CUresult result, const CUcontex
             account_leave_to_measuring(device, reserved);
     }
     uint64_t after = 0;
-    if (result == CUDA_SUCCESS && c->measurable) {
+    if (result == CUDA_SUCCESS && c->later) {
+        atomic_store(&device->unmeasured, true);
+        measure_soon(device);
+    } else if (result == CUDA_SUCCESS && c->measurable) {
         measure_now(device);
         if (measure_own_now(device, &after) && after > c->before && atomic_load(&device->charged) == 0)
             ledger_learn_context_size(atomic_load(&device->number), after - c->before);
@@ -271,6 +290,7 @@ static void end_allocations(struct device *device, uint64_t context, bool primar
     } while (ending.batch.count > 0);
     device_forget_contexts();
     pools_forget_streams();
+    atomic_store(&device->unmeasured, false);
     end_guess(device);
     graph_settle(device, NULL);
     pools_settle_all();

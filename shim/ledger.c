@@ -533,6 +533,18 @@ struct ledger_sum ledger_sum(int device) {
     return sum;
 }
 
+static void count_row(const struct ledger_row *row, void *data) {
+    (void)row;
+    ++*(unsigned *)data;
+}
+
+bool ledger_alone(int device, const struct ledger_row *own) {
+    unsigned rows = 0;
+    if (device >= 0)
+        ledger_each(device, count_row, &rows);
+    return own && rows == 1 && atomic_load(&own->owner) != 0;
+}
+
 void ledger_set_others(int device, uint64_t bytes) {
     if (device >= 0)
         atomic_store(&ledger_file()->devices[device].others, bytes);

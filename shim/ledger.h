@@ -112,6 +112,8 @@ void ledger_reclaim(int device, const struct ledger_row *own);
  */
 uint64_t ledger_dying(int device);
 struct ledger_sum ledger_sum(int device);
+/* Is no row of the device in use but this one? */
+bool ledger_alone(int device, const struct ledger_row *own);
 /* Replaces the use of processes without a row. */
 void ledger_set_others(int device, uint64_t bytes);
 /* When any process measured last, in us; 0 never. */

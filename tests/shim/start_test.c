@@ -1,8 +1,14 @@
 /* What the shim does at the start of a program that uses the GPU, where that costs. */
+#define _GNU_SOURCE
 #include "gpu.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#define CONTEXT (64 * MIB)
 
 static void *stay(void *running) {
     while (*(volatile bool *)running)
@@ -36,4 +42,59 @@ SCENARIO(Joining_leaves_the_table_of_descriptors_as_large_as_it_was, .limit = "1
     EXPECT_EQUAL(descriptors(), before);
     *(volatile bool *)&running = false;
     pthread_join(thread, NULL);
+}
+
+static int nvml_starts(void) {
+    int (*asked)(void) = dlsym(RTLD_DEFAULT, "mute_nvml_asked");
+    EXPECT(asked != NULL);
+    return asked();
+}
+
+SCENARIO(Far_from_its_limit_a_process_alone_starts_without_NVML, .limit = "8g", .preload = "mute/libnvidia-ml.so.1") {
+    gpu_begin(0);
+    gpu_allocate(100 * MIB);
+    EXPECT_EQUAL(nvml_starts(), 0);
+    EXPECT_EQUAL(gpu_free(), 8 * GIB - CONTEXT - 100 * MIB);
+    EXPECT_EQUAL(nvml_starts(), 1);
+}
+
+SCENARIO(Closer_to_its_limit_it_measures_its_context_at_once, .limit = "3g", .preload = "mute/libnvidia-ml.so.1") {
+    gpu_begin(0);
+    EXPECT_EQUAL(nvml_starts(), 1);
+}
+
+SCENARIO(A_context_that_is_measured_later_leaves_what_it_leaves, .limit = "8g") {
+    CUdeviceptr pointer;
+    gpu_begin(0);
+    for (uint64_t left = 8 * GIB - CONTEXT; left > 0; left -= left > GIB ? GIB : left)
+        gpu_allocate(left > GIB ? GIB : left);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 1), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(device_peak(0), 8 * GIB);
+}
+
+/* The driver places it later, so that a measurement could not tell it from the context. */
+SCENARIO(A_context_is_measured_before_managed_memory, .limit = "8g") {
+    CUdeviceptr pointer;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemAllocManaged(&pointer, GIB, 1), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), 7 * GIB - CONTEXT);
+}
+
+SCENARIO(A_process_that_starts_beside_it_counts_a_context_that_nobody_measured, .limit = "8g") {
+    char command[4300];
+    gpu_begin(0);
+    snprintf(command, sizeof command, "%s/sim/gpu-alloc %llum >/dev/null", build_folder(),
+             (unsigned long long)((8 * GIB - 2 * CONTEXT) / MIB + 1));
+    EXPECT_EQUAL(WEXITSTATUS(system(command)), 2);
+    snprintf(command, sizeof command, "%s/sim/gpu-alloc %llum >/dev/null", build_folder(),
+             (unsigned long long)((8 * GIB - 2 * CONTEXT) / MIB));
+    EXPECT_EQUAL(WEXITSTATUS(system(command)), 0);
+    EXPECT_EQUAL(device_peak(0), 8 * GIB);
+}
+
+SCENARIO(A_context_that_nobody_measured_is_gone_with_its_end, .limit = "8g") {
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuDevicePrimaryCtxReset_v2(0), CUDA_SUCCESS);
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_free(), 8 * GIB - CONTEXT);
 }
