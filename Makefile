@@ -63,7 +63,7 @@ rootfs: shim ## the managed plugin without an engine: build/plugin
 	@rm -rf $(BUILD)/plugin $(BUILD)/publish
 	@dotnet publish plugin -c $(CONFIGURATION) -r linux-x64 --self-contained -p:PublishTrimmed=true -p:PublishReadyToRun=true \
 	    -p:DebugType=none -o $(BUILD)/publish -v quiet --nologo
-	@plugin/rootfs.sh $(BUILD)/publish $(BUILD)/shim/librunai.so $(BUILD)/plugin/rootfs
+	@plugin/rootfs.sh $(BUILD)/publish $(BUILD)/shim $(BUILD)/plugin/rootfs
 	@cp config.json $(BUILD)/plugin/
 	@du -sh $(BUILD)/plugin/rootfs | sed 's/\t.*/ in the rootfs/'
 

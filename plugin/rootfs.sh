@@ -1,5 +1,5 @@
 #!/bin/sh
-# rootfs.sh PUBLISH SHIM ROOTFS: the plugin's root file system, from a self-contained publish and the shim.
+# rootfs.sh PUBLISH SHIM ROOTFS: the plugin's root file system, from a self-contained publish and the shim's build folder.
 # Besides them it holds just the shared libraries that they link to: no shell, no package manager, nothing else.
 set -eu
 publish=$1 shim=$2 rootfs=$3
@@ -11,7 +11,11 @@ cp -a "$publish/." "$rootfs/usr/lib/runai/plugin/"
 rm -f "$rootfs"/usr/lib/runai/plugin/libmscordaccore.so "$rootfs"/usr/lib/runai/plugin/libmscordbi.so \
     "$rootfs"/usr/lib/runai/plugin/libcoreclrtraceptprovider.so "$rootfs"/usr/lib/runai/plugin/libclrgc.so \
     "$rootfs"/usr/lib/runai/plugin/libclrgcexp.so "$rootfs"/usr/lib/runai/plugin/createdump
-install -m 0755 "$shim" "$rootfs/usr/lib/runai/librunai.so"
+install -m 0755 "$shim/librunai.so" "$rootfs/usr/lib/runai/librunai.so"
+if [ -d "$shim/quiet" ]; then
+    install -m 0755 -d "$rootfs/usr/lib/runai/quiet"
+    install -m 0644 "$shim"/quiet/* "$rootfs/usr/lib/runai/quiet/"
+fi
 # ldd's third column is the file that the loader found; the loader itself stands in the first. NVML, which the plugin loads from
 # the host, links to the same few.
 {

@@ -121,11 +121,14 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
 
     void Fill(string work)
     {
-        var shim = Path.Combine(work, StateLayout.ShimName);
-        StateLayout.MakeDirectory(work, FileModes.ReadableDirectory);
-        StateLayout.MakeDirectory(Path.Combine(work, StateLayout.UsageName), FileModes.ReadableDirectory);
-        if (!File.Exists(shim) && !MountSyscalls.TryHardLink(shims.Current(), shim))
-            StateLayout.WriteFile(shim, File.ReadAllBytes(shims.Current()), FileModes.Readable);
+        foreach (var folder in (string[])[work, Path.Combine(work, StateLayout.UsageName), Path.Combine(work, StateLayout.QuietName)])
+            StateLayout.MakeDirectory(folder, FileModes.ReadableDirectory);
+        var store = shims.Current();
+        foreach (var name in store.Names)
+        {
+            var (kept, wanted) = (Path.Combine(store.Folder, name), Path.Combine(work, name));
+            if (!File.Exists(wanted) && !MountSyscalls.TryHardLink(kept, wanted)) StateLayout.WriteFile(wanted, File.ReadAllBytes(kept), FileModes.Readable);
+        }
         StateLayout.WriteFile(Path.Combine(work, StateLayout.PreloadName), "/runai/librunai.so\n"u8, FileModes.Readable);
     }
 

@@ -2,30 +2,37 @@ using System.Globalization;
 
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>The shim on the file system of the private directories, so that these can have it as a hard link. A file a version, never changed once it is there:
-/// programs run from it.</summary>
+/// <summary>What programs load, on the file system of the private directories, so that these can have it as hard links: the shim and its quiet libraries. A folder a
+/// version, whose files are never changed once they are there: programs run from them.</summary>
 public sealed class ShimStore(StateLayout layout)
 {
     readonly Lock _lock = new();
-    string? _current;
+    ShimFiles? _current;
 
-    /// <summary>The path of this plugin's shim in the store. Throws <see cref="IOException"/> when there is none to copy or no room for it.</summary>
-    public string Current()
+    /// <summary>This plugin's files in the store. Throws <see cref="IOException"/> when there is no shim to copy or no room for it.</summary>
+    public ShimFiles Current()
     {
         lock (_lock)
         {
-            if (_current is not null && File.Exists(_current)) return _current;
-            var content = File.ReadAllBytes(layout.Shim);
-            var folder = Path.Combine(layout.Shims, Version(content));
-            var path = Path.Combine(folder, StateLayout.ShimName);
+            if (_current is not null && _current.Names.All(name => File.Exists(Path.Combine(_current.Folder, name)))) return _current;
+            var shim = File.ReadAllBytes(layout.Shim);
+            var folder = Path.Combine(layout.Shims, Version(shim));
             StateLayout.MakeDirectory(folder, FileModes.OwnerDirectory);
-            if (!IsThere(path, content)) StateLayout.WriteFile(path, content, FileModes.Readable);
+            StateLayout.MakeDirectory(Path.Combine(folder, StateLayout.QuietName), FileModes.OwnerDirectory);
+            Keep(Path.Combine(folder, StateLayout.ShimName), shim);
+            string[] quiet = Directory.Exists(layout.Quiet) ? Directory.GetFiles(layout.Quiet) : [];
+            foreach (var file in quiet) Keep(Path.Combine(folder, Quiet(file)), File.ReadAllBytes(file));
             RemoveOthers(folder);
-            return _current = path;
+            return _current = new(folder, [StateLayout.ShimName, .. quiet.Select(Quiet)]);
         }
     }
 
-    static bool IsThere(string path, byte[] content) => File.Exists(path) && File.ReadAllBytes(path).AsSpan().SequenceEqual(content);
+    static string Quiet(string file) => Path.Combine(StateLayout.QuietName, Path.GetFileName(file));
+
+    static void Keep(string path, byte[] content)
+    {
+        if (!File.Exists(path) || !File.ReadAllBytes(path).AsSpan().SequenceEqual(content)) StateLayout.WriteFile(path, content, FileModes.Readable);
+    }
 
     /// <summary>Older versions live on in the private directories that have them.</summary>
     void RemoveOthers(string current)
@@ -42,3 +49,7 @@ public sealed class ShimStore(StateLayout layout)
         return string.Create(CultureInfo.InvariantCulture, $"{content.Length}-{hash:x16}");
     }
 }
+
+/// <param name="Folder">Where they are.</param>
+/// <param name="Names">Paths in there, and in a private directory.</param>
+public sealed record ShimFiles(string Folder, IReadOnlyList<string> Names);

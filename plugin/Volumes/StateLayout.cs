@@ -5,7 +5,7 @@ namespace Runai.GpuMemory.Volumes;
 /// <summary>Where things are below the propagated mount, and the names that other people's names become there.</summary>
 public sealed class StateLayout(PluginSettings settings)
 {
-    public const string ShimName = "librunai.so", PreloadName = "ld.so.preload", QuotaName = "quota", UsageName = "usage";
+    public const string ShimName = "librunai.so", QuietName = "quiet", PreloadName = "ld.so.preload", QuotaName = "quota", UsageName = "usage";
 
     /// <summary>All of it: the propagated mount.</summary>
     public string State { get; } = settings.State;
@@ -17,9 +17,11 @@ public sealed class StateLayout(PluginSettings settings)
     public string Directories { get; } = Path.Combine(settings.State, "state");
     /// <summary>The same, read-only and with their ledgers: what the engine binds into containers.</summary>
     public string Mounts { get; } = Path.Combine(settings.State, "mounts");
-    /// <summary>One folder a version of the shim.</summary>
+    /// <summary>One folder a version of the shim, with its quiet libraries.</summary>
     public string Shims { get; } = Path.Combine(settings.State, "lib");
     public string Shim { get; } = settings.Shim;
+    /// <summary>The empty libraries that come with the shim, by the loader's <c>$PLATFORM</c>; need not exist.</summary>
+    public string Quiet { get; } = Path.Combine(Path.GetDirectoryName(settings.Shim)!, QuietName);
     public string Stage { get; } = settings.Stage;
 
     /// <summary>Makes the folders, where they are missing.</summary>

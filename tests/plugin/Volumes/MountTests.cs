@@ -22,7 +22,8 @@ public class MountTests
         Assert.That(File.ReadAllText(Path.Combine(path, "librunai.so")), Is.EqualTo(VolumesUnderTest.Shim));
         Assert.That(File.ReadAllText(Path.Combine(path, "ld.so.preload")), Is.EqualTo("/runai/librunai.so\n"));
         Assert.That(Directory.Exists(Path.Combine(path, "usage")));
-        Assert.That(Directory.GetFileSystemEntries(path), Has.Length.EqualTo(3));
+        Assert.That(File.ReadAllText(Path.Combine(path, "quiet", "i686")), Is.EqualTo("nothing"));
+        Assert.That(Directory.GetFileSystemEntries(path), Has.Length.EqualTo(4));
     });
 
     [Test]
@@ -65,8 +66,8 @@ public class MountTests
     [Test]
     public void The_shim_is_one_file_for_all() => Test(volumes =>
     {
-        var inodes = Sh.Run($"stat -c %i {volumes.Mount(Id)}/librunai.so {volumes.Mount(OtherId)}/librunai.so").Output.Split('\n');
-        Assert.That(inodes[0], Is.EqualTo(inodes[1]));
+        var inodes = Sh.Run($"stat -c %i {volumes.Mount(Id)}/librunai.so {volumes.Mount(OtherId)}/librunai.so {volumes.Layout.Mount(Id)}/quiet/i686 {volumes.Layout.Mount(OtherId)}/quiet/i686").Output.Split('\n');
+        Assert.That((inodes[0], inodes[2]), Is.EqualTo((inodes[1], inodes[3])));
     });
 
     [Test]
@@ -79,6 +80,27 @@ public class MountTests
         Assert.That(File.ReadAllText($"{old}/librunai.so"), Is.EqualTo(VolumesUnderTest.Shim));
         Assert.That(File.ReadAllText($"{fresh}/librunai.so"), Is.EqualTo("a newer shim"));
         Assert.That(Directory.GetDirectories(volumes.Layout.Shims), Has.Length.EqualTo(1));
+    });
+
+    [Test]
+    public void A_plugin_without_quiet_libraries_delivers_the_shim() => Test(volumes =>
+    {
+        Directory.Delete(volumes.Layout.Quiet, recursive: true);
+        volumes.Restart();
+        var path = volumes.Mount(Id);
+        Assert.That(File.ReadAllText($"{path}/librunai.so"), Is.EqualTo(VolumesUnderTest.Shim));
+        Assert.That(Directory.GetFiles($"{path}/quiet"), Is.Empty);
+    });
+
+    [Test]
+    public void Quiet_libraries_that_change_without_the_shim_are_new_files() => Test(volumes =>
+    {
+        var old = volumes.Mount(Id);
+        File.WriteAllText($"{volumes.Layout.Quiet}/i686", "still nothing");
+        volumes.Restart();
+        var fresh = volumes.Mount(OtherId);
+        Assert.That(File.ReadAllText($"{old}/quiet/i686"), Is.EqualTo("nothing"));
+        Assert.That(File.ReadAllText($"{fresh}/quiet/i686"), Is.EqualTo("still nothing"));
     });
 
     [Test]

@@ -24,6 +24,8 @@ sealed class VolumesUnderTest : IDisposable
             Check(PrivateNamespace.Mount(null, Settings.State, null, 1 << 20, null));
         }
         File.WriteAllText(Settings.Shim, Shim);
+        Directory.CreateDirectory(Path.Combine(_folder, "quiet"));
+        File.WriteAllText(Path.Combine(_folder, "quiet", "i686"), "nothing");
         Restart();
     }
 
