@@ -21,6 +21,7 @@ public static class AdmissionRegistration
             .AddSingleton<SideRoutes>()
             .AddSingleton<IGpuLedger>(provider => provider.GetRequiredService<GpuLedger>())
             .AddHostedService<PolicyWatcher>()
+            .AddSingleton<ImagePreloads>()
             .AddSingleton<PreloadInjector>()
             .AddSingleton<IPreloadInjector>(provider => provider.GetRequiredService<PreloadInjector>())
             .AddSingleton<IContainerJudge, ContainerJudge>()

@@ -10,29 +10,37 @@ static class PreloadFile
     public const int MaxBytes = 64 << 10;
     static readonly char[] Blanks = [' ', '\t', '\n', '\r', ':'];
 
-    /// <summary>What the image has there, then the shim; null when the shim is in it already. A shim at another place is one of an earlier container that was committed.</summary>
-    public static string? WithShim(string text, string shim)
+    /// <summary>Where it is named before the shim, 32-bit programs start without a complaint: <c>docs/shim.md</c>, "32-bit programs".</summary>
+    public const string Quiet = "/runai/quiet/$PLATFORM";
+    /// <summary>The one place of the shim that the quiet libraries know.</summary>
+    public const string QuietShim = "/runai/librunai.so";
+
+    /// <summary>What the image has there, then the shim; null when it is so already. A shim at another place is one of an earlier container that was committed.</summary>
+    /// <param name="text">What the image has there.</param>
+    /// <param name="shim">The shim's path in the container.</param>
+    /// <param name="quiet">Whether the container has 32-bit programs.</param>
+    public static string? WithShim(string text, string shim, bool quiet = false)
     {
-        var names = Names(text);
-        if (names.Contains(shim) && !names.Exists(n => IsOtherShim(n, shim)))
+        string[] wanted = quiet && shim == QuietShim ? [Quiet, shim] : [shim];
+        if (Names(text).Where(IsOurs).SequenceEqual(wanted))
             return null;
         var kept = new StringBuilder();
         foreach (var line in text.Split('\n', StringSplitOptions.RemoveEmptyEntries))
         {
-            var mine = Names(line);
-            if (mine.Exists(n => n == shim || IsOtherShim(n, shim)))
-                kept.AppendJoin('\n', mine.Where(n => n != shim && !IsOtherShim(n, shim)).Append(""));
+            var names = Names(line);
+            if (names.Exists(IsOurs))
+                kept.AppendJoin('\n', names.Where(n => !IsOurs(n)).Append(""));
             else
                 kept.Append(line).Append('\n');
         }
-        return kept.ToString().TrimStart('\n') + shim + "\n";
+        return kept.ToString().TrimStart('\n') + string.Join('\n', wanted) + "\n";
+
+        bool IsOurs(string name) => name is Quiet || name == shim || name.EndsWith("/librunai.so", StringComparison.Ordinal);
     }
 
     /// <summary>As the loader reads it: names divided by blanks and colons, a <c>#</c> comments the rest of the line out.</summary>
     static List<string> Names(string text) =>
         [.. text.Split('\n').SelectMany(line => line.Split('#')[0].Split(Blanks, StringSplitOptions.RemoveEmptyEntries))];
-
-    static bool IsOtherShim(string name, string shim) => name != shim && name.EndsWith("/librunai.so", StringComparison.Ordinal);
 
     /// <summary>The first entry of a tar: a file's bytes, or where a link leads.</summary>
     public static (TarEntryType Type, string Text, string Link) Read(byte[] tar)

@@ -6,10 +6,12 @@ using Runai.GpuMemory.Quotas;
 namespace Runai.GpuMemory.Admission;
 
 /// <summary>Keeps <c>/etc/ld.so.preload</c> of quota containers naming the shim. Who asks for a container that is being served waits for that.</summary>
-sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs, EngineDefaults defaults, TimeProvider time, ILogger<PreloadInjector> log) : IPreloadInjector
+sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs, EngineDefaults defaults, ImagePreloads images, TimeProvider time, ILogger<PreloadInjector> log) : IPreloadInjector
 {
     const int MaxLinks = 8;
     const int MaxServed = 10_000;
+    /// <summary>Where every 32-bit program of x86 looks for its loader.</summary>
+    const string Loader32 = "/lib/ld-linux.so.2";
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(10);
     /// <summary>Containers served in this run of the plugin and not written to since, with the shim's path.</summary>
     readonly ConcurrentDictionary<string, string> _served = new(StringComparer.Ordinal);
@@ -21,6 +23,7 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
     public void ForgetAll()
     {
         Interlocked.Increment(ref _writes);
+        images.Written();
         _served.Clear();
     }
 
@@ -34,16 +37,16 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         if (container.State.Status == "created" && _served.TryGetValue(container.Id, out var served) && served == shim)
             return null;
         var job = (container.Id, shim, Volatile.Read(ref _writes));
-        return await _running.GetOrAdd(job, _ => new(() => ServeAsync(job))).Value.WaitAsync(cancel);
+        return await _running.GetOrAdd(job, _ => new(() => ServeAsync(job, container, spec))).Value.WaitAsync(cancel);
     }
 
-    async Task<string?> ServeAsync((string Id, string Shim, int Writes) job)
+    async Task<string?> ServeAsync((string Id, string Shim, int Writes) job, ContainerInspect container, ContainerSpec spec)
     {
         await Task.Yield();
         using var deadline = new CancellationTokenSource(Deadline, time);
         try
         {
-            if (await PutAsync(job.Id, job.Shim, deadline.Token) is { } problem)
+            if (await PutAsync(container, spec, deadline.Token) is { } problem)
                 return $"{QuotaMount.PreloadFile} of the container {problem}";
             Remember(job);
             return null;
@@ -75,25 +78,62 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
             _served.TryRemove(job.Id, out _);
     }
 
-    async Task<string?> PutAsync(string id, string shim, CancellationToken cancel)
+    async Task<string?> PutAsync(ContainerInspect container, ContainerSpec spec, CancellationToken cancel)
     {
-        var (text, isLink, problem) = await ReadAsync(id, cancel);
-        if (problem is not null)
-            return problem;
-        // A link is replaced by a file of the same text: where it leads may be a volume that others write.
-        var wanted = PreloadFile.WithShim(text, shim) ?? (isLink ? text : null);
-        if (wanted is null)
-            return null;
+        var (id, shim) = (container.Id, spec.Directory!.Shim);
+        var key = images.KeyOf(container, spec);
+        string? wanted;
+        if (key is not null && images.Find(key) is { } image)
+        {
+            wanted = PreloadFile.WithShim(image.Text, shim, image.Has32Bit) ?? image.Text;
+        }
+        else
+        {
+            var (text, isLink, problem) = await ReadAsync(id, cancel);
+            if (problem is not null)
+                return problem;
+            var has32Bit = shim == PreloadFile.QuietShim && await engine.StatAsync(id, Loader32, cancel) is not null;
+            if (key is not null && !isLink && await IsOfImageAsync(id, spec, cancel) && images.KeyOf(container, spec) == key)
+                images.Remember(key, new(text, has32Bit));
+            // A link is replaced by a file of the same text: where it leads may be a volume that others write.
+            wanted = PreloadFile.WithShim(text, shim, has32Bit) ?? (isLink ? text : null);
+        }
+        if (wanted is not null)
+            await WriteAsync(id, shim, wanted, cancel);
+        return null;
+    }
+
+    async Task WriteAsync(string id, string shim, string text, CancellationToken cancel)
+    {
         try
         {
-            await engine.PutArchiveAsync(id, "/etc", PreloadFile.Write(wanted, null, time.GetUtcNow()), cancel);
+            await engine.PutArchiveAsync(id, "/etc", PreloadFile.Write(text, null, time.GetUtcNow()), cancel);
         }
         catch (EngineException failure) when (failure.StatusCode == 404)
         {
-            await engine.PutArchiveAsync(id, "/", PreloadFile.Write(wanted, "etc", time.GetUtcNow()), cancel);
+            await engine.PutArchiveAsync(id, "/", PreloadFile.Write(text, "etc", time.GetUtcNow()), cancel);
         }
         LogInjected(log, id, shim);
-        return null;
+    }
+
+    /// <summary>Whether no mount can be what was read: neither does <c>/etc</c> lead to one, nor does a link of the image make one land there.</summary>
+    async Task<bool> IsOfImageAsync(string id, ContainerSpec spec, CancellationToken cancel)
+    {
+        if (spec.OtherTargets.Count == 0)
+            return true;
+        if (await engine.StatAsync(id, "/etc", cancel) is { IsDirectory: false })
+            return false;
+        var seen = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var target in spec.OtherTargets)
+            for (var end = target.IndexOf('/', 1); ; end = target.IndexOf('/', end + 1))
+            {
+                var path = end < 0 ? target : target[..end];
+                if (seen.Add(path) && await engine.StatAsync(id, path, cancel) is { IsLink: true })
+                    return false;
+                if (end < 0)
+                    break;
+            }
+        return true;
     }
 
     async Task<(string Text, bool IsLink, string? Problem)> ReadAsync(string id, CancellationToken cancel)

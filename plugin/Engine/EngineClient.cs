@@ -71,6 +71,23 @@ public sealed class EngineClient : IEngineClient, IDisposable
         CallAsync(HttpMethod.Get, $"containers/{EnginePath.Segment(id)}/archive?path={Uri.EscapeDataString(path)}", null, _options.ArchiveDeadline,
             (body, token) => body.ReadAllAsync(token), maxBytes, cancel);
 
+    public Task<PathStat?> StatAsync(string id, string path, CancellationToken cancel) =>
+        CallAsync(HttpMethod.Head, $"containers/{EnginePath.Segment(id)}/archive?path={Uri.EscapeDataString(path)}", null, _options.ArchiveDeadline,
+            (response, _) => Task.FromResult(ReadStat(response)), cancel);
+
+    static PathStat? ReadStat(HttpResponseMessage response)
+    {
+        try
+        {
+            return response.Headers.TryGetValues("X-Docker-Container-Path-Stat", out var values)
+                ? JsonSerializer.Deserialize(Convert.FromBase64String(values.First()), EngineJson.Default.PathStat) : throw new IOException("an answer without a path's stat");
+        }
+        catch (FormatException garbled)
+        {
+            throw new IOException("a garbled stat of a path", garbled);
+        }
+    }
+
     public Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel) =>
         CommandAsync(HttpMethod.Put, $"containers/{EnginePath.Segment(id)}/archive?path={Uri.EscapeDataString(directory)}",
             () => new ReadOnlyMemoryContent(tar) { Headers = { ContentType = new("application/x-tar") } }, _options.ArchiveDeadline, cancel);
@@ -105,9 +122,17 @@ public sealed class EngineClient : IEngineClient, IDisposable
         if (done is null) throw new EngineException($"{method} {path}: no such object", 404);
     }
 
+    Task<T?> CallAsync<T>(HttpMethod method, string path, Func<HttpContent>? content, TimeSpan limit,
+        Func<BoundedStream, CancellationToken, Task<T?>> read, long maxBytes, CancellationToken cancel) where T : class =>
+        CallAsync(method, path, content, limit, async (response, token) =>
+        {
+            using var body = new BoundedStream(await response.Content.ReadAsStreamAsync(token), maxBytes);
+            return await read(body, token);
+        }, cancel);
+
     /// <summary>One call with its deadline; 404 is null.</summary>
     async Task<T?> CallAsync<T>(HttpMethod method, string path, Func<HttpContent>? content, TimeSpan limit,
-        Func<BoundedStream, CancellationToken, Task<T?>> read, long maxBytes, CancellationToken cancel) where T : class
+        Func<HttpResponseMessage, CancellationToken, Task<T?>> read, CancellationToken cancel) where T : class
     {
         using var deadline = Deadline(limit, cancel);
         try
@@ -115,8 +140,7 @@ public sealed class EngineClient : IEngineClient, IDisposable
             using var response = await SendAsync(method, path, content, deadline.Token, cancel);
             if (response.StatusCode == HttpStatusCode.NotFound) return null;
             if ((int)response.StatusCode >= 300 && response.StatusCode != HttpStatusCode.NotModified) throw await FailureAsync($"{method} {path}", response, deadline.Token);
-            using var body = new BoundedStream(await response.Content.ReadAsStreamAsync(deadline.Token), maxBytes);
-            return await read(body, deadline.Token);
+            return await read(response, deadline.Token);
         }
         catch (Exception e) when (e is IOException or JsonException or HttpRequestException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
         {

@@ -26,6 +26,7 @@ sealed record EngineError
 [JsonSerializable(typeof(List<ContainerSummary>))]
 [JsonSerializable(typeof(ImageInspect))]
 [JsonSerializable(typeof(EngineEvent))]
+[JsonSerializable(typeof(PathStat))]
 [JsonSerializable(typeof(PluginInspect))]
 [JsonSerializable(typeof(VolumeInspect))]
 [JsonSerializable(typeof(EngineError))]

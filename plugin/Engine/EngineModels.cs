@@ -8,6 +8,12 @@ public sealed record ContainerInspect
     public string Name { get; init; } = "";
     /// <summary>The image's ID (<c>sha256:…</c>); the name the user gave is <see cref="ContainerConfig.Image"/>.</summary>
     public string Image { get; init; } = "";
+    /// <summary>RFC 3339 with nanoseconds, by the host's clock.</summary>
+    public string Created { get; init; } = "";
+    /// <summary>What keeps the root file system: <c>overlay2</c>…</summary>
+    public string Driver { get; init; } = "";
+    /// <summary>Which of an image's platforms it is; API 1.48 and later, where images are kept by containerd.</summary>
+    public ManifestDescriptor? ImageManifestDescriptor { get; init; }
     public ContainerState State { get; init; } = new();
     public ContainerConfig Config { get; init; } = new();
     public HostConfig HostConfig { get; init; } = new();
@@ -19,11 +25,24 @@ public sealed record ContainerInspect
         Id = Id ?? "",
         Name = Name ?? "",
         Image = Image ?? "",
+        Created = Created ?? "",
+        Driver = Driver ?? "",
         State = State ?? new(),
         Config = Config ?? new(),
         HostConfig = HostConfig ?? new(),
         Mounts = Mounts ?? [],
     };
+}
+
+/// <summary>Names one manifest.</summary>
+public sealed record ManifestDescriptor(string? Digest);
+
+/// <summary>What <c>HEAD /containers/{id}/archive</c> says of a path.</summary>
+/// <param name="Mode">As Go's os.FileMode.</param>
+public sealed record PathStat([property: System.Text.Json.Serialization.JsonPropertyName("mode")] uint Mode)
+{
+    public bool IsLink => (Mode & 1 << 27) != 0;
+    public bool IsDirectory => (Mode & 1U << 31) != 0;
 }
 
 /// <summary>The container's process, as the engine knows it.</summary>

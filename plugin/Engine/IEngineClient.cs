@@ -16,6 +16,11 @@ public interface IEngineClient
     /// <param name="maxBytes">A longer answer is an <see cref="EngineException"/>.</param>
     /// <param name="cancel">Ends the call.</param>
     Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel);
+    /// <summary>What is at a path of the container; null when there is nothing (or no container).</summary>
+    /// <param name="id">The container.</param>
+    /// <param name="path">Absolute, in the container. A symbolic link in the last place is not followed.</param>
+    /// <param name="cancel">Ends the call.</param>
+    Task<PathStat?> StatAsync(string id, string path, CancellationToken cancel);
     /// <summary>Unpacks an uncompressed tar into <paramref name="directory"/> of the container.</summary>
     Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel);
     Task StopContainerAsync(string id, CancellationToken cancel);

@@ -18,12 +18,15 @@ sealed class FakeEngine : IEngineClient
     public EngineException? Failure { get; set; }
     /// <summary>Never answers.</summary>
     public bool Hangs { get; set; }
+    /// <summary>Runs at each call.</summary>
+    public Action<string>? OnCall { get; set; }
     public bool HasEtc { get; set; } = true;
 
     async Task CallAsync(string what, CancellationToken cancel)
     {
         lock (Calls)
             Calls.Add(what);
+        OnCall?.Invoke(what);
         if (Hangs)
             await Task.Delay(Timeout.Infinite, cancel);
         if (Failure is not null)
@@ -60,6 +63,15 @@ sealed class FakeEngine : IEngineClient
                 : text == "directory" ? new PaxTarEntry(TarEntryType.Directory, Path.GetFileName(path))
                 : new PaxTarEntry(TarEntryType.RegularFile, Path.GetFileName(path)) { DataStream = new MemoryStream(Encoding.UTF8.GetBytes(text)) });
         return tar.Length <= maxBytes ? tar.ToArray() : throw new EngineException("the archive is too large");
+    }
+
+    public async Task<PathStat?> StatAsync(string id, string path, CancellationToken cancel)
+    {
+        await CallAsync($"stat {id} {path}", cancel);
+        var (file, directory, link) = (0b110_100_100u, 1u << 31, 1u << 27);
+        return Files.TryGetValue((id, path), out var text)
+            ? new(text.StartsWith("-> ", StringComparison.Ordinal) ? link : text == "directory" ? directory : file)
+            : Files.Keys.Any(f => f.Id == id && f.Path.StartsWith(path + "/", StringComparison.Ordinal)) || (path == "/etc" && HasEtc) ? new(directory) : null;
     }
 
     public async Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel)

@@ -9,7 +9,9 @@ public class PreloadTests
 {
     const string Id = "0123456789abcdef";
     const string Line = "/runai/librunai.so\n";
+    const string Loader32 = "/lib/ld-linux.so.2";
     readonly FakeEngine _engine = new();
+    readonly OwnCalls _own = new();
     PreloadInjector _injector = null!;
 
     [SetUp]
@@ -19,7 +21,8 @@ public class PreloadTests
         _engine.Calls.Clear();
         _engine.Failure = null;
         _engine.HasEtc = true;
-        _injector = new(_engine, new(new FakeVolumes(), new FakeNodes()), new(_engine, TimeProvider.System), TimeProvider.System, NullLogger<PreloadInjector>.Instance);
+        _own.NoteAsked();
+        _injector = new(_engine, new(new FakeVolumes(), new FakeNodes()), new(_engine, TimeProvider.System), new(_own, TimeProvider.System), TimeProvider.System, NullLogger<PreloadInjector>.Instance);
     }
 
     static ContainerInspect Container(string status = "created", string target = "/runai") => new()
@@ -88,7 +91,7 @@ public class PreloadTests
     {
         _engine.Files[(Id, "/etc/ld.so.preload")] = Line;
         await EnsureAsync(Container("exited"));
-        Assert.That(_engine.Calls, Is.EqualTo(new[] { $"get {Id} /etc/ld.so.preload" }));
+        Assert.That(_engine.Calls, Has.None.StartsWith("put"));
     }
 
     [Test]
@@ -170,6 +173,39 @@ public class PreloadTests
         Assert.That(_engine.Calls, Is.Empty);
     }
 
+    [Test]
+    public async Task Where_there_are_32_bit_programs_their_loader_is_kept_quiet()
+    {
+        _engine.Files[(Id, Loader32)] = "a loader";
+        Assert.That(await EnsureAsync(), Is.Null);
+        Assert.That(Preload, Is.EqualTo("/runai/quiet/$PLATFORM\n" + Line));
+    }
+
+    [Test]
+    public async Task The_quiet_libraries_know_one_target_only()
+    {
+        _engine.Files[(Id, Loader32)] = "a loader";
+        await EnsureAsync(Container(target: "/gpu"));
+        Assert.That(Preload, Is.EqualTo("/gpu/librunai.so\n"));
+        Assert.That(_engine.Calls, Has.None.StartsWith("stat"));
+    }
+
+    [Test]
+    public async Task A_container_that_lost_its_32_bit_programs_loses_the_line_for_them()
+    {
+        _engine.Files[(Id, "/etc/ld.so.preload")] = "/a.so\n/runai/quiet/$PLATFORM\n" + Line;
+        await EnsureAsync(Container("exited"));
+        Assert.That(Preload, Is.EqualTo("/a.so\n" + Line));
+    }
+
+    [TestCase("", "/runai/quiet/$PLATFORM\n/runai/librunai.so\n")]
+    [TestCase("/runai/librunai.so\n", "/runai/quiet/$PLATFORM\n/runai/librunai.so\n")]
+    [TestCase("/a.so /runai/quiet/$PLATFORM\n/runai/librunai.so", null)]
+    [TestCase("/runai/librunai.so /runai/quiet/$PLATFORM /a.so", "/a.so\n/runai/quiet/$PLATFORM\n/runai/librunai.so\n")]
+    [TestCase("/gpu/librunai.so", "/runai/quiet/$PLATFORM\n/runai/librunai.so\n")]
+    public void The_quiet_line_stands_before_the_shim(string text, string? expected) =>
+        Assert.That(PreloadFile.WithShim(text, "/runai/librunai.so", quiet: true), Is.EqualTo(expected));
+
     [TestCase("", "/runai/librunai.so\n")]
     [TestCase("\n\n", "/runai/librunai.so\n")]
     [TestCase("/runai/librunai.so", null)]
@@ -177,12 +213,13 @@ public class PreloadTests
     [TestCase("# /runai/librunai.so", "# /runai/librunai.so\n/runai/librunai.so\n")]
     [TestCase("/x/runai/librunai.so", "/runai/librunai.so\n")]
     [TestCase("/runai/librunai.so.1", "/runai/librunai.so.1\n/runai/librunai.so\n")]
+    [TestCase("/runai/quiet/$PLATFORM\n/runai/librunai.so", "/runai/librunai.so\n")]
     [TestCase("/a.so\r\n/b.so\r\n", "/a.so\r\n/b.so\r\n/runai/librunai.so\n")]
     public void The_text_is_read_as_the_loader_reads_it(string text, string? expected) => Assert.That(PreloadFile.WithShim(text, "/runai/librunai.so"), Is.EqualTo(expected));
 
     [FsCheck.NUnit.Property(MaxTest = 1000)]
-    public bool The_shim_is_in_the_text_afterwards_and_only_once(string? text) =>
-        PreloadFile.WithShim(text ?? "", "/runai/librunai.so") is not { } first || PreloadFile.WithShim(first, "/runai/librunai.so") is null;
+    public bool The_shim_is_in_the_text_afterwards_and_only_once(string? text, bool quiet) =>
+        PreloadFile.WithShim(text ?? "", "/runai/librunai.so", quiet) is not { } first || PreloadFile.WithShim(first, "/runai/librunai.so", quiet) is null;
 
     [FsCheck.NUnit.Property(MaxTest = 1000)]
     public bool Any_bytes_for_a_tar_are_refused_with_no_other_exception_than_expected(byte[]? tar)

@@ -82,6 +82,7 @@ public class EngineClientTests
         Assert.That(await client.InspectImageAsync("gone", default), Is.Null);
         Assert.That(await client.GetArchiveAsync("gone", "/etc", 10, default), Is.Null);
         Assert.That(await client.PluginNameAsync("gone", default), Is.Null);
+        Assert.That(await client.StatAsync("gone", "/etc", default), Is.Null);
         Assert.That(() => client.PutArchiveAsync("gone", "/etc", new byte[1], default), Throws.InstanceOf<EngineException>());
     }
 
@@ -159,6 +160,37 @@ public class EngineClientTests
         Assert.That(_engine.Calls, Does.Contain("GET /v1.41/containers/x/archive?path=%2Fetc%2Fa%20b%26c%3Dd"));
         foreach (var name in new[] { "", ".", ".." }) Assert.That(() => client.InspectContainerAsync(name, default), Throws.InstanceOf<EngineException>());
         Assert.That(() => client.InspectImageAsync("../containers/x", default), Throws.InstanceOf<EngineException>());
+    }
+
+    [TestCase("""{"name":"etc","size":4096,"mode":2147484141,"mtime":"2026-11-20T12:00:00Z","linkTarget":""}""", false, true)]
+    [TestCase("""{"name":"lib","size":7,"mode":134218239,"mtime":"2026-11-20T12:00:00Z","linkTarget":"/usr/lib"}""", true, false)]
+    [TestCase("""{"name":"passwd","size":900,"mode":420,"mtime":"2026-11-20T12:00:00Z","linkTarget":""}""", false, false)]
+    public async Task A_path_is_a_directory_a_link_or_neither(string json, bool isLink, bool isDirectory)
+    {
+        _engine.On("HEAD /containers/x/archive", http =>
+        {
+            http.Response.Headers["X-Docker-Container-Path-Stat"] = Convert.ToBase64String(Encoding.UTF8.GetBytes(json));
+            return Task.CompletedTask;
+        });
+        using var client = _engine.Client();
+        var stat = (await client.StatAsync("x", "/a b", default))!;
+        Assert.That((stat.IsLink, stat.IsDirectory), Is.EqualTo((isLink, isDirectory)));
+        Assert.That(_engine.Calls.Last(), Is.EqualTo("HEAD /v1.41/containers/x/archive?path=%2Fa%20b"));
+    }
+
+    [TestCase(null)]
+    [TestCase("%%%")]
+    [TestCase("e30")]
+    [TestCase("eyJtb2RlIjoiIn0=")]
+    public void A_garbled_stat_is_a_failure_of_the_call(string? header)
+    {
+        _engine.On("HEAD /containers/x/archive", http =>
+        {
+            if (header is not null) http.Response.Headers["X-Docker-Container-Path-Stat"] = header;
+            return Task.CompletedTask;
+        });
+        using var client = _engine.Client();
+        Assert.That(() => client.StatAsync("x", "/etc", default), Throws.InstanceOf<EngineException>());
     }
 
     [Test]

@@ -83,6 +83,7 @@ sealed class FakeDocker : IEngineClient
     public Task<EngineInfo> InfoAsync(CancellationToken cancel) => Task.FromResult(new EngineInfo());
     public Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) => Task.FromResult<ImageInspect?>(null);
     public Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel) => throw new NotSupportedException();
+    public Task<PathStat?> StatAsync(string id, string path, CancellationToken cancel) => throw new NotSupportedException();
     public Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel) => throw new NotSupportedException();
     public Task RemoveContainerAsync(string id, CancellationToken cancel) => Task.CompletedTask;
 
