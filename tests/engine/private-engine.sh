@@ -121,18 +121,12 @@ down() {
 
 # Newer engines, with their Compose, from Debian's own archive, unpacked only. Their runc needs a newer glibc than bookworm's: the installed one is used.
 get_engines() {
-    local folder=$1 suite version work mirror apt
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -m1 '/debian/\?$') || die "no Debian archive among apt's sources"
+    local folder=$1 suite version work deb
     for suite in trixie sid; do
         [ $suite = trixie ] && version=26.1 || version=28.5
         [ -x "$folder/$version/docker-compose" ] && continue
         work=$(mktemp -d)
-        mkdir -p "$work/lists/partial" "$work/debs"
-        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$work/sources.list"
-        apt=(apt-get -qq -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::Lists="$work/lists"
-            -o APT::Sandbox::User=root)
-        "${apt[@]}" update
-        (cd "$work/debs" && "${apt[@]}" download docker.io docker-cli containerd docker-compose)
+        "$(dirname "$0")/debian.sh" $suite "$work/debs" docker.io docker-cli containerd docker-compose
         for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$work/x"; done
         mkdir -p "$folder/$version"
         cp "$work"/x/usr/bin/{containerd,containerd-shim-runc-v2,docker} "$work"/x/usr/sbin/dockerd \
