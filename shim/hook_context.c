@@ -8,7 +8,6 @@
 #include "linear.h"
 #include "measure.h"
 #include "quota_file.h"
-#include "real.h"
 
 #define GUESS_MAX (1024 * MIB)
 
@@ -25,9 +24,9 @@ CUresult cuInit(unsigned flags) {
    create theirs one after another. Once it is known nothing need be measured now: it counts as reserved until the next
    measurement.
 
-   Nor need a process that is alone and far from its limit be measured, which takes as long as NVML's start: its context
-   is noticed like a module that a launch loads. Whoever comes near the limit, shows figures, or starts beside it
-   measures first (measure.c). */
+   Nor is a process measured that is alone in its container, while nobody else uses the GPU either: then CUDA itself
+   says how much its context takes at most, and NVML, which takes some 10 ms to start, is started when figures are
+   shown, room gets scarce or another process begins. */
 
 struct creation {
     struct device *device;          /* NULL: nothing to account for */
@@ -38,12 +37,11 @@ struct creation {
 
 #define FAR_FROM_THE_LIMIT (4 * MEASURE_CLOSE)
 
-/* Under the context lock, so that nobody else comes to the same conclusion meanwhile. NVML has to be there, if not
-   started: without it nothing could be measured later. */
+/* Under the context lock, so that no other process comes to the same conclusion meanwhile. */
 static bool can_wait(struct device *device) {
     return device_limit(device) >= FAR_FROM_THE_LIMIT && atomic_load(&device->charged) == 0 &&
-           atomic_load(&device->overhead) == 0 && !atomic_load(&device->unmeasured) && !measure_started() &&
-           ledger_alone(atomic_load(&device->number), atomic_load(&device->row)) && real_open_nvml();
+           atomic_load(&device->overhead) == 0 && !measure_started() &&
+           ledger_alone(atomic_load(&device->number), atomic_load(&device->row));
 }
 
 static bool nothing_else(struct device *device) {
@@ -87,6 +85,41 @@ static uint64_t guess(struct device *device, CUcontext context) {
     return known && known < taken - used ? known : taken - used < GUESS_MAX ? taken - used : GUESS_MAX;
 }
 
+static void charge_guess(struct device *device, uint64_t size) {
+    account_add(device, size);
+    account_leave_to_measuring(device, size);
+    atomic_fetch_add(&device->guessed, size);
+}
+
+/* False when there is more in use than a context: it may be that of processes which have ended and are not gone yet. */
+static bool guessed_for_now(struct device *device, CUcontext context) {
+    uint64_t size = guess(device, context);
+    if (size == 0 || size >= GUESS_MAX)
+        return false;
+    charge_guess(device, size);
+    measure_soon(device);
+    return true;
+}
+
+static void measure_creation(struct creation *c, const CUcontext *context) {
+    struct device *device = c->device;
+    uint64_t after = 0, reserved = c->reservation.bytes;
+    if (c->later && context && guessed_for_now(device, *context))
+        return;
+    if (c->measurable || (c->later && measure_own_now(device, &after))) {
+        measure_now(device);
+        if (measure_own_now(device, &after) && after > c->before && atomic_load(&device->charged) == 0)
+            ledger_learn_context_size(atomic_load(&device->number), after - c->before);
+    } else if (context) {
+        uint64_t size = reserved ? reserved : guess(device, *context);
+        if (reserved)
+            atomic_fetch_add(&device->guessed, size);
+        else if (size)
+            charge_guess(device, size);
+        ledger_learn_context_size(atomic_load(&device->number), size);
+    }
+}
+
 static CUresult creation_end(struct creation *c, CUresult result, const CUcontext *context) {
     struct device *device = c->device;
     if (!device)
@@ -97,23 +130,8 @@ static CUresult creation_end(struct creation *c, CUresult result, const CUcontex
         if (result == CUDA_SUCCESS)
             account_leave_to_measuring(device, reserved);
     }
-    uint64_t after = 0;
-    if (result == CUDA_SUCCESS && c->later) {
-        atomic_store(&device->unmeasured, true);
-        measure_soon(device);
-    } else if (result == CUDA_SUCCESS && c->measurable) {
-        measure_now(device);
-        if (measure_own_now(device, &after) && after > c->before && atomic_load(&device->charged) == 0)
-            ledger_learn_context_size(atomic_load(&device->number), after - c->before);
-    } else if (result == CUDA_SUCCESS && context) {
-        uint64_t size = reserved ? reserved : guess(device, *context);
-        if (!reserved && size) {
-            account_add(device, size);
-            account_leave_to_measuring(device, size);
-        }
-        ledger_learn_context_size(atomic_load(&device->number), size);
-        atomic_fetch_add(&device->guessed, size);
-    }
+    if (result == CUDA_SUCCESS)
+        measure_creation(c, context);
     if (c->learning)
         ledger_context_unlock(atomic_load(&device->number));
     return result;
@@ -261,7 +279,7 @@ static void end_guess(struct device *device) {
     uint64_t size = ledger_context_size(atomic_load(&device->number)), guessed = atomic_load(&device->guessed);
     if (guessed == 0)
         return;
-    size = size < guessed ? size : guessed;
+    size = size && size < guessed ? size : guessed;
     atomic_fetch_sub(&device->guessed, size);
     account_release_begin(device);
     account_leave_to_measuring(device, -size); /* back into what is charged, */
@@ -290,7 +308,6 @@ static void end_allocations(struct device *device, uint64_t context, bool primar
     } while (ending.batch.count > 0);
     device_forget_contexts();
     pools_forget_streams();
-    atomic_store(&device->unmeasured, false);
     end_guess(device);
     graph_settle(device, NULL);
     pools_settle_all();

@@ -5,7 +5,6 @@
 #include "device.h"
 #include "hooks.h"
 #include "linear.h"
-#include "measure.h"
 
 static uint64_t remember(struct device *device, CUcontext context, enum table_kind kind, uint64_t pointer,
                          uint64_t size) {
@@ -44,9 +43,6 @@ CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t size) {
 }
 
 CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t size, unsigned flags) {
-    struct device *used = inside_driver ? NULL : device_current();
-    if (used)
-        measure_context(used);
     ALLOCATE(KIND_MANAGED, size, size, CUDA->cuMemAllocManaged(pointer, size, flags), pointer);
 }
 

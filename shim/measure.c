@@ -198,29 +198,6 @@ static void measure_ourselves(struct device *device, uint64_t counted, bool quie
         account_overhead(device, before, now);
     if (quiet)
         atomic_store(&device->guessed, 0);
-    if (quiet || now > before)
-        atomic_store(&device->unmeasured, false);
-}
-
-/* What the device has in use and this container does not explain, others' memory included. */
-static uint64_t context_by_cuda(struct device *device) {
-    size_t free_bytes = 0, total = 0;
-    uint64_t used = ledger_sum(atomic_load(&device->number)).settled;
-    if (device_current() != device || INSIDE(CUDA->cuMemGetInfo_v2(&free_bytes, &total)) != CUDA_SUCCESS ||
-        free_bytes > total || total - free_bytes < used || total - free_bytes - used > MEASURE_CONTEXT_MOST)
-        return MEASURE_CONTEXT_MOST;
-    return total - free_bytes - used;
-}
-
-/* NVML is there, but cannot measure. */
-static void assume_context(struct device *device) {
-    int64_t before = atomic_load(&device->overhead);
-    if (!atomic_exchange(&device->unmeasured, false))
-        return;
-    uint64_t size = context_by_cuda(device);
-    account_overhead(device, before, before + (int64_t)size);
-    atomic_fetch_add(&device->guessed, size);
-    ledger_learn_context_size(atomic_load(&device->number), size);
 }
 
 void measure(struct device *device) {
@@ -229,18 +206,14 @@ void measure(struct device *device) {
     nvmlDevice_t handle = handle_of(p, device);
     int number = atomic_load(&device->number);
     ledger_note_measured(number, now_us()); /* also when it cannot be done: then not again at once */
-    if (!handle)
-        assume_context(device);
     if (!handle || number < 0)
         return;
     uint64_t activity = atomic_load(&device->activity), charged = atomic_load(&device->charged);
     bool quiet = (uint32_t)activity == 0;
     s->rows = 0;
     ledger_each(number, note_row, s);
-    if (!list_processes(s, handle)) {
-        assume_context(device);
+    if (!list_processes(s, handle))
         return;
-    }
     ledger_each(number, note_row, s);
     uint64_t after = atomic_load(&device->charged), unsettled = pools_unsettled(device);
     quiet = quiet && atomic_load(&device->activity) == activity && after == charged;
@@ -258,8 +231,7 @@ void measure_soon(struct device *device) {
 
 /* Close to the limit: the closer, the more often. A program that takes memory in small pieces there pays some 3%. */
 bool measure_is_due(struct device *device, uint64_t room) {
-    if (LIKELY(room >= MEASURE_CLOSE + MEASURE_CONTEXT_MOST) ||
-        (room >= MEASURE_CLOSE && !atomic_load(&device->unmeasured)))
+    if (room >= MEASURE_CLOSE)
         return false;
     uint64_t last = ledger_measured(atomic_load(&device->number)), now = now_us();
     return atomic_load(&device->stale) || now < last || now - last >= (room < MEASURE_CLOSE / 16 ? 300 : 1000);
@@ -289,11 +261,6 @@ void measure_now(struct device *device) {
     ledger_reclaim(atomic_load(&device->number), atomic_load(&device->row));
     measure(device);
     lock_drop(&p->slow);
-}
-
-void measure_context(struct device *device) {
-    if (UNLIKELY(atomic_load(&device->unmeasured)))
-        measure_now(device);
 }
 
 bool measure_own_now(struct device *device, uint64_t *bytes) {

@@ -14,14 +14,10 @@ void measure_soon(struct device *device);
 /* Kernels and modules are loaded at launches, which nobody hooks: with less room than this, what is granted rests on a
  * measurement of just now, by whichever process of the container. */
 #define MEASURE_CLOSE (1024 * MIB)
-/* What a context that nobody has measured takes at most. */
-#define MEASURE_CONTEXT_MOST (1024 * MIB)
 bool measure_is_due(struct device *device, uint64_t room);
 void measure_if_due(struct device *device, uint64_t room);
 /* NVML is started by the first measurement, some 10 ms that a program far from its limit does not pay at its start. */
 bool measure_started(void);
-/* Before what a later measurement could not tell from a context. */
-void measure_context(struct device *device);
 /* Bytes that the driver counts for this process; false when NVML cannot say. */
 bool measure_own_now(struct device *device, uint64_t *bytes);
 

@@ -28,7 +28,6 @@ struct device {
     _Atomic int64_t seen_use;  /* the container's use then */
 
     _Atomic bool stale;             /* something happened that only measuring sees */
-    _Atomic bool unmeasured;        /* a context of ours that is not in overhead yet */
     unsigned char uuid[16];         /* set once, before the device is published */
     _Atomic int ordinal;            /* CUDA's number in this process; -1 while only NVML was asked */
     _Atomic uint64_t cuda_total;    /* bytes by cuDeviceTotalMem; 0 unknown */

@@ -16,7 +16,7 @@
 #
 #   BUILD    what was built (default build/ of the checkout)
 #   ROUNDS   of calls, native and shim in turn so many times (default 6 on a GPU, 3 else)
-#   PAIRS    of starts, and CROWDS of 64 at once (default 20 and 2 on a GPU, 5 and 2 else)
+#   PAIRS    of starts, and CROWDS of 64 at once (default 12 and 2 on a GPU, 5 and 2 else)
 #   SECONDS_OF_RACE  how long processes race at most; a round has as many calls as let 100 rounds fit (default 40 on a GPU, 15 else)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -50,7 +50,7 @@ sim)
     where="a simulated GPU"
     ;;
 gpu)
-    rounds=${ROUNDS:-6} pairs=${PAIRS:-20} crowds=${CROWDS:-2} programs=2000 race=${SECONDS_OF_RACE:-40}
+    rounds=${ROUNDS:-6} pairs=${PAIRS:-12} crowds=${CROWDS:-2} programs=2000 race=${SECONDS_OF_RACE:-40}
     where=$(nvidia-smi --id=0 --query-gpu=name,driver_version,memory.total --format=csv,noheader | sed 's/, /, driver /;s/, \([0-9]* MiB\)/, \1/')
     ;;
 *) usage ;;
