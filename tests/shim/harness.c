@@ -190,6 +190,7 @@ static bool run_scenario(const struct test *test) {
     fflush(NULL);
     int pid = fork();
     if (pid == 0) {
+        setpgid(0, 0);
         if (unshare(CLONE_NEWNS) == 0)
             mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL);
         prepare(test, folder);
@@ -201,6 +202,7 @@ static bool run_scenario(const struct test *test) {
         start(test, folder);
     }
     int status = wait_for(pid);
+    kill(-pid, SIGKILL); /* children that a failed test left waiting */
     bool good = quiet(folder, test) && status == 0;
     if (status >= 1000)
         fprintf(stderr, "    ended by signal %d%s\n", status - 1000, status == 1000 + SIGALRM ? " (too long)" : "");
@@ -214,11 +216,14 @@ static bool run_test(const struct test *test) {
     fflush(NULL);
     int pid = fork();
     if (pid == 0) {
+        setpgid(0, 0);
         alarm(TIMEOUT_SECONDS);
         test->run();
         _exit(0);
     }
-    return wait_for(pid) == 0;
+    int status = wait_for(pid);
+    kill(-pid, SIGKILL);
+    return status == 0;
 }
 
 static void sentence(const struct test *test, char *text, size_t size) {
