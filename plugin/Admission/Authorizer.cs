@@ -22,7 +22,11 @@ sealed partial class Authorizer(
         if (string.IsNullOrEmpty(apiCall.RequestMethod) || string.IsNullOrEmpty(apiCall.RequestUri))
             return AuthZAnswer.Denied("the engine did not say which API call it asks about; try again");
         var route = EngineRoute.Match(apiCall.RequestMethod, apiCall.RequestUri);
-        if (route.Kind == RouteKind.OfNoConcern || own.IsOwn(apiCall.RequestHeaders))
+        if (own.IsOwn(apiCall.RequestHeaders))
+            return AuthZAnswer.Allowed;
+        if (PolicyQuestion.Read(apiCall.RequestHeaders, out var unreadable) is { } question && CanBeQuestion(apiCall.RequestMethod))
+            return await AnswerAsync(question, unreadable, apiCall, route, cancel);
+        if (route.Kind == RouteKind.OfNoConcern)
             return AuthZAnswer.Allowed;
         return route.Kind switch
         {
@@ -36,18 +40,22 @@ sealed partial class Authorizer(
     async ValueTask<AuthZAnswer> SideAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
         var started = decisions.Start();
+        return await FindSideProblemAsync(apiCall, route, policy.Current, cancel) is not { } reason ? AuthZAnswer.Allowed
+            : Answer(route.Kind, apiCall, route.Name, null, new([reason], null, null), started);
+    }
+
+    async ValueTask<Reason?> FindSideProblemAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings settings, CancellationToken cancel)
+    {
         using var deadline = new CancellationTokenSource(Deadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
-        Reason? reason;
         try
         {
-            reason = await side.FindProblemAsync(apiCall, route, policy.Current, both.Token);
+            return await side.FindProblemAsync(apiCall, route, settings, both.Token);
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
-            reason = new("engine", $"the GPU memory plugin could not learn from the engine what {Quoted.Text(route.Name)} is, so the call is refused: try again");
+            return new("engine", $"the GPU memory plugin could not learn from the engine what {Quoted.Text(route.Name)} is, so the call is refused: try again");
         }
-        return reason is null ? AuthZAnswer.Allowed : Answer(route.Kind, apiCall, route.Name, null, new([reason], null, null), started);
     }
 
     public async ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel)
@@ -66,18 +74,22 @@ sealed partial class Authorizer(
     async ValueTask<AuthZAnswer> CreateAsync(AuthZRequest apiCall, CancellationToken cancel)
     {
         var started = decisions.Start();
+        var (spec, verdict) = await JudgeCreateAsync(apiCall, policy.Current, null, withImage: false, cancel);
+        return Answer(RouteKind.ContainerCreate, apiCall, "", spec, verdict, started);
+    }
+
+    /// <summary>No spec where the body cannot be read.</summary>
+    async ValueTask<(ContainerSpec? Spec, Verdict Verdict)> JudgeCreateAsync(AuthZRequest apiCall, PolicySettings settings, GpuHoldings? holdings, bool withImage, CancellationToken cancel)
+    {
         var problem = "the engine did not pass it on, which it does for the type application/json only and, by its version, up to 1 or 4 MiB";
         if (apiCall.RequestBody is not { Length: > 0 } json || !CreateBody.TryRead(json, out var body, out problem))
-        {
-            var unread = new Verdict([new("create-body", $"the body of this create call cannot be read in one way only, so it is refused: {problem}")], null, null);
-            return Answer(RouteKind.ContainerCreate, apiCall, "", null, unread, started);
-        }
-        var spec = await DescribeAsync(body, cancel);
-        return Answer(RouteKind.ContainerCreate, apiCall, "", spec, Policy.Evaluate(spec, policy.Current.RequesterOf(apiCall.User), gpus.Devices, policy.Current), started);
+            return (null, Refusal("create-body", $"the body of this create call cannot be read in one way only, so it is refused: {problem}"));
+        var spec = await DescribeAsync(body, withImage, cancel);
+        return (spec, Policy.Evaluate(spec, settings.RequesterOf(apiCall.User), gpus.Devices, settings, holdings));
     }
 
     /// <summary>What the engine would make of the body. What it adds from elsewhere is asked for only where it can matter, and left out where the engine does not say.</summary>
-    async ValueTask<ContainerSpec> DescribeAsync(CreateBody body, CancellationToken cancel)
+    async ValueTask<ContainerSpec> DescribeAsync(CreateBody body, bool withImage, CancellationToken cancel)
     {
         using var deadline = new CancellationTokenSource(ShortDeadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
@@ -90,7 +102,7 @@ sealed partial class Authorizer(
             foreach (var other in body.HostConfig?.VolumesFrom ?? [])
                 if (await engine.InspectContainerAsync(other.Split(':')[0], both.Token) is { } container)
                     others.Add(container);
-            if (specs.FromCreateBody(body, null, others, runtime).IsRelevant && body.Image is { Length: > 0 } name)
+            if ((withImage || specs.FromCreateBody(body, null, others, runtime).IsRelevant) && body.Image is { Length: > 0 } name)
                 image = await engine.InspectImageAsync(name, both.Token);
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
@@ -103,8 +115,8 @@ sealed partial class Authorizer(
     async ValueTask<AuthZAnswer> StartAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
         var started = decisions.Start();
-        if (route.Kind == RouteKind.ContainerStart && route.IsOlderThan(24) && !apiCall.HasNoBody)
-            return Answer(route.Kind, apiCall, route.Name, null, Refusal("start-body", "this start call of an API before 1.24 brings a configuration of its own: create the container with it instead"), started);
+        if (HasOldBody(apiCall, route))
+            return Answer(route.Kind, apiCall, route.Name, null, OldBody, started);
         using var deadline = new CancellationTokenSource(Deadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         ContainerSpec? spec = null;
@@ -125,8 +137,7 @@ sealed partial class Authorizer(
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
-            var why = failure is EngineException ? Quoted.Text(failure.Message, 200) : "no answer in time";
-            verdict = Refusal("engine", $"the GPU memory plugin could not learn from the engine what {Quoted.Text(route.Name)} is ({why}), so it does not start: try again");
+            verdict = Unknown(route, failure);
         }
         if (!verdict.Allow && container is { HostConfig.AutoRemove: true, State.Status: "created" })
             _ = RemoveAsync(container.Id);
@@ -217,6 +228,13 @@ sealed partial class Authorizer(
             return null;
         }
     }
+
+    static bool HasOldBody(AuthZRequest apiCall, EngineRoute route) => route.Kind == RouteKind.ContainerStart && route.IsOlderThan(24) && !apiCall.HasNoBody;
+
+    static readonly Verdict OldBody = Refusal("start-body", "this start call of an API before 1.24 brings a configuration of its own: create the container with it instead");
+
+    static Verdict Unknown(EngineRoute route, Exception failure) => Refusal("engine",
+        $"the GPU memory plugin could not learn from the engine what {Quoted.Text(route.Name)} is ({(failure is EngineException ? Quoted.Text(failure.Message, 200) : "no answer in time")}), so it does not start: try again");
 
     static Verdict Refusal(string rule, string message) => new([new(rule, message)], null, null);
 

@@ -25,6 +25,11 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
             LogAllowed(log, route, Quoted.Text(who), Quoted.Text(container), Quoted.Text(spec.Image), gpu, quota, RuleOf(verdict), ms);
     }
 
+    /// <summary>Somebody asked what would become of a call.</summary>
+    public void WriteQuestion(EngineRoute route, string who, ContainerSpec? spec, Verdict verdict, long started) =>
+        LogAsked(log, route.Kind, Quoted.Text(who), Quoted.Text(route.Name), Quoted.Text(spec?.Image), verdict.Gpu ?? "none", verdict.Quota ?? "none",
+            verdict.Allow ? "allowed" : string.Join(',', verdict.Reasons.Select(r => r.Rule)), time.GetElapsedTime(started).TotalMilliseconds);
+
     static string RuleOf(Verdict verdict) => verdict switch
     {
         { Quota: null } => "gpu-without-quota",
@@ -37,6 +42,9 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
 
     [LoggerMessage(601, LogLevel.Warning, "denied {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} ms={Ms:0.0} reason={Reason}")]
     static partial void LogDenied(ILogger logger, RouteKind route, string user, string container, string image, string gpu, string quota, string rule, double ms, string reason);
+
+    [LoggerMessage(607, LogLevel.Information, "asked about {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} ms={Ms:0.0}")]
+    static partial void LogAsked(ILogger logger, RouteKind route, string user, string container, string image, string gpu, string quota, string rule, double ms);
 
     [LoggerMessage(604, LogLevel.Warning, "audit: would be denied {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} ms={Ms:0.0} reason={Reason}")]
     static partial void LogAudited(ILogger logger, RouteKind route, string user, string container, string image, string gpu, string quota, string rule, double ms, string reason);

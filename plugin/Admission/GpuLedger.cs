@@ -105,6 +105,13 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
             return !Rebuilt.IsCompleted || _entries.ContainsKey(id) ? null : HoldingsWithout(id);
     }
 
+    /// <summary>What all others hold; null while nobody knows.</summary>
+    public GpuHoldings? HoldingsBeside(string id)
+    {
+        lock (_lock)
+            return Rebuilt.IsCompleted ? HoldingsWithout(id) : null;
+    }
+
     GpuHoldings HoldingsWithout(string id) => new(
         _entries.Where(e => e.Key != id)
             .SelectMany(e => e.Value.BytesByUuid.Select(b => (Uuid: b.Key, Holding: new Holding(e.Value.Name, e.Value.User, e.Value.Quota, b.Value))))

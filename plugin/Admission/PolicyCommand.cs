@@ -29,7 +29,7 @@ public static class PolicyCommand
             output.WriteLine($"{path}:{problem.Line}: {problem.Text}");
         if (policy is null)
             return 1;
-        output.WriteLine($"{path}: a policy, mode {(policy.IsAudit ? "audit" : "enforce")}, callers on the socket are {(policy.LocalSocketIsAdmin ? "admins" : "users")}, {policy.Users.Count} users with limits of their own");
+        output.WriteLine($"{path}: a policy, {policy.Summary}");
         return 0;
     }
 }

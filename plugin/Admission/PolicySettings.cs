@@ -35,6 +35,9 @@ public sealed record PolicySettings
     /// <summary>By the common name of the TLS client certificate. What a user's entry leaves out, <see cref="Limits"/> says.</summary>
     public IReadOnlyDictionary<string, QuotaLimits> Users { get; init; } = new Dictionary<string, QuotaLimits>();
 
+    /// <summary>In a few words.</summary>
+    public string Summary => $"mode {(IsAudit ? "audit" : "enforce")}, callers on the socket are {(LocalSocketIsAdmin ? "admins" : "users")}, {Users.Count} users with limits of their own";
+
     public Requester RequesterOf(string? name) => new(name ?? "", IsBuiltIn || (string.IsNullOrEmpty(name) ? LocalSocketIsAdmin : Admins.Contains(name)));
 
     public QuotaLimits LimitsOf(Requester requester) => Users.GetValueOrDefault(requester.Name) is not { } own ? Limits : new()

@@ -29,4 +29,32 @@ static class AuthZGlance
         catch (Exception problem) when (problem is JsonException or InvalidOperationException) { } // Said by whoever reads all.
         return false;
     }
+
+    /// <summary>Whether the request certainly came without this header. False too where the begin does not show all headers: then all must be read.</summary>
+    public static bool Lacks(ReadOnlySequence<byte> begin, string header)
+    {
+        var reader = new Utf8JsonReader(begin, isFinalBlock: false, default);
+        try
+        {
+            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject) return false;
+            while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+            {
+                var isHeaders = reader.ValueTextEquals("RequestHeaders"u8);
+                if (!reader.Read()) return false;
+                if (!isHeaders || reader.TokenType != JsonTokenType.StartObject)
+                {
+                    if (!reader.TrySkip()) return false;
+                    continue;
+                }
+                while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+                    if (header.Equals(reader.GetString(), StringComparison.OrdinalIgnoreCase) || !reader.Read() || !reader.TrySkip()) return false;
+                if (reader.TokenType != JsonTokenType.EndObject) return false;
+            }
+            return reader.TokenType == JsonTokenType.EndObject && reader.CurrentDepth == 0;
+        }
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException)
+        {
+            return false; // Said by whoever reads all.
+        }
+    }
 }

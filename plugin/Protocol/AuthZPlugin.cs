@@ -8,6 +8,8 @@ public interface IAuthorizer
 {
     /// <summary>Whether a call is any of this plugin's business. If not, it is allowed without being looked at more closely.</summary>
     bool IsOfConcern(string method, string uri);
+    /// <summary>Whether a call of this method that has the header <see cref="AuthZPlugin.QuestionHeader"/> is a question, of concern whatever it is about.</summary>
+    bool CanBeQuestion(string method);
     /// <summary>Before the engine does it.</summary>
     ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel);
     /// <summary>After the engine did it: a denial would hide the answer from the user and undo nothing.</summary>
@@ -17,13 +19,18 @@ public interface IAuthorizer
 /// <summary>The authorization protocol. A decision is always status 200.</summary>
 public static class AuthZPlugin
 {
+    /// <summary>On a call that is not to be done: its sender asks what would become of it. In the spelling in which the engine passes header names on.</summary>
+    public const string QuestionHeader = "X-Gpu-Memory-Ask";
+
     public static IEndpointRouteBuilder MapAuthZPlugin(this IEndpointRouteBuilder app)
     {
         var authorizer = app.ServiceProvider.GetRequiredService<IAuthorizer>();
         var (json, answer) = (AuthZJson.Default.AuthZRequest, AuthZJson.Default.AuthZAnswer);
         var allowed = JsonSerializer.SerializeToUtf8Bytes(AuthZAnswer.Allowed, answer);
         byte[]? Glance(ReadOnlySequence<byte> begin) => AuthZGlance.TryRead(begin, out var method, out var uri) && !authorizer.IsOfConcern(method, uri) ? allowed : null;
-        app.MapPluginCall("/AuthZPlugin.AuthZReq", json, answer, authorizer.BeforeAsync, AuthZAnswer.Denied, Glance);
+        byte[]? GlanceBefore(ReadOnlySequence<byte> begin) => AuthZGlance.TryRead(begin, out var method, out var uri) && !authorizer.IsOfConcern(method, uri)
+            && (!authorizer.CanBeQuestion(method) || AuthZGlance.Lacks(begin, QuestionHeader)) ? allowed : null;
+        app.MapPluginCall("/AuthZPlugin.AuthZReq", json, answer, authorizer.BeforeAsync, AuthZAnswer.Denied, GlanceBefore);
         app.MapPluginCall("/AuthZPlugin.AuthZRes", json, answer, authorizer.AfterAsync, _ => AuthZAnswer.Allowed, Glance);
         return app;
     }

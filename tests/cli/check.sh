@@ -10,16 +10,19 @@ printf '#!/bin/sh\nfor word in "$@"; do printf "[%%s]" "$word"; done\n' >"$work/
 chmod +x "$work/docker"
 export RUNAI_DOCKER="$work/docker"
 
-check() { # WHAT EXPECTED WORDS...
-    what=$1 expected=$2
-    shift 2
-    got=$("$cli" "$@" 2>&1)
-    if [ "$got" = "$expected" ]; then
+equal() { # WHAT EXPECTED GOT
+    if [ "$3" = "$2" ]; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
-        printf 'FAILED %s\n  expected %s\n  got      %s\n' "$what" "$expected" "$got"
+        printf 'FAILED %s\n  expected %s\n  got      %s\n' "$@"
     fi
+}
+
+check() { # WHAT EXPECTED WORDS...
+    what=$1 expected=$2
+    shift 2
+    equal "$what" "$expected" "$("$cli" "$@" 2>&1)"
 }
 
 quota='[-v][runai:/runai][--label][gpu-memory=0.5]'
@@ -43,5 +46,77 @@ check "the metadata of a CLI plugin" '{"SchemaVersion":"0.1.0","Vendor":"runai",
 DOCKER_CLI_PLUGINS=$work/plugins sh "$here/../../cli/get.sh" "$work/bin" >/dev/null
 cli=$work/plugins/docker-runai
 check "installed as docker runai" "[run]$quota[ubuntu]" runai run --gpu-memory 0.5 ubuntu
+
+# Questions, put to a docker whose engine answers as the plugin does, by the headers in the configuration. Each call is a line in calls.
+cli=$here/../../cli/runai-docker
+cat >"$work/docker" <<'END'
+#!/bin/sh
+configuration=$(cat "$DOCKER_CONFIG/config.json")
+printf '%s %s\n' "$*" "$configuration" >>"$CALLS"
+case $configuration in
+*'"X-Gpu-Memory-Ask":"policy"'*) answer=$POLICY ;;
+*) answer=$VERDICT ;;
+esac
+printf 'docker: Error response from daemon: %s.\nSee "docker run --help".\n' "$answer" >&2
+exit 125
+END
+mkdir "$work/config" "$work/config/contexts" "$work/tmp"
+printf '{\n  "HttpHeaders": {"X-Own": "1"}\n}\n' >"$work/config/config.json"
+printf '{"mode":"audit"}' >"$work/audit.json"
+end='nothing was done: this was a question'
+answers() { printf 'authorization denied by plugin runai/gpu-memory:latest: %s\n  some line\n%s' "$1" "$end"; }
+export CALLS="$work/calls" DOCKER_CONFIG="$work/config" TMPDIR="$work/tmp" POLICY VERDICT
+POLICY=$(answers "a policy") VERDICT=$(answers "would be allowed")
+
+# asked WHAT CODE OUTPUT CALLS WORDS...: CALLS are the words and headers of the calls that docker was given, one a line.
+asked() {
+    what=$1 expected="$2 $3
+$4"
+    shift 4
+    : >"$CALLS"
+    got=$("$cli" policy "$@" 2>&1)
+    got="$? $got"
+    equal "$what" "$expected" "$got
+$(sed -n 's/^\(.*\) {"HttpHeaders":{"X-Gpu-Memory-\(.*\)},$/\1 \2/p' "$CALLS")"
+}
+probe='wait runai-policy-question Ask":"policy"'
+ask_user=',"X-Gpu-Memory-Ask-User":"Ym9i"'
+ask_policy=',"X-Gpu-Memory-Ask-Policy":"eyJtb2RlIjoiYXVkaXQifQ=="'
+asked "a line that would be allowed" 0 "would be allowed
+  some line
+$end" "$probe
+run --gpus 1 ubuntu Ask\":\"call\"" ask run --gpus 1 ubuntu
+asked "pasted as it is, with our flag, for somebody else and by another policy" 0 "would be allowed
+  some line
+$end" "$probe$ask_user$ask_policy
+run -v runai:/runai --label gpu-memory=0.5 ubuntu Ask\":\"call\"$ask_user$ask_policy" ask --user bob --policy "$work/audit.json" docker run --gpu-memory 0.5 ubuntu
+VERDICT=$(answers "would be refused")
+asked "a line that would be refused" 1 "would be refused
+  some line
+$end" "$probe
+start web Ask\":\"call\"" ask start web
+VERDICT="No such image: ubuntu"
+asked "an answer that is none" 2 'runai-docker: docker did not come to ask: docker: Error response from daemon: No such image: ubuntu.
+See "docker run --help".' "$probe
+run ubuntu Ask\":\"call\"" ask run ubuntu
+asked "a policy file" 0 "a policy
+  some line
+$end" "$probe$ask_policy" check "$work/audit.json"
+POLICY=$(answers "no policy")
+asked "a file that is no policy" 1 "no policy
+  some line
+$end" "$probe$ask_policy" check "$work/audit.json"
+asked "by a policy that is none nothing is judged" 1 "no policy
+  some line
+$end" "$probe$ask_policy" ask --policy "$work/audit.json" run ubuntu
+POLICY="No such container: runai-policy-question"
+asked "where no plugin answers nothing else is called" 2 "runai-docker: no answer from the plugin: is it in the engine's authorization-plugins? docker said: docker: Error response from daemon: $POLICY.
+See \"docker run --help\"." "$probe" ask run ubuntu
+usage='runai-docker: policy ask knows run, create, start, restart, exec and service; say by DOCKER_HOST, DOCKER_CONTEXT or DOCKER_CONFIG which engine'
+asked "options before the command are not taken" 2 "$usage" "" ask --config /elsewhere run ubuntu
+asked "other commands are not asked about" 2 "$usage" "" ask compose up
+asked "a policy file that is not there" 2 "runai-docker: there is no file /no/where to read" "" ask --policy /no/where run ubuntu
+equal "no copy of the configuration is left" "" "$(ls "$work/tmp")"
+
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -38,6 +38,7 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
     public string? Refusal { get; set; }
 
     public bool IsOfConcern(string method, string uri) => uri != "/_ping";
+    public bool CanBeQuestion(string method) => method == "POST";
     public ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "before");
     public ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "after");
 

@@ -67,6 +67,22 @@ public class ProtocolTests
         Assert.That(_engine.Call("VolumeDriver.Remove", """{"Name":"runai"}""").Body, Does.Contain("room"));
     }
 
+    /// <summary>Such a header makes any call that changes something the authorizer's concern, wherever it stands.</summary>
+    [TestCase("""{"RequestMethod":"POST","RequestUri":"/_ping","RequestHeaders":{"X-Gpu-Memory-Ask":"call"}}""", true)]
+    [TestCase("""{"RequestMethod":"POST","RequestUri":"/_ping","RequestBody":"LONG","RequestHeaders":{"A":"b","x-gpu-memory-ask":""}}""", true)]
+    [TestCase("""{"RequestMethod":"POST","RequestUri":"/_ping","RequestHeaders":{"A":"X-Gpu-Memory-Ask"}}""", false)]
+    [TestCase("""{"RequestMethod":"POST","RequestUri":"/_ping","RequestHeaders":{}}""", false)]
+    [TestCase("""{"RequestMethod":"POST","RequestUri":"/_ping"}""", false)]
+    [TestCase("""{"RequestMethod":"GET","RequestUri":"/_ping","RequestHeaders":{"X-Gpu-Memory-Ask":"call"}}""", false)]
+    public void A_question_is_of_concern_whatever_it_is_about(string call, bool reaches)
+    {
+        call = call.Replace("LONG", new string('A', 3_000_000), StringComparison.Ordinal);
+        _engine.Call("AuthZPlugin.AuthZReq", call);
+        Assert.That(_plugin.Asked, Has.Count.EqualTo(reaches ? 1 : 0));
+        _engine.Call("AuthZPlugin.AuthZRes", call);
+        Assert.That(_plugin.Asked, Has.Count.EqualTo(reaches ? 1 : 0), "after it nothing is to be done");
+    }
+
     [Test]
     public void Calls_of_no_concern_are_allowed_by_their_begin_however_long_they_are()
     {

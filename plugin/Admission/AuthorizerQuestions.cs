@@ -1,0 +1,73 @@
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Protocol;
+using Runai.GpuMemory.Quotas;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>Calls that are not to be done, see <see cref="PolicyQuestion"/>: judged as if they were, by the same functions, and denied with what was found.</summary>
+sealed partial class Authorizer
+{
+    public bool CanBeQuestion(string method) => method is not ("GET" or "HEAD" or "OPTIONS");
+
+    async ValueTask<AuthZAnswer> AnswerAsync(PolicyQuestion question, string? unreadable, AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
+    {
+        if (unreadable is null && (question.User is not null || question.Policy is not null) && !policy.Current.RequesterOf(apiCall.User).IsAdmin)
+            unreadable = "to ask for somebody else, or with another policy, is the admins' on this machine";
+        if (unreadable is not null)
+            return AuthZAnswer.Denied(PolicyAnswer.Unreadable(unreadable).ToString());
+        var settings = policy.Current;
+        if (question.Policy is { } text)
+        {
+            var (candidate, problems) = PolicyReader.Read(text);
+            if (candidate is null)
+                return AuthZAnswer.Denied(PolicyAnswer.OfProblems(problems).ToString());
+            settings = candidate;
+        }
+        var answer = question.IsAboutCall
+            ? await JudgeQuestionAsync(apiCall with { User = question.User ?? apiCall.User }, route, settings, question.Policy is null, cancel)
+            : PolicyAnswer.OfPolicy(settings);
+        return AuthZAnswer.Denied(answer.ToString());
+    }
+
+    async ValueTask<PolicyAnswer> JudgeQuestionAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings settings, bool isInForce, CancellationToken cancel)
+    {
+        var started = decisions.Start();
+        var requester = settings.RequesterOf(apiCall.User);
+        var holdings = ledger.HoldingsBeside("");
+        ContainerSpec? spec = null;
+        Verdict verdict;
+        if (route.Kind == RouteKind.ContainerCreate)
+            (spec, verdict) = await JudgeCreateAsync(apiCall, settings, holdings, withImage: true, cancel);
+        else if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
+        {
+            var (container, problem) = await FindContainerAsync(route, cancel);
+            if (container is null)
+                return PolicyAnswer.Unreadable(problem ?? $"there is no container {Quoted.Text(route.Name)}");
+            holdings = ledger.HoldingsBeside(container.Id);
+            spec = specs.FromInspect(container, defaults.Runtime);
+            verdict = HasOldBody(apiCall, route) ? OldBody : Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings);
+        }
+        else
+        {
+            var reason = route.Kind is RouteKind.OfNoConcern or RouteKind.ContainerArchivePut ? null : await FindSideProblemAsync(apiCall, route, settings, cancel);
+            verdict = new(reason is null ? [] : [reason], null, null);
+        }
+        decisions.WriteQuestion(route, requester.Name, spec, verdict, started);
+        var answer = PolicyAnswer.OfVerdict(verdict, requester, settings, isInForce);
+        return spec is null ? answer : answer.WithContainer(spec, verdict, gpus.Devices, settings, holdings);
+    }
+
+    async ValueTask<(ContainerInspect? Container, string? Problem)> FindContainerAsync(EngineRoute route, CancellationToken cancel)
+    {
+        using var deadline = new CancellationTokenSource(Deadline, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        try
+        {
+            return (await engine.InspectContainerAsync(route.Name, both.Token), null);
+        }
+        catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        {
+            return (null, Unknown(route, failure).Message);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+using System.Globalization;
+using System.Text;
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Quotas;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>What is said to a <see cref="PolicyQuestion"/>: lines for a terminal, between a first and a last one by which programs find them.</summary>
+sealed class PolicyAnswer
+{
+    /// <summary>The last line of every answer.</summary>
+    public const string End = "nothing was done: this was a question";
+
+    readonly StringBuilder _text = new();
+
+    PolicyAnswer(string first) => _text.Append(first).Append('\n');
+
+    public override string ToString() => _text + End;
+
+    PolicyAnswer Row(string name, string value)
+    {
+        _text.Append(CultureInfo.InvariantCulture, $"  {name,-8} {value}\n");
+        return this;
+    }
+
+    public static PolicyAnswer Unreadable(string problem) => new($"cannot be answered: {problem}");
+
+    public static PolicyAnswer OfProblems(IReadOnlyList<PolicyProblem> problems)
+    {
+        var answer = new PolicyAnswer("no policy");
+        foreach (var problem in problems)
+            answer._text.Append(CultureInfo.InvariantCulture, $"  {problem}\n");
+        return answer;
+    }
+
+    /// <summary>About the policy alone.</summary>
+    public static PolicyAnswer OfPolicy(PolicySettings policy) =>
+        policy.Problem is { } problem ? new($"no policy\n  {problem}") : new($"a policy\n  {Describe(policy)}");
+
+    /// <param name="verdict">The judgement.</param>
+    /// <param name="requester">Who was judged.</param>
+    /// <param name="policy">By which policy.</param>
+    /// <param name="isInForce">Whether that is the plugin's own.</param>
+    public static PolicyAnswer OfVerdict(Verdict verdict, Requester requester, PolicySettings policy, bool isInForce)
+    {
+        var answer = new PolicyAnswer(verdict.Allow ? "would be allowed" : "would be refused");
+        foreach (var reason in verdict.Reasons)
+            answer.Row("refused", $"by {reason.Rule}: {reason.Message}");
+        foreach (var reason in verdict.Audited)
+            answer.Row("audit", $"the policy would refuse it by {reason.Rule}: {reason.Message}");
+        return answer
+            .Row("caller", $"{(requester.Name.Length == 0 ? "somebody on the unix socket" : Quoted.Text(requester.Name))}, {(requester.IsAdmin ? "an admin" : "no admin")}")
+            .Row("policy", $"{(isInForce ? "in force" : "the one given")}, {Describe(policy)}");
+    }
+
+    /// <summary>What it would have, GPU by GPU.</summary>
+    /// <param name="spec">The container.</param>
+    /// <param name="verdict">The judgement.</param>
+    /// <param name="gpus">Those of the host.</param>
+    /// <param name="policy">By which policy.</param>
+    /// <param name="holdings">What others hold; null where nobody knows yet.</param>
+    public PolicyAnswer WithContainer(ContainerSpec spec, Verdict verdict, IReadOnlyList<GpuDevice> gpus, PolicySettings policy, GpuHoldings? holdings)
+    {
+        Row("image", spec.Image.Length == 0 ? "none" : spec.ImageId.Length == 0 ? $"{Quoted.Text(spec.Image)}, not known here, so what it adds is not counted in" : Quoted.Text(spec.Image));
+        Row("GPU", verdict.Gpu ?? "none");
+        Row("quota", verdict.Quota is null ? "none" : $"{verdict.Quota}{(spec.Quota is null ? ", the policy's defaultQuota" : "")}");
+        if (spec.Gpu is not { } access)
+            return this;
+        if (gpus.Count == 0)
+            return Row("sizes", "not known: NVML finds no GPU");
+        var seen = VisibleGpus.Of(access.Selection, gpus);
+        foreach (var gpu in seen ?? gpus)
+            Row($"GPU {gpu.Index}", $"{(seen is null ? "perhaps " : "")}{Share(gpu, verdict.Quota)}, {Free(gpu, policy, holdings)}{Quoted.Text(gpu.Uuid)} {Quoted.Text(gpu.Name).Trim('"')}");
+        return this;
+    }
+
+    static string Share(GpuDevice gpu, string? text) =>
+        GpuMemoryQuota.TryParse(text, out var quota, out _)
+        ? $"{Bytes.Text(quota.Of(gpu.AllocatableBytes))} of {Bytes.Text(gpu.AllocatableBytes)} ({quota.Of(gpu.AllocatableBytes)} bytes)"
+        : $"all of {Bytes.Text(gpu.AllocatableBytes)}, without a quota";
+
+    static string Free(GpuDevice gpu, PolicySettings policy, GpuHoldings? holdings) =>
+        policy.Overcommit is not { } factor ? ""
+        : holdings is null ? "what is free is not known yet, "
+        : $"{Bytes.Text((long)Math.Max(0, Math.Floor(gpu.AllocatableBytes * factor) - holdings.Of(gpu.Uuid).Sum(h => (decimal)h.Bytes)))} free for quotas, ";
+
+    static string Describe(PolicySettings policy) =>
+        policy.Problem is { } problem ? $"of no use: {problem}"
+        : policy.IsBuiltIn ? "no file: quotas that are asked for are enforced, all else is allowed"
+        : policy.Summary;
+}
