@@ -18,6 +18,7 @@ public static class AdmissionRegistration
             .AddSingleton(provider => new PolicySource(Settings(provider).Policy, Path.Combine(Settings(provider).State, "admission", "policy.json"), provider.GetRequiredService<ILogger<PolicySource>>()))
             .AddSingleton(provider => new OwnerStore(Path.Combine(Settings(provider).State, "admission", "owners")))
             .AddSingleton<GpuLedger>()
+            .AddSingleton<StartCalls>()
             .AddSingleton<SideRoutes>()
             .AddSingleton<IGpuLedger>(provider => provider.GetRequiredService<GpuLedger>())
             .AddHostedService<PolicyWatcher>()

@@ -10,7 +10,7 @@ namespace Runai.GpuMemory.Admission;
 /// to it that they load the shim.</summary>
 sealed partial class Authorizer(
     IEngineClient engine, ContainerSpecs specs, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own, PolicySource policy,
-    GpuLedger ledger, SideRoutes side, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
+    GpuLedger ledger, StartCalls starts, SideRoutes side, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
 {
     /// <summary>Within 5 s the user has an answer, whatever the engine does.</summary>
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(4.5);
@@ -65,9 +65,13 @@ sealed partial class Authorizer(
             return AuthZAnswer.Allowed;
         if (route.Kind is RouteKind.ContainerCreate or RouteKind.ContainerArchivePut)
             await ServeAsync(apiCall, route, cancel);
-        // 204: it started; 304: it runs already. A failed start shows some other status here, not its own.
-        if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart && apiCall.ResponseStatusCode is not (204 or 304))
-            await TakeBackAsync(route, cancel);
+        if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
+        {
+            starts.Answered(apiCall);
+            // 204: it started; 304: it runs already. A failed start shows some other status here, not its own.
+            if (apiCall.ResponseStatusCode is not (204 or 304))
+                await TakeBackAsync(route, cancel);
+        }
         return AuthZAnswer.Allowed;
     }
 
@@ -139,7 +143,9 @@ sealed partial class Authorizer(
         {
             verdict = Unknown(route, failure);
         }
-        if (!verdict.Allow && container is { HostConfig.AutoRemove: true, State.Status: "created" })
+        if (verdict.Allow && container is not null)
+            starts.Allowed(apiCall, route.Name, container.Id);
+        else if (!verdict.Allow && container is { HostConfig.AutoRemove: true, State.Status: "created" })
             _ = RemoveAsync(container.Id);
         return Answer(route.Kind, apiCall, route.Name, spec, verdict, started);
     }

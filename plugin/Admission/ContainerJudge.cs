@@ -4,12 +4,22 @@ using Runai.GpuMemory.Gpu;
 namespace Runai.GpuMemory.Admission;
 
 /// <summary>Judges containers that run already, for who started them as far as that is known.</summary>
-sealed class ContainerJudge(ContainerSpecs specs, EngineDefaults defaults, IGpuInventory gpus, PolicySource policy, GpuLedger ledger) : IContainerJudge
+sealed class ContainerJudge(ContainerSpecs specs, EngineDefaults defaults, IGpuInventory gpus, PolicySource policy, GpuLedger ledger, StartCalls starts) : IContainerJudge
 {
-    public Verdict Judge(ContainerInspect container, Requester requester)
+    static readonly Reason Unjudged = new("unjudged-start", "it was started by a call that meant another container when it was judged");
+
+    public Verdict Judge(ContainerInspect container, Requester requester, ActualMounts? mounts = null)
     {
         var settings = policy.Current;
-        var who = requester == Requester.Engine && ledger.UserOf(container.Id) is { } user ? settings.RequesterOf(user) : requester;
-        return Policy.Evaluate(specs.FromInspect(container, defaults.Runtime), who, gpus.Devices, settings, ledger.HoldingsForNewcomer(container.Id));
+        var caller = requester == Requester.Engine ? starts.FindCallerOfUnjudged(container.Id, container.State.StartedAt) : null;
+        if (caller is not null)
+            ledger.SetUser(container.Id, caller);
+        var who = caller is not null ? settings.RequesterOf(caller)
+            : requester == Requester.Engine && ledger.UserOf(container.Id) is { } user ? settings.RequesterOf(user) : requester;
+        var spec = specs.FromInspect(container, defaults.Runtime) with { Actual = mounts ?? ActualMounts.None };
+        var verdict = Policy.Evaluate(spec, who, gpus.Devices, settings, ledger.HoldingsForNewcomer(container.Id));
+        return verdict.Allow ? verdict
+            : caller is not null ? verdict with { Reasons = [.. verdict.Reasons, Unjudged], StopsAtOnce = true }
+            : verdict with { StopsAtOnce = verdict.Reasons.Any(reason => Policy.MeansNoQuota(reason.Rule)) };
     }
 }

@@ -98,6 +98,9 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
 
     public string? UserOf(string id) => owners.Find(id);
 
+    /// <summary>Who started a container that was not judged before.</summary>
+    public void SetUser(string id, string user) => owners.Set(id, user);
+
     /// <summary>For a container that came to run without being asked about: null where it is counted already, or while nobody knows who was first.</summary>
     public GpuHoldings? HoldingsForNewcomer(string id)
     {

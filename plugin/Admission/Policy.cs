@@ -42,6 +42,9 @@ static partial class Policy
         ("bind-mount", BindMount),
     ];
 
+    /// <summary>Whether a container that runs against this rule has no quota in force, whatever its label says.</summary>
+    public static bool MeansNoQuota(string rule) => rule is "volume-covered" or "preload-covered";
+
     public static IEnumerable<string> RuleNames => Rules.Concat(FileRules).Select(r => r.Name).Append("policy-file");
 
     /// <param name="spec">The container.</param>
@@ -105,7 +108,8 @@ static partial class Policy
         ? $"the {Quoted.Text(directory.Volume)} volume cannot be at {Quoted.Text(directory.Target)}: mount it at /runai" : null;
 
     static string? VolumeCovered(Case c) =>
-        c.Spec.Directory is { } directory && c.Spec.OtherTargets.Concat(c.Spec.QuotaMounts.Where(m => m.IsPart).Select(m => m.Target)).FirstOrDefault(t => ContainerPath.IsWithin(t, directory.Target)) is { } cover
+        c.Spec.Actual.Coverings is [var actual, ..] ? $"the mount at {Quoted.Text(actual.By)} covers the quota at {Quoted.Text(actual.Hidden)}, maybe through a link in the image: remove it or move it"
+        : c.Spec.Directory is { } directory && c.Spec.OtherTargets.Concat(c.Spec.QuotaMounts.Where(m => m.IsPart).Select(m => m.Target)).FirstOrDefault(t => ContainerPath.IsWithin(t, directory.Target)) is { } cover
         ? $"the mount at {Quoted.Text(cover)} would cover the {Quoted.Text(directory.Volume)} volume at {Quoted.Text(directory.Target)}: remove it or move it" : null;
 
     static string? PreloadReadOnly(Case c) =>
@@ -113,7 +117,7 @@ static partial class Policy
         ? $"--read-only leaves no way to put {QuotaMount.PreloadFile} into the container: add {Ways(directory)}" : null;
 
     static string? PreloadCovered(Case c) =>
-        c.Spec is { NeedsInjection: true, ReadOnlyRoot: false, Directory: { } directory } && c.Spec.OtherTargets.FirstOrDefault(t => ContainerPath.IsWithin(QuotaMount.PreloadFile, t)) is { } cover
+        c.Spec is { NeedsInjection: true, ReadOnlyRoot: false, Directory: { } directory } && c.Spec.OtherTargets.Concat(c.Spec.Actual.Targets).FirstOrDefault(t => ContainerPath.IsWithin(QuotaMount.PreloadFile, t)) is { } cover
         ? $"the mount at {Quoted.Text(cover)} covers {QuotaMount.PreloadFile}, which loads the quota: remove it, or add {Ways(directory)}" : null;
 
     static string Ways(QuotaMount directory) =>

@@ -70,14 +70,14 @@ sealed class PolicyAnswer
             return Row("sizes", "not known: NVML finds no GPU");
         var seen = VisibleGpus.Of(access.Selection, gpus);
         foreach (var gpu in seen ?? gpus)
-            Row($"GPU {gpu.Index}", $"{(seen is null ? "perhaps " : "")}{Share(gpu, verdict.Quota)}, {Free(gpu, policy, holdings)}{Quoted.Text(gpu.Uuid)} {Quoted.Text(gpu.Name).Trim('"')}");
+            Row($"GPU {gpu.Index}", $"{(seen is null ? "perhaps " : "")}{Share(gpu, verdict)}, {Free(gpu, policy, holdings)}{Quoted.Text(gpu.Uuid)} {Quoted.Text(gpu.Name).Trim('"')}");
         return this;
     }
 
-    static string Share(GpuDevice gpu, string? text) =>
-        GpuMemoryQuota.TryParse(text, out var quota, out _)
+    static string Share(GpuDevice gpu, Verdict verdict) =>
+        GpuMemoryQuota.TryParse(verdict.Quota, out var quota, out _)
         ? $"{Bytes.Text(quota.Of(gpu.AllocatableBytes))} of {Bytes.Text(gpu.AllocatableBytes)} ({quota.Of(gpu.AllocatableBytes)} bytes)"
-        : $"all of {Bytes.Text(gpu.AllocatableBytes)}, without a quota";
+        : verdict.Allow ? $"all of {Bytes.Text(gpu.AllocatableBytes)}, without a quota" : Bytes.Text(gpu.AllocatableBytes);
 
     static string Free(GpuDevice gpu, PolicySettings policy, GpuHoldings? holdings) =>
         policy.Overcommit is not { } factor ? ""

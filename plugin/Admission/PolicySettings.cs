@@ -36,7 +36,7 @@ public sealed record PolicySettings
     public IReadOnlyDictionary<string, QuotaLimits> Users { get; init; } = new Dictionary<string, QuotaLimits>();
 
     /// <summary>In a few words.</summary>
-    public string Summary => $"mode {(IsAudit ? "audit" : "enforce")}, callers on the socket are {(LocalSocketIsAdmin ? "admins" : "users")}, {Users.Count} users with limits of their own";
+    public string Summary => $"mode {(IsAudit ? "audit" : "enforce")}, callers on the socket are {(LocalSocketIsAdmin ? "admins" : "users")}, {Users.Count} {(Users.Count == 1 ? "user" : "users")} with limits of their own";
 
     public Requester RequesterOf(string? name) => new(name ?? "", IsBuiltIn || (string.IsNullOrEmpty(name) ? LocalSocketIsAdmin : Admins.Contains(name)));
 

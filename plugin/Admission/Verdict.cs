@@ -12,6 +12,17 @@ public sealed record Requester(string Name, bool IsAdmin)
 /// <param name="Message">What the user reads.</param>
 public sealed record Reason(string Rule, string Message);
 
+/// <summary>What a running container has mounted. A link in its image can lead a mount to another place than the configuration says.</summary>
+/// <param name="Targets">Of all mounts that are not ours, as its programs see them.</param>
+/// <param name="Coverings">Mounts on the private directory, and on what belongs to it.</param>
+public sealed record ActualMounts(IReadOnlyList<string> Targets, IReadOnlyList<Covering> Coverings)
+{
+    public static ActualMounts None { get; } = new([], []);
+}
+
+/// <summary>A mount at <paramref name="By"/> that hides what of ours is at <paramref name="Hidden"/>.</summary>
+public sealed record Covering(string Hidden, string By);
+
 /// <summary>What <see cref="IContainerJudge"/> answers.</summary>
 /// <param name="Reasons">Empty: allowed.</param>
 /// <param name="Quota">The quota to write for the container, as the user wrote it (valid by the grammar); null where it has none.</param>
@@ -22,6 +33,8 @@ public sealed record Verdict(IReadOnlyList<Reason> Reasons, string? Quota, strin
     public IReadOnlyList<Reason> Audited { get; init; } = [];
     /// <summary>Whether the policy wants a running container that it refuses stopped.</summary>
     public bool StopsBreach { get; init; }
+    /// <summary>Whether a running container is to end whatever the policy says of breaches: it came past the judgement, or its quota is not in force.</summary>
+    public bool StopsAtOnce { get; init; }
     public bool Allow => Reasons.Count == 0;
     /// <summary>All reasons in one line, as the engine shows it to the user.</summary>
     public string Message => string.Join("; ", Reasons.Select(r => r.Message));
@@ -30,5 +43,8 @@ public sealed record Verdict(IReadOnlyList<Reason> Reasons, string? Quota, strin
 /// <summary>The one judgement over a container as the engine will run (or runs) it. Pure but for what it is given; asked at start, and by reconciliation for containers that came another way.</summary>
 public interface IContainerJudge
 {
-    Verdict Judge(Engine.ContainerInspect container, Requester requester);
+    /// <param name="container">As the engine describes it.</param>
+    /// <param name="requester">For whom.</param>
+    /// <param name="mounts">What its process has mounted by the kernel's word; null where nobody looked.</param>
+    Verdict Judge(Engine.ContainerInspect container, Requester requester, ActualMounts? mounts = null);
 }

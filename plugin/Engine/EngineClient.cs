@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
@@ -92,8 +93,8 @@ public sealed class EngineClient : IEngineClient, IDisposable
         CommandAsync(HttpMethod.Put, $"containers/{EnginePath.Segment(id)}/archive?path={Uri.EscapeDataString(directory)}",
             () => new ReadOnlyMemoryContent(tar) { Headers = { ContentType = new("application/x-tar") } }, _options.ArchiveDeadline, cancel);
 
-    public Task StopContainerAsync(string id, CancellationToken cancel) =>
-        CommandAsync(HttpMethod.Post, $"containers/{EnginePath.Segment(id)}/stop", null, _options.StopDeadline, cancel);
+    public Task StopContainerAsync(string id, TimeSpan grace, CancellationToken cancel) =>
+        CommandAsync(HttpMethod.Post, string.Create(CultureInfo.InvariantCulture, $"containers/{EnginePath.Segment(id)}/stop?t={(int)grace.TotalSeconds}"), null, _options.StopDeadline, cancel);
 
     public Task RemoveContainerAsync(string id, CancellationToken cancel) =>
         CommandAsync(HttpMethod.Delete, $"containers/{EnginePath.Segment(id)}?v=1", null, _options.CallDeadline, cancel);

@@ -6,7 +6,7 @@ public sealed record EngineClientOptions(string Socket)
 {
     public TimeSpan CallDeadline { get; init; } = TimeSpan.FromSeconds(5);
     public TimeSpan ArchiveDeadline { get; init; } = TimeSpan.FromSeconds(20);
-    /// <summary>The engine waits 10 s for the container before it kills it, or longer where the container says so.</summary>
+    /// <summary>The engine waits for the container before it kills it.</summary>
     public TimeSpan StopDeadline { get; init; } = TimeSpan.FromSeconds(60);
     /// <summary>How far the event stream reaches back.</summary>
     public TimeSpan EventOverlap { get; init; } = TimeSpan.FromSeconds(1);

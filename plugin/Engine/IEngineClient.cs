@@ -23,7 +23,11 @@ public interface IEngineClient
     Task<PathStat?> StatAsync(string id, string path, CancellationToken cancel);
     /// <summary>Unpacks an uncompressed tar into <paramref name="directory"/> of the container.</summary>
     Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel);
-    Task StopContainerAsync(string id, CancellationToken cancel);
+    /// <summary>Stops a container, and kills it where it does not end by itself.</summary>
+    /// <param name="id">The container.</param>
+    /// <param name="grace">How long it may take, whatever it says of itself.</param>
+    /// <param name="cancel">Ends the call.</param>
+    Task StopContainerAsync(string id, TimeSpan grace, CancellationToken cancel);
     /// <summary>Removes a container that does not run, and its anonymous volumes.</summary>
     Task RemoveContainerAsync(string id, CancellationToken cancel);
     /// <summary>Subscribes to container events; when the task is done, nothing that happens from then on is missed. The events end when the connection does;

@@ -13,6 +13,9 @@ public sealed class ContainerReconciler(
     /// <summary>What was found out about a run of a container, so that a sweep need not ask the engine again. No quota: none of our business.</summary>
     sealed record Known(int Pid, IReadOnlyList<string> Directories, QuotaFile? Quota);
 
+    /// <summary>As long as docker stop gives a container.</summary>
+    static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(10);
+
     readonly ConcurrentDictionary<string, Known> _known = new(StringComparer.Ordinal);
     readonly ConcurrentDictionary<string, string> _judged = new(StringComparer.Ordinal);
 
@@ -20,7 +23,9 @@ public sealed class ContainerReconciler(
     public bool IsSettled(string id) =>
         _known.TryGetValue(id, out var known)
         && (known.Quota is null
-            || (known.Directories.ToHashSet().SetEquals(DirectoriesOf(known.Pid)) && known.Directories.All(dirId => directories.HasQuota(dirId, known.Quota))));
+            || IsAsLeft(known, mounts.OfProcess(known.Pid)) && known.Directories.All(dirId => directories.HasQuota(dirId, known.Quota)));
+
+    bool IsAsLeft(Known known, IReadOnlyList<MountEntry> table) => known.Directories.ToHashSet().SetEquals(DirectoriesIn(table)) && Look(table).Coverings.Count == 0;
 
     /// <summary>For a time in which events were missed: every container is looked at anew.</summary>
     public void ForgetRuns() => _known.Clear();
@@ -52,24 +57,25 @@ public sealed class ContainerReconciler(
     public async Task ReconcileAsync(string id, CancellationToken cancel)
     {
         if (await engine.InspectContainerAsync(id, cancel) is not { State: { Running: true, Pid: > 0 } } container) return;
-        var verdict = judge.Judge(container, Requester.Engine);
+        var pid = container.State.Pid;
+        var isOurs = container.Mounts.Any(catalog.Owns);
+        IReadOnlyList<MountEntry> table = isOurs ? mounts.OfProcess(pid) : [];
+        // A number can be another process's by now. Its control group says whose it is; else the engine must say that the same run still has it.
+        if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel)) return;
+        var verdict = judge.Judge(container, Requester.Engine, Look(table));
         ledger.Running(container, verdict);
         Report(container, verdict);
-        if (verdict is { Allow: false, StopsBreach: true })
+        if (verdict is { Allow: false, StopsBreach: true } or { Allow: false, StopsAtOnce: true })
         {
-            await engine.StopContainerAsync(id, cancel);
+            await engine.StopContainerAsync(id, verdict.StopsAtOnce ? TimeSpan.Zero : StopGrace, cancel);
             return;
         }
-        if (!container.Mounts.Any(catalog.Owns))
+        if (!isOurs)
         {
-            _known[id] = new(container.State.Pid, [], null);
+            _known[id] = new(pid, [], null);
             return;
         }
-
-        var pid = container.State.Pid;
-        var found = DirectoriesOf(pid);
-        // A number can be another process's by now. Its control group says whose it is; else the engine must say that the same run still has it.
-        if (!mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel)) return;
+        var found = DirectoriesIn(table);
         if (found.Count == 0) log.NoDirectory(container.Id, container.Name, pid);
         Deliver(container, found, QuotaOf(container, verdict));
     }
@@ -110,5 +116,7 @@ public sealed class ContainerReconciler(
             Error = verdict.Allow ? "the container has the volume but no quota: add --label gpu-memory=0.5" : verdict.Message,
         };
 
-    List<string> DirectoriesOf(int pid) => [.. mounts.OfProcess(pid).Select(directories.Find).OfType<string>().Distinct(StringComparer.Ordinal)];
+    ActualMounts Look(IReadOnlyList<MountEntry> table) => Coverings.Look(table, mount => directories.Find(mount) is not null);
+
+    List<string> DirectoriesIn(IReadOnlyList<MountEntry> table) => [.. table.Select(directories.Find).OfType<string>().Distinct(StringComparer.Ordinal)];
 }

@@ -8,7 +8,9 @@ namespace Runai.GpuMemory.Volumes;
 /// <param name="Root">Which directory (or file) of the file system is mounted.</param>
 /// <param name="Target">Where, as the process of the list sees it.</param>
 /// <param name="PeerGroup">Mounts of one group have the same mounts below them, whatever namespace they are in; null for one that shares nothing.</param>
-public sealed record MountEntry(string Device, string Root, string Target, string? PeerGroup = null)
+/// <param name="Id">The mount's own, in the whole kernel.</param>
+/// <param name="Parent">The mount on which it is.</param>
+public sealed record MountEntry(string Device, string Root, string Target, string? PeerGroup = null, int Id = 0, int Parent = 0)
 {
     /// <summary>Reads a line. Null for one that is no mount entry.</summary>
     public static MountEntry? Parse(string line)
@@ -16,7 +18,8 @@ public sealed record MountEntry(string Device, string Root, string Target, strin
         // 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
         var fields = line.Split(' ', 7);
         return fields.Length == 7 && fields[2].Contains(':') && fields[3].Length > 0 && fields[4].Length > 0
-            ? new MountEntry(fields[2], Unescape(fields[3]), Unescape(fields[4]), Shared(fields[6])) : null;
+            && int.TryParse(fields[0], NumberStyles.None, CultureInfo.InvariantCulture, out var id) && int.TryParse(fields[1], NumberStyles.None, CultureInfo.InvariantCulture, out var parent)
+            ? new MountEntry(fields[2], Unescape(fields[3]), Unescape(fields[4]), Shared(fields[6]), id, parent) : null;
     }
 
     /// <summary>Of the optional fields, which end with a lone dash, the one that names the peer group.</summary>

@@ -100,12 +100,10 @@ asked "an answer that is none" 2 'runai-docker: docker did not come to ask: dock
 See "docker run --help".' "$probe
 run ubuntu Ask\":\"call\"" ask run ubuntu
 asked "a policy file" 0 "a policy
-  some line
-$end" "$probe$ask_policy" check "$work/audit.json"
+  some line" "$probe$ask_policy" check "$work/audit.json"
 POLICY=$(answers "no policy")
 asked "a file that is no policy" 1 "no policy
-  some line
-$end" "$probe$ask_policy" check "$work/audit.json"
+  some line" "$probe$ask_policy" check "$work/audit.json"
 asked "by a policy that is none nothing is judged" 1 "no policy
   some line
 $end" "$probe$ask_policy" ask --policy "$work/audit.json" run ubuntu

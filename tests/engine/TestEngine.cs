@@ -73,6 +73,11 @@ sealed class TestEngine : IDisposable
 
     public string Log => File.ReadAllText(Path.Combine(_folder, "log"));
 
+    string Keeper => File.ReadAllText(Path.Combine(_folder, "keeper")).Trim();
+
+    /// <summary>Where the engine looks for plugins that are plain sockets, in its own mount namespace.</summary>
+    public string PluginSockets => $"/proc/{Keeper}/root/run/docker/plugins";
+
     public string Socket => Path.Combine(_folder, "run/docker.sock");
 
     /// <summary>The plugin reads it when it is enabled, and within a second or two of a change.</summary>
@@ -175,8 +180,7 @@ sealed class TestEngine : IDisposable
     /// <summary>A /dev of the engine's own with what a GPU host has: NVIDIA's and DRM's nodes, without a driver behind them.</summary>
     void MakeNodes()
     {
-        var keeper = File.ReadAllText(Path.Combine(_folder, "keeper")).Trim();
-        Shell.Run("nsenter", "--target", keeper, "--mount", "--", "sh", "-ec", """
+        Shell.Run("nsenter", "--target", Keeper, "--mount", "--", "sh", "-ec", """
             mkdir "$0/dev" && mount -t tmpfs tmpfs "$0/dev" && cd "$0/dev"
             for node in null zero full random urandom tty ptmx console fuse kmsg fd stdin stdout stderr; do ! [ -e /dev/$node ] || cp -a /dev/$node .; done
             mkdir pts shm mqueue dri char
@@ -188,13 +192,24 @@ sealed class TestEngine : IDisposable
             """, _folder).Ok();
     }
 
-    void Authorize()
+    /// <param name="others">Authorization plugins that the engine asks after ours.</param>
+    public void Authorize(params string[] others)
     {
-        File.WriteAllText(Configuration, $$"""{"authorization-plugins": ["{{Plugin}}"]}""");
+        File.WriteAllText(Configuration, $$"""{"authorization-plugins": ["{{string.Join("\", \"", [Plugin, .. others])}}"]}""");
         Control("reload", _folder);
-        // `docker info` does not list plugins that were named after the engine's start.
-        Eventually(() => Docker("create", "--pull", "never", "--label", "gpu-memory=0", "no-such-image").Error.Contains($"denied by plugin {Plugin}", StringComparison.Ordinal), "the engine asks the plugin");
+        Eventually(AsksPlugin, "the engine asks the plugin");
     }
+
+    /// <summary>Takes the plugin out of the authorization plugins.</summary>
+    public void AskNobody()
+    {
+        File.WriteAllText(Configuration, "{}");
+        Control("reload", _folder);
+        Eventually(() => !AsksPlugin(), "the engine does not ask the plugin");
+    }
+
+    /// <summary>`docker info` does not list plugins that were named after the engine's start.</summary>
+    bool AsksPlugin() => Docker("create", "--pull", "never", "--label", "gpu-memory=0", "no-such-image").Error.Contains($"denied by plugin {Plugin}", StringComparison.Ordinal);
 
     void Control(params string[] arguments) => Shell.Run(_environment, Repository.Script("private-engine.sh"), arguments).Ok();
 

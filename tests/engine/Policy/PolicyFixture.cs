@@ -30,6 +30,24 @@ abstract class PolicyFixture(string version) : EngineFixture(version)
 
     protected Attempt Try(string body, string target = "/v1.41/containers/create", params string[] headers) => Attempt.Make(Engine, body, Most, target, headers);
 
+    protected string CreateLegal(string name) => Engine.Docker("create", "--name", name, "--network", "none", "--gpus", "1", "-v", "runai:/runai", "--label", "gpu-memory=0.5", TestEngine.Image, "sleep", "300").Ok();
+
+    /// <summary>A container that gets a whole GPU, from a time without the policy.</summary>
+    protected string CreateForbidden(string name)
+    {
+        Engine.WritePolicy("{}");
+        var id = "";
+        TestEngine.Eventually(() =>
+        {
+            var created = Engine.Docker("create", "--name", name, "--network", "none", "--gpus", "1", TestEngine.Image, "sleep", "300");
+            id = created.Out.Trim();
+            return created.Code == 0;
+        }, "without a policy it is created");
+        Engine.WritePolicy(PolicyFile);
+        TestEngine.Eventually(() => Try(Body(Request)).IsRefused, "the policy is back");
+        return id;
+    }
+
     /// <summary>runc, with the hook put into the bundle's configuration first.</summary>
     const string Runtime = """
         #!/bin/sh

@@ -11,28 +11,10 @@ namespace Runai.GpuMemory.EngineTests.Policy;
 [TestFixture(Engines.Newest)]
 sealed class TrickTests(string version) : PolicyFixture(version)
 {
-    string CreateLegal(string name) => Engine.Docker("create", "--name", name, "--network", "none", "--gpus", "1", "-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, "sleep", "300").Ok();
-
     void StaysWithin(string id)
     {
         Engine.Raw("POST", $"/containers/{id}/start");
         Assert.That(Attempt.FindBreach(Engine, id, Most), Is.Null);
-    }
-
-    /// <summary>A container that gets a whole GPU, from a time without the policy.</summary>
-    string CreateForbidden(string name)
-    {
-        Engine.WritePolicy("{}");
-        var id = "";
-        Eventually(() =>
-        {
-            var created = Engine.Docker("create", "--name", name, "--network", "none", "--gpus", "1", Image, "sleep", "300");
-            id = created.Out.Trim();
-            return created.Code == 0;
-        }, "without a policy it is created");
-        Engine.WritePolicy(PolicyFile);
-        Eventually(() => Try(Body(Request)).IsRefused, "the policy is back");
-        return id;
     }
 
     [Test]

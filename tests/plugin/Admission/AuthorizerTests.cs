@@ -240,4 +240,43 @@ public class AuthorizerTests : AuthorizerFixture
         Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/{Id}/start")), Does.Contain("gpu-memory=2 has no unit"));
         Assert.That(_engine.Calls.Contains($"remove {Id}"), Is.EqualTo(removed));
     }
+
+    const string Other = "fedcba9876543210";
+
+    /// <summary>A start by name whose name means another container by the time the engine looks, and that container, running.</summary>
+    async Task<ContainerInspect> StartAnotherAsync(string named, string otherLabel, bool answered = false)
+    {
+        Have("0.5");
+        var call = Call("POST", $"/v1.41/containers/{named}/start", user: "eve");
+        Assert.That(await BeforeAsync(call), Is.EqualTo("allowed"));
+        var other = _engine.Containers[Id] with
+        {
+            Id = Other,
+            Name = "/web",
+            State = new() { Status = "running", Running = true, Pid = 7, StartedAt = DateTimeOffset.UtcNow.AddSeconds(answered ? 1 : 0).ToString("o") },
+            Config = new() { Image = "debian", Labels = new Dictionary<string, string> { ["gpu-memory"] = otherLabel } },
+        };
+        await _authorizer.AfterAsync(call with { ResponseStatusCode = 204 }, CancellationToken.None);
+        return other;
+    }
+
+    Verdict JudgeRunning(ContainerInspect container) => _services.GetRequiredService<IContainerJudge>().Judge(container, Requester.Engine);
+
+    [TestCase("web", false, true)]
+    [TestCase("0123", false, true, Description = "the begin of an ID")]
+    [TestCase(Id, false, false, Description = "the whole ID means nobody else")]
+    [TestCase("web", true, false, Description = "it started after the call was over")]
+    public async Task Who_runs_by_a_start_that_was_judged_as_anothers_is_judged_and_ends_at_once(string named, bool afterwards, bool ends)
+    {
+        var verdict = JudgeRunning(await StartAnotherAsync(named, "2", afterwards));
+        Assert.That((verdict.Allow, verdict.StopsAtOnce, verdict.StopsBreach), Is.EqualTo((false, ends, false)), "whatever onBreach says");
+        Assert.That(verdict.Reasons.Select(r => r.Rule), Is.EqualTo(ends ? new[] { "quota-syntax", "unjudged-start" } : ["quota-syntax"]));
+    }
+
+    [Test]
+    public async Task Who_runs_so_and_breaks_no_rule_stays_and_counts_for_the_caller()
+    {
+        Assert.That(JudgeRunning(await StartAnotherAsync("web", "0.5")).Allow);
+        Assert.That(_services.GetRequiredService<GpuLedger>().UserOf(Other), Is.EqualTo("eve"));
+    }
 }

@@ -22,7 +22,7 @@ public class PolicyCommandTests
 
     [Test]
     public void A_policy_is_said_to_be_one() =>
-        Assert.That(Check("""{"localSocket":"user","users":{"bob":{}}}"""), Is.EqualTo((0, "FILE: a policy, mode enforce, callers on the socket are users, 1 users with limits of their own\n", "")));
+        Assert.That(Check("""{"localSocket":"user","users":{"bob":{}}}"""), Is.EqualTo((0, "FILE: a policy, mode enforce, callers on the socket are users, 1 user with limits of their own\n", "")));
 
     [Test]
     public void Each_problem_is_a_line_with_its_place()

@@ -138,4 +138,23 @@ public class PolicyTests
         var ours = specs.FromInspect(container with { Mounts = [container.Mounts[0] with { Driver = "runai/gpu-memory:latest" }] }, "");
         Assert.That(Policy.Evaluate(ours, Requester.Engine, [], PolicySettings.BuiltIn).Reasons.Select(r => r.Rule), Is.EqualTo(new[] { "preload-covered" }));
     }
+
+    /// <summary>A container in order by its configuration, judged by what its process has mounted.</summary>
+    static Verdict Mounted(ActualMounts mounts, string env = "")
+    {
+        Assert.That(CreateBody.TryRead(Encoding.UTF8.GetBytes($$"""{"HostConfig":{"Binds":["runai:/runai"]},"Env":["{{env}}"],"Labels":{"gpu-memory":"0.5"} }"""), out var body, out _));
+        return Policy.Evaluate(new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromCreateBody(body!, null, [], "") with { Actual = mounts }, Requester.Engine, [], PolicySettings.BuiltIn);
+    }
+
+    [Test]
+    public void What_the_kernel_says_is_mounted_counts_too()
+    {
+        Assert.That(Mounted(new(["/proc", "/etc/hosts", "/etc/ld.so.preload.d"], [])).Allow);
+        var covered = Mounted(new([], [new("/runai", "/runai/quota")])).Reasons.Single();
+        Assert.That((covered.Rule, covered.Message), Is.EqualTo(("volume-covered", "the mount at /runai/quota covers the quota at /runai, maybe through a link in the image: remove it or move it")));
+        Assert.That(Policy.MeansNoQuota(covered.Rule));
+        foreach (var target in (string[])["/etc", "/etc/ld.so.preload"])
+            Assert.That(Mounted(new([target], [])).Reasons.Select(r => r.Rule), Is.EqualTo(new[] { "preload-covered" }), target);
+        Assert.That(Mounted(new(["/etc"], []), "LD_PRELOAD=/runai/librunai.so").Allow);
+    }
 }

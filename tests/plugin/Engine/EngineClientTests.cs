@@ -219,7 +219,7 @@ public class EngineClientTests
     {
         _engine.On("POST /containers/x/stop", "", 304);
         using var client = _engine.Client();
-        await client.StopContainerAsync("x", default);
+        await client.StopContainerAsync("x", TimeSpan.FromSeconds(10), default);
     }
 
     [TestCase("{\"Id\":")]

@@ -87,9 +87,9 @@ sealed class FakeDocker : IEngineClient
     public Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel) => throw new NotSupportedException();
     public Task RemoveContainerAsync(string id, CancellationToken cancel) => Task.CompletedTask;
 
-    public Task StopContainerAsync(string id, CancellationToken cancel)
+    public Task StopContainerAsync(string id, TimeSpan grace, CancellationToken cancel)
     {
-        Stopped.Enqueue(id);
+        Stopped.Enqueue(grace == TimeSpan.Zero ? $"{id} at once" : id);
         Die(id);
         return Task.CompletedTask;
     }
@@ -106,7 +106,10 @@ sealed class FakeMounts(string state) : IMountTable
     readonly ConcurrentDictionary<int, List<MountEntry>> _tables = new();
 
     public void Set(int pid, params string[] roots) =>
-        _tables[pid] = [new("0:50", "/", "/"), .. roots.Select((root, n) => new MountEntry("8:1", $"/docker/plugins/{new string('1', 64)}/propagated-mount/state/{root}", $"/at{n}"))];
+        _tables[pid] = [new("0:50", "/", "/", null, 1), .. roots.Select((root, n) => new MountEntry("8:1", $"/docker/plugins/{new string('1', 64)}/propagated-mount/state/{root}", $"/at{n}", null, n + 2, 1))];
+
+    /// <summary>More mounts of a process, by ID, parent and target. What was set has the IDs 1, 2…, the first being the root.</summary>
+    public void Add(int pid, params (int Id, int Parent, string Target)[] more) => _tables[pid].AddRange(more.Select(m => new MountEntry("0:99", "/", m.Target, null, m.Id, m.Parent)));
 
     public void End(int pid) => _tables.TryRemove(pid, out _);
 
@@ -118,10 +121,11 @@ sealed class FakeMounts(string state) : IMountTable
 /// <summary>The label is the quota; <c>bad</c> is refused, and so is a container called <c>/outlaw</c> that has a fine one; <c>/desperado</c> is to be stopped.</summary>
 sealed class FakeJudge : IContainerJudge
 {
-    public Verdict Judge(ContainerInspect container, Requester requester)
+    public Verdict Judge(ContainerInspect container, Requester requester, ActualMounts? mounts)
     {
         if (requester != Requester.Engine) throw new InvalidOperationException("asked for somebody else");
         if (container.Name == "/bug") throw new InvalidOperationException("a bug in the judgement");
+        if (mounts?.Coverings is [var covering, ..]) return new([new("volume-covered", $"{covering.By} covers {covering.Hidden}")], "0.5", "--gpus") { StopsAtOnce = true };
         var quota = container.Config.Labels?.GetValueOrDefault("gpu-memory");
         return quota == "bad" ? new([new("quota-syntax", "gpu-memory=bad is\nno quota")], null, null)
             : new(container.Name is "/outlaw" or "/desperado" ? [new("outlaw", "it is an outlaw")] : [], quota, "--gpus") { StopsBreach = container.Name == "/desperado" };

@@ -344,6 +344,22 @@ public class ReconciliationTests
     }
 
     [Test]
+    public async Task A_container_whose_quota_is_covered_is_stopped_at_once_also_when_that_comes_later()
+    {
+        await StartAsync();
+        var covered = Container(1, "0.5", "d1");
+        _mounts.Add(1001, (50, 1, "/at0"));
+        _docker.Start(covered);
+        await Until(() => _docker.Stopped.Contains($"{Id(1)} at once"), "it was stopped");
+        Assert.That(Quota("d1"), Is.Null);
+        Assert.That(_log, Has.Some.Contains("rules=volume-covered: /at0 covers /at0"));
+        _docker.Start(Container(2, "0.5", "d2"));
+        await UntilQuota("d2", "limit=0.5");
+        _mounts.Add(1002, (51, 3, "/at0/quota"));
+        await Until(() => _docker.Stopped.Contains($"{Id(2)} at once"), "a sweep sees it");
+    }
+
+    [Test]
     public async Task Who_counts_the_GPUs_is_told_of_every_run_and_every_end()
     {
         _docker.Put(Container(1, "0.5", "d1"));

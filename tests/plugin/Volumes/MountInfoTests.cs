@@ -9,7 +9,7 @@ public class MountInfoTests
 {
     [Test]
     public void A_line_is_read_up_to_its_target() => Assert.That(
-        MountEntry.Parse("36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"), Is.EqualTo(new MountEntry("98:0", "/mnt1", "/mnt2")));
+        MountEntry.Parse("36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"), Is.EqualTo(new MountEntry("98:0", "/mnt1", "/mnt2", null, 36, 35)));
 
     [TestCase("shared:7 - ext4 x rw", "7")]
     [TestCase("master:1 shared:22 - ext4 x rw", "22")]
@@ -20,6 +20,8 @@ public class MountInfoTests
 
     [TestCase("")]
     [TestCase("36 35 98:0 /mnt1")]
+    [TestCase("x 35 98:0 /mnt1 /mnt2 rw - ext3 x rw")]
+    [TestCase("36 -1 98:0 /mnt1 /mnt2 rw - ext3 x rw")]
     [TestCase("36 35 980 /mnt1 /mnt2 rw - ext3 x rw")]
     [TestCase("      ")]
     public void What_is_no_mount_entry_is_none(string line) => Assert.That(MountEntry.Parse(line), Is.Null);
@@ -37,7 +39,7 @@ public class MountInfoTests
         // What the kernel writes: mangle() of fs/seq_file.c.
         static string Mangle(string path) => string.Concat(path.Select(c => c is ' ' or '\t' or '\n' or '\\' or '#' ? "\\" + Convert.ToString(c, 8).PadLeft(3, '0') : c.ToString()));
         var line = $"1 2 8:1 /{Mangle(root.Get)} /{Mangle(target.Get)} ro - ext4 /dev/sda1 rw";
-        return MountEntry.Parse(line) == new MountEntry("8:1", "/" + root.Get, "/" + target.Get);
+        return MountEntry.Parse(line) == new MountEntry("8:1", "/" + root.Get, "/" + target.Get, null, 1, 2);
     }));
 
     [Test]

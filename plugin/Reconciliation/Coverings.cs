@@ -1,0 +1,41 @@
+using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Reconciliation;
+
+/// <summary>Finds in a process's mounts what hides our directories from its programs. They would read another quota, another shim or another ledger then.</summary>
+static class Coverings
+{
+    const string Usage = "/usage";
+
+    /// <param name="mounts">Of one process.</param>
+    /// <param name="isOurs">Whether a mount is of a private directory.</param>
+    public static ActualMounts Look(IReadOnlyList<MountEntry> mounts, Predicate<MountEntry> isOurs)
+    {
+        var ours = mounts.Where(mount => isOurs(mount)).ToArray();
+        if (ours.Length == 0) return ActualMounts.None;
+        var parents = mounts.DistinctBy(mount => mount.Id).ToDictionary(mount => mount.Id, mount => mount.Parent);
+        var coverings = from our in ours
+                        from other in mounts
+                        where other.Id != our.Id && (Hides(other, our, parents) || IsBelow(other, our))
+                        select new Covering(our.Target, other.Target);
+        return new([.. mounts.Except(ours).Select(mount => mount.Target).Where(target => target != "/")], [.. coverings]);
+    }
+
+    /// <summary>Whether it is on top of ours, or of a folder above: there, and not what ours is mounted on.</summary>
+    static bool Hides(MountEntry other, MountEntry our, Dictionary<int, int> parents)
+    {
+        if (!ContainerPath.IsWithin(our.Target, other.Target)) return false;
+        var (id, steps) = (our.Id, 0);
+        while (parents.TryGetValue(id, out var parent) && parent != id && steps++ < parents.Count)
+        {
+            if (parent == other.Id) return false;
+            id = parent;
+        }
+        return true;
+    }
+
+    /// <summary>The ledger's file system is the one mount that belongs there.</summary>
+    static bool IsBelow(MountEntry other, MountEntry our) =>
+        other.Target != our.Target && ContainerPath.IsWithin(other.Target, our.Target) && !(other.Target == our.Target + Usage && other.Parent == our.Id);
+}

@@ -1,0 +1,108 @@
+using NUnit.Framework;
+using static Runai.GpuMemory.EngineTests.TestEngine;
+
+namespace Runai.GpuMemory.EngineTests.Policy;
+
+/// <summary>What no look at a call or a configuration shows, only the container that runs; and calls that only ask.</summary>
+[TestFixture(Engines.Oldest)]
+[TestFixture(Engines.Newest)]
+sealed class RunningTests(string version) : PolicyFixture(version)
+{
+    Output Ask(params string[] words) => Engine.Command("env", [$"RUNAI_DOCKER={Engine.Cli}", Path.Combine(Repository.Root, "cli/runai-docker"), "policy", .. words]);
+
+    bool Runs(string id) => Engine.Docker("inspect", "-f", "{{.State.Running}}", id).Ok() == "true";
+
+    string Lines(string id, string what) => string.Join('\n', Engine.Log.Split('\n').Where(line => line.Contains($"container={id}", StringComparison.Ordinal) && line.Contains(what, StringComparison.Ordinal)));
+
+    void EndsFor(string rule, string id)
+    {
+        Eventually(() => Lines(id, "running against the rules").Length > 0, "it is found out");
+        Assert.That(Lines(id, "running against the rules"), Does.Contain(rule));
+        Eventually(() => !Runs(id), "it is stopped, though onBreach is report");
+    }
+
+    [TestCase(false)]
+    [TestCase(true)]
+    public void A_name_that_changes_hands_between_the_judgement_and_the_start(bool byPartOfTheId)
+    {
+        var (good, bad) = (CreateLegal("good"), CreateForbidden("bad"));
+        var name = byPartOfTheId ? good[..10] : "good";
+        var done = 0;
+        using (new SecondPlugin(Engine.PluginSockets, call =>
+        {
+            if (!call.EndsWith($"/containers/{name}/start", StringComparison.Ordinal) || Interlocked.Exchange(ref done, 1) != 0) return;
+            if (!byPartOfTheId) Engine.Raw("POST", $"/containers/{good}/rename?name=aside");
+            Engine.Raw("POST", $"/containers/{bad}/rename?name={name}");
+        }))
+        {
+            Engine.Authorize(SecondPlugin.Name);
+            Assert.That(Engine.Raw("POST", $"/containers/{name}/start").Status, Is.EqualTo(204));
+            Engine.Authorize();
+        }
+
+        Assert.That(done, Is.EqualTo(1), "the name changed hands meanwhile");
+        EndsFor("rules=require-quota,unjudged-start", bad);
+        Assert.That(Runs(good), Is.False);
+        Engine.Docker("rm", "-f", good, bad).Ok(); // whom a short ID would mean twice
+    }
+
+    /// <summary>The image has /y/z, a link to /runai, and /y/e, a link to /etc.</summary>
+    [TestCase("volume-covered", "-v", "FOLDER:/y/z")]
+    [TestCase("volume-covered", "-v", "FOLDER/librunai.so:/y/z/librunai.so")]
+    [TestCase("volume-covered", "-v", "stuff:/y/z/usage")]
+    [TestCase("volume-covered", "--tmpfs", "/y/z/usage")]
+    [TestCase("volume-covered", "--volumes-from", "carrier")]
+    [TestCase("preload-covered", "-v", "stuff:/y/e")]
+    [TestCase("preload-covered", "--tmpfs", "/y/e")]
+    public void A_link_of_the_image_that_leads_a_mount_onto_the_quota(string rule, params string[] mount)
+    {
+        Engine.Docker("run", "--name", "linked", "--network", "none", Image, "sh", "-c", "mkdir /y; ln -s /runai /y/z; ln -s /etc /y/e").Ok();
+        Engine.Docker("commit", "linked", "linked").Ok();
+        Engine.Docker("create", "--name", "carrier", "--network", "none", "-v", "stuff:/y/z/usage", Image, "true").Ok();
+        var folder = Directory.CreateTempSubdirectory("mine-").FullName;
+        File.Copy(Path.Combine(Repository.Build, "shim/librunai.so"), Path.Combine(folder, "librunai.so"));
+        var created = Engine.Docker(["create", "--network", "none", "--gpus", "1", "-v", "runai:/runai", "--label", "gpu-memory=0.5",
+            .. mount.Select(word => word.Replace("FOLDER", folder, StringComparison.Ordinal)), "linked", "sleep", "300"]).Ok();
+        // A newer engine cannot copy files into a container with such a mount, so that there the preload is missing already.
+        if (Engine.Docker("start", created) is { Code: not 0 } refused) Assert.That(refused.Error, Does.Contain("/etc/ld.so.preload could not be put into the container"));
+        else EndsFor($"rules={rule}", created);
+        Assert.That(Runs(created), Is.False);
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Test]
+    public void What_would_become_of_a_command_is_told_and_nothing_is_done()
+    {
+        var allowed = Ask("ask", "docker", "run", "--rm", "--network", "none", "--gpus", "1", "--gpu-memory", "0.3", Image, "true");
+        Assert.That((allowed.Code, allowed.Error), Is.EqualTo((0, "")), allowed.All);
+        Assert.That(allowed.Out, Does.StartWith("would be allowed\n").And.Contain("\n  quota    0.3\n  GPU 0    3.2g of 10.7g (3456840499 bytes), 10.7g free for quotas, GPU-"));
+        var refused = Ask("ask", "run", "--network", "none", "--gpus", "all", "-v", "runai:/runai", "--label=gpu-memory=0.6", Image);
+        Assert.That((refused.Code, refused.Out), Is.EqualTo((1, refused.Out)), refused.All);
+        Assert.That(refused.Out, Does.StartWith("would be refused\n  refused  by max-quota: gpu-memory=0.6 is more than you may have on one GPU, 0.5: write gpu-memory=0.5 or less\n"));
+        var policy = Path.GetTempFileName();
+        File.WriteAllText(policy, """{ "users": { "bob": { "maxQuota": "0.7" } }, "maxQuota": "0.1" }""");
+        Assert.That(Ask("ask", "--policy", policy, "--user", "bob", "run", "--gpus", "all", "--gpu-memory", "0.6", Image).Out, Does.StartWith("would be allowed\n  caller   bob, no admin\n  policy   the one given"));
+        Assert.That(Ask("check", policy).Out, Is.EqualTo("a policy\n  mode enforce, callers on the socket are admins, 1 user with limits of their own\n"));
+        File.Delete(policy);
+        Assert.That(Ask("ask", "service", "create", Image).Out, Does.StartWith("would be allowed"));
+        Assert.That(Engine.Docker("ps", "-aq").Ok(), Is.Empty, "nothing was created");
+
+        var container = CreateLegal("waiting");
+        Assert.That(Ask("ask", "start", "waiting").Out, Does.StartWith("would be allowed"));
+        Assert.That(Ask("ask", "run", "--pull", "always", "nowhere.invalid/image").Out, Does.StartWith("would be allowed"), "the first call of it is a pull");
+        foreach (var call in (string[])["start", "restart", "rename?name=other", "kill", "wait"])
+            Assert.That(Engine.Raw("POST", $"/containers/{container}/{call}", null, "x-gpu-memory-ask: call").Body, Does.Contain("nothing was done"));
+        Assert.That(Engine.Raw("DELETE", $"/containers/{container}", null, "X-Gpu-Memory-Ask: call").Status, Is.EqualTo(403));
+        Assert.That(Engine.Docker("inspect", "-f", "{{.State.Status}} {{.Name}}", container).Ok(), Is.EqualTo("created /waiting"));
+    }
+
+    [Test]
+    public void Where_the_engine_does_not_ask_the_plugin_no_command_is_tried()
+    {
+        Engine.AskNobody();
+        var asked = Ask("ask", "run", "--network", "none", Image, "true");
+        Engine.Authorize();
+        Assert.That((asked.Code, Engine.Docker("ps", "-aq").Ok()), Is.EqualTo((2, "")));
+        Assert.That(asked.Error, Does.Contain("no answer from the plugin"));
+    }
+}

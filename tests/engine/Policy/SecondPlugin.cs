@@ -1,0 +1,79 @@
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
+
+namespace Runai.GpuMemory.EngineTests.Policy;
+
+/// <summary>An authorization plugin that the engine asks after ours: it allows all, and does something between our judgement and what the engine makes of a call.</summary>
+sealed class SecondPlugin : IDisposable
+{
+    public const string Name = "second";
+
+    readonly Socket _listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+    readonly string _path;
+    readonly Action<string> _before;
+
+    /// <param name="folder">Where the engine looks for sockets.</param>
+    /// <param name="before">Is told method and URI of each call before the engine does it, and holds it up.</param>
+    public SecondPlugin(string folder, Action<string> before)
+    {
+        (_path, _before) = (Path.Combine(Directory.CreateDirectory(folder).FullName, Name + ".sock"), before);
+        File.Delete(_path);
+        _listener.Bind(new UnixDomainSocketEndPoint(_path));
+        _listener.Listen();
+        _ = AcceptAsync();
+    }
+
+    public void Dispose()
+    {
+        _listener.Dispose();
+        File.Delete(_path);
+    }
+
+    async Task AcceptAsync()
+    {
+        try
+        {
+            // A thread a connection: what one call sets off comes back here as others.
+            while (true)
+            {
+                var connection = await _listener.AcceptAsync();
+                _ = Task.Factory.StartNew(() => Serve(connection), TaskCreationOptions.LongRunning);
+            }
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException) { }
+    }
+
+    void Serve(Socket connection)
+    {
+        using var stream = new NetworkStream(connection, ownsSocket: true);
+        var request = ReadRequest(stream);
+        if (request.Contains("/AuthZPlugin.AuthZReq", StringComparison.Ordinal) && request.IndexOf('{', StringComparison.Ordinal) is var start and >= 0)
+        {
+            using var call = JsonDocument.Parse(request[start..(request.LastIndexOf('}') + 1)]);
+            _before($"{call.RootElement.GetProperty("RequestMethod")} {call.RootElement.GetProperty("RequestUri")}");
+        }
+        var answer = request.Contains("/Plugin.Activate", StringComparison.Ordinal) ? """{"Implements":["authz"]}""" : """{"Allow":true}""";
+        stream.Write(Encoding.ASCII.GetBytes($"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.plugins.v1.2+json\r\nContent-Length: {answer.Length}\r\nConnection: close\r\n\r\n{answer}"));
+    }
+
+    /// <summary>Head and body; a body in chunks is left in them, which its JSON, being in one, does not mind.</summary>
+    static string ReadRequest(NetworkStream stream)
+    {
+        var text = new StringBuilder();
+        var buffer = new byte[64 << 10];
+        while (!IsWhole(text.ToString()) && stream.Read(buffer) is > 0 and var read)
+            text.Append(Encoding.UTF8.GetString(buffer, 0, read));
+        return text.ToString();
+    }
+
+    static bool IsWhole(string text)
+    {
+        const string Length = "Content-Length: ";
+        var end = text.IndexOf("\r\n\r\n", StringComparison.Ordinal);
+        if (end < 0) return false;
+        if (text.Contains("Transfer-Encoding: chunked", StringComparison.Ordinal)) return text.EndsWith("0\r\n\r\n", StringComparison.Ordinal);
+        var at = text.IndexOf(Length, StringComparison.Ordinal);
+        return at < 0 || text.Length >= end + 4 + int.Parse(text[(at + Length.Length)..text.IndexOf('\r', at)], null);
+    }
+}

@@ -1,0 +1,51 @@
+using NUnit.Framework;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Tests.Reconciliation;
+
+/// <summary>Mount tables of containers, written as ID, parent and target; those that are <c>ours</c> of a private directory.</summary>
+public class CoveringsTests
+{
+    static readonly string[] Ordinary = ["10 1 /", "11 10 /proc", "12 10 /etc/hosts", "13 10 /run ours", "14 13 /run/usage", "15 10 /data"];
+
+    static string Coverings(params IEnumerable<string> table) => string.Join(", ",
+        Runai.GpuMemory.Reconciliation.Coverings.Look([.. table.Select(Entry)], mount => mount.Device == "8:1").Coverings.Select(c => $"{c.By} on {c.Hidden}"));
+
+    static MountEntry Entry(string line)
+    {
+        var fields = line.Split(' ');
+        return new(fields is [_, _, _, "ours"] ? "8:1" : "0:9", "/", fields[2], null, int.Parse(fields[0], null), int.Parse(fields[1], null));
+    }
+
+    [Test]
+    public void What_an_ordinary_container_has_covers_nothing() => Assert.That(Coverings(Ordinary), Is.Empty);
+
+    [TestCase("20 13 /run", "/run on /run", Description = "on top of it")]
+    [TestCase("20 13 /run/quota", "/run/quota on /run")]
+    [TestCase("20 13 /run/librunai.so", "/run/librunai.so on /run")]
+    [TestCase("20 14 /run/usage", "/run/usage on /run", Description = "a second ledger on top of ours")]
+    [TestCase("20 14 /run/usage/ledger", "/run/usage/ledger on /run")]
+    [TestCase("20 10 /runner", "")]
+    [TestCase("20 10 /data/run", "")]
+    public void What_lies_on_it_does(string mount, string found) => Assert.That(Coverings([.. Ordinary, mount]), Is.EqualTo(found));
+
+    [Test]
+    public void A_folder_above_that_was_mounted_later_does_and_one_that_was_there_before_does_not()
+    {
+        string[] below = ["10 1 /", "11 10 /a", "12 11 /a/b", "13 12 /a/b/run ours", "14 13 /a/b/run/usage"];
+        Assert.That(Coverings(below), Is.Empty);
+        Assert.That(Coverings([.. below, "15 12 /a/b"]), Is.EqualTo("/a/b on /a/b/run"));
+        Assert.That(Coverings([.. below, "15 11 /a"]), Is.EqualTo("/a on /a/b/run"));
+    }
+
+    [Test]
+    public void A_part_of_ours_can_be_covered_too() =>
+        Assert.That(Coverings([.. Ordinary, "16 10 /etc/ld.so.preload ours", "17 16 /etc/ld.so.preload"]), Is.EqualTo("/etc/ld.so.preload on /etc/ld.so.preload"));
+
+    [Test]
+    public void Parents_in_a_circle_end() => Assert.That(Coverings("1 2 /", "2 1 /run ours", "3 3 /run"), Is.EqualTo("/run on /run"));
+
+    [Test]
+    public void Targets_are_those_of_all_others() => Assert.That(
+        Runai.GpuMemory.Reconciliation.Coverings.Look([.. Ordinary.Select(Entry)], mount => mount.Device == "8:1").Targets, Is.EqualTo(new[] { "/proc", "/etc/hosts", "/run/usage", "/data" }));
+}
