@@ -1,6 +1,6 @@
 /*
- * Says hello, and before it what of ours is in its address space. Linked statically or to another C library it stands for the programs
- * that the preload does not reach. With an argument it stays.
+ * Says hello, and before it what of ours is in its address space. Linked statically or to another C library it stands
+ * for the programs that the preload does not reach. With an argument it stays.
  */
 #include <stdio.h>
 #include <string.h>
