@@ -25,7 +25,7 @@ fuzz: all ## 10,000 create bodies against real engines behind the plugin
 	RUNAI_FUZZ_BODIES=$${RUNAI_FUZZ_BODIES:-10000} dotnet test tests/engine -c $(CONFIGURATION) --filter FullyQualifiedName~OracleTests --logger "console;verbosity=normal"
 
 test: all ## every test that needs no GPU: unit, shim, simulated GPU, real engines
-	@$(NEED) docker iproute2 clang-format clang musl-tools arm64
+	@$(NEED) docker iproute2 clang-format clang musl-tools arm64 python3 libncursesw6
 	@$(MAKE) -s shim-tests
 	@tests/run.sh
 
@@ -54,7 +54,7 @@ sim: ## the simulated GPU: build/sim
 	@$(MAKE) -s -C tests/sim BUILD=$(BUILD) all
 
 shim-tests: shim sim ## programs that test the shim: build/shim-tests
-	@$(NEED) musl-tools
+	@$(NEED) musl-tools libjemalloc2 libtcmalloc-minimal4
 	@$(MAKE) -s -C tests/shim BUILD=$(BUILD) all
 
 # No base image: the trimmed, self-contained publish, and of the C library just the files that it links to.

@@ -82,7 +82,7 @@ void diagnose(const char *format, ...) {
     static _Atomic int wanted; /* 0 not asked yet, 1 no, 2 yes; idempotent store */
     int w = atomic_load_explicit(&wanted, memory_order_relaxed);
     if (w == 0) {
-        const char *set = getenv("RUNAI_LOG");
+        const char *set = secure_getenv("RUNAI_LOG");
         w = set && strcmp(set, "1") == 0 ? 2 : 1;
         atomic_store_explicit(&wanted, w, memory_order_relaxed);
     }

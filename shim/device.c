@@ -14,7 +14,7 @@ static struct device *known(struct process *p, const unsigned char uuid[16]) {
     return NULL;
 }
 
-static struct device *known_or_new(struct process *p, const unsigned char uuid[16]) {
+static struct device *known_or_new(struct process *p, const unsigned char uuid[16], const unsigned char gpu[16]) {
     struct device *device = known(p, uuid);
     if (device)
         return device;
@@ -24,6 +24,7 @@ static struct device *known_or_new(struct process *p, const unsigned char uuid[1
     if (!device && n < DEVICES_MAX) {
         device = &p->devices[n];
         memcpy(device->uuid, uuid, 16);
+        memcpy(device->gpu, gpu, 16);
         atomic_store(&device->ordinal, -1);
         atomic_store(&device->number, -1);
         atomic_store_explicit(&p->devices_known, n + 1, memory_order_release);
@@ -32,10 +33,13 @@ static struct device *known_or_new(struct process *p, const unsigned char uuid[1
     return device;
 }
 
-static bool uuid_by_cuda(CUuuid *uuid, CUdevice ordinal) {
-    return INSIDE(CUDA->cuDeviceGetUuid_v2(uuid, ordinal)) ==
-               CUDA_SUCCESS || /* tells MIG instances apart; since CUDA 11.4 */
-           INSIDE(CUDA->cuDeviceGetUuid(uuid, ordinal)) == CUDA_SUCCESS;
+/* The first version tells the GPU of a MIG instance, the second the instance; since CUDA 11.4. */
+static bool uuid_by_cuda(CUuuid *uuid, CUuuid *gpu, CUdevice ordinal) {
+    if (INSIDE(CUDA->cuDeviceGetUuid(gpu, ordinal)) != CUDA_SUCCESS)
+        return false;
+    if (INSIDE(CUDA->cuDeviceGetUuid_v2(uuid, ordinal)) != CUDA_SUCCESS)
+        *uuid = *gpu;
+    return true;
 }
 
 struct device *device_by_ordinal(CUdevice ordinal) {
@@ -45,11 +49,11 @@ struct device *device_by_ordinal(CUdevice ordinal) {
     struct device *device = atomic_load_explicit(&p->by_ordinal[ordinal], memory_order_acquire);
     if (LIKELY(device))
         return device;
-    CUuuid uuid;
+    CUuuid uuid, gpu;
     size_t total;
-    if (!uuid_by_cuda(&uuid, ordinal) || INSIDE(CUDA->cuDeviceTotalMem_v2(&total, ordinal)) != CUDA_SUCCESS)
+    if (!uuid_by_cuda(&uuid, &gpu, ordinal) || INSIDE(CUDA->cuDeviceTotalMem_v2(&total, ordinal)) != CUDA_SUCCESS)
         return NULL;
-    device = known_or_new(p, uuid.bytes);
+    device = known_or_new(p, uuid.bytes, gpu.bytes);
     if (!device)
         return NULL;
     atomic_store(&device->cuda_total, total);
@@ -114,13 +118,24 @@ void device_forget_contexts(void) {
     atomic_fetch_add(&process()->contexts, 1);
 }
 
-struct device *device_by_nvml(nvmlDevice_t handle) {
+static bool uuid_by_nvml(unsigned char uuid[16], nvmlDevice_t handle) {
     char text[NVML_DEVICE_UUID_BUFFER_SIZE] = "";
-    unsigned char uuid[16];
-    if (INSIDE(NVML->nvmlDeviceGetUUID(handle, text, sizeof text)) != NVML_SUCCESS ||
-        !uuid_parse(uuid, text, strnlen(text, sizeof text)))
+    return INSIDE(NVML->nvmlDeviceGetUUID(handle, text, sizeof text)) == NVML_SUCCESS &&
+           uuid_parse(uuid, text, strnlen(text, sizeof text));
+}
+
+struct device *device_by_nvml(nvmlDevice_t handle) {
+    nvmlDevice_t whole;
+    unsigned char uuid[16], gpu[16];
+    if (!uuid_by_nvml(uuid, handle))
         return NULL;
-    struct device *device = known_or_new(process(), uuid);
+    struct device *device = known(process(), uuid);
+    if (!device) {
+        bool instance = INSIDE(NVML->nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle, &whole)) == NVML_SUCCESS;
+        if (!instance || !uuid_by_nvml(gpu, whole))
+            memcpy(gpu, uuid, sizeof gpu);
+        device = known_or_new(process(), uuid, gpu);
+    }
     if (!device || atomic_load(&device->nvml_total))
         return device;
     nvmlMemory_v2_t two = {.version = NVML_MEMORY_V2};
@@ -156,7 +171,7 @@ uint64_t device_limit(struct device *device) {
     uint64_t total = allocatable(device);
     if (total == 0)
         return UINT64_MAX;
-    struct quota_value value = quota_for(device->uuid);
+    struct quota_value value = quota_for(device->uuid, device->gpu);
     uint64_t limit = share_of(total, &value);
     atomic_store_explicit(&device->limit, limit, memory_order_relaxed);
     atomic_store_explicit(&device->limit_generation, generation, memory_order_release);
@@ -165,7 +180,7 @@ uint64_t device_limit(struct device *device) {
 
 void device_nvml_share(struct device *device, uint64_t total, uint64_t reserved, uint64_t *share,
                        uint64_t *reserved_share) {
-    struct quota_value value = quota_for(device->uuid);
+    struct quota_value value = quota_for(device->uuid, device->gpu);
     *share = share_of(total, &value);
     *reserved_share = value.is_size ? 0 : *share - share_of(total - reserved, &value);
 }

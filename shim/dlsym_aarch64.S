@@ -34,6 +34,7 @@ dlvsym:
     stp x0, x1, [sp, #16]
     str x2, [sp, #32]
     mov x29, sp
+    mov x3, x30
     bl resolve_dlvsym
     cbnz x1, 1f
     mov x16, x0

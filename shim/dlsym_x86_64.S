@@ -38,6 +38,7 @@ dlvsym:
     .cfi_adjust_cfa_offset 8
     push %rdx
     .cfi_adjust_cfa_offset 8
+    mov 24(%rsp), %rcx /* the return address says who asks */
     call resolve_dlvsym
     mov %rdx, %rcx
     pop %rdx

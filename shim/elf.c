@@ -115,6 +115,21 @@ bool elf_containing(struct elf_object *object, const void *address) {
     return dl_iterate_phdr(visit, &search) == 1;
 }
 
+struct order {
+    const void *first, *second;
+};
+
+static int visit_in_order(struct dl_phdr_info *info, size_t size, void *data) {
+    (void)size;
+    const struct order *order = data;
+    return contains(info, order->first) ? 1 : contains(info, order->second) ? 2 : 0;
+}
+
+bool elf_comes_before(const void *first, const void *second) {
+    struct order order = {first, second};
+    return dl_iterate_phdr(visit_in_order, &order) == 1;
+}
+
 struct tables {
     const ElfW(Sym) * symbols;
     const char *strings;

@@ -19,6 +19,8 @@ bool elf_find(struct elf_object *object, const char *const *prefixes);
 bool elf_find_from_start(struct elf_object *object, const char *const *prefixes);
 /* The object that contains an address of code or data. */
 bool elf_containing(struct elf_object *object, const void *address);
+/* Does the object that contains `first` come before that of `second` in the order in which symbols are looked up? */
+bool elf_comes_before(const void *first, const void *second);
 /* A function that the object itself defines and exports; NULL if there is none. */
 void *elf_function(const struct elf_object *object, const char *name);
 

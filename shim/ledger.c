@@ -257,7 +257,7 @@ static bool find_in_turn(struct map *map, const struct map *before, bool *locked
 
 static bool attach(struct map *map, const struct map *before) {
     char path[600];
-    snprintf(path, sizeof path, "%s/usage/ledger", quota_directory());
+    snprintf(path, sizeof path, "%s/usage/ledger-%d", quota_directory(), LEDGER_VERSION);
     int fd = open_or_create(path);
     struct stat s;
     if (fd < 0)

@@ -1,11 +1,11 @@
 /* The ledger that the container's processes share.
 
-   <directory>/usage/ledger says where it is and carries the locks: a header of 64 bytes and, on byte LOCK_ROWS + n, the
-   lock of row n. The rows themselves are in a System V shared memory segment that the header names, because nothing
-   that is done to a file can take its memory away: a mapped file that the container's root truncates turns every access
-   into SIGBUS. The segment is marked for removal when it is made, so it ends with the last process that uses it. Where
-   segments cannot be had or reached (another IPC namespace, a security profile), the file itself is mapped, and each
-   operation first asks fstat whether it is still whole.
+   <directory>/usage/ledger-<version> says where it is and carries the locks: a header of 64 bytes and, on byte
+   LOCK_ROWS + n, the lock of row n. The rows themselves are in a System V shared memory segment that the header names,
+   because nothing that is done to a file can take its memory away: a mapped file that the container's root truncates
+   turns every access into SIGBUS. The segment is marked for removal when it is made, so it ends with the last process
+   that uses it. Where segments cannot be had or reached (another IPC namespace, a security profile), the file itself is
+   mapped, and each operation first asks fstat whether it is still whole.
 
      0      header: magic, version, layout; the devices by UUID; which device each chunk of rows belongs to, and
             how many of its rows were ever claimed
@@ -22,7 +22,7 @@
 #include "base.h"
 
 enum {
-    LEDGER_VERSION = 3,
+    LEDGER_VERSION = 3, /* in the file's name too: another layout is another ledger, and neither disturbs the other */
     LEDGER_DEVICES = 32,
     LEDGER_CHUNKS = 56,
     LEDGER_CHUNK_ROWS = 16,

@@ -29,6 +29,7 @@ struct device {
 
     _Atomic bool stale;             /* something happened that only measuring sees */
     unsigned char uuid[16];         /* set once, before the device is published */
+    unsigned char gpu[16];          /* of a MIG instance, its GPU's; else the same. Set with it */
     _Atomic int ordinal;            /* CUDA's number in this process; -1 while only NVML was asked */
     _Atomic uint64_t cuda_total;    /* bytes by cuDeviceTotalMem; 0 unknown */
     _Atomic uint64_t nvml_total;    /* bytes by NVML; 0 unknown */

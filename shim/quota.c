@@ -213,9 +213,14 @@ const char *quota_file_parse(struct quota_file *file, const char *text, size_t l
     return seen & (SEEN_LIMIT | SEEN_ERROR) ? NULL : "it has no limit";
 }
 
-const struct quota_value *quota_file_limit(const struct quota_file *file, const unsigned char uuid[16]) {
-    for (unsigned i = 0; i < file->limits; i++)
+const struct quota_value *quota_file_limit(const struct quota_file *file, const unsigned char uuid[16],
+                                           const unsigned char gpu[16]) {
+    const struct quota_value *limit = &file->limit;
+    for (unsigned i = 0; i < file->limits; i++) {
         if (memcmp(file->by_device[i].uuid, uuid, 16) == 0)
             return &file->by_device[i].limit;
-    return &file->limit;
+        if (memcmp(file->by_device[i].uuid, gpu, 16) == 0)
+            limit = &file->by_device[i].limit;
+    }
+    return limit;
 }

@@ -34,7 +34,9 @@ struct quota_file {
 
 /* NULL, or what is wrong with the file. */
 const char *quota_file_parse(struct quota_file *file, const char *text, size_t length);
-const struct quota_value *quota_file_limit(const struct quota_file *file, const unsigned char uuid[16]);
+/* The device's own limit, or that of the GPU it is a part of (a MIG instance), or the one for all. */
+const struct quota_value *quota_file_limit(const struct quota_file *file, const unsigned char uuid[16],
+                                           const unsigned char gpu[16]);
 
 /* "GPU-" or "MIG-", then 32 hexadecimal digits with hyphens between. */
 bool uuid_parse(unsigned char uuid[16], const char *text, size_t length);

@@ -83,7 +83,7 @@ static void adopt(const struct quota_file *file) {
 }
 
 static unsigned timeout_seconds(void) {
-    const char *text = getenv("RUNAI_QUOTA_TIMEOUT");
+    const char *text = secure_getenv("RUNAI_QUOTA_TIMEOUT");
     unsigned value = 0;
     if (!text || !*text)
         return DEFAULT_TIMEOUT;
@@ -158,10 +158,10 @@ uint32_t quota_generation(void) {
     return atomic_load_explicit(&generation, memory_order_acquire);
 }
 
-struct quota_value quota_for(const unsigned char uuid[16]) {
+struct quota_value quota_for(const unsigned char uuid[16], const unsigned char gpu[16]) {
     struct quota_value value = {0};
     if (with_lock()) {
-        value = *quota_file_limit(&current, uuid);
+        value = *quota_file_limit(&current, uuid, gpu);
         lock_drop(&lock);
     }
     return value;

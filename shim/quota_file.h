@@ -17,6 +17,6 @@ bool quota_tick(void);
 /* Counts changes; limits computed under an older number are out of date. */
 uint32_t quota_generation(void);
 /* The value for a device. */
-struct quota_value quota_for(const unsigned char uuid[16]);
+struct quota_value quota_for(const unsigned char uuid[16], const unsigned char gpu[16]);
 
 #endif

@@ -4,6 +4,7 @@
    nvmlInternalGetExportTable (private tables, no allocation known by them), and dlmopen namespaces other than the
    program's. */
 #define _GNU_SOURCE
+#include "elf.h"
 #include "hooks.h"
 
 #include <dlfcn.h>
@@ -16,7 +17,7 @@ struct answer {
     uintptr_t final; /* 0: value is the real function, to go on there */
 };
 struct answer resolve_dlsym(void *handle, const char *name);
-struct answer resolve_dlvsym(void *handle, const char *name, const char *version);
+struct answer resolve_dlvsym(void *handle, const char *name, const char *version, const void *caller);
 
 struct hook {
     const char *name;
@@ -105,17 +106,26 @@ static void *ask(void *handle, const char *name, const char *version) {
     return ((void *(*)(void *, const char *))loader(&real_dlsym, "dlsym"))(handle, name);
 }
 
-static struct answer lookup(void *handle, const char *name, const char *version, struct answer go_on) {
+/* The loader's own functions, asked for by name. An interposer in front of us that asks for the next one in a version
+   of glibc's would pass us by, since ours have none. */
+static struct answer loaders(void *handle, const char *name, const char *version, const void *caller,
+                             struct answer go_on) {
+    void *ours = equal(name, "dlsym") ? (void *)dlsym : equal(name, "dlvsym") ? (void *)dlvsym : NULL;
+    if (ours && version && handle == RTLD_NEXT && elf_comes_before(caller, ours) && ask(handle, name, version))
+        return (struct answer){ours, 1};
+    if (!ours || handle == RTLD_NEXT || handle == RTLD_DEFAULT)
+        return go_on;
+    void *found = ask(handle, name, version);
+    return (struct answer){found && found == loader(name[2] == 's' ? &real_dlsym : &real_dlvsym, name) ? ours : found,
+                           1};
+}
+
+static struct answer lookup(void *handle, const char *name, const char *version, const void *caller,
+                            struct answer go_on) {
     if (inside_driver)
         return go_on;
-    if (name[0] == 'd') {
-        void *ours = equal(name, "dlsym") ? (void *)dlsym : equal(name, "dlvsym") ? (void *)dlvsym : NULL;
-        if (!ours || handle == RTLD_NEXT || handle == RTLD_DEFAULT)
-            return go_on;
-        void *found = ask(handle, name, version);
-        return (struct answer){
-            found && found == loader(name[2] == 's' ? &real_dlsym : &real_dlvsym, name) ? ours : found, 1};
-    }
+    if (name[0] == 'd')
+        return loaders(handle, name, version, caller, go_on);
     const struct hook *hook = hook_named(name);
     if (!hook)
         return go_on;
@@ -133,14 +143,14 @@ struct answer resolve_dlsym(void *handle, const char *name) {
     struct answer go_on = {loader(&real_dlsym, "dlsym"), 0};
     if (UNLIKELY(!go_on.value))
         return (struct answer){NULL, 1};
-    return may_be_ours(name) ? lookup(handle, name, NULL, go_on) : go_on;
+    return may_be_ours(name) ? lookup(handle, name, NULL, NULL, go_on) : go_on;
 }
 
-struct answer resolve_dlvsym(void *handle, const char *name, const char *version) {
+struct answer resolve_dlvsym(void *handle, const char *name, const char *version, const void *caller) {
     struct answer go_on = {loader(&real_dlvsym, "dlvsym"), 0};
     if (UNLIKELY(!go_on.value))
         return (struct answer){NULL, 1};
-    return may_be_ours(name) && version ? lookup(handle, name, version, go_on) : go_on;
+    return may_be_ours(name) && version ? lookup(handle, name, version, caller, go_on) : go_on;
 }
 
 /* Is `hooked` the wanted name, or that with a version or stream suffix? */

@@ -40,6 +40,7 @@ only=("$@")
 
 wanted sim && section "the simulated GPU" make --no-print-directory -C tests/sim BUILD="$PWD/build" check
 wanted shim && section "the shim" make --no-print-directory -C tests/shim BUILD="$PWD/build" check
+wanted shim && section "NVML clients of other people" tests/shim/clients.sh "$PWD/build"
 wanted sanitize && section "the shim under the address and undefined-behaviour sanitizers" tests/shim/sanitize.sh "$PWD/build"
 wanted sanitize && section "the shim under the thread sanitizer" counted tests/shim/sanitize-threads.sh "$PWD/build"
 wanted arm64 && section "the shim for arm64" tests/shim/arm64.sh "$PWD/build"

@@ -64,7 +64,7 @@ chmod 755 "$work"
 quota() {
     printf 'version=1\ncontainer=%064d\nlimit=%s\n' 7 "$1" >"$work/quota.new"
     mv "$work/quota.new" "$work/quota"
-    rm -f "$work/usage/ledger"
+    rm -f "$work"/usage/ledger-*
 }
 quota 0.9
 
@@ -84,7 +84,7 @@ measure() {
 }
 # alone COMMAND...: the same for the first process of a container, which knows nothing of its GPU yet.
 alone() {
-    rm -f "$work/usage/ledger"
+    rm -f "$work"/usage/ledger-*
     measure "$@"
 }
 # learn: lets the container know what a context takes, as when two processes have met in it.

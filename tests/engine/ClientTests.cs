@@ -8,8 +8,8 @@ namespace Runai.GpuMemory.EngineTests;
 [TestFixture(Engines.Newest)]
 sealed class ClientTests(string version) : EngineFixture(version)
 {
-    [Test]
-    public void Compose_with_the_volume_named_as_external()
+    /// <summary>A project with one service, whose volume <paramref name="volume"/> is at /runai; then what is done with it.</summary>
+    void Composed(string volume, string definition, string labels, Action<Func<string[], Output>> use)
     {
         Engine.InstallCliPlugin("docker-compose", Path.Combine(Repository.Build, "engines", Engine.Version, "docker-compose"));
         var folder = Directory.CreateTempSubdirectory("compose-").FullName;
@@ -19,40 +19,31 @@ sealed class ClientTests(string version) : EngineFixture(version)
                 image: {{Image}}
                 command: ["{{string.Join("\", \"", SmiQuery)}}"]
                 network_mode: none
-                labels: { gpu-memory: "0.5" }
-                volumes: [ "runai:/runai" ]
+                labels: { {{labels}} }
+                volumes: [ "{{volume}}:/runai" ]
                 deploy: { resources: { reservations: { devices: [ { capabilities: [ gpu ], count: 1 } ] } } }
             volumes:
-              runai: { external: true }
+              {{volume}}: { {{definition}} }
             """);
-        Assert.That(Engine.Docker("compose", "--project-directory", folder, "run", "--rm", "train").Ok(), Does.StartWith("5494,"));
-        var up = Engine.Docker("compose", "--project-directory", folder, "up", "--no-color");
-        Assert.That(up.All, Does.Contain("5494, 0"));
-        Engine.Docker("compose", "--project-directory", folder, "down").Ok();
+        use(arguments => Engine.Docker(["compose", "--project-directory", folder, .. arguments]));
         Directory.Delete(folder, recursive: true);
     }
 
     [Test]
-    public void Compose_with_a_volume_that_it_makes_itself()
+    public void Compose_with_the_volume_named_as_external() => Composed("runai", "external: true", "gpu-memory: '0.5'", compose =>
     {
-        Engine.InstallCliPlugin("docker-compose", Path.Combine(Repository.Build, "engines", Engine.Version, "docker-compose"));
-        var folder = Directory.CreateTempSubdirectory("compose-").FullName;
-        File.WriteAllText(Path.Combine(folder, "compose.yaml"), $$"""
-            services:
-              train:
-                image: {{Image}}
-                command: ["{{string.Join("\", \"", SmiQuery)}}"]
-                network_mode: none
-                volumes: [ "half:/runai" ]
-                deploy: { resources: { reservations: { devices: [ { capabilities: [ gpu ], count: 1 } ] } } }
-            volumes:
-              half: { driver: "{{Plugin}}", driver_opts: { gpu-memory: "0.5" } }
-            """);
-        Assert.That(Engine.Docker("compose", "--project-directory", folder, "run", "--rm", "train").Ok(), Does.StartWith("5494,"));
-        Engine.Docker("compose", "--project-directory", folder, "down", "--volumes").Ok();
+        Assert.That(compose(["run", "--rm", "train"]).Ok(), Does.StartWith("5494,"));
+        Assert.That(compose(["up", "--no-color"]).All, Does.Contain("5494, 0"));
+        compose(["down"]).Ok();
+    });
+
+    [Test]
+    public void Compose_with_a_volume_that_it_makes_itself() => Composed("half", $$"""driver: "{{Plugin}}", driver_opts: { gpu-memory: "0.5" }""", "", compose =>
+    {
+        Assert.That(compose(["run", "--rm", "train"]).Ok(), Does.StartWith("5494,"));
+        compose(["down", "--volumes"]).Ok();
         Assert.That(Engine.Docker("volume", "ls", "-q").Ok(), Does.Not.Contain("half"));
-        Directory.Delete(folder, recursive: true);
-    }
+    });
 
     [Test]
     public void The_wrapper_as_a_CLI_plugin()

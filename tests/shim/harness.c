@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "harness.h"
+#include "../../shim/ledger.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,6 +43,16 @@ const char *build_folder(void) {
 
 const char *private_directory(void) {
     return getenv("RUNAI_TEST_DIRECTORY");
+}
+
+const char *ledger_path_of(int version) {
+    static char path[4300];
+    snprintf(path, sizeof path, "%s/usage/ledger-%d", private_directory(), version);
+    return path;
+}
+
+const char *ledger_path(void) {
+    return ledger_path_of(LEDGER_VERSION);
 }
 
 static void write_file(const char *path, const char *text) {
@@ -128,8 +139,8 @@ static void prepare(const struct test *test, const char *folder) {
         fail(__FILE__, __LINE__, "%s: %s", path, strerror(errno));
     if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,mode=1777") != 0)
         chmod(path, 01777); /* not root: an ordinary folder does */
-    snprintf(command, sizeof command, "cp %s/shim/librunai.so %s/ && %s/sim/simgpu create %s/gpus %s", build, folder,
-             build, folder, test->gpus ? test->gpus : "");
+    snprintf(command, sizeof command, "cp %s/%s %s/ && %s/sim/simgpu create %s/gpus %s", build,
+             test->shim ? test->shim : "shim/librunai.so", folder, build, folder, test->gpus ? test->gpus : "");
     if (system(command) != 0)
         fail(__FILE__, __LINE__, "%s", command);
     if (test->without_nvml)
@@ -150,8 +161,12 @@ static void start(const struct test *test, const char *folder) {
     setenv("LD_LIBRARY_PATH", text, 1);
     setenv("RUNAI_QUOTA_TIMEOUT", "3", 0);
     setenv("ASAN_OPTIONS", "detect_leaks=0:verify_asan_link_order=0", 0); /* it wants to be the first preload */
-    snprintf(text, sizeof text, "%s/librunai.so%s%s%s%s", folder, test->preload ? ":" : "", test->preload ? build : "",
-             test->preload ? "/shim-tests/" : "", test->preload ? test->preload : "");
+    char other[4300] = "", shim[4300];
+    snprintf(shim, sizeof shim, "%s/librunai.so", folder);
+    if (test->preload || test->beside)
+        snprintf(other, sizeof other, "%s%s%s", test->preload ? build : "", test->preload ? "/shim-tests/" : "",
+                 test->preload ? test->preload : test->beside);
+    snprintf(text, sizeof text, "%s%s%s", test->before ? other : shim, *other ? ":" : "", test->before ? shim : other);
     if (getenv("RUNAI_TEST_FIRST")) { /* a sanitizer's runtime comes before everything */
         char both[10000];
         snprintf(both, sizeof both, "%s:%s", getenv("RUNAI_TEST_FIRST"), text);

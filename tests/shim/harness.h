@@ -18,7 +18,10 @@ struct test {
     const char *limit;   /* the quota; NULL: no quota file */
     const char *gpus;    /* arguments of simgpu create; NULL: none, one GPU of 10989 MiB */
     const char *program; /* another program of the build folder, which gets the test's name; NULL: this one */
-    const char *preload; /* libraries of the build folder to preload after the shim */
+    const char *shim;    /* another library of the build folder in place of the shim; NULL: shim/librunai.so */
+    const char *preload; /* a library of the build folder to preload behind the shim */
+    const char *beside;  /* or one of the system */
+    bool before;         /* before the shim instead */
     bool without_nvml;   /* no libnvidia-ml to be found */
     bool silent;         /* nothing may come on stderr */
     unsigned repeat;     /* so many times */
@@ -59,6 +62,9 @@ void fail(const char *file, int line, const char *format, ...) __attribute__((no
 const char *build_folder(void);
 /* The private directory of a scenario, as the container sees it. */
 const char *private_directory(void);
+/* Its ledger: of this version, or another one's. */
+const char *ledger_path(void);
+const char *ledger_path_of(int version);
 void write_quota(const char *text);
 void write_limit(const char *limit);
 /* By the simulated device, over all processes: what is used now, and the most that ever was. */

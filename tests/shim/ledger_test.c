@@ -28,7 +28,7 @@ const char *quota_directory(void) {
 
 static void clean(void) {
     char path[100];
-    snprintf(path, sizeof path, "%s/usage/ledger", folder);
+    snprintf(path, sizeof path, "%s/usage/ledger-%d", folder, LEDGER_VERSION);
     unlink(path);
     snprintf(path, sizeof path, "%s/usage", folder);
     rmdir(path);

@@ -184,10 +184,8 @@ SCENARIO(A_block_with_something_freed_in_stream_order_counts_until_the_driver_gi
 
 /* What stands in the rows of the first device, without asking for a measurement. */
 static int64_t in_the_ledger(void) {
-    char path[600];
     struct ledger_place place;
-    snprintf(path, sizeof path, "%s/usage/ledger", private_directory());
-    int fd = open(path, O_RDONLY);
+    int fd = open(ledger_path(), O_RDONLY);
     EXPECT_EQUAL(pread(fd, &place, sizeof place, 0), sizeof place);
     close(fd);
     struct ledger_file *file = shmat(place.segment, NULL, SHM_RDONLY);

@@ -264,11 +264,9 @@ static void begin_and_end(void *data) {
 
 /* The first process measured it; its rows are gone with it, and the next one finds the size in the ledger's file. */
 SCENARIO(The_size_of_a_context_is_remembered_while_the_container_runs, .limit = "1g") {
-    char path[600];
     uint32_t context = 0;
     EXPECT_EQUAL(in_child(begin_and_end, NULL), 0);
-    snprintf(path, sizeof path, "%s/usage/ledger", private_directory());
-    int fd = open(path, O_RDONLY);
+    int fd = open(ledger_path(), O_RDONLY);
     off_t at = offsetof(struct ledger_file, devices) + offsetof(struct ledger_device, context);
     EXPECT(fd >= 0 && pread(fd, &context, sizeof context, at) == sizeof context);
     EXPECT_EQUAL(context, CONTEXT / MIB);

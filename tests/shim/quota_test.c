@@ -63,8 +63,12 @@ TEST(The_quota_file_gives_limits_by_device) {
     unsigned char one[16], other[16] = {9};
     EXPECT(uuid_parse(one, "GPU-00112233-4455-6677-8899-aabbccddeeff", 40));
     EXPECT(!parse(&file, "version=1\nlimit=0.5\nlimit.GPU-00112233-4455-6677-8899-AABBCCDDEEFF=3g\n"));
-    EXPECT_EQUAL(quota_value_bytes(quota_file_limit(&file, one), 1000), 3 * GIB);
-    EXPECT_EQUAL(quota_value_bytes(quota_file_limit(&file, other), 1000), 500);
+    EXPECT_EQUAL(quota_value_bytes(quota_file_limit(&file, one, one), 1000), 3 * GIB);
+    EXPECT_EQUAL(quota_value_bytes(quota_file_limit(&file, other, other), 1000), 500);
+    EXPECT_EQUAL(quota_value_bytes(quota_file_limit(&file, other, one), 1000), 3 * GIB);
+    EXPECT(!parse(&file, "version=1\nlimit=0.5\nlimit.GPU-00112233-4455-6677-8899-AABBCCDDEEFF=3g\n"
+                         "limit.MIG-09000000-0000-0000-0000-000000000000=2g\n"));
+    EXPECT_EQUAL(quota_value_bytes(quota_file_limit(&file, other, one), 1000), 2 * GIB);
 }
 
 TEST(The_quota_file_can_refuse_with_a_reason) {

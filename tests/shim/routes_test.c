@@ -119,6 +119,21 @@ SCENARIO(The_loaders_own_functions_looked_up_by_name_still_lead_to_the_hooks, .l
     EXPECT(ours(found(cuda, "cuMemAlloc_v2")));
 }
 
+/* As interposers of the program ask, whose own comes before the shim's. */
+SCENARIO(The_next_dlsym_in_glibcs_version_is_the_shims, .limit = "1g") {
+    static const char *const versions[] = {"GLIBC_2.2.5", "GLIBC_2.17", "GLIBC_2.34"};
+    unsigned found = 0;
+    for (int i = 0; i < 3; i++) {
+        void *next = dlvsym(RTLD_NEXT, "dlsym", versions[i]), *other = dlvsym(RTLD_NEXT, "dlvsym", versions[i]);
+        if (!next && !other)
+            continue; /* another architecture's */
+        EXPECT(ours(next) && ours(other));
+        found++;
+    }
+    EXPECT(found > 0);
+    EXPECT(!dlvsym(RTLD_NEXT, "dlsym", "GLIBC_1.0"));
+}
+
 static const char *base_name(const char *name, char *base) {
     static const char *const suffixes[] = {"_ptsz", "_ptds", "_v2", "_v3", "_v4"};
     strcpy(base, name);
@@ -193,25 +208,8 @@ SCENARIO(Closing_and_reopening_the_driver_keeps_the_hooks, .limit = "1g") {
 }
 
 SCENARIO(A_program_that_uses_no_GPU_waits_for_nothing_and_opens_nothing, .silent = true) {
-    char path[4200];
-    snprintf(path, sizeof path, "%s/usage/ledger", private_directory());
     EXPECT(dlsym(RTLD_DEFAULT, "printf"));
-    EXPECT(access(path, F_OK) != 0);
+    EXPECT(access(ledger_path(), F_OK) != 0);
     int fd = dup(0);
     EXPECT(fd <= 4);
 }
-
-/* Other people's builds. A sanitizer's runtime calls dlsym before anything else works. */
-SCENARIO(An_ordinary_program_is_limited, .limit = "1g", .program = "plain", .silent = true) {
-}
-
-#ifndef __SANITIZE_ADDRESS__ /* one runtime a process */
-SCENARIO(A_program_with_ThreadSanitizer_is_limited, .limit = "1g", .program = "plain-thread") {
-}
-
-SCENARIO(A_program_with_AddressSanitizer_is_limited, .limit = "1g", .program = "plain-address") {
-}
-
-SCENARIO(A_program_of_another_libc_is_not_disturbed, .program = "plain-musl", .silent = true) {
-}
-#endif

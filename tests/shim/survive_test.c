@@ -1,5 +1,6 @@
 /* Processes that die, fork and lose things; ledgers that are damaged. */
 #define _GNU_SOURCE
+#include "../../shim/ledger.h"
 #include "gpu.h"
 
 #include <fcntl.h>
@@ -15,12 +16,6 @@
 #include <unistd.h>
 
 #define CONTEXT (64 * MIB)
-
-static const char *ledger_path(void) {
-    static char path[4200];
-    snprintf(path, sizeof path, "%s/usage/ledger", private_directory());
-    return path;
-}
 
 static void allocate_for_ever(void) {
     unsigned seed = (unsigned)getpid();
@@ -258,10 +253,8 @@ SCENARIO(A_program_that_closes_all_descriptors_keeps_its_place, .limit = "1g") {
     if (pid == 0) {
         gpu_begin(0);
         gpu_allocate(300 * MIB);
-        char path[4200];
-        snprintf(path, sizeof path, "%s/usage/ledger", private_directory());
         struct stat ledger, s;
-        EXPECT_EQUAL(stat(path, &ledger), 0);
+        EXPECT_EQUAL(stat(ledger_path(), &ledger), 0);
         for (int fd = 3; fd < 4096; fd++)
             if (fstat(fd, &s) == 0 && s.st_ino == ledger.st_ino && s.st_dev == ledger.st_dev)
                 close(fd);
@@ -284,11 +277,9 @@ SCENARIO(A_program_that_closes_all_descriptors_keeps_its_place, .limit = "1g") {
 
 /* A process on its way out: the lock of its row is gone, its memory is not. */
 static void begin_to_die(void) {
-    char path[4200];
-    snprintf(path, sizeof path, "%s/usage/ledger", private_directory());
     gpu_begin(0);
     gpu_allocate(600 * MIB);
-    close(open(path, O_RDONLY)); /* drops the process's locks on the file */
+    close(open(ledger_path(), O_RDONLY)); /* drops the process's locks on the file */
 }
 
 /* Starts one that waits to be told to go on, and then dies `after` ms later. */
@@ -484,13 +475,80 @@ SCENARIO(Without_NVML_the_limit_is_kept, .limit = "1g", .without_nvml = true) {
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 200 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
 }
 
-SCENARIO(The_library_can_be_replaced_while_programs_run, .limit = "1g") {
+static void replace_library(const char *by) {
     char command[9000];
-    gpu_begin(0);
-    snprintf(command, sizeof command, "cp %s/shim/librunai.so %s/new && mv %s/new %s/librunai.so", build_folder(),
+    snprintf(command, sizeof command, "cp %s/%s %s/new && mv %s/new %s/librunai.so", build_folder(), by,
              private_directory(), private_directory(), private_directory());
     EXPECT_EQUAL(system(command), 0);
+}
+
+static int allocate_in_new_program(const char *size) {
+    char command[4300];
+    snprintf(command, sizeof command, "%s/sim/gpu-alloc %s >/dev/null", build_folder(), size);
+    return WEXITSTATUS(system(command));
+}
+
+SCENARIO(The_library_can_be_replaced_while_programs_run, .limit = "1g") {
+    gpu_begin(0);
+    replace_library("shim/librunai.so");
     gpu_allocate(500 * MIB);
-    snprintf(command, sizeof command, "%s/sim/gpu-alloc 600m >/dev/null", build_folder());
-    EXPECT_EQUAL(WEXITSTATUS(system(command)), 2);
+    EXPECT_EQUAL(allocate_in_new_program("600m"), 2);
+    EXPECT_EQUAL(allocate_in_new_program("300m"), 0);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 500 * MIB);
+}
+
+static void hold_in_new_program(void) {
+    char program[4300];
+    snprintf(program, sizeof program, "%s/sim/gpu-alloc", build_folder());
+    dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
+    execl(program, program, "--hold", "100", "300m", (char *)NULL);
+    _exit(9);
+}
+
+/* What both ledgers begin with: where their rows are. */
+static void read_ledgers(char place[2][64]) {
+    const int versions[] = {LEDGER_VERSION, LATER_VERSION};
+    for (int i = 0; i < 2; i++) {
+        int fd = open(ledger_path_of(versions[i]), O_RDONLY); /* not closed: that would drop this process's locks */
+        EXPECT_EQUAL(pread(fd, place[i], 64, 0), 64);
+    }
+}
+
+/* The programs of the two see each other in the driver's list of processes. */
+static void go_on_beside(const char *other_version) {
+    char first[2][64], now[2][64];
+    CUdeviceptr pointer;
+    gpu_begin(0);
+    gpu_allocate(300 * MIB);
+    replace_library(other_version);
+    EXPECT_EQUAL(allocate_in_new_program("600m"), 2);
+    EXPECT_EQUAL(allocate_in_new_program("500m"), 0);
+    int pid = fork();
+    if (pid == 0)
+        hold_in_new_program();
+    while (device_used(0) < 600 * MIB + 2 * CONTEXT)
+        pause_ms(2);
+    read_ledgers(first);
+    pause_ms(1100); /* it is looked at once a second */
+    for (int i = 0; i < 3; i++) {
+        EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 290 * MIB), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuMemFree_v2(pointer), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 310 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+        EXPECT_EQUAL(gpu_free(), GIB - 2 * CONTEXT - 600 * MIB);
+        EXPECT_EQUAL(allocate_in_new_program("300m"), 2);
+    }
+    read_ledgers(now);
+    EXPECT(memcmp(first, now, sizeof first) == 0);
+    kill(pid, SIGKILL);
+    wait_for(pid);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 300 * MIB);
+    EXPECT(device_peak(0) <= GIB);
+}
+
+SCENARIO(Programs_go_on_beside_those_of_a_later_version, .limit = "1g") {
+    go_on_beside("shim-tests/next/shim/librunai.so");
+}
+
+SCENARIO(Programs_go_on_beside_those_of_an_earlier_version, .limit = "1g", .shim = "shim-tests/next/shim/librunai.so") {
+    go_on_beside("shim/librunai.so");
 }

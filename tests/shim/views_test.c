@@ -1,9 +1,15 @@
 /* What CUDA and NVML show. */
+#define _GNU_SOURCE
 #include "gpu.h"
 
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CONTEXT (64 * MIB)
@@ -109,6 +115,73 @@ SCENARIO(A_process_without_the_shim_counts, .limit = "1g") {
     for (int i = 0; i < 2000 && device_used(0) > CONTEXT; i++)
         pause_ms(5);
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 600 * MIB), CUDA_SUCCESS);
+}
+
+/* Where the PID namespace is larger than the container, the control group says whose a process without the shim is. */
+
+static char groups[200]; /* a control group (version 2) of our own; below it `mine` and `theirs` */
+
+static void join(const char *name) {
+    char path[300];
+    snprintf(path, sizeof path, "%s%s/cgroup.procs", groups, name);
+    FILE *file = fopen(path, "w");
+    EXPECT(file && fputs("0", file) >= 0 && fclose(file) == 0);
+}
+
+static int hold_without_shim(const char *group, const char *size) {
+    char program[4300];
+    snprintf(program, sizeof program, "%s/sim/gpu-alloc", build_folder());
+    int pid = fork();
+    if (pid == 0) {
+        join(group);
+        unsetenv("LD_PRELOAD");
+        dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
+        execl(program, program, "--hold", "100", size, (char *)NULL);
+        _exit(9);
+    }
+    return pid;
+}
+
+static void count_by_group(bool own_namespace) {
+    char path[300];
+    snprintf(path, sizeof path, "%s/cgroup", private_directory());
+    EXPECT_EQUAL(mkdir(path, 0700), 0);
+    EXPECT_EQUAL(mount("none", path, "cgroup2", 0, NULL), 0);
+    snprintf(groups, sizeof groups, "%s/runai-test-%d", path, (int)getpid());
+    EXPECT_EQUAL(mkdir(groups, 0700), 0);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", groups, i ? "theirs" : "mine");
+        EXPECT_EQUAL(mkdir(path, 0700), 0);
+    }
+    join("/mine");
+    if (own_namespace)
+        EXPECT_EQUAL(unshare(CLONE_NEWCGROUP), 0);
+    int ours = hold_without_shim("/mine", "100m"), theirs = hold_without_shim("/theirs", "300m");
+    gpu_begin(0);
+    while (device_used(0) < 3 * CONTEXT + 400 * MIB)
+        pause_ms(2);
+    EXPECT_EQUAL(gpu_free(), GIB - 2 * CONTEXT - 100 * MIB);
+    EXPECT_EQUAL(nvml_memory(0).used, 2 * CONTEXT + 100 * MIB);
+    gpu_allocate(GIB - 2 * CONTEXT - 100 * MIB);
+    kill(ours, SIGKILL);
+    kill(theirs, SIGKILL);
+    wait_for(ours);
+    wait_for(theirs);
+    join("/.."); /* so that they can be removed */
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s%s", groups, i == 0 ? "/mine" : i == 1 ? "/theirs" : "");
+        EXPECT_EQUAL(rmdir(path), 0);
+    }
+    snprintf(path, sizeof path, "%s/cgroup", private_directory());
+    EXPECT_EQUAL(umount2(path, MNT_DETACH), 0);
+}
+
+SCENARIO(Of_processes_without_the_shim_those_of_the_own_control_group_count, .limit = "1g") {
+    count_by_group(false);
+}
+
+SCENARIO(In_a_control_group_namespace_those_of_the_own_group_count, .limit = "1g") {
+    count_by_group(true);
 }
 
 SCENARIO(Free_is_never_more_than_is_physically_free, .limit = "0.9", .gpus = "--total 2g") {

@@ -29,6 +29,7 @@ struct external_buffer {
 int cuInit(unsigned);
 int cuDeviceGetCount(int *);
 int cuDeviceGetUuid(char *, int);
+int cuDeviceGetUuid_v2(char *, int);
 int cuDeviceTotalMem_v2(size_t *, int);
 int cuDevicePrimaryCtxRetain(void **, int);
 int cuDevicePrimaryCtxRelease_v2(int);

@@ -131,7 +131,7 @@ same 'CUDA_VISIBLE_DEVICES takes UUIDs' "$(visible "${uuid[1]},${uuid[0]}")" "${
 same 'CUDA_VISIBLE_DEVICES takes the beginning of a UUID' "$(visible "${uuid[1]:0:12}")" "${uuid[1]}"
 same 'What stands behind a wrong index is not visible' "$(visible 1,-1,0)" "${uuid[1]}"
 same 'An empty CUDA_VISIBLE_DEVICES leaves no device' "$(visible '')" 'error 100'
-same 'MIG names are refused' "$(visible MIG-GPU-1/2/3)" 'error 100'
+same 'MIG names are refused where no GPU is divided' "$(visible MIG-GPU-1/2/3)" 'error 100'
 same 'A device named twice leaves none' "$(visible 0,0)" 'error 100'
 same 'CUDA and NVML agree about the order' "$(CUDA_DEVICE_ORDER=PCI_BUS_ID "$out/check/driver" uuids | paste -sd' ')" "${uuid[*]}"
 "$out/gpu-alloc" --device 2 --hold 60 100m >"$work/third" &
@@ -143,6 +143,19 @@ rm "$SIMGPU_DIR/gpu0" "$SIMGPU_DIR/gpu1"
 same 'A container that got one device has it as the first' "$("$out/check/driver" uuids; "$out/nvidia-smi" --query-gpu=index,uuid --format=csv,noheader)" "${uuid[2]}
 0, ${uuid[2]}"
 end "$third"
+
+# A divided GPU.
+devices --mig 2
+mapfile -t uuid < <("$out/simgpu" show "$SIMGPU_DIR" | sed -n 's/^gpu 0 \([^ ]*\) .*/\1/p')
+same 'CUDA sees the first instance of a divided GPU and nothing else' "$("$out/check/driver" uuids)" "${uuid[1]}"
+same 'CUDA_VISIBLE_DEVICES takes the UUID of an instance' "$(visible "${uuid[2]}")" "${uuid[2]}"
+same 'CUDA_VISIBLE_DEVICES takes the beginning of it' "$(visible "${uuid[2]:0:12}")" "${uuid[2]}"
+same 'CUDA_VISIBLE_DEVICES takes the place of an instance' "$(visible "MIG-${uuid[0]}/2/0")" "${uuid[2]}"
+same 'Of two instances CUDA sees one' "$(visible "${uuid[2]},${uuid[1]}")" "${uuid[2]}"
+hold 1g
+has 'An instance has its own memory' "$(CUDA_VISIBLE_DEVICES=${uuid[2]} "$out/gpu-alloc" 1m)" 'allocated 1 MiB, 5428 MiB free of 5494 MiB'
+same 'A divided GPU shows what its instances hold' "$("$out/nvidia-smi" --query-gpu=memory.total,memory.used --format=csv,noheader)" '10989 MiB, 1088 MiB'
+end "$holder"
 
 # The tools.
 devices --reserved 500m

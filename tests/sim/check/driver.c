@@ -591,9 +591,10 @@ static int print_uuids(void) {
     }
     cuDeviceGetCount(&count);
     for (int i = 0; i < count; i++) {
-        unsigned char u[16];
-        cuDeviceGetUuid((char *)u, i);
-        printf("GPU-");
+        unsigned char u[16], gpu[16];
+        cuDeviceGetUuid_v2((char *)u, i);
+        cuDeviceGetUuid((char *)gpu, i);
+        printf(memcmp(u, gpu, 16) == 0 ? "GPU-" : "MIG-");
         for (int b = 0; b < 16; b++)
             printf("%s%02x", b == 4 || b == 6 || b == 8 || b == 10 ? "-" : "", u[b]);
         printf("\n");

@@ -93,13 +93,9 @@ CUresult context_primary_retain(int device, struct context **out) {
 }
 
 API(DevicePrimaryCtxRetain, struct context **out, CUdevice device) {
-    CUresult rc = sim_enter();
-    if (rc)
-        return rc;
-    if (!out)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (!sim_device_ok(device))
-        return CUDA_ERROR_INVALID_DEVICE;
+    CUresult rc = sim_enter_device(device);
+    if (rc || !out)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     sim_lock();
     rc = context_primary_retain(device, out);
     sim_unlock();
@@ -107,11 +103,9 @@ API(DevicePrimaryCtxRetain, struct context **out, CUdevice device) {
 }
 
 API(DevicePrimaryCtxRelease, CUdevice device) {
-    CUresult rc = sim_enter();
+    CUresult rc = sim_enter_device(device);
     if (rc)
         return rc;
-    if (!sim_device_ok(device))
-        return CUDA_ERROR_INVALID_DEVICE;
     sim_lock();
     struct context *primary = &sim.devices[device].primary;
     if (primary->references == 0)
@@ -123,11 +117,9 @@ API(DevicePrimaryCtxRelease, CUdevice device) {
 }
 
 API(DevicePrimaryCtxReset, CUdevice device) {
-    CUresult rc = sim_enter();
+    CUresult rc = sim_enter_device(device);
     if (rc)
         return rc;
-    if (!sim_device_ok(device))
-        return CUDA_ERROR_INVALID_DEVICE;
     sim_lock();
     struct context *primary = &sim.devices[device].primary;
     if (primary->references) {
@@ -139,11 +131,9 @@ API(DevicePrimaryCtxReset, CUdevice device) {
 }
 
 API(DevicePrimaryCtxGetState, CUdevice device, unsigned *flags, int *active) {
-    CUresult rc = sim_enter();
+    CUresult rc = sim_enter_device(device);
     if (rc)
         return rc;
-    if (!sim_device_ok(device))
-        return CUDA_ERROR_INVALID_DEVICE;
     if (flags)
         *flags = sim.devices[device].primary_flags;
     if (active)
@@ -152,23 +142,17 @@ API(DevicePrimaryCtxGetState, CUdevice device, unsigned *flags, int *active) {
 }
 
 API(DevicePrimaryCtxSetFlags, CUdevice device, unsigned flags) {
-    CUresult rc = sim_enter();
+    CUresult rc = sim_enter_device(device);
     if (rc)
         return rc;
-    if (!sim_device_ok(device))
-        return CUDA_ERROR_INVALID_DEVICE;
     sim.devices[device].primary_flags = flags;
     return CUDA_SUCCESS;
 }
 
 static CUresult create(struct context **out, unsigned flags, CUdevice device, unsigned version, bool green) {
-    CUresult rc = sim_enter();
-    if (rc)
-        return rc;
-    if (!out)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (!sim_device_ok(device))
-        return CUDA_ERROR_INVALID_DEVICE;
+    CUresult rc = sim_enter_device(device);
+    if (rc || !out)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     struct context *context = calloc(1, sizeof *context);
     if (!context)
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -273,28 +257,16 @@ API(CtxGetCurrent, struct context **out) {
     return CUDA_SUCCESS;
 }
 
-API(CtxGetDevice, CUdevice *device) {
-    struct context *context;
-    CUresult rc = sim_enter_context(&context);
-    if (rc)
-        return rc;
-    if (!device)
-        return CUDA_ERROR_INVALID_VALUE;
+API(CtxGetDevice_v2, CUdevice *device, struct context *context) {
+    CUresult rc = sim_enter_context_or(&context);
+    if (rc || !device)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     *device = context->device;
     return CUDA_SUCCESS;
 }
 
-API(CtxGetDevice_v2, CUdevice *device, struct context *context) {
-    CUresult rc = sim_enter();
-    if (!rc && !context)
-        return api_CtxGetDevice(device);
-    if (!rc)
-        rc = context_alive(context);
-    if (!rc && !device)
-        rc = CUDA_ERROR_INVALID_VALUE;
-    if (!rc)
-        *device = context->device;
-    return rc;
+API(CtxGetDevice, CUdevice *device) {
+    return api_CtxGetDevice_v2(device, NULL);
 }
 
 API(CtxGetFlags, unsigned *flags) {
@@ -314,11 +286,7 @@ API(CtxSetFlags, unsigned flags) {
 }
 
 API(CtxGetId, struct context *context, unsigned long long *id) {
-    CUresult rc = sim_enter();
-    if (!rc && !context)
-        rc = sim_enter_context(&context);
-    if (!rc)
-        rc = context_alive(context);
+    CUresult rc = sim_enter_context_or(&context);
     if (!rc && id)
         *id = context->id;
     return rc;
@@ -335,25 +303,16 @@ API(CtxGetApiVersion, struct context *context, unsigned *version) {
     return rc;
 }
 
-API(CtxSynchronize, void) {
-    struct context *context;
-    CUresult rc = sim_enter_context(&context);
+API(CtxSynchronize_v2, struct context *context) {
+    CUresult rc = sim_enter_context_or(&context);
     if (rc)
         return rc;
     pools_synchronise(context->device);
     return CUDA_SUCCESS;
 }
 
-API(CtxSynchronize_v2, struct context *context) {
-    CUresult rc = sim_enter();
-    if (!rc && !context)
-        return api_CtxSynchronize();
-    if (!rc)
-        rc = context_alive(context);
-    if (rc)
-        return rc;
-    pools_synchronise(context->device);
-    return CUDA_SUCCESS;
+API(CtxSynchronize, void) {
+    return api_CtxSynchronize_v2(NULL);
 }
 
 /* What a limit holds on the device beyond the context's overhead: the stack of every thread that can be resident. The
@@ -401,33 +360,30 @@ API(CtxGetLimit, size_t *value, int limit) {
     return CUDA_SUCCESS;
 }
 
-API(CtxGetStreamPriorityRange, int *least, int *greatest) {
+/* The same in every context; a caller that does not want it gets none. */
+static CUresult constant(int *out, int value) {
     struct context *context;
     CUresult rc = sim_enter_context(&context);
-    if (!rc && least)
-        *least = 0;
-    if (!rc && greatest)
-        *greatest = -5;
+    if (!rc && out)
+        *out = value;
     return rc;
+}
+
+API(CtxGetStreamPriorityRange, int *least, int *greatest) {
+    CUresult rc = constant(least, 0);
+    return rc ? rc : constant(greatest, -5);
 }
 
 API(CtxGetCacheConfig, int *config) {
-    struct context *context;
-    CUresult rc = sim_enter_context(&context);
-    if (!rc && config)
-        *config = 0;
-    return rc;
+    return constant(config, 0);
 }
 
 API(CtxSetCacheConfig, int config) {
-    struct context *context;
-    (void)config;
-    return sim_enter_context(&context);
+    return constant(NULL, config);
 }
 
 API(CtxResetPersistingL2Cache, void) {
-    struct context *context;
-    return sim_enter_context(&context);
+    return constant(NULL, 0);
 }
 
 /* Resource descriptions are opaque here: a green context is a context of its device. */

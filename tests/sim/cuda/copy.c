@@ -90,43 +90,7 @@ API(MemcpyPeerAsync, CUdeviceptr to, struct context *to_context, CUdeviceptr fro
     return copy(to, from, size, stream, DEVICE_TO | DEVICE_FROM);
 }
 
-struct copy2d {
-    size_t from_x, from_y;
-    int from_type;
-    uint64_t from_host, from_device;
-    struct array *from_array;
-    size_t from_pitch;
-    size_t to_x, to_y;
-    int to_type;
-    uint64_t to_host, to_device;
-    struct array *to_array;
-    size_t to_pitch;
-    size_t width, height;
-};
-_Static_assert(sizeof(struct copy2d) == 128, "CUDA_MEMCPY2D");
-
 enum { TYPE_HOST = 1, TYPE_DEVICE, TYPE_ARRAY, TYPE_UNIFIED };
-
-API(Memcpy2DAsync, const struct copy2d *p, CUstream stream) {
-    bool done;
-    CUresult rc = enter(stream, &done);
-    if (done)
-        return record(stream, NODE_MEMCPY, rc);
-    if (!p)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (p->from_type == TYPE_ARRAY || p->to_type == TYPE_ARRAY)
-        return CUDA_SUCCESS;
-    uint64_t from = p->from_type == TYPE_HOST ? p->from_host : p->from_device;
-    uint64_t to = p->to_type == TYPE_HOST ? p->to_host : p->to_device;
-    for (size_t row = 0; row < p->height && !rc; row++)
-        rc = copy(to + (p->to_y + row) * p->to_pitch + p->to_x, from + (p->from_y + row) * p->from_pitch + p->from_x,
-                  p->width, NULL, DEVICE_NONE);
-    return rc;
-}
-
-API(Memcpy2D, const struct copy2d *p) {
-    return api_Memcpy2DAsync(p, NULL);
-}
 
 struct copy3d {
     size_t from_x, from_y, from_z, from_level;
@@ -166,6 +130,49 @@ API(Memcpy3DAsync, const struct copy3d *p, CUstream stream) {
 
 API(Memcpy3D, const struct copy3d *p) {
     return api_Memcpy3DAsync(p, NULL);
+}
+
+/* The same with a depth of 1. */
+struct copy2d {
+    size_t from_x, from_y;
+    int from_type;
+    uint64_t from_host, from_device;
+    struct array *from_array;
+    size_t from_pitch;
+    size_t to_x, to_y;
+    int to_type;
+    uint64_t to_host, to_device;
+    struct array *to_array;
+    size_t to_pitch;
+    size_t width, height;
+};
+_Static_assert(sizeof(struct copy2d) == 128, "CUDA_MEMCPY2D");
+
+API(Memcpy2DAsync, const struct copy2d *p, CUstream stream) {
+    if (!p)
+        return api_Memcpy3DAsync(NULL, stream);
+    const struct copy3d whole = {.from_x = p->from_x,
+                                 .from_y = p->from_y,
+                                 .from_type = p->from_type,
+                                 .from_host = p->from_host,
+                                 .from_device = p->from_device,
+                                 .from_array = p->from_array,
+                                 .from_pitch = p->from_pitch,
+                                 .to_x = p->to_x,
+                                 .to_y = p->to_y,
+                                 .to_type = p->to_type,
+                                 .to_host = p->to_host,
+                                 .to_device = p->to_device,
+                                 .to_array = p->to_array,
+                                 .to_pitch = p->to_pitch,
+                                 .width = p->width,
+                                 .height = p->height,
+                                 .depth = 1};
+    return api_Memcpy3DAsync(&whole, stream);
+}
+
+API(Memcpy2D, const struct copy2d *p) {
+    return api_Memcpy2DAsync(p, NULL);
 }
 
 /* To and from arrays: taken, and without effect. */

@@ -5,11 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static CUresult check(CUdevice device) {
-    CUresult rc = sim_enter();
-    return rc ? rc : sim_device_ok(device) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
-}
-
 static const struct sim_config *config_of(CUdevice device) {
     return &sim.devices[device].gpu.state->config;
 }
@@ -24,7 +19,7 @@ API(DeviceGetCount, int *count) {
 }
 
 API(DeviceGet, CUdevice *device, int ordinal) {
-    CUresult rc = check(ordinal);
+    CUresult rc = sim_enter_device(ordinal);
     if (!rc && !device)
         rc = CUDA_ERROR_INVALID_VALUE;
     if (!rc)
@@ -33,7 +28,7 @@ API(DeviceGet, CUdevice *device, int ordinal) {
 }
 
 API(DeviceGetName, char *name, int length, CUdevice device) {
-    CUresult rc = check(device);
+    CUresult rc = sim_enter_device(device);
     if (rc || !name || length <= 0)
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     snprintf(name, (size_t)length, "%s", config_of(device)->name);
@@ -41,21 +36,29 @@ API(DeviceGetName, char *name, int length, CUdevice device) {
 }
 
 API(DeviceGetUuid, CUuuid *uuid, CUdevice device) {
-    CUresult rc = check(device);
+    CUresult rc = sim_enter_device(device);
     if (rc || !uuid)
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     memcpy(uuid->bytes, config_of(device)->uuid, sizeof uuid->bytes);
     return CUDA_SUCCESS;
 }
 
+/* As it was before there were instances: of the GPU. */
+API(DeviceGetUuid_v1, CUuuid *uuid, CUdevice device) {
+    CUresult rc = api_DeviceGetUuid(uuid, device);
+    if (!rc)
+        memcpy(uuid->bytes, config_of(device)->gpu_uuid, sizeof uuid->bytes);
+    return rc;
+}
+
 API(DeviceGetLuid, char *luid, unsigned *mask, CUdevice device) {
     (void)luid, (void)mask;
-    CUresult rc = check(device);
+    CUresult rc = sim_enter_device(device);
     return rc ? rc : CUDA_ERROR_NOT_SUPPORTED; /* a notion of Windows */
 }
 
 API(DeviceTotalMem, size_t *bytes, CUdevice device) {
-    CUresult rc = check(device);
+    CUresult rc = sim_enter_device(device);
     if (rc || !bytes)
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     *bytes = sim_capacity(&sim.devices[device].gpu);
@@ -72,7 +75,7 @@ API(DeviceTotalMem_v1, unsigned *bytes, CUdevice device) {
 }
 
 API(DeviceComputeCapability, int *major, int *minor, CUdevice device) {
-    CUresult rc = check(device);
+    CUresult rc = sim_enter_device(device);
     if (rc || !major || !minor)
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     *major = (int)config_of(device)->cc_major;
@@ -81,7 +84,7 @@ API(DeviceComputeCapability, int *major, int *minor, CUdevice device) {
 }
 
 API(DeviceGetPCIBusId, char *text, int length, CUdevice device) {
-    CUresult rc = check(device);
+    CUresult rc = sim_enter_device(device);
     if (rc || !text || length < 13)
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     snprintf(text, (size_t)length, "0000:%02X:00.0", config_of(device)->index + 1);
@@ -120,7 +123,7 @@ static const struct {
 };
 
 API(DeviceGetAttribute, int *value, int attribute, CUdevice device) {
-    CUresult rc = check(device);
+    CUresult rc = sim_enter_device(device);
     if (rc || !value || attribute < 1)
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     const struct sim_config *config = config_of(device);
@@ -142,7 +145,7 @@ API(DeviceGetAttribute, int *value, int attribute, CUdevice device) {
 }
 
 API(DeviceGetProperties, int *properties, CUdevice device) {
-    CUresult rc = check(device);
+    CUresult rc = sim_enter_device(device);
     if (rc || !properties)
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     static const int order[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14};
@@ -151,8 +154,13 @@ API(DeviceGetProperties, int *properties, CUdevice device) {
     return CUDA_SUCCESS;
 }
 
+static CUresult both(CUdevice device, CUdevice peer) {
+    CUresult rc = sim_enter_device(device);
+    return rc ? rc : sim_enter_device(peer);
+}
+
 API(DeviceCanAccessPeer, int *can, CUdevice device, CUdevice peer) {
-    CUresult rc = check(device) ? check(device) : check(peer);
+    CUresult rc = both(device, peer);
     if (rc || !can)
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     *can = device != peer;
@@ -160,7 +168,7 @@ API(DeviceCanAccessPeer, int *can, CUdevice device, CUdevice peer) {
 }
 
 API(DeviceGetP2PAttribute, int *value, int attribute, CUdevice device, CUdevice peer) {
-    CUresult rc = check(device) ? check(device) : check(peer);
+    CUresult rc = both(device, peer);
     if (rc || !value || device == peer || attribute < 1 || attribute > 4)
         return rc ? rc : device == peer ? CUDA_ERROR_INVALID_DEVICE : CUDA_ERROR_INVALID_VALUE;
     *value = attribute == 2 || attribute == 4;
@@ -168,7 +176,7 @@ API(DeviceGetP2PAttribute, int *value, int attribute, CUdevice device, CUdevice 
 }
 
 API(DeviceGetExecAffinitySupport, int *supported, int type, CUdevice device) {
-    CUresult rc = check(device);
+    CUresult rc = sim_enter_device(device);
     if (!rc && supported)
         *supported = 0;
     (void)type;
@@ -177,7 +185,7 @@ API(DeviceGetExecAffinitySupport, int *supported, int type, CUdevice device) {
 
 API(DeviceGetTexture1DLinearMaxWidth, size_t *width, int format, unsigned channels, CUdevice device) {
     (void)format, (void)channels;
-    CUresult rc = check(device);
+    CUresult rc = sim_enter_device(device);
     if (!rc && width)
         *width = 1 << 28;
     return rc;
@@ -185,7 +193,7 @@ API(DeviceGetTexture1DLinearMaxWidth, size_t *width, int format, unsigned channe
 
 /* An opaque description of the whole device: enough to make a green context of it. */
 API(DeviceGetDevResource, CUdevice device, int *resource, int type) {
-    CUresult rc = check(device);
+    CUresult rc = sim_enter_device(device);
     if (rc || !resource || type != 1)
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     memset(resource, 0, 144);

@@ -134,8 +134,10 @@ struct driver {
 extern struct driver sim; /* guarded by its lock; devices[].gpu set once in cuInit */
 
 /* init.c */
-CUresult sim_enter(void); /* not initialised (also: after fork) or CUDA_SUCCESS */
-CUresult sim_enter_context(struct context **out);
+CUresult sim_enter(void);                           /* not initialised (also: after fork) or CUDA_SUCCESS */
+CUresult sim_enter_context(struct context **out);   /* the current one */
+CUresult sim_enter_context_or(struct context **it); /* the one given, or the current one for NULL */
+CUresult sim_enter_device(CUdevice device);
 void sim_lock(void);
 void sim_unlock(void);
 void sim_latency(int device);

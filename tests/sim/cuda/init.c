@@ -37,8 +37,20 @@ CUresult sim_enter_context(struct context **out) {
     return *out ? context_alive(*out) : CUDA_ERROR_INVALID_CONTEXT;
 }
 
+CUresult sim_enter_context_or(struct context **it) {
+    CUresult rc = sim_enter();
+    if (rc || *it)
+        return rc ? rc : context_alive(*it);
+    return sim_enter_context(it);
+}
+
 bool sim_device_ok(CUdevice device) {
     return device >= 0 && device < sim.count;
+}
+
+CUresult sim_enter_device(CUdevice device) {
+    CUresult rc = sim_enter();
+    return rc ? rc : sim_device_ok(device) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
 }
 
 /* Short waits spin, as a call into the driver would keep the core; long ones sleep. */
@@ -69,12 +81,24 @@ void sim_give(int device, uint64_t bytes) {
         sim_refund(&sim.devices[device].gpu, bytes);
 }
 
+/* Whole GPUs, and the instances of divided ones. */
+static unsigned open_devices(struct sim_gpu all[SIM_GPUS]) {
+    static struct sim_gpu whole[SIM_GPUS];
+    unsigned wholes = sim_open_all(sim_dir(), whole, SIM_GPUS), count = 0;
+    for (unsigned i = 0; i < wholes && count < SIM_GPUS; i++)
+        if (whole[i].state->config.instances)
+            count += sim_open_instances(sim_dir(), &whole[i], &all[count], SIM_GPUS - count);
+        else
+            all[count++] = whole[i];
+    return count;
+}
+
 static CUresult start(void) {
     static struct sim_gpu all[SIM_GPUS];
     static unsigned found;
     unsigned order[SIM_GPUS];
     if (found == 0)
-        found = sim_open_all(sim_dir(), all, SIM_GPUS);
+        found = open_devices(all);
     unsigned count = visible_devices(all, found, order);
     if (count == 0)
         return CUDA_ERROR_NO_DEVICE;

@@ -429,13 +429,9 @@ API(MemPoolGetAccess, int *flags, struct pool *pool, const CUmemLocation *locati
 }
 
 static CUresult device_pool(struct pool **out, CUdevice device, bool current) {
-    CUresult rc = sim_enter();
-    if (rc)
-        return rc;
-    if (!out)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (!sim_device_ok(device))
-        return CUDA_ERROR_INVALID_DEVICE;
+    CUresult rc = sim_enter_device(device);
+    if (rc || !out)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     *out = current ? sim.devices[device].current_pool : &sim.devices[device].default_pool;
     return CUDA_SUCCESS;
 }

@@ -2,6 +2,9 @@
  * libnvidia-ml.so.1 of simulated devices (state/device.h): inventory, memory, processes, and the plain facts that
  * monitors show. Memory and processes are read from the devices' files at each call; the rest are constants.
  *
+ * A divided GPU (MIG) has its instances behind nvmlDeviceGetMigDeviceHandleByIndex, each with its own memory and
+ * processes; the GPU shows the sum of them.
+ *
  * A process is listed when it holds a context and has a PID in the caller's PID namespace, with that PID: so a
  * container sees its own processes, and the host sees all, as with the real driver.
  *
@@ -20,12 +23,15 @@
 
 struct device {
     struct sim_gpu gpu;
+    struct device *whole;                    /* of an instance: its GPU */
+    struct device *instances[SIM_INSTANCES]; /* of a divided GPU */
+    unsigned instance_count;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct device devices[SIM_GPUS];
-static unsigned count;
-static unsigned users; /* atomic */
+static struct device devices[SIM_GPUS * (1 + SIM_INSTANCES)]; /* whole ones first */
+static unsigned count, all;                                   /* whole ones; with instances */
+static unsigned users;                                        /* atomic */
 
 static int enter(void) {
     return __atomic_load_n(&users, __ATOMIC_RELAXED) ? NVML_SUCCESS : NVML_ERROR_UNINITIALIZED;
@@ -35,11 +41,20 @@ static int check(const struct device *device) {
     int rc = enter();
     if (rc)
         return rc;
-    return device >= devices && device < devices + count ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
+    return device >= devices && device < devices + all ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
 }
 
 static const struct sim_config *config_of(const struct device *device) {
     return &device->gpu.state->config;
+}
+
+static void open_instances(struct device *whole) {
+    struct sim_gpu parts[SIM_INSTANCES];
+    unsigned found = sim_open_instances(sim_dir(), &whole->gpu, parts, SIM_INSTANCES);
+    for (unsigned i = 0; i < found; i++) {
+        devices[all] = (struct device){.gpu = parts[i], .whole = whole};
+        whole->instances[whole->instance_count++] = &devices[all++];
+    }
 }
 
 NVML(InitWithFlags, unsigned flags) {
@@ -47,9 +62,13 @@ NVML(InitWithFlags, unsigned flags) {
     pthread_mutex_lock(&lock);
     if (count == 0) {
         static struct sim_gpu gpus[SIM_GPUS];
-        count = sim_open_all(sim_dir(), gpus, SIM_GPUS);
-        for (unsigned i = 0; i < count; i++)
+        unsigned found = sim_open_all(sim_dir(), gpus, SIM_GPUS);
+        for (unsigned i = 0; i < found; i++)
             devices[i].gpu = gpus[i];
+        all = found;
+        for (unsigned i = 0; i < found; i++)
+            open_instances(&devices[i]);
+        count = found;
     }
     int rc = count ? NVML_SUCCESS : NVML_ERROR_DRIVER_NOT_LOADED;
     if (!rc)
@@ -93,9 +112,9 @@ NVML(DeviceGetHandleByUUID, const char *uuid, struct device **out) {
     int rc = enter();
     if (rc || !uuid || !out)
         return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < all; i++) {
         char text[SIM_UUID_TEXT];
-        sim_uuid_text(config_of(&devices[i])->uuid, text);
+        sim_uuid_text(config_of(&devices[i]), text);
         if (strcasecmp(text, uuid) == 0) {
             *out = &devices[i];
             return NVML_SUCCESS;
@@ -121,7 +140,7 @@ NVML(DeviceGetIndex, struct device *device, unsigned *out) {
     int rc = check(device);
     if (rc || !out)
         return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
-    *out = (unsigned)(device - devices);
+    *out = config_of(device)->instance ? config_of(device)->instance - 1 : (unsigned)(device - devices);
     return NVML_SUCCESS;
 }
 
@@ -152,7 +171,7 @@ NVML(DeviceGetUUID, struct device *device, char *out, unsigned length) {
     int rc = check(device);
     if (rc)
         return rc;
-    sim_uuid_text(config_of(device)->uuid, uuid);
+    sim_uuid_text(config_of(device), uuid);
     return text(out, length, uuid);
 }
 
@@ -186,7 +205,84 @@ NVML(DeviceGetCudaComputeCapability, struct device *device, int *major, int *min
     return NVML_SUCCESS;
 }
 
+/* Instances. */
+
+NVML(DeviceGetMaxMigDeviceCount, struct device *device, unsigned *out) {
+    int rc = check(device);
+    if (rc || !out)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    *out = device->whole ? 0 : config_of(device)->instances;
+    return NVML_SUCCESS;
+}
+
+NVML(DeviceGetMigMode, struct device *device, unsigned *current, unsigned *pending) {
+    int rc = check(device);
+    if (rc || !current || !pending || device->whole)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    *current = *pending = config_of(device)->instances > 0;
+    return NVML_SUCCESS;
+}
+
+NVML(DeviceIsMigDeviceHandle, struct device *device, unsigned *out) {
+    int rc = check(device);
+    if (rc || !out)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    *out = device->whole != NULL;
+    return NVML_SUCCESS;
+}
+
+NVML(DeviceGetMigDeviceHandleByIndex, struct device *device, unsigned index, struct device **out) {
+    int rc = check(device);
+    if (rc || !out || device->whole)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    if (index >= device->instance_count)
+        return NVML_ERROR_NOT_FOUND;
+    *out = device->instances[index];
+    return NVML_SUCCESS;
+}
+
+NVML(DeviceGetDeviceHandleFromMigDeviceHandle, struct device *device, struct device **out) {
+    int rc = check(device);
+    if (rc || !out || !device->whole)
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    *out = device->whole;
+    return NVML_SUCCESS;
+}
+
+NVML(DeviceGetGpuInstanceId, struct device *device, unsigned *out) {
+    int rc = check(device);
+    if (rc || !out || !device->whole)
+        return rc ? rc : NVML_ERROR_NOT_SUPPORTED;
+    *out = config_of(device)->instance;
+    return NVML_SUCCESS;
+}
+
+NVML(DeviceGetComputeInstanceId, struct device *device, unsigned *out) {
+    int rc = nvml_DeviceGetGpuInstanceId(device, out);
+    if (!rc)
+        *out = 0;
+    return rc;
+}
+
+NVML(DeviceGetAttributes, struct device *device, struct instance_attributes *out) {
+    int rc = check(device);
+    if (rc || !out || !device->whole)
+        return rc ? rc : NVML_ERROR_NOT_SUPPORTED;
+    *out = (struct instance_attributes){.multiprocessors = config_of(device)->multiprocessors,
+                                        .gpu_slices = 1,
+                                        .compute_slices = 1,
+                                        .memory_mib = config_of(device)->total >> 20};
+    return NVML_SUCCESS;
+}
+
 /* Memory. */
+
+static uint64_t used_on(struct device *device) {
+    uint64_t used = sim_used(&device->gpu);
+    for (unsigned i = 0; i < device->instance_count; i++)
+        used += sim_used(&device->instances[i]->gpu);
+    return used;
+}
 
 NVML(DeviceGetMemoryInfo, struct device *device, struct memory_info *out) {
     int rc = check(device);
@@ -195,7 +291,7 @@ NVML(DeviceGetMemoryInfo, struct device *device, struct memory_info *out) {
     const struct sim_config *config = config_of(device);
     if (config->unified)
         return NVML_ERROR_NOT_SUPPORTED;
-    uint64_t used = sim_used(&device->gpu) + config->reserved;
+    uint64_t used = used_on(device) + config->reserved;
     out->total = config->total;
     out->used = used < out->total ? used : out->total;
     out->free = out->total - out->used;
@@ -211,7 +307,7 @@ NVML(DeviceGetMemoryInfo_v2, struct device *device, struct memory_info_v2 *out) 
     const struct sim_config *config = config_of(device);
     if (config->unified)
         return NVML_ERROR_NOT_SUPPORTED;
-    uint64_t capacity = config->total - config->reserved, used = sim_used(&device->gpu);
+    uint64_t capacity = config->total - config->reserved, used = used_on(device);
     out->total = config->total;
     out->reserved = config->reserved;
     out->used = used < capacity ? used : capacity;
@@ -229,27 +325,44 @@ NVML(DeviceGetBAR1MemoryInfo, struct device *device, struct bar1_info *out) {
 
 /* Processes. */
 
+struct listing {
+    void *out;
+    size_t size; /* of an entry */
+    unsigned room, listed;
+};
+
+static bool list_on(struct device *device, struct listing *listing) {
+    struct sim_process *found = calloc(SIM_SLOTS, sizeof *found);
+    if (!found)
+        return false;
+    unsigned n = sim_processes(&device->gpu, found, SIM_SLOTS);
+    for (unsigned i = 0; i < n; i++) {
+        if (found[i].pid <= 0 || found[i].contexts == 0)
+            continue;
+        if (listing->listed < listing->room) {
+            const unsigned instance = device->whole ? config_of(device)->instance : UINT32_MAX;
+            const struct process_info entry = {(unsigned)found[i].pid, found[i].bytes, instance,
+                                               device->whole ? 0 : UINT32_MAX};
+            memcpy((char *)listing->out + listing->listed * listing->size, &entry, listing->size);
+        }
+        listing->listed++;
+    }
+    free(found);
+    return true;
+}
+
 static int list(struct device *device, unsigned *n, void *out, size_t size) {
     int rc = check(device);
     if (rc || !n || (*n && !out))
         return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
-    struct sim_process *all = calloc(SIM_SLOTS, sizeof *all);
-    if (!all)
+    struct listing listing = {.out = out, .size = size, .room = *n};
+    bool good = list_on(device, &listing);
+    for (unsigned i = 0; good && i < device->instance_count; i++)
+        good = list_on(device->instances[i], &listing);
+    if (!good)
         return NVML_ERROR_UNKNOWN;
-    unsigned found = sim_processes(&device->gpu, all, SIM_SLOTS), listed = 0;
-    for (unsigned i = 0; i < found; i++) {
-        if (all[i].pid <= 0 || all[i].contexts == 0)
-            continue;
-        if (listed < *n) {
-            const struct process_info entry = {(unsigned)all[i].pid, all[i].bytes, UINT32_MAX, UINT32_MAX};
-            memcpy((char *)out + listed * size, &entry, size);
-        }
-        listed++;
-    }
-    free(all);
-    rc = listed > *n ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
-    *n = listed;
-    return rc;
+    *n = listing.listed;
+    return listing.listed > listing.room ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
 }
 
 NVML(DeviceGetComputeRunningProcesses, struct device *device, unsigned *n, void *out) {

@@ -26,6 +26,13 @@ struct memory_info_v2 {
 };
 _Static_assert(sizeof(struct memory_info_v2) == 40, "nvmlMemory_v2_t");
 
+/* nvmlDeviceAttributes_t */
+struct instance_attributes {
+    unsigned multiprocessors, copy_engines, decoders, encoders, jpegs, ofas, gpu_slices, compute_slices;
+    uint64_t memory_mib;
+};
+_Static_assert(sizeof(struct instance_attributes) == 40, "nvmlDeviceAttributes_t");
+
 struct bar1_info {
     uint64_t total, free, used;
 };

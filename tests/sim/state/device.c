@@ -81,9 +81,15 @@ const char *sim_dir(void) {
     return access(SIM_DEFAULT_DIR, F_OK) == 0 ? SIM_DEFAULT_DIR : SIM_HOST_DIR;
 }
 
-bool sim_open(const char *dir, unsigned number, struct sim_gpu *gpu) {
+static bool file_of(char path[4096], const char *dir, unsigned number, unsigned instance) {
+    int n = instance ? snprintf(path, 4096, "%s/gpu%u.%u", dir, number, instance)
+                     : snprintf(path, 4096, "%s/gpu%u", dir, number);
+    return n < 4096;
+}
+
+static bool open_file(const char *dir, unsigned number, unsigned instance, struct sim_gpu *gpu) {
     char path[4096];
-    if (snprintf(path, sizeof path, "%s/gpu%u", dir, number) >= (int)sizeof path)
+    if (!file_of(path, dir, number, instance))
         return false;
     /* Read-only will do for who only looks: NVML below a read-only mount. */
     int access = PROT_READ | PROT_WRITE, fd = open(path, O_RDWR | O_CLOEXEC);
@@ -109,13 +115,21 @@ bool sim_open(const char *dir, unsigned number, struct sim_gpu *gpu) {
 unsigned sim_open_all(const char *dir, struct sim_gpu *gpus, unsigned max) {
     unsigned count = 0;
     for (unsigned i = 0; i < SIM_GPUS && count < max; i++)
-        count += sim_open(dir, i, &gpus[count]);
+        count += open_file(dir, i, 0, &gpus[count]);
+    return count;
+}
+
+unsigned sim_open_instances(const char *dir, const struct sim_gpu *gpu, struct sim_gpu *out, unsigned max) {
+    const struct sim_config *config = &gpu->state->config;
+    unsigned count = 0;
+    for (unsigned i = 1; i <= config->instances && count < max; i++)
+        count += open_file(dir, config->index, i, &out[count]);
     return count;
 }
 
 bool sim_create(const char *dir, const struct sim_config *config) {
     char path[4096], beside[4096 + 8];
-    if (snprintf(path, sizeof path, "%s/gpu%u", dir, config->index) >= (int)sizeof path)
+    if (!file_of(path, dir, config->index, config->instance))
         return false;
     snprintf(beside, sizeof beside, "%s.new", path);
     int fd = open(beside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -243,7 +257,9 @@ unsigned sim_processes(struct sim_gpu *gpu, struct sim_process *out, unsigned ma
     return count;
 }
 
-void sim_uuid_text(const uint8_t u[16], char text[SIM_UUID_TEXT]) {
-    snprintf(text, SIM_UUID_TEXT, "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0],
-             u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+void sim_uuid_text(const struct sim_config *config, char text[SIM_UUID_TEXT]) {
+    const uint8_t *u = config->uuid;
+    snprintf(text, SIM_UUID_TEXT, "%s-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+             config->instance ? "MIG" : "GPU", u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11],
+             u[12], u[13], u[14], u[15]);
 }

@@ -9,6 +9,9 @@
  * What is used is always the sum over the slots, and a charge is one store to one's own slot, made under the lock on
  * the device's byte: a process killed at any moment leaves nothing inconsistent.
  *
+ * A GPU can be divided into instances (MIG). Each is a file of its own beside its GPU's (gpu0.1, gpu0.2, ...), with
+ * memory of its own; the GPU's own file then says only how many there are.
+ *
  * POSIX locks go when *any* descriptor of the file is closed in the process, so nothing here ever closes one.
  */
 #pragma once
@@ -19,9 +22,10 @@
 #include <sys/types.h>
 
 #define SIM_MAGIC 0x5550474du
-#define SIM_VERSION 2u
+#define SIM_VERSION 3u
 #define SIM_SLOTS 2048
 #define SIM_GPUS 64
+#define SIM_INSTANCES 7
 #define SIM_DEFAULT_DIR "/run/simgpu"
 /* Where a managed plugin that mounts the host's /run sees it. */
 #define SIM_HOST_DIR "/host/run/simgpu"
@@ -38,7 +42,9 @@ struct sim_config {
     uint32_t index;
     uint32_t cc_major, cc_minor;
     uint32_t multiprocessors;
-    uint32_t unified; /* memory shared with the host: NVML does not tell it */
+    uint32_t unified;   /* memory shared with the host: NVML does not tell it */
+    uint32_t instances; /* of a divided GPU: how many; else 0 */
+    uint32_t instance;  /* of an instance: its number, from 1 on; of a GPU 0 */
     uint32_t unused;
     uint64_t total;         /* NVML's total */
     uint64_t reserved;      /* NVML's reserved: CUDA's total is total - reserved */
@@ -47,6 +53,7 @@ struct sim_config {
     uint64_t granularity;
     uint64_t latency_ns; /* of each call that allocates or frees */
     uint8_t uuid[16];
+    uint8_t gpu_uuid[16]; /* of the GPU that it is, or is a part of */
     char name[96];
 };
 
@@ -79,7 +86,8 @@ const char *sim_dir(void);
 
 /* Opens each gpuN of the folder, in order; answers how many. The descriptors stay open for good. */
 unsigned sim_open_all(const char *dir, struct sim_gpu *gpus, unsigned max);
-bool sim_open(const char *dir, unsigned number, struct sim_gpu *gpu);
+/* The instances of a divided GPU, as far as their files are there. */
+unsigned sim_open_instances(const char *dir, const struct sim_gpu *gpu, struct sim_gpu *out, unsigned max);
 bool sim_create(const char *dir, const struct sim_config *config);
 
 /* Owns a slot for this process; false when all are taken by the living. */
@@ -97,5 +105,6 @@ uint64_t sim_capacity(const struct sim_gpu *gpu);
 /* Lists the living processes; those that have no PID in the caller's namespace have pid 0. Answers how many. */
 unsigned sim_processes(struct sim_gpu *gpu, struct sim_process *out, unsigned max);
 
+/* "GPU-..." or "MIG-...". */
 #define SIM_UUID_TEXT 41
-void sim_uuid_text(const uint8_t uuid[16], char text[SIM_UUID_TEXT]);
+void sim_uuid_text(const struct sim_config *config, char text[SIM_UUID_TEXT]);

@@ -117,7 +117,7 @@ static void plan_devices(const char *dir, const char *list) {
         bool known = false;
         for (unsigned i = 0; i < found; i++) {
             char uuid[SIM_UUID_TEXT], *end;
-            sim_uuid_text(gpus[i].state->config.uuid, uuid);
+            sim_uuid_text(&gpus[i].state->config, uuid);
             unsigned long index = strtoul(word, &end, 10);
             if (strcmp(word, "all") != 0 && strcasecmp(word, uuid) != 0 &&
                 (*end || index != gpus[i].state->config.index))

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,9 +13,11 @@
 static const char usage[] =
     "usage: simgpu create DIR [--gpus N] [--total SIZE] [--reserved SIZE] [--context SIZE] [--module SIZE]\n"
     "                         [--latency-ns N] [--name TEXT] [--cc MAJOR.MINOR] [--sms N] [--unified 1]\n"
+    "                         [--mig N]    each GPU divided into N instances\n"
     "       simgpu show DIR     devices, and the processes that use them (PIDs as seen from here)\n"
     "       simgpu peak DIR     the highest use ever, in bytes, a device a line\n"
-    "       simgpu set DIR [--latency-ns N] [--context SIZE] [--module SIZE] [--peak 0]    changes living devices\n";
+    "       simgpu set DIR [--latency-ns N] [--context SIZE] [--module SIZE] [--peak 0] [--sms N] [--gpu N]\n"
+    "                      changes living devices, all or one\n";
 
 static int fail(const char *what, const char *about) {
     fprintf(stderr, "simgpu: %s%s%s\n", what, about ? ": " : "", about ? about : "");
@@ -22,10 +25,11 @@ static int fail(const char *what, const char *about) {
 }
 
 struct options {
-    unsigned gpus;
+    unsigned gpus, instances;
+    int gpu; /* just this one; -1: all */
     bool peak;
     struct sim_config config;
-    bool context, module, latency; /* given */
+    bool context, module, latency, sms; /* given */
 };
 
 static bool parse(int argc, char **argv, struct options *o) {
@@ -41,12 +45,16 @@ static bool parse(int argc, char **argv, struct options *o) {
             return false;
         else if (strcmp(name, "--gpus") == 0 && size >= 1 && size <= SIM_GPUS)
             o->gpus = (unsigned)size;
+        else if (strcmp(name, "--mig") == 0 && size >= 1 && size <= SIM_INSTANCES)
+            o->instances = (unsigned)size;
         else if (strcmp(name, "--total") == 0)
             o->config.total = size;
         else if (strcmp(name, "--reserved") == 0)
             o->config.reserved = size;
         else if (strcmp(name, "--sms") == 0)
-            o->config.multiprocessors = (unsigned)size;
+            o->config.multiprocessors = (unsigned)size, o->sms = true;
+        else if (strcmp(name, "--gpu") == 0 && size < SIM_GPUS)
+            o->gpu = (int)size;
         else if (strcmp(name, "--unified") == 0)
             o->config.unified = size != 0;
         else if (strcmp(name, "--context") == 0)
@@ -63,6 +71,30 @@ static bool parse(int argc, char **argv, struct options *o) {
     return argc % 2 == 0;
 }
 
+/* The file of a device under a new UUID. */
+static int make(const char *dir, struct sim_config *config) {
+    if (getrandom(config->uuid, sizeof config->uuid, 0) != (ssize_t)sizeof config->uuid)
+        return fail("getrandom", strerror(errno));
+    if (!config->instance)
+        memcpy(config->gpu_uuid, config->uuid, sizeof config->uuid);
+    return sim_create(dir, config) ? 0 : fail(dir, strerror(errno));
+}
+
+/* Equal parts, in whole MiB. */
+static int divide(const char *dir, const struct sim_config *gpu) {
+    struct sim_config part = *gpu;
+    uint64_t mib = (uint64_t)1 << 20;
+    part.instances = 0;
+    part.total = gpu->total / mib / gpu->instances * mib;
+    part.reserved = gpu->reserved / mib / gpu->instances * mib;
+    part.multiprocessors = gpu->multiprocessors / gpu->instances;
+    snprintf(part.name, sizeof part.name, "%.60s MIG %ug.%llugb", gpu->name, 1, (unsigned long long)(part.total >> 30));
+    for (part.instance = 1; part.instance <= gpu->instances; part.instance++)
+        if (make(dir, &part) != 0)
+            return 1;
+    return 0;
+}
+
 static int create(const char *dir, struct options *o) {
     if (o->config.reserved > o->config.total)
         return fail("reserved is more than total", NULL);
@@ -70,10 +102,9 @@ static int create(const char *dir, struct options *o) {
         return fail(dir, strerror(errno));
     for (unsigned i = 0; i < o->gpus; i++) {
         o->config.index = i;
-        if (getrandom(o->config.uuid, sizeof o->config.uuid, 0) != (ssize_t)sizeof o->config.uuid)
-            return fail("getrandom", strerror(errno));
-        if (!sim_create(dir, &o->config))
-            return fail(dir, strerror(errno));
+        o->config.instances = o->instances;
+        if (make(dir, &o->config) != 0 || (o->instances && divide(dir, &o->config) != 0))
+            return 1;
     }
     for (unsigned i = o->gpus; i < SIM_GPUS; i++) { /* of an earlier time */
         char path[4096];
@@ -86,7 +117,7 @@ static int create(const char *dir, struct options *o) {
 static void show_device(struct sim_gpu *gpu) {
     const struct sim_config *c = &gpu->state->config;
     char uuid[SIM_UUID_TEXT];
-    sim_uuid_text(c->uuid, uuid);
+    sim_uuid_text(c, uuid);
     printf("gpu %u %s %s total %llu reserved %llu used %llu peak %llu\n", c->index, uuid, c->name,
            (unsigned long long)c->total, (unsigned long long)c->reserved, (unsigned long long)sim_used(gpu),
            (unsigned long long)gpu->state->peak);
@@ -103,6 +134,7 @@ int main(int argc, char **argv) {
         return 1;
     }
     struct options o = {.gpus = 1,
+                        .gpu = -1,
                         .config = {.cc_major = 7,
                                    .cc_minor = 5,
                                    .multiprocessors = 68,
@@ -118,12 +150,18 @@ int main(int argc, char **argv) {
     if (strcmp(argv[1], "create") == 0)
         return create(argv[2], &o);
 
-    static struct sim_gpu gpus[SIM_GPUS];
-    unsigned count = sim_open_all(argv[2], gpus, SIM_GPUS);
-    if (count == 0)
+    static struct sim_gpu whole[SIM_GPUS], gpus[SIM_GPUS * (1 + SIM_INSTANCES)];
+    unsigned wholes = sim_open_all(argv[2], whole, SIM_GPUS), count = 0;
+    if (wholes == 0)
         return fail("no devices", argv[2]);
+    for (unsigned i = 0; i < wholes; i++) {
+        gpus[count++] = whole[i];
+        count += sim_open_instances(argv[2], &whole[i], &gpus[count], SIM_INSTANCES);
+    }
     for (unsigned i = 0; i < count; i++) {
         struct sim_device *state = gpus[i].state;
+        if (o.gpu >= 0 && state->config.index != (unsigned)o.gpu)
+            continue;
         if (strcmp(argv[1], "show") == 0)
             show_device(&gpus[i]);
         else if (strcmp(argv[1], "peak") == 0)
@@ -135,6 +173,8 @@ int main(int argc, char **argv) {
                 state->config.context_bytes = o.config.context_bytes;
             if (o.module)
                 state->config.module_bytes = o.config.module_bytes;
+            if (o.sms)
+                state->config.multiprocessors = o.config.multiprocessors;
             if (o.peak)
                 state->peak = sim_used(&gpus[i]);
         } else {
