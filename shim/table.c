@@ -27,8 +27,9 @@ static uint32_t probe(const struct shard *shard, enum table_class class, uint64_
 
 /* The driver hands out small pieces of a block one behind the other, and they often go in that order too: so the next
    call will want the place of the next piece. It is fetched while the driver works; in a large table it is in no cache.
- */
-static void expect_neighbour(const struct shard *shard, const struct entry *entry) {
+   Always inline: gcc takes a function that only prefetches for one without effect, and leaves out its calls. */
+static inline __attribute__((always_inline)) void expect_neighbour(const struct shard *shard,
+                                                                   const struct entry *entry) {
     uint64_t next = entry->key + (entry->size + (PIECE - 1)) / PIECE * PIECE;
     __builtin_prefetch(&shard->slots[(uint32_t)mix(CLASS_POINTER, next) & (shard->capacity - 1)], 1);
 }
