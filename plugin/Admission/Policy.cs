@@ -120,7 +120,8 @@ static partial class Policy
         c.Spec is { NeedsInjection: true, ReadOnlyRoot: false, Directory: { } directory } && c.Spec.OtherTargets.Concat(c.Spec.Actual.Targets).FirstOrDefault(t => ContainerPath.IsWithin(QuotaMount.PreloadFile, t)) is { } cover
         ? $"the mount at {Quoted.Text(cover)} covers {QuotaMount.PreloadFile}, which loads the quota: remove it, or add {Ways(directory)}" : null;
 
-    static string Ways(QuotaMount directory) =>
+    /// <summary>How a container loads the shim that cannot be given <c>/etc/ld.so.preload</c>.</summary>
+    internal static string Ways(QuotaMount directory) =>
         $"-e LD_PRELOAD={Quoted.Text(directory.Shim)}, or on Docker 26 and newer --mount type=volume,src={Quoted.Text(directory.Volume)},dst={QuotaMount.PreloadFile},volume-subpath={QuotaMount.PreloadName}";
 
     static string? QuotaExceedsGpu(Case c)

@@ -35,7 +35,7 @@ public sealed record ContainerInspect
 }
 
 /// <summary>Names one manifest.</summary>
-public sealed record ManifestDescriptor(string? Digest);
+public sealed record ManifestDescriptor([property: System.Text.Json.Serialization.JsonPropertyName("digest")] string? Digest);
 
 /// <summary>What <c>HEAD /containers/{id}/archive</c> says of a path.</summary>
 /// <param name="Mode">As Go's os.FileMode.</param>

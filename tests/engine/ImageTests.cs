@@ -11,6 +11,7 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     static readonly string[] Suites = ["bullseye", "trixie", "sid"];
     static readonly string[] Images32 = [.. Suites.Select(suite => suite + "-i386")];
     static readonly string[] Quota = ["-v", "runai:/runai", "--label", "gpu-memory=0.3"];
+    const string Preload = "/etc/ld.so.preload";
     static readonly string[] NoLibc = ["/static", "/musl"];
 
     protected override TestEngine Create(string version) => new(version, 1, true, null, "--debug");
@@ -62,9 +63,9 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     [TestCaseSource(nameof(Images32))]
     public void Only_where_there_are_32_bit_programs_their_loader_is_told_of_an_empty_library(string image)
     {
-        Assert.That(Engine.Run(["--rm", .. Quota, image, "busybox32", "cat", "/etc/ld.so.preload", "/proc/self/maps"]).Ok(),
+        Assert.That(Engine.Run(["--rm", .. Quota, image, "busybox32", "cat", Preload, "/proc/self/maps"]).Ok(),
             Does.StartWith("/runai/quiet/$PLATFORM\n/runai/librunai.so\n").And.Contain("/runai/quiet/i686").And.Not.Contain("\t/runai/librunai.so").And.Not.Contain(" /runai/librunai.so"));
-        Assert.That(Engine.Run(["--rm", .. Quota, image.Replace("-i386", "", StringComparison.Ordinal), "cat", "/etc/ld.so.preload"]).Ok(), Is.EqualTo("/runai/librunai.so"));
+        Assert.That(Engine.Run(["--rm", .. Quota, image.Replace("-i386", "", StringComparison.Ordinal), "cat", Preload]).Ok(), Is.EqualTo("/runai/librunai.so"));
     }
 
     [Test]
@@ -78,16 +79,16 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     [Test]
     public void Started_again_and_committed_it_stays_quiet_and_limited()
     {
-        var container = Engine.Docker(["create", "--network", "none", "--gpus", "1", .. Quota, "trixie-i386", "busybox32", "cat", "/etc/ld.so.preload"]).Ok();
+        var container = Engine.Docker(["create", "--network", "none", "--gpus", "1", .. Quota, "trixie-i386", "busybox32", "cat", Preload]).Ok();
         foreach (var _ in (string[])["first", "again"])
         {
             var output = Engine.Docker("start", "-a", container);
             Assert.That((output.Out, output.Error), Is.EqualTo(("/runai/quiet/$PLATFORM\n/runai/librunai.so\n", "")));
         }
         Engine.Docker("commit", container, "committed").Ok();
-        var committed = Engine.Run(["--rm", .. Quota, "committed", "busybox32", "cat", "/etc/ld.so.preload"]);
+        var committed = Engine.Run(["--rm", .. Quota, "committed", "busybox32", "cat", Preload]);
         Assert.That((committed.Out, committed.Error), Is.EqualTo(("/runai/quiet/$PLATFORM\n/runai/librunai.so\n", "")));
-        Assert.That(Engine.Run(["--rm", "-v", "runai:/gpu", "--label", "gpu-memory=0.3", "committed", "cat", "/etc/ld.so.preload"]).Ok(), Is.EqualTo("/gpu/librunai.so"));
+        Assert.That(Engine.Run(["--rm", "-v", "runai:/gpu", "--label", "gpu-memory=0.3", "committed", "cat", Preload]).Ok(), Is.EqualTo("/gpu/librunai.so"));
     }
 
     [Test]
@@ -118,6 +119,52 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
         Assert.That(ArchiveCalls("-v", "runai:/runai", "-v", "data:/data"), Does.StartWith("GET "));
         Assert.That(ArchiveCalls("-v", "runai:/runai", "-v", "data:/data"), Is.EqualTo("PUT"));
         Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "fresh", .. SmiQuery]).Ok()).Total, Is.EqualTo(3296));
+    }
+
+    [Test]
+    public void What_is_copied_into_a_container_before_its_start_comes_first_there_and_nowhere_else()
+    {
+        Engine.Docker(["create", .. Quota, "trixie", "true"]).Ok();
+        var container = Engine.Docker(["create", .. Quota, "trixie", "cat", Preload]).Ok();
+        var file = Path.GetTempFileName();
+        File.WriteAllText(file, "# copied\n");
+        Engine.Docker("cp", file, $"{container}:{Preload}").Ok();
+        Assert.That(Engine.Docker("start", "-a", container).Ok(), Is.EqualTo("# copied\n/runai/librunai.so"));
+        Assert.That(Engine.Run(["--rm", .. Quota, "trixie", "cat", Preload]).Ok(), Is.EqualTo("/runai/librunai.so"));
+    }
+
+    [Test]
+    public void A_mount_that_a_link_of_the_image_leads_into_etc_keeps_its_own_preload()
+    {
+        var folder = MakeLinked("etc");
+        foreach (var own in (string[])["first", "second"])
+        {
+            var mine = Directory.CreateDirectory(Path.Combine(folder, own)).FullName;
+            File.WriteAllText(Path.Combine(mine, "ld.so.preload"), $"# {own}\n");
+            Assert.That(Engine.Run(["--rm", .. Quota, "-v", $"{mine}:/link", "linked", "cat", Preload]).Ok(), Is.EqualTo($"# {own}\n/runai/librunai.so"));
+        }
+    }
+
+    /// <summary>Some engines cannot copy files into such a container.</summary>
+    [Test]
+    public void A_container_that_cannot_be_given_the_preload_is_refused_with_a_way_out_that_works()
+    {
+        string[] mount = ["-v", $"{MakeLinked("/run")}:/link/x"];
+        var plain = Engine.Run(["--rm", .. Quota, .. mount, "linked", .. SmiQuery]);
+        if (plain.Code == 0) Assert.That(ParseSmi(plain.Out).Total, Is.EqualTo(3296));
+        else Assert.That(plain.Error, Does.Contain("denied by plugin").And.Contain("add -e LD_PRELOAD=/runai/librunai.so, or"));
+        Assert.That(ParseSmi(Engine.Run(["--rm", "-e", "LD_PRELOAD=/runai/librunai.so", .. Quota, .. mount, "linked", .. SmiQuery]).Ok()).Total, Is.EqualTo(3296));
+    }
+
+    /// <summary>The image <c>linked</c>, whose /link leads there; a new folder of the host.</summary>
+    string MakeLinked(string target)
+    {
+        var folder = Directory.CreateTempSubdirectory("linked-").FullName;
+        File.CreateSymbolicLink(Path.Combine(folder, "link"), target);
+        var container = Engine.Docker("create", "trixie", "true").Ok();
+        Engine.Docker("cp", Path.Combine(folder, "link"), $"{container}:/link").Ok();
+        Engine.Docker("commit", container, "linked").Ok();
+        return folder;
     }
 
     /// <summary>What the engine was asked about a new container's files.</summary>

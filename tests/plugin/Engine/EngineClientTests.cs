@@ -21,7 +21,7 @@ public class EngineClientTests
     public async Task An_inspect_gives_the_merged_truth()
     {
         _engine.On("GET /containers/abc/json", """
-            {"Id":"abc","Created":"x","Name":"/n","Image":"sha256:1","State":{"Status":"running","Running":true,"Pid":42,"StartedAt":"2026-11-20T00:00:00.1Z"},
+            {"Id":"abc","Created":"2026-11-20T00:00:00.123456789Z","Driver":"overlay2","ImageManifestDescriptor":{"mediaType":"x","digest":"sha256:2","size":405},"Name":"/n","Image":"sha256:1","State":{"Status":"running","Running":true,"Pid":42,"StartedAt":"2026-11-20T00:00:00.1Z"},
              "Config":{"Image":"debian","Labels":{"gpu-memory":"0.5"},"Env":["A=b"],"User":"1"},
              "HostConfig":{"DeviceRequests":[{"Driver":"","Count":-1,"DeviceIDs":null,"Capabilities":[["gpu"]],"Options":{}}],"Devices":null,"CapAdd":null},
              "Mounts":[{"Type":"volume","Name":"runai","Source":"/wrong","Destination":"/runai","Driver":"runai/gpu-memory:latest","Mode":"z","RW":true,"Propagation":""}]}
@@ -29,6 +29,7 @@ public class EngineClientTests
         using var client = _engine.Client();
         var container = (await client.InspectContainerAsync("abc", default))!;
         Assert.That(container.State, Is.EqualTo(new ContainerState { Status = "running", Running = true, Pid = 42, StartedAt = "2026-11-20T00:00:00.1Z" }));
+        Assert.That((container.Created, container.Driver, container.ImageManifestDescriptor?.Digest), Is.EqualTo(("2026-11-20T00:00:00.123456789Z", "overlay2", "sha256:2")));
         Assert.That(container.Config.Labels!["gpu-memory"], Is.EqualTo("0.5"));
         Assert.That(container.HostConfig.DeviceRequests![0].Count, Is.EqualTo(-1));
         Assert.That(container.Mounts, Is.EqualTo(new[]
