@@ -19,9 +19,7 @@ if (problems.Count > 0)
 var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
 builder.Logging.ClearProviders().SetMinimumLevel(settings.LogLevel).AddFilter("Microsoft", LogLevel.Warning).AddFilter("System", LogLevel.Warning)
     .AddSimpleConsole(console => (console.SingleLine, console.ColorBehavior) = (true, Microsoft.Extensions.Logging.Console.LoggerColorBehavior.Disabled));
-// Inline: a call is answered by the thread that received it. The engine's callers wait for each change of threads.
-builder.WebHost.UseKestrelCore().UseSockets(sockets => sockets.UnsafePreferInlineScheduling = true)
-    .ConfigureKestrel(kestrel => kestrel.ListenUnixSocket(settings.Socket));
+builder.WebHost.UsePluginSocket(settings.Socket);
 builder.Services
     .AddRoutingCore()
     .AddSingleton(settings)

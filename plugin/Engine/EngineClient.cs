@@ -148,6 +148,10 @@ public sealed class EngineClient : IEngineClient, IDisposable
             throw new EngineException(e is OperationCanceledException
                 ? $"{method} {path}: no answer from the engine within {limit.TotalSeconds:0.#} s" : $"{method} {path}: {e.Message}", null, e);
         }
+        finally
+        {
+            await SocketThread.Leave();
+        }
     }
 
     async Task<HttpResponseMessage> SendAsync(HttpMethod method, string path, Func<HttpContent>? content, CancellationToken deadline, CancellationToken cancel)

@@ -28,7 +28,7 @@ static partial class PluginEndpoint
         {
             var json = await GuardAsync(context, path,
                 async () => (glance is null ? null : await GlanceAsync(context, glance))
-                    ?? JsonSerializer.SerializeToUtf8Bytes(await handle(await ReadAsync(context, request), context.RequestAborted), answer),
+                    ?? JsonSerializer.SerializeToUtf8Bytes(await HandleAsync(context, request, handle), answer),
                 problem => JsonSerializer.SerializeToUtf8Bytes(failure(problem), answer));
             await WriteAsync(context, json);
         });
@@ -84,13 +84,15 @@ static partial class PluginEndpoint
     }
 
     /// <summary>An empty body is a request without members: the retry of a call whose connection broke can come so.</summary>
-    static async ValueTask<TRequest> ReadAsync<TRequest>(HttpContext context, JsonTypeInfo<TRequest> type) where TRequest : class, new()
+    static async ValueTask<TAnswer> HandleAsync<TRequest, TAnswer>(HttpContext context, JsonTypeInfo<TRequest> type, Func<TRequest, CancellationToken, ValueTask<TAnswer>> handle)
+        where TRequest : class, new()
     {
-        var reader = context.Request.BodyReader;
-        var first = await reader.ReadAsync(context.RequestAborted);
-        var empty = first.IsCompleted && first.Buffer.IsEmpty;
-        reader.AdvanceTo(first.Buffer.Start);
-        return empty ? new() : await JsonSerializer.DeserializeAsync(reader, type, context.RequestAborted) ?? throw new JsonException("null");
+        // Out of the server's buffers at once: it keeps as many of those as were ever needed.
+        using var body = new MemoryStream((int)Math.Min(context.Request.ContentLength ?? 0, MaxBodyBytes));
+        await context.Request.Body.CopyToAsync(body, context.RequestAborted);
+        await SocketThread.Leave();
+        var request = body.Length == 0 ? new() : JsonSerializer.Deserialize(body.GetBuffer().AsSpan(0, (int)body.Length), type) ?? throw new JsonException("null");
+        return await handle(request, context.RequestAborted);
     }
 
     static ILogger Log(HttpContext context) => context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("Runai.GpuMemory.Protocol");

@@ -66,6 +66,31 @@ public class EngineClientTests
         Assert.That(string.Join(' ', LocalVolume.HostPaths(new Dictionary<string, string> { ["type"] = type, ["device"] = device, ["o"] = o })), Is.EqualTo(paths));
 
     [Test]
+    public async Task Who_waits_after_an_answer_holds_up_no_other_call()
+    {
+        _engine.On("GET /info", """{"ServerVersion":"x"}""");
+        using var client = _engine.Client();
+        using var waits = new ManualResetEventSlim();
+        using var go = new ManualResetEventSlim();
+        var waiting = Task.Run(async () =>
+        {
+            await client.InfoAsync(default);
+            waits.Set();
+            go.Wait();
+        });
+        try
+        {
+            Assert.That(waits.Wait(TimeSpan.FromSeconds(30)));
+            Assert.That((await client.InfoAsync(default)).ServerVersion, Is.EqualTo("x"));
+        }
+        finally
+        {
+            go.Set();
+            await waiting;
+        }
+    }
+
+    [Test]
     public async Task Nulls_where_values_are_promised_become_empty()
     {
         _engine.On("GET /containers/abc/json", """{"Id":"abc","Name":null,"State":null,"Config":null,"HostConfig":null,"Mounts":null}""");

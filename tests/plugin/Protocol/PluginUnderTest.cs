@@ -1,5 +1,4 @@
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Runai.GpuMemory.Protocol;
@@ -17,7 +16,7 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenUnixSocket(Socket));
+        builder.WebHost.UsePluginSocket(Socket);
         builder.Services.AddSingleton<IAuthorizer>(this).AddSingleton<IVolumeDriver>(this);
         _app = builder.Build();
         _app.MapPluginActivate().MapAuthZPlugin().MapVolumeDriver();
@@ -36,6 +35,8 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
     /// <summary>What the services throw.</summary>
     public Exception? Bug { get; set; }
     public string? Refusal { get; set; }
+    /// <summary>What the services do before they answer.</summary>
+    public Action? Work { get; set; }
 
     public bool IsOfConcern(string method, string uri) => uri != "/_ping";
     public bool CanBeQuestion(string method) => method == "POST";
@@ -80,6 +81,7 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
     {
         lock (Asked)
             Asked.Add(what);
+        Work?.Invoke();
         if (Bug is not null)
             throw Bug;
     }

@@ -93,6 +93,31 @@ public class ProtocolTests
         Assert.That(_plugin.Asked, Is.EqualTo(new[] { "before GET /commit" }));
     }
 
+    [Test]
+    public void A_call_that_waits_holds_up_no_other()
+    {
+        using var asked = new CountdownEvent(2);
+        using var go = new ManualResetEventSlim();
+        _plugin.Work = () =>
+        {
+            asked.Signal();
+            go.Wait();
+        };
+        var waiting = Enumerable.Range(0, asked.InitialCount).Select(_ => new RawHttp(_plugin.Socket)).ToList();
+        var answers = waiting.ConvertAll(client => Task.Factory.StartNew(() => client.Call("VolumeDriver.Mount", """{"Name":"runai","ID":"1"}""").Status, TaskCreationOptions.LongRunning));
+        try
+        {
+            Assert.That(asked.Wait(TimeSpan.FromSeconds(30)), "all of them wait at once");
+            Assert.That(_engine.Call("AuthZPlugin.AuthZReq", """{"RequestMethod":"GET","RequestUri":"/_ping"}""").Status, Is.EqualTo(200));
+        }
+        finally
+        {
+            go.Set();
+            Assert.That(Task.WhenAll(answers).Result, Is.All.EqualTo(200));
+            waiting.ForEach(client => client.Dispose());
+        }
+    }
+
     [TestCase("""{"RequestMethod":"GET"}""")]
     [TestCase("""{"RequestMethod":null,"RequestUri":"/_ping"}""")]
     [TestCase("{}")]
