@@ -1,5 +1,5 @@
 // Runs in a container: prints how many microseconds after its own start DIRECTORY/quota is there.
-// Sleeps meanwhile.
+// Sleeps meanwhile. Linked dynamically, as programs that use the GPU are: the loader opens the shim before main begins.
 #include <stdio.h>
 #include <sys/inotify.h>
 #include <time.h>

@@ -28,7 +28,7 @@ done
 [ "$version" = 20.10 ] || $engine get-engines "$build/engines"
 
 mkdir -p "$build/bench"
-gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -o "$build/bench/quota-wait" bench/api/quota-wait.c
+gcc -std=gnu11 -O2 -Wall -Wextra -Werror -o "$build/bench/quota-wait" bench/api/quota-wait.c
 GOCACHE=$build/bench/go go build -o "$build/bench/allow-all" bench/api/allow-all.go
 dotnet publish bench/api -c Release -o "$build/bench/api" -v quiet --nologo
 

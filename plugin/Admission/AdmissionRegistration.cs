@@ -15,6 +15,7 @@ public static class AdmissionRegistration
             .AddSingleton<ContainerSpecs>()
             .AddSingleton<EngineDefaults>()
             .AddSingleton<DecisionLog>()
+            .AddSingleton<AllowedStarts>()
             .AddSingleton(provider => new PolicySource(Settings(provider).Policy, Path.Combine(Settings(provider).State, "admission", "policy.json"), provider.GetRequiredService<ILogger<PolicySource>>()))
             .AddSingleton(provider => new OwnerStore(Path.Combine(Settings(provider).State, "admission", "owners")))
             .AddSingleton<GpuLedger>()

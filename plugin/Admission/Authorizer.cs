@@ -10,7 +10,7 @@ namespace Runai.GpuMemory.Admission;
 /// to it that they load the shim.</summary>
 sealed partial class Authorizer(
     IEngineClient engine, ContainerSpecs specs, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own, PolicySource policy,
-    GpuLedger ledger, StartCalls starts, SideRoutes side, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
+    GpuLedger ledger, StartCalls starts, AllowedStarts allowed, SideRoutes side, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
 {
     /// <summary>Within 5 s the user has an answer, whatever the engine does.</summary>
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(4.5);
@@ -144,7 +144,11 @@ sealed partial class Authorizer(
             verdict = Unknown(route, failure);
         }
         if (verdict.Allow && container is not null)
+        {
             starts.Allowed(apiCall, route.Name, container.Id);
+            if (spec?.QuotaMounts.Count > 0)
+                allowed.Note(new(container.Id, container.Name, verdict));
+        }
         else if (!verdict.Allow && container is { HostConfig.AutoRemove: true, State.Status: "created" })
             _ = RemoveAsync(container.Id);
         return Answer(route.Kind, apiCall, route.Name, spec, verdict, started);

@@ -77,7 +77,7 @@ public sealed class ContainerReconciler(
         }
         var found = DirectoriesIn(table);
         if (found.Count == 0) log.NoDirectory(container.Id, container.Name, pid);
-        Deliver(container, found, QuotaOf(container, verdict));
+        Deliver(container, found, QuotaOf(container.Id, verdict));
     }
 
     async Task<bool> StillRunsAsync(ContainerInspect container, CancellationToken cancel) =>
@@ -109,9 +109,9 @@ public sealed class ContainerReconciler(
             string.Join(",", verdict.Reasons.Select(reason => reason.Rule)), verdict.Message);
     }
 
-    static QuotaFile QuotaOf(ContainerInspect container, Verdict verdict) =>
-        verdict.Quota is { } limit ? new(container.Id) { Limit = limit }
-        : new(container.Id)
+    internal static QuotaFile QuotaOf(string container, Verdict verdict) =>
+        verdict.Quota is { } limit ? new(container) { Limit = limit }
+        : new(container)
         {
             Error = verdict.Allow ? "the container has the volume but no quota: add --label gpu-memory=0.5" : verdict.Message,
         };

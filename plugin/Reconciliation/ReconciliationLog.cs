@@ -33,6 +33,12 @@ static partial class ReconciliationLog
     [LoggerMessage(509, LogLevel.Warning, "the sweep over all containers failed, the next one follows: {Problem}")]
     public static partial void SweepFailed(this ILogger log, string problem);
 
+    [LoggerMessage(512, LogLevel.Information, "quota container={Container} name={Name} directory={Directory} limit={Limit}")]
+    public static partial void QuotaWrittenEarly(this ILogger log, string container, string name, string directory, string limit);
+
+    [LoggerMessage(511, LogLevel.Information, "process {Pid} opened the shim, and its quota waits for the engine's word: {Problem}")]
+    public static partial void NotEarly(this ILogger log, int pid, string problem);
+
     [LoggerMessage(510, LogLevel.Information, "this plugin is {Name} to the engine")]
     public static partial void NameKnown(this ILogger log, string name);
 }

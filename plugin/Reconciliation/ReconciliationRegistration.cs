@@ -5,5 +5,6 @@ public static class ReconciliationRegistration
     public static IServiceCollection AddReconciliation(this IServiceCollection services) => services
         .AddSingleton(new ReconciliationOptions())
         .AddSingleton<ContainerReconciler>()
+        .AddHostedService<EarlyDelivery>()
         .AddHostedService<ReconciliationService>();
 }

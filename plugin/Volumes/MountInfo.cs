@@ -78,6 +78,8 @@ public interface IMountTable
     IEnumerable<(int Pid, IReadOnlyList<MountEntry> Mounts)> All();
     /// <summary>Whether the process is in the control group of this container. False where the kernel does not show it.</summary>
     bool IsInContainer(int pid, string container) => false;
+    /// <summary>The containers whose control groups the process is in, the outer one first: what has the form of an ID in their paths.</summary>
+    IReadOnlyList<string> ContainersOf(int pid) => [];
 }
 
 /// <summary>The table as <c>/proc</c> shows it.</summary>
@@ -101,16 +103,23 @@ public sealed class ProcMountTable : IMountTable
         }
     }
 
+    public bool IsInContainer(int pid, string container) => container.Length == 64 && ControlGroups(pid).Contains(container, StringComparison.Ordinal);
+
+    public IReadOnlyList<string> ContainersOf(int pid) => ContainersIn(ControlGroups(pid));
+
+    internal static IReadOnlyList<string> ContainersIn(string controlGroups) =>
+        [.. controlGroups.Split('/', '-', '.', '\n').Where(part => part.Length == 64 && part.All(char.IsAsciiHexDigitLower)).Distinct(StringComparer.Ordinal)];
+
     // 0::/docker/<ID>, 0::/system.slice/docker-<ID>.scope, or a line like these for each controller of version 1.
-    public bool IsInContainer(int pid, string container)
+    static string ControlGroups(int pid)
     {
         try
         {
-            return container.Length == 64 && File.ReadAllText(string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/cgroup")).Contains(container, StringComparison.Ordinal);
+            return File.ReadAllText(string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/cgroup"));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return false;
+            return "";
         }
     }
 

@@ -11,6 +11,8 @@ public interface IPrivateDirectories
     IReadOnlyList<string> List();
     /// <summary>The private directory behind a mount of some process; null for any other mount.</summary>
     string? Find(MountEntry mount);
+    /// <summary>Who opens its shim is known, or of no interest any more.</summary>
+    void StopWatching(string dirId);
 }
 
 /// <param name="Device">The file system.</param>
@@ -18,7 +20,7 @@ public interface IPrivateDirectories
 sealed record Location(string Device, string Root);
 
 /// <summary>Makes and removes the private directories on disk and their mounts.</summary>
-public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMountTable mounts) : IPrivateDirectories
+public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMountTable mounts, IShimWatch? watch = null) : IPrivateDirectories
 {
     const string UsageOptions = "size=64k,nr_inodes=64,mode=1777";
 
@@ -35,6 +37,7 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
         try
         {
             Fill(work);
+            watch?.Add(work);
             Stage(work, staged);
             StateLayout.MakeDirectory(target, FileModes.OwnerDirectory);
             MountSyscalls.BindMount(staged, target, recursive: true);
@@ -55,6 +58,8 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
 
     /// <summary>Unmounts and deletes. For a container that still had it, it would be gone with all that is mounted on it.</summary>
     public void Remove(string dirId) => RemoveFrom(layout.Directory(dirId), layout.Mount(dirId));
+
+    public void StopWatching(string dirId) => watch?.Remove(layout.Directory(dirId));
 
     /// <summary>Where the engine finds it.</summary>
     public string MountPath(string dirId) => layout.Mount(dirId);

@@ -8,6 +8,7 @@ public static class VolumeRegistration
         .AddSingleton<PluginIdentity>()
         .AddSingleton<IHostView, HostView>()
         .AddSingleton<ShimStore>()
+        .AddSingleton<IShimWatch, ShimWatch>()
         .AddSingleton<ReferenceTable>()
         .AddSingleton<PrivateDirectories>()
         .AddSingleton<IPrivateDirectories>(provider => provider.GetRequiredService<PrivateDirectories>())

@@ -42,6 +42,14 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     }
 
     [Test]
+    public void The_plugin_learns_from_the_kernel_that_a_container_has_begun()
+    {
+        // The engine's own event may win now and then.
+        for (var run = 0; run < 20 && !Engine.Log.Contains("EarlyDelivery[512]", StringComparison.Ordinal); run++) Engine.Run(["--rm", .. Quota, Image, "sleep", "0.2"]).Ok();
+        Assert.That(Engine.Log, Does.Contain("EarlyDelivery[512] quota container="));
+    }
+
+    [Test]
     public void A_stripped_environment_keeps_the_quota()
     {
         var container = Engine.Start([.. Quota, Image, "sleep", "600"]);

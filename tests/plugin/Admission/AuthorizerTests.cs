@@ -151,6 +151,17 @@ public class AuthorizerTests : AuthorizerFixture
         Assert.That(_engine.Files[(Id, "/etc/ld.so.preload")], Is.EqualTo("/runai/librunai.so\n"));
     }
 
+    [TestCase("0.5", "runai/gpu-memory:latest", "0.5")]
+    [TestCase("0.5", "local", null)]
+    [TestCase("2", "runai/gpu-memory:latest", null)]
+    public async Task An_allowed_start_says_what_the_container_may_have_once_it_runs(string label, string driver, string? quota)
+    {
+        Have(label, driver: driver);
+        var starts = _services.GetRequiredService<AllowedStarts>();
+        await BeforeAsync(Call("POST", "/containers/web/start"));
+        Assert.That((starts.Find(Id)?.Name, starts.Find(Id)?.Verdict.Quota), Is.EqualTo((quota is null ? null : "/web", quota)));
+    }
+
     [Test]
     public async Task A_start_whose_preload_cannot_be_put_is_denied()
     {

@@ -111,6 +111,10 @@ sealed class FakeMounts(string state) : IMountTable
     /// <summary>More mounts of a process, by ID, parent and target. What was set has the IDs 1, 2…, the first being the root.</summary>
     public void Add(int pid, params (int Id, int Parent, string Target)[] more) => _tables[pid].AddRange(more.Select(m => new MountEntry("0:99", "/", m.Target, null, m.Id, m.Parent)));
 
+    /// <summary>The containers in whose control groups a process is.</summary>
+    public Dictionary<int, string[]> Groups { get; } = [];
+    public IReadOnlyList<string> ContainersOf(int pid) => Groups.GetValueOrDefault(pid) ?? [];
+
     public void End(int pid) => _tables.TryRemove(pid, out _);
 
     public IReadOnlyList<MountEntry> Own() => [new("0:1", "/", "/"), new("8:1", $"/docker/plugins/{new string('1', 64)}/propagated-mount", state)];
@@ -162,4 +166,12 @@ sealed class ListLogger<T>(ConcurrentQueue<string> lines) : ILogger<T>
     public bool IsEnabled(LogLevel logLevel) => true;
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
         lines.Enqueue($"{logLevel} {eventId.Id} {formatter(state, exception)}");
+}
+
+/// <summary>Nothing is mounted here.</summary>
+sealed class NoHost : IHostView
+{
+    public bool IsConnected() => true;
+    public bool Sees(string dirId) => throw new NotSupportedException();
+    public void StartAnew() => throw new NotSupportedException();
 }

@@ -49,14 +49,6 @@ public class ReconciliationTests
         Directory.Delete(_folder, recursive: true);
     }
 
-    /// <summary>Nothing is mounted here.</summary>
-    sealed class NoHost : IHostView
-    {
-        public bool IsConnected() => true;
-        public bool Sees(string dirId) => throw new NotSupportedException();
-        public void StartAnew() => throw new NotSupportedException();
-    }
-
     sealed class NoGpus : IGpuInventory
     {
         public IReadOnlyList<GpuDevice> Devices => [];

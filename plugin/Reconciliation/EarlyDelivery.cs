@@ -1,0 +1,56 @@
+using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Reconciliation;
+
+/// <summary>Gives a container its quota when its first program opens the shim, which is before that program runs. The kernel says who it is and which directories it has,
+/// admission has just said what it may have; the engine, busy with starting, is not asked. What it says later settles the same, and is all there is for containers that came
+/// past admission.</summary>
+public sealed class EarlyDelivery(IShimWatch watch, AllowedStarts starts, IMountTable mounts, IPrivateDirectories directories, IActivations activations,
+    ILogger<EarlyDelivery> log) : IHostedService
+{
+    /// <summary>Threads of its own: they wait in a system call, and when many containers start, the pool's are busy with mounting.</summary>
+    const int Threads = 4;
+
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        for (var n = 0; n < Threads; n++) new Thread(Follow) { IsBackground = true, Name = "openings of the shim" }.Start();
+        return Task.CompletedTask;
+    }
+
+    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    void Follow()
+    {
+        while (watch.Wait() is { } pid) Opened(pid);
+    }
+
+    /// <param name="pid">It has just opened the shim in some private directory.</param>
+    internal void Opened(int pid)
+    {
+        try
+        {
+            var containers = mounts.ContainersOf(pid);
+            if (containers.Count == 0) return;
+            var found = new List<string>();
+            foreach (var mount in mounts.OfProcess(pid))
+                if (directories.Find(mount) is { } dirId && !PrivateDirectories.IsHandedOut(mount, dirId) && !found.Contains(dirId)) found.Add(dirId);
+            // The first program says enough; the others of a container shall not cost anything.
+            found.ForEach(directories.StopWatching);
+            if (containers.Select(starts.Find).FirstOrDefault(start => start is not null) is not { } start) return;
+            var quota = ContainerReconciler.QuotaOf(start.Id, start.Verdict);
+            foreach (var dirId in found)
+                if (activations.Claim(dirId, start.Id, pid) && directories.WriteQuota(dirId, quota)) log.QuotaWrittenEarly(start.Id, start.Name, dirId, quota.Error ?? quota.Limit ?? "");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            log.NotEarly(pid, e.Message);
+        }
+#pragma warning disable CA1031 // a thread of its own: nobody else catches
+        catch (Exception e)
+        {
+            log.Bug(e);
+        }
+#pragma warning restore CA1031
+    }
+}

@@ -1,0 +1,67 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using NUnit.Framework;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Tests.Volumes;
+
+public class ShimWatchTests
+{
+    ShimWatch _watch = null!;
+    string _folder = null!;
+
+    [SetUp]
+    public void SetUp()
+    {
+        _folder = Directory.CreateTempSubdirectory("watch").FullName;
+        _watch = new(NullLogger<ShimWatch>.Instance);
+        foreach (var name in (string[])["one", "two"])
+        {
+            Directory.CreateDirectory(Path.Combine(_folder, name));
+            File.WriteAllText(Path.Combine(_folder, name, "librunai.so"), "the shim");
+        }
+    }
+
+    [TearDown]
+    public void TearDown() => Directory.Delete(_folder, recursive: true);
+
+    [Test]
+    public void Who_opens_the_shim_is_told_under_whatever_mount() => PrivateNamespace.Run(() =>
+    {
+        _watch.Add(Path.Combine(_folder, "one"));
+        using var container = new FakeContainer(Path.Combine(_folder, "one"), Path.Combine(_folder, "target"));
+        using var program = Sh.Start($"exec nsenter --target {container.Pid} --mount cat {_folder}/target/librunai.so -");
+        Assert.That(_watch.Wait(), Is.EqualTo(program.Id));
+        program.StandardInput.Close();
+        program.WaitForExit();
+    });
+
+    [Test]
+    public void Nothing_is_told_of_directories_that_are_not_watched_or_not_any_more()
+    {
+        var (one, two) = (Path.Combine(_folder, "one"), Path.Combine(_folder, "two"));
+        _watch.Add(one);
+        _watch.Remove(one);
+        Sh.Run($"cat {one}/librunai.so {two}/librunai.so");
+        _watch.Add(two);
+        using var program = Sh.Start($"exec cat {two}/librunai.so -");
+        Assert.That(_watch.Wait(), Is.EqualTo(program.Id), "the first that is told is the last that opened");
+        program.StandardInput.Close();
+        program.WaitForExit();
+    }
+
+    [Test]
+    public void A_directory_that_is_not_there_is_no_error() => Assert.That(() => _watch.Add(Path.Combine(_folder, "gone")), Throws.Nothing);
+
+    [TestCase("0::/docker/ID\n", "ID")]
+    [TestCase("0::/system.slice/docker-ID.scope\n", "ID")]
+    [TestCase("12:memory:/docker/ID\n11:cpu,cpuacct:/docker/ID\n0::/\n", "ID")]
+    [TestCase("0::/../ID\n", "ID")]
+    [TestCase("0::/user.slice/user-0.slice\n", "")]
+    [TestCase("0::/docker/xID\n", "")]
+    [TestCase("", "")]
+    public void A_control_group_names_its_container(string text, string found)
+    {
+        var id = string.Concat(Enumerable.Repeat("0123456789abcdef", 4));
+        Assert.That(string.Join(' ', ProcMountTable.ContainersIn(text.Replace("ID", id, StringComparison.Ordinal))), Is.EqualTo(found.Replace("ID", id, StringComparison.Ordinal)));
+    }
+}
