@@ -59,6 +59,21 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     }
 
     [Test]
+    public void A_setuid_program_keeps_the_quota_and_believes_no_environment()
+    {
+        var container = Engine.Start([.. Quota, Image, "sleep", "600"]);
+        Engine.Docker("exec", container, "sh", "-c", "cp /usr/bin/gpu-alloc /usr/bin/suid && chmod 4755 /usr/bin/suid").Ok();
+        Output Try(string program, string size) => Engine.Docker("exec", "--user", "1000", "--env", "RUNAI_LOG=1", "--env", "LD_PRELOAD=/nowhere.so", container, program, size);
+        Assert.That(Try("gpu-alloc", "1g").Error, Does.Contain("runai["), "an ordinary program says what it is asked to");
+        var fits = Try("suid", "1g");
+        Assert.That((fits.Code, fits.Error), Is.EqualTo((0, "")), "the loader and the shim ignore the environment");
+        Assert.That(Try("suid", "4g").Code, Is.EqualTo(2));
+        Engine.Docker("exec", "-d", "--user", "1000", container, "suid", "--hold", "600", "2g").Ok();
+        Eventually(() => Engine.Smi(container) == (3296, 2048 + 64), "what it holds is in the same account");
+        Assert.That((Try("gpu-alloc", "1100m").Code, Try("gpu-alloc", "1200m").Code), Is.EqualTo((0, 2)));
+    }
+
+    [Test]
     public void A_volume_can_carry_the_quota_and_the_label_wins()
     {
         Engine.Docker("volume", "create", "-d", Plugin, "-o", "gpu-memory=0.5", "half").Ok();

@@ -26,8 +26,6 @@ sealed class NamespaceTests(string version) : EngineFixture(version)
     [TestCase("--pid host")]
     [TestCase("--pid container")]
     [TestCase("--ipc host")]
-    [TestCase("--ipc container")]
-    [TestCase("--pid host --ipc host")]
     [TestCase("--pid container --ipc container")]
     public void Each_container_has_its_own_quota_and_account(string modes)
     {

@@ -52,6 +52,23 @@ sealed class SurvivalTests(string version) : EngineFixture(version)
     }
 
     [Test]
+    public void A_quota_that_is_lowered_under_a_running_allocation()
+    {
+        Engine.WritePolicy("""{ "defaultQuota": "0.5" }""");
+        var container = "";
+        Eventually(() => (container = Engine.Run("-d", "-v", "runai:/runai", Image, "gpu-alloc", "--hold", "600", "2g").Out.Trim()).Length > 0, "a container that asks for nothing may start");
+        Eventually(() => Engine.Docker("logs", container).Out.Contains("allocated", StringComparison.Ordinal), "the allocation is held");
+        Assert.That(Engine.Smi(container), Is.EqualTo((5494, 2048 + 64)));
+        Engine.Stop(); // a plugin that starts judges anew what runs
+        Engine.WritePolicy("""{ "defaultQuota": "0.1" }""");
+        Engine.StartAgain();
+        Eventually(() => Engine.Docker(["exec", container, .. SmiQuery]).Out == "1098, 1098\n", "the new quota is in force");
+        Assert.That(Engine.Docker("exec", container, "gpu-alloc", "1m").Code, Is.EqualTo(2), "nothing more");
+        Assert.That(Engine.Docker("exec", container, "cat", "/proc/1/comm").Ok(), Is.EqualTo("gpu-alloc"), "and nothing is taken away");
+        Engine.WritePolicy(null);
+    }
+
+    [Test]
     public void A_restart_of_the_engine_under_live_restore()
     {
         var left = Started("0.3");

@@ -81,9 +81,16 @@ sealed class TestEngine : IDisposable
     public string Socket => Path.Combine(_folder, "run/docker.sock");
 
     /// <summary>The plugin reads it when it is enabled, and within a second or two of a change.</summary>
-    public void WritePolicy(string text)
+    /// <param name="text">Null: no policy file.</param>
+    public void WritePolicy(string? text)
     {
         var file = Path.Combine(Directory.CreateDirectory(Path.Combine(_folder, "etc/docker")).FullName, "gpu-memory.json");
+        if (text is null)
+        {
+            File.Delete(file);
+            return;
+        }
+
         File.WriteAllText(file + ".new", text);
         File.Move(file + ".new", file, overwrite: true);
     }
@@ -143,14 +150,18 @@ sealed class TestEngine : IDisposable
     /// <summary>kill -9 of the plugin's process; the engine starts it again.</summary>
     public void KillPlugin()
     {
-        var before = PluginProcess();
+        var id = PluginId(); // the engine answers nobody while the plugin is away
+        var before = PluginProcess(id);
         Process.GetProcessById(before).Kill();
-        Eventually(() => PluginProcess() is var now && now != before && now != 0, "the plugin runs again");
+        Eventually(() => PluginProcess(id) is var now && now != before && now != 0, "the plugin runs again");
     }
 
-    public int PluginProcess()
+    public int PluginProcess() => PluginProcess(PluginId());
+
+    string PluginId() => Docker("plugin", "inspect", Plugin, "--format", "{{.Id}}").Ok();
+
+    static int PluginProcess(string id)
     {
-        var id = Docker("plugin", "inspect", Plugin, "--format", "{{.Id}}").Ok();
         foreach (var process in Process.GetProcessesByName("runai-gpu-memory"))
         {
             if (File.Exists($"/proc/{process.Id}/cgroup") && File.ReadAllText($"/proc/{process.Id}/cgroup").Contains(id, StringComparison.Ordinal)) return process.Id;
@@ -162,8 +173,7 @@ sealed class TestEngine : IDisposable
     /// <summary>The private directories that the plugin keeps, as paths of the host.</summary>
     public string[] PrivateDirectories()
     {
-        var id = Docker("plugin", "inspect", Plugin, "--format", "{{.Id}}").Ok();
-        var folder = Path.Combine(_folder, "root/plugins", id, "propagated-mount/state");
+        var folder = Path.Combine(_folder, "root/plugins", PluginId(), "propagated-mount/state");
         return Directory.Exists(folder) ? Directory.GetDirectories(folder) : [];
     }
 
