@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Runai.GpuMemory;
 
 /// <summary>The plugin's settings, read once from its environment (<c>docker plugin set</c> writes it).</summary>
@@ -33,6 +35,9 @@ public sealed record PluginSettings
     /// <summary>The policy file. It need not exist.</summary>
     public string Policy { get; init; } = "/host/etc/docker/gpu-memory.json";
 
+    /// <summary>How often what containers have of the GPUs is compared with their quotas; zero: never.</summary>
+    public TimeSpan WatchUse { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>Reads all settings, and reports all problems at once.</summary>
     /// <param name="read">The value of an environment variable; null or empty where it is not set.</param>
     public static (PluginSettings Settings, IReadOnlyList<string> Problems) Read(Func<string, string?> read)
@@ -59,6 +64,7 @@ public sealed record PluginSettings
             Devices = Path("DEVICES", defaults.Devices),
             Driver = Path("DRIVER", defaults.Driver),
             Policy = Path("POLICY", defaults.Policy),
+            WatchUse = ReadSeconds("WATCH_USE", read("WATCH_USE"), defaults.WatchUse, problems),
         }, problems);
     }
 
@@ -74,6 +80,15 @@ public sealed record PluginSettings
                 problems.Add($"LOG_LEVEL={value} is none of debug, info, warning, error");
                 return LogLevel.Information;
         }
+    }
+
+    static TimeSpan ReadSeconds(string name, string? value, TimeSpan otherwise, List<string> problems)
+    {
+        const int Most = 24 * 60 * 60;
+        if (string.IsNullOrEmpty(value)) return otherwise;
+        if (int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) && seconds <= Most) return TimeSpan.FromSeconds(seconds);
+        problems.Add($"{name}={value} is no number of seconds from 0 to {Most}");
+        return otherwise;
     }
 
     static string ReadEngine(string? value, string otherwise, List<string> problems)

@@ -8,7 +8,7 @@ sealed class ContainerJudge(ContainerSpecs specs, EngineDefaults defaults, IGpuI
 {
     static readonly Reason Unjudged = new("unjudged-start", "it was started by a call that meant another container when it was judged");
 
-    public Verdict Judge(ContainerInspect container, Requester requester, ActualMounts? mounts = null)
+    public Verdict Judge(ContainerInspect container, Requester requester, Observed? observed = null)
     {
         var settings = policy.Current;
         var caller = requester == Requester.Engine ? starts.FindCallerOfUnjudged(container.Id, container.State.StartedAt) : null;
@@ -16,7 +16,7 @@ sealed class ContainerJudge(ContainerSpecs specs, EngineDefaults defaults, IGpuI
             ledger.SetUser(container.Id, caller);
         var who = caller is not null ? settings.RequesterOf(caller)
             : requester == Requester.Engine && ledger.UserOf(container.Id) is { } user ? settings.RequesterOf(user) : requester;
-        var spec = specs.FromInspect(container, defaults.Runtime) with { Actual = mounts ?? ActualMounts.None };
+        var spec = specs.FromInspect(container, defaults.Runtime) with { Observed = observed ?? Observed.None };
         var verdict = Policy.Evaluate(spec, who, gpus.Devices, settings, ledger.HoldingsForNewcomer(container.Id));
         return verdict.Allow ? verdict
             : caller is not null ? verdict with { Reasons = [.. verdict.Reasons, Unjudged], StopsAtOnce = true }

@@ -12,8 +12,8 @@ public sealed record ContainerSpec
     public IReadOnlyList<QuotaMount> QuotaMounts { get; init; } = [];
     /// <summary>Where anything else is mounted: clean absolute paths.</summary>
     public IReadOnlyList<string> OtherTargets { get; init; } = [];
-    /// <summary>Of a container that runs, what is mounted in truth.</summary>
-    public ActualMounts Actual { get; init; } = ActualMounts.None;
+    /// <summary>Of a container that runs, what it is found to have.</summary>
+    public Observed Observed { get; init; } = Observed.None;
     public bool ReadOnlyRoot { get; init; }
     /// <summary>The files of LD_PRELOAD in the container's environment.</summary>
     public IReadOnlyList<string> Preloads { get; init; } = [];

@@ -13,6 +13,8 @@ public interface IGpuLedger
     /// <param name="id">The container.</param>
     /// <param name="forGood">Somebody stopped or removed it.</param>
     void Ended(string id, bool forGood);
+    /// <summary>Running containers with a quota and a GPU.</summary>
+    IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Held();
     /// <summary>All that run; the others hold nothing, except starts in flight. From the first time on, capacity is known.</summary>
     /// <param name="running">IDs.</param>
     /// <param name="asOf">A time stamp from before they were listed.</param>
@@ -34,7 +36,7 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
     }
 
     /// <summary>What one container holds, and since when it is in its phase.</summary>
-    sealed record Entry(string Name, string User, string Quota, IReadOnlyDictionary<string, long> BytesByUuid, bool Restarts, Phase Phase, long Since);
+    sealed record Entry(string Name, string User, GpuMemoryQuota Quota, IReadOnlyDictionary<string, long> BytesByUuid, bool Restarts, Phase Phase, long Since);
 
     readonly Lock _lock = new();
     readonly Dictionary<string, Entry> _entries = new(StringComparer.Ordinal);
@@ -96,6 +98,12 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
         _rebuilt.TrySetResult();
     }
 
+    public IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Held()
+    {
+        lock (_lock)
+            return [.. from entry in _entries where entry.Value.Phase == Phase.Running select (entry.Key, entry.Value.Quota)];
+    }
+
     public string? UserOf(string id) => owners.Find(id);
 
     /// <summary>Who started a container that was not judged before.</summary>
@@ -117,7 +125,7 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
 
     GpuHoldings HoldingsWithout(string id) => new(
         _entries.Where(e => e.Key != id)
-            .SelectMany(e => e.Value.BytesByUuid.Select(b => (Uuid: b.Key, Holding: new Holding(e.Value.Name, e.Value.User, e.Value.Quota, b.Value))))
+            .SelectMany(e => e.Value.BytesByUuid.Select(b => (Uuid: b.Key, Holding: new Holding(e.Value.Name, e.Value.User, e.Value.Quota.Text, b.Value))))
             .GroupBy(h => h.Uuid)
             .ToDictionary(g => g.Key, g => (IReadOnlyList<Holding>)[.. g.Select(h => h.Holding)]));
 
@@ -130,7 +138,7 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
         }
         var devices = gpus.Devices;
         var bytes = (VisibleGpus.Of(access.Selection, devices) ?? devices).ToDictionary(g => g.Uuid, g => quota.Of(g.AllocatableBytes));
-        _entries[container.Id] = new(container.Name.TrimStart('/'), user, quota.Text, bytes,
+        _entries[container.Id] = new(container.Name.TrimStart('/'), user, quota, bytes,
             container.HostConfig.RestartPolicy?.Name is not (null or "" or "no"), phase, time.GetTimestamp());
     }
 }

@@ -28,6 +28,7 @@ static partial class Policy
         ("preload-read-only", PreloadReadOnly),
         ("preload-covered", PreloadCovered),
         ("quota-exceeds-gpu", QuotaExceedsGpu),
+        ("quota-exceeded", QuotaExceeded),
     ];
 
     /// <summary>Those of the policy file, which exempts users and images from them and can ask for a log line instead of a refusal.</summary>
@@ -108,7 +109,7 @@ static partial class Policy
         ? $"the {Quoted.Text(directory.Volume)} volume cannot be at {Quoted.Text(directory.Target)}: mount it at /runai" : null;
 
     static string? VolumeCovered(Case c) =>
-        c.Spec.Actual.Coverings is [var actual, ..] ? $"the mount at {Quoted.Text(actual.By)} covers the quota at {Quoted.Text(actual.Hidden)}, maybe through a link in the image: remove it or move it"
+        c.Spec.Observed.Coverings is [var actual, ..] ? $"the mount at {Quoted.Text(actual.By)} covers the quota at {Quoted.Text(actual.Hidden)}, maybe through a link in the image: remove it or move it"
         : c.Spec.Directory is { } directory && c.Spec.OtherTargets.Concat(c.Spec.QuotaMounts.Where(m => m.IsPart).Select(m => m.Target)).FirstOrDefault(t => ContainerPath.IsWithin(t, directory.Target)) is { } cover
         ? $"the mount at {Quoted.Text(cover)} would cover the {Quoted.Text(directory.Volume)} volume at {Quoted.Text(directory.Target)}: remove it or move it" : null;
 
@@ -117,12 +118,16 @@ static partial class Policy
         ? $"--read-only leaves no way to put {QuotaMount.PreloadFile} into the container: add {Ways(directory)}" : null;
 
     static string? PreloadCovered(Case c) =>
-        c.Spec is { NeedsInjection: true, ReadOnlyRoot: false, Directory: { } directory } && c.Spec.OtherTargets.Concat(c.Spec.Actual.Targets).FirstOrDefault(t => ContainerPath.IsWithin(QuotaMount.PreloadFile, t)) is { } cover
+        c.Spec is { NeedsInjection: true, ReadOnlyRoot: false, Directory: { } directory } && c.Spec.OtherTargets.Concat(c.Spec.Observed.Targets).FirstOrDefault(t => ContainerPath.IsWithin(QuotaMount.PreloadFile, t)) is { } cover
         ? $"the mount at {Quoted.Text(cover)} covers {QuotaMount.PreloadFile}, which loads the quota: remove it, or add {Ways(directory)}" : null;
 
     /// <summary>How a container loads the shim that cannot be given <c>/etc/ld.so.preload</c>.</summary>
     internal static string Ways(QuotaMount directory) =>
         $"-e LD_PRELOAD={Quoted.Text(directory.Shim)}, or on Docker 26 and newer --mount type=volume,src={Quoted.Text(directory.Volume)},dst={QuotaMount.PreloadFile},volume-subpath={QuotaMount.PreloadName}";
+
+    static string? QuotaExceeded(Case c) =>
+        c.Spec.Observed.Excesses is [var excess, ..]
+        ? $"its processes have {excess.Used} bytes ({Bytes.Text(excess.Used)}) of {Name(excess.Gpu)}, more than {GpuMemoryQuota.Name}={c.Quota} ({excess.Limit} bytes, {Bytes.Text(excess.Limit)}): a program in it runs without the shim" : null;
 
     static string? QuotaExceedsGpu(Case c)
     {

@@ -12,13 +12,18 @@ public sealed record Requester(string Name, bool IsAdmin)
 /// <param name="Message">What the user reads.</param>
 public sealed record Reason(string Rule, string Message);
 
-/// <summary>What a running container has mounted. A link in its image can lead a mount to another place than the configuration says.</summary>
+/// <summary>What the kernel and the driver say of a running container. A link in its image can lead a mount to another place than the configuration says.</summary>
 /// <param name="Targets">Of all mounts that are not ours, as its programs see them.</param>
 /// <param name="Coverings">Mounts on the private directory, and on what belongs to it.</param>
-public sealed record ActualMounts(IReadOnlyList<string> Targets, IReadOnlyList<Covering> Coverings)
+public sealed record Observed(IReadOnlyList<string> Targets, IReadOnlyList<Covering> Coverings)
 {
-    public static ActualMounts None { get; } = new([], []);
+    public static Observed None { get; } = new([], []);
+    /// <summary>GPUs of which its processes have more than its quota.</summary>
+    public IReadOnlyList<Excess> Excesses { get; init; } = [];
 }
+
+/// <summary>Use of a GPU above the quota, in bytes.</summary>
+public sealed record Excess(Gpu.GpuDevice Gpu, long Used, long Limit);
 
 /// <summary>A mount at <paramref name="By"/> that hides what of ours is at <paramref name="Hidden"/>.</summary>
 public sealed record Covering(string Hidden, string By);
@@ -45,6 +50,6 @@ public interface IContainerJudge
 {
     /// <param name="container">As the engine describes it.</param>
     /// <param name="requester">For whom.</param>
-    /// <param name="mounts">What its process has mounted by the kernel's word; null where nobody looked.</param>
-    Verdict Judge(Engine.ContainerInspect container, Requester requester, ActualMounts? mounts = null);
+    /// <param name="observed">What it is found to have; null where nobody looked.</param>
+    Verdict Judge(Engine.ContainerInspect container, Requester requester, Observed? observed = null);
 }

@@ -5,5 +5,6 @@ public static class GpuRegistration
     public static IServiceCollection AddGpu(this IServiceCollection services) => services
         .AddSingleton<IDriverNodes, DriverNodes>()
         .AddSingleton<IGpuInventory, NvmlInventory>()
+        .AddSingleton<IGpuUse, NvmlUse>()
         .AddSingleton<IDeviceNodes, DeviceNodes>();
 }

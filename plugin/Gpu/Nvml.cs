@@ -50,11 +50,51 @@ sealed unsafe class Nvml : IDisposable
 
     public GpuDevice Device(int index)
     {
+        var handle = Handle(index);
+        var (total, reserved) = Memory(handle);
+        return new GpuDevice(index, Text("nvmlDeviceGetUUID", handle), Text("nvmlDeviceGetName", handle), total, reserved);
+    }
+
+    /// <summary>Processes that have something on a GPU, by their PIDs in our namespace, and the bytes that the driver counts for each. Those that it tells no bytes of are left out.</summary>
+    public IReadOnlyDictionary<int, long> Processes(int index, out string uuid)
+    {
+        var handle = Handle(index);
+        uuid = Text("nvmlDeviceGetUUID", handle);
+        var bytes = new Dictionary<int, long>();
+        foreach (var kind in (string[])["nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"])
+            foreach (var (pid, used) in List(kind, handle))
+                bytes[pid] = Math.Max(used, bytes.GetValueOrDefault(pid)); // one that does both is on both lists, with the same figure
+        return bytes;
+    }
+
+    /// <summary>By the newest version of the call; the first one has shorter rows.</summary>
+    List<(int Pid, long Bytes)> List(string function, nint handle)
+    {
+        const int Most = 1 << 16, Insufficient = 7;
+        var (name, row) = NativeLibrary.TryGetExport(_library, function + "_v3", out var call) ? (function + "_v3", 24)
+            : NativeLibrary.TryGetExport(_library, function + "_v2", out call) ? (function + "_v2", 24) : (function, 16);
+        if (call == 0) call = NativeLibrary.GetExport(_library, function);
+        for (uint room = 64; ; room *= 4)
+        {
+            var rows = new byte[room * row];
+            var count = room;
+            int result;
+            fixed (byte* first = rows) result = ((delegate* unmanaged<nint, uint*, byte*, int>)call)(handle, &count, first);
+            if (result == Insufficient && room < Most) continue;
+            Check(name, result);
+            var found = new List<(int, long)>();
+            for (var at = 0; at < count * row; at += row)
+                if (BitConverter.ToInt64(rows, at + 8) is >= 0 and var used) found.Add((BitConverter.ToInt32(rows, at), used));
+            return found;
+        }
+    }
+
+    nint Handle(int index)
+    {
         nint handle;
         Check("nvmlDeviceGetHandleByIndex_v2",
             ((delegate* unmanaged<uint, nint*, int>)NativeLibrary.GetExport(_library, "nvmlDeviceGetHandleByIndex_v2"))((uint)index, &handle));
-        var (total, reserved) = Memory(handle);
-        return new GpuDevice(index, Text("nvmlDeviceGetUUID", handle), Text("nvmlDeviceGetName", handle), total, reserved);
+        return handle;
     }
 
     string Text(string function, nint handle)

@@ -59,7 +59,7 @@ public sealed class NvmlInventory(PluginSettings settings, IDriverNodes nodes, T
     (List<GpuDevice>, string?) ReadFirst()
     {
         var problem = $"no libnvidia-ml.so.1 below {settings.Driver}";
-        foreach (var library in Libraries())
+        foreach (var library in Libraries(settings))
         {
             try
             {
@@ -95,11 +95,11 @@ public sealed class NvmlInventory(PluginSettings settings, IDriverNodes nodes, T
     }
 
     /// <summary>Distributions put links to the driver's library here and there, some to absolute paths of the host.</summary>
-    IEnumerable<string> Libraries() => settings.NvmlLibrary is { } library ? [library]
-        : Folders.Select(folder => Target(Path.Combine(settings.Driver, folder, "libnvidia-ml.so.1"))).OfType<string>().Distinct();
+    internal static IEnumerable<string> Libraries(PluginSettings settings) => settings.NvmlLibrary is { } library ? [library]
+        : Folders.Select(folder => Target(settings, Path.Combine(settings.Driver, folder, "libnvidia-ml.so.1"))).OfType<string>().Distinct();
 
     /// <summary>The file behind the links, as the plugin sees it; null where there is none.</summary>
-    string? Target(string path)
+    static string? Target(PluginSettings settings, string path)
     {
         for (var links = 0; links < 16; links++)
         {

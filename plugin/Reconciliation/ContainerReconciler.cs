@@ -17,7 +17,7 @@ public sealed class ContainerReconciler(
     static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(10);
 
     readonly ConcurrentDictionary<string, Known> _known = new(StringComparer.Ordinal);
-    readonly ConcurrentDictionary<string, string> _judged = new(StringComparer.Ordinal);
+    readonly ConcurrentDictionary<string, (string StartedAt, string Rules)> _judged = new(StringComparer.Ordinal);
 
     /// <summary>Whether all is still as this process left it; asks only the kernel.</summary>
     public bool IsSettled(string id) =>
@@ -54,7 +54,12 @@ public sealed class ContainerReconciler(
             if (!ids.Contains(id)) Forget(id);
     }
 
-    public async Task ReconcileAsync(string id, CancellationToken cancel)
+    public Task ReconcileAsync(string id, CancellationToken cancel) => ReconcileAsync(id, [], cancel);
+
+    /// <param name="id">The container.</param>
+    /// <param name="excesses">GPUs of which it was seen to have more than its quota.</param>
+    /// <param name="cancel">Ends the work.</param>
+    public async Task ReconcileAsync(string id, IReadOnlyList<Excess> excesses, CancellationToken cancel)
     {
         if (await engine.InspectContainerAsync(id, cancel) is not { State: { Running: true, Pid: > 0 } } container) return;
         var pid = container.State.Pid;
@@ -62,7 +67,7 @@ public sealed class ContainerReconciler(
         IReadOnlyList<MountEntry> table = isOurs ? mounts.OfProcess(pid) : [];
         // A number can be another process's by now. Its control group says whose it is; else the engine must say that the same run still has it.
         if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel)) return;
-        var verdict = judge.Judge(container, Requester.Engine, Look(table));
+        var verdict = judge.Judge(container, Requester.Engine, Look(table) with { Excesses = excesses });
         ledger.Running(container, verdict);
         Report(container, verdict);
         if (verdict is { Allow: false, StopsBreach: true } or { Allow: false, StopsAtOnce: true })
@@ -100,13 +105,13 @@ public sealed class ContainerReconciler(
         if (claimed.Count == found.Count) _known[container.Id] = new(container.State.Pid, claimed, quota);
     }
 
-    /// <summary>A container that came past admission and should not have is said so once a run.</summary>
+    /// <summary>A container that came past admission and should not have is said so once a run and for the same rules.</summary>
     void Report(ContainerInspect container, Verdict verdict)
     {
-        if (verdict.Allow || _judged.TryGetValue(container.Id, out var run) && run == container.State.StartedAt) return;
-        _judged[container.Id] = container.State.StartedAt;
-        log.RunsAgainstRules(container.Id, container.Name, container.Config.Image, verdict.Gpu ?? "none",
-            string.Join(",", verdict.Reasons.Select(reason => reason.Rule)), verdict.Message);
+        var rules = string.Join(",", verdict.Reasons.Select(reason => reason.Rule));
+        if (verdict.Allow || _judged.TryGetValue(container.Id, out var said) && said == (container.State.StartedAt, rules)) return;
+        _judged[container.Id] = (container.State.StartedAt, rules);
+        log.RunsAgainstRules(container.Id, container.Name, container.Config.Image, verdict.Gpu ?? "none", rules, verdict.Message);
     }
 
     internal static QuotaFile QuotaOf(string container, Verdict verdict) =>
@@ -116,7 +121,7 @@ public sealed class ContainerReconciler(
             Error = verdict.Allow ? "the container has the volume but no quota: add --label gpu-memory=0.5" : verdict.Message,
         };
 
-    ActualMounts Look(IReadOnlyList<MountEntry> table) => Coverings.Look(table, mount => directories.Find(mount) is not null);
+    Observed Look(IReadOnlyList<MountEntry> table) => Coverings.Look(table, mount => directories.Find(mount) is not null);
 
     List<string> DirectoriesIn(IReadOnlyList<MountEntry> table) => [.. table.Select(directories.Find).OfType<string>().Distinct(StringComparer.Ordinal)];
 }

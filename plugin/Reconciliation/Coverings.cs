@@ -10,10 +10,10 @@ static class Coverings
 
     /// <param name="mounts">Of one process.</param>
     /// <param name="isOurs">Whether a mount is of a private directory.</param>
-    public static ActualMounts Look(IReadOnlyList<MountEntry> mounts, Predicate<MountEntry> isOurs)
+    public static Observed Look(IReadOnlyList<MountEntry> mounts, Predicate<MountEntry> isOurs)
     {
         var ours = mounts.Where(mount => isOurs(mount)).ToArray();
-        if (ours.Length == 0) return ActualMounts.None;
+        if (ours.Length == 0) return Observed.None;
         var parents = mounts.DistinctBy(mount => mount.Id).ToDictionary(mount => mount.Id, mount => mount.Parent);
         var coverings = from our in ours
                         from other in mounts

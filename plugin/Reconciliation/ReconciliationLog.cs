@@ -41,4 +41,7 @@ static partial class ReconciliationLog
 
     [LoggerMessage(510, LogLevel.Information, "this plugin is {Name} to the engine")]
     public static partial void NameKnown(this ILogger log, string name);
+
+    [LoggerMessage(513, LogLevel.Warning, "what containers use of the GPUs could not be compared with their quotas, the next reading follows: {Problem}")]
+    public static partial void UseUnknown(this ILogger log, string problem);
 }

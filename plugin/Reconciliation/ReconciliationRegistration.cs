@@ -6,5 +6,6 @@ public static class ReconciliationRegistration
         .AddSingleton(new ReconciliationOptions())
         .AddSingleton<ContainerReconciler>()
         .AddHostedService<EarlyDelivery>()
-        .AddHostedService<ReconciliationService>();
+        .AddHostedService<ReconciliationService>()
+        .AddHostedService<UseWatch>();
 }

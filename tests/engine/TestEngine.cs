@@ -50,7 +50,7 @@ sealed class TestEngine : IDisposable
 
             Docker("plugin", "create", Plugin, Path.Combine(Repository.Build, "plugin")).Ok();
             Directory.CreateDirectory(Path.Combine(_folder, "etc/docker"));
-            Docker("plugin", "set", Plugin, $"etc.source={_folder}/etc", $"run.source={_folder}/run", $"driver.source={Sim("")}", "NVML_LIBRARY=/host/usr/libnvidia-ml.so.1", "LOG_LEVEL=debug").Ok();
+            Docker("plugin", "set", Plugin, $"etc.source={_folder}/etc", $"run.source={_folder}/run", $"driver.source={Sim("")}", "NVML_LIBRARY=/host/usr/libnvidia-ml.so.1", "LOG_LEVEL=debug", "WATCH_USE=2").Ok();
             Docker("plugin", "enable", Plugin).Ok();
             if (authorize) Authorize();
             Docker("import", Repository.Image, Image).Ok();

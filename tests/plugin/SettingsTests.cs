@@ -34,6 +34,18 @@ public class SettingsTests
     public void The_engine_is_a_unix_socket() =>
         Assert.That(Read(("DOCKER_HOST", "unix:///host/run/other.sock")).Settings.EngineSocket, Is.EqualTo("/host/run/other.sock"));
 
+    [TestCase("0", 0)]
+    [TestCase("5", 5)]
+    [TestCase("86400", 86400)]
+    public void The_use_is_watched_every_so_many_seconds(string value, int seconds) =>
+        Assert.That(Read(("WATCH_USE", value)).Settings.WatchUse, Is.EqualTo(TimeSpan.FromSeconds(seconds)));
+
+    [TestCase("-1")]
+    [TestCase("86401")]
+    [TestCase("1.5")]
+    [TestCase("30s")]
+    public void Other_seconds_are_a_problem(string value) => Assert.That(Read(("WATCH_USE", value)).Problems, Is.EqualTo(new[] { $"WATCH_USE={value} is no number of seconds from 0 to 86400" }));
+
     [Test]
     public void All_problems_are_reported_at_once()
     {

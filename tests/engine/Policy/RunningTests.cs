@@ -14,6 +14,15 @@ sealed class RunningTests(string version) : PolicyFixture(version)
 
     string Lines(string id, string what) => string.Join('\n', Engine.Log.Split('\n').Where(line => line.Contains($"container={id}", StringComparison.Ordinal) && line.Contains(what, StringComparison.Ordinal)));
 
+    /// <summary>Waits until the plugin has read it.</summary>
+    void Enforce(string policy)
+    {
+        int Read() => Engine.Log.Split("is in force mode=").Length;
+        var before = Read();
+        Engine.WritePolicy(policy);
+        Eventually(() => Read() > before, "the policy is in force");
+    }
+
     void EndsFor(string rule, string id)
     {
         Eventually(() => Lines(id, "running against the rules").Length > 0, "it is found out");
@@ -68,6 +77,22 @@ sealed class RunningTests(string version) : PolicyFixture(version)
         else EndsFor($"rules={rule}", created);
         Assert.That(Runs(created), Is.False);
         Directory.Delete(folder, recursive: true);
+    }
+
+    /// <summary>Root in a container can go around a preload. The host's driver counts what it has then.</summary>
+    [Test]
+    public void A_program_without_the_shim_that_has_more_than_the_quota()
+    {
+        var id = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "sh", "-c", ": >/etc/ld.so.preload; exec gpu-alloc --hold 300 5000m");
+        Eventually(() => Lines(id, "rules=quota-exceeded").Length > 0, "it is told");
+        Assert.That(Lines(id, "rules=quota-exceeded"), Does.Match(@"rules=quota-exceeded: its processes have [0-9]+ bytes \(4\.9g\) of GPU 0 \(.*\), more than gpu-memory=0\.3 \(3456840499 bytes, 3\.2g\): a program in it runs without the shim"));
+        Assert.That(Runs(id), "onBreach is report");
+        var within = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "gpu-alloc", "--hold", "300", "3000m");
+        Enforce("""{ "requireQuota": true, "maxQuota": "0.5", "onBreach": "stop" }""");
+        Eventually(() => !Runs(id), "with onBreach stop it is stopped");
+        Enforce(PolicyFile);
+        Assert.That(Runs(within));
+        Assert.That(Lines(within, "rules=quota-exceeded"), Is.Empty);
     }
 
     [Test]

@@ -140,10 +140,10 @@ public class PolicyTests
     }
 
     /// <summary>A container in order by its configuration, judged by what its process has mounted.</summary>
-    static Verdict Mounted(ActualMounts mounts, string env = "")
+    static Verdict Mounted(Observed mounts, string env = "")
     {
         Assert.That(CreateBody.TryRead(Encoding.UTF8.GetBytes($$"""{"HostConfig":{"Binds":["runai:/runai"]},"Env":["{{env}}"],"Labels":{"gpu-memory":"0.5"} }"""), out var body, out _));
-        return Policy.Evaluate(new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromCreateBody(body!, null, [], "") with { Actual = mounts }, Requester.Engine, [], PolicySettings.BuiltIn);
+        return Policy.Evaluate(new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromCreateBody(body!, null, [], "") with { Observed = mounts }, Requester.Engine, [], PolicySettings.BuiltIn);
     }
 
     [Test]
@@ -156,5 +156,14 @@ public class PolicyTests
         foreach (var target in (string[])["/etc", "/etc/ld.so.preload"])
             Assert.That(Mounted(new([target], [])).Reasons.Select(r => r.Rule), Is.EqualTo(new[] { "preload-covered" }), target);
         Assert.That(Mounted(new(["/etc"], []), "LD_PRELOAD=/runai/librunai.so").Allow);
+    }
+
+    [Test]
+    public void Use_above_the_quota_is_told_with_both_figures()
+    {
+        var verdict = Mounted(Observed.None with { Excesses = [new(new FakeGpus().Devices[1], 6L << 30, 5761400832)] });
+        Assert.That((verdict.Reasons.Single().Rule, verdict.Message), Is.EqualTo(("quota-exceeded",
+            "its processes have 6442450944 bytes (6g) of GPU 1 (NVIDIA GeForce RTX 2080 Ti), more than gpu-memory=0.5 (5761400832 bytes, 5.3g): a program in it runs without the shim")));
+        Assert.That(Policy.MeansNoQuota("quota-exceeded"), Is.False, "the policy says what follows");
     }
 }

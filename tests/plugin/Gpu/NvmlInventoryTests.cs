@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using NUnit.Framework;
 using Runai.GpuMemory.Gpu;
@@ -54,8 +55,28 @@ public partial class NvmlInventoryTests
                 m->total = 1000; m->reserved = 50; m->free = 850; m->used = 100; return 0;
             }
             #endif
+            struct row { unsigned pid; unsigned long long bytes; unsigned gi, ci; };
+            static int list(void *d, unsigned *n, char *out, unsigned size, int graphics) {
+                unsigned all = (long)d == 2 ? 300 : 2, room = *n;
+                *n = all;
+                if (room < all) return 7;
+                for (unsigned i = 0; i < all; i++) {
+                    struct row row = {i + 10 * (long)d, i == 1 ? -1ull : 500 + graphics, -1, -1};
+                    memcpy(out + i * size, &row, size);
+                }
+                return 0;
+            }
+            #define LIST(kind, version, size, graphics) int nvmlDeviceGet##kind##RunningProcesses##version(void *d, unsigned *n, char *out) { return list(d, n, out, size, graphics); }
+            #if LISTS == 3
+            LIST(Compute, _v3, 24, 0) LIST(Graphics, _v3, 24, 1)
+            #elif LISTS == 2
+            LIST(Compute, _v2, 24, 0) LIST(Graphics, _v2, 24, 1)
+            #endif
+            #if LISTS != 0
+            LIST(Compute, , 16, 0) LIST(Graphics, , 16, 1)
+            #endif
             """);
-        string[] values = ["INIT=0", "FIRST=0", "V1=0"];
+        string[] values = ["INIT=0", "FIRST=0", "V1=0", "LISTS=3"];
         var all = values.Where(value => !defines.Any(define => define.Split('=')[0] == value.Split('=')[0])).Concat(defines).Append($"CALLS=\\\"{_folder}/calls\\\"");
         Assert.That(Sh.Run($"gcc -shared -fPIC -w {string.Join(' ', all.Select(one => "-D" + one))} -o {library} {source}"), Is.EqualTo((0, "")));
         return library;
@@ -142,17 +163,61 @@ public partial class NvmlInventoryTests
         }
     }
 
-    [Test]
-    public void The_simulated_gpu_is_read_as_a_real_one()
+    /// <summary>The folder of the simulated driver, made to find two devices.</summary>
+    string MakeSimulation()
     {
         var root = AppContext.BaseDirectory;
         while (!File.Exists(Path.Combine(root, "RunaiPlugin.sln"))) root = Path.GetDirectoryName(root)!;
         Assert.That(Sh.Run($"make --no-print-directory -C {root}/tests/sim BUILD={root}/build all >/dev/null").Code, Is.Zero, "make -C tests/sim");
         Assert.That(Sh.Run($"{root}/build/sim/simgpu create {_folder}/gpus --gpus 2 --total 10989m --reserved 100m >/dev/null"), Is.EqualTo((0, "")));
         Assert.That(SetEnvironment("SIMGPU_DIR", $"{_folder}/gpus", 1), Is.Zero);
-        var gpus = Over($"{root}/build/sim/libnvidia-ml.so.1").Devices;
+        return $"{root}/build/sim";
+    }
+
+    [Test]
+    public void The_simulated_gpu_is_read_as_a_real_one()
+    {
+        var gpus = Over($"{MakeSimulation()}/libnvidia-ml.so.1").Devices;
         Assert.That(gpus.Select(gpu => (gpu.Index, gpu.TotalBytes >> 20, gpu.ReservedBytes >> 20)), Is.EqualTo(new[] { (0, 10989L, 100L), (1, 10989L, 100L) }));
         Assert.That(gpus.Select(gpu => gpu.Uuid), Is.Unique.And.All.StartsWith("GPU-"));
+    }
+
+    [TestCase(1)]
+    [TestCase(2)]
+    [TestCase(3)]
+    public void Processes_are_listed_by_whatever_version_of_the_call_there_is(int version)
+    {
+        var use = new NvmlUse(new PluginSettings { NvmlLibrary = Build($"LISTS={version}") }, new NoNodes()).Read();
+        Assert.That(use.Where(process => process.Uuid == "GPU-1"), Is.EqualTo(new[] { new GpuProcess(10, "GPU-1", 501) }), "the larger of two figures, and none of what has none");
+        Assert.That(use.Count(process => process.Uuid == "GPU-2"), Is.EqualTo(299));
+    }
+
+    [TestCase("LISTS=0")]
+    [TestCase("INIT=9")]
+    [TestCase("FIRST=15")]
+    public void Where_NVML_does_not_tell_there_are_no_processes(string define) =>
+        Assert.That(new NvmlUse(new PluginSettings { NvmlLibrary = Build(define) }, new NoNodes()).Read().Where(process => process.Uuid == "GPU-1"), Is.Empty);
+
+    [Test]
+    public void Processes_of_the_simulated_gpu_are_listed_as_a_real_ones()
+    {
+        var sim = MakeSimulation();
+        using var process = Process.Start(new ProcessStartInfo($"{sim}/gpu-alloc", ["--hold", "60", "100m"])
+        {
+            RedirectStandardOutput = true,
+            Environment = { ["SIMGPU_DIR"] = $"{_folder}/gpus", ["LD_LIBRARY_PATH"] = sim },
+        })!;
+        try
+        {
+            Assert.That(process.StandardOutput.ReadLine(), Does.StartWith("allocated 100 MiB"));
+            var use = new NvmlUse(new PluginSettings { NvmlLibrary = $"{sim}/libnvidia-ml.so.1" }, new NoNodes()).Read();
+            Assert.That(use.Select(one => one.Pid), Is.EqualTo(new[] { process.Id }));
+            Assert.That(use[0].Bytes >> 20, Is.InRange(100, 1000), "with its context");
+        }
+        finally
+        {
+            process.Kill();
+        }
     }
 
     // .NET's own does not reach libraries.

@@ -3,6 +3,7 @@ using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using Runai.GpuMemory.Admission;
 using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Quotas;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Reconciliation;
@@ -125,11 +126,12 @@ sealed class FakeMounts(string state) : IMountTable
 /// <summary>The label is the quota; <c>bad</c> is refused, and so is a container called <c>/outlaw</c> that has a fine one; <c>/desperado</c> is to be stopped.</summary>
 sealed class FakeJudge : IContainerJudge
 {
-    public Verdict Judge(ContainerInspect container, Requester requester, ActualMounts? mounts)
+    public Verdict Judge(ContainerInspect container, Requester requester, Observed? observed)
     {
         if (requester != Requester.Engine) throw new InvalidOperationException("asked for somebody else");
         if (container.Name == "/bug") throw new InvalidOperationException("a bug in the judgement");
-        if (mounts?.Coverings is [var covering, ..]) return new([new("volume-covered", $"{covering.By} covers {covering.Hidden}")], "0.5", "--gpus") { StopsAtOnce = true };
+        if (observed?.Coverings is [var covering, ..]) return new([new("volume-covered", $"{covering.By} covers {covering.Hidden}")], "0.5", "--gpus") { StopsAtOnce = true };
+        if (observed?.Excesses is [var excess, ..]) return new([new("quota-exceeded", $"{excess.Used} of {excess.Gpu.Uuid} are more than {excess.Limit}")], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
         var quota = container.Config.Labels?.GetValueOrDefault("gpu-memory");
         return quota == "bad" ? new([new("quota-syntax", "gpu-memory=bad is\nno quota")], null, null)
             : new(container.Name is "/outlaw" or "/desperado" ? [new("outlaw", "it is an outlaw")] : [], quota, "--gpus") { StopsBreach = container.Name == "/desperado" };
@@ -140,6 +142,9 @@ sealed class FakeJudge : IContainerJudge
 sealed class FakeLedger : IGpuLedger
 {
     public ConcurrentQueue<string> Told { get; } = [];
+    public ConcurrentDictionary<string, GpuMemoryQuota> Holders { get; } = [];
+
+    public IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Held() => [.. Holders.Select(holder => (holder.Key, holder.Value))];
 
     public void Running(ContainerInspect container, Verdict verdict) => Told.Enqueue($"{container.Name} runs with {verdict.Quota}");
     public void Ended(string id, bool forGood) => Told.Enqueue($"{id.TrimStart('0')} ended{(forGood ? " for good" : "")}");

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using NUnit.Framework;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Quotas;
 using Runai.GpuMemory.Reconciliation;
 using Runai.GpuMemory.Volumes;
 
@@ -20,6 +21,7 @@ public class ReconciliationTests
     ConcurrentQueue<string> _log = null!;
     FakeLedger _ledger = null!;
     readonly OwnCalls _own = new();
+    ContainerReconciler _reconciler = null!;
     ReconciliationService _service = null!;
 
     [SetUp]
@@ -36,9 +38,8 @@ public class ReconciliationTests
         _identity = new PluginIdentity(layout, settings, _mounts);
         var catalog = new VolumeCatalog(layout, _identity, NullLogger<VolumeCatalog>.Instance);
         var options = new ReconciliationOptions { SweepEvery = TimeSpan.FromMilliseconds(100) };
-        _service = new ReconciliationService(_docker,
-            new ContainerReconciler(_docker, new FakeJudge(), _ledger, catalog, _directories, activations, _mounts, new ListLogger<ContainerReconciler>(_log)),
-            _injector, catalog, _identity, _own, new NoGpus(), options, TimeProvider.System, new ListLogger<ReconciliationService>(_log));
+        _reconciler = new ContainerReconciler(_docker, new FakeJudge(), _ledger, catalog, _directories, activations, _mounts, new ListLogger<ContainerReconciler>(_log));
+        _service = new ReconciliationService(_docker, _reconciler, _injector, catalog, _identity, _own, new NoGpus(), options, TimeProvider.System, new ListLogger<ReconciliationService>(_log));
     }
 
     [TearDown]
@@ -361,5 +362,67 @@ public class ReconciliationTests
         _docker.Die(Id(1));
         _docker.Say("stop", Id(2));
         await Until(() => _ledger.Told.Contains("1 ended") && _ledger.Told.Contains("2 ended for good"), "the ends were told");
+    }
+
+    /// <summary>A GPU of 1000 MiB, and what processes are said to have of it at the first reading, the second…; the last one repeats.</summary>
+    sealed class FakeUse(params (int Pid, int MiB)[][] readings) : IGpuUse, IGpuInventory
+    {
+        int _reading;
+
+        public int Readings => _reading;
+        public IReadOnlyList<GpuDevice> Devices => [new(0, "GPU-1", "Test GPU", 1000 << 20, 0)];
+        public string? Problem => null;
+
+        public IReadOnlyList<GpuProcess> Read() =>
+            [.. readings[Math.Min(Interlocked.Increment(ref _reading), readings.Length) - 1].Select(one => new GpuProcess(one.Pid, "GPU-1", (long)one.MiB << 20))];
+    }
+
+    /// <summary>Looks at what container 1, with processes 51 and 52, has beside its quota of a half.</summary>
+    async Task WatchAsync(FakeUse use, string name, Func<bool> until)
+    {
+        await StartAsync();
+        _docker.Start(Container(1, "0.5", "d1") with { Name = name });
+        await UntilQuota("d1", "limit=0.5");
+        Assert.That(GpuMemoryQuota.TryParse("0.5", out var half, out _));
+        _ledger.Holders[Id(1)] = half!;
+        (_mounts.Groups[51], _mounts.Groups[52], _mounts.Groups[53]) = ([Id(1)], [Id(1)], [Id(2)]);
+        using var watch = new UseWatch(use, use, _ledger, _mounts, _reconciler, new PluginSettings { WatchUse = TimeSpan.FromMilliseconds(20) }, TimeProvider.System, new ListLogger<UseWatch>(_log));
+        await watch.StartAsync(default);
+        await Until(until, "it was looked at");
+        await watch.StopAsync(default);
+    }
+
+    bool SaysExceeded() => _log.Any(line => line.Contains("rules=quota-exceeded", StringComparison.Ordinal));
+
+    [Test]
+    public async Task Who_has_more_of_a_GPU_than_its_quota_is_reported_once()
+    {
+        var use = new FakeUse([(51, 300), (52, 203), (53, 400)]);
+        await WatchAsync(use, "/c1", () => use.Readings > 5 && SaysExceeded());
+        Assert.That(_log.Where(line => line.Contains(" 501 ", StringComparison.Ordinal)).ToArray(), Is.EqualTo(new[]
+        {
+            $"Warning 501 running against the rules container={Id(1)} name=/c1 image= gpu=--gpus rules=quota-exceeded: {503 << 20} of GPU-1 are more than {500 << 20}",
+        }));
+        Assert.That(_docker.Stopped, Is.Empty);
+        Assert.That(Quota("d1"), Does.Contain("limit=0.5"), "it keeps its quota");
+    }
+
+    [Test]
+    public async Task Who_has_more_is_stopped_where_the_policy_stops_breaches() =>
+        await WatchAsync(new([(51, 503)]), "/greedy", () => _docker.Stopped.Contains(Id(1)));
+
+    static readonly FakeUse[] Fine =
+    [
+        new([(51, 300), (52, 202)]),
+        new([(51, 500), (53, 400), (54, 400)]),
+        new([(51, 900)], []),
+        new([(51, 900)], [], [(51, 900)], [], [(51, 900)], []),
+    ];
+
+    [TestCaseSource(nameof(Fine))]
+    public async Task Who_has_its_quota_and_who_had_more_for_a_moment_is_left_alone(object use)
+    {
+        await WatchAsync((FakeUse)use, "/c1", () => ((FakeUse)use).Readings > 8);
+        Assert.That(SaysExceeded(), Is.False);
     }
 }

@@ -1,0 +1,69 @@
+using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Quotas;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Reconciliation;
+
+/// <summary>Compares now and then what the driver counts for each container with its quota. The limit is kept by the shim inside the container; a program that
+/// went around it is seen here.</summary>
+public sealed class UseWatch(
+    IGpuUse use, IGpuInventory gpus, IGpuLedger ledger, IMountTable processes, ContainerReconciler reconciler, PluginSettings settings, TimeProvider time, ILogger<UseWatch> log)
+    : BackgroundService
+{
+    /// <summary>The driver gives memory in blocks of this size, and counts a moment later than it gives.</summary>
+    const long Tolerance = 2 << 20;
+
+    /// <summary>Who had too much at the last reading. Only who still has it at the next one is reported.</summary>
+    HashSet<string> _suspects = [];
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        if (settings.WatchUse == TimeSpan.Zero) return;
+        using var timer = new PeriodicTimer(settings.WatchUse, time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(stoppingToken))
+                // A thread of its own: a driver that hangs keeps whoever asks it.
+                await await Task.Factory.StartNew(() => LookAsync(stoppingToken), stoppingToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested) { }
+    }
+
+    async Task LookAsync(CancellationToken stop)
+    {
+        try
+        {
+            var held = ledger.Held();
+            var found = held.Count == 0 ? [] : Find(held, use.Read());
+            foreach (var (id, excesses) in found)
+                if (_suspects.Contains(id)) await reconciler.ReconcileAsync(id, excesses, stop);
+            _suspects = [.. found.Keys];
+        }
+        catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
+        {
+            log.UseUnknown(e.Message);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            log.Bug(e);
+        }
+    }
+
+    Dictionary<string, IReadOnlyList<Excess>> Find(IReadOnlyList<(string Id, GpuMemoryQuota Quota)> held, IReadOnlyList<GpuProcess> running)
+    {
+        var found = new Dictionary<string, IReadOnlyList<Excess>>();
+        var uses = (from process in running from id in processes.ContainersOf(process.Pid) select (Id: id, Process: process)).ToLookup(use => use.Id, use => use.Process);
+        foreach (var (id, quota) in held)
+        {
+            var mine = uses[id].ToLookup(process => process.Uuid, process => process.Bytes);
+            Excess[] excesses = [.. from gpu in gpus.Devices
+                                    let excess = new Excess(gpu, mine[gpu.Uuid].Sum(), quota.Of(gpu.AllocatableBytes))
+                                    where excess.Used > excess.Limit + Tolerance
+                                    select excess];
+            if (excesses.Length > 0) found[id] = excesses;
+        }
+        return found;
+    }
+}
