@@ -190,7 +190,8 @@ sealed partial class Authorizer(
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         try
         {
-            var name = route.Kind == RouteKind.ContainerCreate ? CreatedId(apiCall) : apiCall.ResponseStatusCode == 200 ? route.Name : null;
+            // An upload counts whatever came of it: the engine says 0 where it went well, and what failed half-way has written before.
+            var name = route.Kind == RouteKind.ContainerCreate ? CreatedId(apiCall) : route.Name;
             if (name is null || await engine.InspectContainerAsync(name, both.Token) is not { } container)
                 return;
             if (route.Kind == RouteKind.ContainerArchivePut)

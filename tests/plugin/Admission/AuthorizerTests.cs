@@ -37,7 +37,7 @@ public class AuthorizerTests : AuthorizerFixture
         _services.GetRequiredService<PolicySource>().Refresh();
         _services.GetRequiredService<IGpuLedger>().KeepOnly(new HashSet<string>(), 0);
         Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo(
-            "a container with a GPU (mount of /dev) needs a quota on this machine: add -v runai:/runai --label gpu-memory=0.5; a mount of the host's /dev is not allowed on this machine: mount what is below /home, or use a volume"));
+            "a container with a GPU (mount of /dev) needs a quota on this machine: add -v runai:/runai --label gpu-memory=0.5; a mount of the host's /dev is not allowed on this machine: mount /home as a whole, or use a volume"));
     }
 
     [Test]
@@ -207,15 +207,18 @@ public class AuthorizerTests : AuthorizerFixture
         Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/web/start", "{}")), Is.EqualTo("allowed"));
     }
 
-    [Test]
-    public async Task An_upload_into_a_quota_container_does_not_take_the_preload_away()
+    /// <summary>Of an upload that went well the engine says 0, and one that failed may have written before.</summary>
+    [TestCase(0)]
+    [TestCase(200)]
+    [TestCase(500)]
+    public async Task An_upload_into_a_quota_container_does_not_take_the_preload_away(int status)
     {
         Have("0.5");
         await BeforeAsync(Call("POST", "/containers/web/start"));
         var upload = Call("PUT", "/v1.41/containers/web/archive?path=/");
         Assert.That(await BeforeAsync(upload), Is.EqualTo("allowed"));
         _engine.Files[(Id, "/etc/ld.so.preload")] = "";
-        await _authorizer.AfterAsync(upload with { ResponseStatusCode = 200 }, CancellationToken.None);
+        await _authorizer.AfterAsync(upload with { ResponseStatusCode = status }, CancellationToken.None);
         Assert.That(_engine.Files[(Id, "/etc/ld.so.preload")], Is.EqualTo("/runai/librunai.so\n"));
     }
 
