@@ -32,7 +32,9 @@ sealed class ContainerSpecs(IVolumeCatalog volumes, IDeviceNodes nodes)
         foreach (var mount in container.Mounts)
             mounts.AddResolved(mount, container.HostConfig);
         mounts.AddConfigured(container.HostConfig); // what is resolved leaves out --tmpfs and the options of inline volumes
-        return Make(container.Config.Image, container.Image, container.HostConfig, mounts, Environment(null, container.Config.Env), container.Config.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime);
+        // On hosts with cgroup v1 the engine writes "host" there for everybody who did not say.
+        var host = container.HostConfig with { CgroupnsMode = null };
+        return Make(container.Config.Image, container.Image, host, mounts, Environment(null, container.Config.Env), container.Config.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime);
     }
 
     ContainerSpec Make(string image, string? imageId, HostConfig host, MountTable mounts, Dictionary<string, string> env, string? label, string defaultRuntime) => new()

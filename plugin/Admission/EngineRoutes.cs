@@ -25,6 +25,8 @@ public enum RouteKind
     VolumeRemove,
     /// <summary>Tasks pass no other call: judged here by what the service asks for, and again when they run.</summary>
     ServiceChange,
+    /// <summary>Admins: a manager elsewhere starts containers here, and no call of theirs is seen.</summary>
+    Swarm,
     /// <summary>Admins: who may change plugins may end this one, or bring one that is root.</summary>
     PluginChange,
 }
@@ -117,13 +119,13 @@ static class EngineRoutes
         ("POST", "/plugins/*", RouteKind.PluginChange), // create, pull, and {name}/enable, disable, set, upgrade, push
         ("DELETE", "/plugins/*", RouteKind.PluginChange),
 
-        ("GET", "/swarm", RouteKind.OfNoConcern),
-        ("GET", "/swarm/unlockkey", RouteKind.OfNoConcern),
-        ("POST", "/swarm/init", RouteKind.OfNoConcern),
-        ("POST", "/swarm/join", RouteKind.OfNoConcern),
-        ("POST", "/swarm/leave", RouteKind.OfNoConcern),
-        ("POST", "/swarm/update", RouteKind.OfNoConcern),
-        ("POST", "/swarm/unlock", RouteKind.OfNoConcern),
+        ("GET", "/swarm", RouteKind.Swarm), // holds the tokens to join with
+        ("GET", "/swarm/unlockkey", RouteKind.Swarm),
+        ("POST", "/swarm/init", RouteKind.Swarm),
+        ("POST", "/swarm/join", RouteKind.Swarm),
+        ("POST", "/swarm/leave", RouteKind.Swarm),
+        ("POST", "/swarm/update", RouteKind.Swarm),
+        ("POST", "/swarm/unlock", RouteKind.Swarm),
         ("GET", "/services", RouteKind.OfNoConcern),
         ("GET", "/services/*", RouteKind.OfNoConcern), // and {id}/logs
         ("POST", "/services/create", RouteKind.ServiceChange),

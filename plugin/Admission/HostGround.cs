@@ -12,6 +12,12 @@ static class HostGround
         "ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "SYS_RAWIO", "SYS_BOOT", "MKNOD", "DAC_READ_SEARCH", "BPF", "PERFMON", "CHECKPOINT_RESTORE",
     };
 
+    static readonly string[] Masked =
+    [
+        "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+    ];
+    static readonly string[] ReadOnly = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
     public static List<string> Privileges(HostConfig host)
     {
         var found = new List<string>();
@@ -21,12 +27,31 @@ static class HostGround
             if (Capabilities.Contains(capability.StartsWith("CAP_", StringComparison.OrdinalIgnoreCase) ? capability[4..] : capability))
                 found.Add($"--cap-add {Quoted.Text(capability)}");
         foreach (var option in host.SecurityOpt ?? [])
-            if (option.EndsWith("unconfined", StringComparison.OrdinalIgnoreCase) || option.Replace('=', ':') == "label:disable")
+            if (!IsHarmless(option))
                 found.Add($"--security-opt {Quoted.Text(option)}");
+        if (LacksSome(host.MaskedPaths, Masked) || LacksSome(host.ReadonlyPaths, ReadOnly))
+            found.Add("--security-opt systempaths=unconfined");
         foreach (var rule in host.DeviceCgroupRules ?? [])
             found.Add($"--device-cgroup-rule {Quoted.Text(rule)}");
         return found;
     }
+
+    /// <summary>What does not weaken the engine's own confinement. A profile of the user's own may allow anything.</summary>
+    static bool IsHarmless(string option)
+    {
+        var words = option.Split(['=', ':'], 2);
+        return words[0] switch
+        {
+            "no-new-privileges" => true,
+            "seccomp" => words[^1] == "builtin",
+            "apparmor" => words[^1] == "docker-default",
+            "label" => words[^1].StartsWith("level:", StringComparison.Ordinal),
+            _ => false,
+        };
+    }
+
+    /// <summary>Without a list the engine takes its own, which has at least these.</summary>
+    static bool LacksSome(IReadOnlyList<string>? paths, string[] needed) => paths is not null && needed.Any(path => !paths.Contains(path));
 
     public static List<string> Namespaces(HostConfig host)
     {

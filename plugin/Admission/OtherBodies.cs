@@ -32,17 +32,30 @@ sealed record ServiceBody
         Image = task.Image,
         Labels = task.Labels,
         Env = task.Env,
-        HostConfig = new() { Mounts = task.Mounts, ReadonlyRootfs = task.ReadOnly, CapAdd = task.CapabilityAdd, Tmpfs = FileTargets(task) },
+        HostConfig = new() { Mounts = task.Mounts, ReadonlyRootfs = task.ReadOnly, CapAdd = task.CapabilityAdd, Tmpfs = FileTargets(task), SecurityOpt = task.Privileges?.ToSecurityOptions() },
     };
 
-    /// <summary>Configs and secrets are files that are mounted: they may lie in nobody's way either.</summary>
+    /// <summary>Configs and secrets are files that are mounted: they may lie in nobody's way either. A name that is not absolute is below the root, or below /run/secrets.</summary>
     static Dictionary<string, string> FileTargets(TaskContainer task) =>
-        (task.Configs ?? []).Concat(task.Secrets ?? []).Select(f => f?.File?.Name).OfType<string>().Where(name => name.StartsWith('/')).Distinct().ToDictionary(name => name, _ => "");
+        (task.Configs ?? []).Select(config => InFolder("/", config)).Concat((task.Secrets ?? []).Select(secret => InFolder("/run/secrets/", secret)))
+        .OfType<string>().Distinct().ToDictionary(name => name, _ => "");
+
+    static string? InFolder(string folder, FileReference? reference) => reference?.File?.Name is not { Length: > 0 } name ? null : name.StartsWith('/') ? name : folder + name;
 }
 
 sealed record TaskTemplate
 {
     public TaskContainer? ContainerSpec { get; init; }
+    /// <summary>Installs a plugin on every node.</summary>
+    public NoMembers? PluginSpec { get; init; }
+    public IReadOnlyList<NetworkAttachment?>? Networks { get; init; }
+}
+
+/// <summary>A network that the tasks join.</summary>
+sealed record NetworkAttachment
+{
+    /// <summary>A name or an ID.</summary>
+    public string? Target { get; init; }
 }
 
 sealed record TaskContainer
@@ -53,9 +66,37 @@ sealed record TaskContainer
     public IReadOnlyList<MountSpec>? Mounts { get; init; }
     public bool ReadOnly { get; init; }
     public IReadOnlyList<string>? CapabilityAdd { get; init; }
+    public TaskPrivileges? Privileges { get; init; }
     public IReadOnlyList<FileReference?>? Configs { get; init; }
     public IReadOnlyList<FileReference?>? Secrets { get; init; }
 }
+
+/// <summary>What <c>--security-opt</c> is to a container.</summary>
+sealed record TaskPrivileges
+{
+    public ProfileChoice? Seccomp { get; init; }
+    public ProfileChoice? AppArmor { get; init; }
+    public SeLinuxContext? SELinuxContext { get; init; }
+
+    public List<string> ToSecurityOptions()
+    {
+        var options = new List<string>();
+        if (Seccomp?.Mode is { Length: > 0 } and not "default")
+            options.Add($"seccomp={Seccomp.Mode}");
+        if (AppArmor?.Mode is { Length: > 0 } and not "default")
+            options.Add($"apparmor={AppArmor.Mode}");
+        if (SELinuxContext is { Disable: true })
+            options.Add("label=disable");
+        if (SELinuxContext?.Type is { Length: > 0 } type)
+            options.Add($"label=type:{type}");
+        return options;
+    }
+}
+
+/// <summary><c>default</c>, or <c>unconfined</c>, <c>custom</c>, <c>disabled</c>.</summary>
+sealed record ProfileChoice(string? Mode);
+
+sealed record SeLinuxContext(bool Disable, string? Type);
 
 /// <summary>A config or secret that a service uses.</summary>
 sealed record FileReference

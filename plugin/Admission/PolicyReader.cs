@@ -166,6 +166,8 @@ public static class PolicyReader
             foreach (var path in paths)
                 if (ContainerPath.Clean(path) != path)
                     Problem($"has {Quoted.Text(path)}, which is no clean absolute path");
+                else if (paths.Find(other => BindPattern.IsAbove(other, path)) is { } above)
+                    Problem($"has {Quoted.Text(path)}, which is below {Quoted.Text(above)}: who mounts that could put a link in its place");
             return paths;
         }
 

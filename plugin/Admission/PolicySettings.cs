@@ -52,8 +52,7 @@ public sealed record PolicySettings
         (requester.Name.Length > 0 && ExemptUsers.Contains(requester.Name))
         || ExemptImages.Any(pattern => pattern == spec.ImageId || FileSystemName.MatchesSimpleExpression(pattern, spec.Image, ignoreCase: false));
 
-    public bool AllowsBind(string hostPath) =>
-        AllowBindMounts?.Any(allowed => ContainerPath.IsWithin(ContainerPath.Clean(hostPath), allowed)) ?? true;
+    public bool AllowsBind(string hostPath) => AllowBindMounts?.Any(allowed => BindPattern.Matches(allowed, hostPath)) ?? true;
 }
 
 /// <summary>How much GPU memory a user's containers may have. Null: not said.</summary>

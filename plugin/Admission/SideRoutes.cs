@@ -9,13 +9,16 @@ namespace Runai.GpuMemory.Admission;
 /// <summary>Judges the calls beside a container's life: exec, volumes, services, plugins. Each answers null, or why not.</summary>
 sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, IVolumeCatalog volumes, EngineDefaults defaults, IGpuInventory gpus)
 {
+    static readonly Reason PluginsOfAdmins = new("plugins", "plugins are the admins' on this machine: ask one of them");
+
     public async ValueTask<Reason?> FindProblemAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, CancellationToken cancel)
     {
         var requester = policy.RequesterOf(apiCall.User);
         return route.Kind switch
         {
             RouteKind.Unknown => policy.DeniesUnknownRoutes ? new("unknown-route", $"the GPU memory plugin does not know {Quoted.Text(apiCall.RequestMethod)} {Quoted.Text(route.Name)}, and the policy of this machine refuses what it does not know") : null,
-            RouteKind.PluginChange => requester.IsAdmin ? null : new("plugins", "plugins are the admins' on this machine: ask one of them"),
+            RouteKind.PluginChange => requester.IsAdmin ? null : PluginsOfAdmins,
+            RouteKind.Swarm => requester.IsAdmin ? null : new("swarm", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them"),
             RouteKind.VolumeRemove => requester.IsAdmin || volumes.Find(route.Name) is null ? null : new("quota-volume", $"the volume {Quoted.Text(route.Name)} carries a quota, and removing it is the admins' on this machine"),
             RouteKind.VolumeCreate => apiCall.HasNoBody ? null : OfVolume(apiCall.RequestBody, policy, requester),
             RouteKind.ServiceChange => OfService(apiCall.RequestBody, policy, requester),
@@ -40,6 +43,8 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, IVolumeCatal
     {
         if (!StrictBodies.Service.TryRead(json, out var body, out var problem))
             return Unreadable("service", problem);
+        if (body.TaskTemplate?.PluginSpec is not null && !requester.IsAdmin)
+            return PluginsOfAdmins;
         var verdict = Policy.Evaluate(specs.FromCreateBody(body.ToCreateBody(), null, [], defaults.Runtime), requester, gpus.Devices, policy);
         return verdict.Allow ? null : new(verdict.Reasons[0].Rule, verdict.Message);
     }
@@ -50,7 +55,7 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, IVolumeCatal
             return Unreadable("exec", problem);
         if (body.Privileged && !policy.AllowPrivileged && !policy.ExemptUsers.Contains(requester.Name))
             return OfFile(policy, new("privileged", "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to exempt you"));
-        if (body.Env?.LastOrDefault(e => e.StartsWith("LD_PRELOAD", StringComparison.Ordinal)) is not { } preload || await engine.InspectContainerAsync(route.Name, cancel) is not { } container)
+        if (body.Env?.LastOrDefault(e => e.Split('=')[0] == "LD_PRELOAD") is not { } preload || await engine.InspectContainerAsync(route.Name, cancel) is not { } container)
             return null;
         var spec = specs.FromInspect(container, defaults.Runtime);
         return spec is { PreloadsByEnvironment: true, PreloadsByMount: false, Directory: { } directory } && !preload[(preload.IndexOf('=', StringComparison.Ordinal) + 1)..].Split(':', ' ').Contains(directory.Shim)

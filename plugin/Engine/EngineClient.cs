@@ -13,6 +13,8 @@ public sealed class EngineClient : IEngineClient, IDisposable
 {
     static readonly Version Newest = new(1, 51);
     static readonly Version Oldest = new(1, 24);
+    const string OfContainer = "container:";
+    const int MaxHops = 8;
 
     readonly EngineClientOptions _options;
     readonly TimeProvider _time;
@@ -45,7 +47,25 @@ public sealed class EngineClient : IEngineClient, IDisposable
 
     public async Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel) =>
         (await GetAsync($"containers/{EnginePath.Segment(id)}/json", EngineJson.Default.ContainerInspect, cancel))?.Normalized() is { } container
-            ? container with { Mounts = await WithHostPathsAsync(container.Mounts, cancel) } : null;
+            ? container with { Mounts = await WithHostPathsAsync(container.Mounts, cancel), HostConfig = await WithNamespacesAsync(container.HostConfig, cancel) } : null;
+
+    async Task<HostConfig> WithNamespacesAsync(HostConfig host, CancellationToken cancel) => host with
+    {
+        PidMode = await NamespaceAsync(host.PidMode, other => other.PidMode, cancel),
+        IpcMode = await NamespaceAsync(host.IpcMode, other => other.IpcMode, cancel),
+        NetworkMode = await NamespaceAsync(host.NetworkMode, other => other.NetworkMode, cancel),
+    };
+
+    /// <summary>Whose namespace it is in the end, where it is another container's.</summary>
+    async Task<string?> NamespaceAsync(string? mode, Func<HostConfig, string?> modeOf, CancellationToken cancel)
+    {
+        for (var hops = 0; hops < MaxHops && mode?.StartsWith(OfContainer, StringComparison.Ordinal) == true; hops++)
+        {
+            if (await GetAsync($"containers/{EnginePath.Segment(mode[OfContainer.Length..])}/json", EngineJson.Default.ContainerInspect, cancel) is not { HostConfig: { } other }) break;
+            mode = modeOf(other);
+        }
+        return mode;
+    }
 
     async Task<IReadOnlyList<MountPoint>> WithHostPathsAsync(IReadOnlyList<MountPoint> mounts, CancellationToken cancel)
     {

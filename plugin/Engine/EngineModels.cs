@@ -91,6 +91,10 @@ public sealed record HostConfig
     public string? NetworkMode { get; init; }
     public IReadOnlyList<string>? CapAdd { get; init; }
     public IReadOnlyList<string>? SecurityOpt { get; init; }
+    /// <summary>What of /proc and /sys is hidden. Null in a create body: the engine's own list.</summary>
+    public IReadOnlyList<string>? MaskedPaths { get; init; }
+    /// <summary>What of /proc is read-only.</summary>
+    public IReadOnlyList<string>? ReadonlyPaths { get; init; }
     public RestartPolicy? RestartPolicy { get; init; }
 }
 

@@ -6,6 +6,7 @@ static class LocalVolume
     public const string Driver = "local";
 
     static readonly HashSet<string> NotOfThisHost = ["nfs", "nfs4", "cifs", "smb3", "tmpfs"];
+    static readonly HashSet<string> OverlayFolders = ["lowerdir", "lowerdir+", "datadir+", "upperdir", "workdir"];
     static readonly Dictionary<string, string> KernelsOwn = new(StringComparer.Ordinal) { ["devtmpfs"] = "/dev", ["proc"] = "/proc", ["sysfs"] = "/sys", ["cgroup"] = "/sys", ["cgroup2"] = "/sys", ["debugfs"] = "/sys" };
 
     /// <summary>The paths of the host that such a volume shows.</summary>
@@ -19,10 +20,11 @@ static class LocalVolume
         // The engine's working folder is the root; with bind, the kernel does not look at the type.
         if (device.Length > 0 && (flags.Any(f => f is "bind" or "rbind") || !NotOfThisHost.Contains(type)))
             paths.Add(device.StartsWith('/') ? device : "/" + device);
-        // overlay's lowerdir=/a:/b and the like.
-        foreach (var value in flags.Where(f => f.Contains('=')).SelectMany(f => f[(f.IndexOf('=', StringComparison.Ordinal) + 1)..].Split(':')))
-            if (value.StartsWith('/'))
-                paths.Add(value);
+        // overlay's lowerdir=/a:b and the like. A backslash hides what the kernel will read.
+        foreach (var (name, values) in flags.Where(f => f.Contains('=')).Select(f => f.Split('=', 2)).Select(f => (f[0], f[1])))
+            foreach (var value in values.Split(':'))
+                if (value.StartsWith('/') || (OverlayFolders.Contains(name) && value.Length > 0))
+                    paths.Add(value.Contains('\\') ? "/" : value.StartsWith('/') ? value : "/" + value);
         return paths;
     }
 }

@@ -41,7 +41,7 @@ sealed class TestEngine : IDisposable
             File.WriteAllText(Configuration, "{}");
             string[] up = ["up", _folder, "--path", Sim("")];
             if (_binaries is not null) up = [.. up, "--bin", _binaries];
-            Control([.. up, "--", "--config-file", Configuration, .. flags]);
+            Control([.. up, "--", "--config-file", Configuration, .. Major < 28 ? [] : (string[])["--cdi-spec-dir", Path.Combine(_folder, "cdi")], .. flags]);
             if (policy is not null)
             {
                 MakeNodes();
@@ -78,6 +78,9 @@ sealed class TestEngine : IDisposable
     /// <summary>Where the engine looks for plugins that are plain sockets, in its own mount namespace.</summary>
     public string PluginSockets => $"/proc/{Keeper}/root/run/docker/plugins";
 
+    /// <summary>dockerd's.</summary>
+    public int Daemon => int.Parse(File.ReadAllText(Path.Combine(_folder, "pid")), System.Globalization.CultureInfo.InvariantCulture);
+
     public string Socket => Path.Combine(_folder, "run/docker.sock");
 
     /// <summary>The plugin reads it when it is enabled, and within a second or two of a change.</summary>
@@ -93,6 +96,19 @@ sealed class TestEngine : IDisposable
 
         File.WriteAllText(file + ".new", text);
         File.Move(file + ".new", file, overwrite: true);
+    }
+
+    /// <summary>Puts a CDI specification where this engine (28 and newer) looks: <c>nvidia.com/gpu=all</c> and <c>acme.com/thing=any</c> are GPU 0 with its node.</summary>
+    public void WriteCdiSpecifications()
+    {
+        var folder = Directory.CreateDirectory(Path.Combine(_folder, "cdi")).FullName;
+        foreach (var (kind, device) in ((string, string)[])[("nvidia.com/gpu", "all"), ("acme.com/thing", "any")])
+            File.WriteAllText(Path.Combine(folder, $"{kind.Split('/')[0]}.json"), $$"""
+                {"cdiVersion": "0.5.0", "kind": "{{kind}}", "devices": [{"name": "{{device}}", "containerEdits": {
+                    "env": ["NVIDIA_VISIBLE_DEVICES=0"],
+                    "deviceNodes": [{"path": "/dev/nvidia0"}],
+                    "hooks": [{"hookName": "createRuntime", "path": "{{Sim("nvidia-container-runtime-hook")}}", "args": ["hook", "createRuntime"], "env": ["SIMGPU_DIR={{Gpus}}", "SIMGPU_LIB={{Sim("")}}"] }] } }] }
+                """);
     }
 
     /// <summary>One API call, byte for byte as given.</summary>

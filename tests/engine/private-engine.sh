@@ -24,7 +24,7 @@ start() {
     local path
     path=$(cat "$dir/path")
     rm -f "$dir/pid"
-    PATH=$path setsid nsenter --target "$(cat "$dir/keeper")" --mount --net -- dockerd \
+    PATH=$path setsid nsenter --target "$(cat "$dir/keeper")" --mount --net -- env -C / dockerd \
         --data-root "$dir/root" --exec-root "$dir/exec" --pidfile "$dir/pid" -H "unix://$dir/run/docker.sock" \
         --iptables=false --ip6tables=false --userland-proxy=false "${flags[@]}" >>"$dir/log" 2>&1 </dev/null &
     local daemon=$!

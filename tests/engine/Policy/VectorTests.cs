@@ -16,6 +16,7 @@ sealed class VectorTests(string version) : PolicyFixture(version)
         Engine.Docker("import", "-c", "ENV CUDA_VERSION=8.0", Repository.Image, "old-cuda").Ok();
         Engine.Docker("import", "-c", "LABEL gpu-memory=1", Repository.Image, "labelled-1").Ok();
         Engine.Docker("import", "-c", "LABEL gpu-memory=0.25", Repository.Image, "labelled").Ok();
+        Engine.WriteCdiSpecifications();
     }
 
     [Test]
@@ -33,8 +34,22 @@ sealed class VectorTests(string version) : PolicyFixture(version)
     {
         Engine.WritePolicy("{}");
         Eventually(() => Try(Body(Request)) is { Runs: true, Breach: not null }, "without the policy a container with the whole GPU runs, and is noticed");
+        foreach (var request in Engine.Major < 28 ? [] : CdiRequests)
+            Assert.That(Try(Body(request)), Has.Property("Runs").True.And.Property("Breach").Not.Null, request);
         Engine.WritePolicy(PolicyFile);
         Eventually(() => Try(Body(Request)).IsRefused, "the policy is back");
+    }
+
+    static readonly string[] CdiRequests =
+    [
+        ""","DeviceRequests":[{"Driver":"cdi","DeviceIDs":["nvidia.com/gpu=all"]}]""", ""","DeviceRequests":[{"Driver":"cdi","DeviceIDs":["acme.com/thing=any"]}]""",
+    ];
+
+    [Test]
+    public void A_CDI_device_with_a_quota_is_limited()
+    {
+        if (Engine.Major < 28) Assert.That(Try(Body(CdiRequests[0] + Volume, Label("0.5"))).Runs, Is.False, "it knows no CDI");
+        else Assert.That(Engine.Docker(["run", "--rm", "--network", "none", "--device", "nvidia.com/gpu=all", "-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, .. SmiQuery]).Ok(), Does.StartWith($"{Part(0.5m)},"));
     }
 
     static IEnumerable<TestCaseData> Vectors()
@@ -45,7 +60,8 @@ sealed class VectorTests(string version) : PolicyFixture(version)
             yield return Case($"request by capability {capability}", Requests($$"""{"Count":-1,"Capabilities":[["{{capability}}"]]}"""));
         yield return Case("request of the nvidia driver", Requests("""{"Driver":"nvidia","Count":1,"Capabilities":[["gpu","utility"]]}"""));
         yield return Case("request by ID", Requests("""{"Driver":"nvidia","DeviceIDs":["0"],"Capabilities":[["gpu"]]}"""));
-        yield return Case("request of CDI", Requests("""{"Driver":"cdi","DeviceIDs":["nvidia.com/gpu=all"]}"""));
+        foreach (var request in CdiRequests)
+            yield return Case($"request of CDI {request[^20..]}", request);
         yield return Case("request after an empty one", Requests("""{"Driver":"other"},{"Count":1,"Capabilities":[["gpu"]]}"""));
         yield return Case("device node", ""","Devices":[{"PathOnHost":"/dev/nvidia0","PathInContainer":"/dev/nvidia0","CgroupPermissions":"rwm"}]""");
         yield return Case("device node of the second GPU", ""","Devices":[{"PathOnHost":"/dev/nvidia1","PathInContainer":"/dev/null1","CgroupPermissions":"rwm"}]""");

@@ -1,6 +1,7 @@
 using System.Text;
 using NUnit.Framework;
 using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Tests.Admission;
 
@@ -43,17 +44,41 @@ public class PolicyFileRulesTests
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"CapAdd":["all"]}}""", "--cap-add all is not allowed on this machine: leave it out, or ask an admin to exempt you"),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["seccomp=unconfined"]}}""", "--security-opt seccomp=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["systempaths=unconfined"]}}""", "--security-opt systempaths=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["seccomp={}"]}}""", "--security-opt \"seccomp={}\" is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["seccomp:unconfined"]}}""", "--security-opt seccomp:unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["apparmor=mine"]}}""", "--security-opt apparmor=mine is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["disable"]}}""", "--security-opt disable is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["label=type:spc_t"]}}""", "--security-opt label=type:spc_t is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["writable-cgroups=true"]}}""", "--security-opt writable-cgroups=true is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"ReadonlyPaths":[]}}""", "--security-opt systempaths=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"MaskedPaths":[]}}""", "--security-opt systempaths=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"ReadonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys"]}}""", "--security-opt systempaths=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"MaskedPaths":null,"ReadonlyPaths":null}}""", ""),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"ReadonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"],"MaskedPaths":["/proc/asound","/proc/acpi","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/timer_list","/proc/timer_stats","/proc/sched_debug","/proc/scsi","/sys/firmware"]}}""", ""),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["no-new-privileges:true","apparmor=docker-default","seccomp=builtin","label=level:s0:c1,c2"]}}""", ""),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"DeviceCgroupRules":["c 10:1 rwm"]}}""", "--device-cgroup-rule \"c 10:1 rwm\" is not allowed on this machine: leave it out, or ask an admin to exempt you"),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"CapAdd":["NET_ADMIN"],"SecurityOpt":["no-new-privileges"]}}""", ""),
         new("""{"allowHostNamespaces":false}""", """{"HostConfig":{"PidMode":"host"}}""", "--pid host is not allowed on this machine: leave it out, or ask an admin to exempt you"),
         new("""{"allowHostNamespaces":false}""", """{"HostConfig":{"UsernsMode":"host"}}""", "--userns host is not allowed on this machine: leave it out, or ask an admin to exempt you"),
         new("""{"allowHostNamespaces":false}""", """{"HostConfig":{"PidMode":"container:x","NetworkMode":"bridge","IpcMode":"private"}}""", ""),
         new("""{"allowBindMounts":[]}""", """{"HostConfig":{"Binds":["/home/bob:/x"]}}""", "a mount of the host's /home/bob is not allowed on this machine: use a volume"),
-        new("""{"allowBindMounts":["/home"]}""", """{"HostConfig":{"Binds":["/home/bob:/x","data:/y"]}}""", ""),
-        new("""{"allowBindMounts":["/home"]}""", """{"HostConfig":{"Binds":["/home/../run/docker.sock:/x"]}}""", "a mount of the host's /home/../run/docker.sock is not allowed on this machine: mount what is below /home, or use a volume"),
-        new("""{"allowBindMounts":["/home"]}""", """{"HostConfig":{"Binds":["/homes:/x"]}}""", "a mount of the host's /homes is not allowed on this machine: mount what is below /home, or use a volume"),
-        new("""{"allowBindMounts":["/home"]}""", """{"HostConfig":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"o":"bind","device":"/etc"}}}}]}}""", "a mount of the host's /etc is not allowed on this machine: mount what is below /home, or use a volume"),
+        new("""{"allowBindMounts":["/home/*","/data"]}""", """{"HostConfig":{"Binds":["/home/bob/:/x","/data:/z","data:/y"]}}""", ""),
+        new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Binds":["/home/bob/link:/x"]}}""", "a mount of the host's /home/bob/link is not allowed on this machine: mount /home/* as a whole, or use a volume"),
+        new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Binds":["/home:/x"]}}""", "a mount of the host's /home is not allowed on this machine: mount /home/* as a whole, or use a volume"),
+        new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Binds":["/:/x"]}}""", "a mount of the host's / is not allowed on this machine: mount /home/* as a whole, or use a volume"),
+        new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Binds":["/home/../run:/x"]}}""", "a mount of the host's /home/../run is not allowed on this machine: mount /home/* as a whole, or use a volume"),
+        new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"o":"bind","device":"/home/bob/link/../../ann"}}}}]}}""", "a mount of the host's /home/bob/link/../../ann is not allowed on this machine: mount /home/* as a whole, or use a volume"),
+        new("""{"allowBindMounts":["/home"]}""", """{"HostConfig":{"Binds":["/homes:/x"]}}""", "a mount of the host's /homes is not allowed on this machine: mount /home as a whole, or use a volume"),
+        new("""{"allowBindMounts":["/home"]}""", """{"HostConfig":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"o":"bind","device":"/etc"}}}}]}}""", "a mount of the host's /etc is not allowed on this machine: mount /home as a whole, or use a volume"),
     ];
+
+    [Test]
+    public void The_cgroup_namespace_that_an_engine_gives_everybody_is_nobodys_wish()
+    {
+        var (settings, _) = PolicyReader.Read("""{"allowHostNamespaces":false}"""u8);
+        var container = new ContainerInspect { HostConfig = new() { CgroupnsMode = "host", IpcMode = "private", NetworkMode = "bridge" } };
+        Assert.That(Policy.Evaluate(new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromInspect(container, "runc"), new("bob", false), [], settings!).Allow);
+    }
 
     [TestCaseSource(nameof(Cases))]
     public void A_rule_of_the_file_refuses_with_the_way_out(string policy, string body, string message) => Assert.That(Judge(policy, body).Message, Is.EqualTo(message));

@@ -23,7 +23,7 @@ public class PolicyReaderTests
           "overcommit": 1.5,
           "allowPrivileged": false,
           "allowHostNamespaces": false,
-          "allowBindMounts": ["/home", "/data"],
+          "allowBindMounts": ["/home/*", "/data"],
           "exempt": { "users": ["ops"], "images": ["monitor:*"] },
           "users": {
             "bob": { "maxQuota": "20g", "totalQuota": "40g" },
@@ -45,7 +45,7 @@ public class PolicyReaderTests
             Assert.That((policy!.IsAudit, policy.LocalSocketIsAdmin, policy.StopsBreaches, policy.DeniesUnknownRoutes), Is.EqualTo((false, false, true, true)));
             Assert.That((policy.AllowPrivileged, policy.AllowHostNamespaces, policy.Overcommit), Is.EqualTo((false, false, 1.5m)));
             Assert.That(policy.Limits.ToString(), Is.EqualTo("QuotaLimits { RequireQuota = True, DefaultQuota = 0.1, MaxQuota = 0.5, TotalQuota = 1 }"));
-            Assert.That(policy.AllowBindMounts, Is.EqualTo(new[] { "/home", "/data" }));
+            Assert.That(policy.AllowBindMounts, Is.EqualTo(new[] { "/home/*", "/data" }));
             Assert.That(policy.Admins, Is.EquivalentTo(new[] { "root", "ada" }));
             Assert.That(policy.LimitsOf(new("bob", false)).ToString(), Is.EqualTo("QuotaLimits { RequireQuota = True, DefaultQuota = 0.1, MaxQuota = 20g, TotalQuota = 40g }"));
             Assert.That(policy.LimitsOf(new("eve", false)).ToString(), Is.EqualTo("QuotaLimits { RequireQuota = False, DefaultQuota = 1g, MaxQuota = 0.5, TotalQuota = 1 }"));
@@ -73,7 +73,7 @@ public class PolicyReaderTests
               "requireQuota": "yes",
               "admins": ["a", "a", 7, ""],
               "overcommit": 0,
-              "allowBindMounts": ["home", "/a/../b"],
+              "allowBindMounts": ["home", "/a/../b", "/srv/*/x", "/srv/data"],
               "exempt": { "groups": [] },
               "users": { "bob": { "maxQuota": 0.5, "overcommit": 2 }, "bob": {}, "eve": [] },
               "mode": "audit"
@@ -90,6 +90,7 @@ public class PolicyReaderTests
             "line 7: overcommit must be a number above 0 and at most 100",
             "line 8: allowBindMounts has home, which is no clean absolute path",
             "line 8: allowBindMounts has /a/../b, which is no clean absolute path",
+            "line 8: allowBindMounts has /srv/*/x, which is below /srv/data: who mounts that could put a link in its place",
             "line 9: exempt.groups is no key: there are users, images",
             "line 10: users.bob.maxQuota must be a text such as \"0.5\" or \"3g\"",
             "line 10: users.bob.overcommit is no key: there are requireQuota, defaultQuota, maxQuota, totalQuota",

@@ -11,7 +11,7 @@ namespace Runai.GpuMemory.Tests.Admission;
 
 public class SideRoutesTests
 {
-    const string Closed = """{"localSocket":"user","admins":["ada"],"allowPrivileged":false,"allowBindMounts":["/home"],"unknownRoutes":"deny","exempt":{"users":["ops"]}}""";
+    const string Closed = """{"localSocket":"user","admins":["ada"],"allowPrivileged":false,"allowBindMounts":["/home/*"],"unknownRoutes":"deny","exempt":{"users":["ops"]}}""";
 
     static async Task<string> AskAsync(string? policy, string method, string uri, string? body = null, string user = "", FakeEngine? engine = null)
     {
@@ -33,6 +33,11 @@ public class SideRoutesTests
     [TestCase("POST", "/v1.51/plugins/pull?remote=evil/root", "plugins are the admins' on this machine: ask one of them")]
     [TestCase("POST", "/v1.51/plugins/create?name=evil", "plugins are the admins' on this machine: ask one of them")]
     [TestCase("DELETE", "/v1.51/plugins/0", "plugins are the admins' on this machine: ask one of them")]
+    [TestCase("POST", "/v1.51/swarm/init", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them")]
+    [TestCase("POST", "/v1.51/swarm/join", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them")]
+    [TestCase("POST", "/v1.51/swarm/update?version=1&rotateManagerToken=1", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them")]
+    [TestCase("GET", "/v1.51/swarm", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them")]
+    [TestCase("GET", "/v1.51/swarm/unlockkey", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them")]
     [TestCase("DELETE", "/v1.51/volumes/half?force=1", "the volume half carries a quota, and removing it is the admins' on this machine")]
     public async Task What_is_the_admins_is_theirs_alone(string method, string uri, string denial)
     {
@@ -72,6 +77,10 @@ public class SideRoutesTests
     [TestCase("LD_PRELOAD=", "the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e LD_PRELOAD=/runai/librunai.so:… with what you add")]
     [TestCase("LD_PRELOAD=/x.so:/runai/librunai.so", "allowed")]
     [TestCase("LD_LIBRARY_PATH=/x", "allowed")]
+    [TestCase("LD_PRELOADED=/x.so", "allowed")]
+    [TestCase("LD_PRELOAD", "the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e LD_PRELOAD=/runai/librunai.so:… with what you add")]
+    [TestCase("LD_PRELOAD=/x.so\",\"LD_PRELOADED=/runai/librunai.so", "the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e LD_PRELOAD=/runai/librunai.so:… with what you add")]
+    [TestCase("LD_PRELOAD=/runai/librunai.so\",\"LD_PRELOAD=/x.so", "the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e LD_PRELOAD=/runai/librunai.so:… with what you add")]
     public async Task An_exec_does_not_leave_the_shim_out(string env, string answer)
     {
         var engine = new FakeEngine();
@@ -87,9 +96,19 @@ public class SideRoutesTests
 
     [TestCase("""{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"debian","Labels":{"gpu-memory":"0.5"}}}}""", "gpu-memory=0.5 needs the runai volume: add -v runai:/runai")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]}}}""", "allowed")]
-    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"bind","Source":"/dev","Target":"/dev"}]}}}""", "a mount of the host's /dev is not allowed on this machine: mount what is below /home, or use a volume")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"bind","Source":"/dev","Target":"/dev"}]}}}""", "a mount of the host's /dev is not allowed on this machine: mount /home/* as a whole, or use a volume")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"CapabilityAdd":["CAP_SYS_ADMIN"]}}}""", "--cap-add CAP_SYS_ADMIN is not allowed on this machine: leave it out, or ask an admin to exempt you")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"half","Target":"/runai"}],"Configs":[{"File":{"Name":"/etc/ld.so.preload"},"ConfigName":"x"}]}}}""", "the mount at /etc/ld.so.preload covers /etc/ld.so.preload, which loads the quota: remove it,")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"half","Target":"/runai"}],"Configs":[{"File":{"Name":"etc/ld.so.preload"},"ConfigName":"x"}]}}}""", "the mount at /etc/ld.so.preload covers /etc/ld.so.preload, which loads the quota: remove it,")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"half","Target":"/runai"}],"Secrets":[{"File":{"Name":"../../etc/ld.so.preload"},"SecretName":"x"}]}}}""", "the mount at /etc/ld.so.preload covers /etc/ld.so.preload, which loads the quota: remove it,")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"half","Target":"/run"}],"Secrets":[{"File":{"Name":"usage"},"SecretName":"x"}]}}}""", "the mount at /run/secrets/usage would cover the half volume at /run: remove it or move it")]
+    [TestCase("""{"TaskTemplate":{"Runtime":"plugin","PluginSpec":{"Name":"evil","Remote":"evil/root"}}}""", "plugins are the admins' on this machine: ask one of them")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Privileges":{"Seccomp":{"Mode":"unconfined"}}}}}""", "--security-opt seccomp=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Privileges":{"Seccomp":{"Mode":"custom","Profile":"e30="}}}}}""", "--security-opt seccomp=custom is not allowed on this machine: leave it out, or ask an admin to exempt you")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Privileges":{"AppArmor":{"Mode":"disabled"}}}}}""", "--security-opt apparmor=disabled is not allowed on this machine: leave it out, or ask an admin to exempt you")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Privileges":{"SELinuxContext":{"Disable":true}}}}}""", "--security-opt label=disable is not allowed on this machine: leave it out, or ask an admin to exempt you")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Privileges":{"SELinuxContext":{"Type":"spc_t"}}}}}""", "--security-opt label=type:spc_t is not allowed on this machine: leave it out, or ask an admin to exempt you")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Privileges":{"CredentialSpec":null,"SELinuxContext":{"Disable":false,"User":"","Role":"","Type":"","Level":""},"Seccomp":{"Mode":"default"},"AppArmor":{"Mode":"default"},"NoNewPrivileges":true}}}}""", "allowed")]
     [TestCase("""{"TaskTemplate":{"containerspec":{}}}""", "the body of this service call cannot be read in one way only, so it is refused: the key TaskTemplate.containerspec must be spelled ContainerSpec")]
     [TestCase("""{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"debian"}}}""", "allowed")]
     public async Task A_service_is_judged_by_what_its_tasks_ask_for(string body, string answer)

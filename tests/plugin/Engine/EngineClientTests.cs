@@ -58,6 +58,10 @@ public class EngineClientTests
     [TestCase("nfs", "/dev", "bind", "/dev")]
     [TestCase("ext4", "/dev/sda1", "", "/dev/sda1")]
     [TestCase("overlay", "overlay", "lowerdir=/dev/dri:/dev", "/overlay /dev/dri /dev")]
+    [TestCase("overlay", "overlay", "lowerdir=dev/dri:./dev", "/overlay /dev/dri /./dev")]
+    [TestCase("overlay", "overlay", "lowerdir=/home:\\/dev,upperdir=/home/u,workdir=/home/w", "/overlay /home / /home/u /home/w")]
+    [TestCase("tmpfs", "tmpfs", "size=100m,mode=0700,uid=1000", "")]
+    [TestCase("nfs", ":/export", "addr=10.0.0.1,mountproto=tcp,fsc=dev", "")]
     [TestCase("devtmpfs", "", "", "/dev")]
     [TestCase("nfs", ":/export", "addr=10.0.0.1,rw", "")]
     [TestCase("cifs", "//server/share", "username=x", "")]
@@ -88,6 +92,25 @@ public class EngineClientTests
             go.Set();
             await waiting;
         }
+    }
+
+    [Test]
+    public async Task The_hosts_namespaces_that_come_through_another_container_are_the_hosts()
+    {
+        _engine.On("GET /containers/abc/json", """{"Id":"abc","HostConfig":{"PidMode":"container:def","IpcMode":"container:def","NetworkMode":"container:gone"}}""");
+        _engine.On("GET /containers/def/json", """{"Id":"def","HostConfig":{"PidMode":"container:ghi","IpcMode":"shareable"}}""");
+        _engine.On("GET /containers/ghi/json", """{"Id":"ghi","HostConfig":{"PidMode":"host"}}""");
+        using var client = _engine.Client();
+        var host = (await client.InspectContainerAsync("abc", CancellationToken.None))!.HostConfig;
+        Assert.That((host.PidMode, host.IpcMode, host.NetworkMode), Is.EqualTo(("host", "shareable", "container:gone")));
+    }
+
+    [Test]
+    public async Task Containers_that_share_namespaces_in_a_circle_end_the_search()
+    {
+        _engine.On("GET /containers/abc/json", """{"Id":"abc","HostConfig":{"PidMode":"container:abc"}}""");
+        using var client = _engine.Client();
+        Assert.That((await client.InspectContainerAsync("abc", CancellationToken.None))!.HostConfig.PidMode, Is.EqualTo("container:abc"));
     }
 
     [Test]
