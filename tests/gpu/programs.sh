@@ -77,7 +77,7 @@ if wanted speed; then
         value step_us >>"$work/$name.us"
         grep loss "$work/out" >"$work/$name.loss" || true
     }
-    for _ in 1 2 3; do
+    for _ in 1 2; do
         train native
         train limited $(quota 0.3)
         train limited $(quota 0.3)
