@@ -23,7 +23,7 @@ sealed class GpuVectors(IDeviceNodes nodes)
         FindDevices(host);
         FindRuntime(env, mounts, runtime);
         foreach (var path in mounts.HostPaths)
-            if (nodes.Look(path) is { Kind: DevicePathKind.Gpu })
+            if (nodes.Look(ContainerPath.Clean(path) == "/" ? "/dev" : path) is { Kind: DevicePathKind.Gpu })
                 Add($"mount of {Quoted.Text(path)}", GpuSelection.Unknown);
         return _found.Count switch
         {

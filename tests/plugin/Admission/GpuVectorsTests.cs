@@ -37,6 +37,7 @@ public class GpuVectorsTests
     [TestCase("""{"DeviceCgroupRules":["a *:* rwm"]}""", "device rule \"a *:* rwm\"")]
     [TestCase("""{"DeviceCgroupRules":["a"]}""", "device rule a")]
     [TestCase("""{"Privileged":true}""", "--privileged")]
+    [TestCase("""{"Binds":["/:/host/dev"]}""", "mount of /")]
     [TestCase("""{"Binds":["/dev:/host/dev"]}""", "mount of /dev")]
     [TestCase("""{"Binds":["/dev/nvidia0:/dev/nvidia0:rw"]}""", "mount of /dev/nvidia0")]
     [TestCase("""{"Mounts":[{"Type":"bind","Source":"/dev/dri","Target":"/dev/dri"}]}""", "mount of /dev/dri")]
