@@ -1,4 +1,6 @@
+using System.Globalization;
 using System.Text;
+using System.Text.RegularExpressions;
 
 namespace Runai.GpuMemory.EngineTests.Policy;
 
@@ -25,6 +27,8 @@ sealed class BodyGenerator(int seed)
             """[{"Driver":"nvidia","DeviceIDs":["0"],"Capabilities":[["gpu"]]}]""", """[{"DeviceIDs":["all"],"Capabilities":[["gpu"]]}]""", """[null,{"Count":1,"Capabilities":[["gpu"]]}]""",
             """[{"Driver":"cdi","DeviceIDs":["nvidia.com/gpu=all"]}]""", """[{"Driver":"","Count":1,"Capabilities":[["display"],["x"]]}]""", "[]", "null", "[null]", "{}",
             """[{"count":1,"Capabilities":[["gpu"]]}]""", """[{"Count":"1","Capabilities":[["gpu"]]}]""", """[{"Count":1.0,"Capabilities":[["gpu"]]}]""", """[{"Count":1,"Capabilities":[["GPU"]]}]""",
+            """[{"Driver":"cdi","DeviceIDs":["acme.com/thing=any"]}]""", """[{"Count":1,"Capabilities":[["gpu"]],"Capabilities":[]}]""", """[{"Count":1,"Capabilities":[["gpu"]]},{"Count":1,"Capabilities":null}]""",
+            """[{"Count":1e0,"Capabilities":[["gpu"]]}]""", """[{"Count":-1.0,"Capabilities":[["gpu"]]}]""", """[{"Count":9223372036854775808,"Capabilities":[["gpu"]]}]""", """[{"Count":null,"DeviceIDs":null,"Capabilities":[[null,"gpu"]]}]""",
             """[{"Count":1,"Capabilities":[["gpu"]],"Options":{"a":"b","A":"c"}}]""", """[{"Count":0,"Count":1,"Capabilities":[["gpu"]]}]""", """{"Count":1,"Capabilities":[["gpu"]]}""",
         ]),
         ("Devices",
@@ -55,6 +59,12 @@ sealed class BodyGenerator(int seed)
         ("VolumesFrom", ["""["source"]""", """["ours"]""", """["ours:ro"]""", """["/ours"]""", "[]", "\"ours\""]),
         ("VolumeDriver", ["\"local\"", "\"runai/gpu-memory\"", "\"\""]),
         ("Annotations", ["""{"cdi.k8s.io/a":"nvidia.com/gpu=all"}""", """{"CDI.k8s.io/a":"nvidia.com/gpu=all"}""", "{}"]),
+        ("PidMode", ["\"host\"", "\"container:ours\"", "null", "\"Host\""]),
+        ("IpcMode", ["\"private\"", "\"container:ours\"", "1"]),
+        ("ReadonlyPaths", ["null", "[]", """["/proc/sys"]"""]),
+        ("ShmSize", ["67108864.0", "6.7108864e7", "-1", "null", "1e400"]),
+        // Not [null]: 28.5 dies of it while it holds the container's lock, and that container hangs for ever.
+        ("Ulimits", ["""[{"Name":"nofile","Soft":64.0,"Hard":64}]""", """[{"Name":"nofile","Soft":64,"soft":65,"Hard":64}]"""]),
         ("CapAdd", ["""["MKNOD"]""", """["SYS_ADMIN"]""", "[]", "\"ALL\""]),
         ("ReadonlyRootfs", ["true", "false", "null"]),
         ("AutoRemove", ["false"]),
@@ -82,18 +92,32 @@ sealed class BodyGenerator(int seed)
         ("Runtime", ["\"nvidia\""]),
         ("Privileged", ["true"]),
         ("DeviceRequests", ["""[{"Count":1,"Capabilities":[["gpu"]]}]"""]),
-        ("Unknown", ["{\"HostConfig\":{\"Privileged\":true}}", "[[[[[]]]]]"]),
+        ("Unknown", ["{\"HostConfig\":{\"Privileged\":true}}", "[[[[[]]]]]", Nested(60), Nested(70), Nested(9_990), Nested(10_010)]),
     ];
+
+    static string Nested(int levels) => string.Concat(Enumerable.Repeat("{\"HostConfig\":", levels)) + "0" + new string('}', levels);
 
     static readonly string[] Images = [TestEngine.Image, TestEngine.Image, TestEngine.Image, "cuda", "old-cuda", "labelled", "labelled-1"];
 
     static readonly string[] Targets =
     [
         "/containers/create", "/v1.24/containers/create", "/v1.30/containers/create", "/v1.40/containers/create", "/v1.41/containers/%63reate", "/v1.41/%63ontainers/create", "/v1.18/containers/create", "/v1.43/containers/create",
+        "/v1.41/containers/create?HostConfig.Privileged=true&Image=cuda", "/v1.41/containers/create?name=a{0}&name=b{0}", "/v1.41/containers/create?body=%7B%7D", "/v1.23/containers/create", "/v1.44/containers/create", "/v1.99/containers/create",
         "/v1.51/containers/create", "http://x/v1.41/containers/create", "/v1.41/containers/create?name={0}", "/v1.41/containers/create?platform=", "//containers/create", "/v1.41/containers/create/", "/v01.41/containers/create",
     ];
 
-    static readonly string[] Types = ["application/json; charset=utf-8", "APPLICATION/JSON", "text/plain", "application/x-www-form-urlencoded", "", "application/json,text/plain"];
+    static readonly string[] Types =
+    [
+        "application/json; charset=utf-8", "APPLICATION/JSON", "text/plain", "application/x-www-form-urlencoded", "", "application/json,text/plain", "application/json;", "application/json; charset=utf-16", "multipart/form-data; boundary=x",
+        "application/json\t", "text/json", "application/merge-patch+json",
+    ];
+
+    /// <summary>How the body goes over the wire: as it is, or in one of the ways that a server may read otherwise than a proxy.</summary>
+    static readonly string[][] Wires =
+    [
+        ["Content-Encoding: gzip"], ["Content-Encoding: identity"], ["Content-Type: application/json", "Content-Type: text/plain"], ["X-HTTP-Method-Override: GET"],
+        ["Content-Type: application/json", "Content-Type: application/json"], ["Content-Length: {0}", "Content-Length: {0}"], ["Content-Length: {1}"], ["Content-Length: +{0}"],
+    ];
 
     bool Chance(double probability) => _random.NextDouble() < probability;
 
@@ -118,7 +142,26 @@ sealed class BodyGenerator(int seed)
         if (Chance(oddity / 10)) text.Append(' ', (1 << 20) - _random.Next(-2, 3) - Encoding.UTF8.GetByteCount(text.ToString()));
         var body = Encoding.UTF8.GetBytes(text.ToString());
         if (Chance(oddity / 3)) body[_random.Next(body.Length)] = (byte)_random.Next(256);
-        return new(body, Chance(oddity * 2) ? Pick(Targets).Replace("{0}", $"n{seed}", StringComparison.Ordinal) : "/v1.41/containers/create", Chance(oddity / 2) ? [$"Content-Type: {Pick(Types)}"] : []);
+        var target = Chance(oddity * 2) ? Pick(Targets).Replace("{0}", $"n{seed}", StringComparison.Ordinal) : "/v1.41/containers/create";
+        if (Chance(0.05)) return new(Chunked(body), target, ["Content-Length: ", "Transfer-Encoding: chunked"]); // as legal as any
+        if (Chance(oddity / 2)) return new(body, target, [$"Content-Type: {Pick(Types)}"]);
+        return new(body, target, Chance(oddity / 2) ? [.. Pick(Wires).Select(header => string.Format(CultureInfo.InvariantCulture, header, body.Length, _random.Next(body.Length + 1)))] : []);
+    }
+
+    /// <summary>In pieces of any size, some with an extension.</summary>
+    byte[] Chunked(byte[] body)
+    {
+        using var chunks = new MemoryStream();
+        for (var at = 0; at < body.Length;)
+        {
+            var size = Math.Min(_random.Next(1, body.Length + 1), body.Length - at);
+            chunks.Write(Encoding.ASCII.GetBytes($"{size:x}{(Chance(0.2) ? ";x=y" : "")}\r\n"));
+            chunks.Write(body, at, size);
+            chunks.Write("\r\n"u8);
+            at += size;
+        }
+        chunks.Write("0\r\n\r\n"u8);
+        return chunks.ToArray();
     }
 
     void AddLegal(Members host, Members top)
@@ -169,10 +212,27 @@ sealed class BodyGenerator(int seed)
             if (i > 0) text.Append(',');
             text.Append('"').Append(Chance(oddity / 2) ? Respell(members[i].Key) : members[i].Key).Append("\":");
             if (members[i].Value is Members inner) Write(text, inner, oddity);
+            else if (Chance(oddity / 2)) text.Append(Disturb((string)members[i].Value));
             else text.Append(members[i].Value);
         }
 
         text.Append('}');
+    }
+
+    /// <summary>The same a little otherwise, below the first level: an inner key in another spelling, an inner member twice, a number with a point, a null.</summary>
+    string Disturb(string json)
+    {
+        var keys = Regex.Matches(json, "\"([A-Za-z]+)\":");
+        if (keys.Count == 0) return Chance(0.5) ? "null" : $"[{json}]";
+        var key = keys[_random.Next(keys.Count)];
+        return _random.Next(5) switch
+        {
+            0 => json.Replace(key.Value, $"\"{Respell(key.Groups[1].Value)}\":", StringComparison.Ordinal),
+            1 => json.Insert(key.Index, $"{key.Value}null,"),
+            2 => json.Insert(key.Index, $"\"{Respell(key.Groups[1].Value)}\":null,"),
+            3 => Regex.Replace(json, "(?<=:-?)[0-9]+(?=[,}])", "$0.0"),
+            _ => json.Insert(json.Length - 1, "}".StartsWith(json[^1]) ? $",{key.Value}null" : ",null"),
+        };
     }
 
     string Respell(string key) => _random.Next(6) switch

@@ -9,7 +9,7 @@ namespace Runai.GpuMemory.EngineTests.Policy;
 [TestFixture(Engines.Newest)]
 sealed class OracleTests(string version) : PolicyFixture(version)
 {
-    const int Usual = 300, Fixtures = 2, MostReported = 5;
+    const int Usual = 300, Fixtures = 2, MostReported = 5, Clients = 4;
 
     protected override string PolicyFile => """{ "requireQuota": true, "maxQuota": "0.5", "overcommit": 100 }""";
 
@@ -25,18 +25,22 @@ sealed class OracleTests(string version) : PolicyFixture(version)
         var plugin = Engine.PluginProcess();
         var breaches = new List<string>();
         var (created, ran, refused, limited) = (0, 0, 0, 0);
-        for (var i = 0; i < bodies && breaches.Count < MostReported; i++)
+        Parallel.For(0, bodies, new ParallelOptions { MaxDegreeOfParallelism = Clients }, (i, loop) =>
         {
             var call = new BodyGenerator(seed + i).Next();
             var attempt = Attempt.Make(Engine, call.Body, Most, call.Target, call.Headers);
-            created += attempt.Created.Status == 201 ? 1 : 0;
-            ran += attempt.Runs ? 1 : 0;
-            refused += attempt.IsRefused ? 1 : 0;
-            limited += attempt.SeesGpu ? 1 : 0;
-            if (attempt.Breach is not null) breaches.Add($"seed {seed + i}: {attempt.Breach}\n{call}\n{attempt}");
-            if (attempt.Created.Status == 0 || attempt.Started?.Status == 0) breaches.Add($"seed {seed + i}: the engine did not answer\n{call}");
+            lock (breaches)
+            {
+                created += attempt.Created.Status == 201 ? 1 : 0;
+                ran += attempt.Runs ? 1 : 0;
+                refused += attempt.IsRefused ? 1 : 0;
+                limited += attempt.SeesGpu ? 1 : 0;
+                if (attempt.Breach is not null) breaches.Add($"seed {seed + i}: {attempt.Breach}\n{call}\n{attempt}");
+                if (attempt.Created.Status == 0 || attempt.Started?.Status == 0) breaches.Add($"seed {seed + i}: the engine did not answer\n{call}");
+                if (breaches.Count >= MostReported) loop.Stop();
+            }
             if (attempt.Id is { } id) Engine.Raw("DELETE", $"/containers/{id}?force=1&v=1");
-        }
+        });
 
         TestContext.Progress.WriteLine($"{created} created, {ran} ran, {limited} of them with a limited GPU, {refused} refused by the plugin");
         Assert.That(breaches, Is.Empty, string.Join("\n\n", breaches));
@@ -50,6 +54,7 @@ sealed class OracleTests(string version) : PolicyFixture(version)
     {
         foreach (var (name, change) in ((string, string)[])[("cuda", "ENV NVIDIA_VISIBLE_DEVICES=all"), ("old-cuda", "ENV CUDA_VERSION=8.0"), ("labelled", "LABEL gpu-memory=0.25"), ("labelled-1", "LABEL gpu-memory=1")])
             Engine.Docker("import", "-c", change, Repository.Image, name).Ok();
+        Engine.WriteCdiSpecifications();
         Engine.WritePolicy("{}");
         Eventually(() => Engine.Docker("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", "device=/dev", "devices").Code == 0
             && Engine.Docker("create", "--name", "source", "--network", "none", "-v", "/dev:/x", "-v", "devices:/y", Image, "true").Code == 0, "without a policy all can be made");
