@@ -131,7 +131,7 @@ public sealed class EngineClient : IEngineClient, IDisposable
     }
 
     static readonly string EventFilter = Uri.EscapeDataString(
-        """{"type":["container"],"event":["create","start","die","destroy"]}""");
+        """{"type":["container"],"event":["create","start","die","stop","destroy"]}""");
 
     Task<T?> GetAsync<T>(string path, JsonTypeInfo<T> type, CancellationToken cancel) where T : class =>
         CallAsync(HttpMethod.Get, path, null, _options.CallDeadline,

@@ -63,6 +63,9 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
         Eventually(() => Start("job-b").Code == 0, "the place is free after kill");
         Engine.Docker("restart", "-t", "0", "job-b").Ok();
         Assert.That(Start("job-c").Code, Is.Not.Zero, "a restart keeps its place");
+        Engine.Docker("update", "--restart", "always", "job-b").Ok();
+        Engine.Docker("stop", "-t", "0", "job-b").Ok();
+        Eventually(() => Start("job-c").Code == 0, "nobody waits for one with a restart policy that was stopped by hand");
     }
 
     [Test]

@@ -61,7 +61,7 @@ public class EventStreamTests
         using var client = _engine.Client();
         await ReadAsync(await client.WatchContainersAsync(default));
         var query = Uri.UnescapeDataString(_engine.Calls.Last().Split('?')[1]);
-        Assert.That(query, Does.Match(@"^since=\d{10}\.\d{9}&filters=").And.Contain("\"type\":[\"container\"]").And.Contain("\"start\""));
+        Assert.That(query, Does.Match(@"^since=\d{10}\.\d{9}&filters=").And.Contain("\"type\":[\"container\"]").And.Contain("\"event\":[\"create\",\"start\",\"die\",\"stop\",\"destroy\"]"));
     }
 
     [Test]
