@@ -20,9 +20,9 @@ demo: all ## the main job, on a private engine, with a simulated GPU where there
 	@$(NEED) docker iproute2
 	@tests/engine/demo.sh
 
-fuzz: all ## 10,000 create bodies against real engines behind the plugin
+fuzz: all ## 10,000 new create bodies against real engines behind the plugin (`make test` repeats the same 300)
 	@$(NEED) docker iproute2
-	RUNAI_FUZZ_BODIES=$${RUNAI_FUZZ_BODIES:-10000} dotnet test tests/engine -c $(CONFIGURATION) --filter FullyQualifiedName~OracleTests --logger "console;verbosity=normal"
+	RUNAI_FUZZ_SEED=$${RUNAI_FUZZ_SEED:-$$(date +%s)} RUNAI_FUZZ_BODIES=$${RUNAI_FUZZ_BODIES:-10000} dotnet test tests/engine -c $(CONFIGURATION) --filter FullyQualifiedName~OracleTests --logger "console;verbosity=normal"
 
 test: all ## every test that needs no GPU: unit, shim, simulated GPU, real engines
 	@$(NEED) docker iproute2 clang-format clang musl-tools arm64 python3 libncursesw6
