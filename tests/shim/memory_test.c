@@ -168,15 +168,21 @@ SCENARIO(Each_free_call_takes_the_others_pointers, .limit = "1g") {
     EXPECT_EQUAL(gpu_free(), GIB - device_used(0));
 }
 
-/* Two share a block of the driver; the first is freed in stream order, so the block stays until a synchronisation,
-   though the last of it is freed at once. */
-SCENARIO(A_block_with_something_freed_in_stream_order_counts_until_the_driver_gives_it_back, .limit = "1g") {
-    CUdeviceptr first, second, rest;
+/* Two share a block of the driver; the first, which is returned, is freed in stream order, so the block stays until a
+   synchronisation, though the last of it is freed at once. */
+static CUdeviceptr begin_with_a_held_block(void) {
+    CUdeviceptr first, second;
     gpu_begin(0);
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&first, MIB / 2), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&second, MIB / 2), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu.cuMemFreeAsync(first, NULL), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu.cuMemFree_v2(second), CUDA_SUCCESS);
+    return first;
+}
+
+SCENARIO(A_block_with_something_freed_in_stream_order_counts_until_the_driver_gives_it_back, .limit = "1g") {
+    CUdeviceptr rest;
+    begin_with_a_held_block();
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&rest, GIB - CONTEXT),
                  device_used(0) == CONTEXT ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY);
     EXPECT(device_peak(0) <= GIB);
@@ -201,12 +207,7 @@ static int64_t in_the_ledger(void) {
 /* The same with a third that takes the place of the second, and with a measurement that finds all in order: the block
    is held by the first still when the third is freed. The quota is far away, so that nothing is measured meanwhile. */
 SCENARIO(A_block_held_by_stream_order_counts_also_after_others_came_and_went, .limit = "8g") {
-    CUdeviceptr first, second, third;
-    gpu_begin(0);
-    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&first, MIB / 2), CUDA_SUCCESS);
-    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&second, MIB / 2), CUDA_SUCCESS);
-    EXPECT_EQUAL(gpu.cuMemFreeAsync(first, NULL), CUDA_SUCCESS);
-    EXPECT_EQUAL(gpu.cuMemFree_v2(second), CUDA_SUCCESS);
+    CUdeviceptr first = begin_with_a_held_block(), third;
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&third, MIB / 2), CUDA_SUCCESS);
     EXPECT_EQUAL(third >> 21, first >> 21);
     EXPECT_EQUAL(nvml_memory(0).used, device_used(0));
