@@ -3,9 +3,9 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Reconciliation;
 
-/// <summary>Gives a container its quota when its first program opens the shim, which is before that program runs. The kernel says who it is and which directories it has,
-/// admission has just said what it may have; the engine, busy with starting, is not asked. What it says later settles the same, and is all there is for containers that came
-/// past admission.</summary>
+/// <summary>Gives a container its quota when its first program opens the shim, which is before that program runs. The kernel says who it is and which directory it was,
+/// admission has just said what it may have; the engine, busy with starting, is not asked. What it says later settles the same (and rights it, where a container had its hands in
+/// a neighbour's directory), and is all there is for containers that came past admission.</summary>
 public sealed class EarlyDelivery(IShimWatch watch, AllowedStarts starts, IMountTable mounts, IPrivateDirectories directories, IActivations activations,
     ILogger<EarlyDelivery> log) : IHostedService
 {
@@ -22,25 +22,27 @@ public sealed class EarlyDelivery(IShimWatch watch, AllowedStarts starts, IMount
 
     void Follow()
     {
-        while (watch.Wait() is { } pid) Opened(pid);
+        while (watch.Wait() is { } openings)
+            foreach (var opening in openings) Opened(opening);
     }
 
-    /// <param name="pid">It has just opened the shim in some private directory.</param>
-    internal void Opened(int pid)
+    internal void Opened(ShimOpening opening)
     {
+        var pid = opening.Pid;
         try
         {
             var containers = mounts.ContainersOf(pid);
             if (containers.Count == 0) return;
-            var found = new List<string>();
-            foreach (var mount in mounts.OfProcess(pid))
-                if (directories.Find(mount) is { } dirId && !PrivateDirectories.IsHandedOut(mount, dirId) && !found.Contains(dirId)) found.Add(dirId);
+            var found = opening.DirId is { } known ? [known] : DirectoriesOf(pid);
             // The first program says enough; the others of a container shall not cost anything.
             found.ForEach(directories.StopWatching);
             if (containers.Select(starts.Find).FirstOrDefault(start => start is not null) is not { } start) return;
             var quota = ContainerReconciler.QuotaOf(start.Id, start.Verdict);
             foreach (var dirId in found)
-                if (activations.Claim(dirId, start.Id, pid) && directories.WriteQuota(dirId, quota)) log.QuotaWrittenEarly(start.Id, start.Name, dirId, quota.Error ?? quota.Limit ?? "");
+                activations.Claim(dirId, start.Id, pid, () =>
+                {
+                    if (directories.WriteQuota(dirId, quota)) log.QuotaWrittenEarly(start.Id, start.Name, dirId, quota.Error ?? quota.Limit ?? "");
+                });
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -52,5 +54,13 @@ public sealed class EarlyDelivery(IShimWatch watch, AllowedStarts starts, IMount
             log.Bug(e);
         }
 #pragma warning restore CA1031
+    }
+
+    List<string> DirectoriesOf(int pid)
+    {
+        var found = new List<string>();
+        foreach (var mount in mounts.OfProcess(pid))
+            if (directories.Find(mount) is { } dirId && !PrivateDirectories.IsHandedOut(mount, dirId) && !found.Contains(dirId)) found.Add(dirId);
+        return found;
     }
 }

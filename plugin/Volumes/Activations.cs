@@ -6,7 +6,11 @@ namespace Runai.GpuMemory.Volumes;
 public interface IActivations
 {
     /// <summary>Records that a running container has this directory. False where another container has it and still runs: nobody is given a neighbour's directory.</summary>
-    bool Claim(string dirId, string container, int pid);
+    /// <param name="dirId">The directory.</param>
+    /// <param name="container">Its ID.</param>
+    /// <param name="pid">Its first process.</param>
+    /// <param name="deliver">What the container then gets. It waits for that, so it comes before the record's way to the disk.</param>
+    bool Claim(string dirId, string container, int pid, Action? deliver = null);
 }
 
 /// <summary>Counts references per mount ID and makes, mounts and removes the directories accordingly. The counts say what the engine asked; the mount tables of the
@@ -87,14 +91,15 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
         }
     }
 
-    public bool Claim(string dirId, string container, int pid)
+    public bool Claim(string dirId, string container, int pid, Action? deliver = null)
     {
         lock (LockOf(dirId))
         {
             var reference = references.Find(dirId) ?? new(StateLayout.MountId(dirId), VolumeCatalog.Everyone, 1, _boot, time.GetUtcNow());
-            if (reference.Container == container && reference.Pid == pid) return true;
+            var isKnown = reference.Container == container && reference.Pid == pid;
             if (reference.Container is not null && reference.Container != container && HasMounted(reference.Pid, dirId)) return false;
-            references.Set(dirId, reference with { Container = container, Pid = pid });
+            deliver?.Invoke();
+            if (!isKnown) references.Set(dirId, reference with { Container = container, Pid = pid });
             return true;
         }
     }

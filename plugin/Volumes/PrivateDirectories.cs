@@ -48,7 +48,7 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
         {
             // The stage first: what is mounted there holds the folders below.
             Unstage(staged);
-            if (isNew) RemoveFrom(work, target);
+            if (isNew) Remove(dirId);
             throw;
         }
     }
@@ -57,7 +57,13 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
     public void Detach(string dirId) => DetachFrom(layout.Mount(dirId));
 
     /// <summary>Unmounts and deletes. For a container that still had it, it would be gone with all that is mounted on it.</summary>
-    public void Remove(string dirId) => RemoveFrom(layout.Directory(dirId), layout.Mount(dirId));
+    public void Remove(string dirId)
+    {
+        StopWatching(dirId);
+        DetachFrom(layout.Mount(dirId));
+        var work = layout.Directory(dirId);
+        if (Directory.Exists(work)) Directory.Delete(work, recursive: true);
+    }
 
     public void StopWatching(string dirId) => watch?.Remove(layout.Directory(dirId));
 
@@ -165,12 +171,6 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
     {
         while (MountSyscalls.Unmount(staged)) { }
         RemoveEmpty(staged);
-    }
-
-    static void RemoveFrom(string work, string target)
-    {
-        DetachFrom(target);
-        if (Directory.Exists(work)) Directory.Delete(work, recursive: true);
     }
 
     static void DetachFrom(string target)

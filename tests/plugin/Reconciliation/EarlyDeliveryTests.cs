@@ -21,7 +21,7 @@ public class EarlyDeliveryTests
         public List<string> Told { get; } = [];
         public void Add(string directory) => Told.Add($"watch {Path.GetFileName(directory)}");
         public void Remove(string directory) => Told.Add($"leave {Path.GetFileName(directory)}");
-        public int? Wait() => null;
+        public IReadOnlyList<ShimOpening>? Wait() => null;
     }
 
     [SetUp]
@@ -53,7 +53,7 @@ public class EarlyDeliveryTests
         Allow(2, "3g");
         _mounts.Set(50, "b");
         _mounts.Groups[50] = [Id(2)];
-        _delivery.Opened(50);
+        _delivery.Opened(new(50, null));
         Assert.That(Quota("b"), Is.EqualTo($"version=1\ncontainer={Id(2)}\nlimit=3g\n"));
         Assert.That(Quota("a"), Is.Null);
         Assert.That(_watch.Told, Is.EqualTo(new[] { "leave b" }));
@@ -61,11 +61,21 @@ public class EarlyDeliveryTests
     }
 
     [Test]
+    public void Where_the_kernel_says_the_directory_nobody_s_mounts_are_read()
+    {
+        Allow(1, "0.5");
+        _mounts.Set(50, "b");
+        _mounts.Groups[50] = [Id(1)];
+        _delivery.Opened(new(50, "a"));
+        Assert.That((Quota("a"), Quota("b")), Is.EqualTo(($"version=1\ncontainer={Id(1)}\nlimit=0.5\n", (string?)null)));
+    }
+
+    [Test]
     public void A_container_whose_start_nobody_judged_waits_for_the_engine_and_is_not_watched_any_more()
     {
         _mounts.Set(50, "a");
         _mounts.Groups[50] = [Id(1)];
-        _delivery.Opened(50);
+        _delivery.Opened(new(50, null));
         Assert.That(Quota("a"), Is.Null);
         Assert.That(_watch.Told, Is.EqualTo(new[] { "leave a" }));
     }
@@ -75,7 +85,7 @@ public class EarlyDeliveryTests
     {
         Allow(1, "0.5");
         _mounts.Set(50, "a", "b");
-        _delivery.Opened(50);
+        _delivery.Opened(new(50, null));
         Assert.That((Quota("a"), Quota("b"), _watch.Told.Count), Is.EqualTo(((string?)null, (string?)null, 0)));
     }
 
@@ -88,7 +98,7 @@ public class EarlyDeliveryTests
         {
             _mounts.Set(pid, "a");
             _mounts.Groups[pid] = [Id(n)];
-            _delivery.Opened(pid);
+            _delivery.Opened(new(pid, null));
         }
         Assert.That(Quota("a"), Does.Contain("limit=0.5"));
     }
@@ -98,7 +108,7 @@ public class EarlyDeliveryTests
     {
         Allow(1, "0.5");
         _mounts.Groups[50] = [Id(1)];
-        Assert.That(() => _delivery.Opened(50), Throws.Nothing);
+        Assert.That(() => _delivery.Opened(new(50, null)), Throws.Nothing);
         Assert.That(_log, Is.Empty);
     }
 
@@ -108,7 +118,7 @@ public class EarlyDeliveryTests
         Allow(1, "0.5");
         _mounts.Set(50, "gone");
         _mounts.Groups[50] = [Id(1)];
-        _delivery.Opened(50);
+        _delivery.Opened(new(50, null));
         Assert.That(_log, Has.Exactly(1).Contains("process 50"));
     }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using NUnit.Framework;
 using Runai.GpuMemory.Volumes;
@@ -30,7 +31,7 @@ public class ShimWatchTests
         _watch.Add(Path.Combine(_folder, "one"));
         using var container = new FakeContainer(Path.Combine(_folder, "one"), Path.Combine(_folder, "target"));
         using var program = Sh.Start($"exec nsenter --target {container.Pid} --mount cat {_folder}/target/librunai.so -");
-        Assert.That(_watch.Wait(), Is.EqualTo(program.Id));
+        Assert.That(_watch.Wait(), Is.EqualTo(new[] { new ShimOpening(program.Id, "one") }));
         program.StandardInput.Close();
         program.WaitForExit();
     });
@@ -44,7 +45,34 @@ public class ShimWatchTests
         Sh.Run($"cat {one}/librunai.so {two}/librunai.so");
         _watch.Add(two);
         using var program = Sh.Start($"exec cat {two}/librunai.so -");
-        Assert.That(_watch.Wait(), Is.EqualTo(program.Id), "the first that is told is the last that opened");
+        Assert.That(_watch.Wait(), Is.EqualTo(new[] { new ShimOpening(program.Id, "two") }), "the first that is told is the last that opened");
+        program.StandardInput.Close();
+        program.WaitForExit();
+    }
+
+    [Test]
+    public void Openings_that_come_together_are_told_each_with_its_directory()
+    {
+        foreach (var name in (string[])["one", "two"]) _watch.Add(Path.Combine(_folder, name));
+        using var first = Sh.Start($"exec cat {_folder}/one/librunai.so -");
+        using var second = Sh.Start($"exec cat {_folder}/two/librunai.so -");
+        foreach (var program in (Process[])[first, second])
+        {
+            program.StandardInput.Close();
+            program.WaitForExit();
+        }
+        var told = new List<ShimOpening>();
+        while (told.Count < 2) told.AddRange(_watch.Wait()!);
+        Assert.That(told, Is.EquivalentTo(new[] { new ShimOpening(first.Id, "one"), new ShimOpening(second.Id, "two") }));
+    }
+
+    [Test]
+    public void A_kernel_that_does_not_tell_directories_tells_the_process_alone()
+    {
+        var (one, old) = (Path.Combine(_folder, "one"), new ShimWatch(NullLogger<ShimWatch>.Instance) { AsksForDirectories = false });
+        old.Add(one);
+        using var program = Sh.Start($"exec cat {one}/librunai.so -");
+        Assert.That(old.Wait(), Is.EqualTo(new[] { new ShimOpening(program.Id, null) }));
         program.StandardInput.Close();
         program.WaitForExit();
     }
