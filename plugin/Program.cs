@@ -6,6 +6,7 @@ using Runai.GpuMemory.Protocol;
 using Runai.GpuMemory.Reconciliation;
 using Runai.GpuMemory.Volumes;
 
+ProcessPriority.Raise();
 if (args is ["policy", ..]) return PolicyCommand.Run(args.AsSpan(1), Console.Out, Console.Error);
 
 var (settings, problems) = PluginSettings.Read(Environment.GetEnvironmentVariable);

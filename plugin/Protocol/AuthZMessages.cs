@@ -1,3 +1,6 @@
+using System.Buffers;
+using System.Buffers.Text;
+using System.Text.Json;
 using System.Text.Json.Serialization;
 
 namespace Runai.GpuMemory.Protocol;
@@ -32,6 +35,21 @@ public sealed record AuthZAnswer(bool Allow, string Msg = "", string Err = "")
     public static AuthZAnswer Denied(string message) => new(false, message);
 }
 
+/// <summary>Base64 into an array of just its size. The serializer's own way goes through the shared pool, which keeps megabytes for minutes after each busy time.</summary>
+sealed class UnpooledBytes : JsonConverter<byte[]>
+{
+    public override byte[] Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
+    {
+        if (reader.TokenType != JsonTokenType.String || reader.ValueIsEscaped || reader.HasValueSequence) return reader.GetBytesFromBase64();
+        var text = reader.ValueSpan;
+        var bytes = new byte[Math.Max(0, text.Length / 4 * 3 - (text.EndsWith("=="u8) ? 2 : text.EndsWith("="u8) ? 1 : 0))];
+        return Base64.DecodeFromUtf8(text, bytes, out _, out var written) == OperationStatus.Done && written == bytes.Length ? bytes : throw new JsonException("a body is not base64");
+    }
+
+    public override void Write(Utf8JsonWriter writer, byte[] value, JsonSerializerOptions options) => writer.WriteBase64StringValue(value);
+}
+
+[JsonSourceGenerationOptions(Converters = [typeof(UnpooledBytes)])]
 [JsonSerializable(typeof(AuthZRequest))]
 [JsonSerializable(typeof(AuthZAnswer))]
 sealed partial class AuthZJson : JsonSerializerContext;

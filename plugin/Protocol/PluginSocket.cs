@@ -10,6 +10,8 @@ public static class PluginSocket
         .ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
+            // Of each connection's, that the server keeps for a while; a body of megabytes is out of it as it comes.
+            kestrel.Limits.MaxRequestBufferSize = 1 << 17;
             kestrel.ListenUnixSocket(path);
         });
 }
