@@ -147,4 +147,13 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
         var output = Engine.Run(["--rm", .. Quota, Image, "sh", "-c", "echo said; ls /runai/usage"]);
         Assert.That((output.Code, output.Out, output.Error), Is.EqualTo((0, "said\n", "")));
     }
+
+    [Test]
+    public void The_plugin_comes_before_others()
+    {
+        string Niceness(string task) => File.ReadAllText(Path.Combine(task, "stat")) is var stat ? stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[16] : "";
+        var threads = Directory.GetDirectories($"/proc/{Engine.PluginProcess()}/task").ToLookup(task => File.ReadAllText(Path.Combine(task, "comm")).Trim(), Niceness);
+        Assert.That(threads["openings of the"], Is.Not.Empty.And.All.EqualTo("-11"));
+        Assert.That(threads[".NET TP Worker"], Is.Not.Empty.And.All.EqualTo("-11"));
+    }
 }
