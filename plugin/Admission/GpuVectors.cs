@@ -8,7 +8,9 @@ namespace Runai.GpuMemory.Admission;
 sealed class GpuVectors(IDeviceNodes nodes)
 {
     const string VisibleDevices = "NVIDIA_VISIBLE_DEVICES";
-    /// <summary>Runtimes that do not read <see cref="VisibleDevices"/>. Any other name may stand for NVIDIA's.</summary>
+    /// <summary>What swarm calls the generic resources of a task. Where the toolkit's <c>swarm-resource</c> names such a variable, it takes the place of <see cref="VisibleDevices"/>.</summary>
+    public const string SwarmResource = "DOCKER_RESOURCE_";
+    /// <summary>Runtimes that do not read these variables. Any other name may stand for NVIDIA's.</summary>
     static readonly HashSet<string> PlainRuntimes = ["", "runc", "crun", "io.containerd.runc.v1", "io.containerd.runc.v2", "io.containerd.runtime.v1.linux", "runsc", "youki"];
 
     readonly List<GpuAccess> _found = [];
@@ -21,7 +23,12 @@ sealed class GpuVectors(IDeviceNodes nodes)
     {
         FindRequests(host);
         FindDevices(host);
-        FindRuntime(env, mounts, runtime);
+        var isNvidia = !PlainRuntimes.Contains(runtime);
+        if (isNvidia)
+            FindVisibleDevices(env);
+        // With --gpus the toolkit comes in under any runtime, and reads what of the configuration goes before the request.
+        if (isNvidia || host.DeviceRequests?.Any(request => request?.Driver != "cdi") == true)
+            FindOverrides(env, mounts);
         foreach (var path in mounts.HostPaths)
             if (nodes.Look(ContainerPath.Clean(path) == "/" ? "/dev" : path) is { Kind: DevicePathKind.Gpu })
                 Add($"mount of {Quoted.Text(path)}", GpuSelection.Unknown);
@@ -80,19 +87,28 @@ sealed class GpuVectors(IDeviceNodes nodes)
         return !int.TryParse(major, out var number) || number is 195 or 226 or >= 234;
     }
 
-    void FindRuntime(IReadOnlyDictionary<string, string> env, MountTable mounts, string runtime)
+    void FindVisibleDevices(IReadOnlyDictionary<string, string> env)
     {
-        if (PlainRuntimes.Contains(runtime))
-            return;
         if (env.TryGetValue(VisibleDevices, out var visible))
-        {
-            if (visible is not ("" or "void" or "none"))
-                Add($"{VisibleDevices}={Quoted.Text(visible)}", visible == "all" ? GpuSelection.All : new([.. visible.Split(',').Select(WithoutCdiKind)]));
-        }
-        else if (env.ContainsKey("CUDA_VERSION") && !env.ContainsKey("NVIDIA_REQUIRE_CUDA"))
+            AddListed(VisibleDevices, visible);
+        else if (env.GetValueOrDefault("CUDA_VERSION") is { Length: > 0 } && env.GetValueOrDefault("NVIDIA_REQUIRE_CUDA") is null or "")
             Add("an old CUDA image", GpuSelection.All);
+    }
+
+    /// <summary>Which of them the toolkit heeds, its own settings on the host say.</summary>
+    void FindOverrides(IReadOnlyDictionary<string, string> env, MountTable mounts)
+    {
+        foreach (var (name, value) in env)
+            if (name.StartsWith(SwarmResource, StringComparison.Ordinal))
+                AddListed(name, value);
         if (mounts.OtherTargets.FirstOrDefault(t => ContainerPath.IsWithin(t, "/var/run/nvidia-container-devices")) is { } target)
             Add($"mount at {Quoted.Text(target)}", GpuSelection.Unknown);
+    }
+
+    void AddListed(string variable, string value)
+    {
+        if (value is not ("" or "void" or "none"))
+            Add(Quoted.Text($"{variable}={value}"), value == "all" ? GpuSelection.All : new([.. value.Split(',').Select(WithoutCdiKind)]));
     }
 
     void Add(string via, GpuSelection selection) => _found.Add(new(via, selection));

@@ -31,7 +31,7 @@ sealed record ServiceBody
     {
         Image = task.Image,
         Labels = task.Labels,
-        Env = task.Env,
+        Env = [.. task.Env ?? [], .. TaskTemplate.Resources?.Environment ?? []],
         HostConfig = new() { Mounts = task.Mounts, ReadonlyRootfs = task.ReadOnly, CapAdd = task.CapabilityAdd, Tmpfs = FileTargets(task), SecurityOpt = task.Privileges?.ToSecurityOptions() },
     };
 
@@ -49,7 +49,34 @@ sealed record TaskTemplate
     /// <summary>Installs a plugin on every node.</summary>
     public NoMembers? PluginSpec { get; init; }
     public IReadOnlyList<NetworkAttachment?>? Networks { get; init; }
+    public TaskResources? Resources { get; init; }
 }
+
+/// <summary>What a task reserves. Of generic resources swarm tells it in its environment which ones it has; before it runs nobody knows.</summary>
+sealed record TaskResources
+{
+    public Reservations? Reservations { get; init; }
+
+    public IEnumerable<string> Environment =>
+        from resource in Reservations?.GenericResources ?? []
+        from spec in new[] { resource?.NamedResourceSpec, resource?.DiscreteResourceSpec }
+        where spec is not null
+        select $"{GpuVectors.SwarmResource}{spec.Kind?.ToUpperInvariant()}=some";
+}
+
+sealed record Reservations
+{
+    public IReadOnlyList<GenericResource?>? GenericResources { get; init; }
+}
+
+/// <summary>Some of a kind, by name or by number.</summary>
+sealed record GenericResource
+{
+    public ResourceSpec? NamedResourceSpec { get; init; }
+    public ResourceSpec? DiscreteResourceSpec { get; init; }
+}
+
+sealed record ResourceSpec(string? Kind);
 
 /// <summary>A network that the tasks join.</summary>
 sealed record NetworkAttachment

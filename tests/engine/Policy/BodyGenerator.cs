@@ -76,7 +76,7 @@ sealed class BodyGenerator(int seed)
         ("Env",
         [
             """["NVIDIA_VISIBLE_DEVICES=all"]""", """["NVIDIA_VISIBLE_DEVICES=void","NVIDIA_VISIBLE_DEVICES=0"]""", """["LD_PRELOAD="]""", """["LD_PRELOAD=/runai/librunai.so"]""", """["LD_PRELOAD=/x.so /runai/librunai.so"]""",
-            """["CUDA_VERSION=8"]""", """["NVIDIA_VISIBLE_DEVICES"]""", "[]", "null", """["LD_PRELOAD=/runai/librunai.so","LD_PRELOAD=/x"]""", """["LD_PRELOAD=/x","LD_PRELOAD=/runai/librunai.so"]""", """["NVIDIA_VISIBLE_DEVICES=none"]""",
+            """["CUDA_VERSION=8"]""", """["NVIDIA_VISIBLE_DEVICES"]""", "[]", "null", """["LD_PRELOAD=/runai/librunai.so","LD_PRELOAD=/x"]""", """["LD_PRELOAD=/x","LD_PRELOAD=/runai/librunai.so"]""", """["NVIDIA_VISIBLE_DEVICES=none"]""", """["NVIDIA_VISIBLE_DEVICES=void","DOCKER_RESOURCE_GPU=all"]""",
             """["RUNAI_QUOTA_TIMEOUT=0"]""", """["LD_LIBRARY_PATH=/x"]""",
         ]),
         ("Labels",

@@ -47,6 +47,16 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
         Assert.That(Start("both").Error, Does.Contain("GPU 1").And.Contain("elsewhere holds 1"), "it needs a place on each");
     }
 
+    /// <summary>The simulated toolkit has swarm-resource = "DOCKER_RESOURCE_GPU": the variable goes before the request.</summary>
+    [Test]
+    public void A_swarm_resource_is_no_way_to_a_GPU_that_is_full()
+    {
+        Create("holder", "0.7");
+        Start("holder").Ok();
+        Create("other", "0.7", "1", "-e", "DOCKER_RESOURCE_GPU=0");
+        Assert.That(Start("other").Error, Does.Contain("holder holds 0.7"));
+    }
+
     [Test]
     public void What_ends_gives_back()
     {

@@ -14,6 +14,7 @@ sealed class VectorTests(string version) : PolicyFixture(version)
     {
         Engine.Docker("import", "-c", "ENV NVIDIA_VISIBLE_DEVICES=all", Repository.Image, "cuda").Ok();
         Engine.Docker("import", "-c", "ENV CUDA_VERSION=8.0", Repository.Image, "old-cuda").Ok();
+        Engine.Docker("import", "-c", "ENV DOCKER_RESOURCE_GPU=all", Repository.Image, "swarm-cuda").Ok();
         Engine.Docker("import", "-c", "LABEL gpu-memory=1", Repository.Image, "labelled-1").Ok();
         Engine.Docker("import", "-c", "LABEL gpu-memory=0.25", Repository.Image, "labelled").Ok();
         Engine.WriteCdiSpecifications();
@@ -81,6 +82,9 @@ sealed class VectorTests(string version) : PolicyFixture(version)
         yield return Case("runtime nvidia, the later value counts", ""","Runtime":"nvidia" """, ""","Env":["NVIDIA_VISIBLE_DEVICES=void","NVIDIA_VISIBLE_DEVICES=all"]""");
         yield return Case("runtime nvidia, by the image", ""","Runtime":"nvidia" """, "", "cuda");
         yield return Case("runtime nvidia, an old image", ""","Runtime":"nvidia" """, "", "old-cuda");
+        yield return Case("runtime nvidia, by a swarm resource", ""","Runtime":"nvidia" """, ""","Env":["DOCKER_RESOURCE_GPU=0"]""");
+        yield return Case("runtime nvidia, by a swarm resource of the image", ""","Runtime":"nvidia" """, "", "swarm-cuda");
+        yield return Case("runtime nvidia, an old image's requirement emptied", ""","Runtime":"nvidia" """, ""","Env":["NVIDIA_REQUIRE_CUDA="]""", "old-cuda");
         yield return Case("annotation of CDI", ""","Annotations":{"cdi.k8s.io/x":"nvidia.com/gpu=all"}""");
         yield return Case("bind of /dev", ""","Binds":["/dev:/x"]""");
         yield return Case("bind of a node", ""","Binds":["/dev/nvidia0:/x"]""");

@@ -52,6 +52,16 @@ public class GpuVectorsTests
     [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES=void","NVIDIA_VISIBLE_DEVICES=all"]""", "nvidia", "NVIDIA_VISIBLE_DEVICES=all")]
     [TestCase("{}", """["CUDA_VERSION=8.0"]""", "nvidia", "an old CUDA image")]
     [TestCase("""{"Binds":["/dev/null:/var/run/nvidia-container-devices/all"]}""", "[]", "nvidia", "mount at /var/run/nvidia-container-devices/all")]
+    [TestCase("{}", """["CUDA_VERSION=8.0","NVIDIA_REQUIRE_CUDA="]""", "nvidia", "an old CUDA image")]
+    [TestCase("{}", """["DOCKER_RESOURCE_GPU=0"]""", "nvidia", "DOCKER_RESOURCE_GPU=0")]
+    [TestCase("""{"Runtime":"nvidia"}""", """["NVIDIA_VISIBLE_DEVICES=void","DOCKER_RESOURCE_NVIDIA-GPU=GPU-1"]""", "runc", "DOCKER_RESOURCE_NVIDIA-GPU=GPU-1")]
+    [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES=1","DOCKER_RESOURCE_GPU=0","DOCKER_RESOURCE_OTHER=x"]""", "nvidia", "NVIDIA_VISIBLE_DEVICES=1, DOCKER_RESOURCE_GPU=0, DOCKER_RESOURCE_OTHER=x")]
+    [TestCase("{}", """["DOCKER_RESOURCE_GPU=void","DOCKER_RESOURCE_B=none","DOCKER_RESOURCE_C=","DOCKER_RESOURCES=0","docker_resource_gpu=0"]""", "nvidia", null)]
+    [TestCase("{}", """["DOCKER_RESOURCE_GPU=0"]""", "runc", null)]
+    [TestCase("""{"DeviceRequests":[{"Driver":"cdi","DeviceIDs":["nvidia.com/gpu=0"]}]}""", """["DOCKER_RESOURCE_GPU=1"]""", "runc", "CDI device nvidia.com/gpu=0")]
+    [TestCase("""{"DeviceRequests":[{"DeviceIDs":["0"]}]}""", """["DOCKER_RESOURCE_GPU=1"]""", "runc", "--gpus, DOCKER_RESOURCE_GPU=1")]
+    [TestCase("""{"DeviceRequests":[{"DeviceIDs":["0"]}],"Binds":["/dev/null:/var/run/nvidia-container-devices/1"]}""", "[]", "runc", "--gpus, mount at /var/run/nvidia-container-devices/1")]
+    [TestCase("""{"DeviceRequests":[{"DeviceIDs":["0"]}]}""", """["NVIDIA_VISIBLE_DEVICES=all"]""", "runc", "--gpus")]
     [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES=void"]""", "nvidia", null)]
     [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES=none"]""", "nvidia", null)]
     [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES="]""", "nvidia", null)]
@@ -89,4 +99,28 @@ public class GpuVectorsTests
     [TestCase("""{"Devices":[{"PathOnHost":"/dev/nvidia1"}]}""", null)]
     public void The_GPUs_that_it_will_see_are_worked_out_where_they_can_be(string host, int[]? indexes) =>
         Assert.That(VisibleGpus.Of(Find(host)!.Selection, new FakeGpus().Devices)?.Select(g => g.Index), Is.EqualTo(indexes));
+
+    /// <summary>Null: each of the host's counts.</summary>
+    [TestCase("DOCKER_RESOURCE_GPU=1", new[] { 1 })]
+    [TestCase("DOCKER_RESOURCE_GPU=GPU-2222", new[] { 1 })]
+    [TestCase("DOCKER_RESOURCE_GPU=all", new[] { 0, 1 })]
+    [TestCase("DOCKER_RESOURCE_GPU=some", null)]
+    [TestCase("DOCKER_RESOURCE_GPU=0\",\"NVIDIA_VISIBLE_DEVICES=1", null)]
+    [TestCase("DOCKER_RESOURCE_A=0\",\"DOCKER_RESOURCE_B=1", null)]
+    public void A_swarm_resource_names_GPUs_and_more_than_one_wish_counts_on_all(string env, int[]? indexes) =>
+        Assert.That(VisibleGpus.Of(Find("{}", $"[\"{env}\"]", "nvidia")!.Selection, new FakeGpus().Devices)?.Select(g => g.Index), Is.EqualTo(indexes));
+
+    [Test]
+    public void With_gpus_a_swarm_resource_may_be_another_GPU_than_the_one_asked_for() =>
+        Assert.That(VisibleGpus.Of(Find("""{"DeviceRequests":[{"DeviceIDs":["0"]}]}""", """["DOCKER_RESOURCE_GPU=1"]""")!.Selection, new FakeGpus().Devices), Is.Null);
+
+    [TestCase("""{"NamedResourceSpec":{"Kind":"gpu","Value":"GPU-1"},"DiscreteResourceSpec":null}""", "DOCKER_RESOURCE_GPU=some")]
+    [TestCase("""{"DiscreteResourceSpec":{"Kind":"NVIDIA-gpu","Value":1}}""", "DOCKER_RESOURCE_NVIDIA-GPU=some")]
+    public void A_service_asks_by_its_generic_resources(string resource, string via)
+    {
+        var json = """{"TaskTemplate":{"ContainerSpec":{"Image":"x"},"Resources":{"Reservations":{"GenericResources":[null,RESOURCE]}}}}""".Replace("RESOURCE", resource, StringComparison.Ordinal);
+        Assert.That(StrictBodies.Service.TryRead(Encoding.UTF8.GetBytes(json), out var body, out var problem), problem);
+        GpuAccess? Find(string runtime) => new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromCreateBody(body!.ToCreateBody(), null, [], runtime).Gpu;
+        Assert.That((Find("nvidia")?.Via, Find("runc")), Is.EqualTo((via, (GpuAccess?)null)));
+    }
 }

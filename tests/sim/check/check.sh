@@ -234,6 +234,10 @@ $files"
 ./run/simgpu/gpu1
 $files"
     same 'The hook leaves a container without devices alone' "$(ask void)" 'rc 0'
+    rm -rf "$bundle/rootfs/run"
+    same 'The hook prefers a resource of swarm' "$(ask 'all","DOCKER_RESOURCE_GPU=1')" "rc 0
+./run/simgpu/gpu1
+$files"
     has 'The hook refuses a device that there is not' "$(ask 0,7 2>&1)" 'no simulated device 7'
     same 'Nothing is mounted on the host' "$(grep -c "$bundle" /proc/self/mounts)" 0
     rm -rf "$bundle/rootfs/run"

@@ -200,17 +200,24 @@ static void enter_mount_namespace(long pid) {
     close(ns);
 }
 
-/* The value of the last NVIDIA_VISIBLE_DEVICES of the container's environment. */
-static const char *visible_devices_of(json_t *config) {
+/* The last value of a variable of the container's environment. */
+static const char *variable_of(json_t *config, const char *name) {
     const char *value = NULL;
+    size_t length = strlen(name);
     json_t *entry;
     size_t i;
     json_array_foreach(json_object_get(json_object_get(config, "process"), "env"), i, entry) {
         const char *variable = json_string_value(entry);
-        if (variable && strncmp(variable, "NVIDIA_VISIBLE_DEVICES=", 23) == 0)
-            value = variable + 23;
+        if (variable && strncmp(variable, name, length) == 0 && variable[length] == '=')
+            value = variable + length + 1;
     }
     return value;
+}
+
+/* As the toolkit does where its settings have swarm-resource = "DOCKER_RESOURCE_GPU": that variable goes first. */
+static const char *visible_devices_of(json_t *config) {
+    const char *resource = variable_of(config, "DOCKER_RESOURCE_GPU");
+    return resource ? resource : variable_of(config, "NVIDIA_VISIBLE_DEVICES");
 }
 
 int main(int argc, char **argv) {
