@@ -1,7 +1,7 @@
 namespace Runai.GpuMemory.Admission;
 
 /// <summary>The policy in force. The file is read again when it changes; one with a problem is refused whole, and the last good one stays, also over a restart of the plugin.</summary>
-sealed partial class PolicySource
+public sealed partial class PolicySource
 {
     readonly string _path;
     readonly string _lastGood;
@@ -20,8 +20,19 @@ sealed partial class PolicySource
 
     public PolicySettings Current { get; private set; } = PolicySettings.BuiltIn;
 
+    /// <summary>Another policy is in force. Raised where <see cref="Refresh"/> is called.</summary>
+    public event Action? Changed;
+
     /// <summary>Looks whether the file is another one, and reads it.</summary>
     public void Refresh()
+    {
+        var before = Current;
+        Look();
+        if (!ReferenceEquals(before, Current))
+            Changed?.Invoke();
+    }
+
+    void Look()
     {
         try
         {

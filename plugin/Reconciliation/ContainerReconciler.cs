@@ -11,24 +11,26 @@ public sealed class ContainerReconciler(
     ILogger<ContainerReconciler> log)
 {
     /// <summary>What was found out about a run of a container, so that a sweep need not ask the engine again. No quota: none of our business.</summary>
-    sealed record Known(int Pid, IReadOnlyList<string> Directories, QuotaFile? Quota);
+    sealed record Known(int Pid, IReadOnlyList<string> Directories, QuotaFile? Quota, int Epoch);
 
     /// <summary>As long as docker stop gives a container.</summary>
     static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(10);
 
+    /// <summary>What is known counts in its own epoch only; work that began in an earlier one does not settle anything.</summary>
+    volatile int _epoch;
     readonly ConcurrentDictionary<string, Known> _known = new(StringComparer.Ordinal);
     readonly ConcurrentDictionary<string, (string StartedAt, string Rules)> _judged = new(StringComparer.Ordinal);
 
     /// <summary>Whether all is still as this process left it; asks only the kernel.</summary>
     public bool IsSettled(string id) =>
-        _known.TryGetValue(id, out var known)
+        _known.TryGetValue(id, out var known) && known.Epoch == _epoch
         && (known.Quota is null
             || IsAsLeft(known, mounts.OfProcess(known.Pid)) && known.Directories.All(dirId => directories.HasQuota(dirId, known.Quota)));
 
     bool IsAsLeft(Known known, IReadOnlyList<MountEntry> table) => known.Directories.ToHashSet().SetEquals(DirectoriesIn(table)) && Look(table).Coverings.Count == 0;
 
-    /// <summary>For a time in which events were missed: every container is looked at anew.</summary>
-    public void ForgetRuns() => _known.Clear();
+    /// <summary>After a time in which events were missed, and under another policy: every container is looked at anew.</summary>
+    public void ForgetRuns() => Interlocked.Increment(ref _epoch);
 
     public void Forget(string id)
     {
@@ -61,6 +63,7 @@ public sealed class ContainerReconciler(
     /// <param name="cancel">Ends the work.</param>
     public async Task ReconcileAsync(string id, IReadOnlyList<Excess> excesses, CancellationToken cancel)
     {
+        var epoch = _epoch;
         if (await engine.InspectContainerAsync(id, cancel) is not { State: { Running: true, Pid: > 0 } } container) return;
         var pid = container.State.Pid;
         var isOurs = container.Mounts.Any(catalog.Owns);
@@ -77,19 +80,19 @@ public sealed class ContainerReconciler(
         }
         if (!isOurs)
         {
-            _known[id] = new(pid, [], null);
+            _known[id] = new(pid, [], null, epoch);
             return;
         }
         var found = DirectoriesIn(table);
         if (found.Count == 0) log.NoDirectory(container.Id, container.Name, pid);
-        Deliver(container, found, QuotaOf(container.Id, verdict));
+        Deliver(container, found, QuotaOf(container.Id, verdict), epoch);
     }
 
     async Task<bool> StillRunsAsync(ContainerInspect container, CancellationToken cancel) =>
         await engine.InspectContainerAsync(container.Id, cancel) is { State.Running: true } again
         && again.State.Pid == container.State.Pid && again.State.StartedAt == container.State.StartedAt;
 
-    void Deliver(ContainerInspect container, List<string> found, QuotaFile quota)
+    void Deliver(ContainerInspect container, List<string> found, QuotaFile quota, int epoch)
     {
         var claimed = new List<string>();
         foreach (var dirId in found)
@@ -102,7 +105,7 @@ public sealed class ContainerReconciler(
             claimed.Add(dirId);
             if (directories.WriteQuota(dirId, quota)) log.QuotaWritten(container.Id, container.Name, dirId, quota.Error ?? quota.Limit ?? "");
         }
-        if (claimed.Count == found.Count) _known[container.Id] = new(container.State.Pid, claimed, quota);
+        if (claimed.Count == found.Count) _known[container.Id] = new(container.State.Pid, claimed, quota, epoch);
     }
 
     /// <summary>A container that came past admission and should not have is said so once a run and for the same rules.</summary>

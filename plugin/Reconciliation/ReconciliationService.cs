@@ -6,10 +6,11 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Reconciliation;
 
-/// <summary>Follows the engine's containers, however they came to run: subscribes to events first, then looks at all of them, and again now and then.</summary>
+/// <summary>Follows the engine's containers, however they came to run: subscribes to events first, then looks at all of them, and again now and then and under
+/// another policy.</summary>
 public sealed class ReconciliationService(
     IEngineClient engine, ContainerReconciler reconciler, IPreloadInjector injector, IVolumeCatalog catalog, PluginIdentity identity, OwnCalls own,
-    IGpuInventory gpus, ReconciliationOptions options, TimeProvider time, ILogger<ReconciliationService> log) : BackgroundService
+    PolicySource policy, IGpuInventory gpus, ReconciliationOptions options, TimeProvider time, ILogger<ReconciliationService> log) : BackgroundService
 {
     /// <summary>The label of containers that swarm makes, without an API call.</summary>
     const string SwarmTask = "com.docker.swarm.task.id";
@@ -17,9 +18,18 @@ public sealed class ReconciliationService(
     readonly Channel<EngineEvent> _events = Channel.CreateUnbounded<EngineEvent>();
     readonly Channel<bool> _sweeps = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
 
-    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(
-        Enumerable.Range(0, options.Workers).Select(_ => WorkAsync(stoppingToken))
+    protected override Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        policy.Changed += LookAtAll;
+        return Task.WhenAll(Enumerable.Range(0, options.Workers).Select(_ => WorkAsync(stoppingToken))
             .Append(WatchAsync(stoppingToken)).Append(SweepAsync(stoppingToken)).Append(TickAsync(stoppingToken)).Append(Task.Run(() => gpus.Problem, stoppingToken)));
+    }
+
+    void LookAtAll()
+    {
+        reconciler.ForgetRuns();
+        _sweeps.Writer.TryWrite(true);
+    }
 
     async Task WatchAsync(CancellationToken stop)
     {
@@ -31,8 +41,7 @@ public sealed class ReconciliationService(
                 log.Connected();
                 failures = 0;
                 await LearnNameAsync(stop);
-                reconciler.ForgetRuns();
-                _sweeps.Writer.TryWrite(true);
+                LookAtAll();
                 await foreach (var one in events.WithCancellation(stop)) _events.Writer.TryWrite(one);
             }
             catch (EngineException e)

@@ -52,19 +52,20 @@ sealed class SurvivalTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void A_quota_that_is_lowered_under_a_running_allocation()
+    public void A_default_quota_that_changes_under_a_running_allocation()
     {
         Engine.WritePolicy("""{ "defaultQuota": "0.5" }""");
         var container = "";
         Eventually(() => (container = Engine.Run("-d", "-v", "runai:/runai", Image, "gpu-alloc", "--hold", "600", "2g").Out.Trim()).Length > 0, "a container that asks for nothing may start");
         Eventually(() => Engine.Docker("logs", container).Out.Contains("allocated", StringComparison.Ordinal), "the allocation is held");
         Assert.That(Engine.Smi(container), Is.EqualTo((5494, 2048 + 64)));
-        Engine.Stop(); // a plugin that starts judges anew what runs
         Engine.WritePolicy("""{ "defaultQuota": "0.1" }""");
-        Engine.StartAgain();
-        Eventually(() => Engine.Docker(["exec", container, .. SmiQuery]).Out == "1098, 1098\n", "the new quota is in force");
+        Eventually(() => Engine.Docker(["exec", container, .. SmiQuery]).Out == "1098, 1098\n", "the new quota is in force", seconds: 10);
         Assert.That(Engine.Docker("exec", container, "gpu-alloc", "1m").Code, Is.EqualTo(2), "nothing more");
         Assert.That(Engine.Docker("exec", container, "cat", "/proc/1/comm").Ok(), Is.EqualTo("gpu-alloc"), "and nothing is taken away");
+        Engine.WritePolicy("""{ "defaultQuota": "0.25" }""");
+        Eventually(() => Engine.Docker("exec", container, "cat", "/runai/quota").Out.Contains("\nlimit=0.25\n", StringComparison.Ordinal), "the file in the container is another one", seconds: 10);
+        Assert.That(Engine.Docker("exec", container, "gpu-alloc", "512m").Code, Is.Zero, "a larger one gives room");
         Engine.WritePolicy(null);
     }
 

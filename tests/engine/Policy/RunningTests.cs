@@ -96,6 +96,20 @@ sealed class RunningTests(string version) : PolicyFixture(version)
     }
 
     [Test]
+    public void A_container_that_was_right_under_the_policy_before()
+    {
+        var id = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, "sleep", "300");
+        var small = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.2", Image, "sleep", "300");
+        Enforce("""{ "requireQuota": true, "maxQuota": "0.25" }""");
+        Eventually(() => Lines(id, "rules=max-quota: gpu-memory=0.5 is more than you may have on one GPU, 0.25").Length > 0, "it is told");
+        Assert.That((Runs(id), Engine.Smi(id).Total), Is.EqualTo((true, Part(0.5m))), "onBreach is report");
+        Enforce("""{ "requireQuota": true, "maxQuota": "0.25", "onBreach": "stop" }""");
+        Eventually(() => !Runs(id), "with onBreach stop it is stopped", seconds: 25); // sleep leaves it to the 10 s of a stop
+        Enforce(PolicyFile);
+        Assert.That(Runs(small));
+    }
+
+    [Test]
     public void What_would_become_of_a_command_is_told_and_nothing_is_done()
     {
         var allowed = Ask("ask", "docker", "run", "--rm", "--network", "none", "--gpus", "1", "--gpu-memory", "0.3", Image, "true");

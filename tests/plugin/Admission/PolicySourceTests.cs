@@ -59,6 +59,22 @@ public class PolicySourceTests
     }
 
     [Test]
+    public void Who_wants_to_know_is_told_when_another_policy_is_in_force()
+    {
+        Write("{}");
+        var source = Open();
+        var told = new List<bool?>();
+        source.Changed += () => told.Add(source.Current.Limits.RequireQuota);
+        source.Refresh();
+        Write("""{"requireQuota":true}""", source);
+        Write("""{"requireQuota":""", source);
+        source.Refresh();
+        File.Delete(File_);
+        source.Refresh();
+        Assert.That(told, Is.EqualTo(new bool?[] { true, null }), "not of the same file, and not of one that is refused");
+    }
+
+    [Test]
     public void A_file_with_a_problem_is_refused_whole_and_the_last_good_one_stays()
     {
         Write("""{"requireQuota":true}""");

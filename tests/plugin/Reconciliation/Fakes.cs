@@ -123,16 +123,27 @@ sealed class FakeMounts(string state) : IMountTable
     public IEnumerable<(int Pid, IReadOnlyList<MountEntry> Mounts)> All() => _tables.Select(table => (table.Key, (IReadOnlyList<MountEntry>)table.Value));
 }
 
-/// <summary>The label is the quota; <c>bad</c> is refused, and so is a container called <c>/outlaw</c> that has a fine one; <c>/desperado</c> is to be stopped.</summary>
-sealed class FakeJudge : IContainerJudge
+/// <summary>The label is the quota, else the policy's default; <c>bad</c> is refused, and so is a container called <c>/outlaw</c> that has a fine one; <c>/desperado</c> is to be stopped.</summary>
+sealed class FakeJudge(PolicySource policy) : IContainerJudge
 {
+    /// <summary>Runs when a verdict is made, before it is answered.</summary>
+    public Action? OnJudged { get; set; }
+
     public Verdict Judge(ContainerInspect container, Requester requester, Observed? observed)
+    {
+        var verdict = Find(container, requester, observed);
+        OnJudged?.Invoke();
+        return verdict;
+    }
+
+    Verdict Find(ContainerInspect container, Requester requester, Observed? observed)
     {
         if (requester != Requester.Engine) throw new InvalidOperationException("asked for somebody else");
         if (container.Name == "/bug") throw new InvalidOperationException("a bug in the judgement");
         if (observed?.Coverings is [var covering, ..]) return new([new("volume-covered", $"{covering.By} covers {covering.Hidden}")], "0.5", "--gpus") { StopsAtOnce = true };
         if (observed?.Excesses is [var excess, ..]) return new([new("quota-exceeded", $"{excess.Used} of {excess.Gpu.Uuid} are more than {excess.Limit}")], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
-        var quota = container.Config.Labels?.GetValueOrDefault("gpu-memory");
+        var quota = container.Config.Labels?.GetValueOrDefault("gpu-memory") ?? policy.Current.Limits.DefaultQuota?.Text;
+        if (policy.Current.Limits.MaxQuota is { } max && quota != max.Text) return new([new("max-quota", $"{quota} is not {max}")], quota, "--gpus") { StopsBreach = policy.Current.StopsBreaches };
         return quota == "bad" ? new([new("quota-syntax", "gpu-memory=bad is\nno quota")], null, null)
             : new(container.Name is "/outlaw" or "/desperado" ? [new("outlaw", "it is an outlaw")] : [], quota, "--gpus") { StopsBreach = container.Name == "/desperado" };
     }

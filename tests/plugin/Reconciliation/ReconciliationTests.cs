@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using NUnit.Framework;
+using Runai.GpuMemory.Admission;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
 using Runai.GpuMemory.Quotas;
@@ -21,6 +22,8 @@ public class ReconciliationTests
     ConcurrentQueue<string> _log = null!;
     FakeLedger _ledger = null!;
     readonly OwnCalls _own = new();
+    PolicySource _policy = null!;
+    FakeJudge _judge = null!;
     ContainerReconciler _reconciler = null!;
     ReconciliationService _service = null!;
 
@@ -38,8 +41,10 @@ public class ReconciliationTests
         _identity = new PluginIdentity(layout, settings, _mounts);
         var catalog = new VolumeCatalog(layout, _identity, NullLogger<VolumeCatalog>.Instance);
         var options = new ReconciliationOptions { SweepEvery = TimeSpan.FromMilliseconds(100) };
-        _reconciler = new ContainerReconciler(_docker, new FakeJudge(), _ledger, catalog, _directories, activations, _mounts, new ListLogger<ContainerReconciler>(_log));
-        _service = new ReconciliationService(_docker, _reconciler, _injector, catalog, _identity, _own, new NoGpus(), options, TimeProvider.System, new ListLogger<ReconciliationService>(_log));
+        _policy = new PolicySource(PolicyFile, PolicyFile + ".good", NullLogger<PolicySource>.Instance);
+        _judge = new(_policy);
+        _reconciler = new ContainerReconciler(_docker, _judge, _ledger, catalog, _directories, activations, _mounts, new ListLogger<ContainerReconciler>(_log));
+        _service = new ReconciliationService(_docker, _reconciler, _injector, catalog, _identity, _own, _policy, new NoGpus(), options, TimeProvider.System, new ListLogger<ReconciliationService>(_log));
     }
 
     [TearDown]
@@ -54,6 +59,15 @@ public class ReconciliationTests
     {
         public IReadOnlyList<GpuDevice> Devices => [];
         public string? Problem => "none";
+    }
+
+    string PolicyFile => Path.Combine(_folder, "policy.json");
+
+    /// <summary>Of another length than the one before, so that it is seen to be another one within a tick of the clock too.</summary>
+    void Enforce(string policy)
+    {
+        File.WriteAllText(PolicyFile, policy);
+        _policy.Refresh();
     }
 
     static string Id(int n) => n.ToString("x64", null);
@@ -350,6 +364,52 @@ public class ReconciliationTests
         await UntilQuota("d2", "limit=0.5");
         _mounts.Add(1002, (51, 3, "/at0/quota"));
         await Until(() => _docker.Stopped.Contains($"{Id(2)} at once"), "a sweep sees it");
+    }
+
+    [Test]
+    public async Task Another_default_quota_reaches_containers_that_run()
+    {
+        Enforce("""{"defaultQuota":"0.5"}""");
+        await StartAsync();
+        _docker.Start(Container(1, null, "d1"));
+        _docker.Start(Container(2, "2g", "d2"));
+        await UntilQuota("d1", "limit=0.5");
+        await UntilQuota("d2", "limit=2g");
+        Enforce("""{"defaultQuota":"0.25"}""");
+        await UntilQuota("d1", "limit=0.25");
+        await Until(() => _ledger.Told.Contains("/c1 runs with 0.25") && _ledger.Told.Count(told => told == "/c2 runs with 2g") > 1, "both are counted anew");
+        Assert.That(Quota("d2"), Does.Contain("limit=2g"), "who asked for a quota keeps it");
+        var asked = _docker.Inspects;
+        _policy.Refresh();
+        await Task.Delay(300);
+        Assert.That(_docker.Inspects, Is.EqualTo(asked), "nobody is looked at again for a file that is the same");
+    }
+
+    [Test]
+    public async Task A_policy_that_changes_between_a_verdict_and_its_delivery_counts_all_the_same()
+    {
+        Enforce("""{"defaultQuota":"0.5"}""");
+        _judge.OnJudged = () =>
+        {
+            _judge.OnJudged = null;
+            Enforce("""{"defaultQuota":"0.25"}""");
+        };
+        await StartAsync();
+        _docker.Start(Container(1, null, "d1"));
+        await UntilQuota("d1", "limit=0.25");
+    }
+
+    [Test]
+    public async Task Who_breaks_another_policy_is_reported_or_stopped_as_that_policy_says()
+    {
+        await StartAsync();
+        _docker.Start(Container(1, "0.5", "d1"));
+        await UntilQuota("d1", "limit=0.5");
+        Enforce("""{"maxQuota":"0.25"}""");
+        await Until(() => _log.Any(line => line.Contains("rules=max-quota", StringComparison.Ordinal)), "it is reported");
+        Assert.That((_docker.Stopped.Count, Quota("d1")), Is.EqualTo((0, $"version=1\ncontainer={Id(1)}\nlimit=0.5\n")));
+        Enforce("""{"maxQuota":"0.25","onBreach":"stop"}""");
+        await Until(() => _docker.Stopped.Contains(Id(1)), "it is stopped");
     }
 
     [Test]
