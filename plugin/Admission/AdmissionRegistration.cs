@@ -14,6 +14,7 @@ public static class AdmissionRegistration
         return services
             .AddSingleton<ContainerSpecs>()
             .AddSingleton<EngineDefaults>()
+            .AddSingleton<CreateSpecs>()
             .AddSingleton<DecisionLog>()
             .AddSingleton<AllowedStarts>()
             .AddSingleton(provider => new PolicySource(Settings(provider).Policy, Path.Combine(Settings(provider).State, "admission", "policy.json"), provider.GetRequiredService<ILogger<PolicySource>>()))

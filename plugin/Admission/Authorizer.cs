@@ -9,13 +9,11 @@ namespace Runai.GpuMemory.Admission;
 /// <summary>Answers the engine about API calls: judges containers when they are created (early and friendly) and when they start (the decision that counts), and sees
 /// to it that they load the shim.</summary>
 sealed partial class Authorizer(
-    IEngineClient engine, ContainerSpecs specs, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own, PolicySource policy,
+    IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own, PolicySource policy,
     GpuLedger ledger, StartCalls starts, AllowedStarts allowed, SideRoutes side, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
 {
     /// <summary>Within 5 s the user has an answer, whatever the engine does.</summary>
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(4.5);
-    /// <summary>For what only makes an early answer better.</summary>
-    static readonly TimeSpan ShortDeadline = TimeSpan.FromSeconds(1);
 
     public async ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel)
     {
@@ -54,7 +52,7 @@ sealed partial class Authorizer(
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
-            return new("engine", $"the GPU memory plugin could not learn from the engine what {Quoted.Text(route.Name)} is, so the call is refused: try again");
+            return new("engine", $"the GPU memory plugin could not learn from the engine what {(route.Name.Length == 0 ? "is asked for" : Quoted.Text(route.Name) + " is")}, so the call is refused: try again");
         }
     }
 
@@ -88,32 +86,8 @@ sealed partial class Authorizer(
         var problem = "the engine did not pass it on, which it does for the type application/json only and, by its version, up to 1 or 4 MiB";
         if (apiCall.RequestBody is not { Length: > 0 } json || !CreateBody.TryRead(json, out var body, out problem))
             return (null, Refusal("create-body", $"the body of this create call cannot be read in one way only, so it is refused: {problem}"));
-        var spec = await DescribeAsync(body, withImage, cancel);
+        var spec = await creates.DescribeAsync(body, withImage, cancel);
         return (spec, Policy.Evaluate(spec, settings.RequesterOf(apiCall.User), gpus.Devices, settings, holdings));
-    }
-
-    /// <summary>What the engine would make of the body. What it adds from elsewhere is asked for only where it can matter, and left out where the engine does not say.</summary>
-    async ValueTask<ContainerSpec> DescribeAsync(CreateBody body, bool withImage, CancellationToken cancel)
-    {
-        using var deadline = new CancellationTokenSource(ShortDeadline, time);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
-        ImageInspect? image = null;
-        var others = new List<ContainerInspect>();
-        var runtime = defaults.Runtime;
-        try
-        {
-            runtime = await defaults.ReadRuntimeAsync(both.Token);
-            foreach (var other in body.HostConfig?.VolumesFrom ?? [])
-                if (await engine.InspectContainerAsync(other.Split(':')[0], both.Token) is { } container)
-                    others.Add(container);
-            if ((withImage || specs.FromCreateBody(body, null, others, runtime).IsRelevant) && body.Image is { Length: > 0 } name)
-                image = await engine.InspectImageAsync(name, both.Token);
-        }
-        catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
-        {
-            LogLeftOut(log, failure.Message);
-        }
-        return specs.FromCreateBody(body, image, others, runtime);
     }
 
     async ValueTask<AuthZAnswer> StartAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
@@ -254,9 +228,6 @@ sealed partial class Authorizer(
         decisions.Write(route, apiCall.User ?? "", container, spec, verdict, started);
         return verdict.Allow ? AuthZAnswer.Allowed : AuthZAnswer.Denied(verdict.Message);
     }
-
-    [LoggerMessage(602, LogLevel.Debug, "The engine did not say in time what image or other containers add: {Problem}")]
-    static partial void LogLeftOut(ILogger logger, string problem);
 
     [LoggerMessage(606, LogLevel.Warning, "{Container} was to be removed after its start was refused: {Problem}")]
     static partial void LogNotRemoved(ILogger logger, string container, string problem);

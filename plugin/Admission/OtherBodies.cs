@@ -25,14 +25,24 @@ sealed record VolumeBody
 sealed record ServiceBody
 {
     public TaskTemplate? TaskTemplate { get; init; }
+    /// <summary>An older place for the tasks' networks.</summary>
+    public IReadOnlyList<NetworkAttachment?>? Networks { get; init; }
 
     /// <summary>What its tasks will ask for, as a create body would.</summary>
-    public CreateBody ToCreateBody() => TaskTemplate?.ContainerSpec is not { } task ? new() : new()
+    public CreateBody ToCreateBody(bool onHostNetwork = false) => TaskTemplate?.ContainerSpec is not { } task ? new() : new()
     {
         Image = task.Image,
         Labels = task.Labels,
         Env = [.. task.Env ?? [], .. TaskTemplate.Resources?.Environment ?? []],
-        HostConfig = new() { Mounts = task.Mounts, ReadonlyRootfs = task.ReadOnly, CapAdd = task.CapabilityAdd, Tmpfs = FileTargets(task), SecurityOpt = task.Privileges?.ToSecurityOptions() },
+        HostConfig = new()
+        {
+            Mounts = task.Mounts,
+            ReadonlyRootfs = task.ReadOnly,
+            CapAdd = task.CapabilityAdd,
+            Tmpfs = FileTargets(task),
+            SecurityOpt = task.Privileges?.ToSecurityOptions(),
+            NetworkMode = onHostNetwork ? "host" : null,
+        },
     };
 
     /// <summary>Configs and secrets are files that are mounted: they may lie in nobody's way either. A name that is not absolute is below the root, or below /run/secrets.</summary>

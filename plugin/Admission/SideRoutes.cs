@@ -7,7 +7,7 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Admission;
 
 /// <summary>Judges the calls beside a container's life: exec, volumes, services, plugins. Each answers null, or why not.</summary>
-sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, IVolumeCatalog volumes, EngineDefaults defaults, IGpuInventory gpus)
+sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, IVolumeCatalog volumes, EngineDefaults defaults, IGpuInventory gpus)
 {
     static readonly Reason PluginsOfAdmins = new("plugins", "plugins are the admins' on this machine: ask one of them");
 
@@ -21,7 +21,7 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, IVolumeCatal
             RouteKind.Swarm => requester.IsAdmin ? null : new("swarm", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them"),
             RouteKind.VolumeRemove => requester.IsAdmin || volumes.Find(route.Name) is null ? null : new("quota-volume", $"the volume {Quoted.Text(route.Name)} carries a quota, and removing it is the admins' on this machine"),
             RouteKind.VolumeCreate => apiCall.HasNoBody ? null : OfVolume(apiCall.RequestBody, policy, requester),
-            RouteKind.ServiceChange => OfService(apiCall.RequestBody, policy, requester),
+            RouteKind.ServiceChange => await OfServiceAsync(apiCall.RequestBody, policy, requester, cancel),
             RouteKind.ExecCreate => await OfExecAsync(apiCall.RequestBody, route, policy, requester, cancel),
             _ => null,
         };
@@ -39,14 +39,25 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, IVolumeCatal
             ? OfFile(policy, new("bind-mount", $"a volume of the host's {Quoted.Text(path)} is not allowed on this machine: leave {Quoted.Text(path)} out of its options")) : null;
     }
 
-    Reason? OfService(byte[]? json, PolicySettings policy, Requester requester)
+    /// <summary>As far as it can be told before a task runs: what the image adds is known where this engine has it.</summary>
+    async ValueTask<Reason?> OfServiceAsync(byte[]? json, PolicySettings policy, Requester requester, CancellationToken cancel)
     {
         if (!StrictBodies.Service.TryRead(json, out var body, out var problem))
             return Unreadable("service", problem);
         if (body.TaskTemplate?.PluginSpec is not null && !requester.IsAdmin)
             return PluginsOfAdmins;
-        var verdict = Policy.Evaluate(specs.FromCreateBody(body.ToCreateBody(), null, [], defaults.Runtime), requester, gpus.Devices, policy);
+        var onHostNetwork = policy is { AllowHostNamespaces: false, IsAudit: false } && await JoinsHostNetworkAsync(body, cancel);
+        var verdict = Policy.Evaluate(await creates.DescribeAsync(body.ToCreateBody(onHostNetwork), withImage: true, cancel), requester, gpus.Devices, policy);
         return verdict.Allow ? null : new(verdict.Reasons[0].Rule, verdict.Message);
+    }
+
+    /// <summary>The engine takes a network's name, its ID in the engine or in the swarm, and the beginning of one.</summary>
+    async ValueTask<bool> JoinsHostNetworkAsync(ServiceBody body, CancellationToken cancel)
+    {
+        foreach (var network in (body.TaskTemplate?.Networks ?? []).Concat(body.Networks ?? []))
+            if (network?.Target is { Length: > 0 } target && (target == "host" || await engine.NetworkNameAsync(target, cancel) == "host"))
+                return true;
+        return false;
     }
 
     async ValueTask<Reason?> OfExecAsync(byte[]? json, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)

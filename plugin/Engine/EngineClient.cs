@@ -88,6 +88,9 @@ public sealed class EngineClient : IEngineClient, IDisposable
     public async Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) =>
         (await GetAsync($"plugins/{EnginePath.Segment(pluginId)}/json", EngineJson.Default.PluginInspect, cancel))?.Name;
 
+    public async Task<string?> NetworkNameAsync(string network, CancellationToken cancel) =>
+        (await GetAsync($"networks/{EnginePath.Segment(network)}", EngineJson.Default.NetworkInspect, cancel))?.Name;
+
     public Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel) =>
         CallAsync(HttpMethod.Get, $"containers/{EnginePath.Segment(id)}/archive?path={Uri.EscapeDataString(path)}", null, _options.ArchiveDeadline,
             (body, token) => body.ReadAllAsync(token), maxBytes, cancel);

@@ -8,6 +8,12 @@ sealed record PluginInspect
     public string? Name { get; init; }
 }
 
+/// <summary>What <c>GET /networks/{id}</c> says.</summary>
+sealed record NetworkInspect
+{
+    public string? Name { get; init; }
+}
+
 /// <summary>What <c>GET /volumes/{name}</c> says.</summary>
 sealed record VolumeInspect
 {
@@ -28,6 +34,7 @@ sealed record EngineError
 [JsonSerializable(typeof(EngineEvent))]
 [JsonSerializable(typeof(PathStat))]
 [JsonSerializable(typeof(PluginInspect))]
+[JsonSerializable(typeof(NetworkInspect))]
 [JsonSerializable(typeof(VolumeInspect))]
 [JsonSerializable(typeof(EngineError))]
 sealed partial class EngineJson : JsonSerializerContext;

@@ -35,6 +35,10 @@ public interface IEngineClient
     Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel);
     /// <summary>The name:tag of the managed plugin with this ID; null when there is none.</summary>
     Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel);
+    /// <summary>The name of a network of the engine or of its swarm; null when there is none.</summary>
+    /// <param name="network">A name, an ID or the beginning of one.</param>
+    /// <param name="cancel">Ends the call.</param>
+    Task<string?> NetworkNameAsync(string network, CancellationToken cancel);
 }
 
 /// <summary>A call to the engine that failed. <see cref="StatusCode"/> is null where no answer came.</summary>

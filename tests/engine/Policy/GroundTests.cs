@@ -161,6 +161,17 @@ sealed class GroundTests(string version) : PolicyFixture(version)
         {"Name":"fine","Mode":{"Replicated":{"Replicas":0}},"TaskTemplate":{"ContainerSpec":{"Image":"{{{Image}}}","Command":["sleep","300"]{{{container}}}}{{{task}}}}}
         """;
 
+    static string OnNetwork(string network) => Service("", $$""","Networks":[{"Target":"{{network}}"}]""");
+
+    /// <summary>All that the engine takes for the host's network: its name, its ID here and in the swarm, and their beginnings.</summary>
+    string[] HostNetworks()
+    {
+        var here = Engine.Docker("network", "inspect", "-f", "{{.Id}}", "host").Ok();
+        var there = Attempt.IdIn(Engine.Raw("GET", "/networks/host?scope=swarm").Body)!;
+        Assert.That(there, Is.Not.EqualTo(here));
+        return ["host", here, here[..12], there, there[..12]];
+    }
+
     [Test]
     public void Services_are_judged_by_what_they_ask_for_and_the_swarm_is_the_admins()
     {
@@ -168,11 +179,16 @@ sealed class GroundTests(string version) : PolicyFixture(version)
             Assert.That(Attempt.IsRefusal(Engine.Raw(method, target, method == "GET" ? null : "{}"u8.ToArray())), target);
         Open();
         Engine.Docker("swarm", "init", "--advertise-addr", "127.0.0.1").Ok();
+        Engine.Docker("import", "-c", "LABEL gpu-memory=0.5", Repository.Image, "labelled").Ok();
+        var networks = HostNetworks();
+        foreach (var (network, n) in networks.Select((network, n) => (network, n)))
+            Assert.That(Engine.Raw("POST", "/services/create", Encoding.UTF8.GetBytes(OnNetwork(network).Replace("fine", $"net{n}", StringComparison.Ordinal))).Status, Is.EqualTo(201), $"without a policy there is a service on {network}");
         Close();
         Assert.That(Engine.Raw("POST", "/services/create", Encoding.UTF8.GetBytes(Service(""","Env":["A=b"],"Privileges":{"NoNewPrivileges":true},"Mounts":[{"Type":"tmpfs","Target":"/x"}]"""))).Status, Is.EqualTo(201));
         Assert.Multiple(() =>
         {
             foreach (var body in (string[])[
+                .. networks.Select(OnNetwork), Service("").Replace("gpu-demo", "labelled", StringComparison.Ordinal),
                 Service(""","Mounts":[{"Type":"bind","Source":"/dev","Target":"/x"}]"""), Service(""","Mounts":[{"Type":"bind","Source":"/run/docker.sock","Target":"/x"}]"""), Service($$""","Mounts":[{ {{Inline("\"type\":\"none\",\"o\":\"bind\",\"device\":\"/\"")}},"Target":"/x"}]"""),
                 Service(""","CapabilityAdd":["CAP_SYS_ADMIN"]"""), Service(""","Privileges":{"Seccomp":{"Mode":"unconfined"}}"""), Service(""","Privileges":{"AppArmor":{"Mode":"disabled"}}"""), Service(""","Privileges":{"SELinuxContext":{"Disable":true}}"""),
                 Service(""","Labels":{"gpu-memory":"0.5"}"""), Service(""","Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}],"Configs":[{"File":{"Name":"etc/ld.so.preload"},"ConfigID":"x","ConfigName":"x"}]"""),

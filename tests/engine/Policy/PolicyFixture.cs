@@ -9,12 +9,15 @@ abstract class PolicyFixture(string version) : EngineFixture(version)
 
     protected virtual int Gpus => 1;
 
+    /// <summary>More flags for dockerd.</summary>
+    protected virtual string[] Flags => [];
+
     protected override TestEngine Create(string version)
     {
         var runtime = Path.Combine(Repository.Build, "nvidia-container-runtime");
         File.WriteAllText(runtime, Runtime);
         File.SetUnixFileMode(runtime, (UnixFileMode)0b111_101_101);
-        return new(version, Gpus, policy: PolicyFile, flags: ["--add-runtime", $"nvidia={runtime}"]);
+        return new(version, Gpus, policy: PolicyFile, flags: ["--add-runtime", $"nvidia={runtime}", .. Flags]);
     }
 
     /// <summary>A body for an ordinary container that stays; <paramref name="host"/> and <paramref name="more"/> are further members, each starting with a comma.</summary>

@@ -11,6 +11,8 @@ sealed class FakeEngine : IEngineClient
 {
     public Dictionary<string, ContainerInspect> Containers { get; } = [];
     public Dictionary<string, ImageInspect> Images { get; } = [];
+    /// <summary>Names by ID.</summary>
+    public Dictionary<string, string> Networks { get; } = [];
     /// <summary>By container and path. A value that starts with <c>-> </c> is a symbolic link.</summary>
     public Dictionary<(string Id, string Path), string> Files { get; } = [];
     public List<string> Calls { get; } = [];
@@ -94,6 +96,12 @@ sealed class FakeEngine : IEngineClient
     public Task RemoveContainerAsync(string id, CancellationToken cancel) => CallAsync($"remove {id}", cancel);
     public Task StopContainerAsync(string id, TimeSpan grace, CancellationToken cancel) => CallAsync($"stop {id}", cancel);
     public Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) => Task.FromResult<string?>(null);
+
+    public async Task<string?> NetworkNameAsync(string network, CancellationToken cancel)
+    {
+        await CallAsync($"network {network}", cancel);
+        return Networks.GetValueOrDefault(network);
+    }
 
     public Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel) => throw new NotSupportedException();
 }

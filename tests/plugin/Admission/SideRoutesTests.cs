@@ -117,6 +117,57 @@ public class SideRoutesTests
         Assert.That(await AskAsync(Closed, "POST", "/v1.51/services/0123/update?version=7", body), Does.StartWith(answer));
     }
 
+    const string Service = "/v1.51/services/create";
+
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{},"Networks":[{"Target":"host"}]}}""")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{},"Networks":[null,{"Target":"q3x"},{"Target":"7yv","Aliases":["a"]}]}}""")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{}},"Networks":[{"Target":"7yv"}]}""")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{},"Networks":[{"Target":"q3x"},{"Target":"none"},{"Target":""}]}}""", "allowed")]
+    public async Task A_service_on_the_hosts_network_is_a_container_on_it(string body, string answer = "--network host is not allowed on this machine: leave it out, or ask an admin to exempt you")
+    {
+        const string Policy = """{"allowHostNamespaces":false,"exempt":{"users":["ops"]}}""";
+        var engine = new FakeEngine { Networks = { ["7yv"] = "host", ["q3x"] = "web" } };
+        Assert.That(await AskAsync(Policy, "POST", Service, body, engine: engine), Is.EqualTo(answer));
+        Assert.That(await AskAsync(Policy, "POST", "/v1.51/services/0123/update?version=7", body, engine: engine), Is.EqualTo(answer));
+        Assert.That(await AskAsync(Policy, "POST", Service, body, "ops", engine), Is.EqualTo("allowed"));
+        Assert.That(await AskAsync("{}", "POST", Service, body, engine: engine), Is.EqualTo("allowed"));
+    }
+
+    [Test]
+    public async Task A_network_that_the_engine_does_not_tell_of_is_refused_where_it_matters_only()
+    {
+        const string Body = """{"TaskTemplate":{"ContainerSpec":{},"Networks":[{"Target":"7yv"}]}}""";
+        var engine = new FakeEngine { Failure = new("no") };
+        Assert.That(await AskAsync("""{"allowHostNamespaces":false}""", "POST", Service, Body, engine: engine), Is.EqualTo("the GPU memory plugin could not learn from the engine what is asked for, so the call is refused: try again"));
+        Assert.That(await AskAsync("{}", "POST", Service, Body, engine: engine), Is.EqualTo("allowed"));
+        Assert.That(await AskAsync("""{"mode":"audit","allowHostNamespaces":false}""", "POST", Service, Body, engine: engine), Is.EqualTo("allowed"));
+    }
+
+    [TestCase("cuda", "a container with a GPU (NVIDIA_VISIBLE_DEVICES=all) needs a quota on this machine: add -v runai:/runai --label gpu-memory=0.5")]
+    [TestCase("swarm", "a container with a GPU (DOCKER_RESOURCE_GPU=0) needs a quota on this machine: add -v runai:/runai --label gpu-memory=0.5")]
+    [TestCase("labelled", "gpu-memory=0.5 needs the runai volume: add -v runai:/runai")]
+    [TestCase("exempt", "allowed")]
+    [TestCase("elsewhere", "allowed")]
+    public async Task A_service_is_judged_by_what_its_image_adds_where_that_is_here(string image, string answer)
+    {
+        var engine = new FakeEngine
+        {
+            Info = new() { DefaultRuntime = "nvidia" },
+            Images =
+            {
+                ["cuda"] = new() { Config = new() { Env = ["NVIDIA_VISIBLE_DEVICES=all"] } },
+                ["swarm"] = new() { Config = new() { Env = ["DOCKER_RESOURCE_GPU=0"] } },
+                ["labelled"] = new() { Config = new() { Labels = new Dictionary<string, string> { ["gpu-memory"] = "0.5" } } },
+                ["exempt"] = new() { Id = "sha256:1", Config = new() { Env = ["NVIDIA_VISIBLE_DEVICES=all"] } },
+            },
+        };
+        const string Policy = """{"requireQuota":true,"exempt":{"images":["sha256:1"]}}""";
+        var body = $$$"""{"TaskTemplate":{"ContainerSpec":{"Image":"{{{image}}}"} } }""";
+        Assert.That(await AskAsync(Policy, "POST", Service, body, engine: engine), Is.EqualTo(answer));
+        engine.Failure = new("no");
+        Assert.That(await AskAsync(Policy, "POST", Service, body, engine: engine), Is.EqualTo("allowed"), "the task is judged when it runs");
+    }
+
     [Test]
     public async Task What_nobody_knows_is_the_policys_to_decide()
     {

@@ -39,6 +39,14 @@ public class EngineClientTests
     }
 
     [Test]
+    public async Task A_network_has_a_name()
+    {
+        _engine.On("GET /networks/7yv", """{"Name":"host","Id":"7yv0","Scope":"swarm","Driver":"host"}""");
+        using var client = _engine.Client();
+        Assert.That((await client.NetworkNameAsync("7yv", default), await client.NetworkNameAsync("gone", default)), Is.EqualTo(("host", (string?)null)));
+    }
+
+    [Test]
     public async Task An_inspect_says_what_its_local_volumes_show_of_the_host()
     {
         _engine.On("GET /containers/abc/json", """

@@ -81,6 +81,7 @@ sealed class FakeDocker : IEngineClient
     }
 
     public Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) => Task.FromResult(PluginName);
+    public Task<string?> NetworkNameAsync(string network, CancellationToken cancel) => throw new NotSupportedException();
     public Task<EngineInfo> InfoAsync(CancellationToken cancel) => Task.FromResult(new EngineInfo());
     public Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) => Task.FromResult<ImageInspect?>(null);
     public Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel) => throw new NotSupportedException();
