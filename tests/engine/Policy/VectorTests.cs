@@ -35,6 +35,7 @@ sealed class VectorTests(string version) : PolicyFixture(version)
     {
         Engine.WritePolicy("{}");
         Eventually(() => Try(Body(Request)) is { Runs: true, Breach: not null }, "without the policy a container with the whole GPU runs, and is noticed");
+        Assert.That(Try(Body(""","Runtime":"nvidia" """, ""","Env":["DOCKER_RESOURCE_GPU=0"]""")), Has.Property("Runs").True.And.Property("Breach").Not.Null, "by a swarm resource");
         foreach (var request in Engine.Major < 28 ? [] : CdiRequests)
             Assert.That(Try(Body(request)), Has.Property("Runs").True.And.Property("Breach").Not.Null, request);
         Engine.WritePolicy(PolicyFile);

@@ -383,6 +383,8 @@ public class ReconciliationTests
         _policy.Refresh();
         await Task.Delay(300);
         Assert.That(_docker.Inspects, Is.EqualTo(asked), "nobody is looked at again for a file that is the same");
+        Enforce("{}");
+        await UntilQuota("d1", "error=the container has the volume but no quota");
     }
 
     [Test]
