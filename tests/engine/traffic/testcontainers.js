@@ -21,7 +21,8 @@ async function session(folder) {
         .withResourcesQuota({ memory: 0.0625, cpu: 0.5 }).withSharedMemorySize(8 << 20).withDefaultLogDriver()
         .withHealthCheck({ test: ['CMD', 'true'], interval: 1000, timeout: 3000, retries: 3, startPeriod: 0 })
         .withCopyFilesToContainer([{ source: file, target: '/tmp/file' }]).withCopyContentToContainer([{ content: 'words', target: '/tmp/words' }])
-        .withWaitStrategy(Wait.forAll([Wait.forLogMessage('ready'), Wait.forSuccessfulCommand('true'), Wait.forHealthCheck()]))
+        // Not for a log message: after a restart, 20.10 does not always send this client the line, with the plugin or without.
+        .withWaitStrategy(Wait.forAll([Wait.forSuccessfulCommand('true'), Wait.forHealthCheck()]))
         .start();
     const { exitCode, output } = await container.exec(['sh', '-c', 'cat file words; echo $X'], { env: { X: 'y' }, user: 'root', workingDir: '/tmp' });
     assert.deepStrictEqual([exitCode, output], [0, 'hellowordsy\n']);
