@@ -48,7 +48,7 @@ async function session(folder) {
     for (const name of ['made:1', 'built:1']) await client.container.dockerode.getImage(name).remove();
 }
 
-// Testcontainers asks for no GPU itself: the label, the volume and the engine's default runtime do.
+// Testcontainers has no way to ask for a GPU, so the preload is what shows the quota.
 async function quota() {
     const limited = await sleeper().withLabels({ 'gpu-memory': '0.1' }).withBindMounts([{ source: 'runai', target: '/runai' }]).start();
     assert.strictEqual((await limited.exec(['cat', '/etc/ld.so.preload'])).output.trim(), '/runai/librunai.so');
