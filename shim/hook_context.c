@@ -26,11 +26,12 @@ CUresult cuInit(unsigned flags) {
 
    Nor is a process measured that is alone in its container, while nobody else uses the GPU either: then CUDA itself
    says how much its context takes at most, and NVML, which takes some 10 ms to start, is started when figures are
-   shown, room gets scarce or another process begins. */
+   shown, room gets scarce or another process begins. Its context teaches no size: what it had may be more than that,
+   and it is the most that the next may take. */
 
 struct creation {
     struct device *device;          /* NULL: nothing to account for */
-    struct reservation reservation; /* of no bytes where the size is not known */
+    struct reservation reservation; /* of no bytes where nothing is known of the size */
     uint64_t before;                /* what the driver counted for this process */
     bool measurable, learning, later;
 };
@@ -49,6 +50,13 @@ static bool nothing_else(struct device *device) {
     return view.used == 0;
 }
 
+/* What a context takes, while no size is known and others are there already: theirs and their modules, by which they
+   may have left less room than that. 0 where nobody has one. */
+static uint64_t size_at_most(struct device *device) {
+    measure_now(device);
+    return ledger_largest_overhead(atomic_load(&device->number));
+}
+
 /* False when the context does not fit. One that is larger than the whole limit is let in when it is the only user: then
    nothing is free, and allocations get the ordinary out-of-memory error. */
 static bool creation_begin(struct creation *c, CUdevice ordinal) {
@@ -63,6 +71,8 @@ static bool creation_begin(struct creation *c, CUdevice ordinal) {
         c->later = size == 0 && c->learning && can_wait(c->device);
     }
     c->measurable = !c->later && (size == 0 || measure_started()) && measure_own_now(c->device, &c->before);
+    if (size == 0 && !c->later)
+        size = size_at_most(c->device);
     if (size == 0 || account_reserve(c->device, size, &c->reservation))
         return true;
     c->reservation.bytes = 0;

@@ -545,6 +545,19 @@ bool ledger_alone(int device, const struct ledger_row *own) {
     return own && rows == 1 && atomic_load(&own->owner) != 0;
 }
 
+static void note_overhead(const struct ledger_row *row, void *data) {
+    int64_t *largest = data, overhead = atomic_load(&row->overhead);
+    if (overhead > *largest)
+        *largest = overhead;
+}
+
+uint64_t ledger_largest_overhead(int device) {
+    int64_t largest = 0;
+    if (device >= 0)
+        ledger_each(device, note_overhead, &largest);
+    return (uint64_t)largest;
+}
+
 void ledger_set_others(int device, uint64_t bytes) {
     if (device >= 0)
         atomic_store(&ledger_file()->devices[device].others, bytes);

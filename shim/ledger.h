@@ -114,6 +114,8 @@ uint64_t ledger_dying(int device);
 struct ledger_sum ledger_sum(int device);
 /* Is no row of the device in use but this one? */
 bool ledger_alone(int device, const struct ledger_row *own);
+/* The most that a process with a row has beyond what it allocated: of contexts and modules. */
+uint64_t ledger_largest_overhead(int device);
 /* Replaces the use of processes without a row. */
 void ledger_set_others(int device, uint64_t bytes);
 /* When any process measured last, in us; 0 never. */

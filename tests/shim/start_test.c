@@ -101,6 +101,36 @@ SCENARIO(A_process_that_starts_beside_it_leaves_room_to_the_last_byte, .limit = 
     EXPECT_EQUAL(device_peak(0), 8 * GIB);
 }
 
+/* Another program that wants 1 MiB, when this one has left so much of its limit. */
+static int another_beside(uint64_t limit, uint64_t left) {
+    char command[4300];
+    gpu_begin(0);
+    for (uint64_t rest = limit - CONTEXT - left; rest > 0; rest -= rest > GIB ? GIB : rest)
+        gpu_allocate(rest > GIB ? GIB : rest);
+    snprintf(command, sizeof command, "%s/sim/gpu-alloc 1m >/dev/null", build_folder());
+    return WEXITSTATUS(system(command));
+}
+
+SCENARIO(A_process_that_starts_beside_it_gets_no_context_where_there_is_no_room_for_one, .limit = "8g") {
+    EXPECT_EQUAL(another_beside(8 * GIB, CONTEXT - 2 * MIB), 2);
+    EXPECT_EQUAL(device_peak(0), 8 * GIB - CONTEXT + 2 * MIB);
+}
+
+SCENARIO(A_process_that_starts_beside_it_gets_the_last_of_the_room_for_its_context, .limit = "8g") {
+    EXPECT_EQUAL(another_beside(8 * GIB, CONTEXT), 2);
+    EXPECT_EQUAL(device_peak(0), 8 * GIB);
+}
+
+SCENARIO(A_second_context_of_a_process_stays_within_the_limit, .limit = "8g") {
+    CUcontext context;
+    gpu_begin(0);
+    for (int i = 0; i < 7; i++)
+        gpu_allocate(GIB);
+    gpu_allocate(GIB - CONTEXT - (CONTEXT - 2 * MIB));
+    EXPECT_EQUAL(gpu.cuCtxCreate_v2(&context, 0, 0), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(device_peak(0), 8 * GIB - CONTEXT + 2 * MIB);
+}
+
 SCENARIO(A_context_that_nobody_measured_is_gone_with_its_end, .limit = "8g") {
     gpu_begin(0);
     EXPECT_EQUAL(gpu.cuDevicePrimaryCtxReset_v2(0), CUDA_SUCCESS);
