@@ -68,6 +68,24 @@ static struct pool *pool_add(CUmemoryPool handle, const struct device *device) {
     return pool;
 }
 
+/* A GPU's default pool is nobody's making: who names it got it from the driver. */
+static struct pool *default_pool(CUmemoryPool handle) {
+    CUmemoryPool own;
+    int count = 0;
+    INSIDE(CUDA->cuDeviceGetCount(&count));
+    for (int ordinal = 0; ordinal < count; ordinal++) {
+        struct device *device = device_by_ordinal(ordinal);
+        if (device && INSIDE(CUDA->cuDeviceGetDefaultMemPool(&own, ordinal)) == CUDA_SUCCESS && own == handle)
+            return pool_add(handle, device);
+    }
+    return NULL;
+}
+
+static struct pool *pool_named(CUmemoryPool handle) {
+    struct pool *pool = pool_by_handle(handle);
+    return LIKELY(pool) ? pool : default_pool(handle);
+}
+
 /* What pools grow by, from what they were seen to hold. */
 static void learn_chunk(uint64_t bytes) {
     _Atomic uint64_t *chunk = &process()->pools.chunk;
@@ -345,11 +363,11 @@ CUresult cuMemAllocAsync_ptsz(CUdeviceptr *pointer, size_t size, CUstream stream
 }
 
 CUresult cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t size, CUmemoryPool from, CUstream stream) {
-    ALLOCATE(pool_by_handle(from), CUDA->cuMemAllocFromPoolAsync(pointer, size, from, stream));
+    ALLOCATE(pool_named(from), CUDA->cuMemAllocFromPoolAsync(pointer, size, from, stream));
 }
 
 CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t size, CUmemoryPool from, CUstream stream) {
-    ALLOCATE(pool_by_handle(from), CUDA->cuMemAllocFromPoolAsync_ptsz(pointer, size, from, stream));
+    ALLOCATE(pool_named(from), CUDA->cuMemAllocFromPoolAsync_ptsz(pointer, size, from, stream));
 }
 
 void pool_freed(const struct entry *entry, CUstream stream) {
@@ -395,9 +413,10 @@ CUresult cuMemPoolCreate(CUmemoryPool *pool, const CUmemPoolProps *properties) {
     if (result != CUDA_SUCCESS || inside_driver || properties->location.type != CU_MEM_LOCATION_TYPE_DEVICE)
         return result;
     struct device *device = device_by_ordinal(properties->location.id);
-    if (device)
-        pool_add(*pool, device);
-    return result;
+    if (!device || pool_add(*pool, device))
+        return result;
+    INSIDE(CUDA->cuMemPoolDestroy(*pool)); /* nobody would count what it holds */
+    return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 CUresult cuMemPoolDestroy(CUmemoryPool handle) {

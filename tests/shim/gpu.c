@@ -19,10 +19,8 @@ void gpu_open(void) {
 #undef HOOK
 #undef CALL
     gpu.cuDeviceGet = dlsym(cuda, "cuDeviceGet");
-    gpu.cuDeviceGetCount = dlsym(cuda, "cuDeviceGetCount");
     gpu.cuCtxSetCurrent = dlsym(cuda, "cuCtxSetCurrent");
     gpu.cuStreamCreate = dlsym(cuda, "cuStreamCreate");
-    gpu.cuDeviceGetDefaultMemPool = dlsym(cuda, "cuDeviceGetDefaultMemPool");
     gpu.cuMemHostAlloc = dlsym(cuda, "cuMemHostAlloc");
     gpu.cuMemFreeHost = dlsym(cuda, "cuMemFreeHost");
     gpu.cuMemAddressReserve = dlsym(cuda, "cuMemAddressReserve");

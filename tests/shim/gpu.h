@@ -15,7 +15,6 @@ struct functions {
     CUresult (*cuDeviceGet)(CUdevice *device, int ordinal);
     CUresult (*cuCtxSetCurrent)(CUcontext context);
     CUresult (*cuStreamCreate)(CUstream *stream, unsigned flags);
-    CUresult (*cuDeviceGetDefaultMemPool)(CUmemoryPool *pool, CUdevice device);
     CUresult (*cuMemHostAlloc)(void **pointer, size_t size, unsigned flags);
     CUresult (*cuMemFreeHost)(void *pointer);
     CUresult (*cuMemAddressReserve)(CUdeviceptr *pointer, size_t size, size_t alignment, CUdeviceptr address,

@@ -157,6 +157,32 @@ SCENARIO(Explicit_pools_are_charged_and_end_with_their_destruction, .limit = "1g
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
 }
 
+/* As XLA's and TensorFlow's asynchronous allocators ask for it. */
+SCENARIO(The_default_pool_of_a_GPU_is_charged_when_it_is_named, .limit = "1g", .gpus = "--gpus 2") {
+    CUmemoryPool pool;
+    CUdeviceptr pointer;
+    for (int ordinal = 0; ordinal < 2; ordinal++) {
+        gpu_begin(ordinal);
+        EXPECT_EQUAL(gpu.cuDeviceGetDefaultMemPool(&pool, ordinal), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&pointer, 600 * MIB, pool, NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu_free(), GIB - device_used((unsigned)ordinal));
+        EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&pointer, 600 * MIB, pool, NULL), CUDA_ERROR_OUT_OF_MEMORY);
+        EXPECT(device_peak((unsigned)ordinal) <= GIB);
+    }
+}
+
+/* A pool that there is no place for would not be charged. */
+SCENARIO(However_many_pools_there_are_they_hold_no_more_than_the_limit, .limit = "1g") {
+    CUmemPoolProps properties = {.allocType = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    CUmemoryPool pool;
+    CUdeviceptr pointer;
+    gpu_begin(0);
+    for (int i = 0; i < 100 && gpu.cuMemPoolCreate(&pool, &properties) == CUDA_SUCCESS; i++)
+        if (i >= 60)
+            gpu.cuMemAllocFromPoolAsync(&pointer, 100 * MIB, pool, NULL);
+    EXPECT(device_peak(0) <= GIB);
+}
+
 SCENARIO(Each_free_call_takes_the_others_pointers, .limit = "1g") {
     CUdeviceptr linear, ordered;
     gpu_begin(0);
