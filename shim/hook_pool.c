@@ -68,22 +68,24 @@ static struct pool *pool_add(CUmemoryPool handle, const struct device *device) {
     return pool;
 }
 
-/* A GPU's default pool is nobody's making: who names it got it from the driver. */
-static struct pool *default_pool(CUmemoryPool handle) {
-    CUmemoryPool own;
+/* The GPUs' default pools are nobody's making: who names one got it from the driver. */
+static void know_default_pools(void) {
+    CUmemoryPool pool;
     int count = 0;
     INSIDE(CUDA->cuDeviceGetCount(&count));
     for (int ordinal = 0; ordinal < count; ordinal++) {
         struct device *device = device_by_ordinal(ordinal);
-        if (device && INSIDE(CUDA->cuDeviceGetDefaultMemPool(&own, ordinal)) == CUDA_SUCCESS && own == handle)
-            return pool_add(handle, device);
+        if (device && INSIDE(CUDA->cuDeviceGetDefaultMemPool(&pool, ordinal)) == CUDA_SUCCESS)
+            pool_add(pool, device);
     }
-    return NULL;
 }
 
 static struct pool *pool_named(CUmemoryPool handle) {
     struct pool *pool = pool_by_handle(handle);
-    return LIKELY(pool) ? pool : default_pool(handle);
+    if (LIKELY(pool))
+        return pool;
+    know_default_pools();
+    return pool_by_handle(handle);
 }
 
 /* What pools grow by, from what they were seen to hold. */
@@ -413,6 +415,7 @@ CUresult cuMemPoolCreate(CUmemoryPool *pool, const CUmemPoolProps *properties) {
     if (result != CUDA_SUCCESS || inside_driver || properties->location.type != CU_MEM_LOCATION_TYPE_DEVICE)
         return result;
     struct device *device = device_by_ordinal(properties->location.id);
+    know_default_pools(); /* while there is place for them */
     if (!device || pool_add(*pool, device))
         return result;
     INSIDE(CUDA->cuMemPoolDestroy(*pool)); /* nobody would count what it holds */

@@ -180,6 +180,8 @@ SCENARIO(However_many_pools_there_are_they_hold_no_more_than_the_limit, .limit =
     for (int i = 0; i < 100 && gpu.cuMemPoolCreate(&pool, &properties) == CUDA_SUCCESS; i++)
         if (i >= 60)
             gpu.cuMemAllocFromPoolAsync(&pointer, 100 * MIB, pool, NULL);
+    while (gpu.cuMemAllocAsync(&pointer, 100 * MIB, NULL) == CUDA_SUCCESS)
+        EXPECT(device_used(0) <= GIB);
     EXPECT(device_peak(0) <= GIB);
 }
 
