@@ -1,46 +1,20 @@
 #!/usr/bin/env bash
 # Real programs on a real NVIDIA GPU, each in a container under the plugin, the GPU watched from outside all the while: PyTorch with its
-# three allocators, CUDA graphs, loaders and shared tensors, and its speed; JAX; CuPy; Triton.
+# three allocators, CUDA graphs, its compiler, loaders and shared tensors, and its speed; JAX with its allocators; CuPy; Triton; Numba and NVIDIA's
+# own bindings.
 #
-#   tests/gpu/programs.sh [torch|speed|jax|cupy|triton]...    just these; all in less than 5 minutes
+#   tests/gpu/programs.sh [torch|beside|speed|jax|cupy|triton|driver]...    just these; all in less than 5 minutes
 #
-# What it takes from the environment stands at the top of lib.sh; the image has PyTorch, and JAX, CuPy and Triton for their parts.
+# What it takes from the environment stands at the top of lib.sh; the image has PyTorch, and JAX, CuPy, Triton, Numba and cuda-bindings for their parts.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/gpu/lib.sh
 # By the driver's process list, not by the device as a whole: a device has some MiB a process that the list does not count.
-watch=(python3 tests/gpu/watch.py)
+watch() { exec python3 tests/gpu/watch.py "$1"; }
 begin
 base=0
 only=("$@")
 wanted() { [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" $1 "* ]]; }
-
-# program TITLE LIMIT_MIB DOCKER_FLAG... -- FILE ARGUMENT...: runs the Python program under that quota; its lines are in $work/out.
-program() {
-    local title=$1 limit=$2 given=() code=0 most
-    shift 2
-    while [ "$1" != -- ]; do given+=("$1") && shift; done
-    shift
-    printf '## %s, gpu-memory=%sm\n' "$title" "$limit"
-    peak >/dev/null
-    timeout 100 docker run --rm --label gpu-test "${flags[@]}" $(quota "${limit}m") -v "$work:/check:ro" -e HOME=/tmp "${given[@]}" "$image" \
-        python3 "/check/$1" "${@:2}" >"$work/out" 2>"$work/err" || code=$?
-    most=$(peak)
-    most=$((${most:-0} - base))
-    cat "$work/out"
-    [ $code = 0 ] || tail -n 15 "$work/err"
-    check "it ends well" $code = 0
-    check "NVML from outside: at most $most of $limit MiB" "$most" -le "$limit" -a "$most" -gt 100
-}
-
-# What every program that fills the GPU has to show: the exception is its own kind's, and work goes on.
-recovers() { # EXCEPTION LEAST_MIB
-    check "at the limit: $1" "$(value error)" = "$1"
-    check "at least $2 MiB of the quota could be had" "$(value allocated)" -ge "$2"
-    check "work goes on after it" "$(value sum_after)" = 67108864
-}
-
-equal() { check "$1" -n "$(value "$2")" -a "$(value "$2")" = "$(value "$3")"; } # WHAT KEY KEY
 
 if wanted torch; then
     for allocator in native expandable_segments:True backend:cudaMallocAsync; do
@@ -58,12 +32,23 @@ if wanted torch; then
         check "out of memory in a capture is one" "$(value capture_error)" = OutOfMemoryError
         check "and a graph can be captured after it" "$(value capture_after)" = same
     done
+    program "PyTorch, its compiler, with graphs" 6144 -- torch_programs.py compile
+    check "compiled gives what the program gives without it" "$(value compiled)" = same
+    check "also at the limit" "$(value at_limit)" = same
+    recovers OutOfMemoryError 4096
     program "PyTorch, DataLoader with 4 workers and pinned memory" 6144 --shm-size=1g -- torch_programs.py loader
     check "every sample came once" "$(value samples)" = 4096
     equal "with the right sum" sum expected
     program "PyTorch, a 1 GiB tensor shared by 3 processes" 6144 --shm-size=1g -- torch_programs.py share
     equal "each saw it and wrote to it" sum expected
     check "it was charged once: $(value free_lost) MiB with 3 contexts" "$(value free_lost)" -le 3200
+fi
+
+if wanted beside; then
+    program "PyTorch, a second process beside one that fills the GPU" 6144 -- torch_programs.py beside
+    check "it is out of memory" "$(value beside)" = "out of memory"
+    recovers OutOfMemoryError 4864
+    check "and starts once there is room" "$(value beside_after)" = 1048576
 fi
 
 if wanted speed; then
@@ -96,6 +81,10 @@ if wanted jax; then
     recovers RESOURCE_EXHAUSTED 4096
     program "JAX, without preallocation, all of what it sees" 8192 -e XLA_PYTHON_CLIENT_PREALLOCATE=false -e XLA_PYTHON_CLIENT_MEM_FRACTION=.99 -- jax_programs.py
     recovers RESOURCE_EXHAUSTED 4096
+    for allocator in platform cuda_async; do
+        program "JAX, allocator $allocator" 8192 -e XLA_PYTHON_CLIENT_ALLOCATOR=$allocator -- jax_programs.py
+        recovers RESOURCE_EXHAUSTED 4096
+    done
 fi
 
 if wanted cupy; then
@@ -109,6 +98,13 @@ if wanted triton; then
     program "Triton" 6144 -e TRITON_CACHE_DIR=/tmp/triton -- triton_programs.py
     check "the kernel's result is right" "$(value result)" = same
     check "launched from what another process compiled as well" "$(value again)" = same
+fi
+
+if wanted driver; then
+    program "Numba" 6144 -- driver_programs.py numba
+    recovers OUT_OF_MEMORY 4864
+    program "NVIDIA's cuda-bindings" 6144 -- driver_programs.py bindings
+    recovers OUT_OF_MEMORY 4864
 fi
 
 finish

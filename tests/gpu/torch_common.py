@@ -1,4 +1,4 @@
-"""What torch_check.py and torch_programs.py share."""
+"""What torch_check.py, torch_programs.py and pair_programs.py share."""
 
 import torch
 
@@ -9,15 +9,15 @@ def mebibytes(n):
     return n // (1 << 20)
 
 
-def fill():
+def fill(device="cuda", of=""):
     """Takes pieces until torch.OutOfMemoryError, says how many MiB that were, and returns them."""
     kept = []
     try:
         while True:
-            kept.append(torch.ones(PIECE, device="cuda"))
+            kept.append(torch.ones(PIECE, device=device))
     except torch.OutOfMemoryError as error:
-        print(f"error={type(error).__name__}")
-    print(f"allocated={256 * len(kept)}")
+        print(f"error{of}={type(error).__name__}")
+    print(f"allocated{of}={256 * len(kept)}")
     return kept
 
 
@@ -26,11 +26,12 @@ def give_back_and_go_on(kept):
     print(f"sum_after={int(torch.ones(PIECE, device='cuda').sum().item())}")
 
 
-def training(samples):
+def training(samples, seed=7, wrapped=lambda model: model):
     """A small network and its data, the same in each run. Returns what does one step and returns the loss before it."""
-    torch.manual_seed(7)
+    torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
     model = torch.nn.Sequential(torch.nn.Linear(512, 2048), torch.nn.GELU(), torch.nn.Linear(2048, 512)).cuda()
+    model = wrapped(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     data = torch.randn(samples, 512, device="cuda")
     target = data.roll(1, dims=1)

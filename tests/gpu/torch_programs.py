@@ -1,5 +1,6 @@
-"""What people do with PyTorch, under a quota; prints one `key=value` a line. `torch_programs.py fill|graphs|loader|share|train`."""
+"""What people do with PyTorch, under a quota; prints one `key=value` a line. `torch_programs.py fill|beside|graphs|compile|loader|share|train`."""
 
+import subprocess
 import sys
 import time
 
@@ -16,6 +17,35 @@ def fill_and_more():
     large = torch.ones(12 * PIECE, device="cuda")  # 3 GiB in one piece
     torch.cuda.synchronize()
     print(f"large={mebibytes(large.numel() * 4)}")
+
+
+def beside():
+    """Another process, when this one has filled the GPU, and when it has given some back."""
+    kept = fill()
+    another = [sys.executable, "-c", "import torch; print(int(torch.ones(1 << 20, device='cuda').sum().item()))"]
+    full = subprocess.run(another, capture_output=True, text=True)
+    print("beside=" + ("out of memory" if "out of memory" in full.stderr else full.stdout + full.stderr))
+    give_back_and_go_on(kept)
+    del kept[-8:]
+    torch.cuda.empty_cache()
+    print(f"beside_after={subprocess.run(another, capture_output=True, text=True).stdout.strip()}")
+
+
+def compiled():
+    """What the compiler makes of it, with its kernels and graphs."""
+    model = torch.nn.Sequential(torch.nn.Linear(1024, 4096), torch.nn.GELU(), torch.nn.LayerNorm(4096), torch.nn.Linear(4096, 1024)).cuda()
+    x = torch.randn(512, 1024, device="cuda")
+    fast = torch.compile(model, mode="reduce-overhead")
+    with torch.no_grad():
+        expected = model(x)
+        for _ in range(5):
+            result = fast(x).clone()
+    print("compiled=" + ("same" if torch.allclose(result, expected, atol=1e-3) else "different"))
+    kept = fill()
+    with torch.no_grad():
+        result = fast(x).clone()
+    print("at_limit=" + ("same" if torch.allclose(result, expected, atol=1e-3) else "different"))
+    give_back_and_go_on(kept)
 
 
 def work(x):
@@ -136,4 +166,4 @@ def train(blocks=7, steps=500):
 
 
 if __name__ == "__main__":
-    {"fill": fill_and_more, "graphs": graphs, "loader": loader, "share": share, "train": train}[sys.argv[1]]()
+    {"fill": fill_and_more, "beside": beside, "graphs": graphs, "compile": compiled, "loader": loader, "share": share, "train": train}[sys.argv[1]]()
