@@ -33,16 +33,24 @@ public readonly record struct EngineRoute(RouteKind Kind, string Name = "", stri
             ? path[prefix.Length..^suffix.Length] : null;
     }
 
-    /// <summary>What Go's url.ParseRequestURI leaves as the path: everything before the first <c>?</c> (a <c>#</c> is part of it), without scheme and host.</summary>
+    /// <summary>What Go's url.ParseRequestURI leaves as the path: everything before the first <c>?</c> (a <c>#</c> is part of it), without scheme and host. A URI may have a scheme
+    /// and no host: <c>http:/x</c> is <c>/x</c>.</summary>
     static string PathOf(string uri)
     {
-        var query = uri.IndexOf('?', StringComparison.Ordinal);
-        var path = query < 0 ? uri : uri[..query];
-        if (path.StartsWith('/'))
-            return path;
-        var authority = path.IndexOf("://", StringComparison.Ordinal);
-        var root = authority < 0 ? -1 : path.IndexOf('/', authority + 3);
-        return root < 0 ? "" : path[root..];
+        var scheme = SchemeLength(uri);
+        var path = uri[scheme..].Split('?', 2)[0];
+        if (scheme > 0 && path.StartsWith("//", StringComparison.Ordinal))
+            path = path.IndexOf('/', 2) is > 0 and var root ? path[root..] : "";
+        return path.StartsWith('/') ? path : "";
+    }
+
+    /// <summary>Of <c>http:</c>, the colon included; 0 without a scheme.</summary>
+    static int SchemeLength(string uri)
+    {
+        var end = 0;
+        while (end < uri.Length && (char.IsAsciiLetter(uri[end]) || (end > 0 && (char.IsAsciiDigit(uri[end]) || uri[end] is '+' or '-' or '.'))))
+            end++;
+        return end > 0 && end < uri.Length && uri[end] == ':' ? end + 1 : 0;
     }
 
     /// <summary>The <c>1.41</c> of <c>/v1.41/…</c>; the engine takes any run of digits and points.</summary>

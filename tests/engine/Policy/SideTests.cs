@@ -37,6 +37,7 @@ sealed partial class SideTests(string version) : PolicyFixture(version)
                 Denied(method, $"/plugins/{name}{rest}", "[]"u8.ToArray());
                 Denied(method, $"/v1.41/plugins/{name}{rest}", "[]"u8.ToArray());
                 Denied(method, $"http://x/v1.25/%70lugins/{name}{rest}", "[]"u8.ToArray());
+                Denied(method, $"http:/plugins/{name}{rest}", "[]"u8.ToArray());
             }
         Denied("POST", "/plugins/pull?remote=evil/root", "[]"u8.ToArray());
         Assert.That(Engine.Docker("plugin", "create", "evil/root", foreign).Error, Does.Contain("plugins are the admins' on this machine"));

@@ -23,7 +23,7 @@ sealed class TrickTests(string version) : PolicyFixture(version)
         var id = CreateForbidden("forbidden");
         foreach (var form in (string[])["/containers/{0}/start", "/v1.41/containers/{0}/start", "/v1.24/containers/{0}/start", "/v1.12/containers/{0}/start", "/containers/{1}/start", "/containers/forbidden/start",
             "/containers/%66orbidden/start", "/containers/%2Fforbidden/start", "/containers//forbidden/start", "/containers/forbidden/%73tart", "/containers/forbidden%2Fstart", "/containers/forbidden/start?x=y",
-            "/containers/forbidden/start/", "/%63ontainers/forbidden/start", "http://x/containers/forbidden/start", "/v1.41//containers/forbidden/start", "/containers/./forbidden/start", "/containers/x/../forbidden/start",
+            "/containers/forbidden/start/", "/%63ontainers/forbidden/start", "http://x/containers/forbidden/start", "http:/containers/forbidden/start", "x:/v1.41/containers/{0}/start", "http:/containers/forbidden/restart", "http:///containers/forbidden/start", "http:containers/forbidden/start", "/v1.41//containers/forbidden/start", "/containers/./forbidden/start", "/containers/x/../forbidden/start",
             "/containers/forbidden/restart?t=0", "/containers/forbidden/re%73tart", "/containers/{1}/restart", "/v1.12/containers/forbidden/restart", "/containers/forbidden/unpause", "/containers/forbidden/start%00",
             "/containers/FORBIDDEN/start", "/containers/forbidden /start", "/containers/forbidden%20/start", "/containers/forbidden/start#x", "/containers/forbidden/start?detachKeys=%"])
             foreach (var headers in (string[][])[[], ["Content-Type: application/x-www-form-urlencoded"], ["Transfer-Encoding: chunked"]])
