@@ -66,8 +66,8 @@ sealed partial class Authorizer(
         if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
         {
             starts.Answered(apiCall);
-            // 204: it started; 304: it runs already. A failed start shows some other status here, not its own.
-            if (apiCall.ResponseStatusCode is not (204 or 304))
+            // 204: it started. One that runs already, or whose start failed, shows some other status here, not always its own.
+            if (apiCall.ResponseStatusCode != 204)
                 await TakeBackAsync(route, cancel);
         }
         return AuthZAnswer.Allowed;
@@ -104,14 +104,12 @@ sealed partial class Authorizer(
         {
             container = await engine.InspectContainerAsync(route.Name, both.Token);
             if (container is null)
+            {
+                starts.Allowed(apiCall, route.Name, null);
                 return AuthZAnswer.Allowed; // the engine says so itself
+            }
             spec = specs.FromInspect(container, defaults.Runtime);
             verdict = await JudgeStartAsync(container, spec, apiCall.User, both.Token);
-            if (verdict.Allow && await preload.EnsureAsync(container, both.Token) is { } problem)
-            {
-                ledger.Failed(container.Id);
-                verdict = verdict with { Reasons = [new("preload", problem)] };
-            }
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
@@ -147,7 +145,12 @@ sealed partial class Authorizer(
         if (settings.Overcommit is not null && spec.Gpu is not null)
             await ledger.Rebuilt.WaitAsync(cancel);
         var requester = settings.RequesterOf(user);
-        return ledger.Decide(container, spec, requester.Name, holdings => Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings));
+        Verdict Judge(GpuHoldings? holdings) => Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings);
+        var verdict = Judge(ledger.HoldingsBeside(container.Id));
+        if (verdict.Allow && await preload.EnsureAsync(container, cancel) is { } problem)
+            return verdict with { Reasons = [new("preload", problem)] };
+        // Last, so that nothing is held for a start that is refused, and what runs loses nothing by one.
+        return verdict.Allow ? ledger.Decide(container, spec, requester.Name, Judge) : verdict;
     }
 
     /// <summary>The tar that comes may hold an ld.so.preload, or write one through a link in the container. So no container is taken on trust from here on, and this one is looked at again afterwards.</summary>
@@ -186,7 +189,11 @@ sealed partial class Authorizer(
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         try
         {
-            if (await engine.InspectContainerAsync(route.Name, both.Token) is { State.Running: false } container)
+            if (await engine.InspectContainerAsync(route.Name, both.Token) is not { } container)
+                return;
+            if (container.State.Running)
+                ledger.RunsAlready(container.Id);
+            else
                 ledger.Failed(container.Id);
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException)

@@ -11,9 +11,9 @@ public interface IGpuLedger
     void Running(ContainerInspect container, Verdict verdict);
     /// <summary>It does not run any more. One that the engine may be about to start again keeps what it holds for a while.</summary>
     /// <param name="id">The container.</param>
-    /// <param name="forGood">Somebody stopped or removed it.</param>
-    void Ended(string id, bool forGood);
-    /// <summary>Running containers with a quota and a GPU.</summary>
+    /// <param name="restarts">Whether the engine is about to; null where it does not say: then by the restart policy with which it was started.</param>
+    void Ended(string id, bool? restarts);
+    /// <summary>Containers with a quota and a GPU, running or about to.</summary>
     IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Held();
     /// <summary>All that run; the others hold nothing, except starts in flight. From the first time on, capacity is known.</summary>
     /// <param name="running">IDs.</param>
@@ -36,7 +36,11 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
     }
 
     /// <summary>What one container holds, and since when it is in its phase.</summary>
-    sealed record Entry(string Name, string User, GpuMemoryQuota Quota, IReadOnlyDictionary<string, long> BytesByUuid, bool Restarts, Phase Phase, long Since);
+    sealed record Entry(string Name, string User, GpuMemoryQuota Quota, IReadOnlyDictionary<string, long> BytesByUuid, bool Restarts, Phase Phase, long Since)
+    {
+        /// <summary>Whether it runs while a start or restart is under way.</summary>
+        public bool Runs { get; init; }
+    }
 
     readonly Lock _lock = new();
     readonly Dictionary<string, Entry> _entries = new(StringComparer.Ordinal);
@@ -59,12 +63,20 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
         }
     }
 
-    /// <summary>An allowed start came to nothing.</summary>
+    /// <summary>An allowed start came to nothing, and the container does not run.</summary>
     public void Failed(string id)
     {
         lock (_lock)
             if (_entries.GetValueOrDefault(id) is { Phase: Phase.Starting })
                 _entries.Remove(id);
+    }
+
+    /// <summary>An allowed start came to nothing, because the container runs already. Of one that is only about to, the engine says it yet.</summary>
+    public void RunsAlready(string id)
+    {
+        lock (_lock)
+            if (_entries.GetValueOrDefault(id) is { Phase: Phase.Starting, Runs: true } entry)
+                _entries[id] = entry with { Phase = Phase.Running, Since = time.GetTimestamp() };
     }
 
     public void Running(ContainerInspect container, Verdict verdict)
@@ -73,14 +85,16 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
             Hold(container, specs.FromInspect(container, defaults.Runtime), owners.Find(container.Id) ?? "", verdict, Phase.Running);
     }
 
-    public void Ended(string id, bool forGood)
+    public void Ended(string id, bool? restarts)
     {
         lock (_lock)
         {
-            if (_entries.GetValueOrDefault(id) is not { Phase: not Phase.Starting } entry)
-                return; // the end that a restart begins with, or that of a run before
-            if (!forGood && entry.Restarts)
-                _entries[id] = entry with { Phase = Phase.Restarting, Since = time.GetTimestamp() };
+            if (_entries.GetValueOrDefault(id) is not { } entry)
+                return;
+            if (entry.Phase == Phase.Starting) // the end that a restart begins with, or that of a run before
+                _entries[id] = entry with { Runs = false };
+            else if (restarts ?? entry.Restarts)
+                _entries[id] = entry with { Phase = Phase.Restarting, Runs = false, Since = time.GetTimestamp() };
             else
                 _entries.Remove(id);
         }
@@ -101,7 +115,7 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
     public IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Held()
     {
         lock (_lock)
-            return [.. from entry in _entries where entry.Value.Phase == Phase.Running select (entry.Key, entry.Value.Quota)];
+            return [.. _entries.Select(entry => (entry.Key, entry.Value.Quota))];
     }
 
     public string? UserOf(string id) => owners.Find(id);
@@ -139,6 +153,6 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
         var devices = gpus.Devices;
         var bytes = (VisibleGpus.Of(access.Selection, devices) ?? devices).ToDictionary(g => g.Uuid, g => quota.Of(g.AllocatableBytes));
         _entries[container.Id] = new(container.Name.TrimStart('/'), user, quota, bytes,
-            container.HostConfig.RestartPolicy?.Name is not (null or "" or "no"), phase, time.GetTimestamp());
+            container.HostConfig.RestartPolicy?.Name is not (null or "" or "no"), phase, time.GetTimestamp()) { Runs = phase == Phase.Running || _entries.GetValueOrDefault(container.Id)?.Runs == true };
     }
 }

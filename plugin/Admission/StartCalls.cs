@@ -31,13 +31,13 @@ sealed class StartCalls(TimeProvider time)
     /// <summary>A start is allowed.</summary>
     /// <param name="apiCall">The call.</param>
     /// <param name="name">The container as it names it.</param>
-    /// <param name="id">The container that was judged.</param>
-    public void Allowed(AuthZRequest apiCall, string name, string id)
+    /// <param name="id">The container that was judged; null where there was none of that name.</param>
+    public void Allowed(AuthZRequest apiCall, string name, string? id)
     {
         var now = time.GetUtcNow();
         lock (_lock)
         {
-            _judged.Enqueue((id, now));
+            _judged.Enqueue((id ?? "", now));
             while (_judged.Count > Most || now - _judged.Peek().At > Longest)
                 _judged.Dequeue();
             if (name == id) // the engine looks for a whole ID first

@@ -38,12 +38,27 @@ public sealed class ContainerReconciler(
         _judged.TryRemove(id, out _);
     }
 
-    /// <param name="id">It does not run any more.</param>
-    /// <param name="forGood">Somebody stopped or removed it; else the engine may start it again by itself.</param>
-    public void Ended(string id, bool forGood)
+    /// <summary>Somebody stopped or removed it.</summary>
+    public void Ended(string id)
     {
-        ledger.Ended(id, forGood);
+        ledger.Ended(id, restarts: false);
         Forget(id);
+    }
+
+    /// <summary>It ended by itself. Whether it is about to run again only the engine knows: a restart policy can be changed at any time.</summary>
+    public async Task DiedAsync(string id, CancellationToken cancel)
+    {
+        Forget(id);
+        if (ledger.Held().All(holder => holder.Id != id)) return;
+        try
+        {
+            var state = (await engine.InspectContainerAsync(id, cancel))?.State;
+            if (state is not { Running: true } || state.Pid == 0) ledger.Ended(id, restarts: state is { Running: true });
+        }
+        catch (EngineException)
+        {
+            ledger.Ended(id, restarts: null);
+        }
     }
 
     /// <summary>All running containers were reconciled.</summary>

@@ -80,14 +80,14 @@ public sealed class ReconciliationService(
     {
         "start" => TryAsync(one.Actor.Id, log.NotReconciled, reconciler.ReconcileAsync, stop),
         "create" when !IsAdmitted(one) => TryAsync(one.Actor.Id, log.NotInjected, InjectAsync, stop),
-        "die" => Forget(one.Actor.Id, forGood: false),
-        "stop" or "destroy" => Forget(one.Actor.Id, forGood: true),
+        "die" => reconciler.DiedAsync(one.Actor.Id, stop),
+        "stop" or "destroy" => Forget(one.Actor.Id),
         _ => Task.CompletedTask,
     };
 
-    Task Forget(string id, bool forGood)
+    Task Forget(string id)
     {
-        reconciler.Ended(id, forGood);
+        reconciler.Ended(id);
         return Task.CompletedTask;
     }
 

@@ -83,6 +83,29 @@ public class GpuLedgerTests
     }
 
     [Test]
+    public void A_start_of_what_runs_already_changes_nothing()
+    {
+        Starts(Container("a", "1"));
+        _ledger.RunsAlready(Id("a"));
+        Assert.That(Starts(Container("b", "0.1")), Is.False, "the first start is under way yet");
+        Runs(Container("a", "1"));
+        Starts(Container("a", "1"));
+        Assert.That(_ledger.Held(), Has.Count.EqualTo(1), "its use is watched all the time");
+        _ledger.RunsAlready(Id("a"));
+        _ledger.Ended(Id("a"), restarts: false);
+        Assert.That(Starts(Container("b", "1")), "its end is its end");
+    }
+
+    [Test]
+    public void A_container_of_which_the_engine_says_that_it_starts_again_keeps_its_place()
+    {
+        Starts(Container("a", "1", "no"));
+        Runs(Container("a", "1", "no"));
+        _ledger.Ended(Id("a"), restarts: true);
+        Assert.That(Starts(Container("b", "1")), Is.False, "docker update --restart");
+    }
+
+    [Test]
     public void A_start_that_nobody_finished_gives_back_after_a_minute()
     {
         Starts(Container("a", "1"));
@@ -95,12 +118,12 @@ public class GpuLedgerTests
     }
 
     [TestCase(false)]
-    [TestCase(true)]
-    public void A_container_that_ended_gives_back(bool forGood)
+    [TestCase(null)]
+    public void A_container_that_ended_gives_back(bool? restarts)
     {
         Starts(Container("a", "1"));
         Runs(Container("a", "1"));
-        _ledger.Ended(Id("a"), forGood);
+        _ledger.Ended(Id("a"), restarts);
         Assert.That(Starts(Container("b", "1")));
     }
 
@@ -109,9 +132,9 @@ public class GpuLedgerTests
     {
         Starts(Container("a", "1", "always"));
         Runs(Container("a", "1", "always"));
-        _ledger.Ended(Id("a"), forGood: false);
+        _ledger.Ended(Id("a"), restarts: null);
         Assert.That(Starts(Container("b", "1")), Is.False);
-        _ledger.Ended(Id("a"), forGood: true);
+        _ledger.Ended(Id("a"), restarts: false);
         Assert.That(Starts(Container("b", "1")), "docker stop ended it for good");
     }
 
@@ -121,8 +144,8 @@ public class GpuLedgerTests
         Starts(Container("a", "1", "always"));
         Runs(Container("a", "1", "always"));
         Assert.That(Starts(Container("a", "1", "always")), "docker restart");
-        _ledger.Ended(Id("a"), forGood: false);
-        _ledger.Ended(Id("a"), forGood: true);
+        _ledger.Ended(Id("a"), restarts: null);
+        _ledger.Ended(Id("a"), restarts: false);
         Assert.That(Starts(Container("b", "1")), Is.False);
     }
 

@@ -33,6 +33,13 @@ public class StartCallsTests
     }
 
     [Test]
+    public void A_call_by_a_name_that_nobody_had_may_start_whoever_gets_it_then()
+    {
+        _starts.Allowed(Call("ghost", "eve"), "ghost", null);
+        Assert.That(Caller("b"), Is.EqualTo("eve"));
+    }
+
+    [Test]
     public void It_is_found_out_later_too()
     {
         _starts.Allowed(Call("web"), "web", "a");

@@ -159,7 +159,7 @@ sealed class FakeLedger : IGpuLedger
     public IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Held() => [.. Holders.Select(holder => (holder.Key, holder.Value))];
 
     public void Running(ContainerInspect container, Verdict verdict) => Told.Enqueue($"{container.Name} runs with {verdict.Quota}");
-    public void Ended(string id, bool forGood) => Told.Enqueue($"{id.TrimStart('0')} ended{(forGood ? " for good" : "")}");
+    public void Ended(string id, bool? restarts) => Told.Enqueue($"{id.TrimStart('0')} ended{(restarts switch { null => "", true => " and restarts", false => " for good" })}");
     public void KeepOnly(IReadOnlySet<string> running, long asOf) => Told.Enqueue($"{running.Count} run");
 }
 
