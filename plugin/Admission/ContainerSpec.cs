@@ -10,6 +10,10 @@ public sealed record ContainerSpec
     /// <summary>The effective quota as written, valid or not: the label (own, or the image's) before the volume's option; null when nobody asked for one.</summary>
     public string? Quota { get; init; }
     public IReadOnlyList<QuotaMount> QuotaMounts { get; init; } = [];
+    /// <summary>Of these, the targets of those that come from other containers (<c>--volumes-from</c>): the engine does not say which part of the volume they are.</summary>
+    public IReadOnlyList<string> Borrowed { get; init; } = [];
+    /// <summary>Under which control group its own is made; empty: the engine's default.</summary>
+    public string ControlGroup { get; init; } = "";
     /// <summary>Where anything else is mounted: clean absolute paths.</summary>
     public IReadOnlyList<string> OtherTargets { get; init; } = [];
     /// <summary>Of a container that runs, what it is found to have.</summary>

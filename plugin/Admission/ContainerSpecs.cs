@@ -43,6 +43,8 @@ sealed class ContainerSpecs(IVolumeCatalog volumes, IDeviceNodes nodes)
         ImageId = imageId ?? "",
         Quota = label ?? mounts.Ours.FirstOrDefault(m => m is { IsPart: false, GpuMemory: not null })?.GpuMemory,
         QuotaMounts = mounts.Ours,
+        Borrowed = host.VolumesFrom is { Count: > 0 } ? [.. mounts.Ours.Select(m => m.Target).Except(MountTable.OwnTargets(host))] : [],
+        ControlGroup = host.CgroupParent ?? "",
         OtherTargets = mounts.OtherTargets,
         ReadOnlyRoot = host.ReadonlyRootfs,
         Privileges = HostGround.Privileges(host),
@@ -52,18 +54,22 @@ sealed class ContainerSpecs(IVolumeCatalog volumes, IDeviceNodes nodes)
         Gpu = new GpuVectors(nodes).Find(host, env, mounts, string.IsNullOrEmpty(host.Runtime) ? defaultRuntime : host.Runtime),
     };
 
-    /// <summary>The body's after the image's: the later value of a name counts.</summary>
+    /// <summary>The body's after the image's: the later value of a name counts. A bare name leaves out what the image has of it, and no other line.</summary>
     static Dictionary<string, string> Environment(IReadOnlyList<string>? image, IReadOnlyList<string>? own)
     {
         var env = new Dictionary<string, string>(StringComparer.Ordinal);
-        foreach (var line in (image ?? []).Concat(own ?? []))
-        {
-            var equals = line.IndexOf('=', StringComparison.Ordinal);
-            if (equals > 0)
-                env[line[..equals]] = line[(equals + 1)..];
-            else
-                env.Remove(line); // the engine takes a bare name for "without it"
-        }
+        Add(image);
+        foreach (var line in own ?? [])
+            if (!line.Contains('='))
+                env.Remove(line);
+        Add(own);
         return env;
+
+        void Add(IReadOnlyList<string>? lines)
+        {
+            foreach (var line in lines ?? [])
+                if (line.IndexOf('=', StringComparison.Ordinal) is > 0 and var equals)
+                    env[line[..equals]] = line[(equals + 1)..];
+        }
     }
 }

@@ -24,10 +24,18 @@ sealed class MountTable(IVolumeCatalog volumes)
         foreach (var mount in host.Mounts ?? [])
             if (mount is not null)
                 AddMount(mount);
-        AddOthers(host.Tmpfs?.Keys);
+        // Not among what the engine resolves, and it takes one for the target of a volume where that is spelled in another way.
+        foreach (var target in host.Tmpfs?.Keys ?? [])
+            _targets.Add(ContainerPath.Clean(target));
     }
 
-    /// <summary>Targets of what is certainly not ours: tmpfs and anonymous volumes.</summary>
+    /// <summary>Where a configuration itself mounts something.</summary>
+    public static IEnumerable<string> OwnTargets(HostConfig host) =>
+        (host.Binds ?? []).Select(TargetOf).Concat((host.Mounts ?? []).Select(mount => mount?.Target ?? "")).Select(ContainerPath.Clean);
+
+    static string TargetOf(string bind) => bind.Split(':') is [_, var target, ..] ? target : bind;
+
+    /// <summary>Targets of anonymous volumes, which are certainly not ours. The engine leaves out those for which there is something else.</summary>
     public void AddOthers(IEnumerable<string>? targets)
     {
         foreach (var target in targets ?? [])

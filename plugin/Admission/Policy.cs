@@ -1,5 +1,6 @@
 using Runai.GpuMemory.Gpu;
 using Runai.GpuMemory.Quotas;
+using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Admission;
 
@@ -23,10 +24,12 @@ static partial class Policy
         ("volume-needs-quota", VolumeNeedsQuota),
         ("one-volume", OneVolume),
         ("volume-subpath", VolumeSubpath),
+        ("volume-borrowed", VolumeBorrowed),
         ("volume-target", VolumeTarget),
         ("volume-covered", VolumeCovered),
         ("preload-read-only", PreloadReadOnly),
         ("preload-covered", PreloadCovered),
+        ("cgroup-parent", CgroupParent),
         ("quota-exceeds-gpu", QuotaExceedsGpu),
         ("quota-exceeded", QuotaExceeded),
     ];
@@ -101,6 +104,15 @@ static partial class Policy
         return c.Spec.PreloadsByMount && !c.Spec.PreloadsByEnvironment && c.Spec.Directory is { Target: not "/runai" } directory
             ? $"{QuotaMount.PreloadName} of the volume names /runai/librunai.so, and the volume is at {Quoted.Text(directory.Target)}: mount it at /runai" : null;
     }
+
+    static string? VolumeBorrowed(Case c) =>
+        c.Spec.Borrowed is [var target, ..] ? $"nobody can say which part of the volume --volumes-from brings to {Quoted.Text(target)}: add {(target == QuotaMount.PreloadFile
+            ? $"--mount type=volume,src=runai,dst={target},volume-subpath={QuotaMount.PreloadName}" : $"-v runai:{Quoted.Text(target)}")}, which takes its place" : null;
+
+    /// <summary>By control groups the plugin and the shim tell whose a process is.</summary>
+    static string? CgroupParent(Case c) =>
+        c.Spec.IsRelevant && ProcMountTable.ContainersIn(c.Spec.ControlGroup).Count > 0
+        ? $"--cgroup-parent {Quoted.Text(c.Spec.ControlGroup)} is another container's control group, and that one would be charged for this one's GPU memory: leave it out" : null;
 
     /// <summary>Blanks and colons divide the names in ld.so.preload, and a dollar sign starts a variable there.</summary>
     static string? VolumeTarget(Case c) =>

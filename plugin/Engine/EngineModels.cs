@@ -84,6 +84,8 @@ public sealed record HostConfig
     public string? Runtime { get; init; }
     /// <summary>OCI annotations, API 1.43 and later.</summary>
     public IReadOnlyDictionary<string, string>? Annotations { get; init; }
+    /// <summary>Under which control group the container's own is made; empty: the engine's default.</summary>
+    public string? CgroupParent { get; init; }
     public string? PidMode { get; init; }
     public string? IpcMode { get; init; }
     public string? UsernsMode { get; init; }

@@ -36,7 +36,8 @@ public sealed class EarlyDelivery(IShimWatch watch, AllowedStarts starts, IMount
             var found = opening.DirId is { } known ? [known] : DirectoriesOf(pid);
             // The first program says enough; the others of a container shall not cost anything.
             found.ForEach(directories.StopWatching);
-            if (containers.Select(starts.Find).FirstOrDefault(start => start is not null) is not { } start) return;
+            // The inner one: a container can be put under the control group of another.
+            if (starts.Find(containers[^1]) is not { } start) return;
             var quota = ContainerReconciler.QuotaOf(start.Id, start.Verdict);
             foreach (var dirId in found)
                 activations.Claim(dirId, start.Id, pid, () =>

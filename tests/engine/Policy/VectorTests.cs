@@ -81,6 +81,7 @@ sealed class VectorTests(string version) : PolicyFixture(version)
         yield return Case("runtime nvidia", ""","Runtime":"nvidia" """, ""","Env":["NVIDIA_VISIBLE_DEVICES=all"]""");
         yield return Case("runtime nvidia, one GPU", ""","Runtime":"nvidia" """, ""","Env":["NVIDIA_VISIBLE_DEVICES=0"]""");
         yield return Case("runtime nvidia, the later value counts", ""","Runtime":"nvidia" """, ""","Env":["NVIDIA_VISIBLE_DEVICES=void","NVIDIA_VISIBLE_DEVICES=all"]""");
+        yield return Case("runtime nvidia, with a bare name behind", ""","Runtime":"nvidia" """, ""","Env":["NVIDIA_VISIBLE_DEVICES=all","NVIDIA_VISIBLE_DEVICES"]""");
         yield return Case("runtime nvidia, by the image", ""","Runtime":"nvidia" """, "", "cuda");
         yield return Case("runtime nvidia, an old image", ""","Runtime":"nvidia" """, "", "old-cuda");
         yield return Case("runtime nvidia, by a swarm resource", ""","Runtime":"nvidia" """, ""","Env":["DOCKER_RESOURCE_GPU=0"]""");
@@ -106,6 +107,8 @@ sealed class VectorTests(string version) : PolicyFixture(version)
         yield return Case("label without the volume", Request, Label("0.5"));
         yield return Case("a volume of another driver by the name", ""","Mounts":[{"Type":"volume","Source":"runai2","Target":"/runai"}]""" + Request, Label("0.5"));
         yield return Case("the volume covered", ""","Binds":["runai:/runai"],"Tmpfs":{"/runai":""}""" + Request, Label("0.5"));
+        foreach (var spelling in (string[])["/runai/", "//runai", "/x/../runai", "/runai/."])
+            yield return Case($"the volume covered at {spelling}", $$$""","Binds":["runai:/runai"],"Tmpfs":{"{{{spelling}}}":""}""" + Request, Label("0.5"));
         yield return Case("a part of the volume covered", ""","Binds":["runai:/runai"],"Tmpfs":{"/runai/usage":""}""" + Request, Label("0.5"));
         yield return Case("/etc covered", ""","Binds":["runai:/runai"],"Tmpfs":{"/etc":""}""" + Request, Label("0.5"));
         yield return Case("the preload file covered", ""","Binds":["runai:/runai","/etc/hostname:/etc/ld.so.preload"]""" + Request, Label("0.5"));

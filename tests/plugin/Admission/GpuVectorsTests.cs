@@ -50,6 +50,8 @@ public class GpuVectorsTests
     [TestCase("""{"Runtime":"gpu"}""", """["NVIDIA_VISIBLE_DEVICES=0"]""", "runc", "NVIDIA_VISIBLE_DEVICES=0")]
     [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES=all"]""", "nvidia", "NVIDIA_VISIBLE_DEVICES=all")]
     [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES=void","NVIDIA_VISIBLE_DEVICES=all"]""", "nvidia", "NVIDIA_VISIBLE_DEVICES=all")]
+    [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES=all","NVIDIA_VISIBLE_DEVICES"]""", "nvidia", "NVIDIA_VISIBLE_DEVICES=all")]
+    [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES","NVIDIA_VISIBLE_DEVICES=all"]""", "nvidia", "NVIDIA_VISIBLE_DEVICES=all")]
     [TestCase("{}", """["CUDA_VERSION=8.0"]""", "nvidia", "an old CUDA image")]
     [TestCase("""{"Binds":["/dev/null:/var/run/nvidia-container-devices/all"]}""", "[]", "nvidia", "mount at /var/run/nvidia-container-devices/all")]
     [TestCase("{}", """["CUDA_VERSION=8.0","NVIDIA_REQUIRE_CUDA="]""", "nvidia", "an old CUDA image")]

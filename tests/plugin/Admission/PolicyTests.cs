@@ -32,8 +32,11 @@ public class PolicyTests
         new("""{"HostConfig":{"Binds":["half:/runai"],"Tmpfs":{"/etc":""}}}""", "preload-covered", "the mount at /etc covers /etc/ld.so.preload, which loads the quota: remove it, or add -e LD_PRELOAD=/runai/librunai.so, or on Docker 26 and newer --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload"),
         new("""{"HostConfig":{"Binds":["half:/runai","/my/quota:/runai/quota"]}}""", "volume-covered", "the mount at /runai/quota would cover the half volume at /runai: remove it or move it"),
         new("""{"HostConfig":{"Binds":["half:/runai","/x:/y/../runai/usage/"]}}""", "volume-covered", "the mount at /runai/usage would cover the half volume at /runai: remove it or move it"),
+        new("""{"HostConfig":{"Binds":["half:/runai"],"Tmpfs":{"/x/../runai/":""}}}""", "volume-covered", "the mount at /runai would cover the half volume at /runai: remove it or move it"),
         new("""{"Volumes":{"/runai/usage":{}},"HostConfig":{"Binds":["half:/runai"]}}""", "volume-covered", "the mount at /runai/usage would cover the half volume at /runai: remove it or move it"),
         new("""{"HostConfig":{"Binds":["half:/runai","half:/other"]}}""", "one-volume", "a container has one private directory, and half at /runai and half at /other are 2: mount one volume of this plugin once"),
+        new($$$"""{"HostConfig":{"Binds":["half:/runai"],"CgroupParent":"/docker/{{{new string('a', 64)}}}"}}""", "cgroup-parent", $"--cgroup-parent \"/docker/{new string('a', 56)}…\" is another container's control group, and that one would be charged for this one's GPU memory: leave it out"),
+        new($$$"""{"HostConfig":{"DeviceRequests":[{"Count":1}],"CgroupParent":"system.slice/docker-{{{new string('a', 64)}}}.scope"}}""", "cgroup-parent", $"--cgroup-parent \"system.slice/docker-{new string('a', 44)}…\" is another container's control group, and that one would be charged for this one's GPU memory: leave it out"),
         new("""{"HostConfig":{"Binds":["half:/etc"]}}""", "volume-target", "the half volume cannot be at /etc: mount it at /runai"),
         new("""{"HostConfig":{"Binds":["half:/etc/ld.so.preload"]}}""", "volume-target", "the half volume cannot be at /etc/ld.so.preload: mount it at /runai"),
         new("""{"HostConfig":{"Binds":["half:/my gpu"]}}""", "volume-target", "the half volume cannot be at \"/my gpu\": mount it at /runai"),
@@ -60,6 +63,8 @@ public class PolicyTests
         new("""{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"]}}""", "0.5"),
         new("""{"Labels":{"gpu-memory":"3GiB"},"HostConfig":{"Binds":["runai:/opt/gpu:ro"]}}""", "3GiB"),
         new("""{"HostConfig":{"Binds":["half:/runai"]}}""", "0.5"),
+        new("""{"HostConfig":{"Binds":["half:/runai"],"CgroupParent":"/kubepods/burstable/pod0aa3"}}""", "0.5"),
+        new($$$"""{"HostConfig":{"CgroupParent":"/docker/{{{new string('a', 64)}}}"}}""", null),
         new("""{"Labels":{"gpu-memory":"0.25"},"HostConfig":{"Binds":["half:/runai"]}}""", "0.25"),
         new("""{"HostConfig":{"Binds":["half:/runai","data:/opt","/my/hosts:/etc/hosts"],"Tmpfs":{"/run":""}}}""", "0.5"),
         new("""{"HostConfig":{"Binds":["data:/opt","half:/opt/runai"]}}""", "0.5"),
@@ -107,6 +112,22 @@ public class PolicyTests
         Assert.That(CreateBody.TryRead("""{"HostConfig":{"VolumesFrom":["other:ro"]}}"""u8, out var body, out _));
         var spec = new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromCreateBody(body!, null, [other], "");
         Assert.That((spec.Quota, spec.Directory), Is.EqualTo(("0.5", new QuotaMount("half", "/runai", "0.5"))));
+    }
+
+    [Test]
+    public void A_volume_that_another_container_lends_may_be_a_part_of_it()
+    {
+        var lent = new ContainerInspect
+        {
+            Id = "1",
+            Config = new() { Labels = new Dictionary<string, string> { ["gpu-memory"] = "0.5" } },
+            HostConfig = new() { VolumesFrom = ["other"], Binds = ["data:/data", "/x"] },
+            Mounts = [new() { Type = "volume", Name = "runai", Driver = "runai/gpu-memory:latest", Destination = "/runai" }],
+        };
+        Verdict Judged(ContainerInspect container) => Policy.Evaluate(new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromInspect(container, ""), Requester.Engine, [], PolicySettings.BuiltIn);
+        Assert.That(Judged(lent).Reasons, Is.EqualTo(new[] { new Reason("volume-borrowed", "nobody can say which part of the volume --volumes-from brings to /runai: add -v runai:/runai, which takes its place") }));
+        Assert.That(Judged(lent with { HostConfig = lent.HostConfig with { Binds = ["runai:/runai/"] } }).Allow);
+        Assert.That(Judged(lent with { HostConfig = lent.HostConfig with { Mounts = [new() { Type = "volume", Source = "runai", Target = "/runai" }] } }).Allow);
     }
 
     [Test]

@@ -104,6 +104,21 @@ public class EarlyDeliveryTests
     }
 
     [Test]
+    public void A_container_under_the_control_group_of_another_has_its_own_quota()
+    {
+        Allow(1, "1");
+        Allow(2, "0.1");
+        _mounts.Set(50, "a");
+        _mounts.Groups[50] = [Id(1), Id(2)];
+        _delivery.Opened(50);
+        Assert.That(Quota("a"), Is.EqualTo($"version=1\ncontainer={Id(2)}\nlimit=0.1\n"));
+        _mounts.Set(60, "b");
+        _mounts.Groups[60] = [Id(1), Id(3)];
+        _delivery.Opened(60);
+        Assert.That(Quota("b"), Is.Null, "it was not judged");
+    }
+
+    [Test]
     public void A_process_that_is_gone_already_is_no_error()
     {
         Allow(1, "0.5");
