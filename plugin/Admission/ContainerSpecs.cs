@@ -47,7 +47,7 @@ sealed class ContainerSpecs(IVolumeCatalog volumes, IDeviceNodes nodes)
         ControlGroup = host.CgroupParent ?? "",
         OtherTargets = mounts.OtherTargets,
         ReadOnlyRoot = host.ReadonlyRootfs,
-        Privileges = HostGround.Privileges(host),
+        Privileges = [.. HostGround.Privileges(host), .. from device in host.Devices ?? [] where device?.PathOnHost is { Length: > 0 } path && !nodes.IsHarmless(path) select $"--device {Quoted.Text(device.PathOnHost)}"],
         HostNamespaces = HostGround.Namespaces(host),
         HostPaths = mounts.HostPaths,
         Preloads = env.GetValueOrDefault("LD_PRELOAD")?.Split([':', ' '], StringSplitOptions.RemoveEmptyEntries) ?? [],

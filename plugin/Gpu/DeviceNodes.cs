@@ -9,6 +9,11 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
     /// <summary>How many files a search looks at: below /dev all that there can be, elsewhere (a container that mounts /usr is not rare) no more than costs nothing.</summary>
     const int MaxNodes = 20_000, MaxNodesElsewhere = 256;
     const uint Nvidia = 195, Drm = 226;
+    /// <summary>Its number is given out when its module loads.</summary>
+    const string ConnectionManager = "/dev/infiniband/rdma_cm";
+
+    /// <summary>Where everybody may write, also containers that share the host's IPC namespace: what is a link to nowhere there now can lead to a GPU a moment later.</summary>
+    static readonly string[] Anybodys = ["/dev/shm", "/dev/mqueue", "/run/lock", "/run/shm", "/run/user"];
 
     // Where parts of the host are in the plugin. Of the rest it sees nothing.
     readonly (string Host, string Here)[] _visible = [("/dev", settings.Devices), ("/run", "/host/run"), ("/usr", settings.Driver)];
@@ -26,6 +31,46 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
         }
     }
 
+    public bool IsHarmless(string hostPath)
+    {
+        try
+        {
+            // The engine's working folder is the root.
+            var path = hostPath.StartsWith('/') ? hostPath : "/" + hostPath;
+            return !path.Contains('\0') && Resolve(path) is { } node && Here(node) is { } here && AreHarmless(node, here, GpuMajors());
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>A node, or all below a directory.</summary>
+    static bool AreHarmless(string hostPath, string here, HashSet<uint> majors)
+    {
+        var left = new Stack<string>([here]);
+        for (var seen = 0; left.TryPop(out var path);)
+        {
+            if (++seen > MaxNodes) return false;
+            var (type, major, minor) = Statx.Look(path);
+            if (type == NodeType.Directory)
+                foreach (var inner in Directory.EnumerateFileSystemEntries(path)) left.Push(inner);
+            else if (type is NodeType.BlockDevice or NodeType.Missing || (type == NodeType.CharacterDevice && !majors.Contains(major) && !IsHarmless(major, minor) && hostPath + path[here.Length..] != ConnectionManager))
+                return false;
+        }
+        return true;
+    }
+
+    /// <summary>By the kernel's list of devices.</summary>
+    static bool IsHarmless(uint major, uint minor) => (major, minor) switch
+    {
+        (1, 3 or 5 or 7 or 8 or 9) => true, // null, zero, full, random, urandom
+        (10, 200 or 229 or 232) => true, // net/tun, fuse, kvm
+        (81 or 116, _) => true, // cameras, sound
+        (231, >= 192) => true, // infiniband/uverbs*
+        _ => false,
+    };
+
     /// <summary>The path without links and dots, as the host resolves it; null where that leads out of what the plugin sees.</summary>
     string? Resolve(string path)
     {
@@ -40,7 +85,7 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
                 continue;
             }
             var next = $"{done}/{name}";
-            if (Here(next) is not { } here) return null;
+            if (Here(next) is not { } here || Array.Exists(Anybodys, folder => IsWithin(done, folder))) return null;
             if (Statx.Look(here).Type != NodeType.Link)
             {
                 done = next;
@@ -56,9 +101,11 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
     string? Here(string hostPath)
     {
         foreach (var (host, here) in _visible)
-            if (hostPath == host || hostPath.StartsWith(host + "/", StringComparison.Ordinal)) return here + hostPath[host.Length..];
+            if (IsWithin(hostPath, host)) return here + hostPath[host.Length..];
         return null;
     }
+
+    static bool IsWithin(string path, string folder) => path == folder || path.StartsWith(folder + "/", StringComparison.Ordinal);
 
     DevicePath Judge(string hostPath)
     {

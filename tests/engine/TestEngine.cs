@@ -214,6 +214,7 @@ sealed class TestEngine : IDisposable
             for minor in 0 1 255; do mknod nvidia$minor c 195 $minor; done
             mv nvidia255 nvidiactl
             mknod dri/card0 c 226 0 && mknod dri/renderD128 c 226 128 && ln -s ../nvidia0 char/195:0 && ln -s nvidia0 innocent
+            mknod disk b 7 99 && ln -s disk by-name && mknod mem c 1 1
             mount --rbind "$0/dev" /dev
             """, _folder).Ok();
     }

@@ -33,6 +33,10 @@ sealed class GroundTests(string version) : PolicyFixture(version)
         yield return ("security-opt", "\"ReadonlyPaths\":[\"/proc/bus\"]");
         foreach (var rule in (string[])["a *:* rwm", "c 195:* rwm", "b 8:0 rwm", "c 1:3 r"])
             yield return ("device-cgroup-rule", $"\"DeviceCgroupRules\":[\"{rule}\"]");
+        foreach (var node in (string[])["/dev/disk", "dev/disk", "/dev/by-name", "/dev/mem", "/dev/kmsg", "/dev/console", "/dev", "/dev/none", "/proc/1/root/dev/disk"])
+            yield return ("--device", $$"""
+                "Devices":[{"PathOnHost":"{{node}}","PathInContainer":"/dev/x","CgroupPermissions":"rwm"}]
+                """);
         foreach (var (flag, key) in ((string, string)[])[("pid", "PidMode"), ("ipc", "IpcMode"), ("userns", "UsernsMode"), ("cgroupns", "CgroupnsMode"), ("network", "NetworkMode")])
             yield return (flag, $"\"{key}\":\"host\"");
         foreach (var path in Paths)
@@ -119,6 +123,7 @@ sealed class GroundTests(string version) : PolicyFixture(version)
     {
         foreach (var host in (string[])["\"Privileged\":false", $"\"Binds\":[\"{Shared}:/x\"]", $"\"Binds\":[\"{Shared}/:/x:ro\",\"data:/y\"]", "\"CapAdd\":[\"NET_ADMIN\"],\"CapDrop\":[\"ALL\"]", "\"SecurityOpt\":[\"no-new-privileges:true\"]",
             "\"MaskedPaths\":null,\"ReadonlyPaths\":null", "\"PidMode\":\"\",\"IpcMode\":\"private\",\"CgroupnsMode\":\"private\"", "\"Tmpfs\":{\"/x\":\"size=1m\"}",
+            "\"Devices\":[{\"PathOnHost\":\"/dev/full\",\"PathInContainer\":\"/dev/x\",\"CgroupPermissions\":\"rwm\"}]",
             Mount($$""" "Type":"bind","Source":"{{Shared}}" """), Mount(Inline(""" "type":"tmpfs","device":"tmpfs","o":"size=1m" """))])
         {
             var created = Make(host);

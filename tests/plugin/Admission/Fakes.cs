@@ -130,6 +130,8 @@ sealed class FakeNodes : IDeviceNodes
         : !hostPath.StartsWith("/dev", StringComparison.Ordinal) ? new(DevicePathKind.Unknown)
         : Array.Find(Gpus, g => g == hostPath || g.StartsWith(hostPath + "/", StringComparison.Ordinal)) is { } node ? new(DevicePathKind.Gpu, node)
         : new(DevicePathKind.NotGpu);
+
+    public bool IsHarmless(string hostPath) => Look(hostPath).Kind == DevicePathKind.Gpu || hostPath is "/dev/fuse" or "/dev/snd";
 }
 
 sealed class FakeGpus : IGpuInventory

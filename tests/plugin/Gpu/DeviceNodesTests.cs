@@ -19,6 +19,7 @@ public class DeviceNodesTests
             cd {_dev} && mkdir char dri shm empty snd && mknod nvidia0 c 195 0 && mknod nvidiactl c 195 255 && mknod dri/card0 c 226 0 && mknod null c 1 3 &&
             mknod innocent c 195 1 && mknod nvidia9 c 1 5 && mknod sda b 195 0 && mknod snd/timer c 116 1 &&
             ln -s ../nvidia0 char/195:0 && ln -s ../null char/1:3 && ln -s /dev/nvidia0 absolute && ln -s char/../absolute twice && ln -s loop loop &&
+            mknod mem c 1 1 && mknod fuse c 10 229 && mkdir mixed && mknod mixed/null c 1 3 && mknod mixed/sdb b 8 16 && ln -s ../null shm/later && ln -s shm/later way &&
             ln -s /etc/passwd out && ln -s /dev folder && ln -s nothing dangling
             """), Is.EqualTo((0, "")), "device nodes can be made by root only");
     }
@@ -64,8 +65,31 @@ public class DeviceNodesTests
     [TestCase("/devices/nvidia0")]
     [TestCase("/dev/out")]
     [TestCase("/dev/loop")]
+    [TestCase("/dev/shm/later")]
+    [TestCase("/dev/shm/not/yet")]
+    [TestCase("/dev/way")]
     [TestCase("dev/nvidia0")]
     [TestCase("")]
     [TestCase("/dev/a\0b")]
     public void What_cannot_be_seen_is_unknown(string path) => Assert.That(_nodes.Look(path), Is.EqualTo(new DevicePath(DevicePathKind.Unknown)));
+
+    [TestCase("/dev/nvidia0", true)]
+    [TestCase("/dev/twice", true)]
+    [TestCase("/dev/dri", true)]
+    [TestCase("/dev/snd", true)]
+    [TestCase("/dev/null", true)]
+    [TestCase("/dev/fuse", true)]
+    [TestCase("dev/fuse", true)]
+    [TestCase("/dev/empty", true)]
+    [TestCase("/dev/sda", false)]
+    [TestCase("dev/sda", false)]
+    [TestCase("/dev/mem", false)]
+    [TestCase("/dev/mixed", false)]
+    [TestCase("/dev", false)]
+    [TestCase("/dev/missing", false)]
+    [TestCase("/dev/way", false)]
+    [TestCase("/dev/out", false)]
+    [TestCase("/home/user/link", false)]
+    [TestCase("", false)]
+    public void Disks_and_the_hosts_memory_are_not_harmless(string path, bool harmless) => Assert.That(_nodes.IsHarmless(path), Is.EqualTo(harmless));
 }
