@@ -21,6 +21,15 @@ public readonly record struct EngineRoute(RouteKind Kind, string Name = "", stri
         return new(RouteKind.Unknown, rest, version);
     }
 
+    /// <summary>All values of a member of the query.</summary>
+    public static IEnumerable<string> QueryValues(string uri, string name) =>
+        from pair in uri.Split('?', 2) is [_, var query] ? query.Split('&', ';') : []
+        let parts = pair.Split('=', 2)
+        where Plain(parts[0]) == name
+        select Plain(parts.Length == 2 ? parts[1] : "");
+
+    static string Plain(string text) => Decode(text.Replace('+', ' '));
+
     /// <summary>What a star of the pattern stands for (the engine's <c>{name:.*}</c>: it may hold slashes); empty for a pattern without one, null where the path does not match.</summary>
     static string? NameIn(string path, string pattern)
     {

@@ -25,6 +25,8 @@ public enum RouteKind
     VolumeRemove,
     /// <summary>Tasks pass no other call: judged here by what the service asks for, and again when they run.</summary>
     ServiceChange,
+    /// <summary>The classic builder's containers pass no other call: its network is judged here.</summary>
+    Build,
     /// <summary>Admins: a manager elsewhere starts containers here, and no call of theirs is seen.</summary>
     Swarm,
     /// <summary>Admins: who may change plugins may end this one, or bring one that is root.</summary>
@@ -92,7 +94,7 @@ static class EngineRoutes
         ("POST", "/images/*/tag", RouteKind.OfNoConcern),
         ("POST", "/images/prune", RouteKind.OfNoConcern),
         ("DELETE", "/images/*", RouteKind.OfNoConcern),
-        ("POST", "/build", RouteKind.OfNoConcern), // what it runs passes no call; the reconciliation sees the classic builder's containers
+        ("POST", "/build", RouteKind.Build), // what it runs passes no call; the reconciliation sees the classic builder's containers
         ("POST", "/build/prune", RouteKind.OfNoConcern),
         ("POST", "/build/cancel", RouteKind.OfNoConcern),
         ("POST", "/session", RouteKind.OfNoConcern), // BuildKit, closed by the engine's own setting: docs/security.md

@@ -22,6 +22,7 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             RouteKind.VolumeRemove => requester.IsAdmin || volumes.Find(route.Name) is null ? null : new("quota-volume", $"the volume {Quoted.Text(route.Name)} carries a quota, and removing it is the admins' on this machine"),
             RouteKind.VolumeCreate => apiCall.HasNoBody ? null : OfVolume(apiCall.RequestBody, policy, requester),
             RouteKind.ServiceChange => await OfServiceAsync(apiCall.RequestBody, policy, requester, cancel),
+            RouteKind.Build => await OfBuildAsync(apiCall, policy, requester, cancel),
             RouteKind.ExecCreate => await OfExecAsync(apiCall.RequestBody, route, policy, requester, cancel),
             _ => null,
         };
@@ -71,6 +72,19 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         var spec = specs.FromInspect(container, defaults.Runtime);
         return spec is { PreloadsByEnvironment: true, PreloadsByMount: false, Directory: { } directory } && !preload[(preload.IndexOf('=', StringComparison.Ordinal) + 1)..].Split(':', ' ').Contains(directory.Shim)
             ? new("preload", $"the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e LD_PRELOAD={Quoted.Text(directory.Shim)}:… with what you add") : null;
+    }
+
+    async ValueTask<Reason?> OfBuildAsync(AuthZRequest apiCall, PolicySettings policy, Requester requester, CancellationToken cancel)
+    {
+        if (policy.AllowHostNamespaces || policy.ExemptUsers.Contains(requester.Name))
+            return null;
+        // A form counts before the query, and the engine does not pass it on.
+        if (apiCall.RequestHeaders?.Any(h => h.Key.Equals("Content-Type", StringComparison.OrdinalIgnoreCase) && h.Value.Contains("form", StringComparison.OrdinalIgnoreCase)) == true)
+            return OfFile(policy, Unreadable("build", "it is a form, and has to be a tar"));
+        foreach (var mode in EngineRoute.QueryValues(apiCall.RequestUri ?? "", "networkmode"))
+            if (mode == "host" || (mode.StartsWith("container:", StringComparison.Ordinal) && await engine.InspectContainerAsync(mode["container:".Length..], cancel) is { HostConfig.NetworkMode: "host" }))
+                return OfFile(policy, new("host-namespace", $"docker build --network {Quoted.Text(mode)} is not allowed on this machine: leave it out, or ask an admin to exempt you"));
+        return null;
     }
 
     /// <summary>In audit mode the file refuses nothing.</summary>

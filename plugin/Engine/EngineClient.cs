@@ -82,8 +82,12 @@ public sealed class EngineClient : IEngineClient, IDisposable
     public Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) =>
         GetAsync($"images/{EnginePath.Segments(name)}/json", EngineJson.Default.ImageInspect, cancel);
 
-    public async Task<IReadOnlyList<ContainerSummary>> ListContainersAsync(bool all, CancellationToken cancel) =>
-        await GetAsync(all ? "containers/json?all=1" : "containers/json", EngineJson.Default.ListContainerSummary, cancel) ?? [];
+    public async Task<IReadOnlyList<string>> ListRunningAsync(CancellationToken cancel) =>
+        await CallAsync(HttpMethod.Get, "containers/json", null, _options.ListDeadline, async (response, token) =>
+        {
+            using var body = await response.Content.ReadAsStreamAsync(token);
+            return await ContainerIds.ReadAsync(body, token);
+        }, cancel) ?? [];
 
     public async Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) =>
         (await GetAsync($"plugins/{EnginePath.Segment(pluginId)}/json", EngineJson.Default.PluginInspect, cancel))?.Name;

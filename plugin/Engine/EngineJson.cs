@@ -29,7 +29,6 @@ sealed record EngineError
 
 [JsonSerializable(typeof(EngineInfo))]
 [JsonSerializable(typeof(ContainerInspect))]
-[JsonSerializable(typeof(List<ContainerSummary>))]
 [JsonSerializable(typeof(ImageInspect))]
 [JsonSerializable(typeof(EngineEvent))]
 [JsonSerializable(typeof(PathStat))]

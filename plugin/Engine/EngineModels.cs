@@ -165,15 +165,6 @@ public sealed record MountPoint
     public IReadOnlyList<string>? HostPaths { get; init; }
 }
 
-/// <summary>One row of <c>GET /containers/json</c>.</summary>
-public sealed record ContainerSummary
-{
-    public string Id { get; init; } = "";
-    public string State { get; init; } = "";
-    public IReadOnlyDictionary<string, string>? Labels { get; init; }
-    public IReadOnlyList<MountPoint>? Mounts { get; init; }
-}
-
 /// <summary>What <c>GET /images/{name}/json</c> says of the configuration that an image adds.</summary>
 public sealed record ImageInspect
 {

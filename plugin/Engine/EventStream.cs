@@ -12,18 +12,23 @@ sealed class EventStream(HttpResponseMessage response, int maxEventBytes, Action
         try
         {
             var reader = PipeReader.Create(await response.Content.ReadAsStreamAsync(cancellationToken));
-            while (true)
+            for (var skips = false; ;)
             {
                 var read = await ReadAsync(reader, cancellationToken);
                 var rest = read.Buffer;
                 while (rest.PositionOf((byte)'\n') is { } end)
                 {
-                    if (Parse(rest.Slice(0, end)) is { } one) yield return one;
+                    if (!skips && Parse(rest.Slice(0, end)) is { } one) yield return one;
+                    skips = false;
                     rest = rest.Slice(rest.GetPosition(1, end));
                 }
-                if (rest.Length > maxEventBytes) throw new EngineException($"an event of the engine is longer than {maxEventBytes} bytes");
+                if (!skips && rest.Length > maxEventBytes)
+                {
+                    yield return ParseBegin(rest) ?? throw new EngineException($"an event of the engine is longer than {maxEventBytes} bytes");
+                    skips = true;
+                }
                 if (read.IsCompleted) yield break;
-                reader.AdvanceTo(rest.Start, rest.End);
+                reader.AdvanceTo(skips ? rest.End : rest.Start, rest.End);
             }
         }
         finally
@@ -43,6 +48,24 @@ sealed class EventStream(HttpResponseMessage response, int maxEventBytes, Action
         {
             throw new EngineException($"the engine's events: {e.Message}", null, e);
         }
+    }
+
+    /// <summary>What happened to whom, which stands before the labels; null where it does not.</summary>
+    static EngineEvent? ParseBegin(ReadOnlySequence<byte> begin)
+    {
+        var json = new Utf8JsonReader(begin, isFinalBlock: false, default);
+        string action = "", id = "", key = "";
+        try
+        {
+            while ((action.Length == 0 || id.Length == 0) && json.Read())
+            {
+                if (json.TokenType == JsonTokenType.PropertyName) key = json.GetString()!;
+                else if (json.TokenType == JsonTokenType.String && (json.CurrentDepth, key) == (1, "Action")) action = json.GetString()!;
+                else if (json.TokenType == JsonTokenType.String && (json.CurrentDepth, key) == (2, "ID")) id = json.GetString()!;
+            }
+        }
+        catch (JsonException) { }
+        return action.Length > 0 && id.Length > 0 ? new() { Action = action, Actor = new() { Id = id } } : null;
     }
 
     static EngineEvent? Parse(ReadOnlySequence<byte> line)

@@ -7,9 +7,8 @@ public interface IEngineClient
     Task<EngineInfo> InfoAsync(CancellationToken cancel);
     Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel);
     Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel);
-    /// <param name="all">Stopped containers too.</param>
-    /// <param name="cancel">Ends the call.</param>
-    Task<IReadOnlyList<ContainerSummary>> ListContainersAsync(bool all, CancellationToken cancel);
+    /// <summary>The IDs of all containers that run.</summary>
+    Task<IReadOnlyList<string>> ListRunningAsync(CancellationToken cancel);
     /// <summary>The tar that <c>GET /containers/{id}/archive?path=</c> answers, null when there is no such path (or container).</summary>
     /// <param name="id">The container.</param>
     /// <param name="path">Absolute, in the container. A symbolic link in the last place is not followed.</param>

@@ -142,11 +142,11 @@ public sealed class ReconciliationService(
         try
         {
             var asOf = time.GetTimestamp();
-            var running = await engine.ListContainersAsync(all: false, stop);
-            var ids = running.Select(one => one.Id).ToHashSet(StringComparer.Ordinal);
+            var running = await engine.ListRunningAsync(stop);
+            var ids = running.ToHashSet(StringComparer.Ordinal);
             reconciler.KeepOnly(ids);
-            await Parallel.ForEachAsync(running.Where(one => !reconciler.IsSettled(one.Id)), new ParallelOptions { MaxDegreeOfParallelism = options.Workers, CancellationToken = stop },
-                async (one, token) => await TryAsync(one.Id, log.NotReconciled, reconciler.ReconcileAsync, token));
+            await Parallel.ForEachAsync(running.Where(id => !reconciler.IsSettled(id)), new ParallelOptions { MaxDegreeOfParallelism = options.Workers, CancellationToken = stop },
+                async (id, token) => await TryAsync(id, log.NotReconciled, reconciler.ReconcileAsync, token));
             reconciler.Counted(ids, asOf);
         }
         catch (EngineException e)

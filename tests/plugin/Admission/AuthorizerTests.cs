@@ -19,7 +19,7 @@ public class AuthorizerTests : AuthorizerFixture
     [TestCase("GET", "/v1.41/containers/web/json")]
     [TestCase("POST", "/v1.41/containers/web/stop")]
     [TestCase("DELETE", "/v1.41/containers/web")]
-    [TestCase("POST", "/v1.41/build")]
+    [TestCase("POST", "/v1.41/build/prune")]
     public async Task What_is_none_of_our_business_passes_at_once_and_unread(string method, string uri)
     {
         _engine.Hangs = true;

@@ -50,7 +50,7 @@ public class EngineRouteTests
     [TestCase("POST", "/v1.41/containers/web/stop", RouteKind.OfNoConcern, "web")]
     [TestCase("POST", "/v1.41/containers/web/wait?condition=/start", RouteKind.OfNoConcern, "web")]
     [TestCase("POST", "/v1.41/images/create?fromImage=debian", RouteKind.OfNoConcern, "")]
-    [TestCase("POST", "/v1.41/build", RouteKind.OfNoConcern, "")]
+    [TestCase("POST", "/v1.41/build?networkmode=host", RouteKind.Build, "")]
     [TestCase("POST", "/session", RouteKind.OfNoConcern, "")]
     [TestCase("POST", "", RouteKind.Unknown, "")]
     [TestCase("POST", "/v1.99/gpus/all/grab", RouteKind.Unknown, "/gpus/all/grab")]

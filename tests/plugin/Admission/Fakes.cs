@@ -92,7 +92,7 @@ sealed class FakeEngine : IEngineClient
         }
     }
 
-    public Task<IReadOnlyList<ContainerSummary>> ListContainersAsync(bool all, CancellationToken cancel) => Task.FromResult<IReadOnlyList<ContainerSummary>>([]);
+    public Task<IReadOnlyList<string>> ListRunningAsync(CancellationToken cancel) => Task.FromResult<IReadOnlyList<string>>([]);
     public Task RemoveContainerAsync(string id, CancellationToken cancel) => CallAsync($"remove {id}", cancel);
     public Task StopContainerAsync(string id, TimeSpan grace, CancellationToken cancel) => CallAsync($"stop {id}", cancel);
     public Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) => Task.FromResult<string?>(null);

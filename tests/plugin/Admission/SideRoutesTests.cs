@@ -48,6 +48,24 @@ public class SideRoutesTests
         Assert.That(await AskAsync(null, method, uri, user: "bob"), Is.EqualTo("allowed"), "without a policy everybody is an admin");
     }
 
+    const string NoHost = """{"localSocket":"user","allowHostNamespaces":false,"exempt":{"users":["ops"]}}""";
+
+    [TestCase("/build?networkmode=host", "host")]
+    [TestCase("/v1.41/build?t=x&network%6dode=%68ost", "host")]
+    [TestCase("http:/build?networkmode=none&networkmode=host", "host")]
+    [TestCase("/build?networkmode=container:sharing", "container:sharing")]
+    public async Task A_build_in_the_hosts_network_is_one_to_the_policy(string uri, string mode)
+    {
+        var engine = new FakeEngine();
+        engine.Containers["1"] = new() { Id = "1", Name = "/sharing", HostConfig = new() { NetworkMode = "host" } };
+        engine.Containers["2"] = new() { Id = "2", Name = "/other", HostConfig = new() { NetworkMode = "none" } };
+        Assert.That(await AskAsync(NoHost, "POST", uri, engine: engine), Is.EqualTo($"docker build --network {mode} is not allowed on this machine: leave it out, or ask an admin to exempt you"));
+        Assert.That(await AskAsync("{}", "POST", uri, engine: engine), Is.EqualTo("allowed"));
+        Assert.That(await AskAsync(NoHost, "POST", uri, user: "ops", engine: engine), Is.EqualTo("allowed"));
+        foreach (var fine in (string[])["/build", "/build?networkmode=none&t=host", "/build?networkmode=container:other", "/build?networkmode="])
+            Assert.That(await AskAsync(NoHost, "POST", fine, engine: engine), Is.EqualTo("allowed"), fine);
+    }
+
     [Test]
     public async Task Other_volumes_are_anybodys_to_remove() => Assert.That(await AskAsync(Closed, "DELETE", "/v1.51/volumes/data"), Is.EqualTo("allowed"));
 

@@ -290,6 +290,25 @@ public class EngineClientTests
     }
 
     [Test]
+    public async Task Who_runs_is_read_whatever_labels_there_are()
+    {
+        _engine.On("GET /containers/json", async http =>
+        {
+            await http.Response.WriteAsync("""[{"Id":"a","Names":["/x"],"Labels":{"Id":"no","x":"\",\"Id\":\"no\""},"Mounts":[{"Id":"no"}]},{"Labels":{"x":" """);
+            for (var n = 0; n < 64; n++) await http.Response.WriteAsync(new string('<', 100_000));
+            await http.Response.WriteAsync(""" "},"Command":"Id","Id" : "b"},{"ID":"no","Id":"c"}]""" + "\n");
+        });
+        using var client = _engine.Client(options => options with { MaxAnswerBytes = 1 << 20 });
+        Assert.That(await client.ListRunningAsync(default), Is.EqualTo(new[] { "a", "b", "c" }));
+        foreach (var (answer, count) in ((string, int)[])[("[]", 0), ("[{}]", 0), ("[", -1), ("{}", -1), ("<html>", -1), ("", -1), ("""[{"Id":"a"}""", -1)])
+        {
+            _engine.On("GET /containers/json", answer);
+            if (count < 0) Assert.That(() => client.ListRunningAsync(default), Throws.InstanceOf<EngineException>(), answer);
+            else Assert.That(await client.ListRunningAsync(default), Has.Count.EqualTo(count), answer);
+        }
+    }
+
+    [Test]
     public void A_huge_answer_is_not_read()
     {
         _engine.On("GET /containers/x/archive", http => http.Response.Body.WriteAsync(new byte[1001]).AsTask());

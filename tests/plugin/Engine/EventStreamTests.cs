@@ -80,6 +80,18 @@ public class EventStreamTests
         Assert.That(async () => await ReadAsync(await client.WatchContainersAsync(default)), Throws.InstanceOf<EngineException>());
     }
 
+    [TestCase(1000)]
+    [TestCase(150_000)]
+    [TestCase(3_000_000)]
+    public async Task Of_an_event_with_ever_so_many_labels_just_these_are_lost(int length)
+    {
+        var labels = new string('<', length);
+        Send(_ => Task.CompletedTask, $$$"""{"status":"start","id":"1","from":"x","Type":"container","Action":"start","Actor":{"ID":"1","Attributes":{"a":"{{{labels}}}"}},"time":1}""" + "\n" + """{"Action":"die","Actor":{"ID":"2"}}""" + "\n",
+            $$"""{"status":"x","Type":"container","Action":"create","Actor":{"ID":"3","Attributes":{"ID":"4","a":"{{labels}}""", labels + "\"}}}\n{\"Action\":\"die\",\"Actor\":{\"ID\":\"3\"}}\n");
+        using var client = _engine.Client(options => options with { MaxEventBytes = 100_000 });
+        Assert.That(await ReadAsync(await client.WatchContainersAsync(default)), Is.EqualTo(new[] { "start 1", "die 2", "create 3", "die 3" }));
+    }
+
     [Test]
     public void An_endless_event_ends_the_events_with_a_failure()
     {

@@ -65,11 +65,10 @@ sealed class FakeDocker : IEngineClient
         return Task.FromResult(_containers.GetValueOrDefault(id));
     }
 
-    public Task<IReadOnlyList<ContainerSummary>> ListContainersAsync(bool all, CancellationToken cancel)
+    public Task<IReadOnlyList<string>> ListRunningAsync(CancellationToken cancel)
     {
         Check();
-        return Task.FromResult<IReadOnlyList<ContainerSummary>>(
-            [.. _containers.Values.Where(one => all || one.State.Running).Select(one => new ContainerSummary { Id = one.Id, Mounts = one.Mounts })]);
+        return Task.FromResult<IReadOnlyList<string>>([.. _containers.Values.Where(one => one.State.Running).Select(one => one.Id)]);
     }
 
     public Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel)
