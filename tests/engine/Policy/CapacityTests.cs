@@ -99,6 +99,48 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
         Engine.Docker("unpause", "other").Ok();
     }
 
+    /// <summary>Root in it has made a folder of the file, and so the restart is refused; it runs on all the same.</summary>
+    [Test]
+    public void What_runs_keeps_its_place_when_a_restart_of_it_is_refused()
+    {
+        Engine.Docker("run", "-d", "--name", "job-a", "--network", "none", "--gpus", "device=0", "-v", "runai:/runai", "--label", "gpu-memory=0.7", Image, "sh", "-c",
+            "rm /etc/ld.so.preload; mkdir /etc/ld.so.preload; echo ready; exec sleep 300").Ok();
+        Eventually(() => Engine.Docker("logs", "job-a").Out.Contains("ready", StringComparison.Ordinal), "it is ready");
+        Create("job-b", "0.7");
+        foreach (var call in (string[])["restart", "start"])
+        {
+            Assert.That(Engine.Raw("POST", $"/containers/job-a/{call}").Body, Does.Contain("/etc/ld.so.preload of the container is no file"));
+            Assert.That(Start("job-b").Error, Does.Contain("job-a holds 0.7"), call);
+        }
+    }
+
+    [Test]
+    public void A_second_start_of_what_runs_holds_nothing_when_it_ends()
+    {
+        Create("job-a", "0.7");
+        Create("job-b", "0.7");
+        Start("job-a").Ok();
+        Assert.That(Engine.Raw("POST", "/containers/job-a/start").Status, Is.EqualTo(304));
+        Engine.Docker("kill", "job-a").Ok();
+        Eventually(() => Start("job-b").Code == 0, "the place is free after kill");
+    }
+
+    [Test]
+    public void A_restart_policy_that_came_after_the_start_keeps_the_place()
+    {
+        Create("job-a", "0.7");
+        Create("job-b", "0.7");
+        Start("job-a").Ok();
+        Engine.Docker("update", "--restart", "always", "job-a").Ok();
+        for (var n = 0; n < 5; n++)
+        {
+            // By itself, and not by a call: the engine starts it again, a little later each time.
+            Shell.Run("kill", "-9", Engine.Docker("inspect", "-f", "{{.State.Pid}}", "job-a").Ok());
+            for (var again = false; !again; again = Engine.Docker("inspect", "-f", "{{.State.Running}} {{.State.Restarting}} {{.RestartCount}}", "job-a").Ok() == $"true false {n + 1}")
+                Assert.That(Start("job-b").Code, Is.Not.Zero, "it is about to run again");
+        }
+    }
+
     [Test]
     public void A_killed_plugin_and_a_restarted_engine_count_right()
     {

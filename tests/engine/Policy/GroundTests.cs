@@ -160,6 +160,21 @@ sealed class GroundTests(string version) : PolicyFixture(version)
         if (pid != "0") Assert.That(NamespaceOf(pid, space), Is.Not.EqualTo(NamespaceOf($"{Engine.Daemon}", space)));
     }
 
+    [Test]
+    public void A_build_has_not_the_hosts_network()
+    {
+        using var tar = new MemoryStream();
+        using (var writer = new System.Formats.Tar.TarWriter(tar, System.Formats.Tar.TarEntryFormat.Ustar, leaveOpen: true))
+            writer.WriteEntry(new System.Formats.Tar.UstarTarEntry(System.Formats.Tar.TarEntryType.RegularFile, "Dockerfile") { DataStream = new MemoryStream(Encoding.UTF8.GetBytes($"FROM {Image}\nRUN readlink /proc/self/ns/net\n")) });
+        foreach (var (target, type) in ((string, string)[])[("/build?networkmode=host", "application/x-tar"), ("http:/build?network%6dode=%68ost", "application/x-tar"), ("/build?networkmode=none", "application/x-www-form-urlencoded"),
+            ("/build?nocache=1&networkmode=none", "application/x-tar")])
+        {
+            var built = Engine.Raw("POST", target, tar.ToArray(), $"Content-Type: {type}");
+            Assert.That(built.Body, Does.Not.Contain(NamespaceOf($"{Engine.Daemon}", "net")), target);
+            Assert.That(Attempt.IsRefusal(built), Is.EqualTo(!target.Contains("nocache", StringComparison.Ordinal)), $"{target}: {built}");
+        }
+    }
+
     static string NamespaceOf(string pid, string space) => new FileInfo($"/proc/{pid}/ns/{space}").LinkTarget!;
 
     static string Service(string container, string task = "") => $$$"""

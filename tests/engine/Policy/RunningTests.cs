@@ -55,6 +55,24 @@ sealed class RunningTests(string version) : PolicyFixture(version)
         Engine.Docker("rm", "-f", good, bad).Ok(); // whom a short ID would mean twice
     }
 
+    [Test]
+    public void A_name_that_nobody_has_when_it_is_judged()
+    {
+        var bad = CreateForbidden("bad");
+        var done = 0;
+        using (new SecondPlugin(Engine.PluginSockets, call =>
+        {
+            if (call.EndsWith("/containers/ghost/start", StringComparison.Ordinal) && Interlocked.Exchange(ref done, 1) == 0) Engine.Raw("POST", $"/containers/{bad}/rename?name=ghost");
+        }))
+        {
+            Engine.Authorize(SecondPlugin.Name);
+            Assert.That(Engine.Raw("POST", "/containers/ghost/start").Status, Is.EqualTo(204));
+            Engine.Authorize();
+        }
+
+        EndsFor("rules=require-quota,unjudged-start", bad);
+    }
+
     /// <summary>The image has /y/z, a link to /runai, and /y/e, a link to /etc.</summary>
     [TestCase("volume-covered", "-v", "FOLDER:/y/z")]
     [TestCase("volume-covered", "-v", "FOLDER/librunai.so:/y/z/librunai.so")]
@@ -107,6 +125,14 @@ sealed class RunningTests(string version) : PolicyFixture(version)
         Eventually(() => !Runs(id), "with onBreach stop it is stopped", seconds: 25); // sleep leaves it to the 10 s of a stop
         Enforce(PolicyFile);
         Assert.That(Runs(small));
+    }
+
+    [Test]
+    public void A_second_start_does_not_hide_what_a_container_uses()
+    {
+        var id = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "sh", "-c", ": >/etc/ld.so.preload; sleep 3; exec gpu-alloc --hold 300 5000m");
+        Engine.Raw("POST", $"/containers/{id}/start");
+        Eventually(() => Lines(id, "rules=quota-exceeded").Length > 0, "it is told");
     }
 
     [Test]

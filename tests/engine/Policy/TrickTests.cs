@@ -121,6 +121,36 @@ sealed class TrickTests(string version) : PolicyFixture(version)
         Assert.That(attempt.Breach, Is.Null, attempt.ToString());
     }
 
+    /// <summary>By its control group the plugin tells whose a process is.</summary>
+    [Test]
+    public void A_container_under_the_control_group_of_another()
+    {
+        var large = CreateLegal("large");
+        StaysWithin(large);
+        foreach (var parent in (string[])[$"/docker/{large}", $"docker/{large}", $"/docker/x/../{large}/y"])
+            Assert.That(Try(Body(Volume + Request + $$""","CgroupParent":"{{parent}}" """, Label("0.1"))), Has.Property("IsRefused").True, parent);
+        Assert.That(Try(Body(Volume + Request + ""","CgroupParent":"/mine" """, Label("0.1"))), Has.Property("Runs").True.And.Property("Breach").Null);
+    }
+
+    /// <summary>While an archive is read from it, the engine does not tell what a container is; and what it tells of one with volumes of another does not say which part of a volume they are.</summary>
+    [TestCase("usage")]
+    [TestCase("quiet")]
+    public void A_part_of_the_volume_from_a_container_of_which_the_engine_says_nothing(string part)
+    {
+        var plugin = Engine.Docker("plugin", "inspect", Plugin, "--format", "{{.Id}}").Ok();
+        Engine.Docker("import", "-c", "ENV NVIDIA_VISIBLE_DEVICES=all", "-c", "LABEL gpu-memory=0.5", Repository.Image, "all-in-it").Ok();
+        var lender = Engine.Raw("POST", "/containers/create?name=lender", Encoding.UTF8.GetBytes(Body(
+            $$$""","Mounts":[{"Type":"volume","Source":"runai","Target":"/runai","VolumeOptions":{"Subpath":"{{{part}}}","DriverConfig":{"Name":"{{{plugin[..9]}}}"} } }]""")));
+        using var reader = new System.Net.Sockets.Socket(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, System.Net.Sockets.ProtocolType.Unspecified);
+        reader.Connect(new System.Net.Sockets.UnixDomainSocketEndPoint(Engine.Socket));
+        reader.Send("GET /containers/lender/archive?path=/usr HTTP/1.1\r\nHost: x\r\n\r\n"u8);
+        reader.Receive(new byte[100]);
+        var created = Engine.Raw("POST", "/containers/create", Encoding.UTF8.GetBytes(Body(""","Runtime":"nvidia","VolumesFrom":["lender"]""", image: "all-in-it")));
+        reader.Dispose();
+        if (created.Status != 201) Assert.That(lender.Status, Is.Not.EqualTo(201), "an engine that knows no parts"); // and then all of it comes
+        else Assert.That(Engine.Raw("POST", $"/containers/{Attempt.IdIn(created.Body)}/start").Body, Does.Contain("add -v runai:/runai, which takes its place"));
+    }
+
     /// <summary>A refused `docker run --rm` and many calls at once leave nothing that runs.</summary>
     [Test]
     public void Many_starts_at_once_of_one_container()
