@@ -30,6 +30,10 @@ static class StrictJson
 {
     /// <summary>Go allows 10,000; no client nests a tenth of this.</summary>
     public const int MaxDepth = 64;
+    /// <summary>Of what is read. Each takes many times the memory that it takes in the text.</summary>
+    public const int MaxValues = 50_000;
+
+    static string TooMany => $"it has more than {MaxValues} values";
 
     /// <summary>Null when <paramref name="json"/> can be read in one way only; else why not, naming the place.</summary>
     public static string? FindProblem(ReadOnlySpan<byte> json, JsonShape shape)
@@ -38,7 +42,8 @@ static class StrictJson
         try
         {
             reader.Read();
-            if (FindProblem(ref reader, shape, "") is { } problem)
+            var left = MaxValues;
+            if (FindProblem(ref reader, shape, "", ref left) is { } problem)
                 return problem;
             reader.Read(); // throws on anything but white space
             return null;
@@ -53,24 +58,29 @@ static class StrictJson
         }
     }
 
-    static string? FindProblem(ref Utf8JsonReader reader, JsonShape shape, string path)
+    static string? FindProblem(ref Utf8JsonReader reader, JsonShape shape, string path, ref int left)
     {
+        if (--left < 0)
+            return TooMany;
         if (reader.TokenType == JsonTokenType.StartObject && (shape.Members is not null || shape.IsDictionary))
-            return FindProblemInObject(ref reader, shape, path);
+            return FindProblemInObject(ref reader, shape, path, ref left);
         if (reader.TokenType != JsonTokenType.StartArray || shape.Items is null || shape.IsDictionary)
         {
-            reader.Skip();
-            return null;
+            // Not Skip: what is in a list of texts is kept as well.
+            if (reader.TokenType is JsonTokenType.StartArray or JsonTokenType.StartObject)
+                for (var depth = reader.CurrentDepth; reader.Read() && reader.CurrentDepth > depth;)
+                    left--;
+            return left < 0 ? TooMany : null;
         }
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
-            if (FindProblem(ref reader, shape.Items, path) is { } problem)
+            if (FindProblem(ref reader, shape.Items, path, ref left) is { } problem)
                 return problem;
         }
         return null;
     }
 
-    static string? FindProblemInObject(ref Utf8JsonReader reader, JsonShape shape, string path)
+    static string? FindProblemInObject(ref Utf8JsonReader reader, JsonShape shape, string path, ref int left)
     {
         var seen = new HashSet<string>(StringComparer.Ordinal);
         while (reader.Read() && reader.TokenType != JsonTokenType.EndObject)
@@ -88,7 +98,7 @@ static class StrictJson
             }
             if (!seen.Add(key))
                 return $"the key {Quoted.Text(path + key)} comes twice";
-            if (FindProblem(ref reader, inner!, path + key + ".") is { } problem)
+            if (FindProblem(ref reader, inner!, path + key + ".", ref left) is { } problem)
                 return problem;
         }
         return null;

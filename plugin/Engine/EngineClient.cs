@@ -20,6 +20,7 @@ public sealed class EngineClient : IEngineClient, IDisposable
     readonly TimeProvider _time;
     readonly OwnCalls _own;
     readonly HttpClient _http;
+    readonly LargeInput _answers = new(atOnce: 2, mostWaiting: 100);
     volatile string? _version;
 
     public EngineClient(EngineClientOptions options, OwnCalls own, TimeProvider time)
@@ -142,7 +143,7 @@ public sealed class EngineClient : IEngineClient, IDisposable
 
     Task<T?> GetAsync<T>(string path, JsonTypeInfo<T> type, CancellationToken cancel) where T : class =>
         CallAsync(HttpMethod.Get, path, null, _options.CallDeadline,
-            async (body, token) => await JsonSerializer.DeserializeAsync(body, type, token), _options.MaxAnswerBytes, cancel);
+            async (body, token) => await _answers.ReadAsync(body, json => new ValueTask<T?>(JsonSerializer.Deserialize(json.Span, type)), token), _options.MaxAnswerBytes, cancel);
 
     async Task CommandAsync(HttpMethod method, string path, Func<HttpContent>? content, TimeSpan limit, CancellationToken cancel)
     {

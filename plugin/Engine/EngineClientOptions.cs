@@ -12,7 +12,7 @@ public sealed record EngineClientOptions(string Socket)
     public TimeSpan StopDeadline { get; init; } = TimeSpan.FromSeconds(60);
     /// <summary>How far the event stream reaches back.</summary>
     public TimeSpan EventOverlap { get; init; } = TimeSpan.FromSeconds(1);
-    public long MaxAnswerBytes { get; init; } = 32 << 20;
+    public long MaxAnswerBytes { get; init; } = 8 << 20;
     /// <summary>An event carries all labels of its container. Of a longer one, what comes before them counts.</summary>
     public int MaxEventBytes { get; init; } = 4 << 20;
 }

@@ -13,6 +13,8 @@ static partial class PluginEndpoint
     /// <summary>An authorization call carries up to 4 MiB of request body in base64, and the response's body beside it.</summary>
     public const int MaxBodyBytes = 16 << 20;
 
+    static readonly LargeInput Bodies = new(atOnce: 2, mostWaiting: 100);
+
     /// <param name="app">Where to map.</param>
     /// <param name="path">The literal path.</param>
     /// <param name="request">How to read the request.</param>
@@ -88,11 +90,12 @@ static partial class PluginEndpoint
         where TRequest : class, new()
     {
         // Out of the server's buffers at once: it keeps as many of those as were ever needed.
-        using var body = new MemoryStream((int)Math.Min(context.Request.ContentLength ?? 0, MaxBodyBytes));
-        await context.Request.Body.CopyToAsync(body, context.RequestAborted);
-        await SocketThread.Leave();
-        var request = body.Length == 0 ? new() : JsonSerializer.Deserialize(body.GetBuffer().AsSpan(0, (int)body.Length), type) ?? throw new JsonException("null");
-        return await handle(request, context.RequestAborted);
+        return await Bodies.ReadAsync(context.Request.Body, async body =>
+        {
+            await SocketThread.Leave();
+            var request = body.Length == 0 ? new() : JsonSerializer.Deserialize(body.Span, type) ?? throw new JsonException("null");
+            return await handle(request, context.RequestAborted);
+        }, context.RequestAborted);
     }
 
     static ILogger Log(HttpContext context) => context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("Runai.GpuMemory.Protocol");

@@ -58,6 +58,17 @@ public class StrictJsonTests
     [TestCaseSource(nameof(Disguised))]
     public void A_body_that_can_be_read_in_two_ways_is_refused(string json, string problem) => Assert.That(ProblemOf(json), Does.Contain(problem));
 
+    [TestCase("""{"Labels":{""", "\"{0}\":\"\",", "\"x\":\"\"}}")]
+    [TestCase("""{"HostConfig":{"Mounts":[""", "{{}},", "{}]}}")]
+    [TestCase("""{"Env":[""", "\"\",", "\"\"]}")]
+    public void Ever_so_many_values_are_refused_before_they_are_kept(string begin, string each, string end)
+    {
+        string Text(int count) => begin + string.Concat(Enumerable.Range(0, count).Select(i => string.Format(null, each, i))) + end;
+        Assert.That(CreateBody.TryRead(Encoding.UTF8.GetBytes(Text(49_000)), out _, out var problem), problem);
+        Assert.That(CreateBody.TryRead(Encoding.UTF8.GetBytes(Text(51_000)), out _, out problem), Is.False);
+        Assert.That(problem, Is.EqualTo("it has more than 50000 values"));
+    }
+
     [Test]
     public void A_body_of_bytes_that_are_no_text_is_refused()
     {

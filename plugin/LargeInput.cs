@@ -1,0 +1,62 @@
+using System.Buffers;
+
+namespace Runai.GpuMemory;
+
+/// <summary>Reads what somebody else decides the size of. What is large is read and used by a few at a time, for it takes some ten times its size of memory meanwhile; what is small
+/// never waits for it.</summary>
+/// <param name="atOnce">How many may be large at the same time.</param>
+/// <param name="mostWaiting">How many may wait for that; whoever comes then is an <see cref="IOException"/>.</param>
+#pragma warning disable CA1001 // one a process, and no wait handle was made of it
+sealed class LargeInput(int atOnce, int mostWaiting)
+{
+    public const int SmallBytes = 128 << 10;
+
+    readonly SemaphoreSlim _room = new(atOnce);
+    int _waiting;
+
+    /// <param name="input">Is read to its end.</param>
+    /// <param name="use">Gets all of it. Where that is much, others wait until it is done.</param>
+    /// <param name="cancel">Ends the waiting and reading.</param>
+    public async ValueTask<T> ReadAsync<T>(Stream input, Func<ReadOnlyMemory<byte>, ValueTask<T>> use, CancellationToken cancel)
+    {
+        using var all = new MemoryStream();
+        var (isLarge, buffer) = (false, ArrayPool<byte>.Shared.Rent(16 << 10));
+        try
+        {
+            while (await input.ReadAsync(buffer, cancel) is > 0 and var read)
+            {
+                if (!isLarge && all.Length + read > SmallBytes)
+                {
+                    await EnterAsync(cancel);
+                    isLarge = true;
+                }
+                all.Write(buffer, 0, read);
+            }
+            return await use(all.GetBuffer().AsMemory(0, (int)all.Length));
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+            if (isLarge) _room.Release();
+        }
+    }
+
+    async Task EnterAsync(CancellationToken cancel)
+    {
+        if (Interlocked.Increment(ref _waiting) <= mostWaiting)
+        {
+            try
+            {
+                await _room.WaitAsync(cancel);
+                return;
+            }
+            finally
+            {
+                Interlocked.Decrement(ref _waiting);
+            }
+        }
+        Interlocked.Decrement(ref _waiting);
+        throw new IOException("too many large ones at the same time");
+    }
+}
+#pragma warning restore CA1001
