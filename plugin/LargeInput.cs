@@ -17,7 +17,8 @@ sealed class LargeInput(int atOnce, int mostWaiting)
     /// <param name="input">Is read to its end.</param>
     /// <param name="use">Gets all of it. Where that is much, others wait until it is done.</param>
     /// <param name="cancel">Ends the waiting and reading.</param>
-    public async ValueTask<T> ReadAsync<T>(Stream input, Func<ReadOnlyMemory<byte>, ValueTask<T>> use, CancellationToken cancel)
+    /// <param name="length">How much is to come, where that is known.</param>
+    public async ValueTask<T> ReadAsync<T>(Stream input, Func<ReadOnlyMemory<byte>, ValueTask<T>> use, CancellationToken cancel, int length = 0)
     {
         using var all = new MemoryStream();
         var (isLarge, buffer) = (false, ArrayPool<byte>.Shared.Rent(16 << 10));
@@ -29,6 +30,7 @@ sealed class LargeInput(int atOnce, int mostWaiting)
                 {
                     await EnterAsync(cancel);
                     isLarge = true;
+                    all.Capacity = Math.Max(all.Capacity, length); // to grow would take twice as much in between
                 }
                 all.Write(buffer, 0, read);
             }

@@ -20,7 +20,7 @@ public sealed class EngineClient : IEngineClient, IDisposable
     readonly TimeProvider _time;
     readonly OwnCalls _own;
     readonly HttpClient _http;
-    readonly LargeInput _answers = new(atOnce: 2, mostWaiting: 100);
+    readonly LargeInput _answers = new(atOnce: 1, mostWaiting: 100);
     volatile string? _version;
 
     public EngineClient(EngineClientOptions options, OwnCalls own, TimeProvider time)

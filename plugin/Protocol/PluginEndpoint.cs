@@ -13,7 +13,7 @@ static partial class PluginEndpoint
     /// <summary>An authorization call carries up to 4 MiB of request body in base64, and the response's body beside it.</summary>
     public const int MaxBodyBytes = 16 << 20;
 
-    static readonly LargeInput Bodies = new(atOnce: 2, mostWaiting: 100);
+    static readonly LargeInput Bodies = new(atOnce: 1, mostWaiting: 100);
 
     /// <param name="app">Where to map.</param>
     /// <param name="path">The literal path.</param>
@@ -95,7 +95,7 @@ static partial class PluginEndpoint
             await SocketThread.Leave();
             var request = body.Length == 0 ? new() : JsonSerializer.Deserialize(body.Span, type) ?? throw new JsonException("null");
             return await handle(request, context.RequestAborted);
-        }, context.RequestAborted);
+        }, context.RequestAborted, (int)Math.Min(context.Request.ContentLength ?? 0, MaxBodyBytes));
     }
 
     static ILogger Log(HttpContext context) => context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("Runai.GpuMemory.Protocol");

@@ -110,11 +110,11 @@ public class EarlyDeliveryTests
         Allow(2, "0.1");
         _mounts.Set(50, "a");
         _mounts.Groups[50] = [Id(1), Id(2)];
-        _delivery.Opened(50);
+        _delivery.Opened(new(50, null));
         Assert.That(Quota("a"), Is.EqualTo($"version=1\ncontainer={Id(2)}\nlimit=0.1\n"));
         _mounts.Set(60, "b");
         _mounts.Groups[60] = [Id(1), Id(3)];
-        _delivery.Opened(60);
+        _delivery.Opened(new(60, null));
         Assert.That(Quota("b"), Is.Null, "it was not judged");
     }
 
