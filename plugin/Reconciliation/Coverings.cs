@@ -17,7 +17,7 @@ static class Coverings
         var parents = mounts.DistinctBy(mount => mount.Id).ToDictionary(mount => mount.Id, mount => mount.Parent);
         var coverings = from our in ours
                         from other in mounts
-                        where other.Id != our.Id && (Hides(other, our, parents) || IsBelow(other, our))
+                        where !IsSame(other, our) && (Hides(other, our, parents) || IsBelow(other, our, ours))
                         select new Covering(our.Target, other.Target);
         return new([.. mounts.Except(ours).Select(mount => mount.Target).Where(target => target != "/")], [.. coverings]);
     }
@@ -35,7 +35,11 @@ static class Coverings
         return true;
     }
 
+    /// <summary>Engines up to 20.10 leave a copy on or below a container's own mount for each copying of files into it while it runs.</summary>
+    static bool IsSame(MountEntry other, MountEntry our) => other.Id == our.Id || (other.Target, other.Device, other.Root) == (our.Target, our.Device, our.Root);
+
     /// <summary>The ledger's file system is the one mount that belongs there.</summary>
-    static bool IsBelow(MountEntry other, MountEntry our) =>
-        other.Target != our.Target && ContainerPath.IsWithin(other.Target, our.Target) && !(other.Target == our.Target + Usage && other.Parent == our.Id);
+    static bool IsBelow(MountEntry other, MountEntry our, MountEntry[] ours) =>
+        other.Target != our.Target && ContainerPath.IsWithin(other.Target, our.Target)
+        && !(other.Target == our.Target + Usage && Array.Exists(ours, one => one.Id == other.Parent && IsSame(one, our)));
 }

@@ -72,6 +72,10 @@ sealed class IsolationTests(string version) : EngineFixture(version)
         Assert.That(Engine.Smi(container).Total, Is.EqualTo(3296));
         Assert.That(Engine.Docker("exec", container, "cat", "/runai/quota").Ok(), Does.Contain("limit=0.3"));
         Assert.That(Engine.Docker("exec", container, "gpu-alloc", "4g").Code, Is.EqualTo(2));
+        Engine.KillPlugin(); // and all is looked at anew
+        Eventually(() => Engine.Log.Split("watching the engine's containers").Length > 2, "it watches again");
+        Thread.Sleep(1000);
+        Assert.That(Engine.Smi(container).Total, Is.EqualTo(3296), "what the copying leaves covers nothing");
     }
 
     [Test]

@@ -38,6 +38,17 @@ public class CoveringsTests
         Assert.That(Coverings([.. below, "15 11 /a"]), Is.EqualTo("/a on /a/b/run"));
     }
 
+    /// <summary>What an engine of 20.10 leaves behind.</summary>
+    [Test]
+    public void Copies_of_ours_on_top_of_it_cover_nothing_and_what_lies_on_them_does()
+    {
+        string[] copied = [.. Ordinary, "21 13 /run ours", "22 21 /run/usage", "23 21 /run ours", "24 23 /run/usage"];
+        Assert.That(Coverings(copied), Is.Empty);
+        foreach (var parent in (int[])[14, 22, 24]) Assert.That(Coverings([.. copied, $"30 {parent} /run/usage"]), Does.StartWith("/run/usage on /run"));
+        Assert.That(Coverings([.. copied, "30 23 /run"]), Does.StartWith("/run on /run"));
+        Assert.That(Coverings([.. copied, "30 10 /run/usage"]), Does.StartWith("/run/usage on /run"));
+    }
+
     [Test]
     public void A_part_of_ours_can_be_covered_too() =>
         Assert.That(Coverings([.. Ordinary, "16 10 /etc/ld.so.preload ours", "17 16 /etc/ld.so.preload"]), Is.EqualTo("/etc/ld.so.preload on /etc/ld.so.preload"));
