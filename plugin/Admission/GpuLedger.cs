@@ -153,6 +153,9 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
         var devices = gpus.Devices;
         var bytes = (VisibleGpus.Of(access.Selection, devices) ?? devices).ToDictionary(g => g.Uuid, g => quota.Of(g.AllocatableBytes));
         _entries[container.Id] = new(container.Name.TrimStart('/'), user, quota, bytes,
-            container.HostConfig.RestartPolicy?.Name is not (null or "" or "no"), phase, time.GetTimestamp()) { Runs = phase == Phase.Running || _entries.GetValueOrDefault(container.Id)?.Runs == true };
+            container.HostConfig.RestartPolicy?.Name is not (null or "" or "no"), phase, time.GetTimestamp())
+        {
+            Runs = phase == Phase.Running || _entries.GetValueOrDefault(container.Id)?.Runs == true,
+        };
     }
 }
