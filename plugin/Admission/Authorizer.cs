@@ -38,21 +38,22 @@ sealed partial class Authorizer(
     async ValueTask<AuthZAnswer> SideAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
         var started = decisions.Start();
-        return await FindSideProblemAsync(apiCall, route, policy.Current, cancel) is not { } reason ? AuthZAnswer.Allowed
-            : Answer(route.Kind, apiCall, route.Name, null, new([reason], null, null), started);
+        return Answer(route.Kind, apiCall, route.Name, null, await JudgeSideAsync(apiCall, route, policy.Current, cancel), started);
     }
 
-    async ValueTask<Reason?> FindSideProblemAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings settings, CancellationToken cancel)
+    async ValueTask<Verdict> JudgeSideAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings settings, CancellationToken cancel)
     {
         using var deadline = new CancellationTokenSource(Deadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         try
         {
-            return await side.FindProblemAsync(apiCall, route, settings, both.Token);
+            return await side.JudgeAsync(apiCall, route, settings, both.Token);
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
-            return new("engine", $"the GPU memory plugin could not learn from the engine what {(route.Name.Length == 0 ? "is asked for" : Quoted.Text(route.Name) + " is")}, so the call is refused: try again");
+            var reason = new Reason("engine", $"the GPU memory plugin could not learn from the engine what {(route.Name.Length == 0 ? "is asked for" : Quoted.Text(route.Name) + " is")}, so the call is refused: try again");
+            // About services and builds the engine is asked for the file's rules alone.
+            return route.Kind is RouteKind.ServiceChange or RouteKind.Build ? Verdict.RefusedByFile(settings, reason) : Verdict.Refused(reason);
         }
     }
 
@@ -228,7 +229,7 @@ sealed partial class Authorizer(
     static Verdict Unknown(EngineRoute route, Exception failure) => Refusal("engine",
         $"the GPU memory plugin could not learn from the engine what {Quoted.Text(route.Name)} is ({(failure is EngineException ? Quoted.Text(failure.Message, 200) : "no answer in time")}), so it does not start: try again");
 
-    static Verdict Refusal(string rule, string message) => new([new(rule, message)], null, null);
+    static Verdict Refusal(string rule, string message) => Verdict.Refused(new(rule, message));
 
     AuthZAnswer Answer(RouteKind route, AuthZRequest apiCall, string container, ContainerSpec? spec, Verdict verdict, long started)
     {

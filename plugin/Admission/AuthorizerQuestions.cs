@@ -48,10 +48,7 @@ sealed partial class Authorizer
             verdict = HasOldBody(apiCall, route) ? OldBody : Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings);
         }
         else
-        {
-            var reason = route.Kind is RouteKind.OfNoConcern or RouteKind.ContainerArchivePut ? null : await FindSideProblemAsync(apiCall, route, settings, cancel);
-            verdict = new(reason is null ? [] : [reason], null, null);
-        }
+            verdict = route.Kind is RouteKind.OfNoConcern or RouteKind.ContainerArchivePut ? Verdict.Fine : await JudgeSideAsync(apiCall, route, settings, cancel);
         decisions.WriteQuestion(route, requester.Name, spec, verdict, started);
         var answer = PolicyAnswer.OfVerdict(verdict, requester, settings, isInForce);
         return spec is null ? answer : answer.WithContainer(spec, verdict, gpus.Devices, settings, holdings);

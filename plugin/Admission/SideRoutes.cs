@@ -6,50 +6,49 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>Judges the calls beside a container's life: exec, volumes, services, plugins. Each answers null, or why not.</summary>
+/// <summary>Judges the calls beside a container's life: exec, volumes, services, builds, plugins.</summary>
 sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, IVolumeCatalog volumes, EngineDefaults defaults, IGpuInventory gpus)
 {
-    static readonly Reason PluginsOfAdmins = new("plugins", "plugins are the admins' on this machine: ask one of them");
+    static readonly Verdict PluginsOfAdmins = Refusal("plugins", "plugins are the admins' on this machine: ask one of them");
 
-    public async ValueTask<Reason?> FindProblemAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, CancellationToken cancel)
+    public async ValueTask<Verdict> JudgeAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, CancellationToken cancel)
     {
         var requester = policy.RequesterOf(apiCall.User);
         return route.Kind switch
         {
-            RouteKind.Unknown => policy.DeniesUnknownRoutes ? new("unknown-route", $"the GPU memory plugin does not know {Quoted.Text(apiCall.RequestMethod)} {Quoted.Text(route.Name)}, and the policy of this machine refuses what it does not know") : null,
-            RouteKind.PluginChange => requester.IsAdmin ? null : PluginsOfAdmins,
-            RouteKind.Swarm => requester.IsAdmin ? null : new("swarm", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them"),
-            RouteKind.VolumeRemove => requester.IsAdmin || volumes.Find(route.Name) is null ? null : new("quota-volume", $"the volume {Quoted.Text(route.Name)} carries a quota, and removing it is the admins' on this machine"),
-            RouteKind.VolumeCreate => apiCall.HasNoBody ? null : OfVolume(apiCall.RequestBody, policy, requester),
+            RouteKind.Unknown => policy.DeniesUnknownRoutes ? OfFile(policy, "unknown-route", $"the GPU memory plugin does not know {Quoted.Text(apiCall.RequestMethod)} {Quoted.Text(route.Name)}, and the policy of this machine refuses what it does not know") : Verdict.Fine,
+            RouteKind.PluginChange => requester.IsAdmin ? Verdict.Fine : PluginsOfAdmins,
+            RouteKind.Swarm => requester.IsAdmin ? Verdict.Fine : Refusal("swarm", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them"),
+            RouteKind.VolumeRemove => requester.IsAdmin || volumes.Find(route.Name) is null ? Verdict.Fine : Refusal("quota-volume", $"the volume {Quoted.Text(route.Name)} carries a quota, and removing it is the admins' on this machine"),
+            RouteKind.VolumeCreate => apiCall.HasNoBody ? Verdict.Fine : OfVolume(apiCall.RequestBody, policy, requester),
             RouteKind.ServiceChange => await OfServiceAsync(apiCall.RequestBody, policy, requester, cancel),
             RouteKind.Build => await OfBuildAsync(apiCall, policy, requester, cancel),
             RouteKind.ExecCreate => await OfExecAsync(apiCall.RequestBody, route, policy, requester, cancel),
-            _ => null,
+            _ => Verdict.Fine,
         };
     }
 
-    Reason? OfVolume(byte[]? json, PolicySettings policy, Requester requester)
+    Verdict OfVolume(byte[]? json, PolicySettings policy, Requester requester)
     {
         if (!StrictBodies.Volume.TryRead(json, out var body, out var problem))
             return Unreadable("volume", problem);
         var foreign = body.Driver is { Length: > 0 } driver && !volumes.IsThisDriver(driver);
         if (foreign && body.Name is { } name && volumes.Find(name) is not null)
-            return new("quota-volume", $"the volume {Quoted.Text(name)} is the GPU memory plugin's: take another name");
+            return Refusal("quota-volume", $"the volume {Quoted.Text(name)} is the GPU memory plugin's: take another name");
         // A local volume can be a bind under another name.
         return body.Driver is null or "" or LocalVolume.Driver && LocalVolume.HostPaths(body.DriverOpts).Find(path => !policy.AllowsBind(path)) is { } path && !policy.ExemptUsers.Contains(requester.Name)
-            ? OfFile(policy, new("bind-mount", $"a volume of the host's {Quoted.Text(path)} is not allowed on this machine: leave {Quoted.Text(path)} out of its options")) : null;
+            ? OfFile(policy, "bind-mount", $"a volume of the host's {Quoted.Text(path)} is not allowed on this machine: leave {Quoted.Text(path)} out of its options") : Verdict.Fine;
     }
 
     /// <summary>As far as it can be told before a task runs: what the image adds is known where this engine has it.</summary>
-    async ValueTask<Reason?> OfServiceAsync(byte[]? json, PolicySettings policy, Requester requester, CancellationToken cancel)
+    async ValueTask<Verdict> OfServiceAsync(byte[]? json, PolicySettings policy, Requester requester, CancellationToken cancel)
     {
         if (!StrictBodies.Service.TryRead(json, out var body, out var problem))
             return Unreadable("service", problem);
         if (body.TaskTemplate?.PluginSpec is not null && !requester.IsAdmin)
             return PluginsOfAdmins;
-        var onHostNetwork = policy is { AllowHostNamespaces: false, IsAudit: false } && await JoinsHostNetworkAsync(body, cancel);
-        var verdict = Policy.Evaluate(await creates.DescribeAsync(body.ToCreateBody(onHostNetwork), withImage: true, cancel), requester, gpus.Devices, policy);
-        return verdict.Allow ? null : new(verdict.Reasons[0].Rule, verdict.Message);
+        var onHostNetwork = !policy.AllowHostNamespaces && await JoinsHostNetworkAsync(body, cancel);
+        return Policy.Evaluate(await creates.DescribeAsync(body.ToCreateBody(onHostNetwork), withImage: true, cancel), requester, gpus.Devices, policy);
     }
 
     /// <summary>The engine takes a network's name, its ID in the engine or in the swarm, and the beginning of one.</summary>
@@ -61,34 +60,37 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         return false;
     }
 
-    async ValueTask<Reason?> OfExecAsync(byte[]? json, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
+    async ValueTask<Verdict> OfExecAsync(byte[]? json, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
     {
         if (!StrictBodies.Exec.TryRead(json, out var body, out var problem))
             return Unreadable("exec", problem);
         if (body.Privileged && !policy.AllowPrivileged && !policy.ExemptUsers.Contains(requester.Name))
-            return OfFile(policy, new("privileged", "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to exempt you"));
+            return OfFile(policy, "privileged", "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to exempt you");
         if (body.Env?.LastOrDefault(e => e.Split('=')[0] == "LD_PRELOAD") is not { } preload || await engine.InspectContainerAsync(route.Name, cancel) is not { } container)
-            return null;
+            return Verdict.Fine;
         var spec = specs.FromInspect(container, defaults.Runtime);
         return spec is { PreloadsByEnvironment: true, PreloadsByMount: false, Directory: { } directory } && !preload[(preload.IndexOf('=', StringComparison.Ordinal) + 1)..].Split(':', ' ').Contains(directory.Shim)
-            ? new("preload", $"the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e LD_PRELOAD={Quoted.Text(directory.Shim)}:… with what you add") : null;
+            ? Refusal("preload", $"the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e LD_PRELOAD={Quoted.Text(directory.Shim)}:… with what you add") : Verdict.Fine;
     }
 
-    async ValueTask<Reason?> OfBuildAsync(AuthZRequest apiCall, PolicySettings policy, Requester requester, CancellationToken cancel)
+    async ValueTask<Verdict> OfBuildAsync(AuthZRequest apiCall, PolicySettings policy, Requester requester, CancellationToken cancel)
     {
         if (policy.AllowHostNamespaces || policy.ExemptUsers.Contains(requester.Name))
-            return null;
+            return Verdict.Fine;
         // A form counts before the query, and the engine does not pass it on.
         if (apiCall.RequestHeaders?.Any(h => h.Key.Equals("Content-Type", StringComparison.OrdinalIgnoreCase) && h.Value.Contains("form", StringComparison.OrdinalIgnoreCase)) == true)
-            return OfFile(policy, Unreadable("build", "it is a form, and has to be a tar"));
+            return OfFile(policy, "build-body", UnreadableMessage("build", "it is a form, and has to be a tar"));
         foreach (var mode in EngineRoute.QueryValues(apiCall.RequestUri ?? "", "networkmode"))
             if (mode == "host" || (mode.StartsWith("container:", StringComparison.Ordinal) && await engine.InspectContainerAsync(mode["container:".Length..], cancel) is { HostConfig.NetworkMode: "host" }))
-                return OfFile(policy, new("host-namespace", $"docker build --network {Quoted.Text(mode)} is not allowed on this machine: leave it out, or ask an admin to exempt you"));
-        return null;
+                return OfFile(policy, "host-namespace", $"docker build --network {Quoted.Text(mode)} is not allowed on this machine: leave it out, or ask an admin to exempt you");
+        return Verdict.Fine;
     }
 
-    /// <summary>In audit mode the file refuses nothing.</summary>
-    static Reason? OfFile(PolicySettings policy, Reason reason) => policy.IsAudit ? null : reason;
+    static Verdict Refusal(string rule, string message) => Verdict.Refused(new(rule, message));
 
-    static Reason Unreadable(string what, string problem) => new($"{what}-body", $"the body of this {what} call cannot be read in one way only, so it is refused: {problem}");
+    static Verdict OfFile(PolicySettings policy, string rule, string message) => Verdict.RefusedByFile(policy, new(rule, message));
+
+    static Verdict Unreadable(string what, string problem) => Refusal($"{what}-body", UnreadableMessage(what, problem));
+
+    static string UnreadableMessage(string what, string problem) => $"the body of this {what} call cannot be read in one way only, so it is refused: {problem}";
 }

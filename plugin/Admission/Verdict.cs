@@ -41,6 +41,10 @@ public sealed record Verdict(IReadOnlyList<Reason> Reasons, string? Quota, strin
     /// <summary>Whether a running container is to end whatever the policy says of breaches: it came past the judgement, or its quota is not in force.</summary>
     public bool StopsAtOnce { get; init; }
     public bool Allow => Reasons.Count == 0;
+    public static Verdict Fine { get; } = new([], null, null);
+    public static Verdict Refused(Reason reason) => new([reason], null, null);
+    /// <summary>By the policy file: in audit mode it is allowed, and said to be.</summary>
+    public static Verdict RefusedByFile(PolicySettings policy, Reason reason) => policy.IsAudit ? Fine with { Audited = [reason] } : Refused(reason);
     /// <summary>All reasons in one line, as the engine shows it to the user.</summary>
     public string Message => string.Join("; ", Reasons.Select(r => r.Message));
 }
