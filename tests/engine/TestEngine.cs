@@ -23,6 +23,8 @@ sealed class TestEngine : IDisposable
     {
         Version = version;
         _folder = Directory.CreateTempSubdirectory("gpu-engine-").FullName;
+        // Users that the engine maps others to have to get through.
+        File.SetUnixFileMode(_folder, File.GetUnixFileMode(_folder) | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
         _binaries = version == "20.10" ? null : Path.Combine(Repository.Build, "engines", version);
         Gpus = Path.Combine(_folder, "run/simgpu");
         _environment = new Dictionary<string, string>
