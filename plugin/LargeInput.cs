@@ -5,9 +5,10 @@ namespace Runai.GpuMemory;
 /// <summary>Reads what somebody else decides the size of. What is large is read and used by a few at a time, for it takes some ten times its size of memory meanwhile; what is small
 /// never waits for it.</summary>
 /// <param name="atOnce">How many may be large at the same time.</param>
-/// <param name="mostWaiting">How many may wait for that; whoever comes then is an <see cref="IOException"/>.</param>
+/// <param name="mostWaiting">How many may wait for that; whoever comes then is a <see cref="BusyException"/>.</param>
+/// <param name="patience">How long one may wait for that, before it is one too: whoever hangs shall not hang others.</param>
 #pragma warning disable CA1001 // one a process, and no wait handle was made of it
-sealed class LargeInput(int atOnce, int mostWaiting)
+sealed class LargeInput(int atOnce, int mostWaiting, TimeSpan patience)
 {
     public const int SmallBytes = 128 << 10;
 
@@ -49,8 +50,8 @@ sealed class LargeInput(int atOnce, int mostWaiting)
         {
             try
             {
-                await _room.WaitAsync(cancel);
-                return;
+                if (await _room.WaitAsync(patience, cancel)) return;
+                throw new BusyException();
             }
             finally
             {
@@ -58,7 +59,10 @@ sealed class LargeInput(int atOnce, int mostWaiting)
             }
         }
         Interlocked.Decrement(ref _waiting);
-        throw new IOException("too many large ones at the same time");
+        throw new BusyException();
     }
 }
 #pragma warning restore CA1001
+
+/// <summary>There is more to read than can be read at the same time.</summary>
+sealed class BusyException() : IOException("too many large calls at the same time: try again");

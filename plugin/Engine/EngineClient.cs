@@ -20,7 +20,8 @@ public sealed class EngineClient : IEngineClient, IDisposable
     readonly TimeProvider _time;
     readonly OwnCalls _own;
     readonly HttpClient _http;
-    readonly LargeInput _answers = new(atOnce: 1, mostWaiting: 100);
+    // Each call has a deadline of its own.
+    readonly LargeInput _answers = new(atOnce: 1, mostWaiting: 100, Timeout.InfiniteTimeSpan);
     volatile string? _version;
 
     public EngineClient(EngineClientOptions options, OwnCalls own, TimeProvider time)

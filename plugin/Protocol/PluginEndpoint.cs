@@ -13,7 +13,7 @@ static partial class PluginEndpoint
     /// <summary>An authorization call carries up to 4 MiB of request body in base64, and the response's body beside it.</summary>
     public const int MaxBodyBytes = 16 << 20;
 
-    static readonly LargeInput Bodies = new(atOnce: 1, mostWaiting: 100);
+    static readonly LargeInput Bodies = new(atOnce: 1, mostWaiting: 100, TimeSpan.FromSeconds(4));
 
     /// <param name="app">Where to map.</param>
     /// <param name="path">The literal path.</param>
@@ -57,7 +57,7 @@ static partial class PluginEndpoint
         catch (Exception problem) when (problem is JsonException or BadHttpRequestException or IOException)
         {
             LogUnreadable(Log(context), path, problem.Message);
-            return failure($"{path}: the engine's call cannot be read");
+            return failure(problem is BusyException ? $"the GPU memory plugin has {problem.Message}" : $"{path}: the engine's call cannot be read");
         }
 #pragma warning disable CA1031 // whatever it is, the engine gets an answer
         catch (Exception bug)
