@@ -100,6 +100,8 @@ struct pool {
     uint32_t magic;
     int device; /* -1 for host pools, which take no device memory */
     bool is_default, imported, destroyed;
+    bool managed, is_current; /* managed memory; set as its location's */
+    CUmemLocation location;   /* of pools that were created, and of managed memory */
     int handle_types;
     uint64_t threshold, maximum;
     uint64_t live;
@@ -177,7 +179,8 @@ CUresult memory_touch(uint64_t address, uint64_t size, bool by_device);
 
 /* pool.c, graph.c, vmm.c: memory that memory.c does not keep */
 void pool_free(struct extent *extent);
-int pool_handle_types(const struct pool *pool); /* 0 also for what is no pool */
+void pool_touch(struct extent *extent, uint64_t address, uint64_t size); /* by the device */
+int pool_handle_types(const struct pool *pool);                          /* 0 also for what is no pool */
 CUresult pool_import(struct pool **out);
 CUresult graph_memory_free(struct extent *extent);
 CUresult reservation_touch(struct extent *reservation, uint64_t address, uint64_t size);

@@ -207,6 +207,8 @@ CUresult memory_touch(uint64_t address, uint64_t size, bool by_device) {
         return CUDA_ERROR_INVALID_VALUE;
     if (extent->kind == KIND_RESERVATION)
         return reservation_touch(extent, address, size);
+    if (extent->kind == KIND_POOL && by_device)
+        pool_touch(extent, address, size);
     if (extent->kind == KIND_MANAGED && by_device) {
         uint64_t reach = (address + size - extent->base + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
         if (reach > extent->resident && sim_take(chunk->heap->device, reach - extent->resident))

@@ -2,7 +2,9 @@
  * Stream-ordered memory. A pool is a long range of addresses; the device memory behind it is taken 32 MiB (a slot) at a
  * time. What is freed can be allocated again at once, but goes back to the device only when somebody synchronises: what
  * is above the release threshold then, all of it on a trim or when the device is short. An allocation that finds the
- * device full leaves the pool with the slots it got until then, as the real driver does.
+ * device full leaves the pool with the slots it got until then, as the real driver does. A pool of managed memory holds
+ * its slots in the same way, but each takes device memory only when the device touches it: of the GPU that the pool
+ * prefers, else of the first.
  */
 #include "driver.h"
 
@@ -31,7 +33,8 @@ _Static_assert(sizeof(struct pool_properties) == 88, "CUmemPoolProps");
 struct slot {
     uint32_t used; /* bytes */
     bool charged;
-    bool pending; /* something in it was freed since the last synchronisation */
+    bool pending;  /* something in it was freed since the last synchronisation */
+    bool resident; /* managed memory that is on the device */
 };
 
 static void init(struct pool *pool, int device, uint64_t maximum) {
@@ -55,12 +58,16 @@ void pools_init(struct visible_device *device, int number) {
     device->graph_heap.uncharged = true;
 }
 
+static bool on_device(const struct pool *pool, const struct slot *slot) {
+    return pool->device >= 0 && slot->charged && (!pool->managed || slot->resident);
+}
+
 static void give_slot(struct pool *pool, struct slot *slot) {
-    slot->charged = false;
+    if (on_device(pool, slot))
+        sim_give(pool->device, SLOT);
+    slot->charged = slot->resident = false;
     pool->idle--;
     pool->reserved -= SLOT;
-    if (pool->device >= 0)
-        sim_give(pool->device, SLOT);
 }
 
 /* Gives back idle slots until `keep` is left; those with pending frees cannot go. */
@@ -90,7 +97,7 @@ static void unlink_pool(struct pool *pool) {
 
 static void empty(struct pool *pool) {
     for (uint64_t i = 0; i < pool->slot_count; i++)
-        if (pool->slots[i].charged && pool->device >= 0)
+        if (on_device(pool, &pool->slots[i]))
             sim_give(pool->device, SLOT);
     heap_destroy(&pool->heap);
     free(pool->slots);
@@ -141,12 +148,13 @@ static bool charge_slot(struct pool *pool, struct slot *slot) {
         struct slot *idle = &pool->slots[i];
         if (!idle->charged || idle->used || idle == slot)
             continue;
-        idle->charged = idle->pending = false;
+        slot->resident = idle->resident;
+        idle->charged = idle->pending = idle->resident = false;
         pool->idle--;
         slot->charged = true;
         return true;
     }
-    if (pool->reserved + SLOT > pool->maximum || (pool->device >= 0 && !sim_take(pool->device, SLOT)))
+    if (pool->reserved + SLOT > pool->maximum || (pool->device >= 0 && !pool->managed && !sim_take(pool->device, SLOT)))
         return false;
     slot->charged = true;
     pool->reserved += SLOT;
@@ -241,7 +249,8 @@ static CUresult allocate(CUdeviceptr *out, size_t size, struct pool *pool, CUstr
         pool = pool_of(context, stream);
     struct extent *extent;
     if (stream_is_capturing(stream))
-        rc = pool->device < 0 ? CUDA_ERROR_NOT_SUPPORTED : stream_capture_alloc(stream, pool->device, size, out);
+        rc = pool->device < 0 || pool->managed ? CUDA_ERROR_NOT_SUPPORTED
+                                               : stream_capture_alloc(stream, pool->device, size, out);
     else {
         rc = take(pool, size, &extent);
         if (!rc)
@@ -273,6 +282,14 @@ void pool_free(struct extent *extent) {
     pool->live--;
 }
 
+void pool_touch(struct extent *extent, uint64_t address, uint64_t size) {
+    struct pool *pool = extent->pool;
+    uint64_t start = extent->chunk->base;
+    for (uint64_t i = (address - start) / SLOT; pool->managed && i * SLOT < address + size - start; i++)
+        if (!pool->slots[i].resident)
+            pool->slots[i].resident = sim_take(pool->device, SLOT);
+}
+
 API(MemFreeAsync, CUdeviceptr address, CUstream stream) {
     struct context *context;
     CUresult rc = sim_enter_context(&context);
@@ -299,22 +316,46 @@ API(MemFreeAsync, CUdeviceptr address, CUstream stream) {
     return rc;
 }
 
+static bool location_ok(const CUmemLocation *location, int allocation_type) {
+    int type = location->type;
+    return type == LOCATION_DEVICE ? sim_device_ok(location->id)
+                                   : type >= (allocation_type == ALLOCATION_MANAGED ? 0 : 1) && type <= 4;
+}
+
+static bool same(const CUmemLocation *a, const CUmemLocation *b) {
+    bool numbered = a->type == LOCATION_DEVICE || a->type == LOCATION_HOST_NUMA;
+    return a->type == b->type && (!numbered || a->id == b->id);
+}
+
+static struct pool *create(const struct pool_properties *properties) {
+    struct pool *pool = calloc(1, sizeof *pool);
+    if (!pool)
+        return NULL;
+    pool->managed = properties->allocation_type == ALLOCATION_MANAGED;
+    pool->location = properties->location;
+    pool->handle_types = properties->handle_types;
+    init(pool,
+         pool->location.type == LOCATION_DEVICE ? pool->location.id
+         : pool->managed                        ? 0
+                                                : -1,
+         properties->max_size);
+    return pool;
+}
+
 API(MemPoolCreate, struct pool **out, const struct pool_properties *properties) {
     CUresult rc = sim_enter();
     if (rc)
         return rc;
-    if (!out || !properties || properties->allocation_type != 1)
+    int type = properties ? properties->allocation_type : 0;
+    if (!out || (type != ALLOCATION_PINNED && type != ALLOCATION_MANAGED) ||
+        !location_ok(&properties->location, type) ||
+        (type == ALLOCATION_MANAGED && (properties->handle_types || properties->max_size)))
         return CUDA_ERROR_INVALID_VALUE;
-    int type = properties->location.type;
-    if (type == LOCATION_DEVICE ? !sim_device_ok(properties->location.id) : type < 1 || type > 4)
-        return CUDA_ERROR_INVALID_VALUE;
-    struct pool *pool = calloc(1, sizeof *pool);
+    sim_lock();
+    struct pool *pool = create(properties);
+    sim_unlock();
     if (!pool)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    sim_lock();
-    init(pool, type == LOCATION_DEVICE ? properties->location.id : -1, properties->max_size);
-    pool->handle_types = properties->handle_types;
-    sim_unlock();
     *out = pool;
     return CUDA_SUCCESS;
 }
@@ -450,18 +491,39 @@ API(DeviceSetMemPool, CUdevice device, struct pool *pool) {
         return rc;
     if (!sim_device_ok(device))
         return CUDA_ERROR_INVALID_DEVICE;
-    if (pool->device != device)
+    if (pool->device != device || pool->managed)
         return CUDA_ERROR_INVALID_VALUE;
     sim.devices[device].current_pool = pool;
     return CUDA_SUCCESS;
 }
 
+/* Each place has a default pool of managed memory, made when it is asked for. Under sim.lock. */
+static struct pool *managed_pool(const CUmemLocation *location, bool current) {
+    for (struct pool *pool = sim.pools; pool; pool = pool->next)
+        if (pool->managed && !pool->destroyed && same(&pool->location, location) &&
+            (current ? pool->is_current : pool->is_default))
+            return pool;
+    if (current)
+        return managed_pool(location, false);
+    struct pool_properties properties = {.allocation_type = ALLOCATION_MANAGED, .location = *location};
+    struct pool *pool = create(&properties);
+    if (pool)
+        pool->is_default = true;
+    return pool;
+}
+
 static CUresult location_pool(struct pool **out, const CUmemLocation *location, int type, bool current) {
-    if (!location || type != 1)
+    CUresult rc = sim_enter();
+    if (rc)
+        return rc;
+    if (!out || !location || (type != ALLOCATION_PINNED && type != ALLOCATION_MANAGED) || !location_ok(location, type))
         return CUDA_ERROR_INVALID_VALUE;
-    if (location->type != LOCATION_DEVICE)
-        return sim_enter() ? sim_enter() : CUDA_ERROR_NOT_SUPPORTED;
-    return device_pool(out, location->id, current);
+    if (type == ALLOCATION_PINNED)
+        return location->type == LOCATION_DEVICE ? device_pool(out, location->id, current) : CUDA_ERROR_NOT_SUPPORTED;
+    sim_lock();
+    *out = managed_pool(location, current);
+    sim_unlock();
+    return *out ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 API(MemGetDefaultMemPool, struct pool **out, const CUmemLocation *location, int type) {
@@ -473,7 +535,16 @@ API(MemGetMemPool, struct pool **out, const CUmemLocation *location, int type) {
 }
 
 API(MemSetMemPool, const CUmemLocation *location, int type, struct pool *pool) {
-    if (!location || type != 1 || location->type != LOCATION_DEVICE)
+    CUresult rc = sim_enter() ? sim_enter() : check(pool);
+    if (rc)
+        return rc;
+    if (location && type == ALLOCATION_PINNED && location->type == LOCATION_DEVICE)
+        return api_DeviceSetMemPool(location->id, pool);
+    if (!location || type != ALLOCATION_MANAGED || !pool->managed || !same(location, &pool->location))
         return CUDA_ERROR_INVALID_VALUE;
-    return api_DeviceSetMemPool(location->id, pool);
+    sim_lock();
+    managed_pool(location, true)->is_current = false;
+    pool->is_current = true;
+    sim_unlock();
+    return CUDA_SUCCESS;
 }

@@ -57,7 +57,7 @@ typedef struct {
 } CUuuid;
 
 typedef struct {
-    int type; /* 1 device, 2 host, 3 host NUMA node, 4 current NUMA node */
+    int type; /* 0 none, 1 device, 2 host, 3 host NUMA node, 4 current NUMA node */
     int id;
 } CUmemLocation;
 
@@ -66,7 +66,8 @@ typedef struct {
     int flags;
 } CUmemAccessDesc;
 
-enum { LOCATION_DEVICE = 1 };
+enum { LOCATION_DEVICE = 1, LOCATION_HOST_NUMA = 3 };
+enum { ALLOCATION_PINNED = 1, ALLOCATION_MANAGED = 2 };
 
 /* Defines the function that a row of cuda.def names: hidden, reached through the exported names of its rows. */
 #define API(name, ...)                                                                                                 \
