@@ -95,9 +95,13 @@ static uint64_t guess(struct device *device, CUcontext context) {
     return known && known < taken - used ? known : taken - used < GUESS_MAX ? taken - used : GUESS_MAX;
 }
 
-static void charge_guess(struct device *device, uint64_t size) {
+static void charge_as_measured(struct device *device, uint64_t size) {
     account_add(device, size);
     account_leave_to_measuring(device, size);
+}
+
+static void charge_guess(struct device *device, uint64_t size) {
+    charge_as_measured(device, size);
     atomic_fetch_add(&device->guessed, size);
 }
 
@@ -117,6 +121,10 @@ static void measure_creation(struct creation *c, const CUcontext *context) {
     if (c->later && context && guessed_for_now(device, *context))
         return;
     if (c->measurable || (c->later && measure_own_now(device, &after))) {
+        /* Beside managed memory, charged for a pool that prefers this device, a measurement would not see it. */
+        if (c->measurable && !reserved && atomic_load(&device->managed) && measure_own_now(device, &after) &&
+            after > c->before)
+            charge_as_measured(device, after - c->before);
         measure_now(device);
         if (measure_own_now(device, &after) && after > c->before && atomic_load(&device->charged) == 0)
             ledger_learn_context_size(atomic_load(&device->number), after - c->before);

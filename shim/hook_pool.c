@@ -4,8 +4,12 @@
    was freed in the same stream and size is handed out again: what is charged holds it, so the driver is asked now and
    then only.
 
-   Left alone on purpose: allocations captured into a graph (they take nothing until launch; hook_graph.c), pools on the
-   host, and imported pools, which their exporter pays for. */
+   Managed memory can come to lie on a GPU wherever its pool prefers it to: the pool is charged in full to the GPU that
+   it prefers, else to the one that was current when the program got the pool. cuMemAllocAsync never draws from such a
+   pool, but from its device's own.
+
+   Left alone on purpose: allocations captured into a graph (they take nothing until launch; hook_graph.c), pools of the
+   host's own memory, and imported pools, which their exporter pays for. */
 #include "account.h"
 #include "device.h"
 #include "hooks.h"
@@ -17,8 +21,12 @@ enum {
     UNASKED_MAX = 64
 };
 
-static uint64_t held(CUmemoryPool handle, uint64_t otherwise) {
+/* A destroyed pool cannot be asked. */
+static uint64_t held(struct pool *pool, uint64_t otherwise) {
+    CUmemoryPool handle = atomic_load(&pool->handle);
     uint64_t bytes = otherwise;
+    if (UNLIKELY(handle == POOL_DESTROYED))
+        return atomic_load(&pool->live);
     return INSIDE(CUDA->cuMemPoolGetAttribute(handle, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &bytes)) == CUDA_SUCCESS
                ? bytes
                : otherwise;
@@ -46,7 +54,7 @@ static uint64_t threshold(CUmemoryPool handle) {
     return bytes;
 }
 
-static struct pool *pool_add(CUmemoryPool handle, const struct device *device) {
+static struct pool *pool_add(CUmemoryPool handle, const struct device *device, bool managed) {
     struct pools *pools = &process()->pools;
     lock_take(&pools->adding);
     struct pool *pool = pool_by_handle(handle);
@@ -56,6 +64,8 @@ static struct pool *pool_add(CUmemoryPool handle, const struct device *device) {
     if (!pool && i < POOLS_MAX) {
         pool = &pools->pool[i];
         atomic_store(&pool->device, device_position(device));
+        atomic_store(&pool->managed, managed);
+        atomic_fetch_add(&pool->generation, 1);
         atomic_store(&pool->charged, 0);
         atomic_store(&pool->live, 0);
         atomic_store(&pool->keeps, threshold(handle));
@@ -76,8 +86,23 @@ static void know_default_pools(void) {
     for (int ordinal = 0; ordinal < count; ordinal++) {
         struct device *device = device_by_ordinal(ordinal);
         if (device && INSIDE(CUDA->cuDeviceGetDefaultMemPool(&pool, ordinal)) == CUDA_SUCCESS)
-            pool_add(pool, device);
+            pool_add(pool, device, false);
     }
+}
+
+/* A pool that the program has got, by its properties. Host memory is nobody's charge; what cannot be placed is taken
+   for managed memory. False when there is no place for the pool left, so that nobody would count what it holds. */
+static bool know_pool(CUmemoryPool handle, const CUmemLocation *location, int type) {
+    bool pinned = type == CU_MEM_ALLOCATION_TYPE_PINNED, on_device = location->type == CU_MEM_LOCATION_TYPE_DEVICE;
+    if (pinned && location->type >= CU_MEM_LOCATION_TYPE_HOST &&
+        location->type <= CU_MEM_LOCATION_TYPE_HOST_NUMA_CURRENT)
+        return true;
+    struct device *own = on_device ? device_by_ordinal(location->id) : NULL;
+    struct device *device = own ? own : device_current();
+    if (!device)
+        device = device_by_ordinal(0);
+    know_default_pools(); /* while there is place for them */
+    return !device || pool_add(handle, device, !pinned || !own);
 }
 
 static struct pool *pool_named(CUmemoryPool handle) {
@@ -134,7 +159,7 @@ static uint64_t pool_settle(struct pool *pool, struct device *device, struct res
     for (int tries = 0;; tries++) {
         version = atomic_load(&pool->version);
         before = atomic_load(&pool->charged);
-        bytes = held(atomic_load(&pool->handle), before);
+        bytes = held(pool, before);
         if (LIKELY(bytes == before && version == atomic_load(&pool->version))) {
             if (reservation)
                 account_settle(device, reservation, 0);
@@ -150,8 +175,11 @@ static uint64_t pool_settle(struct pool *pool, struct device *device, struct res
         account_release_begin(device); /* here, so that no measurement believes the one without the other */
     atomic_store(&pool->charged, bytes);
     atomic_fetch_add(&pool->version, 1);
+    if (atomic_load(&pool->managed))
+        atomic_fetch_add(&device->managed, bytes - before);
     lock_drop(&pool->lock);
-    learn_chunk(bytes);
+    if (!atomic_load(&pool->managed))
+        learn_chunk(bytes);
     uint64_t grown = bytes > before ? bytes - before : 0;
     if (reservation)
         account_settle(device, reservation, grown);
@@ -194,7 +222,7 @@ uint64_t pools_unsettled(struct device *device) {
         uint64_t charged = atomic_load(&pool->charged);
         if (!handle || device_at(atomic_load(&pool->device)) != device || charged <= atomic_load(&pool->live))
             continue;
-        uint64_t bytes = held(handle, charged);
+        uint64_t bytes = held(pool, charged);
         sum += bytes < charged ? charged - bytes : 0;
     }
     return sum;
@@ -210,7 +238,8 @@ void pools_trim(struct device *device) {
             atomic_load(&pool->charged) <= atomic_load(&pool->live))
             continue;
         account_release_begin(device); /* a measurement between the two would take the one for the other */
-        INSIDE(CUDA->cuMemPoolTrimTo(handle, 0));
+        if (handle != POOL_DESTROYED)
+            INSIDE(CUDA->cuMemPoolTrimTo(handle, 0));
         pool_settle(pool, device, NULL);
         account_release_end(device, 0);
     }
@@ -242,7 +271,7 @@ static struct pool *look_up_pool_of_stream(CUstream stream) {
     if (!device || INSIDE(CUDA->cuDeviceGetMemPool(&handle, atomic_load(&device->ordinal))) != CUDA_SUCCESS || !handle)
         return NULL;
     struct pool *pool = pool_by_handle(handle);
-    return pool ? pool : pool_add(handle, device);
+    return pool ? pool : pool_add(handle, device, false);
 }
 
 static struct pool *pool_of_only_device(CUstream stream, uint64_t epoch) {
@@ -305,7 +334,7 @@ static enum plan prepare(struct pool *pool, struct device *device, uint64_t size
         return plan;
     if (is_capturing(stream))
         return PLAN_NOT_OURS;
-    uint64_t chunk = atomic_load(&process()->pools.chunk);
+    uint64_t chunk = atomic_load(&pool->managed) ? 0 : atomic_load(&process()->pools.chunk);
     return account_reserve(device, round_up(size, chunk ? chunk : CHUNK_MAX), reservation) ? PLAN_RESERVED
                                                                                            : PLAN_REFUSED;
 }
@@ -332,7 +361,7 @@ static CUresult allocated(struct pool *pool, struct device *device, enum plan pl
     uint64_t rounded = round_up(size, 512);
     struct entry entry = {.key = *pointer,
                           .size = rounded,
-                          .extra = (uint64_t)(pool - process()->pools.pool),
+                          .extra = atomic_load(&pool->generation) << 8 | (uint64_t)(pool - process()->pools.pool),
                           .class = CLASS_POINTER,
                           .kind = KIND_POOL,
                           .device = device_position(device)};
@@ -372,12 +401,25 @@ CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t size, CUmemor
     ALLOCATE(pool_named(from), CUDA->cuMemAllocFromPoolAsync_ptsz(pointer, size, from, stream));
 }
 
+/* The place of a destroyed pool is free again when nothing of it is left. */
+static void bury(struct pool *pool) {
+    CUmemoryPool destroyed = POOL_DESTROYED;
+    if (atomic_load(&pool->live) == 0 && atomic_load(&pool->charged) == 0)
+        atomic_compare_exchange_strong(&pool->handle, &destroyed, NULL);
+}
+
 void pool_freed(const struct entry *entry, CUstream stream) {
-    struct pool *pool = &process()->pools.pool[entry->extra];
+    struct pool *pool = &process()->pools.pool[entry->extra & 255];
+    if (UNLIKELY(atomic_load(&pool->generation) != entry->extra >> 8))
+        return; /* its pool was destroyed, and another has the place */
     uint64_t live = atomic_load(&pool->live);
     while (!atomic_compare_exchange_weak(&pool->live, &live, live > entry->size ? live - entry->size : 0))
         continue;
-    add_piece(pool, entry->size, stream);
+    if (UNLIKELY(atomic_load(&pool->handle) == POOL_DESTROYED)) {
+        pool_settle(pool, device_at(entry->device), NULL);
+        bury(pool);
+    } else
+        add_piece(pool, entry->size, stream);
 }
 
 /* Linear memory freed in stream order goes when the stream gets there, which nobody tells us: until measured it counts.
@@ -412,13 +454,9 @@ CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
 
 CUresult cuMemPoolCreate(CUmemoryPool *pool, const CUmemPoolProps *properties) {
     CUresult result = CUDA->cuMemPoolCreate(pool, properties);
-    if (result != CUDA_SUCCESS || inside_driver || properties->location.type != CU_MEM_LOCATION_TYPE_DEVICE)
+    if (result != CUDA_SUCCESS || inside_driver || know_pool(*pool, &properties->location, properties->allocType))
         return result;
-    struct device *device = device_by_ordinal(properties->location.id);
-    know_default_pools(); /* while there is place for them */
-    if (!device || pool_add(*pool, device))
-        return result;
-    INSIDE(CUDA->cuMemPoolDestroy(*pool)); /* nobody would count what it holds */
+    INSIDE(CUDA->cuMemPoolDestroy(*pool));
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
@@ -427,11 +465,17 @@ CUresult cuMemPoolDestroy(CUmemoryPool handle) {
     CUresult result = INSIDE(CUDA->cuMemPoolDestroy(handle));
     if (!pool || result != CUDA_SUCCESS)
         return result;
-    /* Outstanding allocations keep their memory until they are freed, which only measuring sees. */
+    /* Outstanding allocations keep their memory until they are freed, which only measuring sees, and of managed memory
+       nobody but us. */
     struct device *device = device_at(atomic_load(&pool->device));
-    uint64_t charged = atomic_exchange(&pool->charged, 0);
-    atomic_store(&pool->handle, NULL);
+    bool managed = atomic_load(&pool->managed);
+    uint64_t charged = managed ? 0 : atomic_exchange(&pool->charged, 0);
+    atomic_store(&pool->handle, managed ? POOL_DESTROYED : NULL);
     pools_forget_streams();
+    if (managed) {
+        pool_settle(pool, device, NULL);
+        bury(pool);
+    }
     account_leave_to_measuring(device, charged);
     measure_now(device);
     return result;
@@ -463,6 +507,22 @@ CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool pool) {
     if (!inside_driver)
         pools_forget_streams();
     return result;
+}
+
+/* The default pools of managed memory, each place's, have no other name. */
+static CUresult got_pool(CUresult result, CUmemoryPool *pool, const CUmemLocation *location, int type) {
+    if (result != CUDA_SUCCESS || inside_driver || know_pool(*pool, location, type))
+        return result;
+    *pool = NULL;
+    return CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUresult cuMemGetDefaultMemPool(CUmemoryPool *pool, CUmemLocation *location, int type) {
+    return got_pool(CUDA->cuMemGetDefaultMemPool(pool, location, type), pool, location, type);
+}
+
+CUresult cuMemGetMemPool(CUmemoryPool *pool, CUmemLocation *location, int type) {
+    return got_pool(CUDA->cuMemGetMemPool(pool, location, type), pool, location, type);
 }
 
 CUresult cuMemSetMemPool(CUmemLocation *location, int type, CUmemoryPool pool) {

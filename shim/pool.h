@@ -7,11 +7,15 @@
 
 enum { POOLS_MAX = 64, STREAMS_CACHED = 64 };
 
+#define POOL_DESTROYED ((CUmemoryPool) ~(uintptr_t)0)
+
 struct device;
 
 struct pool {
-    _Atomic(CUmemoryPool) handle; /* NULL: a free place */
+    _Atomic(CUmemoryPool) handle; /* NULL: a free place; POOL_DESTROYED: managed memory that outlives its pool */
     _Atomic uint8_t device;       /* position in process->devices */
+    _Atomic bool managed;         /* of managed memory: the driver counts what is on the device now, if that */
+    _Atomic uint64_t generation;  /* which of the pools that had this place */
     struct lock lock;             /* guards charged and version */
     _Atomic uint64_t charged;     /* what the pool held when last asked: in the ledger */
     _Atomic uint64_t version;     /* counts changes of charged */

@@ -19,8 +19,8 @@ enum table_kind { KIND_LINEAR = 1, KIND_MANAGED, KIND_POOL, KIND_VMM, KIND_ARRAY
 struct entry {
     uint64_t key;
     uint64_t size;
-    uint64_t extra; /* pointers, arrays: the context that owns them (0: see device_current_in); pool memory: its pool;
-                       mappings: the handle */
+    uint64_t extra; /* pointers, arrays: the context that owns them (0: see device_current_in); pool memory: its pool's
+                       place, from bit 8 on the generation; mappings: the handle */
     uint32_t refs;
     uint8_t class;
     uint8_t kind;

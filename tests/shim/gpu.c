@@ -23,6 +23,7 @@ void gpu_open(void) {
     gpu.cuStreamCreate = dlsym(cuda, "cuStreamCreate");
     gpu.cuMemHostAlloc = dlsym(cuda, "cuMemHostAlloc");
     gpu.cuMemFreeHost = dlsym(cuda, "cuMemFreeHost");
+    gpu.cuMemsetD8_v2 = dlsym(cuda, "cuMemsetD8_v2");
     gpu.cuMemAddressReserve = dlsym(cuda, "cuMemAddressReserve");
     gpu.cuStreamBeginCapture_v2 = dlsym(cuda, "cuStreamBeginCapture_v2");
     gpu.cuStreamEndCapture = dlsym(cuda, "cuStreamEndCapture");

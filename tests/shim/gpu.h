@@ -17,6 +17,7 @@ struct functions {
     CUresult (*cuStreamCreate)(CUstream *stream, unsigned flags);
     CUresult (*cuMemHostAlloc)(void **pointer, size_t size, unsigned flags);
     CUresult (*cuMemFreeHost)(void *pointer);
+    CUresult (*cuMemsetD8_v2)(CUdeviceptr pointer, unsigned char value, size_t count);
     CUresult (*cuMemAddressReserve)(CUdeviceptr *pointer, size_t size, size_t alignment, CUdeviceptr address,
                                     unsigned long long flags);
     CUresult (*cuStreamBeginCapture_v2)(CUstream stream, int mode);

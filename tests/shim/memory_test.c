@@ -171,6 +171,24 @@ SCENARIO(The_default_pool_of_a_GPU_is_charged_when_it_is_named, .limit = "1g", .
     }
 }
 
+/* A piece of a pool that is gone is no reason to expect one in the next. */
+SCENARIO(What_outlives_its_pool_is_not_taken_for_the_next_pools, .limit = "1g") {
+    CUmemPoolProps properties = {.allocType = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    CUmemoryPool first, second;
+    CUdeviceptr pointer;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemPoolCreate(&first, &properties), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&pointer, 600 * MIB, first, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemPoolDestroy(first), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemPoolCreate(&second, &properties), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemFreeAsync(pointer, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuStreamSynchronize(NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    gpu_allocate(600 * MIB);
+    EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&pointer, 600 * MIB, second, NULL), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT(device_peak(0) <= GIB);
+}
+
 /* A pool that there is no place for would not be charged. */
 SCENARIO(However_many_pools_there_are_they_hold_no_more_than_the_limit, .limit = "1g") {
     CUmemPoolProps properties = {.allocType = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
@@ -183,6 +201,79 @@ SCENARIO(However_many_pools_there_are_they_hold_no_more_than_the_limit, .limit =
     while (gpu.cuMemAllocAsync(&pointer, 100 * MIB, NULL) == CUDA_SUCCESS)
         EXPECT(device_used(0) <= GIB);
     EXPECT(device_peak(0) <= GIB);
+}
+
+/* The ways to a pool of managed memory. */
+static CUmemoryPool managed_pool(int way, CUmemLocation place) {
+    CUmemPoolProps properties = {.allocType = CU_MEM_ALLOCATION_TYPE_MANAGED, .location = place};
+    CUmemoryPool pool;
+    if (way == 0)
+        EXPECT_EQUAL(gpu.cuMemPoolCreate(&pool, &properties), CUDA_SUCCESS);
+    else if (way == 1)
+        EXPECT_EQUAL(gpu.cuMemGetDefaultMemPool(&pool, &place, CU_MEM_ALLOCATION_TYPE_MANAGED), CUDA_SUCCESS);
+    else
+        EXPECT_EQUAL(gpu.cuMemGetMemPool(&pool, &place, CU_MEM_ALLOCATION_TYPE_MANAGED), CUDA_SUCCESS);
+    return pool;
+}
+
+/* It prefers no place, a GPU, the host, a node of the host: all of it can come to lie on a GPU. */
+SCENARIO(A_pool_of_managed_memory_is_charged_wherever_it_prefers_to_lie, .limit = "1g") {
+    CUdeviceptr pointer, other;
+    gpu_begin(0);
+    for (int place = 0; place <= 3; place++)
+        for (int way = 0; way < 3; way++) {
+            CUmemoryPool pool = managed_pool(way, (CUmemLocation){place, 0});
+            EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&pointer, 608 * MIB, pool, NULL), CUDA_SUCCESS);
+            EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 608 * MIB);
+            EXPECT_EQUAL(gpu.cuMemsetD8_v2(pointer, 0, 400 * MIB), CUDA_SUCCESS);
+            EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 608 * MIB);
+            EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&other, 608 * MIB, pool, NULL), CUDA_ERROR_OUT_OF_MEMORY);
+            EXPECT_EQUAL(gpu.cuMemAlloc_v2(&other, 608 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+            EXPECT_EQUAL(gpu.cuMemFreeAsync(pointer, NULL), CUDA_SUCCESS);
+            EXPECT_EQUAL(gpu.cuStreamSynchronize(NULL), CUDA_SUCCESS);
+            EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+        }
+    EXPECT(device_peak(0) <= GIB);
+}
+
+SCENARIO(A_pool_of_managed_memory_is_charged_to_the_GPU_that_it_prefers, .limit = "1g", .gpus = "--gpus 2") {
+    CUdeviceptr pointer, other;
+    gpu_begin(0);
+    CUmemoryPool pool = managed_pool(0, (CUmemLocation){CU_MEM_LOCATION_TYPE_DEVICE, 1});
+    EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&pointer, 608 * MIB, pool, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&other, 608 * MIB, pool, NULL), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    gpu_begin(1);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 608 * MIB);
+}
+
+/* The driver does not say what a destroyed pool holds, and does not count what is not on the GPU. */
+SCENARIO(What_outlives_its_pool_of_managed_memory_stays_charged_until_it_is_freed, .limit = "1g") {
+    CUdeviceptr first, second, other;
+    gpu_begin(0);
+    for (int i = 0; i < 100; i++) { /* more than there are places for */
+        CUmemoryPool pool = managed_pool(0, (CUmemLocation){0, 0});
+        EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&first, 320 * MIB, pool, NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&second, 320 * MIB, pool, NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuMemPoolDestroy(pool), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 640 * MIB);
+        EXPECT_EQUAL(gpu.cuMemAlloc_v2(&other, 640 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+        EXPECT_EQUAL(gpu.cuMemFree_v2(first), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 320 * MIB);
+        EXPECT_EQUAL(gpu.cuMemFreeAsync(second, NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuStreamSynchronize(NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    }
+}
+
+SCENARIO(A_pool_of_host_memory_is_free_of_charge, .limit = "1g") {
+    CUmemPoolProps properties = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED, .location = {2, 0}};
+    CUmemoryPool pool;
+    CUdeviceptr pointer;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemPoolCreate(&pool, &properties), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&pointer, 2 * GIB, pool, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
 }
 
 SCENARIO(Each_free_call_takes_the_others_pointers, .limit = "1g") {
