@@ -169,6 +169,7 @@ static bool reserve_slowly(struct device *device, struct reservation *r) {
     int number = atomic_load(&device->number);
     bool locked = ledger_slow_lock(number);
     uint64_t room;
+    measure(device); /* beside a reservation of ours it would find only what has grown */
     bool fits = try(device, r, &room) || insist(device, r->row, r->bytes);
     if (!fits)
         take_back(device, r);

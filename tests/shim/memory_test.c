@@ -287,6 +287,16 @@ SCENARIO(Each_free_call_takes_the_others_pointers, .limit = "1g") {
     EXPECT_EQUAL(gpu_free(), GIB - device_used(0));
 }
 
+SCENARIO(What_was_freed_in_stream_order_can_be_had_again_after_a_synchronisation, .limit = "1g") {
+    gpu_begin(0);
+    CUdeviceptr pointer = gpu_allocate(600 * MIB);
+    EXPECT_EQUAL(gpu.cuMemFreeAsync(pointer, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 600 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(gpu.cuStreamSynchronize(NULL), CUDA_SUCCESS);
+    gpu_allocate(600 * MIB);
+    EXPECT(device_peak(0) <= GIB);
+}
+
 /* Two share a block of the driver; the first, which is returned, is freed in stream order, so the block stays until a
    synchronisation, though the last of it is freed at once. */
 static CUdeviceptr begin_with_a_held_block(void) {
