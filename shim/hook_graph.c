@@ -2,8 +2,9 @@
    (or an upload) does, and what graphs once needed stays with the device until cuDeviceGraphMemTrim. So an executable's
    need is read from its nodes when it is instantiated, reserved before a launch, and settled by the driver's own
    attribute, as with pools. A launch beyond the limit is refused as out of memory: nothing has happened, and it can be
-   tried again. Left alone on purpose: building graphs, and graphs without memory nodes, whose launches cost one look
-   into an empty table. */
+   tried again. Nodes of managed memory are refused at instantiation: which device's attribute would count them, and
+   when they end, the driver does not say. Left alone on purpose: building graphs, and graphs without memory nodes,
+   whose launches cost one look into an empty table. */
 #include "account.h"
 #include "device.h"
 #include "graph.h"
@@ -20,7 +21,9 @@ static uint64_t attribute(const struct device *device, int which) {
                : 0;
 }
 
-/* Bytes of a graph's allocation nodes, and the device they are on. */
+/* Bytes of a graph's allocation nodes, and the device they are on, MANAGED if one is of managed memory. */
+enum { MANAGED = -2 };
+
 static uint64_t need_of(CUgraph graph, int *ordinal, int depth) {
     void *nodes[NODES_MAX];
     size_t count = 0;
@@ -45,7 +48,10 @@ static uint64_t need_of(CUgraph graph, int *ordinal, int depth) {
         if (type == CU_GRAPH_NODE_TYPE_MEM_ALLOC &&
             INSIDE(CUDA->cuGraphMemAllocNodeGetParams(nodes[i], &allocation)) == CUDA_SUCCESS) {
             need += round_up(allocation.size, BLOCK);
-            *ordinal = allocation.pool.location.id;
+            if (allocation.pool.allocType == CU_MEM_ALLOCATION_TYPE_MANAGED)
+                *ordinal = MANAGED;
+            else if (*ordinal != MANAGED)
+                *ordinal = allocation.pool.location.id;
         }
     }
     return need;
@@ -55,6 +61,10 @@ static CUresult instantiated(CUresult result, const CUgraphExec *executable, CUg
     int ordinal = -1;
     uint64_t need = result == CUDA_SUCCESS && !inside_driver && executable ? need_of(graph, &ordinal, 0) : 0;
     struct device *device = need ? device_by_ordinal(ordinal) : NULL;
+    if (ordinal == MANAGED) {
+        INSIDE(CUDA->cuGraphExecDestroy(*executable));
+        return CUDA_ERROR_NOT_SUPPORTED;
+    }
     if (device) {
         struct entry entry = {.key = (uint64_t)(uintptr_t)*executable,
                               .size = need,

@@ -74,14 +74,27 @@ SCENARIO(Arrays_end_with_their_context, .limit = "1g") {
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
 }
 
-static CUgraph graph_of(uint64_t size) {
-    struct graph_allocation a = {.pool = {.allocType = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}}, .size = size};
+static CUgraph graph_of_kind(int type, uint64_t size) {
+    struct graph_allocation a = {.pool = {.allocType = type, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}},
+                                 .size = size};
     CUgraph graph;
     void *node, *end;
     EXPECT_EQUAL(gpu.cuGraphCreate(&graph, 0), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu.cuGraphAddMemAllocNode(&node, graph, NULL, 0, &a), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu.cuGraphAddMemFreeNode(&end, graph, &node, 1, a.pointer), CUDA_SUCCESS);
     return graph;
+}
+
+static CUgraph graph_of(uint64_t size) {
+    return graph_of_kind(CU_MEM_ALLOCATION_TYPE_PINNED, size);
+}
+
+SCENARIO(A_graph_with_managed_memory_is_refused, .limit = "1g") {
+    CUgraphExec executable;
+    gpu_begin(0);
+    CUgraph graph = graph_of_kind(CU_MEM_ALLOCATION_TYPE_MANAGED, 500 * MIB);
+    EXPECT_EQUAL(gpu.cuGraphInstantiateWithFlags(&executable, graph, 0), CUDA_ERROR_NOT_SUPPORTED);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
 }
 
 SCENARIO(A_graphs_memory_is_charged_at_its_launch_until_it_is_trimmed, .limit = "1g") {

@@ -25,6 +25,7 @@ struct node {
     struct node *next;
     struct memory *memory; /* of alloc nodes, and of free nodes for graph memory */
     CUdeviceptr address;   /* of free nodes */
+    bool managed;          /* alloc nodes: asked for managed memory, which is simulated as the device's */
     void (*function)(void *);
     void *data;
     struct graph *child;
@@ -296,16 +297,22 @@ API(GraphAddMemAllocNode, struct node **out, struct graph *graph, struct node *c
     CUresult rc = check(graph);
     if (rc || !parameters || !parameters->size)
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
-    int type, device;
+    int allocation, type, device;
+    memcpy(&allocation, parameters->pool_properties, sizeof allocation);
     memcpy(&type, parameters->pool_properties + POOL_LOCATION_TYPE, sizeof type);
     memcpy(&device, parameters->pool_properties + POOL_LOCATION_ID, sizeof device);
-    if (type != LOCATION_DEVICE || !sim_device_ok(device))
+    bool managed = allocation == ALLOCATION_MANAGED;
+    if (managed && type != LOCATION_DEVICE)
+        device = 0;
+    else if (type != LOCATION_DEVICE || !sim_device_ok(device))
         return CUDA_ERROR_INVALID_VALUE;
     sim_lock();
     struct node *node = add_alloc(graph, device, parameters->size);
     rc = finish(graph, node, depends, count, out, CUDA_ERROR_OUT_OF_MEMORY);
-    if (!rc)
+    if (!rc) {
+        node->managed = managed;
         parameters->address = node->memory->extent->base;
+    }
     sim_unlock();
     return rc;
 }
@@ -437,7 +444,8 @@ API(GraphMemAllocNodeGetParams, struct node *node, struct alloc_parameters *out)
     if (rc || !node || !out || node->type != NODE_MEM_ALLOC)
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
     const struct extent *extent = node->memory->extent;
-    int type = LOCATION_DEVICE, allocation = 1, device = device_of(extent);
+    int type = LOCATION_DEVICE, allocation = node->managed ? ALLOCATION_MANAGED : ALLOCATION_PINNED,
+        device = device_of(extent);
     *out = (struct alloc_parameters){.size = extent->requested, .address = extent->base};
     memcpy(out->pool_properties, &allocation, sizeof allocation);
     memcpy(out->pool_properties + POOL_LOCATION_TYPE, &type, sizeof type);
