@@ -51,9 +51,9 @@ sealed partial class Authorizer(
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
-            var reason = new Reason("engine", $"the GPU memory plugin could not learn from the engine what {(route.Name.Length == 0 ? "is asked for" : Quoted.Text(route.Name) + " is")}, so the call is refused: try again");
+            var problem = $"the GPU memory plugin could not learn from the engine what {(route.Name.Length == 0 ? "is asked for" : Quoted.Text(route.Name) + " is")}, so the call is refused: try again";
             // About services and builds the engine is asked for the file's rules alone.
-            return route.Kind is RouteKind.ServiceChange or RouteKind.Build ? Verdict.RefusedByFile(settings, reason) : Verdict.Refused(reason);
+            return route.Kind is RouteKind.ServiceChange or RouteKind.Build ? Verdict.RefusedByFile(settings, "engine", problem) : Verdict.Refused("engine", problem);
         }
     }
 
@@ -86,7 +86,7 @@ sealed partial class Authorizer(
     {
         var problem = "the engine did not pass it on, which it does for the type application/json only and, by its version, up to 1 or 4 MiB";
         if (apiCall.RequestBody is not { Length: > 0 } json || !CreateBody.TryRead(json, out var body, out problem))
-            return (null, Refusal("create-body", $"the body of this create call cannot be read in one way only, so it is refused: {problem}"));
+            return (null, Verdict.Refused("create-body", $"the body of this create call cannot be read in one way only, so it is refused: {problem}"));
         var spec = await creates.DescribeAsync(body, withImage, cancel);
         return (spec, Policy.Evaluate(spec, settings.RequesterOf(apiCall.User), gpus.Devices, settings, holdings));
     }
@@ -224,12 +224,10 @@ sealed partial class Authorizer(
 
     static bool HasOldBody(AuthZRequest apiCall, EngineRoute route) => route.Kind == RouteKind.ContainerStart && route.IsOlderThan(24) && !apiCall.HasNoBody;
 
-    static readonly Verdict OldBody = Refusal("start-body", "this start call of an API before 1.24 brings a configuration of its own: create the container with it instead");
+    static readonly Verdict OldBody = Verdict.Refused("start-body", "this start call of an API before 1.24 brings a configuration of its own: create the container with it instead");
 
-    static Verdict Unknown(EngineRoute route, Exception failure) => Refusal("engine",
+    static Verdict Unknown(EngineRoute route, Exception failure) => Verdict.Refused("engine",
         $"the GPU memory plugin could not learn from the engine what {Quoted.Text(route.Name)} is ({(failure is EngineException ? Quoted.Text(failure.Message, 200) : "no answer in time")}), so it does not start: try again");
-
-    static Verdict Refusal(string rule, string message) => Verdict.Refused(new(rule, message));
 
     AuthZAnswer Answer(RouteKind route, AuthZRequest apiCall, string container, ContainerSpec? spec, Verdict verdict, long started)
     {

@@ -9,17 +9,17 @@ namespace Runai.GpuMemory.Admission;
 /// <summary>Judges the calls beside a container's life: exec, volumes, services, builds, plugins.</summary>
 sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, IVolumeCatalog volumes, EngineDefaults defaults, IGpuInventory gpus)
 {
-    static readonly Verdict PluginsOfAdmins = Refusal("plugins", "plugins are the admins' on this machine: ask one of them");
+    static readonly Verdict PluginsOfAdmins = Verdict.Refused("plugins", "plugins are the admins' on this machine: ask one of them");
 
     public async ValueTask<Verdict> JudgeAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, CancellationToken cancel)
     {
         var requester = policy.RequesterOf(apiCall.User);
         return route.Kind switch
         {
-            RouteKind.Unknown => policy.DeniesUnknownRoutes ? OfFile(policy, "unknown-route", $"the GPU memory plugin does not know {Quoted.Text(apiCall.RequestMethod)} {Quoted.Text(route.Name)}, and the policy of this machine refuses what it does not know") : Verdict.Fine,
+            RouteKind.Unknown => policy.DeniesUnknownRoutes ? Verdict.RefusedByFile(policy, "unknown-route", $"the GPU memory plugin does not know {Quoted.Text(apiCall.RequestMethod)} {Quoted.Text(route.Name)}, and the policy of this machine refuses what it does not know") : Verdict.Fine,
             RouteKind.PluginChange => requester.IsAdmin ? Verdict.Fine : PluginsOfAdmins,
-            RouteKind.Swarm => requester.IsAdmin ? Verdict.Fine : Refusal("swarm", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them"),
-            RouteKind.VolumeRemove => requester.IsAdmin || volumes.Find(route.Name) is null ? Verdict.Fine : Refusal("quota-volume", $"the volume {Quoted.Text(route.Name)} carries a quota, and removing it is the admins' on this machine"),
+            RouteKind.Swarm => requester.IsAdmin ? Verdict.Fine : Verdict.Refused("swarm", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them"),
+            RouteKind.VolumeRemove => requester.IsAdmin || volumes.Find(route.Name) is null ? Verdict.Fine : Verdict.Refused("quota-volume", $"the volume {Quoted.Text(route.Name)} carries a quota, and removing it is the admins' on this machine"),
             RouteKind.VolumeCreate => apiCall.HasNoBody ? Verdict.Fine : OfVolume(apiCall.RequestBody, policy, requester),
             RouteKind.ServiceChange => await OfServiceAsync(apiCall.RequestBody, policy, requester, cancel),
             RouteKind.Build => await OfBuildAsync(apiCall, policy, requester, cancel),
@@ -34,10 +34,10 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             return Unreadable("volume", problem);
         var foreign = body.Driver is { Length: > 0 } driver && !volumes.IsThisDriver(driver);
         if (foreign && body.Name is { } name && volumes.Find(name) is not null)
-            return Refusal("quota-volume", $"the volume {Quoted.Text(name)} is the GPU memory plugin's: take another name");
+            return Verdict.Refused("quota-volume", $"the volume {Quoted.Text(name)} is the GPU memory plugin's: take another name");
         // A local volume can be a bind under another name.
         return body.Driver is null or "" or LocalVolume.Driver && LocalVolume.HostPaths(body.DriverOpts).Find(path => !policy.AllowsBind(path)) is { } path && !policy.ExemptUsers.Contains(requester.Name)
-            ? OfFile(policy, "bind-mount", $"a volume of the host's {Quoted.Text(path)} is not allowed on this machine: leave {Quoted.Text(path)} out of its options") : Verdict.Fine;
+            ? Verdict.RefusedByFile(policy, "bind-mount", $"a volume of the host's {Quoted.Text(path)} is not allowed on this machine: leave {Quoted.Text(path)} out of its options") : Verdict.Fine;
     }
 
     /// <summary>As far as it can be told before a task runs: what the image adds is known where this engine has it.</summary>
@@ -65,12 +65,12 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         if (!StrictBodies.Exec.TryRead(json, out var body, out var problem))
             return Unreadable("exec", problem);
         if (body.Privileged && !policy.AllowPrivileged && !policy.ExemptUsers.Contains(requester.Name))
-            return OfFile(policy, "privileged", "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to exempt you");
+            return Verdict.RefusedByFile(policy, "privileged", "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to exempt you");
         if (body.Env?.LastOrDefault(e => e.Split('=')[0] == "LD_PRELOAD") is not { } preload || await engine.InspectContainerAsync(route.Name, cancel) is not { } container)
             return Verdict.Fine;
         var spec = specs.FromInspect(container, defaults.Runtime);
         return spec is { PreloadsByEnvironment: true, PreloadsByMount: false, Directory: { } directory } && !preload[(preload.IndexOf('=', StringComparison.Ordinal) + 1)..].Split(':', ' ').Contains(directory.Shim)
-            ? Refusal("preload", $"the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e LD_PRELOAD={Quoted.Text(directory.Shim)}:… with what you add") : Verdict.Fine;
+            ? Verdict.Refused("preload", $"the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e LD_PRELOAD={Quoted.Text(directory.Shim)}:… with what you add") : Verdict.Fine;
     }
 
     async ValueTask<Verdict> OfBuildAsync(AuthZRequest apiCall, PolicySettings policy, Requester requester, CancellationToken cancel)
@@ -79,18 +79,14 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             return Verdict.Fine;
         // A form counts before the query, and the engine does not pass it on.
         if (apiCall.RequestHeaders?.Any(h => h.Key.Equals("Content-Type", StringComparison.OrdinalIgnoreCase) && h.Value.Contains("form", StringComparison.OrdinalIgnoreCase)) == true)
-            return OfFile(policy, "build-body", UnreadableMessage("build", "it is a form, and has to be a tar"));
+            return Verdict.RefusedByFile(policy, "build-body", UnreadableMessage("build", "it is a form, and has to be a tar"));
         foreach (var mode in EngineRoute.QueryValues(apiCall.RequestUri ?? "", "networkmode"))
             if (mode == "host" || (mode.StartsWith("container:", StringComparison.Ordinal) && await engine.InspectContainerAsync(mode["container:".Length..], cancel) is { HostConfig.NetworkMode: "host" }))
-                return OfFile(policy, "host-namespace", $"docker build --network {Quoted.Text(mode)} is not allowed on this machine: leave it out, or ask an admin to exempt you");
+                return Verdict.RefusedByFile(policy, "host-namespace", $"docker build --network {Quoted.Text(mode)} is not allowed on this machine: leave it out, or ask an admin to exempt you");
         return Verdict.Fine;
     }
 
-    static Verdict Refusal(string rule, string message) => Verdict.Refused(new(rule, message));
-
-    static Verdict OfFile(PolicySettings policy, string rule, string message) => Verdict.RefusedByFile(policy, new(rule, message));
-
-    static Verdict Unreadable(string what, string problem) => Refusal($"{what}-body", UnreadableMessage(what, problem));
+    static Verdict Unreadable(string what, string problem) => Verdict.Refused($"{what}-body", UnreadableMessage(what, problem));
 
     static string UnreadableMessage(string what, string problem) => $"the body of this {what} call cannot be read in one way only, so it is refused: {problem}";
 }

@@ -42,9 +42,9 @@ public sealed record Verdict(IReadOnlyList<Reason> Reasons, string? Quota, strin
     public bool StopsAtOnce { get; init; }
     public bool Allow => Reasons.Count == 0;
     public static Verdict Fine { get; } = new([], null, null);
-    public static Verdict Refused(Reason reason) => new([reason], null, null);
+    public static Verdict Refused(string rule, string message) => new([new(rule, message)], null, null);
     /// <summary>By the policy file: in audit mode it is allowed, and said to be.</summary>
-    public static Verdict RefusedByFile(PolicySettings policy, Reason reason) => policy.IsAudit ? Fine with { Audited = [reason] } : Refused(reason);
+    public static Verdict RefusedByFile(PolicySettings policy, string rule, string message) => policy.IsAudit ? Fine with { Audited = [new(rule, message)] } : Refused(rule, message);
     /// <summary>All reasons in one line, as the engine shows it to the user.</summary>
     public string Message => string.Join("; ", Reasons.Select(r => r.Message));
 }
