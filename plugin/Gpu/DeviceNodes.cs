@@ -48,16 +48,12 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
     /// <summary>A node, or all below a directory.</summary>
     static bool AreHarmless(string hostPath, string here, HashSet<uint> majors)
     {
-        var left = new Stack<string>([here]);
-        for (var seen = 0; left.TryPop(out var path);)
-        {
-            if (++seen > MaxNodes) return false;
-            var (type, major, minor) = Statx.Look(path);
-            if (type == NodeType.Directory)
-                foreach (var inner in Directory.EnumerateFileSystemEntries(path)) left.Push(inner);
-            else if (type is NodeType.BlockDevice or NodeType.Missing || (type == NodeType.CharacterDevice && !majors.Contains(major) && !IsHarmless(major, minor) && hostPath + path[here.Length..] != ConnectionManager))
+        var top = Node(here);
+        var seen = 0;
+        foreach (var (path, type, major, minor) in top.Type == NodeType.Directory ? Below(here).Prepend(top) : [top])
+            if (++seen > MaxNodes || type is NodeType.BlockDevice or NodeType.Missing
+                || (type == NodeType.CharacterDevice && !majors.Contains(major) && !IsHarmless(major, minor) && hostPath + path[here.Length..] != ConnectionManager))
                 return false;
-        }
         return true;
     }
 
@@ -119,19 +115,34 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
     /// <summary>All nodes below, as the engine takes them when it is given a directory; it does not follow links there.</summary>
     static DevicePath Search(string hostPath, string here, HashSet<uint> majors)
     {
-        var left = new Stack<string>([here]);
-        var most = hostPath == "/dev" || hostPath.StartsWith("/dev/", StringComparison.Ordinal) ? MaxNodes : MaxNodesElsewhere;
-        for (var seen = 0; left.TryPop(out var folder);)
+        var most = IsWithin(hostPath, "/dev") ? MaxNodes : MaxNodesElsewhere;
+        var seen = 0;
+        foreach (var (path, type, major, _) in Below(here))
+        {
+            if (++seen > most) return new(DevicePathKind.Unknown);
+            if (type == NodeType.CharacterDevice && majors.Contains(major)) return new(DevicePathKind.Gpu, hostPath + path[here.Length..]);
+        }
+        return new(DevicePathKind.NotGpu);
+    }
+
+    static (string Path, NodeType Type, uint Major, uint Minor) Node(string path)
+    {
+        var (type, major, minor) = Statx.Look(path);
+        return (path, type, major, minor);
+    }
+
+    static IEnumerable<(string Path, NodeType Type, uint Major, uint Minor)> Below(string top)
+    {
+        var left = new Stack<string>([top]);
+        while (left.TryPop(out var folder))
         {
             foreach (var path in Directory.EnumerateFileSystemEntries(folder))
             {
-                if (++seen > most) return new(DevicePathKind.Unknown);
-                var (type, major, _) = Statx.Look(path);
-                if (type == NodeType.CharacterDevice && majors.Contains(major)) return new(DevicePathKind.Gpu, hostPath + path[here.Length..]);
-                if (type == NodeType.Directory) left.Push(path);
+                var node = Node(path);
+                yield return node;
+                if (node.Type == NodeType.Directory) left.Push(path);
             }
         }
-        return new(DevicePathKind.NotGpu);
     }
 
     /// <summary>NVIDIA's fixed major and the graphics nodes; the others (nvidia-uvm, nvidia-caps…) are given out when the modules load.</summary>
