@@ -13,4 +13,4 @@ if [ ! -e "$folder/had" ]; then
     for package in "$folder"/debs/*.deb; do dpkg -x "$package" "$folder"; done
     touch "$folder/had"
 fi
-GO111MODULE=off GOFLAGS='' GOCACHE=$folder/cache GOPATH=$folder/usr/share/gocode go build -o "$program" "$source"
+GO111MODULE=off GOFLAGS='' GOCACHE=$folder/cache GOPATH=$folder/usr/share/gocode go build -o "$program" "$source" "$(dirname "$source")/steps.go"

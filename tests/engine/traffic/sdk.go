@@ -28,23 +28,6 @@ var (
 	engine *client.Client
 )
 
-func check(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
-func must[T any](value T, err error) T {
-	check(err)
-	return value
-}
-
-func same(got, want string) {
-	if got != want {
-		panic(fmt.Sprintf("%q is not %q", got, want))
-	}
-}
-
 // drain reads a stream of the engine to its end.
 func drain(stream io.ReadCloser) []byte {
 	defer stream.Close()
@@ -56,15 +39,6 @@ func said(stream io.Reader) string {
 	var out, failures bytes.Buffer
 	must(stdcopy.StdCopy(&out, &failures, stream))
 	return out.String() + failures.String()
-}
-
-func archive(name, text string) io.Reader {
-	var packed bytes.Buffer
-	writer := tar.NewWriter(&packed)
-	check(writer.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text))}))
-	must(writer.Write([]byte(text)))
-	check(writer.Close())
-	return &packed
 }
 
 func create(name string, config container.Config, host container.HostConfig) (string, error) {
