@@ -5,7 +5,7 @@ import sys
 import time
 
 import torch
-from torch_common import PIECE, fill, mebibytes, training
+from torch_common import PIECE, fill, mebibytes, timed, training
 
 
 def free(gpu):
@@ -103,20 +103,16 @@ def train(rank, blocks=4, steps=200):
     join(rank)
     parallel = torch.nn.parallel.DistributedDataParallel
     step = training(samples=4096, seed=7 + rank, wrapped=lambda model: parallel(model, device_ids=[rank]))
-    times = []
-    for block in range(blocks + 1):
-        torch.cuda.synchronize()
-        begin = time.perf_counter()
-        for _ in range(steps):
-            loss = step()
-        torch.cuda.synchronize()
-        times.append((time.perf_counter() - begin) / steps)
+
+    def report(block, loss):
         losses = [torch.zeros_like(loss) for _ in range(2)]
         torch.distributed.all_gather(losses, loss.detach())
         if rank == 0:
             print(f"loss[{block}]={losses[0].item():.17g} {losses[1].item():.17g}")
+
+    best = timed(step, blocks, steps, report)
     if rank == 0:
-        print(f"step_us={1e6 * min(times[1:]):.1f}")  # the first block warms up; a busy host only ever adds
+        print(f"step_us={best:.1f}")
     torch.distributed.destroy_process_group()
 
 

@@ -1,5 +1,7 @@
 """What torch_check.py, torch_programs.py and pair_programs.py share."""
 
+import time
+
 import torch
 
 PIECE = 64 << 20  # elements of float32: 256 MiB
@@ -44,3 +46,17 @@ def training(samples, seed=7, wrapped=lambda model: model):
         return loss
 
     return step
+
+
+def timed(step, blocks, steps, report):
+    """Runs blocks of steps, reports each block's number and last loss, and returns the microseconds of a step in the best."""
+    times = []
+    for block in range(blocks + 1):
+        torch.cuda.synchronize()
+        begin = time.perf_counter()
+        for _ in range(steps):
+            loss = step()
+        torch.cuda.synchronize()
+        times.append((time.perf_counter() - begin) / steps)
+        report(block, loss)
+    return 1e6 * min(times[1:])  # the first block warms up; a busy host only ever adds

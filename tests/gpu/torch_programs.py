@@ -5,7 +5,7 @@ import sys
 import time
 
 import torch
-from torch_common import PIECE, fill, give_back_and_go_on, mebibytes, training
+from torch_common import PIECE, fill, give_back_and_go_on, mebibytes, timed, training
 
 
 def fill_and_more():
@@ -152,17 +152,8 @@ def share():
 
 def train(blocks=7, steps=500):
     """A network so small that the time is that of the calls."""
-    step = training(samples=256)
-    times = []
-    for block in range(blocks + 1):
-        torch.cuda.synchronize()
-        begin = time.perf_counter()
-        for _ in range(steps):
-            loss = step()
-        torch.cuda.synchronize()
-        times.append((time.perf_counter() - begin) / steps)
-        print(f"loss[{block}]={loss.item():.17g}")
-    print(f"step_us={1e6 * min(times[1:]):.1f}")  # the first block warms up; a busy host only ever adds
+    best = timed(training(samples=256), blocks, steps, lambda block, loss: print(f"loss[{block}]={loss.item():.17g}"))
+    print(f"step_us={best:.1f}")
 
 
 if __name__ == "__main__":
