@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
 
@@ -9,7 +8,7 @@ namespace Runai.GpuMemory.Protocol;
 static class AuthZGlance
 {
     /// <summary>False where the begin does not show both: then all must be read.</summary>
-    public static bool TryRead(ReadOnlySequence<byte> begin, [NotNullWhen(true)] out string? method, [NotNullWhen(true)] out string? uri)
+    public static bool TryRead(ReadOnlySpan<byte> begin, [NotNullWhen(true)] out string? method, [NotNullWhen(true)] out string? uri)
     {
         (method, uri) = (null, null);
         var reader = new Utf8JsonReader(begin, isFinalBlock: false, default);
@@ -31,7 +30,7 @@ static class AuthZGlance
     }
 
     /// <summary>Whether the request certainly came without this header. False too where the begin does not show all headers: then all must be read.</summary>
-    public static bool Lacks(ReadOnlySequence<byte> begin, string header)
+    public static bool Lacks(ReadOnlySpan<byte> begin, string header)
     {
         var reader = new Utf8JsonReader(begin, isFinalBlock: false, default);
         try

@@ -1,6 +1,3 @@
-using System.Buffers;
-using System.Text.Json;
-
 namespace Runai.GpuMemory.Protocol;
 
 /// <summary>Decides about API calls. Neither method throws for what is none of this plugin's business.</summary>
@@ -21,17 +18,15 @@ public static class AuthZPlugin
 {
     /// <summary>On a call that is not to be done: its sender asks what would become of it. In the spelling in which the engine passes header names on.</summary>
     public const string QuestionHeader = "X-Gpu-Memory-Ask";
+    public const string BeforePath = "/AuthZPlugin.AuthZReq";
+    public const string AfterPath = "/AuthZPlugin.AuthZRes";
 
     public static IEndpointRouteBuilder MapAuthZPlugin(this IEndpointRouteBuilder app)
     {
         var authorizer = app.ServiceProvider.GetRequiredService<IAuthorizer>();
         var (json, answer) = (AuthZJson.Default.AuthZRequest, AuthZJson.Default.AuthZAnswer);
-        var allowed = JsonSerializer.SerializeToUtf8Bytes(AuthZAnswer.Allowed, answer);
-        byte[]? Glance(ReadOnlySequence<byte> begin) => AuthZGlance.TryRead(begin, out var method, out var uri) && !authorizer.IsOfConcern(method, uri) ? allowed : null;
-        byte[]? GlanceBefore(ReadOnlySequence<byte> begin) => AuthZGlance.TryRead(begin, out var method, out var uri) && !authorizer.IsOfConcern(method, uri)
-            && (!authorizer.CanBeQuestion(method) || AuthZGlance.Lacks(begin, QuestionHeader)) ? allowed : null;
-        app.MapPluginCall("/AuthZPlugin.AuthZReq", json, answer, authorizer.BeforeAsync, AuthZAnswer.Denied, GlanceBefore);
-        app.MapPluginCall("/AuthZPlugin.AuthZRes", json, answer, authorizer.AfterAsync, _ => AuthZAnswer.Allowed, Glance);
+        app.MapPluginCall(BeforePath, json, answer, authorizer.BeforeAsync, AuthZAnswer.Denied);
+        app.MapPluginCall(AfterPath, json, answer, authorizer.AfterAsync, _ => AuthZAnswer.Allowed);
         return app;
     }
 }

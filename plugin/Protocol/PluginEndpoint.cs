@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http.Features;
@@ -21,16 +20,13 @@ static partial class PluginEndpoint
     /// <param name="answer">How to write the answer.</param>
     /// <param name="handle">The service.</param>
     /// <param name="failure">The answer to a body that cannot be read, or to a bug of ours.</param>
-    /// <param name="glance">Answers by the body's begin where that says enough: the rest is then not read.</param>
     public static void MapPluginCall<TRequest, TAnswer>(
         this IEndpointRouteBuilder app, string path, JsonTypeInfo<TRequest> request, JsonTypeInfo<TAnswer> answer,
-        Func<TRequest, CancellationToken, ValueTask<TAnswer>> handle, Func<string, TAnswer> failure,
-        Func<ReadOnlySequence<byte>, byte[]?>? glance = null) where TRequest : class, new() =>
+        Func<TRequest, CancellationToken, ValueTask<TAnswer>> handle, Func<string, TAnswer> failure) where TRequest : class, new() =>
         app.MapPost(path, async context =>
         {
             var json = await GuardAsync(context, path,
-                async () => (glance is null ? null : await GlanceAsync(context, glance))
-                    ?? JsonSerializer.SerializeToUtf8Bytes(await HandleAsync(context, request, handle), answer),
+                async () => JsonSerializer.SerializeToUtf8Bytes(await HandleAsync(context, request, handle), answer),
                 problem => JsonSerializer.SerializeToUtf8Bytes(failure(problem), answer));
             await WriteAsync(context, json);
         });
@@ -39,6 +35,7 @@ static partial class PluginEndpoint
     {
         context.Response.ContentType = ContentType;
         context.Response.ContentLength = json.Length;
+        context.Response.Headers.Connection = "close"; // the engine's next call is looked at before it comes here: PluginListener
         await context.Response.Body.WriteAsync(json, context.RequestAborted);
     }
 
@@ -66,23 +63,6 @@ static partial class PluginEndpoint
             return failure($"{path}: an error in the plugin, see its log");
         }
 #pragma warning restore CA1031
-    }
-
-    /// <summary>Null where the begin does not say enough; it then can be read again.</summary>
-    static async ValueTask<byte[]?> GlanceAsync(HttpContext context, Func<ReadOnlySequence<byte>, byte[]?> glance)
-    {
-        var reader = context.Request.BodyReader;
-        var read = await reader.ReadAsync(context.RequestAborted);
-        var answer = glance(read.Buffer);
-        if (answer is null)
-        {
-            reader.AdvanceTo(read.Buffer.Start);
-            return null;
-        }
-        // An answer before the end of the call would cost the connection.
-        for (; !read.IsCompleted; read = await reader.ReadAsync(context.RequestAborted)) reader.AdvanceTo(read.Buffer.End);
-        reader.AdvanceTo(read.Buffer.End);
-        return answer;
     }
 
     /// <summary>An empty body is a request without members: the retry of a call whose connection broke can come so.</summary>

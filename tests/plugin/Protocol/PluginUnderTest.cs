@@ -29,6 +29,8 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
         return plugin;
     }
 
+    public Task StopAsync() => _app.StopAsync();
+
     public string Socket => Path.Combine(_folder, "gpu.sock");
     public List<string> Asked { get; } = [];
     public AuthZRequest? LastCall { get; private set; }

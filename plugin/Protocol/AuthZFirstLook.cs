@@ -1,0 +1,23 @@
+using System.Text;
+using System.Text.Json;
+
+namespace Runai.GpuMemory.Protocol;
+
+/// <summary>Allows authorization calls that are of no concern by the begin of what the engine sends. Those are nearly all calls that an engine serves, and each asks twice.</summary>
+sealed class AuthZFirstLook(IAuthorizer authorizer)
+{
+    static readonly byte[] Allowed = Response(JsonSerializer.SerializeToUtf8Bytes(AuthZAnswer.Allowed, AuthZJson.Default.AuthZAnswer));
+
+    /// <summary>The whole response, or null where somebody must look closer.</summary>
+    /// <param name="call">The head.</param>
+    /// <param name="body">As much of the body as is there.</param>
+    public byte[]? Answer(in CallHead call, ReadOnlySpan<byte> body)
+    {
+        var isBefore = call.IsTo(AuthZPlugin.BeforePath);
+        if ((!isBefore && !call.IsTo(AuthZPlugin.AfterPath)) || !AuthZGlance.TryRead(body, out var method, out var uri) || authorizer.IsOfConcern(method, uri)) return null;
+        return !isBefore || !authorizer.CanBeQuestion(method) || AuthZGlance.Lacks(body, AuthZPlugin.QuestionHeader) ? Allowed : null;
+    }
+
+    static byte[] Response(byte[] json) =>
+        [.. Encoding.ASCII.GetBytes($"HTTP/1.1 200 OK\r\nContent-Type: {PluginEndpoint.ContentType}\r\nContent-Length: {json.Length}\r\n\r\n"), .. json];
+}

@@ -1,0 +1,125 @@
+using System.Text;
+using NUnit.Framework;
+
+namespace Runai.GpuMemory.Tests.Protocol;
+
+/// <summary>What is answered before the web server sees it, and what is not. The fake authorizer is asked just about what comes through the server.</summary>
+[NonParallelizable]
+public class PluginListenerTests
+{
+    const string Ping = """{"RequestMethod":"GET","RequestUri":"/_ping"}""";
+    const string Start = """{"RequestMethod":"POST","RequestUri":"/containers/x/start"}""";
+    const string Allowed = """{"Allow":true,"Msg":"","Err":""}""";
+
+    PluginUnderTest _plugin = null!;
+    RawHttp _engine = null!;
+
+    [SetUp]
+    public async Task Begin()
+    {
+        _plugin = await PluginUnderTest.StartAsync();
+        _engine = new(_plugin.Socket);
+    }
+
+    [TearDown]
+    public async Task End()
+    {
+        _engine.Dispose();
+        await _plugin.DisposeAsync();
+    }
+
+    static string Call(string body, string method = "AuthZPlugin.AuthZReq", string more = "", string version = "1.1") =>
+        $"POST /{method} HTTP/{version}\r\nHost: plugin\r\nContent-Length: {Encoding.UTF8.GetByteCount(body)}\r\n{more}\r\n{body}";
+
+    [Test]
+    public void Calls_of_no_concern_share_a_connection_and_one_of_concern_ends_it()
+    {
+        for (var i = 0; i < 3; i++)
+        {
+            Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Ping), Is.EqualTo((200, Allowed)));
+            Assert.That(_engine.Call("AuthZPlugin.AuthZRes", Ping), Is.EqualTo((200, Allowed)));
+        }
+        Assert.That((_engine.Connections, _plugin.Asked.Count), Is.EqualTo((1, 0)));
+        _plugin.Refusal = "no";
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Start).Body, Does.Contain("\"Allow\":false"));
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Ping), Is.EqualTo((200, Allowed)));
+        Assert.That((_engine.Connections, _plugin.Asked.Count), Is.EqualTo((2, 1)));
+    }
+
+    [Test]
+    public void A_call_that_comes_in_pieces_is_answered_all_the_same([Values(1, 20, 60, 90, 100)] int first, [Values] bool ofConcern)
+    {
+        var call = Call(ofConcern ? Start : Ping);
+        _engine.Send(call[..first]);
+        Thread.Sleep(20);
+        _engine.Send(call[first..]);
+        Assert.That(_engine.Receive(), Is.EqualTo((200, Allowed)));
+        if (ofConcern) Assert.That(_plugin.Asked, Has.Count.EqualTo(1));
+    }
+
+    [Test]
+    public void A_long_call_of_no_concern_is_taken_to_its_last_byte_and_no_further()
+    {
+        var answer = $$"""{"RequestMethod":"GET","RequestUri":"/_ping","ResponseBody":"{{new string('A', 100_000)}}"}""";
+        _engine.Send(Call(answer, "AuthZPlugin.AuthZRes") + Call(answer, "AuthZPlugin.AuthZRes") + Call(Start));
+        for (var i = 0; i < 3; i++) Assert.That(_engine.Receive(), Is.EqualTo((200, Allowed)));
+        Assert.That(_plugin.Asked, Is.EqualTo(new[] { "before POST /containers/x/start" }));
+    }
+
+    /// <summary>Heads that engines do not write: how they are to be read, the web server knows.</summary>
+    [TestCase("Transfer-Encoding: chunked\r\n", "1.1", 200, false)]
+    [TestCase("Content-Length: 7\r\n", "1.1", 400, false)]
+    [TestCase("Expect: 100-continue\r\n", "1.1", 200, true)]
+    [TestCase("Connection: close\r\n", "1.1", 200, true)]
+    [TestCase("x\r\n", "1.1", 400, false)]
+    [TestCase("", "1.0", 200, true)]
+    [TestCase("", "2.0", 505, false)]
+    public void A_head_of_another_form_is_the_web_servers(string more, string version, int status, bool readable)
+    {
+        _engine.Send(Call(Ping, more: more, version: version));
+        var answer = _engine.Receive();
+        Assert.That((answer.Status, answer.Body == Allowed, _plugin.Asked.Count), Is.EqualTo((status, readable, readable ? 1 : 0)));
+    }
+
+    [TestCase("GET /AuthZPlugin.AuthZReq HTTP/1.1", 404)]
+    [TestCase("POST /authzplugin.authzreq HTTP/1.1", 200)]
+    [TestCase("POST /VolumeDriver.AuthZReq HTTP/1.1", 404)]
+    public void Only_the_authorization_calls_are_answered_early(string line, int status)
+    {
+        _engine.Send($"{line}\r\nHost: plugin\r\nContent-Length: {Ping.Length}\r\n\r\n{Ping}");
+        Assert.That(_engine.Receive().Status, Is.EqualTo(status));
+        Assert.That(_plugin.Asked, Has.Count.EqualTo(status == 200 ? 1 : 0));
+    }
+
+    [Test]
+    public void A_client_that_hangs_up_while_its_call_comes_hurts_nobody()
+    {
+        using (var other = new RawHttp(_plugin.Socket))
+            other.Send(Call(Ping)[..^10] + "\",");
+        using (var other = new RawHttp(_plugin.Socket))
+            other.Send("POST /AuthZPlugin.AuthZReq HTTP/1.1\r\nHost: plugin\r\nContent-Length: 100000\r\n\r\n" + Ping[..^1]);
+        using (new RawHttp(_plugin.Socket)) { }
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Ping), Is.EqualTo((200, Allowed)));
+        Assert.That(_plugin.Asked, Is.Empty);
+    }
+
+    [Test]
+    public void Many_connections_at_once_are_all_served()
+    {
+        var clients = Enumerable.Range(0, 200).Select(_ => new RawHttp(_plugin.Socket)).ToList();
+        // On threads of their own: the server needs those of the pool.
+        var calls = clients.ConvertAll(client => Task.Factory.StartNew(() => Enumerable.Range(0, 5).Select(i => client.Call("AuthZPlugin.AuthZReq", i == 2 ? Start : Ping)).ToList(), TaskCreationOptions.LongRunning));
+        Assert.That(Task.WhenAll(calls).Result.SelectMany(answers => answers), Is.All.EqualTo((200, Allowed)));
+        Assert.That(_plugin.Asked, Has.Count.EqualTo(clients.Count));
+        clients.ForEach(client => client.Dispose());
+    }
+
+    [Test]
+    public async Task The_end_closes_connections_that_wait()
+    {
+        _engine.Call("AuthZPlugin.AuthZReq", Ping);
+        await _plugin.StopAsync();
+        Assert.That(_engine.IsClosed());
+        Assert.That(() => new RawHttp(_plugin.Socket), Throws.InstanceOf<System.Net.Sockets.SocketException>());
+    }
+}
