@@ -14,11 +14,12 @@ readonly struct CallHead
 
     readonly ReadOnlyMemory<byte> _path;
 
-    CallHead(ReadOnlyMemory<byte> path, int length, int bodyLength) => (_path, Length, BodyLength) = (path, length, bodyLength);
+    CallHead(ReadOnlyMemory<byte> path, int length, int bodyLength) => (_path, Length, CallLength) = (path, length, length + bodyLength);
 
     /// <summary>Of the head itself, in bytes, the empty line included.</summary>
     public int Length { get; }
-    public int BodyLength { get; }
+    /// <summary>Of head and body.</summary>
+    public int CallLength { get; }
 
     public bool IsTo(string path) => Ascii.Equals(_path.Span, path);
 

@@ -35,7 +35,6 @@ static partial class PluginEndpoint
     {
         context.Response.ContentType = ContentType;
         context.Response.ContentLength = json.Length;
-        context.Response.Headers.Connection = "close"; // the engine's next call is looked at before it comes here: PluginListener
         await context.Response.Body.WriteAsync(json, context.RequestAborted);
     }
 

@@ -11,6 +11,8 @@ public static class PluginSocket
         .ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
+            // The engine's connections live as long as it likes: one that ends just when a call comes costs that call a second.
+            kestrel.Limits.KeepAliveTimeout = TimeSpan.FromDays(365); // "infinite" ends them after a second
             kestrel.ListenUnixSocket(path);
         });
 }

@@ -32,18 +32,21 @@ public class PluginListenerTests
         $"POST /{method} HTTP/{version}\r\nHost: plugin\r\nContent-Length: {Encoding.UTF8.GetByteCount(body)}\r\n{more}\r\n{body}";
 
     [Test]
-    public void Calls_of_no_concern_share_a_connection_and_one_of_concern_ends_it()
+    public void Calls_of_no_concern_share_a_connection_with_those_of_concern()
     {
         for (var i = 0; i < 3; i++)
         {
             Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Ping), Is.EqualTo((200, Allowed)));
             Assert.That(_engine.Call("AuthZPlugin.AuthZRes", Ping), Is.EqualTo((200, Allowed)));
         }
-        Assert.That((_engine.Connections, _plugin.Asked.Count), Is.EqualTo((1, 0)));
+        Assert.That(_plugin.Asked, Is.Empty);
         _plugin.Refusal = "no";
-        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Start).Body, Does.Contain("\"Allow\":false"));
-        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Ping), Is.EqualTo((200, Allowed)));
-        Assert.That((_engine.Connections, _plugin.Asked.Count), Is.EqualTo((2, 1)));
+        for (var i = 1; i < 4; i++)
+        {
+            Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Start).Body, Does.Contain("\"Allow\":false"));
+            Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Ping), Is.EqualTo((200, Allowed)));
+            Assert.That(_plugin.Asked, Has.Count.EqualTo(i));
+        }
     }
 
     [Test]
@@ -64,6 +67,29 @@ public class PluginListenerTests
         _engine.Send(Call(answer, "AuthZPlugin.AuthZRes") + Call(answer, "AuthZPlugin.AuthZRes") + Call(Start));
         for (var i = 0; i < 3; i++) Assert.That(_engine.Receive(), Is.EqualTo((200, Allowed)));
         Assert.That(_plugin.Asked, Is.EqualTo(new[] { "before POST /containers/x/start" }));
+    }
+
+    [Test]
+    public void Calls_sent_before_the_answer_to_the_first_are_answered_in_their_order()
+    {
+        _plugin.Work = () => _plugin.Refusal = $"answer {_plugin.Asked.Count}";
+        _engine.Send(Call(Start) + Call(Ping) + Call(Start));
+        for (var i = 1; i <= 3; i++) Assert.That(_engine.Receive().Body, Does.Contain($"answer {i}"));
+    }
+
+    [Test]
+    public void A_long_call_of_concern_arrives_whole_and_the_connection_goes_on()
+    {
+        var body = new byte[1_000_000];
+        new Random(7).NextBytes(body);
+        for (var i = 0; i < 3; i++)
+        {
+            _engine.Send(Call($$"""{"RequestMethod":"POST","RequestUri":"/x","RequestBody":"{{Convert.ToBase64String(body)}}"}"""));
+            Assert.That(_engine.Receive(), Is.EqualTo((200, Allowed)));
+            Assert.That(_plugin.LastCall!.RequestBody, Is.EqualTo(body));
+            Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Ping), Is.EqualTo((200, Allowed)));
+        }
+        Assert.That(_plugin.Asked, Has.Count.EqualTo(3));
     }
 
     /// <summary>Heads that engines do not write: how they are to be read, the web server knows.</summary>
@@ -112,6 +138,22 @@ public class PluginListenerTests
         Assert.That(Task.WhenAll(calls).Result.SelectMany(answers => answers), Is.All.EqualTo((200, Allowed)));
         Assert.That(_plugin.Asked, Has.Count.EqualTo(clients.Count));
         clients.ForEach(client => client.Dispose());
+    }
+
+    [Test]
+    public void A_connection_outlives_pauses()
+    {
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Start), Is.EqualTo((200, Allowed)));
+        Thread.Sleep(3000); // the server looks for connections to end every second
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Start), Is.EqualTo((200, Allowed)));
+    }
+
+    [Test]
+    public void A_connection_that_the_web_server_ends_is_closed()
+    {
+        _engine.Send("x\r\n\r\n");
+        Assert.That(_engine.Receive().Status, Is.EqualTo(400));
+        Assert.That(_engine.IsClosed());
     }
 
     [Test]

@@ -4,21 +4,17 @@ using System.Text;
 
 namespace Runai.GpuMemory.Tests.Protocol;
 
-/// <summary>An HTTP client that sends just the bytes it is told to, as the engine's Go client does: no Content-Type, keep-alive unless an answer says that it is the connection's last.</summary>
-sealed class RawHttp(string path) : IDisposable
+/// <summary>An HTTP client that sends just the bytes it is told to, as the engine's Go client does: no Content-Type, keep-alive.</summary>
+sealed class RawHttp : IDisposable
 {
-    NetworkStream _stream = Connect(path);
-    bool _isOver;
+    readonly Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+    readonly NetworkStream _stream;
 
-    static NetworkStream Connect(string path)
+    public RawHttp(string path)
     {
-        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        socket.Connect(new UnixDomainSocketEndPoint(path));
-        return new(socket, ownsSocket: true);
+        _socket.Connect(new UnixDomainSocketEndPoint(path));
+        _stream = new(_socket);
     }
-
-    /// <summary>How many connections were made.</summary>
-    public int Connections { get; private set; } = 1;
 
     public (int Status, string Body) Call(string method, string body) => Call(method, Encoding.UTF8.GetBytes(body));
 
@@ -27,7 +23,7 @@ sealed class RawHttp(string path) : IDisposable
         var head = $"POST /{method} HTTP/1.1\r\nHost: plugin\r\nUser-Agent: Go-http-client/1.1\r\nContent-Length: {body.Length}\r\nAccept: application/vnd.docker.plugins.v1.2+json\r\n\r\n";
         try
         {
-            Send([.. Encoding.UTF8.GetBytes(head), .. body]);
+            _stream.Write([.. Encoding.UTF8.GetBytes(head), .. body]); // at once, as Go does
         }
         catch (IOException)
         {
@@ -36,28 +32,15 @@ sealed class RawHttp(string path) : IDisposable
         return Receive();
     }
 
-    public void Send(string text) => Send(Encoding.UTF8.GetBytes(text));
-
-    void Send(byte[] bytes)
-    {
-        if (_isOver)
-        {
-            _stream.Dispose();
-            (_stream, _isOver, Connections) = (Connect(path), false, Connections + 1);
-        }
-        _stream.Write(bytes);
-    }
+    public void Send(string text) => _stream.Write(Encoding.UTF8.GetBytes(text));
 
     public (int Status, string Body) Receive()
     {
         var status = int.Parse(ReadLine().Split(' ')[1], CultureInfo.InvariantCulture);
         var length = 0;
         for (var line = ReadLine(); line.Length > 0; line = ReadLine())
-        {
             if (line.StartsWith("Content-Length:", StringComparison.OrdinalIgnoreCase))
                 length = int.Parse(line["Content-Length:".Length..], CultureInfo.InvariantCulture);
-            _isOver |= line.Equals("Connection: close", StringComparison.OrdinalIgnoreCase);
-        }
         var body = new byte[length];
         _stream.ReadExactly(body);
         return (status, Encoding.UTF8.GetString(body));
@@ -78,5 +61,9 @@ sealed class RawHttp(string path) : IDisposable
         return line.ToString().TrimEnd('\r');
     }
 
-    public void Dispose() => _stream.Dispose();
+    public void Dispose()
+    {
+        _stream.Dispose();
+        _socket.Dispose();
+    }
 }
