@@ -40,7 +40,7 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
     /// <summary>What the services do before they answer.</summary>
     public Action? Work { get; set; }
 
-    public bool IsOfConcern(string method, string uri) => uri != "/_ping";
+    public bool IsOfConcern(string method, string uri) => Bug is null ? uri != "/_ping" : throw Bug;
     public bool CanBeQuestion(string method) => method == "POST";
     public ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "before");
     public ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "after");

@@ -176,6 +176,7 @@ public class ProtocolTests
     {
         _plugin.Bug = new InvalidOperationException("secret detail");
         Assert.That(_engine.Call("AuthZPlugin.AuthZReq", "{}"), Is.EqualTo((200, """{"Allow":false,"Msg":"/AuthZPlugin.AuthZReq: an error in the plugin, see its log","Err":""}""")));
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", """{"RequestMethod":"GET","RequestUri":"/_ping"}""").Body, Does.Contain("an error in the plugin"));
         Assert.That(_engine.Call("AuthZPlugin.AuthZRes", "{}"), Is.EqualTo((200, """{"Allow":true,"Msg":"","Err":""}""")));
         Assert.That(_engine.Call("VolumeDriver.Mount", """{"Name":"runai","ID":"1"}"""), Is.EqualTo((200, """{"Err":"/VolumeDriver.Mount: an error in the plugin, see its log"}""")));
     }
