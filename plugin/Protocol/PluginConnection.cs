@@ -68,7 +68,7 @@ sealed class PluginConnection(Socket socket, AuthZFirstLook look, ChannelWriter<
     {
         var server = new ServerConnection(socket);
         _ = AnswerAsync(server.Answers);
-        forServer.TryWrite(server);
+        if (!forServer.TryWrite(server)) socket.Dispose(); // the plugin ends
         return server;
     }
 
