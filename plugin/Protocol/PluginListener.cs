@@ -7,26 +7,28 @@ using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 namespace Runai.GpuMemory.Protocol;
 
 /// <summary>Makes the <see cref="PluginListener"/> of the plugin's socket.</summary>
-sealed class PluginListenerFactory(IAuthorizer authorizer) : IConnectionListenerFactory
+sealed class PluginListenerFactory(IAuthorizer authorizer, ILogger<PluginListener> log) : IConnectionListenerFactory
 {
     public ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default) =>
-        new(new PluginListener(SocketTransportOptions.CreateDefaultBoundListenSocket(endpoint), new(authorizer)));
+        new(new PluginListener(SocketTransportOptions.CreateDefaultBoundListenSocket(endpoint), new(authorizer), log));
 }
 
 /// <summary>Takes the engine's connections. The web server gets to know of one when it is needed: the engine, which keeps two connections at most, opens one for every
 /// second call of a busy time, and to the web server a connection is more work than a call.</summary>
-sealed class PluginListener : IConnectionListener
+sealed partial class PluginListener : IConnectionListener
 {
     const int Backlog = 512;
+    static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
     readonly Socket _socket;
     readonly AuthZFirstLook _look;
+    readonly ILogger _log;
     readonly Channel<ConnectionContext> _forServer = Channel.CreateUnbounded<ConnectionContext>(new() { AllowSynchronousContinuations = true, SingleReader = true });
     readonly CancellationTokenSource _end = new();
 
-    public PluginListener(Socket bound, AuthZFirstLook look)
+    public PluginListener(Socket bound, AuthZFirstLook look, ILogger log)
     {
-        (_socket, _look, EndPoint) = (bound, look, bound.LocalEndPoint!);
+        (_socket, _look, _log, EndPoint) = (bound, look, log, bound.LocalEndPoint!);
         _socket.Listen(Backlog);
         _ = TakeAllAsync();
     }
@@ -53,17 +55,28 @@ sealed class PluginListener : IConnectionListener
 
     async Task TakeAllAsync()
     {
-        try
+        for (var failures = 0; ;)
         {
-            while (true)
+            try
             {
                 var connection = new PluginConnection(await _socket.AcceptAsync(), _look, _forServer.Writer);
                 _ = connection.ServeAsync(_end.Token);
+                failures = 0;
+            }
+            catch (SocketException problem) when (problem.SocketErrorCode != SocketError.OperationAborted)
+            {
+                // No more files can be opened, or no memory is there. Whoever calls waits in the socket's queue.
+                if (failures++ == 0) LogNotTaken(_log, problem.Message);
+                await Task.Delay(Pause);
+            }
+            catch (Exception end) when (end is SocketException or ObjectDisposedException)
+            {
+                _forServer.Writer.TryComplete();
+                return;
             }
         }
-        catch (Exception end) when (end is SocketException or ObjectDisposedException)
-        {
-            _forServer.Writer.TryComplete();
-        }
     }
+
+    [LoggerMessage(102, LogLevel.Warning, "A connection of the engine cannot be taken yet: {Problem}")]
+    static partial void LogNotTaken(ILogger logger, string problem);
 }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using NUnit.Framework;
 
@@ -5,7 +6,7 @@ namespace Runai.GpuMemory.Tests.Protocol;
 
 /// <summary>What is answered before the web server sees it, and what is not. The fake authorizer is asked just about what comes through the server.</summary>
 [NonParallelizable]
-public class PluginListenerTests
+public partial class PluginListenerTests
 {
     const string Ping = """{"RequestMethod":"GET","RequestUri":"/_ping"}""";
     const string Start = """{"RequestMethod":"POST","RequestUri":"/containers/x/start"}""";
@@ -139,6 +140,36 @@ public class PluginListenerTests
         Assert.That(_plugin.Asked, Has.Count.EqualTo(clients.Count));
         clients.ForEach(client => client.Dispose());
     }
+
+    [Test]
+    public void Connections_that_come_while_no_file_can_be_opened_are_served_afterwards()
+    {
+        var sockets = Enumerable.Range(0, 3).Select(_ => RawHttp.NewSocket()).ToList();
+        var clients = new List<RawHttp>();
+        Assert.That(GetLimit(OpenFiles, out var before), Is.Zero);
+        Assert.That(SetLimit(OpenFiles, before with { Soft = 3 }), Is.Zero);
+        try
+        {
+            clients.AddRange(sockets.Select(socket => new RawHttp(socket, _plugin.Socket)));
+            Thread.Sleep(200);
+        }
+        finally
+        {
+            _ = SetLimit(OpenFiles, before);
+        }
+        Assert.That(clients.ConvertAll(client => client.Call("AuthZPlugin.AuthZReq", Ping)), Is.All.EqualTo((200, Allowed)));
+        clients.ForEach(client => client.Dispose());
+    }
+
+    const int OpenFiles = 7;
+
+    readonly record struct Limit(ulong Soft, ulong Hard);
+
+    [LibraryImport("libc", EntryPoint = "getrlimit")]
+    private static partial int GetLimit(int what, out Limit limit);
+
+    [LibraryImport("libc", EntryPoint = "setrlimit")]
+    private static partial int SetLimit(int what, in Limit limit);
 
     [Test]
     public void A_connection_outlives_pauses()

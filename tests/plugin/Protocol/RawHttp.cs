@@ -7,14 +7,20 @@ namespace Runai.GpuMemory.Tests.Protocol;
 /// <summary>An HTTP client that sends just the bytes it is told to, as the engine's Go client does: no Content-Type, keep-alive.</summary>
 sealed class RawHttp : IDisposable
 {
-    readonly Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+    readonly Socket _socket;
     readonly NetworkStream _stream;
 
-    public RawHttp(string path)
+    public RawHttp(string path) : this(NewSocket(), path) { }
+
+    /// <summary>On a socket that was made before.</summary>
+    public RawHttp(Socket socket, string path)
     {
+        _socket = socket;
         _socket.Connect(new UnixDomainSocketEndPoint(path));
         _stream = new(_socket);
     }
+
+    public static Socket NewSocket() => new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) { ReceiveTimeout = 60_000 };
 
     public (int Status, string Body) Call(string method, string body) => Call(method, Encoding.UTF8.GetBytes(body));
 
@@ -46,12 +52,8 @@ sealed class RawHttp : IDisposable
         return (status, Encoding.UTF8.GetString(body));
     }
 
-    /// <summary>Whether the other side has closed the connection, or closes it within half a minute.</summary>
-    public bool IsClosed()
-    {
-        _stream.ReadTimeout = 30_000;
-        return _stream.ReadByte() < 0;
-    }
+    /// <summary>Whether the other side has closed the connection, or closes it within a minute.</summary>
+    public bool IsClosed() => _stream.ReadByte() < 0;
 
     string ReadLine()
     {
