@@ -36,7 +36,7 @@ sealed record ServiceBody
         Env = [.. task.Env ?? [], .. TaskTemplate.Resources?.Environment ?? []],
         HostConfig = new()
         {
-            Mounts = task.Mounts,
+            Mounts = task.Mounts is { } mounts ? [.. mounts.Select(AsSwarmReads)] : null,
             ReadonlyRootfs = task.ReadOnly,
             CapAdd = task.CapabilityAdd,
             Tmpfs = FileTargets(task),
@@ -44,6 +44,10 @@ sealed record ServiceBody
             NetworkMode = onHostNetwork ? "host" : null,
         },
     };
+
+    /// <summary>Swarm takes a type in any case of Go's, and a mount without one for a bind. So what is certainly nothing else is one.</summary>
+    static MountSpec AsSwarmReads(MountSpec? mount) =>
+        (mount ?? new()) with { Type = mount?.Type?.ToLowerInvariant() is ("volume" or "tmpfs" or "npipe" or "cluster") and var type ? type : "bind" };
 
     /// <summary>Configs and secrets are files that are mounted: they may lie in nobody's way either. A name that is not absolute is below the root, or below /run/secrets.</summary>
     static Dictionary<string, string> FileTargets(TaskContainer task) =>
@@ -100,7 +104,7 @@ sealed record TaskContainer
     public string? Image { get; init; }
     public IReadOnlyDictionary<string, string>? Labels { get; init; }
     public IReadOnlyList<string>? Env { get; init; }
-    public IReadOnlyList<MountSpec>? Mounts { get; init; }
+    public IReadOnlyList<MountSpec?>? Mounts { get; init; }
     public bool ReadOnly { get; init; }
     public IReadOnlyList<string>? CapabilityAdd { get; init; }
     public TaskPrivileges? Privileges { get; init; }
