@@ -1,3 +1,5 @@
+using Runai.GpuMemory.Engine;
+
 namespace Runai.GpuMemory.Admission;
 
 /// <summary>A path of the host in <c>allowBindMounts</c>, in which <c>*</c> stands for one name. It allows just what it names and nothing below: who may write there, a container that mounts
@@ -6,11 +8,11 @@ static class BindPattern
 {
     const string AnyName = "*";
 
-    /// <summary>Behind <c>..</c> nobody knows where a path leads that has a link in it.</summary>
+    /// <summary>Behind <c>..</c> nobody knows where a path leads that has a link in it, nor where one that swarm has yet to fill in.</summary>
     public static bool Matches(string pattern, string hostPath)
     {
         var (names, wanted) = (Names(hostPath), Names(pattern));
-        return names.Length == wanted.Length && !names.Contains("..") && Fits(names, wanted);
+        return names.Length == wanted.Length && !names.Contains("..") && !hostPath.Contains(LocalVolume.Template, StringComparison.Ordinal) && Fits(names, wanted);
     }
 
     /// <summary>Whether who may write to what <paramref name="outer"/> names could change what <paramref name="inner"/> names.</summary>

@@ -5,18 +5,22 @@ static class LocalVolume
 {
     public const string Driver = "local";
 
+    /// <summary>Begins what swarm fills in where a service's task runs. Its author can make anything of it.</summary>
+    public const string Template = "{{";
+
     static readonly HashSet<string> NotOfThisHost = ["nfs", "nfs4", "cifs", "smb3", "tmpfs"];
     static readonly HashSet<string> OverlayFolders = ["lowerdir", "lowerdir+", "datadir+", "upperdir", "workdir"];
     static readonly Dictionary<string, string> KernelsOwn = new(StringComparer.Ordinal) { ["devtmpfs"] = "/dev", ["proc"] = "/proc", ["sysfs"] = "/sys", ["cgroup"] = "/sys", ["cgroup2"] = "/sys", ["debugfs"] = "/sys" };
 
-    /// <summary>The paths of the host that such a volume shows.</summary>
+    /// <summary>The paths of the host that such a volume shows; an option in their place that may yet become a bind.</summary>
     public static List<string> HostPaths(IReadOnlyDictionary<string, string>? options)
     {
         var paths = new List<string>();
-        var (type, device) = (options?.GetValueOrDefault("type") ?? "", options?.GetValueOrDefault("device") ?? "");
-        var flags = (options?.GetValueOrDefault("o") ?? "").Split(',');
+        string Option(string name) => options?.GetValueOrDefault(name) ?? "";
+        var (type, device, flags) = (Option("type"), Option("device"), Option("o").Split(','));
         if (KernelsOwn.TryGetValue(type, out var own))
             paths.Add(own);
+        paths.AddRange(flags.Prepend(type).Where(text => text.Contains(Template, StringComparison.Ordinal)));
         // The engine's working folder is the root; with bind, the kernel does not look at the type.
         if (device.Length > 0 && (flags.Any(f => f is "bind" or "rbind") || !NotOfThisHost.Contains(type)))
             paths.Add(device.StartsWith('/') ? device : "/" + device);

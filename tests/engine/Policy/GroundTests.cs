@@ -209,7 +209,8 @@ sealed class GroundTests(string version) : PolicyFixture(version)
         {
             foreach (var body in (string[])[
                 .. networks.Select(OnNetwork), Service("").Replace("gpu-demo", "labelled", StringComparison.Ordinal),
-                Service(""","Mounts":[{"Type":"bind","Source":"/dev","Target":"/x"}]"""), Service(""","Mounts":[{"Type":"bind","Source":"/run/docker.sock","Target":"/x"}]"""), Service(""","Mounts":[{"Source":"/","Target":"/x"}]"""), Service(""","Mounts":[{"Type":"BIND","Source":"/","Target":"/x"}]"""),
+                Service(""","Mounts":[{"Type":"bind","Source":"/dev","Target":"/x"}]"""), Service(""","Mounts":[{"Type":"bind","Source":"/run/docker.sock","Target":"/x"}]"""), Service($$""","Mounts":[{ {{Inline("\"type\":\"nfs\",\"o\":\"{{print \\\"bind\\\"}}\",\"device\":\"/\"")}},"Target":"/x"}]"""),
+                Service(""","Mounts":[{"Source":"/","Target":"/x"}]"""), Service(""","Mounts":[{"Type":"BIND","Source":"/","Target":"/x"}]"""),
                 Service($$""","Mounts":[{ {{Inline("\"type\":\"none\",\"o\":\"bind\",\"device\":\"/\"")}},"Target":"/x"}]"""),
                 Service(""","CapabilityAdd":["CAP_SYS_ADMIN"]"""), Service(""","Privileges":{"Seccomp":{"Mode":"unconfined"}}"""), Service(""","Privileges":{"AppArmor":{"Mode":"disabled"}}"""), Service(""","Privileges":{"SELinuxContext":{"Disable":true}}"""),
                 Service(""","Labels":{"gpu-memory":"0.5"}"""), Service(""","Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}],"Configs":[{"File":{"Name":"etc/ld.so.preload"},"ConfigID":"x","ConfigName":"x"}]"""),
