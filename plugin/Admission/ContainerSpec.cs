@@ -48,7 +48,8 @@ public sealed record ContainerSpec
 /// <param name="Target">A clean absolute path in the container.</param>
 /// <param name="GpuMemory">The volume's option; null without one.</param>
 /// <param name="Subpath">Empty for the whole directory.</param>
-public sealed record QuotaMount(string Volume, string Target, string? GpuMemory = null, string Subpath = "")
+/// <param name="IsReadOnly">By the container's wish (<c>:ro</c>). Engines from 25 on make what is mounted below read-only too: the folder of the ledger.</param>
+public sealed record QuotaMount(string Volume, string Target, string? GpuMemory = null, string Subpath = "", bool IsReadOnly = false)
 {
     public const string PreloadName = "ld.so.preload";
     public const string PreloadFile = "/etc/" + PreloadName;

@@ -55,7 +55,7 @@ sealed class MountTable(IVolumeCatalog volumes)
         }
         var target = ContainerPath.Clean(mount.Destination);
         var subpath = host.Mounts?.FirstOrDefault(m => m?.Target is { } t && ContainerPath.Clean(t) == target)?.VolumeOptions?.Subpath;
-        AddOurs(mount.Name ?? "", target, null, subpath);
+        AddOurs(mount.Name ?? "", target, null, subpath, !mount.Rw);
     }
 
     /// <summary><c>source:target[:mode]</c>, or just a target.</summary>
@@ -66,7 +66,7 @@ sealed class MountTable(IVolumeCatalog volumes)
         if (source.StartsWith('/'))
             _hostPaths.Add(source);
         if (source.Length > 0 && !source.StartsWith('/') && IsOurs(source, driver))
-            AddOurs(source, ContainerPath.Clean(target), null, null);
+            AddOurs(source, ContainerPath.Clean(target), null, null, parts.Length > 2 && parts[2].Split(',').Contains("ro"));
         else
             AddOther(target);
     }
@@ -79,17 +79,17 @@ sealed class MountTable(IVolumeCatalog volumes)
         if (mount.Type == "volume" && driver?.Name is null or "" or LocalVolume.Driver)
             _hostPaths.AddRange(LocalVolume.HostPaths(driver?.Options));
         if (mount.Type == "volume" && mount.Source is { Length: > 0 } name && IsOurs(name, driver?.Name))
-            AddOurs(name, ContainerPath.Clean(mount.Target ?? ""), driver?.Options?.GetValueOrDefault(GpuMemoryQuota.Name), mount.VolumeOptions?.Subpath);
+            AddOurs(name, ContainerPath.Clean(mount.Target ?? ""), driver?.Options?.GetValueOrDefault(GpuMemoryQuota.Name), mount.VolumeOptions?.Subpath, mount.ReadOnly);
         else
             AddOther(mount.Target ?? "");
     }
 
     bool IsOurs(string name, string? driver) => string.IsNullOrEmpty(driver) ? volumes.Find(name) is not null : volumes.IsThisDriver(driver);
 
-    void AddOurs(string name, string target, string? inlineOption, string? subpath)
+    void AddOurs(string name, string target, string? inlineOption, string? subpath, bool isReadOnly)
     {
         if (!IsKnown(target))
-            _ours.Add(new(name, target, volumes.Find(name) is { } volume ? volume.GpuMemory : inlineOption, subpath ?? ""));
+            _ours.Add(new(name, target, volumes.Find(name) is { } volume ? volume.GpuMemory : inlineOption, subpath ?? "", isReadOnly));
     }
 
     void AddOther(string target)

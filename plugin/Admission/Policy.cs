@@ -26,6 +26,7 @@ static partial class Policy
         ("volume-subpath", VolumeSubpath),
         ("volume-borrowed", VolumeBorrowed),
         ("volume-target", VolumeTarget),
+        ("volume-read-only", VolumeReadOnly),
         ("volume-covered", VolumeCovered),
         ("preload-read-only", PreloadReadOnly),
         ("preload-covered", PreloadCovered),
@@ -119,6 +120,11 @@ static partial class Policy
         c.Spec.Directory is { } directory && (directory.Target is "/" or "/etc" || ContainerPath.IsWithin(directory.Target, QuotaMount.PreloadFile)
             || directory.Target.Length > 200 || !directory.Target.All(ch => char.IsAsciiLetterOrDigit(ch) || ch is '/' or '.' or '-' or '_' or '+' or '@' or '~'))
         ? $"the {Quoted.Text(directory.Volume)} volume cannot be at {Quoted.Text(directory.Target)}: mount it at /runai" : null;
+
+    /// <summary>Without the ledger each process has the whole quota for itself until the driver's count says otherwise.</summary>
+    static string? VolumeReadOnly(Case c) =>
+        c.Spec.Directory is { IsReadOnly: true } directory
+        ? $"the {Quoted.Text(directory.Volume)} volume at {Quoted.Text(directory.Target)} is read-only by itself but for a folder that the container's processes share: leave ro out" : null;
 
     static string? VolumeCovered(Case c) =>
         c.Spec.Observed.Coverings is [var actual, ..] ? $"the mount at {Quoted.Text(actual.By)} covers the quota at {Quoted.Text(actual.Hidden)}, maybe through a link in the image: remove it or move it"

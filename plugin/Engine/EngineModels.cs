@@ -161,7 +161,7 @@ public sealed record MountPoint
     public string? Source { get; init; }
     public string Destination { get; init; } = "";
     [System.Text.Json.Serialization.JsonPropertyName("RW")]
-    public bool Rw { get; init; }
+    public bool Rw { get; init; } = true;
     /// <summary>Of a volume of the local driver, what it shows of the host. Stands in the volume, not in the container; the client adds it.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
     public IReadOnlyList<string>? HostPaths { get; init; }

@@ -39,6 +39,14 @@ sealed class RefusalTests(string version) : EngineFixture(version)
         Assert.That(output.Error, Does.Contain("20g").And.Contain("21474836480").And.Contain($"{TotalMiB * 1024L * 1024}"));
     }
 
+    /// <summary>Newer engines make the ledger's folder read-only with it, and four processes had nearly twice the quota.</summary>
+    [Test]
+    public void A_read_only_volume()
+    {
+        Refused("leave ro out", "-v", "runai:/runai:ro", "--label", "gpu-memory=0.3");
+        Refused("leave ro out", "--mount", "type=volume,src=runai,dst=/runai,readonly", "--label", "gpu-memory=0.3");
+    }
+
     /// <summary>The engine drops what it does not know of a body, so what it made of it is refused at the start; and `docker run --rm` waits until the container is gone.</summary>
     [Test]
     public void What_only_the_start_shows_and_the_client_does_not_hang()
