@@ -88,7 +88,7 @@ sealed partial class Authorizer(
         if (apiCall.RequestBody is not { Length: > 0 } json || !CreateBody.TryRead(json, out var body, out problem))
             return (null, Verdict.Refused("create-body", $"the body of this create call cannot be read in one way only, so it is refused: {problem}"));
         var spec = await creates.DescribeAsync(body, withImage, cancel);
-        return (spec, Policy.Evaluate(spec, settings.RequesterOf(apiCall.User), gpus.Devices, settings, holdings));
+        return (spec, Policy.Evaluate(spec, settings.RequesterOf(apiCall), gpus.Devices, settings, holdings));
     }
 
     async ValueTask<AuthZAnswer> StartAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)

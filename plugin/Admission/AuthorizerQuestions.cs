@@ -11,7 +11,7 @@ sealed partial class Authorizer
 
     async ValueTask<AuthZAnswer> AnswerAsync(PolicyQuestion question, string? unreadable, AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
-        if (unreadable is null && (question.User is not null || question.Policy is not null) && !policy.Current.RequesterOf(apiCall.User).IsAdmin)
+        if (unreadable is null && (question.User is not null || question.Policy is not null) && !policy.Current.RequesterOf(apiCall).IsAdmin)
             unreadable = "to ask for somebody else, or with another policy, is the admins' on this machine";
         if (unreadable is not null)
             return AuthZAnswer.Denied(PolicyAnswer.Unreadable(unreadable).ToString());
@@ -24,7 +24,7 @@ sealed partial class Authorizer
             settings = candidate;
         }
         var answer = question.IsAboutCall
-            ? await JudgeQuestionAsync(apiCall with { User = question.User ?? apiCall.User }, route, settings, question.Policy is null, cancel)
+            ? await JudgeQuestionAsync(question.User is { } user ? apiCall with { User = user, UserAuthNMethod = null } : apiCall, route, settings, question.Policy is null, cancel)
             : PolicyAnswer.OfPolicy(settings);
         return AuthZAnswer.Denied(answer.ToString());
     }
@@ -32,7 +32,7 @@ sealed partial class Authorizer
     async ValueTask<PolicyAnswer> JudgeQuestionAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings settings, bool isInForce, CancellationToken cancel)
     {
         var started = decisions.Start();
-        var requester = settings.RequesterOf(apiCall.User);
+        var requester = settings.RequesterOf(apiCall);
         var holdings = ledger.HoldingsBeside("");
         ContainerSpec? spec = null;
         Verdict verdict;

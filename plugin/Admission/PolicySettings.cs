@@ -1,4 +1,5 @@
 using System.IO.Enumeration;
+using Runai.GpuMemory.Protocol;
 using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
@@ -39,6 +40,10 @@ public sealed record PolicySettings
     public string Summary => $"mode {(IsAudit ? "audit" : "enforce")}, callers on the socket are {(LocalSocketIsAdmin ? "admins" : "users")}, {Users.Count} {(Users.Count == 1 ? "user" : "users")} with limits of their own";
 
     public Requester RequesterOf(string? name) => new(name ?? "", IsBuiltIn || (string.IsNullOrEmpty(name) ? LocalSocketIsAdmin : Admins.Contains(name)));
+
+    /// <summary>Who made the call. A certificate that names nobody is not the unix socket.</summary>
+    public Requester RequesterOf(AuthZRequest apiCall) =>
+        apiCall is { User: null or "", UserAuthNMethod.Length: > 0 } ? new("", IsBuiltIn) : RequesterOf(apiCall.User);
 
     public QuotaLimits LimitsOf(Requester requester) => Users.GetValueOrDefault(requester.Name) is not { } own ? Limits : new()
     {

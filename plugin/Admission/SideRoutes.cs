@@ -13,7 +13,7 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
 
     public async ValueTask<Verdict> JudgeAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, CancellationToken cancel)
     {
-        var requester = policy.RequesterOf(apiCall.User);
+        var requester = policy.RequesterOf(apiCall);
         return route.Kind switch
         {
             RouteKind.Unknown => policy.DeniesUnknownRoutes ? Verdict.RefusedByFile(policy, "unknown-route", $"the GPU memory plugin does not know {Quoted.Text(apiCall.RequestMethod)} {Quoted.Text(route.Name)}, and the policy of this machine refuses what it does not know") : Verdict.Fine,

@@ -13,7 +13,7 @@ public class SideRoutesTests
 {
     const string Closed = """{"localSocket":"user","admins":["ada"],"allowPrivileged":false,"allowBindMounts":["/home/*"],"unknownRoutes":"deny","exempt":{"users":["ops"]}}""";
 
-    static async Task<string> AskAsync(string? policy, string method, string uri, string? body = null, string user = "", FakeEngine? engine = null)
+    static async Task<string> AskAsync(string? policy, string method, string uri, string? body = null, string user = "", FakeEngine? engine = null, string authentication = "")
     {
         var folder = Directory.CreateTempSubdirectory("side").FullName;
         var settings = new PluginSettings { State = folder, Policy = Path.Combine(folder, "policy") };
@@ -21,7 +21,7 @@ public class SideRoutesTests
             File.WriteAllText(settings.Policy, policy);
         await using var services = new ServiceCollection().AddLogging().AddSingleton(settings).AddSingleton<IEngineClient>(engine ?? new())
             .AddSingleton<IVolumeCatalog, FakeVolumes>().AddSingleton<IDeviceNodes, FakeNodes>().AddSingleton<IGpuInventory, FakeGpus>().AddAdmission().BuildServiceProvider();
-        var call = new AuthZRequest { RequestMethod = method, RequestUri = uri, User = user, RequestBody = body is null ? null : Encoding.UTF8.GetBytes(body) };
+        var call = new AuthZRequest { RequestMethod = method, RequestUri = uri, User = user, UserAuthNMethod = authentication, RequestBody = body is null ? null : Encoding.UTF8.GetBytes(body) };
         var answer = await services.GetRequiredService<IAuthorizer>().BeforeAsync(call, CancellationToken.None);
         Directory.Delete(folder, recursive: true);
         return answer.Allow ? "allowed" : answer.Msg;
@@ -46,6 +46,16 @@ public class SideRoutesTests
         Assert.That(await AskAsync(Closed, method, uri, user: "ada"), Is.EqualTo("allowed"));
         Assert.That(await AskAsync("{}", method, uri), Is.EqualTo("allowed"), "the socket is an admin's unless the policy says otherwise");
         Assert.That(await AskAsync(null, method, uri, user: "bob"), Is.EqualTo("allowed"), "without a policy everybody is an admin");
+    }
+
+    /// <summary>As many a certificate of today is, which has its names elsewhere.</summary>
+    [Test]
+    public async Task A_certificate_without_a_name_is_not_the_socket()
+    {
+        Assert.That(await AskAsync("{}", "POST", "/plugins/x/set", authentication: "TLS"), Is.EqualTo("plugins are the admins' on this machine: ask one of them"));
+        Assert.That(await AskAsync("{}", "POST", "/plugins/x/set"), Is.EqualTo("allowed"));
+        Assert.That(await AskAsync(Closed, "POST", "/plugins/x/set", user: "ada", authentication: "TLS"), Is.EqualTo("allowed"));
+        Assert.That(await AskAsync(null, "POST", "/plugins/x/set", authentication: "TLS"), Is.EqualTo("allowed"));
     }
 
     const string NoHost = """{"localSocket":"user","allowHostNamespaces":false,"exempt":{"users":["ops"]}}""";
