@@ -137,8 +137,8 @@ static class EngineRoutes
         ("GET", "/tasks/*", RouteKind.OfNoConcern),
         ("GET", "/nodes", RouteKind.OfNoConcern),
         ("GET", "/nodes/*", RouteKind.OfNoConcern),
-        ("POST", "/nodes/*/update", RouteKind.OfNoConcern),
-        ("DELETE", "/nodes/*", RouteKind.OfNoConcern),
+        ("POST", "/nodes/*/update", RouteKind.Swarm), // makes managers
+        ("DELETE", "/nodes/*", RouteKind.Swarm),
         ("GET", "/secrets", RouteKind.OfNoConcern),
         ("GET", "/secrets/*", RouteKind.OfNoConcern),
         ("POST", "/secrets/create", RouteKind.OfNoConcern), // where it is put, the service says

@@ -195,7 +195,7 @@ sealed class GroundTests(string version) : PolicyFixture(version)
     [Test]
     public void Services_are_judged_by_what_they_ask_for_and_the_swarm_is_the_admins()
     {
-        foreach (var (method, target) in ((string, string)[])[("POST", "/swarm/init"), ("POST", "/v1.41/swarm/join"), ("POST", "/swarm/update?version=1"), ("POST", "/swarm/leave?force=1"), ("GET", "/swarm"), ("GET", "/v1.41/swarm/unlockkey")])
+        foreach (var (method, target) in ((string, string)[])[("POST", "/swarm/init"), ("POST", "/v1.41/swarm/join"), ("POST", "/swarm/update?version=1"), ("POST", "/swarm/leave?force=1"), ("POST", "/nodes/x/update?version=1"), ("DELETE", "/v1.41/nodes/x"), ("GET", "/swarm"), ("GET", "/v1.41/swarm/unlockkey")])
             Assert.That(Attempt.IsRefusal(Engine.Raw(method, target, method == "GET" ? null : "{}"u8.ToArray())), target);
         Open();
         Engine.Docker("swarm", "init", "--advertise-addr", "127.0.0.1").Ok();

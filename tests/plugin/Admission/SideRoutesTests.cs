@@ -36,6 +36,8 @@ public class SideRoutesTests
     [TestCase("POST", "/v1.51/swarm/init", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them")]
     [TestCase("POST", "/v1.51/swarm/join", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them")]
     [TestCase("POST", "/v1.51/swarm/update?version=1&rotateManagerToken=1", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them")]
+    [TestCase("POST", "/v1.51/nodes/0123/update?version=7", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them")]
+    [TestCase("DELETE", "/v1.51/nodes/0123?force=1", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them")]
     [TestCase("GET", "/v1.51/swarm", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them")]
     [TestCase("GET", "/v1.51/swarm/unlockkey", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them")]
     [TestCase("DELETE", "/v1.51/volumes/half?force=1", "the volume half carries a quota, and removing it is the admins' on this machine")]
