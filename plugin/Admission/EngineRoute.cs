@@ -30,7 +30,8 @@ public readonly record struct EngineRoute(RouteKind Kind, string Name = "", stri
 
     static string Plain(string text) => Decode(text.Replace('+', ' '));
 
-    /// <summary>What a star of the pattern stands for (the engine's <c>{name:.*}</c>: it may hold slashes); empty for a pattern without one, null where the path does not match.</summary>
+    /// <summary>What a star of the pattern stands for (the engine's <c>{name:.*}</c>: it may hold slashes); empty for a pattern without one, null where the path does not match.
+    /// Of two stars the first counts.</summary>
     static string? NameIn(string path, string pattern)
     {
         var star = pattern.IndexOf('*', StringComparison.Ordinal);
@@ -38,6 +39,8 @@ public readonly record struct EngineRoute(RouteKind Kind, string Name = "", stri
             return path == pattern ? "" : null;
         var prefix = pattern.AsSpan(0, star);
         var suffix = pattern.AsSpan(star + 1);
+        if (suffix.EndsWith("*", StringComparison.Ordinal)) // what follows is of no interest
+            return path.AsSpan().StartsWith(prefix, StringComparison.Ordinal) && path.AsSpan(star).LastIndexOf(suffix[..^1], StringComparison.Ordinal) is >= 0 and var length ? path.Substring(star, length) : null;
         return path.Length >= prefix.Length + suffix.Length && path.AsSpan().StartsWith(prefix, StringComparison.Ordinal) && path.AsSpan().EndsWith(suffix, StringComparison.Ordinal)
             ? path[prefix.Length..^suffix.Length] : null;
     }

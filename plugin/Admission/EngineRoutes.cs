@@ -27,6 +27,8 @@ public enum RouteKind
     ServiceChange,
     /// <summary>The classic builder's containers pass no other call: its network is judged here.</summary>
     Build,
+    /// <summary>An experimental engine lists, makes and removes any folder of the host for one.</summary>
+    Checkpoint,
     /// <summary>Admins: a manager elsewhere starts containers here, and no call of theirs is seen.</summary>
     Swarm,
     /// <summary>Admins: who may change plugins may end this one, or bring one that is root.</summary>
@@ -57,7 +59,7 @@ static class EngineRoutes
         ("GET", "/containers/*/attach/ws", RouteKind.OfNoConcern),
         ("GET", "/containers/*/archive", RouteKind.OfNoConcern),
         ("HEAD", "/containers/*/archive", RouteKind.OfNoConcern),
-        ("GET", "/containers/*/checkpoints", RouteKind.OfNoConcern),
+        ("GET", "/containers/*/checkpoints", RouteKind.Checkpoint),
         ("GET", "/exec/*/json", RouteKind.OfNoConcern),
         ("POST", "/containers/create", RouteKind.ContainerCreate),
         ("POST", "/containers/*/kill", RouteKind.OfNoConcern),
@@ -75,10 +77,11 @@ static class EngineRoutes
         ("POST", "/exec/*/resize", RouteKind.OfNoConcern),
         ("POST", "/containers/*/rename", RouteKind.OfNoConcern), // judged by ID when it runs
         ("POST", "/containers/*/update", RouteKind.OfNoConcern), // changes no device, mount or label
-        ("POST", "/containers/*/checkpoints", RouteKind.OfNoConcern),
+        ("POST", "/containers/*/checkpoints", RouteKind.Checkpoint),
         ("POST", "/containers/prune", RouteKind.OfNoConcern),
         ("POST", "/commit", RouteKind.OfNoConcern), // its labels and environment are judged when a container of it starts
         ("PUT", "/containers/*/archive", RouteKind.ContainerArchivePut),
+        ("DELETE", "/containers/*/checkpoints/*", RouteKind.Checkpoint),
         ("DELETE", "/containers/*", RouteKind.OfNoConcern),
 
         ("GET", "/images/json", RouteKind.OfNoConcern),

@@ -13,6 +13,13 @@ sealed record ExecBody
     public IReadOnlyList<string>? Env { get; init; }
 }
 
+/// <summary>The body of <c>POST /containers/{id}/checkpoints</c>, as far as it matters.</summary>
+sealed record CheckpointBody
+{
+    /// <summary>On the host; empty: the engine's own.</summary>
+    public string? CheckpointDir { get; init; }
+}
+
 /// <summary>The body of <c>POST /volumes/create</c>, as far as it matters.</summary>
 sealed record VolumeBody
 {
@@ -176,6 +183,7 @@ sealed class StrictBody<T>(JsonTypeInfo<T> type) where T : class
 
 [JsonSourceGenerationOptions(Converters = [typeof(GoString), typeof(GoBool), typeof(GoInt), typeof(GoStrings)])]
 [JsonSerializable(typeof(ExecBody))]
+[JsonSerializable(typeof(CheckpointBody))]
 [JsonSerializable(typeof(VolumeBody))]
 [JsonSerializable(typeof(ServiceBody))]
 sealed partial class OtherBodiesJson : JsonSerializerContext;
@@ -183,6 +191,7 @@ sealed partial class OtherBodiesJson : JsonSerializerContext;
 static class StrictBodies
 {
     public static StrictBody<ExecBody> Exec { get; } = new(OtherBodiesJson.Default.ExecBody);
+    public static StrictBody<CheckpointBody> Checkpoint { get; } = new(OtherBodiesJson.Default.CheckpointBody);
     public static StrictBody<VolumeBody> Volume { get; } = new(OtherBodiesJson.Default.VolumeBody);
     public static StrictBody<ServiceBody> Service { get; } = new(OtherBodiesJson.Default.ServiceBody);
 }

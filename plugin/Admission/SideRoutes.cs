@@ -21,6 +21,7 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             RouteKind.Swarm => requester.IsAdmin ? Verdict.Fine : Verdict.Refused("swarm", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them"),
             RouteKind.VolumeRemove => requester.IsAdmin || volumes.Find(route.Name) is null ? Verdict.Fine : Verdict.Refused("quota-volume", $"the volume {Quoted.Text(route.Name)} carries a quota, and removing it is the admins' on this machine"),
             RouteKind.VolumeCreate => apiCall.HasNoBody ? Verdict.Fine : OfVolume(apiCall.RequestBody, policy, requester),
+            RouteKind.Checkpoint => OfCheckpoint(apiCall, policy, requester),
             RouteKind.ServiceChange => await OfServiceAsync(apiCall.RequestBody, policy, requester, cancel),
             RouteKind.Build => await OfBuildAsync(apiCall, policy, requester, cancel),
             RouteKind.ExecCreate => await OfExecAsync(apiCall.RequestBody, route, policy, requester, cancel),
@@ -38,6 +39,22 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         // A local volume can be a bind under another name.
         return body.Driver is null or "" or LocalVolume.Driver && LocalVolume.HostPaths(body.DriverOpts).Find(path => !policy.AllowsBind(path)) is { } path && !policy.ExemptUsers.Contains(requester.Name)
             ? Verdict.RefusedByFile(policy, "bind-mount", $"a volume of the host's {Quoted.Text(path)} is not allowed on this machine: leave {Quoted.Text(path)} out of its options") : Verdict.Fine;
+    }
+
+    /// <summary>Whoever may name any folder can remove the policy's.</summary>
+    static Verdict OfCheckpoint(AuthZRequest apiCall, PolicySettings policy, Requester requester)
+    {
+        if (policy.AllowBindMounts is null || policy.ExemptUsers.Contains(requester.Name))
+            return Verdict.Fine;
+        var folders = EngineRoute.QueryValues(apiCall.RequestUri ?? "", "dir");
+        if (apiCall.RequestMethod == "POST")
+        {
+            if (!StrictBodies.Checkpoint.TryRead(apiCall.RequestBody, out var body, out var problem))
+                return Verdict.RefusedByFile(policy, "checkpoint-body", UnreadableMessage("checkpoint", problem));
+            folders = folders.Append(body.CheckpointDir ?? "");
+        }
+        return folders.FirstOrDefault(folder => folder.Length > 0 && !policy.AllowsBind(folder)) is { } found
+            ? Verdict.RefusedByFile(policy, "bind-mount", $"checkpoints in the host's {Quoted.Text(found)} are not allowed on this machine: leave the folder out") : Verdict.Fine;
     }
 
     /// <summary>As far as it can be told before a task runs: what the image adds is known where this engine has it.</summary>

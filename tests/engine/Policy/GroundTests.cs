@@ -14,6 +14,8 @@ sealed class GroundTests(string version) : PolicyFixture(version)
     protected override string PolicyFile =>
         $$"""{ "requireQuota": true, "localSocket": "user", "allowPrivileged": false, "allowHostNamespaces": false, "allowBindMounts": ["{{Shared}}"], "unknownRoutes": "deny" }""";
 
+    protected override string[] Flags => ["--experimental"];
+
     /// <summary>What is the host's, and leads to more of it.</summary>
     static readonly string[] Paths =
     [
@@ -173,6 +175,18 @@ sealed class GroundTests(string version) : PolicyFixture(version)
             Assert.That(built.Body, Does.Not.Contain(NamespaceOf($"{Engine.Daemon}", "net")), target);
             Assert.That(Attempt.IsRefusal(built), Is.EqualTo(!target.Contains("nocache", StringComparison.Ordinal)), $"{target}: {built}");
         }
+    }
+
+    [Test]
+    public void A_checkpoint_is_nowhere_else_on_the_host()
+    {
+        var victim = Directory.CreateDirectory(Path.Combine(Repository.Build, "victim/inner")).FullName;
+        var id = Engine.Docker("create", "--network", "none", Image, "true").Ok();
+        foreach (var (method, target, body) in ((string, string, string?)[])[("DELETE", $"/containers/{id}/checkpoints/inner?dir={Path.GetDirectoryName(victim)}", null), ("GET", $"/v1.41/containers/{id}/checkpoints?dir={victim}", null),
+            ("POST", $"/containers/{id}/checkpoints", $$"""{"CheckpointID":"made","CheckpointDir":"{{victim}}"}""")])
+            Assert.That(Attempt.IsRefusal(Engine.Raw(method, target, body is null ? null : Encoding.UTF8.GetBytes(body))), target);
+        Assert.That(Directory.Exists(victim) && Directory.GetDirectories(victim).Length == 0);
+        Assert.That(Engine.Raw("GET", $"/containers/{id}/checkpoints").Status, Is.EqualTo(200));
     }
 
     static string NamespaceOf(string pid, string space) => new FileInfo($"/proc/{pid}/ns/{space}").LinkTarget!;

@@ -94,6 +94,25 @@ public class SideRoutesTests
     [Test]
     public async Task An_anonymous_volume_needs_no_body() => Assert.That(await AskAsync(Closed, "POST", "/v1.51/volumes/create"), Is.EqualTo("allowed"));
 
+    [TestCase("DELETE", "/containers/web/checkpoints/docker?dir=/etc", null, "checkpoints in the host's /etc are not allowed on this machine: leave the folder out")]
+    [TestCase("DELETE", "/v1.41/containers/web/%63heckpoints/docker?d%69r=%2Fetc", null, "checkpoints in the host's /etc are not allowed on this machine: leave the folder out")]
+    [TestCase("DELETE", "/containers/web/checkpoints/docker?dir=/home/bob&dir=/etc", null, "checkpoints in the host's /etc are not allowed on this machine: leave the folder out")]
+    [TestCase("GET", "/containers/web/checkpoints?dir=/root", null, "checkpoints in the host's /root are not allowed on this machine: leave the folder out")]
+    [TestCase("POST", "/containers/web/checkpoints", """{"CheckpointID":"a","CheckpointDir":"/etc"}""", "checkpoints in the host's /etc are not allowed on this machine: leave the folder out")]
+    [TestCase("POST", "/containers/web/checkpoints", """{"CheckpointID":"a","checkpointdir":"/etc"}""", "the body of this checkpoint call cannot be read in one way only, so it is refused: the key checkpointdir must be spelled CheckpointDir")]
+    [TestCase("POST", "/containers/web/checkpoints", null, "the body of this checkpoint call cannot be read in one way only, so it is refused: the engine did not pass it on")]
+    [TestCase("POST", "/containers/web/checkpoints", """{"CheckpointID":"a","CheckpointDir":"","Exit":true}""", "allowed")]
+    [TestCase("POST", "/containers/web/checkpoints", """{"CheckpointID":"a","CheckpointDir":"/home/bob"}""", "allowed")]
+    [TestCase("DELETE", "/containers/web/checkpoints/a", null, "allowed")]
+    [TestCase("GET", "/containers/web/checkpoints", null, "allowed")]
+    [TestCase("DELETE", "/containers/web?dir=/etc", null, "allowed")]
+    public async Task A_checkpoint_is_no_way_to_the_hosts_folders(string method, string uri, string? body, string answer)
+    {
+        Assert.That(await AskAsync(Closed, method, uri, body), Is.EqualTo(answer));
+        foreach (var (policy, user) in ((string?, string)[])[(Closed, "ops"), ("{}", ""), (null, "")])
+            Assert.That(await AskAsync(policy, method, uri, body, user), Is.EqualTo("allowed"));
+    }
+
     [TestCase("""{"Privileged":true,"Cmd":["sh"]}""", Closed, "", "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to exempt you")]
     [TestCase("""{"Privileged":true,"Cmd":["sh"]}""", Closed, "ops", "allowed")]
     [TestCase("""{"Privileged":true,"Cmd":["sh"]}""", null, "", "allowed")]
