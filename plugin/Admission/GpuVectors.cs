@@ -24,7 +24,7 @@ sealed class GpuVectors(IDeviceNodes nodes)
         FindRequests(host);
         FindDevices(host);
         var isNvidia = !PlainRuntimes.Contains(runtime);
-        if (isNvidia)
+        if (isNvidia && host.DeviceRequests?.Any(SetsVisibleDevices) != true)
             FindVisibleDevices(env);
         // With --gpus the toolkit comes in under any runtime, and reads what of the configuration goes before the request.
         if (isNvidia || host.DeviceRequests?.Any(request => request?.Driver != "cdi") == true)
@@ -53,6 +53,10 @@ sealed class GpuVectors(IDeviceNodes nodes)
             if (key.StartsWith("cdi.k8s.io/", StringComparison.Ordinal))
                 Add($"annotation {Quoted.Text(key)}", new([.. value.Split(',').Select(WithoutCdiKind)]));
     }
+
+    /// <summary>Whether the engine writes what is asked for into the variable, behind what image and user have there: NVIDIA's toolkit takes the last.</summary>
+    static bool SetsVisibleDevices(DeviceRequest? request) =>
+        request is { Driver: null or "" or "nvidia" } && (request.Count != 0 || request.DeviceIds is { Count: > 0 }) && request.Capabilities?.Any(wish => wish?.Contains("amd") == true) != true;
 
     /// <summary><c>nvidia.com/gpu=0</c> is the GPU <c>0</c>.</summary>
     static string WithoutCdiKind(string id) => id[(id.LastIndexOf('=') + 1)..];

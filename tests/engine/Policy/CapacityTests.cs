@@ -57,6 +57,17 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
         Assert.That(Start("other").Error, Does.Contain("holder holds 0.7"));
     }
 
+    /// <summary>Where NVIDIA's runtime is the default, each container with --gpus is of this kind.</summary>
+    [Test]
+    public void An_image_for_all_GPUs_counts_on_those_asked_for_alone()
+    {
+        Create("holder", "0.7");
+        Start("holder").Ok();
+        Create("other", "0.7", "1", "--runtime", "nvidia", "-e", "NVIDIA_VISIBLE_DEVICES=all");
+        Start("other").Ok();
+        Assert.That(Engine.Docker("exec", "other", "nvidia-smi", "-L").Ok().Split('\n'), Has.Length.EqualTo(1));
+    }
+
     [Test]
     public void What_ends_gives_back()
     {

@@ -64,6 +64,11 @@ public class GpuVectorsTests
     [TestCase("""{"DeviceRequests":[{"DeviceIDs":["0"]}]}""", """["DOCKER_RESOURCE_GPU=1"]""", "runc", "--gpus, DOCKER_RESOURCE_GPU=1")]
     [TestCase("""{"DeviceRequests":[{"DeviceIDs":["0"]}],"Binds":["/dev/null:/var/run/nvidia-container-devices/1"]}""", "[]", "runc", "--gpus, mount at /var/run/nvidia-container-devices/1")]
     [TestCase("""{"DeviceRequests":[{"DeviceIDs":["0"]}]}""", """["NVIDIA_VISIBLE_DEVICES=all"]""", "runc", "--gpus")]
+    [TestCase("""{"DeviceRequests":[{"DeviceIDs":["0"],"Capabilities":[["gpu"]]}]}""", """["NVIDIA_VISIBLE_DEVICES=all"]""", "nvidia", "--gpus")]
+    [TestCase("""{"DeviceRequests":[{"Driver":"nvidia","Count":1}],"Runtime":"nvidia"}""", """["CUDA_VERSION=8.0"]""", "runc", "--gpus")]
+    [TestCase("""{"DeviceRequests":[{"Count":0}]}""", """["NVIDIA_VISIBLE_DEVICES=all"]""", "nvidia", "--gpus, NVIDIA_VISIBLE_DEVICES=all")]
+    [TestCase("""{"DeviceRequests":[{"Count":1,"Capabilities":[["gpu","amd"]]}]}""", """["NVIDIA_VISIBLE_DEVICES=all"]""", "nvidia", "--gpus, NVIDIA_VISIBLE_DEVICES=all")]
+    [TestCase("""{"DeviceRequests":[{"Driver":"cdi","DeviceIDs":["nvidia.com/gpu=0"]}]}""", """["NVIDIA_VISIBLE_DEVICES=all"]""", "nvidia", "CDI device nvidia.com/gpu=0, NVIDIA_VISIBLE_DEVICES=all")]
     [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES=void"]""", "nvidia", null)]
     [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES=none"]""", "nvidia", null)]
     [TestCase("{}", """["NVIDIA_VISIBLE_DEVICES="]""", "nvidia", null)]
@@ -111,6 +116,10 @@ public class GpuVectorsTests
     [TestCase("DOCKER_RESOURCE_A=0\",\"DOCKER_RESOURCE_B=1", null)]
     public void A_swarm_resource_names_GPUs_and_more_than_one_wish_counts_on_all(string env, int[]? indexes) =>
         Assert.That(VisibleGpus.Of(Find("{}", $"[\"{env}\"]", "nvidia")!.Selection, new FakeGpus().Devices)?.Select(g => g.Index), Is.EqualTo(indexes));
+
+    [Test]
+    public void With_gpus_an_image_for_all_GPUs_has_those_asked_for_under_every_runtime() =>
+        Assert.That(VisibleGpus.Of(Find("""{"DeviceRequests":[{"DeviceIDs":["1"]}]}""", """["NVIDIA_VISIBLE_DEVICES=all"]""", "nvidia")!.Selection, new FakeGpus().Devices)?.Select(g => g.Index), Is.EqualTo(new[] { 1 }));
 
     [Test]
     public void With_gpus_a_swarm_resource_may_be_another_GPU_than_the_one_asked_for() =>
