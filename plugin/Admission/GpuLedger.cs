@@ -7,6 +7,8 @@ namespace Runai.GpuMemory.Admission;
 /// <summary>Who holds how much of which GPU. What runs is Docker's to say; in between stand starts that were allowed and are not done yet.</summary>
 public interface IGpuLedger
 {
+    /// <summary>The engine says that it started a container, and when. It may have ended since.</summary>
+    void Started(string id, DateTimeOffset at);
     /// <summary>A container runs, however it came to.</summary>
     void Running(ContainerInspect container, Verdict verdict);
     /// <summary>It does not run any more. One that the engine may be about to start again keeps what it holds for a while.</summary>
@@ -40,6 +42,10 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
     {
         /// <summary>Whether it runs while a start or restart is under way.</summary>
         public bool Runs { get; init; }
+        /// <summary>Starts and restarts that were allowed and are not done; one of them may fail at once while another has yet to begin.</summary>
+        public int Calls { get; init; }
+        /// <summary>When the last of them was allowed.</summary>
+        public DateTimeOffset AllowedAt { get; init; }
     }
 
     readonly Lock _lock = new();
@@ -67,8 +73,20 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
     public void Failed(string id)
     {
         lock (_lock)
-            if (_entries.GetValueOrDefault(id) is { Phase: Phase.Starting })
-                _entries.Remove(id);
+            if (_entries.GetValueOrDefault(id) is { Phase: Phase.Starting } entry)
+            {
+                if (entry.Calls > 1)
+                    _entries[id] = entry with { Calls = entry.Calls - 1 };
+                else
+                    _entries.Remove(id);
+            }
+    }
+
+    public void Started(string id, DateTimeOffset at)
+    {
+        lock (_lock)
+            if (_entries.GetValueOrDefault(id) is { Phase: Phase.Starting } entry && at >= entry.AllowedAt) // else the word of a run before comes late
+                _entries[id] = entry with { Phase = Phase.Running, Runs = true, Since = time.GetTimestamp() };
     }
 
     /// <summary>An allowed start came to nothing, because the container runs already. Of one that is only about to, the engine says it yet.</summary>
@@ -150,12 +168,14 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
             _entries.Remove(container.Id);
             return;
         }
-        var devices = gpus.Devices;
+        var (devices, before) = (gpus.Devices, _entries.GetValueOrDefault(container.Id));
         var bytes = (VisibleGpus.Of(access.Selection, devices) ?? devices).ToDictionary(g => g.Uuid, g => quota.Of(g.AllocatableBytes));
         _entries[container.Id] = new(container.Name.TrimStart('/'), user, quota, bytes,
             container.HostConfig.RestartPolicy?.Name is not (null or "" or "no"), phase, time.GetTimestamp())
         {
-            Runs = phase == Phase.Running || _entries.GetValueOrDefault(container.Id)?.Runs == true,
+            Runs = phase == Phase.Running || before?.Runs == true,
+            Calls = (before is { Phase: Phase.Starting } ? before.Calls : 0) + (phase == Phase.Starting ? 1 : 0),
+            AllowedAt = time.GetUtcNow(),
         };
     }
 }

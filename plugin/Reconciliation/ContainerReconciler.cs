@@ -38,6 +38,9 @@ public sealed class ContainerReconciler(
         _judged.TryRemove(id, out _);
     }
 
+    /// <summary>The engine started it. To be told in the order of the engine's events: of a container that ends at once nobody can learn more.</summary>
+    public void Started(string id, DateTimeOffset at) => ledger.Started(id, at);
+
     /// <summary>Somebody stopped or removed it.</summary>
     public void Ended(string id)
     {
@@ -87,6 +90,11 @@ public sealed class ContainerReconciler(
         if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel)) return;
         var verdict = judge.Judge(container, Requester.Engine, Look(table) with { Excesses = excesses });
         ledger.Running(container, verdict);
+        if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel))
+        {
+            ledger.Ended(id, restarts: null); // its end may have been told before
+            return;
+        }
         Report(container, verdict);
         if (verdict is { Allow: false, StopsBreach: true } or { Allow: false, StopsAtOnce: true })
         {

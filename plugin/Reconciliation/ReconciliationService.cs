@@ -42,7 +42,11 @@ public sealed class ReconciliationService(
                 failures = 0;
                 await LearnNameAsync(stop);
                 LookAtAll();
-                await foreach (var one in events.WithCancellation(stop)) _events.Writer.TryWrite(one);
+                await foreach (var one in events.WithCancellation(stop))
+                {
+                    if (one.Action == "start") reconciler.Started(one.Actor.Id, one.TimeNano > 0 ? DateTimeOffset.UnixEpoch.AddTicks(one.TimeNano / 100) : time.GetUtcNow());
+                    _events.Writer.TryWrite(one);
+                }
             }
             catch (EngineException e)
             {

@@ -69,6 +69,19 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
     }
 
     [Test]
+    public void What_ends_at_once_gives_back_at_once()
+    {
+        for (var i = 0; i < 6; i++)
+            Eventually(() => Engine.Run("--rm", "-v", "runai:/runai", "--label", "gpu-memory=0.9", Image, "true").Code == 0, $"run {i} has its place", seconds: 3);
+        Create("job", "0.9");
+        for (var i = 0; i < 3; i++)
+        {
+            Start("job").Ok();
+            Engine.Docker("kill", "job").Ok();
+        }
+    }
+
+    [Test]
     public void What_ends_gives_back()
     {
         Create("job-a", "0.7");

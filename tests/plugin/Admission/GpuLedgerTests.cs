@@ -117,6 +117,38 @@ public class GpuLedgerTests
         Assert.That(Starts(Container("b", "1")));
     }
 
+    [Test]
+    public void A_container_that_ended_before_anybody_looked_gives_back()
+    {
+        Starts(Container("a", "1"));
+        _clock.Advance(TimeSpan.FromMilliseconds(20));
+        _ledger.Started(Id("a"), _clock.GetUtcNow());
+        _ledger.Ended(Id("a"), restarts: false);
+        Assert.That(Starts(Container("b", "1")));
+    }
+
+    [Test]
+    public void The_end_of_a_run_before_takes_nothing_from_a_start()
+    {
+        var before = _clock.GetUtcNow();
+        _clock.Advance(TimeSpan.FromMilliseconds(20));
+        Starts(Container("a", "1"));
+        _ledger.Started(Id("a"), before);
+        _ledger.Ended(Id("a"), restarts: false);
+        Assert.That(Starts(Container("b", "1")), Is.False);
+    }
+
+    [Test]
+    public void A_start_that_failed_takes_nothing_from_one_that_has_yet_to_begin()
+    {
+        Starts(Container("a", "1"));
+        Starts(Container("a", "1"));
+        _ledger.Failed(Id("a"));
+        Assert.That(Starts(Container("b", "1")), Is.False);
+        _ledger.Failed(Id("a"));
+        Assert.That(Starts(Container("b", "1")), "that failed too");
+    }
+
     [TestCase(false)]
     [TestCase(null)]
     public void A_container_that_ended_gives_back(bool? restarts)

@@ -157,6 +157,7 @@ sealed class FakeLedger : IGpuLedger
 
     public IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Held() => [.. Holders.Select(holder => (holder.Key, holder.Value))];
 
+    public void Started(string id, DateTimeOffset at) => Told.Enqueue($"{id.TrimStart('0')} started");
     public void Running(ContainerInspect container, Verdict verdict) => Told.Enqueue($"{container.Name} runs with {verdict.Quota}");
     public void Ended(string id, bool? restarts) => Told.Enqueue($"{id.TrimStart('0')} ended{(restarts switch { null => "", true => " and restarts", false => " for good" })}");
     public void KeepOnly(IReadOnlySet<string> running, long asOf) => Told.Enqueue($"{running.Count} run");

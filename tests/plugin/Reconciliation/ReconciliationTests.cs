@@ -306,6 +306,19 @@ public class ReconciliationTests
     }
 
     [Test]
+    public async Task A_container_that_ends_while_it_is_counted_is_not()
+    {
+        await StartAsync();
+        var container = Container(1, "0.5", "d1");
+        // After the two looks that say that it runs.
+        _docker.OnInspect = n => { if (n == 3) _docker.Put(container with { State = container.State with { Running = false, Pid = 0 } }); };
+        _docker.Start(container);
+        await Until(() => _ledger.Told.Contains("1 ended"), "its end is told");
+        Assert.That(_ledger.Told.Where(told => told.Contains("start", StringComparison.Ordinal) || told.Contains("ended", StringComparison.Ordinal)), Is.EqualTo(new[] { "1 started", "1 ended" }));
+        Assert.That(Quota("d1"), Is.Null);
+    }
+
+    [Test]
     public async Task A_new_container_with_our_volume_gets_the_preload()
     {
         await StartAsync();
