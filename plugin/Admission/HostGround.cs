@@ -12,6 +12,9 @@ static class HostGround
         "ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "SYS_RAWIO", "SYS_BOOT", "MKNOD", "DAC_READ_SEARCH", "BPF", "PERFMON", "CHECKPOINT_RESTORE",
     };
 
+    /// <summary>What follows runc writes into the container's systemd unit: <c>PIDs</c> takes anybody's processes into its control group, <c>Conflicts</c> stops any service.</summary>
+    const string UnitProperty = "org.systemd.property.";
+
     static readonly string[] Masked =
     [
         "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
@@ -31,6 +34,9 @@ static class HostGround
                 found.Add($"--security-opt {Quoted.Text(option)}");
         if (LacksSome(host.MaskedPaths, Masked) || LacksSome(host.ReadonlyPaths, ReadOnly))
             found.Add("--security-opt systempaths=unconfined");
+        foreach (var name in host.Annotations?.Keys ?? Enumerable.Empty<string>())
+            if (name.StartsWith(UnitProperty, StringComparison.Ordinal))
+                found.Add($"--annotation {Quoted.Text(name)}");
         foreach (var rule in host.DeviceCgroupRules ?? [])
             found.Add($"--device-cgroup-rule {Quoted.Text(rule)}");
         return found;

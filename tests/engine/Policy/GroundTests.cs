@@ -23,7 +23,7 @@ sealed class GroundTests(string version) : PolicyFixture(version)
         "/var/lib/docker", "/var/lib/docker/plugins", "/root", "/tmp", Path.GetDirectoryName(Shared)!, Shared + "/..", Shared + "/link", Shared + "/link/etc", Shared + "/folder", Shared + "x", Shared + "/./../",
     ];
 
-    static IEnumerable<(string Rule, string Host)> Configurations()
+    IEnumerable<(string Rule, string Host)> Configurations()
     {
         yield return ("privileged", "\"Privileged\":true");
         foreach (var capability in (string[])["ALL", "all", "SYS_ADMIN", "CAP_SYS_ADMIN", "cap_sys_admin", "SYS_PTRACE", "SYS_MODULE", "SYS_RAWIO", "SYS_BOOT", "MKNOD", "DAC_READ_SEARCH", "BPF", "PERFMON", "CHECKPOINT_RESTORE"])
@@ -33,6 +33,9 @@ sealed class GroundTests(string version) : PolicyFixture(version)
         yield return ("security-opt", "\"ReadonlyPaths\":[]");
         yield return ("security-opt", "\"MaskedPaths\":[],\"ReadonlyPaths\":[]");
         yield return ("security-opt", "\"ReadonlyPaths\":[\"/proc/bus\"]");
+        if (Engine.Major > 20) yield return ("--annotation", """
+            "Annotations":{"org.systemd.property.PIDs":"[uint32 1]"}
+            """);
         foreach (var rule in (string[])["a *:* rwm", "c 195:* rwm", "b 8:0 rwm", "c 1:3 r"])
             yield return ("device-cgroup-rule", $"\"DeviceCgroupRules\":[\"{rule}\"]");
         foreach (var node in (string[])["/dev/disk", "dev/disk", "/dev/by-name", "/dev/mem", "/dev/kmsg", "/dev/console", "/dev", "/dev/none", "/proc/1/root/dev/disk"])
@@ -73,7 +76,7 @@ sealed class GroundTests(string version) : PolicyFixture(version)
         {"Image":"{{{Image}}}","Cmd":["sleep","300"],"HostConfig":{ {{{(host.Contains("NetworkMode", StringComparison.Ordinal) ? "" : "\"NetworkMode\":\"none\",")}}}{{{host}}} }}
         """;
 
-    RawAnswer Make(string host) => Engine.Raw("POST", "/v1.41/containers/create", Encoding.UTF8.GetBytes(Of(host)));
+    RawAnswer Make(string host) => Engine.Raw("POST", "/containers/create", Encoding.UTF8.GetBytes(Of(host)));
 
     /// <summary>With all the ways open: a time before the policy.</summary>
     void Open()

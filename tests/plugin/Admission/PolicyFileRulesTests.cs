@@ -53,6 +53,8 @@ public class PolicyFileRulesTests
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"ReadonlyPaths":[]}}""", "--security-opt systempaths=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"MaskedPaths":[]}}""", "--security-opt systempaths=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"ReadonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys"]}}""", "--security-opt systempaths=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"Annotations":{"org.systemd.property.PIDs":"[uint32 1]"}}}""", "--annotation org.systemd.property.PIDs is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"Annotations":{"org.opencontainers.image.title":"x","org.systemd.property":"x"}}}""", ""),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"MaskedPaths":null,"ReadonlyPaths":null}}""", ""),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"ReadonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"],"MaskedPaths":["/proc/asound","/proc/acpi","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/timer_list","/proc/timer_stats","/proc/sched_debug","/proc/scsi","/sys/firmware"]}}""", ""),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["no-new-privileges:true","apparmor=docker-default","seccomp=builtin","label=level:s0:c1,c2"]}}""", ""),
