@@ -17,6 +17,8 @@ sealed class ContainerJudge(ContainerSpecs specs, EngineDefaults defaults, IGpuI
         var who = caller is not null ? settings.RequesterOf(caller)
             : requester == Requester.Engine && ledger.UserOf(container.Id) is { } user ? settings.RequesterOf(user) : requester;
         var spec = specs.FromInspect(container, defaults.Runtime) with { Observed = observed ?? Observed.None };
+        if (spec is { Gpu: null, Observed.Excesses: [var use, ..] })
+            spec = spec with { Gpu = new($"use of GPU {use.Gpu.Index}", GpuSelection.Unknown) };
         var verdict = Policy.Evaluate(spec, who, gpus.Devices, settings, ledger.HoldingsForNewcomer(container.Id));
         return verdict.Allow ? verdict
             : caller is not null ? verdict with { Reasons = [.. verdict.Reasons, Unjudged], StopsAtOnce = true }

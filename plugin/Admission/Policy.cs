@@ -144,8 +144,8 @@ static partial class Policy
         $"-e LD_PRELOAD={Quoted.Text(directory.Shim)}, or on Docker 26 and newer --mount type=volume,src={Quoted.Text(directory.Volume)},dst={QuotaMount.PreloadFile},volume-subpath={QuotaMount.PreloadName}";
 
     static string? QuotaExceeded(Case c) =>
-        c.Spec.Observed.Excesses is [var excess, ..]
-        ? $"its processes have {excess.Used} bytes ({Bytes.Text(excess.Used)}) of {Name(excess.Gpu)}, more than {GpuMemoryQuota.Name}={c.Quota} ({excess.Limit} bytes, {Bytes.Text(excess.Limit)}): a program in it runs without the shim" : null;
+        c.Quota is { } quota && c.Spec.Observed.Excesses.FirstOrDefault(e => e.Used > quota.Of(e.Gpu.AllocatableBytes)) is { } excess && quota.Of(excess.Gpu.AllocatableBytes) is var limit
+        ? $"its processes have {excess.Used} bytes ({Bytes.Text(excess.Used)}) of {Name(excess.Gpu)}, more than {GpuMemoryQuota.Name}={quota} ({limit} bytes, {Bytes.Text(limit)}): a program in it runs without the shim" : null;
 
     static string? QuotaExceedsGpu(Case c)
     {

@@ -18,11 +18,11 @@ public sealed record Reason(string Rule, string Message);
 public sealed record Observed(IReadOnlyList<string> Targets, IReadOnlyList<Covering> Coverings)
 {
     public static Observed None { get; } = new([], []);
-    /// <summary>GPUs of which its processes have more than its quota.</summary>
+    /// <summary>GPUs of which its processes have more than its quota, or than none.</summary>
     public IReadOnlyList<Excess> Excesses { get; init; } = [];
 }
 
-/// <summary>Use of a GPU above the quota, in bytes.</summary>
+/// <summary>Use of a GPU above the quota, in bytes. Who is not known to have a GPU has a limit of 0.</summary>
 public sealed record Excess(Gpu.GpuDevice Gpu, long Used, long Limit);
 
 /// <summary>A mount at <paramref name="By"/> that hides what of ours is at <paramref name="Hidden"/>.</summary>

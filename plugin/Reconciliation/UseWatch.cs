@@ -6,7 +6,7 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Reconciliation;
 
-/// <summary>Compares now and then what the driver counts for each container with its quota. The limit is kept by the shim inside the container; a program that
+/// <summary>Compares now and then what the driver counts for each container with its quota, and finds those that have a GPU without holding any of it. The limit is kept by the shim inside the container; a program that
 /// went around it is seen here.</summary>
 public sealed class UseWatch(
     IGpuUse use, IGpuInventory gpus, IGpuLedger ledger, IMountTable processes, ContainerReconciler reconciler, PluginSettings settings, TimeProvider time, ILogger<UseWatch> log)
@@ -54,15 +54,18 @@ public sealed class UseWatch(
     Dictionary<string, IReadOnlyList<Excess>> Find(IReadOnlyList<(string Id, GpuMemoryQuota Quota)> held, IReadOnlyList<GpuProcess> running)
     {
         var found = new Dictionary<string, IReadOnlyList<Excess>>();
+        var quotas = held.ToDictionary(holder => holder.Id, holder => holder.Quota);
         var uses = (from process in running from id in processes.ContainersOf(process.Pid) select (Id: id, Process: process)).ToLookup(use => use.Id, use => use.Process);
-        foreach (var (id, quota) in held)
+        // Who holds nothing may have a GPU all the same: open device files can be handed on from container to container.
+        foreach (var use in uses)
         {
-            var mine = uses[id].ToLookup(process => process.Uuid, process => process.Bytes);
+            var mine = use.ToLookup(process => process.Uuid, process => process.Bytes);
+            var quota = quotas.GetValueOrDefault(use.Key);
             Excess[] excesses = [.. from gpu in gpus.Devices
-                                    let excess = new Excess(gpu, mine[gpu.Uuid].Sum(), quota.Of(gpu.AllocatableBytes))
+                                    let excess = new Excess(gpu, mine[gpu.Uuid].Sum(), quota?.Of(gpu.AllocatableBytes) ?? 0)
                                     where excess.Used > excess.Limit + Tolerance
                                     select excess];
-            if (excesses.Length > 0) found[id] = excesses;
+            if (excesses.Length > 0) found[use.Key] = excesses;
         }
         return found;
     }

@@ -113,6 +113,20 @@ sealed class RunningTests(string version) : PolicyFixture(version)
         Assert.That(Lines(within, "rules=quota-exceeded"), Is.Empty);
     }
 
+    /// <summary>A GPU that no configuration gives, as open device files give it that another container's program hands on.</summary>
+    [Test]
+    public void A_container_without_a_GPU_whose_program_has_one()
+    {
+        Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "sleep", "300");
+        var id = Engine.Docker("run", "-d", "--network", "none", "-v", $"{Sim("")}:/sim:ro", "-v", $"{Engine.Gpus}:/run/simgpu", "-e", "LD_LIBRARY_PATH=/sim", Image, "/sim/gpu-alloc", "--hold", "300", "5000m").Ok();
+        Eventually(() => Lines(id, "rules=require-quota").Length > 0, "it is told");
+        Assert.That(Lines(id, "rules=require-quota"), Does.Contain("a container with a GPU (use of GPU 0) needs a quota on this machine"));
+        Assert.That(Runs(id), "onBreach is report");
+        Enforce("""{ "requireQuota": true, "maxQuota": "0.5", "onBreach": "stop" }""");
+        Eventually(() => !Runs(id), "with onBreach stop it is stopped", seconds: 25);
+        Enforce(PolicyFile);
+    }
+
     [Test]
     public void A_container_that_was_right_under_the_policy_before()
     {

@@ -293,4 +293,17 @@ public class AuthorizerTests : AuthorizerFixture
         Assert.That(JudgeRunning(await StartAnotherAsync("web", "0.5")).Allow);
         Assert.That(_services.GetRequiredService<GpuLedger>().UserOf(Other), Is.EqualTo("eve"));
     }
+
+    /// <summary>Its configuration gives it none: another container's program handed it open device files.</summary>
+    [TestCase("""{"requireQuota":true}""", "a container with a GPU (use of GPU 1) needs a quota on this machine: add -v runai:/runai --label gpu-memory=0.5")]
+    [TestCase("""{"requireQuota":true,"exempt":{"images":["debian"]}}""", "")]
+    [TestCase("{}", "")]
+    public void Who_is_seen_to_use_a_GPU_has_one(string policy, string problem)
+    {
+        File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), policy);
+        _services.GetRequiredService<PolicySource>().Refresh();
+        var container = new ContainerInspect { Id = Id, Name = "/web", Config = new() { Image = "debian" } };
+        var observed = Observed.None with { Excesses = [new(new FakeGpus().Devices[1], 6L << 30, 0)] };
+        Assert.That(_services.GetRequiredService<IContainerJudge>().Judge(container, Requester.Engine, observed).Message, Is.EqualTo(problem));
+    }
 }

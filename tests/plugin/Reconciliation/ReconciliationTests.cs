@@ -501,6 +501,17 @@ public class ReconciliationTests
     public async Task Who_has_more_is_stopped_where_the_policy_stops_breaches() =>
         await WatchAsync(new([(51, 503)]), "/greedy", () => _docker.Stopped.Contains(Id(1)));
 
+    [Test]
+    public async Task Who_has_a_GPU_and_holds_nothing_of_it_is_judged_too()
+    {
+        _docker.Put(Container(2, null) with { Name = "/other", Mounts = [] });
+        await WatchAsync(new([(51, 300), (53, 1), (54, 400)], [(51, 300), (53, 400)]), "/c1", SaysExceeded);
+        Assert.That(_log.Where(line => line.Contains("quota-exceeded", StringComparison.Ordinal)).ToArray(), Is.EqualTo(new[]
+        {
+            $"Warning 501 running against the rules container={Id(2)} name=/other image= gpu=--gpus rules=quota-exceeded: {400 << 20} of GPU-1 are more than 0",
+        }));
+    }
+
     static readonly FakeUse[] Fine =
     [
         new([(51, 300), (52, 202)]),
