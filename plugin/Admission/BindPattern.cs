@@ -8,11 +8,12 @@ static class BindPattern
 {
     const string AnyName = "*";
 
-    /// <summary>Behind <c>..</c> nobody knows where a path leads that has a link in it, nor where one that swarm has yet to fill in.</summary>
+    /// <summary>Behind <c>..</c> nobody knows where a path leads that has a link in it, nor where one that swarm has yet to fill in. A folder called <c>*</c> is not what a pattern
+    /// means by it, and the engine would make it.</summary>
     public static bool Matches(string pattern, string hostPath)
     {
         var (names, wanted) = (Names(hostPath), Names(pattern));
-        return names.Length == wanted.Length && !names.Contains("..") && !hostPath.Contains(LocalVolume.Template, StringComparison.Ordinal) && Fits(names, wanted);
+        return names.Length == wanted.Length && !names.Contains("..") && !names.Contains(AnyName) && !hostPath.Contains(LocalVolume.Template, StringComparison.Ordinal) && Fits(names, wanted);
     }
 
     /// <summary>Whether who may write to what <paramref name="outer"/> names could change what <paramref name="inner"/> names.</summary>

@@ -66,6 +66,7 @@ public class PolicyFileRulesTests
         new("""{"allowBindMounts":[]}""", """{"HostConfig":{"Binds":["/home/bob:/x"]}}""", "a mount of the host's /home/bob is not allowed on this machine: use a volume"),
         new("""{"allowBindMounts":["/home/*","/data"]}""", """{"HostConfig":{"Binds":["/home/bob/:/x","/data:/z","data:/y"]}}""", ""),
         new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Binds":["/home/bob/link:/x"]}}""", "a mount of the host's /home/bob/link is not allowed on this machine: mount /home/* as a whole, or use a volume"),
+        new("""{"allowBindMounts":["/data"]}""", """{"HostConfig":{"Binds":["/*:/x"]}}""", "a mount of the host's /* is not allowed on this machine: mount /data as a whole, or use a volume"),
         new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Binds":["/home:/x"]}}""", "a mount of the host's /home is not allowed on this machine: mount /home/* as a whole, or use a volume"),
         new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Binds":["/:/x"]}}""", "a mount of the host's / is not allowed on this machine: mount /home/* as a whole, or use a volume"),
         new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Binds":["/home/../run:/x"]}}""", "a mount of the host's /home/../run is not allowed on this machine: mount /home/* as a whole, or use a volume"),
