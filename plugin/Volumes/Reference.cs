@@ -24,6 +24,9 @@ sealed partial class StateJson : JsonSerializerContext;
 /// <summary>The references to private directories, by directory: in memory, and each change on disk before it counts.</summary>
 public sealed class ReferenceTable(StateLayout layout)
 {
+    /// <summary>Records have this many bytes or a multiple, so that a shorter one covers a longer one.</summary>
+    const int Room = 1024;
+
     readonly ConcurrentDictionary<string, Reference> _all = new(StringComparer.Ordinal);
 
     public Reference? Find(string dirId) => _all.GetValueOrDefault(dirId);
@@ -42,8 +45,19 @@ public sealed class ReferenceTable(StateLayout layout)
 
     public void Set(string dirId, Reference reference)
     {
-        StateLayout.WriteFile(layout.Reference(dirId), JsonSerializer.SerializeToUtf8Bytes(reference, StateJson.Default.Reference), FileModes.Owner);
+        Write(layout.Reference(dirId), JsonSerializer.SerializeToUtf8Bytes(reference, StateJson.Default.Reference));
         _all[dirId] = reference;
+    }
+
+    /// <summary>In place, at once: a process that is killed leaves the old record or the new one, for the kernel writes a page whole, and after a power cut none of it is true. To replace
+    /// the file by another makes file systems write to the disk first, while a container waits.</summary>
+    static void Write(string path, byte[] json)
+    {
+        using var file = new FileStream(path, new FileStreamOptions { Mode = FileMode.OpenOrCreate, Access = FileAccess.Write, UnixCreateMode = FileModes.Owner, BufferSize = 0 });
+        var record = new byte[(Math.Max(json.Length, file.Length) + Room - 1) / Room * Room];
+        record.AsSpan().Fill((byte)' '); // which JSON allows behind
+        json.CopyTo(record, 0);
+        file.Write(record);
     }
 
     public void Remove(string dirId)
