@@ -210,6 +210,64 @@ static void A_destroyed_pool_lives_until_its_last_memory(void) {
     EXPECT(used(), 64);
 }
 
+/* What NVML's list counts for this process, in MiB. */
+static long long listed(void) {
+    struct process list[4] = {{0}};
+    unsigned n = 4;
+    void *device;
+    OK(nvmlInit_v2());
+    OK(nvmlDeviceGetHandleByIndex_v2(0, &device));
+    OK(nvmlDeviceGetComputeRunningProcesses_v3(device, &n, list));
+    OK(nvmlShutdown());
+    EXPECT(n, 1);
+    return (long long)(list[0].used / MIB);
+}
+
+/* Takes, touches, frees and trims, and takes less again; `placed` and `touched` MiB of it are on the GPU. */
+static void use_managed(void *pool, long long placed, long long touched) {
+    u64 p;
+    long long before = used();
+    OK(cuMemAllocFromPoolAsync(&p, 1024 * MIB, pool, NULL));
+    EXPECT(used(), before + placed);
+    OK(cuMemsetD8_v2(p, 1, 512 * MIB));
+    EXPECT(used(), before + touched);
+    OK(cuMemFreeAsync(p, NULL));
+    OK(cuStreamSynchronize(NULL));
+    OK(cuMemPoolTrimTo(pool, 0));
+    EXPECT(pool_mib(pool, RESERVED), 0);
+    EXPECT(pool_mib(pool, RESERVED + 1), 1024);
+    EXPECT(used(), before + touched);
+    OK(cuMemAllocFromPoolAsync(&p, 256 * MIB, pool, NULL));
+    OK(cuMemsetD8_v2(p, 1, 256 * MIB));
+    EXPECT(pool_mib(pool, RESERVED), 256);
+    EXPECT(used(), before + touched);
+    OK(cuMemFreeAsync(p, NULL));
+    OK(cuCtxSynchronize());
+    EXPECT(used(), before + touched);
+    EXPECT(listed(), 64);
+}
+
+static void A_pool_of_managed_memory_keeps_what_was_freed_until_it_is_destroyed(void) {
+    static const long long placed[] = {0, 1024, 0, 0}, touched[] = {512, 1024, 0, 0};
+    start();
+    for (int place = 0; place < 4; place++) {
+        struct pool_properties properties = {.type = 2, .location = {place, 0}};
+        void *pool;
+        OK(cuMemPoolCreate(&pool, &properties));
+        use_managed(pool, placed[place], touched[place]);
+        OK(cuMemPoolDestroy(pool));
+        EXPECT(used(), 64);
+    }
+    for (int place = 0; place < 3; place++) {
+        struct location location = {place, 0};
+        void *pool;
+        OK(cuMemGetDefaultMemPool(&pool, &location, 2));
+        use_managed(pool, placed[place], touched[place]);
+        EXPECT(cuMemPoolDestroy(pool), 1);
+    }
+    EXPECT(used(), 64 + 512 + 1024);
+}
+
 static void A_free_in_a_streams_order_waits_for_a_synchronisation(void) {
     start();
     u64 p;
@@ -305,6 +363,41 @@ static void Captured_allocations_become_nodes(void) {
     OK(cuGraphLaunch(executable, stream));
     EXPECT(used(), 64 + 64);
     OK(cuMemFreeAsync(q, stream));
+}
+
+static void A_captured_allocation_of_managed_memory_becomes_a_node_of_the_device(void) {
+    start();
+    struct pool_properties properties = {.type = 2, .location = {1, 0}};
+    struct alloc_node node = {.size = 0};
+    void *pool, *stream, *graph, *executable, *nodes[2];
+    size_t count = 2;
+    u64 p;
+    OK(cuMemPoolCreate(&pool, &properties));
+    OK(cuStreamCreate(&stream, 1));
+    OK(cuStreamBeginCapture_v2(stream, 0));
+    OK(cuMemAllocFromPoolAsync(&p, 64 * MIB, pool, stream));
+    OK(cuMemFreeAsync(p, stream));
+    OK(cuStreamEndCapture(stream, &graph));
+    OK(cuGraphGetNodes(graph, nodes, &count));
+    EXPECT(count, 2);
+    OK(cuGraphMemAllocNodeGetParams(nodes[0], &node));
+    EXPECT(node.pool.type, 1);
+    EXPECT(node.pool.location.type, 1);
+    OK(cuGraphInstantiateWithFlags(&executable, graph, 0));
+    EXPECT(used(), 64);
+    OK(cuGraphLaunch(executable, stream));
+    EXPECT(listed(), 64 + 64);
+    EXPECT(pool_mib(pool, RESERVED + 1), 0);
+}
+
+static void A_node_of_managed_memory_is_made_on_the_device_only(void) {
+    start();
+    void *graph, *node;
+    OK(cuGraphCreate(&graph, 0));
+    for (int place = 0; place < 4; place++) {
+        struct alloc_node parameters = {.pool = {.type = 2, .location = {place, 0}}, .size = 50 * MIB};
+        EXPECT(cuGraphAddMemAllocNode(&node, graph, NULL, 0, &parameters), place == 1 ? 0 : 801);
+    }
 }
 
 static void Managed_memory_is_taken_when_the_device_touches_it(void) {
@@ -566,11 +659,14 @@ static const struct {
     TEST(Pools_grow_by_32_MiB_and_give_back_when_synchronised),
     TEST(A_release_threshold_keeps_memory_until_the_device_is_short),
     TEST(A_destroyed_pool_lives_until_its_last_memory),
+    TEST(A_pool_of_managed_memory_keeps_what_was_freed_until_it_is_destroyed),
     TEST(A_free_in_a_streams_order_waits_for_a_synchronisation),
     TEST(Mapped_memory_lives_until_its_last_reference),
     TEST(Arrays_are_padded_and_sparse_ones_are_free),
     TEST(Graphs_take_memory_at_launch_and_keep_it_until_trimmed),
     TEST(Captured_allocations_become_nodes),
+    TEST(A_captured_allocation_of_managed_memory_becomes_a_node_of_the_device),
+    TEST(A_node_of_managed_memory_is_made_on_the_device_only),
     TEST(Managed_memory_is_taken_when_the_device_touches_it),
     TEST(Stacks_and_modules_take_memory),
     TEST(Copies_and_sets_move_bytes),

@@ -146,6 +146,7 @@ void sim_latency(int device);
 bool sim_device_ok(CUdevice device);
 bool sim_take(int device, uint64_t bytes); /* charges the device; under sim.lock */
 void sim_give(int device, uint64_t bytes);
+bool sim_take_unlisted(int device, uint64_t bytes); /* the same, in no list of NVML's */
 unsigned visible_devices(const struct sim_gpu *all, unsigned count, unsigned order[SIM_GPUS]);
 
 /* context.c */

@@ -303,8 +303,8 @@ API(GraphAddMemAllocNode, struct node **out, struct graph *graph, struct node *c
     memcpy(&device, parameters->pool_properties + POOL_LOCATION_ID, sizeof device);
     bool managed = allocation == ALLOCATION_MANAGED;
     if (managed && type != LOCATION_DEVICE)
-        device = 0;
-    else if (type != LOCATION_DEVICE || !sim_device_ok(device))
+        return CUDA_ERROR_NOT_SUPPORTED;
+    if (type != LOCATION_DEVICE || !sim_device_ok(device))
         return CUDA_ERROR_INVALID_VALUE;
     sim_lock();
     struct node *node = add_alloc(graph, device, parameters->size);

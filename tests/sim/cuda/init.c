@@ -76,6 +76,11 @@ bool sim_take(int device, uint64_t bytes) {
     return bytes == 0 || sim_charge(gpu, bytes) || (pools_release(device) && sim_charge(gpu, bytes));
 }
 
+bool sim_take_unlisted(int device, uint64_t bytes) {
+    struct sim_gpu *gpu = &sim.devices[device].gpu;
+    return sim_charge_unlisted(gpu, bytes) || (pools_release(device) && sim_charge_unlisted(gpu, bytes));
+}
+
 void sim_give(int device, uint64_t bytes) {
     if (bytes)
         sim_refund(&sim.devices[device].gpu, bytes);

@@ -2,9 +2,13 @@
  * Stream-ordered memory. A pool is a long range of addresses; the device memory behind it is taken 32 MiB (a slot) at a
  * time. What is freed can be allocated again at once, but goes back to the device only when somebody synchronises: what
  * is above the release threshold then, all of it on a trim or when the device is short. An allocation that finds the
- * device full leaves the pool with the slots it got until then, as the real driver does. A pool of managed memory holds
- * its slots in the same way, but each takes device memory only when the device touches it: of the GPU that the pool
- * prefers, else of the first.
+ * device full leaves the pool with the slots it got until then, as the real driver does.
+ *
+ * A pool of managed memory reserves its slots in the same way. Where it prefers a GPU they are put there at once, where
+ * it prefers no place when the GPU touches them, where it prefers the host never. What was put on a GPU stays there,
+ * for the pool to use again, until the pool is destroyed, whatever the pool says it has reserved; and NVML's list
+ * counts it for no process. When a pool is destroyed before its allocations, its memory stays until the last of them is
+ * gone: nobody has seen what a real driver does.
  */
 #include "driver.h"
 
@@ -34,7 +38,7 @@ struct slot {
     uint32_t used; /* bytes */
     bool charged;
     bool pending;  /* something in it was freed since the last synchronisation */
-    bool resident; /* managed memory that is on the device */
+    bool resident; /* managed memory that is on the device; also when nothing is charged for it any more */
 };
 
 static void init(struct pool *pool, int device, uint64_t maximum) {
@@ -58,16 +62,32 @@ void pools_init(struct visible_device *device, int number) {
     device->graph_heap.uncharged = true;
 }
 
-static bool on_device(const struct pool *pool, const struct slot *slot) {
-    return pool->device >= 0 && slot->charged && (!pool->managed || slot->resident);
-}
-
 static void give_slot(struct pool *pool, struct slot *slot) {
-    if (on_device(pool, slot))
+    if (pool->device >= 0 && !pool->managed)
         sim_give(pool->device, SLOT);
-    slot->charged = slot->resident = false;
+    slot->charged = false;
     pool->idle--;
     pool->reserved -= SLOT;
+}
+
+/* Puts managed memory on the device: where some of the pool's lies that nothing is charged for, else where there is
+   room; else it stays on the host. */
+static void place(struct pool *pool, struct slot *slot) {
+    for (uint64_t i = 0; !slot->resident && i < pool->slot_count; i++)
+        if (pool->slots[i].resident && !pool->slots[i].charged) {
+            pool->slots[i].resident = false;
+            slot->resident = true;
+        }
+    if (!slot->resident)
+        slot->resident = sim_take_unlisted(pool->device, SLOT);
+}
+
+static void displace(struct pool *pool) {
+    for (uint64_t i = 0; i < pool->slot_count; i++)
+        if (pool->slots[i].resident) {
+            sim_refund_unlisted(&sim.devices[pool->device].gpu, SLOT);
+            pool->slots[i].resident = false;
+        }
 }
 
 /* Gives back idle slots until `keep` is left; those with pending frees cannot go. */
@@ -96,9 +116,9 @@ static void unlink_pool(struct pool *pool) {
 }
 
 static void empty(struct pool *pool) {
-    for (uint64_t i = 0; i < pool->slot_count; i++)
-        if (on_device(pool, &pool->slots[i]))
-            sim_give(pool->device, SLOT);
+    displace(pool);
+    if (pool->device >= 0 && !pool->managed)
+        sim_give(pool->device, pool->reserved);
     heap_destroy(&pool->heap);
     free(pool->slots);
     pool->slots = NULL;
@@ -143,13 +163,12 @@ void pools_reset(int device) {
 }
 
 /* Takes device memory for a slot: that of an idle one of this pool, else fresh. */
-static bool charge_slot(struct pool *pool, struct slot *slot) {
+static bool charge_unplaced(struct pool *pool, struct slot *slot) {
     for (uint64_t i = 0; pool->idle && i < pool->slot_count; i++) {
         struct slot *idle = &pool->slots[i];
         if (!idle->charged || idle->used || idle == slot)
             continue;
-        slot->resident = idle->resident;
-        idle->charged = idle->pending = idle->resident = false;
+        idle->charged = idle->pending = false;
         pool->idle--;
         slot->charged = true;
         return true;
@@ -161,6 +180,13 @@ static bool charge_slot(struct pool *pool, struct slot *slot) {
     if (pool->reserved > pool->reserved_high)
         pool->reserved_high = pool->reserved;
     return true;
+}
+
+static bool charge_slot(struct pool *pool, struct slot *slot) {
+    bool charged = charge_unplaced(pool, slot);
+    if (charged && pool->managed && pool->location.type == LOCATION_DEVICE)
+        place(pool, slot);
+    return charged;
 }
 
 /* Calls for each slot that an extent lies in, with the bytes of it there. */
@@ -249,8 +275,7 @@ static CUresult allocate(CUdeviceptr *out, size_t size, struct pool *pool, CUstr
         pool = pool_of(context, stream);
     struct extent *extent;
     if (stream_is_capturing(stream))
-        rc = pool->device < 0 || pool->managed ? CUDA_ERROR_NOT_SUPPORTED
-                                               : stream_capture_alloc(stream, pool->device, size, out);
+        rc = pool->device < 0 ? CUDA_ERROR_NOT_SUPPORTED : stream_capture_alloc(stream, pool->device, size, out);
     else {
         rc = take(pool, size, &extent);
         if (!rc)
@@ -285,9 +310,10 @@ void pool_free(struct extent *extent) {
 void pool_touch(struct extent *extent, uint64_t address, uint64_t size) {
     struct pool *pool = extent->pool;
     uint64_t start = extent->chunk->base;
-    for (uint64_t i = (address - start) / SLOT; pool->managed && i * SLOT < address + size - start; i++)
-        if (!pool->slots[i].resident)
-            pool->slots[i].resident = sim_take(pool->device, SLOT);
+    if (!pool->managed || pool->location.type > LOCATION_DEVICE)
+        return;
+    for (uint64_t i = (address - start) / SLOT; i * SLOT < address + size - start; i++)
+        place(pool, &pool->slots[i]);
 }
 
 API(MemFreeAsync, CUdeviceptr address, CUstream stream) {
@@ -390,6 +416,8 @@ API(MemPoolDestroy, struct pool *pool) {
     for (uint64_t i = 0; i < pool->slot_count; i++)
         pool->slots[i].pending = false;
     trim(pool, 0);
+    if (pool->live == 0)
+        displace(pool);
     sim_unlock();
     return CUDA_SUCCESS;
 }

@@ -221,6 +221,25 @@ void sim_refund(struct sim_gpu *gpu, uint64_t bytes) {
         __atomic_fetch_sub(&gpu->state->slots[gpu->slot].bytes, bytes, __ATOMIC_RELAXED);
 }
 
+static void unlist(struct sim_gpu *gpu, uint64_t bytes) {
+    if (gpu->slot >= 0)
+        __atomic_fetch_add(&gpu->state->slots[gpu->slot].unlisted, bytes, __ATOMIC_SEQ_CST);
+}
+
+/* Unlisted for longer than it is used: no list shows it. */
+bool sim_charge_unlisted(struct sim_gpu *gpu, uint64_t bytes) {
+    unlist(gpu, bytes);
+    bool fits = sim_charge(gpu, bytes);
+    if (!fits)
+        unlist(gpu, -bytes);
+    return fits;
+}
+
+void sim_refund_unlisted(struct sim_gpu *gpu, uint64_t bytes) {
+    sim_refund(gpu, bytes);
+    unlist(gpu, -bytes);
+}
+
 void sim_count_context(struct sim_gpu *gpu, int change) {
     if (gpu->slot >= 0)
         __atomic_fetch_add(&gpu->state->slots[gpu->slot].contexts, (uint32_t)change, __ATOMIC_RELAXED);
@@ -248,7 +267,7 @@ unsigned sim_processes(struct sim_gpu *gpu, struct sim_process *out, unsigned ma
             out[count] = (struct sim_process){.pid = owner,
                                               .own_pid = (pid_t)slot.pid,
                                               .pid_ns = slot.pid_ns,
-                                              .bytes = slot.bytes,
+                                              .bytes = slot.bytes > slot.unlisted ? slot.bytes - slot.unlisted : 0,
                                               .contexts = slot.contexts};
             memcpy(out[count].command, slot.command, sizeof slot.command);
         }

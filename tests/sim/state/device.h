@@ -22,7 +22,7 @@
 #include <sys/types.h>
 
 #define SIM_MAGIC 0x5550474du
-#define SIM_VERSION 3u
+#define SIM_VERSION 4u
 #define SIM_SLOTS 2048
 #define SIM_GPUS 64
 #define SIM_INSTANCES 7
@@ -35,6 +35,7 @@ struct sim_slot {
     uint32_t contexts; /* live CUDA contexts; a process without one is not listed by NVML */
     uint64_t pid_ns;   /* inode of its PID namespace */
     uint64_t bytes;    /* device memory in use */
+    uint64_t unlisted; /* of it, what NVML's list of processes does not count */
     char command[32];
 };
 
@@ -76,7 +77,7 @@ struct sim_process {
     pid_t pid;     /* in the caller's PID namespace */
     pid_t own_pid; /* as the process sees itself */
     uint64_t pid_ns;
-    uint64_t bytes;
+    uint64_t bytes; /* that NVML lists */
     uint32_t contexts;
     char command[32];
 };
@@ -96,6 +97,9 @@ bool sim_attach(struct sim_gpu *gpu);
 /* Atomic over all processes: adds to this process's use unless the device would be exceeded. */
 bool sim_charge(struct sim_gpu *gpu, uint64_t bytes);
 void sim_refund(struct sim_gpu *gpu, uint64_t bytes);
+/* The same for memory that counts as used, but not for any process in NVML's list. */
+bool sim_charge_unlisted(struct sim_gpu *gpu, uint64_t bytes);
+void sim_refund_unlisted(struct sim_gpu *gpu, uint64_t bytes);
 void sim_count_context(struct sim_gpu *gpu, int change);
 
 /* Use by the living, all processes and namespaces. */
