@@ -121,7 +121,7 @@ static void measure_creation(struct creation *c, const CUcontext *context) {
     if (c->later && context && guessed_for_now(device, *context))
         return;
     if (c->measurable || (c->later && measure_own_now(device, &after))) {
-        /* Beside managed memory, charged for a pool that prefers this device, a measurement would not see it. */
+        /* Beside managed memory a measurement would not see it. */
         if (c->measurable && !reserved && atomic_load(&device->managed) && measure_own_now(device, &after) &&
             after > c->before)
             charge_as_measured(device, after - c->before);

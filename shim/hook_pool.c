@@ -5,11 +5,14 @@
    then only.
 
    Managed memory can come to lie on a GPU wherever its pool prefers it to: the pool is charged in full to the GPU that
-   it prefers, else to the one that was current when the program got the pool. cuMemAllocAsync never draws from such a
-   pool, but from its device's own.
+   it prefers, else to the one that was current when the program got the pool. What is freed of it is given back by
+   RESERVED_MEM_CURRENT alone: it stays on the GPU until the pool is destroyed (seen on an H200, 580.159), and no list
+   of processes counts it. So such a pool is charged with the most that it ever held. cuMemAllocAsync never draws from
+   it, but from its device's own.
 
-   Left alone on purpose: allocations captured into a graph (they take nothing until launch; hook_graph.c), pools of the
-   host's own memory, and imported pools, which their exporter pays for. */
+   Left alone on purpose: allocations captured into a graph (they take nothing until launch, and the driver makes
+   ordinary nodes of them, whatever their pool; hook_graph.c), pools of the host's own memory, and imported pools, which
+   their exporter pays for. */
 #include "account.h"
 #include "device.h"
 #include "hooks.h"
@@ -21,15 +24,16 @@ enum {
     UNASKED_MAX = 64
 };
 
-/* A destroyed pool cannot be asked. */
-static uint64_t held(struct pool *pool, uint64_t otherwise) {
+static uint64_t ask(struct pool *pool, int attribute, uint64_t otherwise) {
     CUmemoryPool handle = atomic_load(&pool->handle);
     uint64_t bytes = otherwise;
-    if (UNLIKELY(handle == POOL_DESTROYED))
-        return atomic_load(&pool->live);
-    return INSIDE(CUDA->cuMemPoolGetAttribute(handle, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &bytes)) == CUDA_SUCCESS
-               ? bytes
-               : otherwise;
+    if (UNLIKELY(!handle || handle == POOL_DESTROYED))
+        return otherwise; /* it cannot be asked */
+    return INSIDE(CUDA->cuMemPoolGetAttribute(handle, attribute, &bytes)) == CUDA_SUCCESS ? bytes : otherwise;
+}
+
+static uint64_t held(struct pool *pool, uint64_t otherwise) {
+    return ask(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, otherwise);
 }
 
 static struct pool *pool_by_handle(CUmemoryPool handle) {
@@ -68,6 +72,7 @@ static struct pool *pool_add(CUmemoryPool handle, const struct device *device, b
         atomic_fetch_add(&pool->generation, 1);
         atomic_store(&pool->charged, 0);
         atomic_store(&pool->live, 0);
+        pool->most = 0;
         atomic_store(&pool->keeps, threshold(handle));
         forget_pieces(pool);
         atomic_store_explicit(&pool->handle, handle, memory_order_release);
@@ -121,7 +126,7 @@ static void learn_chunk(uint64_t bytes) {
         atomic_store_explicit(chunk, lowest < CHUNK_MAX ? lowest : CHUNK_MAX, memory_order_relaxed);
 }
 
-enum plan { PLAN_NOT_OURS, PLAN_CERTAIN, PLAN_WARM, PLAN_RESERVED, PLAN_REFUSED };
+enum plan { PLAN_NOT_OURS, PLAN_CERTAIN, PLAN_WARM, PLAN_RESERVED, PLAN_COVERED, PLAN_REFUSED };
 
 /* PLAN_RESERVED when a reservation is needed. */
 static enum plan take_piece(struct pool *pool, uint64_t size, CUstream stream) {
@@ -152,10 +157,116 @@ static void add_piece(struct pool *pool, uint64_t size, CUstream stream) {
     lock_drop(&pool->warm);
 }
 
+/* Pools of managed memory.
+
+   What was freed can be had again without a new charge, but two allocations side by side must not both count on it. So
+   each adds the most that it may take to `asked`, then asks the driver what is reserved, and has the charge raised to
+   the sum of both before it goes on. When it is done it asks the driver for the most that was ever reserved, and takes
+   itself from `asked`; the charge goes back to that most only when no other is under way. Suppose that the pool holds
+   more than is charged. Of the allocations that were under way together take the one that was added last: the others
+   were in the sum that it read, or done and in what was reserved, for which it asked after that; so what was charged
+   for it holds them all, and was not lowered since. */
+
+/* What is charged for a pool of managed memory, the driver's list of processes never counts. */
+static void managed_charge(struct device *device, uint64_t before, uint64_t now) {
+    if (before == now)
+        return;
+    account_release_begin(device); /* no measurement believes the one without the other */
+    if (now > before)
+        account_add(device, now - before);
+    atomic_fetch_add(&device->unlisted, now - before);
+    account_release_end(device, before > now ? before - now : 0);
+}
+
+/* What an allocation may take of the GPU; of one that is far too large no more than can be added up. */
+static uint64_t managed_most(uint64_t size) {
+    return round_up(size < (uint64_t)1 << 48 ? size : (uint64_t)1 << 48, CHUNK_MAX);
+}
+
+/* The end of an allocation, or of a reset, which asked for nothing. */
+static void managed_end(struct pool *pool, struct device *device, uint64_t bytes) {
+    uint64_t high = ask(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH, 0);
+    lock_take(&pool->lock);
+    uint64_t before = atomic_load(&pool->charged);
+    if (high > pool->most)
+        pool->most = high;
+    pool->asked -= bytes;
+    pool->under_way--;
+    uint64_t now = pool->under_way && before > pool->most ? before : pool->most;
+    atomic_store(&pool->charged, now);
+    atomic_fetch_add(&pool->version, 1);
+    lock_drop(&pool->lock);
+    managed_charge(device, before, now);
+}
+
+/* False when what it may take beyond what is charged is not to be had. */
+static bool managed_begin(struct pool *pool, struct device *device, uint64_t bytes, bool warm) {
+    lock_take(&pool->lock);
+    pool->asked += bytes;
+    uint64_t asked = pool->asked;
+    bool alone = pool->under_way++ == 0;
+    atomic_fetch_add(&pool->version, 1);
+    lock_drop(&pool->lock);
+    if (warm && alone) /* a piece that was freed, with nothing else to come in its place */
+        return true;
+    uint64_t reserved = held(pool, atomic_load(&pool->charged)), charged = atomic_load(&pool->charged);
+    uint64_t wanted = asked > UINT64_MAX - reserved ? UINT64_MAX : asked + reserved;
+    struct reservation reservation;
+    if (wanted <= charged)
+        return true;
+    if (!account_reserve(device, wanted - charged, &reservation)) {
+        managed_end(pool, device, bytes);
+        return false;
+    }
+    lock_take(&pool->lock);
+    uint64_t before = atomic_fetch_add(&pool->charged, wanted - charged);
+    lock_drop(&pool->lock);
+    managed_charge(device, before, before + (wanted - charged));
+    account_settle(device, &reservation, 0);
+    return true;
+}
+
+/* A program resets what the driver says was the most. Beside allocations under way that can hide what they took: then
+   all that was charged for them stays. */
+static CUresult managed_reset(struct pool *pool, struct device *device, CUmemoryPool handle, void *value) {
+    lock_take(&pool->lock);
+    bool alone = pool->under_way++ == 0;
+    uint64_t version = atomic_load(&pool->version);
+    lock_drop(&pool->lock);
+    uint64_t high = ask(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH, 0);
+    CUresult result = INSIDE(CUDA->cuMemPoolSetAttribute(handle, CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH, value));
+    lock_take(&pool->lock);
+    if ((!alone || version != atomic_load(&pool->version)) && high < atomic_load(&pool->charged))
+        high = atomic_load(&pool->charged);
+    if (high > pool->most)
+        pool->most = high;
+    lock_drop(&pool->lock);
+    managed_end(pool, device, 0);
+    return result;
+}
+
+/* A destroyed pool of managed memory: when nothing of it is left, its charge goes, and its place is free again. */
+static void bury(struct pool *pool) {
+    struct pools *pools = &process()->pools;
+    struct device *device = device_at(atomic_load(&pool->device));
+    uint64_t charged = 0;
+    lock_take(&pools->adding);
+    if (atomic_load(&pool->handle) == POOL_DESTROYED && atomic_load(&pool->live) == 0) {
+        lock_take(&pool->lock);
+        charged = atomic_exchange(&pool->charged, 0);
+        lock_drop(&pool->lock);
+        atomic_store(&pool->handle, NULL);
+    }
+    lock_drop(&pools->adding);
+    managed_charge(device, charged, 0);
+}
+
 /* Brings the charge to what the pool holds. A reservation made for growth is settled with it. Another
    thread may have changed the charge since the driver was asked: then it is asked again. */
 static uint64_t pool_settle(struct pool *pool, struct device *device, struct reservation *reservation) {
     uint64_t version, bytes, before;
+    if (atomic_load(&pool->managed))
+        return 0; /* see managed_end and bury */
     for (int tries = 0;; tries++) {
         version = atomic_load(&pool->version);
         before = atomic_load(&pool->charged);
@@ -175,11 +286,8 @@ static uint64_t pool_settle(struct pool *pool, struct device *device, struct res
         account_release_begin(device); /* here, so that no measurement believes the one without the other */
     atomic_store(&pool->charged, bytes);
     atomic_fetch_add(&pool->version, 1);
-    if (atomic_load(&pool->managed))
-        atomic_fetch_add(&device->managed, bytes - before);
     lock_drop(&pool->lock);
-    if (!atomic_load(&pool->managed))
-        learn_chunk(bytes);
+    learn_chunk(bytes);
     uint64_t grown = bytes > before ? bytes - before : 0;
     if (reservation)
         account_settle(device, reservation, grown);
@@ -192,16 +300,22 @@ static uint64_t pool_settle(struct pool *pool, struct device *device, struct res
     return grown;
 }
 
-void pools_settle(void) {
+static void settle(bool synchronised) {
     struct process *p = process();
     unsigned n = atomic_load_explicit(&p->pools.known, memory_order_acquire);
     for (unsigned i = 0; i < n; i++) {
         struct pool *pool = &p->pools.pool[i];
+        if (UNLIKELY(synchronised && atomic_load_explicit(&pool->handle, memory_order_relaxed) == POOL_DESTROYED))
+            bury(pool);
         uint64_t charged = atomic_load_explicit(&pool->charged, memory_order_relaxed);
         if (charged > atomic_load_explicit(&pool->live, memory_order_relaxed) &&
             charged > atomic_load_explicit(&pool->keeps, memory_order_relaxed) && atomic_load(&pool->handle))
             pool_settle(pool, device_at(atomic_load(&pool->device)), NULL);
     }
+}
+
+void pools_settle(void) {
+    settle(false);
 }
 
 void pools_settle_all(void) {
@@ -220,7 +334,8 @@ uint64_t pools_unsettled(struct device *device) {
         struct pool *pool = &p->pools.pool[i];
         CUmemoryPool handle = atomic_load(&pool->handle);
         uint64_t charged = atomic_load(&pool->charged);
-        if (!handle || device_at(atomic_load(&pool->device)) != device || charged <= atomic_load(&pool->live))
+        if (!handle || device_at(atomic_load(&pool->device)) != device || atomic_load(&pool->managed) ||
+            charged <= atomic_load(&pool->live))
             continue;
         uint64_t bytes = held(pool, charged);
         sum += bytes < charged ? charged - bytes : 0;
@@ -234,12 +349,11 @@ void pools_trim(struct device *device) {
     for (unsigned i = 0; i < n; i++) {
         struct pool *pool = &p->pools.pool[i];
         CUmemoryPool handle = atomic_load(&pool->handle);
-        if (!handle || device_at(atomic_load(&pool->device)) != device ||
+        if (!handle || device_at(atomic_load(&pool->device)) != device || atomic_load(&pool->managed) ||
             atomic_load(&pool->charged) <= atomic_load(&pool->live))
             continue;
         account_release_begin(device); /* a measurement between the two would take the one for the other */
-        if (handle != POOL_DESTROYED)
-            INSIDE(CUDA->cuMemPoolTrimTo(handle, 0));
+        INSIDE(CUDA->cuMemPoolTrimTo(handle, 0));
         pool_settle(pool, device, NULL);
         account_release_end(device, 0);
     }
@@ -329,12 +443,17 @@ static bool is_capturing(CUstream stream) {
 
 static enum plan prepare(struct pool *pool, struct device *device, uint64_t size, CUstream stream,
                          struct reservation *reservation) {
+    bool managed = atomic_load_explicit(&pool->managed, memory_order_relaxed);
+    if (managed && is_capturing(stream))
+        return PLAN_NOT_OURS;
     enum plan plan = take_piece(pool, round_up(size, 512), stream);
+    if (managed)
+        return managed_begin(pool, device, managed_most(size), plan != PLAN_RESERVED) ? PLAN_COVERED : PLAN_REFUSED;
     if (LIKELY(plan != PLAN_RESERVED))
         return plan;
     if (is_capturing(stream))
         return PLAN_NOT_OURS;
-    uint64_t chunk = atomic_load(&pool->managed) ? 0 : atomic_load(&process()->pools.chunk);
+    uint64_t chunk = atomic_load(&process()->pools.chunk);
     return account_reserve(device, round_up(size, chunk ? chunk : CHUNK_MAX), reservation) ? PLAN_RESERVED
                                                                                            : PLAN_REFUSED;
 }
@@ -356,6 +475,8 @@ static CUresult grew_unexpectedly(struct pool *pool, struct device *device, CUde
 static CUresult allocated(struct pool *pool, struct device *device, enum plan plan, struct reservation *reservation,
                           CUresult result, CUdeviceptr *pointer, size_t size, CUstream stream) {
     uint64_t grown = plan == PLAN_CERTAIN ? 0 : pool_settle(pool, device, plan == PLAN_RESERVED ? reservation : NULL);
+    if (plan == PLAN_COVERED)
+        managed_end(pool, device, managed_most(size));
     if (result != CUDA_SUCCESS)
         return result;
     uint64_t rounded = round_up(size, 512);
@@ -401,13 +522,6 @@ CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t size, CUmemor
     ALLOCATE(pool_named(from), CUDA->cuMemAllocFromPoolAsync_ptsz(pointer, size, from, stream));
 }
 
-/* The place of a destroyed pool is free again when nothing of it is left. */
-static void bury(struct pool *pool) {
-    CUmemoryPool destroyed = POOL_DESTROYED;
-    if (atomic_load(&pool->live) == 0 && atomic_load(&pool->charged) == 0)
-        atomic_compare_exchange_strong(&pool->handle, &destroyed, NULL);
-}
-
 void pool_freed(const struct entry *entry, CUstream stream) {
     struct pool *pool = &process()->pools.pool[entry->extra & 255];
     if (UNLIKELY(atomic_load(&pool->generation) != entry->extra >> 8))
@@ -415,11 +529,10 @@ void pool_freed(const struct entry *entry, CUstream stream) {
     uint64_t live = atomic_load(&pool->live);
     while (!atomic_compare_exchange_weak(&pool->live, &live, live > entry->size ? live - entry->size : 0))
         continue;
-    if (UNLIKELY(atomic_load(&pool->handle) == POOL_DESTROYED)) {
-        pool_settle(pool, device_at(entry->device), NULL);
-        bury(pool);
-    } else
+    if (LIKELY(atomic_load(&pool->handle) != POOL_DESTROYED))
         add_piece(pool, entry->size, stream);
+    else if (stream == NO_STREAM)
+        bury(pool); /* else when the stream gets there: at a synchronisation */
 }
 
 /* Linear memory freed in stream order goes when the stream gets there, which nobody tells us: until measured it counts.
@@ -462,20 +575,19 @@ CUresult cuMemPoolCreate(CUmemoryPool *pool, const CUmemPoolProps *properties) {
 
 CUresult cuMemPoolDestroy(CUmemoryPool handle) {
     struct pool *pool = inside_driver ? NULL : pool_by_handle(handle);
+    bool managed = pool && atomic_load(&pool->managed);
+    bool done = managed && held(pool, 1) == 0; /* nothing lives, and no free is under way */
     CUresult result = INSIDE(CUDA->cuMemPoolDestroy(handle));
     if (!pool || result != CUDA_SUCCESS)
         return result;
     /* Outstanding allocations keep their memory until they are freed, which only measuring sees, and of managed memory
        nobody but us. */
     struct device *device = device_at(atomic_load(&pool->device));
-    bool managed = atomic_load(&pool->managed);
     uint64_t charged = managed ? 0 : atomic_exchange(&pool->charged, 0);
     atomic_store(&pool->handle, managed ? POOL_DESTROYED : NULL);
     pools_forget_streams();
-    if (managed) {
-        pool_settle(pool, device, NULL);
+    if (done)
         bury(pool);
-    }
     account_leave_to_measuring(device, charged);
     measure_now(device);
     return result;
@@ -495,8 +607,10 @@ CUresult cuMemPoolTrimTo(CUmemoryPool handle, size_t keep) {
 }
 
 CUresult cuMemPoolSetAttribute(CUmemoryPool handle, int attribute, void *value) {
-    CUresult result = CUDA->cuMemPoolSetAttribute(handle, attribute, value);
     struct pool *pool = inside_driver ? NULL : pool_by_handle(handle);
+    if (pool && attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH && atomic_load(&pool->managed))
+        return managed_reset(pool, device_at(atomic_load(&pool->device)), handle, value);
+    CUresult result = CUDA->cuMemPoolSetAttribute(handle, attribute, value);
     if (pool && result == CUDA_SUCCESS)
         atomic_store(&pool->keeps, threshold(handle));
     return result;
@@ -550,7 +664,7 @@ CUresult cuStreamDestroy_v2(CUstream stream) {
 
 static CUresult synchronised(CUresult result) {
     if (!inside_driver && atomic_load_explicit(&process()->pools.known, memory_order_relaxed))
-        pools_settle();
+        settle(true);
     return result;
 }
 

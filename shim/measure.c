@@ -208,7 +208,8 @@ void measure(struct device *device) {
     ledger_note_measured(number, now_us()); /* also when it cannot be done: then not again at once */
     if (!handle || number < 0)
         return;
-    uint64_t activity = atomic_load(&device->activity), charged = atomic_load(&device->charged);
+    uint64_t activity = atomic_load(&device->activity), unlisted = atomic_load(&device->unlisted),
+             charged = atomic_load(&device->charged);
     bool quiet = (uint32_t)activity == 0;
     s->rows = 0;
     ledger_each(number, note_row, s);
@@ -221,7 +222,7 @@ void measure(struct device *device) {
         after = charged = charged > unsettled ? charged - unsettled : 0;
     for (unsigned i = 0; i < s->listed; i++)
         if (s->list[i].pid == (unsigned)p->pid)
-            measure_ourselves(device, s->list[i].usedGpuMemory, quiet, after > charged ? after : charged);
+            measure_ourselves(device, s->list[i].usedGpuMemory + unlisted, quiet, after > charged ? after : charged);
     ledger_set_others(number, unexplained(s, (uint32_t)p->pid));
 }
 

@@ -14,19 +14,23 @@ struct device;
 struct pool {
     _Atomic(CUmemoryPool) handle; /* NULL: a free place; POOL_DESTROYED: managed memory that outlives its pool */
     _Atomic uint8_t device;       /* position in process->devices */
-    _Atomic bool managed;         /* of managed memory: the driver counts what is on the device now, if that */
+    _Atomic bool managed;         /* of managed memory: charged with the most that it ever held */
     _Atomic uint64_t generation;  /* which of the pools that had this place */
-    struct lock lock;             /* guards charged and version */
-    _Atomic uint64_t charged;     /* what the pool held when last asked: in the ledger */
+    struct lock lock;             /* guards changes of charged and version, and the last three */
+    _Atomic uint64_t charged;     /* what it held when last asked (if managed, see `most`): in the ledger */
     _Atomic uint64_t version;     /* counts changes of charged */
     _Atomic uint64_t live;        /* of it, allocated; an estimate where frees are captured into graphs */
     _Atomic uint64_t keeps;       /* the release threshold: up to this much stays through a synchronisation */
-    struct lock warm;             /* guards the rest: what was freed, and will be handed out again without growth */
+    struct lock warm;             /* guards the next five: what was freed, to be handed out again without growth */
     bool mixed;                   /* pieces of different sizes or streams: then nothing is certain */
     unsigned pieces;              /* freed pieces, all of one size and stream */
     uint64_t piece;               /* their size */
     CUstream piece_stream;
     unsigned unasked; /* handed out again since the driver was last asked what the pool holds */
+    /* Of managed memory, under `lock`: */
+    uint64_t most;      /* that it ever held */
+    uint64_t asked;     /* by allocations under way, */
+    unsigned under_way; /* so many, and resets of the driver's own figure */
 };
 
 struct pools {

@@ -36,6 +36,7 @@ struct device {
     _Atomic uint64_t nvml_reserved; /* of it, what nobody can allocate */
     _Atomic(nvmlDevice_t) nvml;     /* the shim's own handle; NULL until measured */
     _Atomic uint64_t managed;       /* of charged, what the driver may not have placed on the device yet */
+    _Atomic uint64_t unlisted;      /* of charged, what its list of processes never counts: pools of managed memory */
     struct lock graph_lock;         /* guards changes of graph_charged */
     _Atomic uint64_t graph_charged; /* of charged, what the device holds for graphs */
     _Atomic uint64_t guessed;       /* of overhead, what contexts are assumed to take until measured */

@@ -216,24 +216,88 @@ static CUmemoryPool managed_pool(int way, CUmemLocation place) {
     return pool;
 }
 
-/* It prefers no place, a GPU, the host, a node of the host: all of it can come to lie on a GPU. */
-SCENARIO(A_pool_of_managed_memory_is_charged_wherever_it_prefers_to_lie, .limit = "1g") {
+/* Takes what fits once from a pool of that kind, and tries for more. */
+static void fill_managed_pool(void *data) {
+    const int *kind = data;
     CUdeviceptr pointer, other;
     gpu_begin(0);
+    CUmemoryPool pool = managed_pool(kind[0], (CUmemLocation){kind[1], 0});
+    EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&pointer, 608 * MIB, pool, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 608 * MIB);
+    EXPECT_EQUAL(gpu.cuMemsetD8_v2(pointer, 0, 400 * MIB), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 608 * MIB);
+    EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&other, 608 * MIB, pool, NULL), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&other, 608 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(gpu.cuMemFreeAsync(pointer, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuStreamSynchronize(NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemPoolTrimTo(pool, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 608 * MIB);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&other, 608 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(gpu.cuMemPoolDestroy(pool), kind[0] == 0 ? CUDA_SUCCESS : 1);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - (kind[0] == 0 ? 0 : 608 * MIB));
+}
+
+/* It prefers no place, a GPU, the host, a node of the host: all of it can come to lie on a GPU. */
+SCENARIO(A_pool_of_managed_memory_is_charged_wherever_it_prefers_to_lie, .limit = "1g") {
     for (int place = 0; place <= 3; place++)
-        for (int way = 0; way < 3; way++) {
-            CUmemoryPool pool = managed_pool(way, (CUmemLocation){place, 0});
-            EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&pointer, 608 * MIB, pool, NULL), CUDA_SUCCESS);
-            EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 608 * MIB);
-            EXPECT_EQUAL(gpu.cuMemsetD8_v2(pointer, 0, 400 * MIB), CUDA_SUCCESS);
-            EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 608 * MIB);
-            EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&other, 608 * MIB, pool, NULL), CUDA_ERROR_OUT_OF_MEMORY);
-            EXPECT_EQUAL(gpu.cuMemAlloc_v2(&other, 608 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
-            EXPECT_EQUAL(gpu.cuMemFreeAsync(pointer, NULL), CUDA_SUCCESS);
-            EXPECT_EQUAL(gpu.cuStreamSynchronize(NULL), CUDA_SUCCESS);
-            EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
-        }
+        for (int way = 0; way < 3; way++)
+            EXPECT_EQUAL(in_child(fill_managed_pool, (int[2]){way, place}), 0);
     EXPECT(device_peak(0) <= GIB);
+}
+
+/* The driver says that nothing is reserved any more, and keeps all of it on the GPU. */
+SCENARIO(What_is_freed_of_a_pool_of_managed_memory_stays_charged_until_the_pool_is_destroyed, .limit = "1g") {
+    CUdeviceptr first, second;
+    uint64_t none = 0;
+    gpu_begin(0);
+    CUmemoryPool pool = managed_pool(0, (CUmemLocation){CU_MEM_LOCATION_TYPE_DEVICE, 0});
+    EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&first, 608 * MIB, pool, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemFreeAsync(first, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuStreamSynchronize(NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemPoolTrimTo(pool, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH, &none), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 608 * MIB);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&first, 608 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(device_used(0), CONTEXT + 608 * MIB);
+    EXPECT_EQUAL(gpu.cuMemPoolDestroy(pool), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&second, 608 * MIB), CUDA_SUCCESS);
+    EXPECT(device_peak(0) <= GIB);
+}
+
+SCENARIO(What_a_pool_of_managed_memory_once_held_can_be_had_from_it_again, .limit = "1g") {
+    CUdeviceptr first, second, rest;
+    gpu_begin(0);
+    CUmemoryPool pool = managed_pool(0, (CUmemLocation){CU_MEM_LOCATION_TYPE_DEVICE, 0});
+    EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&first, 640 * MIB, pool, NULL), CUDA_SUCCESS);
+    gpu_allocate(GIB - CONTEXT - 640 * MIB);
+    EXPECT_EQUAL(gpu_free(), 0);
+    for (int i = 0; i < 3; i++) {
+        EXPECT_EQUAL(gpu.cuMemFreeAsync(first, NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuStreamSynchronize(NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&first, 256 * MIB, pool, NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&second, 384 * MIB, pool, NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&rest, 32 * MIB, pool, NULL), CUDA_ERROR_OUT_OF_MEMORY);
+        EXPECT_EQUAL(gpu.cuMemFreeAsync(second, NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu_free(), 0);
+    }
+    EXPECT_EQUAL(device_peak(0), GIB);
+}
+
+/* The list of processes counts neither, so that the one must not pass for the other. */
+SCENARIO(A_module_beside_a_pool_of_managed_memory_is_charged, .limit = "1g", .gpus = "--module 90m") {
+    static const char image[4096] =
+        "//\n.version 7.0\n.target sm_50\n.address_size 64\n.visible .entry k()\n{\n    ret;\n}\n";
+    CUdeviceptr pointer;
+    CUmodule module;
+    void *function;
+    gpu_begin(0);
+    CUmemoryPool pool = managed_pool(0, (CUmemLocation){CU_MEM_LOCATION_TYPE_DEVICE, 0});
+    EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&pointer, 320 * MIB, pool, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuModuleLoadData(&module, image), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuModuleGetFunction(&function, module, "k"), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - device_used(0));
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - (320 + 90) * MIB);
 }
 
 SCENARIO(A_pool_of_managed_memory_is_charged_to_the_GPU_that_it_prefers, .limit = "1g", .gpus = "--gpus 2") {
@@ -247,23 +311,26 @@ SCENARIO(A_pool_of_managed_memory_is_charged_to_the_GPU_that_it_prefers, .limit 
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 608 * MIB);
 }
 
-/* The driver does not say what a destroyed pool holds, and does not count what is not on the GPU. */
+/* The driver does not say what of it goes before its last piece, and counts none of it: all stays charged until then,
+   and where that is freed in stream order until a synchronisation. */
 SCENARIO(What_outlives_its_pool_of_managed_memory_stays_charged_until_it_is_freed, .limit = "1g") {
     CUdeviceptr first, second, other;
     gpu_begin(0);
     for (int i = 0; i < 100; i++) { /* more than there are places for */
-        CUmemoryPool pool = managed_pool(0, (CUmemLocation){0, 0});
+        CUmemoryPool pool = managed_pool(0, (CUmemLocation){i % 4, 0});
         EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&first, 320 * MIB, pool, NULL), CUDA_SUCCESS);
         EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&second, 320 * MIB, pool, NULL), CUDA_SUCCESS);
         EXPECT_EQUAL(gpu.cuMemPoolDestroy(pool), CUDA_SUCCESS);
         EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 640 * MIB);
         EXPECT_EQUAL(gpu.cuMemAlloc_v2(&other, 640 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
         EXPECT_EQUAL(gpu.cuMemFree_v2(first), CUDA_SUCCESS);
-        EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 320 * MIB);
+        EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 640 * MIB);
         EXPECT_EQUAL(gpu.cuMemFreeAsync(second, NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuMemAlloc_v2(&other, 640 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
         EXPECT_EQUAL(gpu.cuStreamSynchronize(NULL), CUDA_SUCCESS);
         EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
     }
+    EXPECT(device_peak(0) <= GIB);
 }
 
 SCENARIO(A_pool_of_host_memory_is_free_of_charge, .limit = "1g") {

@@ -125,23 +125,43 @@ SCENARIO(A_graph_beyond_the_limit_is_refused_at_its_launch_and_can_be_tried_agai
     EXPECT(device_peak(0) <= GIB);
 }
 
-SCENARIO(A_captured_allocation_takes_nothing_until_its_graph_is_launched, .limit = "1g") {
+/* From that pool; NULL: from the device's. */
+static void capture_and_launch(CUmemoryPool pool) {
     CUstream stream;
     CUgraph graph;
     CUgraphExec executable;
-    CUdeviceptr pointer, held;
-    gpu_begin(0);
-    held = gpu_allocate(700 * MIB);
+    CUdeviceptr pointer;
+    CUdeviceptr held = gpu_allocate(700 * MIB);
     EXPECT_EQUAL(gpu.cuStreamCreate(&stream, 1), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu.cuStreamBeginCapture_v2(stream, 0), CUDA_SUCCESS);
-    EXPECT_EQUAL(gpu.cuMemAllocAsync(&pointer, 500 * MIB, stream), CUDA_SUCCESS);
+    EXPECT_EQUAL(pool ? gpu.cuMemAllocFromPoolAsync(&pointer, 500 * MIB, pool, stream)
+                      : gpu.cuMemAllocAsync(&pointer, 500 * MIB, stream),
+                 CUDA_SUCCESS);
     EXPECT_EQUAL(gpu.cuMemFreeAsync(pointer, stream), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu.cuStreamEndCapture(stream, &graph), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 700 * MIB);
     EXPECT_EQUAL(gpu.cuGraphInstantiateWithFlags(&executable, graph, 0), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu.cuGraphLaunch(executable, stream), CUDA_ERROR_OUT_OF_MEMORY);
     EXPECT_EQUAL(gpu.cuMemFree_v2(held), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu.cuGraphLaunch(executable, stream), CUDA_SUCCESS);
     EXPECT_EQUAL(unexplained(GIB), 0);
+    EXPECT(gpu_free() <= GIB - CONTEXT - 500 * MIB);
+    EXPECT(device_peak(0) <= GIB);
+}
+
+SCENARIO(A_captured_allocation_takes_nothing_until_its_graph_is_launched, .limit = "1g") {
+    gpu_begin(0);
+    capture_and_launch(NULL);
+}
+
+/* The driver makes an ordinary node of it. */
+SCENARIO(Nor_does_one_from_a_pool_of_managed_memory, .limit = "1g") {
+    CUmemPoolProps properties = {.allocType = CU_MEM_ALLOCATION_TYPE_MANAGED,
+                                 .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    CUmemoryPool pool;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemPoolCreate(&pool, &properties), CUDA_SUCCESS);
+    capture_and_launch(pool);
 }
 
 SCENARIO(Modules_are_measured, .limit = "1g", .gpus = "--module 30m") {

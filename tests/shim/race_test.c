@@ -90,6 +90,122 @@ SCENARIO(Threads_racing_at_the_limit_never_exceed_it_and_leave_nothing_behind, .
     EXPECT_EQUAL(gpu_free(), 400 * MIB - CONTEXT);
 }
 
+/* Threads share a pool of managed memory and two streams, beside linear memory; now and then the driver is made to
+   forget the most that the pool held. */
+static struct {
+    CUcontext context;
+    CUmemoryPool pool;
+    CUstream streams[2];
+} managed;
+
+static void *race_in_managed_pool(void *data) {
+    CUdeviceptr held[4] = {0};
+    uint64_t none = 0;
+    EXPECT_EQUAL(gpu.cuCtxSetCurrent(managed.context), CUDA_SUCCESS);
+    unsigned seed = (unsigned)(uintptr_t)data;
+    for (int i = 0; i < 2000; i++) {
+        CUstream stream = managed.streams[rand_r(&seed) % 2];
+        CUdeviceptr *one = &held[rand_r(&seed) % 4];
+        size_t size = (size_t)(rand_r(&seed) % 3 + 1) * 32 * MIB;
+        CUresult result = CUDA_SUCCESS;
+        if (*one) {
+            EXPECT_EQUAL(gpu.cuMemFreeAsync(*one, stream), CUDA_SUCCESS);
+            *one = 0;
+        } else if (rand_r(&seed) % 4)
+            result = gpu.cuMemAllocFromPoolAsync(one, size, managed.pool, stream);
+        else
+            result = gpu.cuMemAlloc_v2(one, size);
+        EXPECT(result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY);
+        if (result != CUDA_SUCCESS)
+            *one = 0;
+        if (rand_r(&seed) % 8 == 0)
+            EXPECT_EQUAL(gpu.cuStreamSynchronize(stream), CUDA_SUCCESS);
+        if (rand_r(&seed) % 4 == 0)
+            EXPECT_EQUAL(gpu.cuMemPoolSetAttribute(managed.pool, CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH, &none),
+                         CUDA_SUCCESS);
+    }
+    for (int i = 0; i < 4; i++)
+        if (held[i])
+            EXPECT_EQUAL(gpu.cuMemFree_v2(held[i]), CUDA_SUCCESS);
+    return NULL;
+}
+
+SCENARIO(Threads_racing_in_a_pool_of_managed_memory_never_exceed_the_limit, .limit = "1g", .repeat = 5) {
+    CUmemPoolProps properties = {.allocType = CU_MEM_ALLOCATION_TYPE_MANAGED,
+                                 .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    pthread_t threads[THREADS];
+    managed.context = gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemPoolCreate(&managed.pool, &properties), CUDA_SUCCESS);
+    for (int i = 0; i < 2; i++)
+        EXPECT_EQUAL(gpu.cuStreamCreate(&managed.streams[i], 1), CUDA_SUCCESS);
+    for (int i = 0; i < THREADS; i++)
+        EXPECT_EQUAL(pthread_create(&threads[i], NULL, race_in_managed_pool, (void *)(uintptr_t)(i + 1)), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    EXPECT(device_peak(0) <= GIB);
+    EXPECT_EQUAL(gpu.cuCtxSynchronize(), CUDA_SUCCESS);
+    EXPECT(gpu_free() <= GIB - device_used(0));
+    EXPECT_EQUAL(gpu.cuMemPoolDestroy(managed.pool), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+/* What a thread takes, of the pool or of linear memory, and when. */
+struct taking {
+    unsigned after_ms;
+    uint64_t bytes;
+    bool linear;
+    CUresult result;
+};
+
+static void *take(void *data) {
+    struct taking *taking = data;
+    CUdeviceptr pointer;
+    EXPECT_EQUAL(gpu.cuCtxSetCurrent(managed.context), CUDA_SUCCESS);
+    pause_ms(taking->after_ms);
+    taking->result = taking->linear ? gpu.cuMemAlloc_v2(&pointer, taking->bytes)
+                                    : gpu.cuMemAllocFromPoolAsync(&pointer, taking->bytes, managed.pool, NULL);
+    return NULL;
+}
+
+/* Each in a thread of its own, while 320 MiB were freed of the pool and `left` MiB are left of the limit. */
+static void take_beside_each_other(struct taking *takings, unsigned count, uint64_t left) {
+    CUmemPoolProps properties = {.allocType = CU_MEM_ALLOCATION_TYPE_MANAGED,
+                                 .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    pthread_t threads[4];
+    CUdeviceptr pointer;
+    managed.context = gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemPoolCreate(&managed.pool, &properties), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&pointer, 320 * MIB, managed.pool, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemFreeAsync(pointer, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuStreamSynchronize(NULL), CUDA_SUCCESS);
+    gpu_allocate(GIB - CONTEXT - 320 * MIB - left);
+    for (unsigned i = 0; i < count; i++)
+        EXPECT_EQUAL(pthread_create(&threads[i], NULL, take, &takings[i]), 0);
+    for (unsigned i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    EXPECT(device_peak(0) <= GIB);
+}
+
+SCENARIO(Two_threads_do_not_both_count_on_what_was_freed_of_a_pool_of_managed_memory, .limit = "1g",
+         .gpus = "--latency-ns 200000000") {
+    struct taking takings[2] = {{.bytes = 288 * MIB}, {.after_ms = 50, .bytes = 288 * MIB}};
+    take_beside_each_other(takings, 2, 0);
+    EXPECT_EQUAL(takings[0].result, CUDA_SUCCESS);
+    EXPECT_EQUAL(takings[1].result, CUDA_ERROR_OUT_OF_MEMORY);
+}
+
+/* The second gets what is left of the limit; the first, which is done before, does not give that to the third. */
+SCENARIO(What_a_thread_is_about_to_take_of_a_pool_of_managed_memory_is_not_given_to_another, .limit = "1g",
+         .gpus = "--latency-ns 400000000") {
+    struct taking takings[3] = {{.bytes = 96 * MIB},
+                                {.after_ms = 200, .bytes = 320 * MIB},
+                                {.after_ms = 500, .bytes = 96 * MIB, .linear = true}};
+    take_beside_each_other(takings, 3, 96 * MIB);
+    EXPECT_EQUAL(takings[0].result, CUDA_SUCCESS);
+    EXPECT_EQUAL(takings[1].result, CUDA_SUCCESS);
+    EXPECT_EQUAL(takings[2].result, CUDA_ERROR_OUT_OF_MEMORY);
+}
+
 static void take_one(struct shared *s) {
     CUdeviceptr pointer;
     gpu_begin(0);
