@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Real programs on a real NVIDIA GPU, each in a container under the plugin, the GPU watched from outside all the while: PyTorch with its
 # three allocators, CUDA graphs, its compiler, loaders and shared tensors, and its speed; JAX with its allocators; CuPy; Triton; Numba and NVIDIA's
-# own bindings.
+# own bindings; the driver's pools, of managed memory too.
 #
-#   tests/gpu/programs.sh [torch|beside|speed|jax|cupy|triton|driver]...    just these; all in less than 5 minutes
+#   tests/gpu/programs.sh [torch|beside|speed|jax|cupy|triton|driver|pools]...    just these; all in less than 5 minutes
 #
 # What it takes from the environment stands at the top of lib.sh; the image has PyTorch, and JAX, CuPy, Triton, Numba and cuda-bindings for their parts.
 set -euo pipefail
@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.."
 # By the driver's process list, not by the device as a whole: a device has some MiB a process that the list does not count.
 watch() { exec python3 tests/gpu/watch.py "$1"; }
 begin
-base=0
+idle=$base base=0
 only=("$@")
 wanted() { [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" $1 "* ]]; }
 
@@ -105,6 +105,56 @@ if wanted driver; then
     recovers OUT_OF_MEMORY 4864
     program "NVIDIA's cuda-bindings" 6144 -- driver_programs.py bindings
     recovers OUT_OF_MEMORY 4864
+fi
+
+if wanted pools; then
+    has() { check "$1: $3" -n "$(sed -n "s/^$2=\($3\)\( .*\|\)$/\1/p" "$work/out")"; } # WHAT KEY BEGIN_OF_VALUE
+    # Of a pool of managed memory the list counts nothing: so the device as a whole is watched too.
+    pools() { # PART TITLE
+        local whole=$work/whole other most
+        smi memory.used >"$whole"
+        nvidia-smi --id=0 --query-gpu=memory.used --format=csv,noheader,nounits --loop-ms=20 >>"$whole" &
+        other=$!
+        program "$2" 6144 -- pool_programs.py "$1" 6144
+        kill $other && wait $other 2>/dev/null || true
+        most=$(($(sort -n "$whole" | tail -n 1) - idle))
+        check "the GPU as a whole, less what was in use before: at most $most of 6144 MiB" "$most" -le 6144
+        check "to its end" "$(value ended)" = well
+    }
+    pools many "Pools, as many as can be had"
+    has "another one" create "OUT_OF_MEMORY pools=63"
+    for key in filled linear default_pool filled_again; do has "to the end, $key" $key OUT_OF_MEMORY; done
+    check "what was written is there" "$(value whole)$(value whole_again)" = TrueTrue
+    pools replaced "Pools destroyed, and new ones"
+    has "new pools have the places" new_pools "OUT_OF_MEMORY pools=43"
+    has "filled again" filled_again OUT_OF_MEMORY
+    check "what was written is there" "$(value whole)" = True
+    has "after 300 more nearly all of the quota can be had" nearly_all CUDA_SUCCESS
+    pools managed "Pools of managed memory"
+    check "nothing went wrong" -z "$(grep ^wrong "$work/out")"
+    check "there are such pools" -n "$(grep '^pool\..*=CUDA_SUCCESS' "$work/out")"
+    while IFS='=' read -r kind code; do
+        [ "$code" = CUDA_SUCCESS ] || { echo "the driver has none: $kind: $code" && continue; }
+        kind=${kind#pool.}
+        has "$kind" "filled.$kind" OUT_OF_MEMORY
+        for key in linear own_pool linear_after_free; do has "$kind, $key" "$key.$kind" OUT_OF_MEMORY; done
+        has "$kind, what it held can be had of it again" "taken_again.$kind" "CUDA_SUCCESS CUDA_SUCCESS"
+        [[ $kind != made* ]] || has "$kind, destroyed" "linear_after_destruction.$kind" CUDA_SUCCESS
+    done < <(grep '^pool\.' "$work/out")
+    has "after all" linear_after_all CUDA_SUCCESS
+    pools graphs "Graphs that allocate"
+    for place in 1 0 2; do
+        if [ "$(value node.managed,$place)" = CUDA_SUCCESS ]; then
+            has "a node of managed memory, place $place" "instantiated.managed,$place" NOT_SUPPORTED
+        else
+            echo "the driver makes no such node, place $place: $(value node.managed,$place)"
+        fi
+    done
+    for kind in captured pinned; do
+        has "$kind" "launched.$kind" CUDA_SUCCESS
+        has "$kind, beyond the quota" "launched.$kind,too_large" OUT_OF_MEMORY
+    done
+    has "nearly all of the quota can be had when it is trimmed" nearly_all CUDA_SUCCESS
 fi
 
 finish
