@@ -17,6 +17,7 @@ sealed partial class Authorizer(
 
     public async ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel)
     {
+        own.NoteAsked();
         if (string.IsNullOrEmpty(apiCall.RequestMethod) || string.IsNullOrEmpty(apiCall.RequestUri))
             return AuthZAnswer.Denied("the engine did not say which API call it asks about; try again");
         var route = EngineRoute.Match(apiCall.RequestMethod, apiCall.RequestUri);
@@ -59,6 +60,7 @@ sealed partial class Authorizer(
 
     public async ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel)
     {
+        own.NoteAsked();
         var route = EngineRoute.Match(apiCall.RequestMethod ?? "", apiCall.RequestUri ?? "");
         if (route.Kind == RouteKind.OfNoConcern || own.IsOwn(apiCall.RequestHeaders))
             return AuthZAnswer.Allowed;

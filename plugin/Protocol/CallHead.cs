@@ -56,7 +56,7 @@ readonly struct CallHead
         {
             if (Ascii.EqualsIgnoreCase(name, "Content-Length"u8))
             {
-                IsOdd |= !Utf8Parser.TryParse(value, out int length, out var read) || read != value.Length || length is < 0 or > PluginEndpoint.MaxBodyBytes || BodyLength is not null;
+                IsOdd |= !Utf8Parser.TryParse(value, out int length, out _) || value.ContainsAnyExceptInRange((byte)'0', (byte)'9') || length > PluginEndpoint.MaxBodyBytes || BodyLength is not null;
                 BodyLength = length;
             }
             else

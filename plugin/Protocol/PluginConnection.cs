@@ -10,36 +10,43 @@ namespace Runai.GpuMemory.Protocol;
 /// the web server.</summary>
 /// <remarks>A call that comes with another behind it, or in another form than engines write, is the web server's, and so is all that follows. Whoever sends a second call before
 /// the answer to the first may otherwise have the second's first; the engine's client never does.</remarks>
-sealed class PluginConnection(Socket socket, AuthZFirstLook look, ChannelWriter<ConnectionContext> forServer)
+sealed partial class PluginConnection(Socket socket, AuthZFirstLook look, ChannelWriter<ConnectionContext> forServer, ILogger log, CancellationToken end)
 {
-    /// <summary>A head and the begin of a body: what the engine's client writes at once.</summary>
-    const int GlanceBytes = 4096;
+    /// <summary>The engine's client writes a head with the begin of the body, 4 kB, then the rest by 32 kB.</summary>
+    const int MostAtOnce = 32 << 10;
 
     ServerConnection? _server;
 
-    public async Task ServeAsync(CancellationToken end)
+    public async Task ServeAsync()
     {
-        var buffer = ArrayPool<byte>.Shared.Rent(GlanceBytes);
+        using var ending = end.UnsafeRegister(static socket => ((Socket)socket!).Dispose(), socket);
+        var buffer = ArrayPool<byte>.Shared.Rent(MostAtOnce);
         try
         {
-            while (await socket.ReceiveAsync(buffer, end) is > 0 and var count)
+            while (await socket.ReceiveAsync(buffer.AsMemory()) is > 0 and var count)
             {
                 if (CallHead.Read(buffer.AsMemory(0, count)) is not { } head || head.CallLength < count)
                 {
-                    await PassAsync(buffer, count, int.MaxValue, end);
+                    await PassAsync(buffer, count, int.MaxValue);
                 }
                 else if (look.Answer(head, buffer.AsSpan(head.Length, count - head.Length)) is { } answer)
                 {
-                    for (var left = head.CallLength - count; left > 0;) left -= await ReceiveAsync(buffer, left, end);
-                    await socket.SendAsync(answer, end);
+                    for (var left = head.CallLength - count; left > 0;) left -= await ReceiveAsync(buffer, left);
+                    await socket.SendAsync(answer.AsMemory());
                 }
                 else
                 {
-                    await PassAsync(buffer, count, head.CallLength - count, end);
+                    await PassAsync(buffer, count, head.CallLength - count);
                 }
             }
         }
-        catch (Exception gone) when (gone is SocketException or OperationCanceledException or ObjectDisposedException or EndOfStreamException) { }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException or EndOfStreamException) { }
+#pragma warning disable CA1031 // nobody else catches; the engine sees that the connection ends, and tries again
+        catch (Exception bug)
+        {
+            LogBug(log, bug);
+        }
+#pragma warning restore CA1031
         finally
         {
             ArrayPool<byte>.Shared.Return(buffer);
@@ -49,26 +56,26 @@ sealed class PluginConnection(Socket socket, AuthZFirstLook look, ChannelWriter<
     }
 
     /// <summary>Gives the web server what was received and what is still to come of it.</summary>
-    async ValueTask PassAsync(byte[] buffer, int received, int left, CancellationToken end)
+    async ValueTask PassAsync(byte[] buffer, int received, int left)
     {
         var server = _server ??= Connect();
-        await server.Calls.WriteAsync(buffer.AsMemory(0, received), end);
+        await server.Calls.WriteAsync(buffer.AsMemory(0, received));
         while (left > 0)
         {
-            received = await ReceiveAsync(buffer, left, end);
+            received = await ReceiveAsync(buffer, left);
             if (left != int.MaxValue) left -= received;
-            await server.Calls.WriteAsync(buffer.AsMemory(0, received), end);
+            await server.Calls.WriteAsync(buffer.AsMemory(0, received));
         }
     }
 
-    async ValueTask<int> ReceiveAsync(byte[] buffer, int most, CancellationToken end) =>
-        await socket.ReceiveAsync(buffer.AsMemory(0, Math.Min(most, buffer.Length)), end) is > 0 and var count ? count : throw new EndOfStreamException();
+    async ValueTask<int> ReceiveAsync(byte[] buffer, int most) =>
+        await socket.ReceiveAsync(buffer.AsMemory(0, Math.Min(most, buffer.Length))) is > 0 and var count ? count : throw new EndOfStreamException();
 
     ServerConnection Connect()
     {
         var server = new ServerConnection(socket);
+        if (!forServer.TryWrite(server)) throw new EndOfStreamException(); // the plugin ends
         _ = AnswerAsync(server.Answers);
-        if (!forServer.TryWrite(server)) socket.Dispose(); // the plugin ends
         return server;
     }
 
@@ -86,10 +93,19 @@ sealed class PluginConnection(Socket socket, AuthZFirstLook look, ChannelWriter<
             }
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException) { }
+#pragma warning disable CA1031 // as above
+        catch (Exception bug)
+        {
+            LogBug(log, bug);
+        }
+#pragma warning restore CA1031
         finally
         {
             answers.Complete();
             socket.Dispose();
         }
     }
+
+    [LoggerMessage(103, LogLevel.Error, "Bug in a connection of the engine")]
+    static partial void LogBug(ILogger logger, Exception bug);
 }

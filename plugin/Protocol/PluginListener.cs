@@ -25,10 +25,11 @@ sealed partial class PluginListener : IConnectionListener
     readonly ILogger _log;
     readonly Channel<ConnectionContext> _forServer = Channel.CreateUnbounded<ConnectionContext>(new() { AllowSynchronousContinuations = true, SingleReader = true });
     readonly CancellationTokenSource _end = new();
+    readonly CancellationToken _ending;
 
     public PluginListener(Socket bound, AuthZFirstLook look, ILogger log)
     {
-        (_socket, _look, _log, EndPoint) = (bound, look, log, bound.LocalEndPoint!);
+        (_socket, _look, _log, _ending, EndPoint) = (bound, look, log, _end.Token, bound.LocalEndPoint!);
         _socket.Listen(Backlog);
         _ = TakeAllAsync();
     }
@@ -59,21 +60,23 @@ sealed partial class PluginListener : IConnectionListener
         {
             try
             {
-                var connection = new PluginConnection(await _socket.AcceptAsync(), _look, _forServer.Writer);
-                _ = connection.ServeAsync(_end.Token);
+                var connection = new PluginConnection(await _socket.AcceptAsync(), _look, _forServer.Writer, _log, _ending);
+                _ = connection.ServeAsync();
                 failures = 0;
             }
-            catch (SocketException problem) when (problem.SocketErrorCode != SocketError.OperationAborted)
+            catch (Exception end) when (end is ObjectDisposedException or SocketException { SocketErrorCode: SocketError.OperationAborted })
+            {
+                _forServer.Writer.TryComplete();
+                return;
+            }
+#pragma warning disable CA1031 // nothing but the end may end this: the engine's calls would wait for good
+            catch (Exception problem)
             {
                 // No more files can be opened, or no memory is there. Whoever calls waits in the socket's queue.
                 if (failures++ == 0) LogNotTaken(_log, problem.Message);
                 await Task.Delay(Pause);
             }
-            catch (Exception end) when (end is SocketException or ObjectDisposedException)
-            {
-                _forServer.Writer.TryComplete();
-                return;
-            }
+#pragma warning restore CA1031
         }
     }
 

@@ -70,7 +70,7 @@ public sealed class ReferenceTable(StateLayout layout)
     {
         try
         {
-            return JsonSerializer.Deserialize(File.ReadAllBytes(path), StateJson.Default.Reference);
+            return JsonSerializer.Deserialize(File.ReadAllBytes(path), StateJson.Default.Reference) is { MountId: not null, Volume: not null, Boot: not null } record ? record : null;
         }
         catch (JsonException)
         {

@@ -98,6 +98,7 @@ public partial class PluginListenerTests
     [TestCase("Content-Length: 7\r\n", "1.1", 400, false)]
     [TestCase("Expect: 100-continue\r\n", "1.1", 200, true)]
     [TestCase("Connection: close\r\n", "1.1", 200, true)]
+    [TestCase("Content-length: +7\r\n", "1.1", 400, false)]
     [TestCase("x\r\n", "1.1", 400, false)]
     [TestCase("", "1.0", 200, true)]
     [TestCase("", "2.0", 505, false)]
@@ -128,6 +129,29 @@ public partial class PluginListenerTests
         using (new RawHttp(_plugin.Socket)) { }
         Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Ping), Is.EqualTo((200, Allowed)));
         Assert.That(_plugin.Asked, Is.Empty);
+    }
+
+    [Test]
+    public void A_client_that_hangs_up_in_a_long_call_of_concern_hurts_nobody()
+    {
+        var call = Call($$"""{"RequestMethod":"POST","RequestUri":"/x","RequestBody":"{{new string('A', 1_000_000)}}"}""");
+        for (var i = 0; i < 20; i++)
+            using (var other = new RawHttp(_plugin.Socket))
+                other.Send(call[..(call.Length - 1 - (i * 40_000))]);
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Start), Is.EqualTo((200, Allowed)));
+        Assert.That(_plugin.Asked, Has.Count.EqualTo(1));
+    }
+
+    [Test]
+    public void Nothing_is_left_of_connections_that_come_and_go()
+    {
+        static int Files() => Directory.GetFiles("/proc/self/fd").Length;
+        _engine.Call("AuthZPlugin.AuthZReq", Start);
+        var before = Files();
+        for (var i = 0; i < 1000; i++)
+            using (var other = new RawHttp(_plugin.Socket))
+                other.Call("AuthZPlugin.AuthZReq", i % 2 == 0 ? Ping : Start);
+        Assert.That(Files, Is.LessThan(before + 50).After(10_000, 100));
     }
 
     [Test]

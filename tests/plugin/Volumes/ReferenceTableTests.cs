@@ -47,7 +47,7 @@ public class ReferenceTableTests
     }
 
     [Test]
-    public void A_file_that_is_no_record_is_nobodys_and_goes([Values("", "{", "\0\0")] string text)
+    public void A_file_that_is_no_record_is_nobodys_and_goes([Values("", "{", "{}", "null", "\0\0")] string text)
     {
         _layout.Prepare();
         File.WriteAllText(_layout.Reference(Id), text);
