@@ -21,37 +21,28 @@ sealed partial class PluginConnection(Socket socket, AuthZFirstLook look, Channe
     {
         using var ending = end.UnsafeRegister(static socket => ((Socket)socket!).Dispose(), socket);
         var buffer = ArrayPool<byte>.Shared.Rent(MostAtOnce);
-        try
+        await UntilGoneAsync(ReceiveAllAsync(buffer));
+        ArrayPool<byte>.Shared.Return(buffer);
+        _server?.Close();
+    }
+
+    async Task ReceiveAllAsync(byte[] buffer)
+    {
+        while (await socket.ReceiveAsync(buffer.AsMemory()) is > 0 and var count)
         {
-            while (await socket.ReceiveAsync(buffer.AsMemory()) is > 0 and var count)
+            if (CallHead.Read(buffer.AsMemory(0, count)) is not { } head || head.CallLength < count)
             {
-                if (CallHead.Read(buffer.AsMemory(0, count)) is not { } head || head.CallLength < count)
-                {
-                    await PassAsync(buffer, count, int.MaxValue);
-                }
-                else if (look.Answer(head, buffer.AsSpan(head.Length, count - head.Length)) is { } answer)
-                {
-                    for (var left = head.CallLength - count; left > 0;) left -= await ReceiveAsync(buffer, left);
-                    await socket.SendAsync(answer.AsMemory());
-                }
-                else
-                {
-                    await PassAsync(buffer, count, head.CallLength - count);
-                }
+                await PassAsync(buffer, count, int.MaxValue);
             }
-        }
-        catch (Exception gone) when (gone is SocketException or ObjectDisposedException or EndOfStreamException) { }
-#pragma warning disable CA1031 // nobody else catches; the engine sees that the connection ends, and tries again
-        catch (Exception bug)
-        {
-            LogBug(log, bug);
-        }
-#pragma warning restore CA1031
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(buffer);
-            socket.Dispose();
-            _server?.Close();
+            else if (look.Answer(head, buffer.AsSpan(head.Length, count - head.Length)) is { } answer)
+            {
+                for (var left = head.CallLength - count; left > 0;) left -= await ReceiveAsync(buffer, left);
+                await socket.SendAsync(answer.AsMemory());
+            }
+            else
+            {
+                await PassAsync(buffer, count, head.CallLength - count);
+            }
         }
     }
 
@@ -79,21 +70,33 @@ sealed partial class PluginConnection(Socket socket, AuthZFirstLook look, Channe
         return server;
     }
 
-    /// <summary>Sends what the web server answers, until it ends the connection.</summary>
     async Task AnswerAsync(PipeReader answers)
+    {
+        await UntilGoneAsync(SendAllAsync(answers));
+        answers.Complete();
+    }
+
+    /// <summary>Sends what the web server answers, until it ends the connection.</summary>
+    async Task SendAllAsync(PipeReader answers)
+    {
+        while (true)
+        {
+            var read = await answers.ReadAsync();
+            foreach (var part in read.Buffer) await socket.SendAsync(part);
+            answers.AdvanceTo(read.Buffer.End);
+            if (read.IsCompleted) return;
+        }
+    }
+
+    /// <summary>When either direction is done, so is the connection. Never throws.</summary>
+    async Task UntilGoneAsync(Task direction)
     {
         try
         {
-            while (true)
-            {
-                var read = await answers.ReadAsync();
-                foreach (var part in read.Buffer) await socket.SendAsync(part);
-                answers.AdvanceTo(read.Buffer.End);
-                if (read.IsCompleted) break;
-            }
+            await direction;
         }
-        catch (Exception gone) when (gone is SocketException or ObjectDisposedException) { }
-#pragma warning disable CA1031 // as above
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException or EndOfStreamException) { }
+#pragma warning disable CA1031 // nobody else catches; the engine sees that the connection ends, and tries again
         catch (Exception bug)
         {
             LogBug(log, bug);
@@ -101,7 +104,6 @@ sealed partial class PluginConnection(Socket socket, AuthZFirstLook look, Channe
 #pragma warning restore CA1031
         finally
         {
-            answers.Complete();
             socket.Dispose();
         }
     }

@@ -5,6 +5,7 @@ namespace Runai.GpuMemory.Protocol;
 /// <summary>Where the engine calls.</summary>
 public static class PluginSocket
 {
+    /// <summary>The web server gets its connections from <see cref="PluginListener"/>, for what that does not answer.</summary>
     public static IWebHostBuilder UsePluginSocket(this IWebHostBuilder host, string path) => host
         .UseKestrelCore()
         .ConfigureServices(services => services.AddSingleton<IConnectionListenerFactory, PluginListenerFactory>())

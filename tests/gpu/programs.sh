@@ -3,7 +3,7 @@
 # three allocators, CUDA graphs, its compiler, loaders and shared tensors, and its speed; JAX with its allocators; CuPy; Triton; Numba and NVIDIA's
 # own bindings; the driver's pools, of managed memory too.
 #
-#   tests/gpu/programs.sh [torch|beside|speed|jax|cupy|triton|driver|pools]...    just these; all in less than 5 minutes
+#   tests/gpu/programs.sh [torch|beside|speed|jax|cupy|triton|driver|pools]...    just these; all but pools in less than 5 minutes
 #
 # What it takes from the environment stands at the top of lib.sh; the image has PyTorch, and JAX, CuPy, Triton, Numba and cuda-bindings for their parts.
 set -euo pipefail
