@@ -1,10 +1,19 @@
 #!/bin/sh
-# get.sh [FOLDER]: installs runai-docker into FOLDER (default /usr/local/bin), and as the Docker CLI plugin `docker runai` for all users.
+# get.sh [FOLDER]: installs runai-docker into FOLDER, and as the Docker CLI plugin `docker runai`.
+#   as root     FOLDER is /usr/local/bin; the CLI plugin is for all users
+#   otherwise   FOLDER is ~/.local/bin; the CLI plugin is yours alone
+#   DOCKER_CLI_PLUGINS  another folder for the CLI plugin
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-folder=${1:-/usr/local/bin}
-plugins=${DOCKER_CLI_PLUGINS:-/usr/local/lib/docker/cli-plugins}
+if [ "$(id -u)" = 0 ]; then
+    folder=/usr/local/bin plugins=/usr/local/lib/docker/cli-plugins
+else
+    folder=$HOME/.local/bin plugins=${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins
+fi
+folder=${1:-$folder} plugins=${DOCKER_CLI_PLUGINS:-$plugins}
 mkdir -p "$folder" "$plugins"
+folder=$(cd "$folder" && pwd) plugins=$(cd "$plugins" && pwd)
 install -m 0755 "$here/runai-docker" "$folder/runai-docker"
 ln -sf "$folder/runai-docker" "$plugins/docker-runai"
 echo "runai-docker is in $folder; docker runai is in $plugins"
+case ":$PATH:" in *":$folder:"*) ;; *) echo "$folder is not on your PATH: add it to call runai-docker by its name" ;; esac

@@ -46,6 +46,29 @@ check "the metadata of a CLI plugin" '{"SchemaVersion":"0.1.0","Vendor":"runai",
 DOCKER_CLI_PLUGINS=$work/plugins sh "$here/../../cli/get.sh" "$work/bin" >/dev/null
 cli=$work/plugins/docker-runai
 check "installed as docker runai" "[run]$quota[ubuntu]" runai run --gpu-memory 0.5 ubuntu
+check "docker's global options come before the plugin's name" "[--context][X][-l][debug][--debug][-H=a][run]$quota[ubuntu]" \
+    --context X -l debug --debug -H=a runai run --gpu-memory 0.5 ubuntu
+check "one that is called as the plugin" "[--context][runai][ps]" --context runai runai ps
+check "a cluster of global options" "[-DH][unix:///run][run]$quota[ubuntu]" -DH unix:///run runai run --gpu-memory 0.5 ubuntu
+check "completion is docker's" "[__complete][run][--gp]" __complete runai run --gp
+check "completion of the first word" "[__completeNoDesc][]" __completeNoDesc runai ""
+check "only the plugin's name is dropped" "[exec][runai][ls]" runai exec runai ls
+check "a container of that name" "[rm][runai]" runai rm runai
+mkdir "$work/elsewhere"
+(cd "$work/elsewhere" && DOCKER_CLI_PLUGINS=plugins sh "$here/../../cli/get.sh" bin >/dev/null)
+cli=$work/elsewhere/plugins/docker-runai
+check "installed into relative folders" "[ps]" runai ps
+
+# By a user who may write to his home only. The files lie where he can read them.
+chmod 0711 "$work"
+mkdir -m 0777 "$work/home" "$work/cli"
+cp "$here/../../cli/runai-docker" "$here/../../cli/get.sh" "$work/cli/"
+if [ "$(id -u)" = 0 ]; then unprivileged="setpriv --reuid 65534 --regid 65534 --clear-groups"; else unprivileged=; fi
+$unprivileged env -u DOCKER_CONFIG -u DOCKER_CLI_PLUGINS HOME="$work/home" sh "$work/cli/get.sh" >"$work/installed" 2>&1
+cli=$work/home/.docker/cli-plugins/docker-runai
+check "installed without root" "[ps]" runai ps
+equal "what get.sh says then" "runai-docker is in $work/home/.local/bin; docker runai is in $work/home/.docker/cli-plugins
+$work/home/.local/bin is not on your PATH: add it to call runai-docker by its name" "$(cat "$work/installed")"
 
 # Questions, put to a docker whose engine answers as the plugin does, by the headers in the configuration. Each call is a line in calls.
 cli=$here/../../cli/runai-docker
