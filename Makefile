@@ -4,6 +4,8 @@ PLUGIN ?= runai/gpu-memory
 CONFIGURATION ?= Release
 DOCKER ?= docker
 NEED := .ci/need
+# What starts engines needs root, and says so before it builds anything.
+ROOT = @[ "$$(id -u)" = 0 ] || { echo "make $@ starts Docker engines of its own: run it as root" >&2; exit 1; }
 
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
@@ -16,17 +18,22 @@ help: ## this list
 
 all: shim sim rootfs ## build everything: plugin, shim, simulated GPU
 
-demo: all ## the main job, on a private engine, with a simulated GPU where there is no real one
+demo: ## the main job, on a private engine, with a simulated GPU where there is no real one
+	$(ROOT)
 	@$(NEED) docker iproute2
+	@$(MAKE) -s all
 	@tests/engine/demo.sh
 
-fuzz: all ## 10,000 new create bodies against real engines behind the plugin (`make test` repeats the same 300)
+fuzz: ## 10,000 new create bodies against real engines behind the plugin (`make test` repeats the same 300)
+	$(ROOT)
 	@$(NEED) docker iproute2
+	@$(MAKE) -s all
 	RUNAI_FUZZ_SEED=$${RUNAI_FUZZ_SEED:-$$(date +%s)} RUNAI_FUZZ_BODIES=$${RUNAI_FUZZ_BODIES:-10000} dotnet test tests/engine -c $(CONFIGURATION) --filter FullyQualifiedName~OracleTests --logger "console;verbosity=normal"
 
-test: all ## every test that needs no GPU: unit, shim, simulated GPU, real engines
+test: ## every test that needs no GPU: unit, shim, simulated GPU, real engines
+	$(ROOT)
+	@echo "This takes about half an hour on 2 cores and 4 GiB of disk."
 	@$(NEED) docker iproute2 clang-format clang musl-tools arm64 python3 libncursesw6
-	@$(MAKE) -s shim-tests
 	@tests/run.sh
 
 plugin: rootfs ## build the managed plugin and create it in the running engine

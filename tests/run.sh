@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Runs every test that needs no GPU, in the order in which a failure says most: the simulated GPU, the shim, the plugin, the whole on
-# real engines. All run whatever fails before; the last line counts them all. `make test` builds what this needs.
-#   run.sh [sim|shim|sanitize|arm64|fuzz|cli|unit|engine]...    just these
+# real engines. All run whatever fails before; the last line counts them all.
+#   run.sh [sim|shim|sanitize|arm64|fuzz|cli|unit|engine]...    just these, with what is built
 set -euo pipefail
 cd "$(dirname "$0")/.."
-work=$(mktemp -d)
+work=$(mktemp -d /tmp/gpu-test.XXXXXX)
 trap 'rm -rf "$work"' EXIT
+# Temporary files of every program go where all goes in the end. No compiler stays behind to serve the next build.
+mkdir "$work/tmp"
+export TMPDIR=$work/tmp MSBUILDDISABLENODEREUSE=1 UseSharedCompilation=false
 passed=0 failed=0
 
 # section NAME COMMAND...: counts what the command's closing line says; a section that ends badly without a count is one failure.
@@ -38,6 +41,7 @@ counted() {
 wanted() { [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" $1 "* ]]; }
 only=("$@")
 
+[ $# -gt 0 ] || make -s all shim-tests
 wanted sim && section "the simulated GPU" make --no-print-directory -C tests/sim BUILD="$PWD/build" check
 wanted shim && section "the shim" make --no-print-directory -C tests/shim BUILD="$PWD/build" check
 wanted shim && section "NVML clients of other people" tests/shim/clients.sh "$PWD/build"

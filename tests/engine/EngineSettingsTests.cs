@@ -12,19 +12,7 @@ sealed class EngineSettingsTests(string version, string flag) : EngineFixture(ve
 {
     static readonly string[] Quota = ["-v", "runai:/runai", "--label", "gpu-memory=0.5"];
 
-    /// <summary>Whom dockerd makes up for <c>userns-remap=default</c>.</summary>
-    const string MappedUser = "dockremap";
-    readonly bool _isKnown = Knows();
-
-    static bool Knows() => File.ReadLines("/etc/passwd").Any(line => line.StartsWith(MappedUser + ":", StringComparison.Ordinal));
-
     protected override TestEngine Create(string version) => new(version, flags: flag);
-
-    [OneTimeTearDown]
-    public void RemoveMappedUser()
-    {
-        if (!_isKnown && Knows()) Shell.Run("/usr/sbin/userdel", MappedUser).Ok();
-    }
 
     [TestCase("0")]
     [TestCase("1234")]

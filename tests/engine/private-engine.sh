@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A Docker engine of our own beside whatever runs on the machine: own socket, own folders, a mount and a network namespace of
-# its own. So its bridge, its mounts and its plugins' sockets are nobody else's, and nothing of it is left when it ends.
+# A Docker engine of our own beside whatever runs on the machine: own socket, own folders, an own copy of /etc, a mount and a network
+# namespace of its own. So its bridge, its mounts and its plugins' sockets are nobody else's, and nothing of it is left when it ends.
 #
 #   private-engine.sh up DIR [--bin FOLDER] [--path FOLDER] [-- dockerd flags]   start; the socket is DIR/run/docker.sock
 #   private-engine.sh stop DIR | kill9 DIR | start DIR [-- dockerd flags]        the same engine, again, in the same namespaces
@@ -68,6 +68,8 @@ up() {
     # The keeper holds the namespaces open while the engine stops and starts.
     setsid unshare --mount --net --propagation slave -- sh -c "
         { ip link set lo up || echo 'no loopback: ip (iproute2) is missing'; } && mkdir -p /run/docker && mount -t tmpfs tmpfs /run/docker &&
+        mkdir '$dir/etc-of-the-engine' && mount -t tmpfs tmpfs '$dir/etc-of-the-engine' && cp -a /etc/. '$dir/etc-of-the-engine' &&
+        mount --bind '$dir/etc-of-the-engine' /etc &&
         echo \$\$ >'$dir/keeper' && exec sleep infinity" >"$dir/log" 2>&1 </dev/null &
     for _ in $(seq 100); do
         [ -s "$dir/keeper" ] && break
