@@ -34,7 +34,7 @@ static int unit_power(const char *text, size_t length) {
         return power;
     if (power == 0)
         return -1;
-    if (length == 2 && lower(text[1]) == 'b')
+    if (length == 2 && (lower(text[1]) == 'b' || lower(text[1]) == 'i'))
         return power;
     if (length == 3 && lower(text[1]) == 'i' && lower(text[2]) == 'b')
         return power;

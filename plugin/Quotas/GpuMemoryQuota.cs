@@ -76,8 +76,12 @@ public sealed record GpuMemoryQuota
     {
         power = unit.IsEmpty ? -1 : "bkmgtp".IndexOf(char.ToLowerInvariant(unit[0]), StringComparison.Ordinal);
         return unit.IsEmpty || (power >= 0 && char.IsAscii(unit[0])
-            && (unit.Length == 1 || (power > 0 && (unit[1..].Equals("b", StringComparison.OrdinalIgnoreCase) || unit[1..].Equals("ib", StringComparison.OrdinalIgnoreCase)))));
+            && (unit.Length == 1 || (power > 0 && IsSuffix(unit[1..]))));
     }
+
+    /// <summary>Docker's <c>3gb</c>, the IEC's <c>3GiB</c>, Kubernetes' <c>3Gi</c>.</summary>
+    static bool IsSuffix(ReadOnlySpan<char> text) =>
+        text.Equals("b", StringComparison.OrdinalIgnoreCase) || text.Equals("ib", StringComparison.OrdinalIgnoreCase) || text.Equals("i", StringComparison.OrdinalIgnoreCase);
 
     static string WhyUnreadable(string text, string rest, bool startsWithNumber) => text switch
     {
