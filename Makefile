@@ -1,6 +1,7 @@
 # GPU memory as a Docker resource. `make` alone lists what there is.
 BUILD := $(CURDIR)/build
 PLUGIN ?= runai/gpu-memory
+VERSION := $(shell sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' Directory.Build.props)
 CONFIGURATION ?= Release
 DOCKER ?= docker
 NEED := .ci/need
@@ -71,7 +72,7 @@ rootfs: shim ## the managed plugin without an engine: build/plugin
 	@dotnet publish plugin -c $(CONFIGURATION) -r linux-x64 --self-contained -p:PublishTrimmed=true -p:PublishReadyToRun=true \
 	    -p:DebugType=none -o $(BUILD)/publish -v quiet --nologo
 	@plugin/rootfs.sh $(BUILD)/publish $(BUILD)/shim $(BUILD)/plugin/rootfs
-	@cp config.json $(BUILD)/plugin/
+	@sed 's/@VERSION@/$(VERSION)/' config.json >$(BUILD)/plugin/config.json
 	@du -sh $(BUILD)/plugin/rootfs | sed 's/\t.*/ in the rootfs/'
 
 bench: all shim-tests ## measure against the figures of docs/measurements.md

@@ -33,6 +33,7 @@ builder.Services
     .AddHostedService<MemoryTrimmer>();
 
 var app = builder.Build();
+PluginVersion.LogStart(app.Logger, PluginVersion.Text);
 app.MapPluginActivate();
 app.MapAuthZPlugin();
 app.MapVolumeDriver();

@@ -22,6 +22,7 @@ static partial class Policy
         ("quota-syntax", c => c.QuotaProblem),
         ("quota-needs-volume", QuotaNeedsVolume),
         ("volume-needs-quota", VolumeNeedsQuota),
+        ("volume-letter", VolumeLetter),
         ("one-volume", OneVolume),
         ("volume-subpath", VolumeSubpath),
         ("volume-borrowed", VolumeBorrowed),
@@ -90,6 +91,11 @@ static partial class Policy
 
     static string? VolumeNeedsQuota(Case c) =>
         !c.HasQuota && c.Spec.QuotaMounts.Count > 0 ? $"the {Quoted.Text(c.Spec.QuotaMounts[0].Volume)} volume needs a quota: add --label {GpuMemoryQuota.Name}=0.5" : null;
+
+    /// <summary>Clients take <c>-v c:/runai</c> for one path, of a drive, and the engine makes an anonymous volume at <c>/c:/runai</c>.</summary>
+    static string? VolumeLetter(Case c) =>
+        c is { HasQuota: false, Spec: { Gpu: not null, QuotaMounts: [] } } && c.Spec.OtherTargets.FirstOrDefault(t => t is ['/', var letter, ':', '/', ..] && char.IsAsciiLetter(letter)) is { } target
+        ? $"-v {Quoted.Text(target[1..])} names no volume, since a volume's name has two letters or more: write -v runai:/runai, or another volume of two letters or more" : null;
 
     static string? OneVolume(Case c)
     {

@@ -3,8 +3,9 @@ namespace Runai.GpuMemory.Volumes;
 /// <summary>What <c>docker volume inspect</c> shows of a volume of ours.</summary>
 /// <param name="Name">The volume's name.</param>
 /// <param name="Mountpoint">Below the propagated mount; empty where nothing stands for the volume as a whole, since each activation has a directory of its own.</param>
-/// <param name="Status">Shown as <c>Status</c>, e.g. <c>gpu-memory=0.5</c>; null for none.</param>
-public sealed record VolumeInfo(string Name, string Mountpoint, IReadOnlyDictionary<string, string>? Status);
+/// <param name="CreatedAt">When it was made.</param>
+/// <param name="Status">Shown as <c>Status</c>: <c>Version</c> of the plugin, and <c>gpu-memory</c> where the volume has it.</param>
+public sealed record VolumeInfo(string Name, string Mountpoint, DateTimeOffset CreatedAt, IReadOnlyDictionary<string, string> Status);
 
 /// <summary>The directory that the engine shall bind into the container, or why there is none.</summary>
 public sealed record MountResult(string? Mountpoint, string? Error)

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Text.Json;
 using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Volumes;
 
@@ -34,9 +35,26 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
         layout.Prepare();
         foreach (var path in Directory.EnumerateFiles(layout.Volumes, "*.json"))
         {
-            if (Read(path) is { } volume && volume.Name != Everyone) _volumes[volume.Name] = new(volume.Name, volume.GpuMemory);
-            else log.VolumeUnreadable(path);
+            if (Read(path) is not { } volume) log.VolumeUnreadable(path);
+            else if (!VolumeName.IsReachable(volume.Name)) Drop(path, volume.Name);
+            else _volumes[volume.Name] = new(volume.Name, volume.Name == Everyone ? null : volume.GpuMemory) { CreatedAt = File.GetLastWriteTimeUtc(path) };
         }
+        if (!File.Exists(layout.Volume(Everyone))) Write(new(Everyone, null)); // its time is when the plugin was installed
+    }
+
+    /// <summary>Versions before 0.2.0 took any name.</summary>
+    void Drop(string path, string name)
+    {
+        File.Delete(path);
+        log.VolumeDropped(Quoted.Text(name));
+    }
+
+    /// <summary>The file's time is the volume's.</summary>
+    void Write(QuotaVolume volume)
+    {
+        var path = layout.Volume(volume.Name);
+        StateLayout.WriteFile(path, JsonSerializer.SerializeToUtf8Bytes(new StoredVolume(volume.Name, volume.GpuMemory), StateJson.Default.StoredVolume), FileModes.Owner);
+        _volumes[volume.Name] = volume with { CreatedAt = File.GetLastWriteTimeUtc(path) };
     }
 
     /// <summary>A success when the volume exists with the same option.</summary>
@@ -45,11 +63,9 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
         lock (_lock)
         {
             if (Find(volume.Name) is { } there)
-                return there == volume ? null : $"volume {volume.Name} exists already {With(there)}, and was now to be made {With(volume)}: take another name";
+                return there.GpuMemory == volume.GpuMemory ? null : $"volume {volume.Name} exists already {With(there)}, and was now to be made {With(volume)}: take another name";
             if (Path.GetFileName(layout.Volume(volume.Name)).Length > 200) return $"the volume's name is too long: {volume.Name[..32]}…";
-            StateLayout.WriteFile(layout.Volume(volume.Name),
-                JsonSerializer.SerializeToUtf8Bytes(new StoredVolume(volume.Name, volume.GpuMemory), StateJson.Default.StoredVolume), FileModes.Owner);
-            _volumes[volume.Name] = volume;
+            Write(volume);
             return null;
         }
     }

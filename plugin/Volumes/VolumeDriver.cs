@@ -9,7 +9,7 @@ public sealed class VolumeDriver(VolumeCatalog catalog, Activations activations)
 
     public string? Create(string name, IReadOnlyDictionary<string, string> options)
     {
-        if (name.Length == 0) return "a volume needs a name";
+        if (VolumeName.FindProblem(name) is { } wrong) return wrong;
         var unknown = options.Keys.Where(key => key != Option).Order(StringComparer.Ordinal).ToList();
         if (unknown.Count > 0) return $"unknown option {string.Join(", ", unknown)}: the only option is {Option}, e.g. -o {Option}=0.5";
         var quota = options.GetValueOrDefault(Option);
@@ -33,6 +33,10 @@ public sealed class VolumeDriver(VolumeCatalog catalog, Activations activations)
     }
 
     // No mountpoint: each activation has a directory of its own.
-    static VolumeInfo Info(QuotaVolume volume) =>
-        new(volume.Name, "", volume.GpuMemory is null ? null : new Dictionary<string, string> { [Option] = volume.GpuMemory });
+    static VolumeInfo Info(QuotaVolume volume)
+    {
+        var status = new Dictionary<string, string> { ["Version"] = PluginVersion.Text };
+        if (volume.GpuMemory is not null) status[Option] = volume.GpuMemory;
+        return new(volume.Name, "", volume.CreatedAt, status);
+    }
 }

@@ -35,4 +35,7 @@ static partial class VolumeLog
 
     [LoggerMessage(210, LogLevel.Error, "the plugin's propagated mount cannot be watched: {Problem}")]
     public static partial void WatchFailed(this ILogger log, string problem);
+
+    [LoggerMessage(212, LogLevel.Warning, "The volume {Volume} is gone: no call of the API can name it, so it could not be removed")]
+    public static partial void VolumeDropped(this ILogger log, string volume);
 }

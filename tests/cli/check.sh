@@ -42,7 +42,8 @@ check "empty words stay" "[run][-e][]$quota[ubuntu][]" run -e "" --gpu-memory 0.
 check "global options before the command" "[-H][unix:///run][--debug][run]$quota[ubuntu]" -H unix:///run --debug run --gpu-memory 0.5 ubuntu
 check "other commands pass" "[ps][-a][--filter][name=run]" ps -a --filter name=run
 check "a missing value is said" "runai-docker: --gpu-memory needs a value: a fraction such as 0.5, or a size such as 3g" run --gpu-memory
-check "the metadata of a CLI plugin" '{"SchemaVersion":"0.1.0","Vendor":"runai","Version":"0.1.0","ShortDescription":"Run containers with a part of the GPU memory (--gpu-memory)"}' docker-cli-plugin-metadata
+version=$(sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' "$here/../../Directory.Build.props")
+check "the metadata of a CLI plugin" '{"SchemaVersion":"0.1.0","Vendor":"runai","Version":"'"$version"'","ShortDescription":"Run containers with a part of the GPU memory (--gpu-memory)"}' docker-cli-plugin-metadata
 DOCKER_CLI_PLUGINS=$work/plugins sh "$here/../../cli/get.sh" "$work/bin" >/dev/null
 cli=$work/plugins/docker-runai
 check "installed as docker runai" "[run]$quota[ubuntu]" runai run --gpu-memory 0.5 ubuntu

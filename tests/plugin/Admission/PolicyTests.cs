@@ -34,6 +34,7 @@ public class PolicyTests
         new("""{"HostConfig":{"Binds":["half:/runai","/x:/y/../runai/usage/"]}}""", "volume-covered", "the mount at /runai/usage would cover the half volume at /runai: remove it or move it"),
         new("""{"HostConfig":{"Binds":["half:/runai"],"Tmpfs":{"/x/../runai/":""}}}""", "volume-covered", "the mount at /runai would cover the half volume at /runai: remove it or move it"),
         new("""{"Volumes":{"/runai/usage":{}},"HostConfig":{"Binds":["half:/runai"]}}""", "volume-covered", "the mount at /runai/usage would cover the half volume at /runai: remove it or move it"),
+        new("""{"Volumes":{"c:/runai":{}},"HostConfig":{"DeviceRequests":[{"Count":1}]}}""", "volume-letter", "-v c:/runai names no volume, since a volume's name has two letters or more: write -v runai:/runai, or another volume of two letters or more"),
         new("""{"HostConfig":{"Binds":["half:/runai","half:/other"]}}""", "one-volume", "a container has one private directory, and half at /runai and half at /other are 2: mount one volume of this plugin once"),
         new($$$"""{"HostConfig":{"Binds":["half:/runai"],"CgroupParent":"/docker/{{{new string('a', 64)}}}"}}""", "cgroup-parent", $"--cgroup-parent \"/docker/{new string('a', 56)}…\" is another container's control group, and that one would be charged for this one's GPU memory: leave it out"),
         new($$$"""{"HostConfig":{"DeviceRequests":[{"Count":1}],"CgroupParent":"system.slice/docker-{{{new string('a', 64)}}}.scope"}}""", "cgroup-parent", $"--cgroup-parent \"system.slice/docker-{new string('a', 44)}…\" is another container's control group, and that one would be charged for this one's GPU memory: leave it out"),
@@ -63,6 +64,8 @@ public class PolicyTests
     static readonly TestCaseData[] Allowances =
     [
         new("{}", null),
+        new("""{"Volumes":{"c:/runai":{}}}""", null),
+        new("""{"Volumes":{"/data":{},"/c":{}},"HostConfig":{"DeviceRequests":[{"Count":1}]}}""", null),
         new("""{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"]}}""", "0.5"),
         new("""{"Labels":{"gpu-memory":"3GiB"},"HostConfig":{"Binds":["runai:/opt/gpu:rw"]}}""", "3GiB"),
         new("""{"HostConfig":{"Binds":["half:/runai"]}}""", "0.5"),

@@ -58,7 +58,7 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
         return Refusal;
     }
 
-    public VolumeInfo? Describe(string name) => name == "runai" ? new(name, "/var/lib/runai/v", new Dictionary<string, string> { ["gpu-memory"] = "0.5" }) : null;
+    public VolumeInfo? Describe(string name) => name == "runai" ? new(name, "/var/lib/runai/v", DateTimeOffset.UnixEpoch, new Dictionary<string, string> { ["gpu-memory"] = "0.5" }) : null;
     public IReadOnlyList<VolumeInfo> DescribeAll() => [Describe("runai")!];
 
     public Task<MountResult> MountAsync(string name, string id, CancellationToken cancel)

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using NUnit.Framework;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Volumes;
@@ -19,7 +20,7 @@ public class VolumeDriverTests
     [Test]
     public void The_volume_runai_is_always_there()
     {
-        Assert.That(_volumes.Driver.Describe("runai"), Is.EqualTo(new VolumeInfo("runai", "", null)));
+        Assert.That(_volumes.Driver.Describe("runai")!.Name, Is.EqualTo("runai"));
         Assert.That(_volumes.Driver.Create("runai", new Dictionary<string, string>()), Is.Null);
         Assert.That(_volumes.Driver.Remove("runai"), Is.Null);
         Assert.That(_volumes.Driver.Describe("runai"), Is.Not.Null);
@@ -32,14 +33,14 @@ public class VolumeDriverTests
     [Test]
     public void A_volume_outlives_the_plugin()
     {
-        Assert.That(_volumes.Driver.Create("half/../of ü", Quota("0.5")), Is.Null);
+        Assert.That(_volumes.Driver.Create("half_1.of-it", Quota("0.5")), Is.Null);
         Assert.That(_volumes.Driver.Create("plain", new Dictionary<string, string>()), Is.Null);
         _volumes.Restart();
-        Assert.That(_volumes.Driver.Describe("half/../of ü")!.Status, Is.EqualTo(Quota("0.5")));
-        Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Is.EqualTo(new[] { "half/../of ü", "plain", "runai" }));
-        Assert.That(_volumes.Driver.Remove("half/../of ü"), Is.Null);
+        Assert.That(_volumes.Driver.Describe("half_1.of-it")!.Status["gpu-memory"], Is.EqualTo("0.5"));
+        Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Is.EqualTo(new[] { "half_1.of-it", "plain", "runai" }));
+        Assert.That(_volumes.Driver.Remove("half_1.of-it"), Is.Null);
         _volumes.Restart();
-        Assert.That(_volumes.Driver.Describe("half/../of ü"), Is.Null);
+        Assert.That(_volumes.Driver.Describe("half_1.of-it"), Is.Null);
     }
 
     [Test]
@@ -58,16 +59,57 @@ public class VolumeDriverTests
     [Test]
     public void Other_options_are_refused_by_name()
     {
-        Assert.That(_volumes.Driver.Create("v", new Dictionary<string, string> { ["gpu-memory"] = "0.5", ["size"] = "1g", ["device"] = "/" }),
+        Assert.That(_volumes.Driver.Create("vol", new Dictionary<string, string> { ["gpu-memory"] = "0.5", ["size"] = "1g", ["device"] = "/" }),
             Does.Contain("unknown option device, size"));
-        Assert.That(_volumes.Driver.Describe("v"), Is.Null);
+        Assert.That(_volumes.Driver.Describe("vol"), Is.Null);
     }
 
     [TestCase("2")]
     [TestCase("")]
     [TestCase("0")]
     public void A_quota_that_is_none_is_refused_with_the_accepted_forms(string value) =>
-        Assert.That(_volumes.Driver.Create("v", Quota(value)), Does.Contain("gpu-memory").And.Contain("0.5"));
+        Assert.That(_volumes.Driver.Create("vol", Quota(value)), Does.Contain("gpu-memory").And.Contain("0.5"));
+
+    [TestCase("c", "volume name is too short, names should be at least two alphanumeric characters")]
+    [TestCase("../x", "../x includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed")]
+    [TestCase(".dot", ".dot includes invalid characters")]
+    [TestCase("-x", "-x includes invalid characters")]
+    [TestCase("a b", "\"a b\" includes invalid characters")]
+    [TestCase("ümlaut", "includes invalid characters")]
+    [TestCase("a/b", "a/b includes invalid characters")]
+    public void A_name_that_the_engine_gives_no_local_volume_is_refused_in_its_words(string name, string words)
+    {
+        Assert.That(_volumes.Driver.Create(name, Quota("0.5")), Does.Contain(words));
+        Assert.That(_volumes.Driver.Describe(name), Is.Null);
+    }
+
+    [Test]
+    public void What_an_earlier_version_took_can_be_removed_or_is_gone()
+    {
+        foreach (var name in (string[])["c", ".dot", "a b", "../x", "/", "a/./b"])
+            StateLayout.WriteFile(_volumes.Layout.Volume(name), JsonSerializer.SerializeToUtf8Bytes(new { Name = name, GpuMemory = "0.5" }), UnixFileMode.UserRead);
+        _volumes.Restart();
+        Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Is.EqualTo(new[] { ".dot", "a b", "c", "runai" }));
+        foreach (var name in (string[])["c", ".dot", "a b"])
+            Assert.That(_volumes.Driver.Remove(name), Is.Null);
+        _volumes.Restart();
+        Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Is.EqualTo(new[] { "runai" }));
+    }
+
+    [Test]
+    public void A_volume_shows_the_plugins_version_and_when_it_was_made()
+    {
+        _volumes.Driver.Create("half", Quota("0.5"));
+        foreach (var name in (string[])["runai", "half"])
+        {
+            var made = _volumes.Driver.Describe(name)!;
+            Assert.That(made.Status["Version"], Does.Match(@"^\d+\.\d+\.\d+$").And.EqualTo(typeof(VolumeDriver).Assembly.GetName().Version!.ToString(3)));
+            Assert.That(made.CreatedAt, Is.EqualTo(DateTimeOffset.UtcNow).Within(TimeSpan.FromMinutes(5)));
+            File.SetLastWriteTimeUtc(_volumes.Layout.Volume(name), new(2026, 1, 2, 3, 4, 5, DateTimeKind.Utc));
+            _volumes.Restart();
+            Assert.That(_volumes.Driver.Describe(name)!.CreatedAt, Is.EqualTo(new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero)));
+        }
+    }
 
     [Test]
     public void A_name_too_long_for_a_file_is_refused() => Assert.That(_volumes.Driver.Create(new string('n', 300), Quota("0.5")), Does.Contain("too long"));
