@@ -2,6 +2,7 @@ using Runai.GpuMemory;
 using Runai.GpuMemory.Admission;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Logging;
 using Runai.GpuMemory.Protocol;
 using Runai.GpuMemory.Reconciliation;
 using Runai.GpuMemory.Volumes;
@@ -12,14 +13,14 @@ if (args is ["policy", ..]) return PolicyCommand.Run(args.AsSpan(1), Console.Out
 var (settings, problems) = PluginSettings.Read(Environment.GetEnvironmentVariable);
 if (problems.Count > 0)
 {
-    foreach (var problem in problems) Console.Error.WriteLine($"setting {problem}");
+    foreach (var problem in problems) Console.Error.WriteLine($"{LogLine.Prefix} error: setting {problem}");
     return 2;
 }
 
 // Nothing by default: the other builders watch the working folder for settings files, and here that is / with the host's /usr and /proc in it.
 var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
 builder.Logging.ClearProviders().SetMinimumLevel(settings.LogLevel).AddFilter("Microsoft", LogLevel.Warning).AddFilter("System", LogLevel.Warning)
-    .AddSimpleConsole(console => (console.SingleLine, console.ColorBehavior) = (true, Microsoft.Extensions.Logging.Console.LoggerColorBehavior.Disabled));
+    .AddProvider(PluginLog.ToEngine());
 builder.WebHost.UsePluginSocket(settings.Socket);
 builder.Services
     .AddRoutingCore()

@@ -47,7 +47,7 @@ sealed class GpuVectors(IDeviceNodes nodes)
             // Whatever the driver's name and the capabilities: each of NVIDIA's (compute, utility, graphics…) selects its driver, and a CDI name can stand for any device.
             var ids = (request?.DeviceIds ?? []).Select(WithoutCdiKind).ToArray();
             var selection = ids.Contains("all") ? GpuSelection.All : new(ids, request?.Count ?? 0);
-            Add(request?.Driver == "cdi" ? $"CDI device {Quoted.Text(string.Join(',', request.DeviceIds ?? []))}" : "--gpus", selection);
+            Add(request?.Driver == "cdi" ? $"CDI device {Quoted.Text(string.Join(',', (request.DeviceIds ?? []).Take(5)))}" : "--gpus", selection);
         }
         foreach (var (key, value) in host.Annotations ?? new Dictionary<string, string>())
             if (key.StartsWith("cdi.k8s.io/", StringComparison.Ordinal))

@@ -101,7 +101,7 @@ static partial class Policy
     {
         var whole = c.Spec.QuotaMounts.Where(m => !m.IsPart).ToArray();
         return whole.Length < 2 ? null
-            : $"a container has one private directory, and {string.Join(" and ", whole.Select(m => $"{Quoted.Text(m.Volume)} at {Quoted.Text(m.Target)}"))} are {whole.Length}: mount one volume of this plugin once";
+            : $"a container has one private directory, and {Bounded.List([.. whole.Select(m => $"{Quoted.Text(m.Volume)} at {Quoted.Text(m.Target)}")], " and ")} are {whole.Length}: mount one volume of this plugin once";
     }
 
     static string? VolumeSubpath(Case c)

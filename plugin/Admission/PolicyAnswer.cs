@@ -11,11 +11,16 @@ sealed class PolicyAnswer
     /// <summary>The last line of every answer.</summary>
     public const string End = "nothing was done: this was a question";
 
+    const int MaxBytes = Bounded.MaxBytes - 100;
+
     readonly StringBuilder _text = new();
 
     PolicyAnswer(string first) => _text.Append(first).Append('\n');
 
-    public override string ToString() => _text + End;
+    /// <summary>Whatever is cut from it, the last line is not.</summary>
+    public override string ToString() => Fits(_text.ToString()) + End;
+
+    static string Fits(string text) => Bounded.Text(text, MaxBytes) is var fitting && fitting.Length == text.Length ? text : fitting + "\n";
 
     PolicyAnswer Row(string name, string value)
     {

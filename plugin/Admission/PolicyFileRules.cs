@@ -72,5 +72,5 @@ static partial class Policy
 
     static string? BindMount(Case c) =>
         c.Spec.HostPaths.FirstOrDefault(path => !c.Settings.AllowsBind(path)) is { } path
-        ? $"a mount of the host's {Quoted.Text(path)} is not allowed on this machine: {(c.Settings.AllowBindMounts is { Count: > 0 } allowed ? $"mount {string.Join(" or ", allowed.Select(a => Quoted.Text(a)))} as a whole, or " : "")}use a volume" : null;
+        ? $"a mount of the host's {Quoted.Text(path)} is not allowed on this machine: {(c.Settings.AllowBindMounts is { Count: > 0 } allowed ? $"mount {Bounded.List([.. allowed.Select(a => Quoted.Text(a))], " or ")} as a whole, or " : "")}use a volume" : null;
 }

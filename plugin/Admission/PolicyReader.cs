@@ -13,6 +13,8 @@ public sealed record PolicyProblem(int Line, string Text)
 public static class PolicyReader
 {
     public const int MaxBytes = 1 << 20;
+    /// <summary>Who has so many has written something else than a policy; each costs a look at the whole file.</summary>
+    public const int MaxProblems = 100;
 
     delegate PolicySettings KeyReader(PolicySettings policy, ref PolicyJson json);
     delegate QuotaLimits LimitReader(QuotaLimits limits, ref PolicyJson json);
@@ -89,8 +91,11 @@ public static class PolicyReader
 
         public bool Read() => _reader.Read();
 
-        public readonly void Problem(string text) =>
-            Problems.Add(new(_file[..(int)_reader.TokenStartIndex].Count((byte)'\n') + 1, _path.Length == 0 ? text : $"{Quoted.Text(_path)} {text}"));
+        public readonly void Problem(string text)
+        {
+            if (Problems.Count < MaxProblems)
+                Problems.Add(new(_file[..(int)_reader.TokenStartIndex].Count((byte)'\n') + 1, _path.Length == 0 ? text : $"{Quoted.Text(_path)} {text}"));
+        }
 
         void Reject(string text)
         {
@@ -143,7 +148,7 @@ public static class PolicyReader
 
         public List<string> Texts()
         {
-            var texts = new List<string>();
+            var (texts, seen) = (new List<string>(), new HashSet<string>(StringComparer.Ordinal));
             if (_reader.TokenType != JsonTokenType.StartArray)
             {
                 Reject("must be a list of texts");
@@ -153,7 +158,7 @@ public static class PolicyReader
             {
                 if (Text() is not { } text)
                     continue;
-                if (text.Length == 0 || texts.Contains(text))
+                if (text.Length == 0 || !seen.Add(text))
                     Problem(text.Length == 0 ? "has an empty text" : $"names {Quoted.Text(text)} twice");
                 texts.Add(text);
             }

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Buffers.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Protocol;
 
@@ -32,7 +33,7 @@ public sealed record AuthZRequest
 public sealed record AuthZAnswer(bool Allow, string Msg = "", string Err = "")
 {
     public static AuthZAnswer Allowed { get; } = new(true);
-    public static AuthZAnswer Denied(string message) => new(false, message);
+    public static AuthZAnswer Denied(string message) => new(false, Bounded.Text(message));
 }
 
 /// <summary>Base64 into an array of just its size. The serializer's own way goes through the shared pool, which keeps megabytes for minutes after each busy time.</summary>

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Runai.GpuMemory.Quotas;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Protocol;
@@ -17,6 +18,7 @@ sealed record VolumeRequest
 /// <summary>Every answer of the volume protocol. A non-empty <paramref name="Err"/> is a failure.</summary>
 sealed record VolumeAnswer(string Err = "")
 {
+    public string Err { get; init; } = Bounded.Text(Err);
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public VolumeInfo? Volume { get; init; }
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]

@@ -11,7 +11,7 @@ public sealed class VolumeDriver(VolumeCatalog catalog, Activations activations)
     {
         if (VolumeName.FindProblem(name) is { } wrong) return wrong;
         var unknown = options.Keys.Where(key => key != Option).Order(StringComparer.Ordinal).ToList();
-        if (unknown.Count > 0) return $"unknown option {string.Join(", ", unknown)}: the only option is {Option}, e.g. -o {Option}=0.5";
+        if (unknown.Count > 0) return $"unknown option {Bounded.List([.. unknown.Select(key => Quoted.Text(key))])}: the only option is {Option}, e.g. -o {Option}=0.5";
         var quota = options.GetValueOrDefault(Option);
         if (quota is not null && !GpuMemoryQuota.TryParse(quota, out _, out var problem)) return problem;
         return catalog.Add(new(name, quota));

@@ -127,4 +127,8 @@ public class PolicyReaderTests
         var (policy, problems) = PolicyReader.Read(file);
         return policy is null == problems.Count > 0 && problems.All(p => p.Text.Length < 600 && !p.Text.Any(char.IsControl));
     });
+
+    [Test]
+    public void A_file_with_ever_so_many_problems_names_some() =>
+        Assert.That(PolicyReader.Read(System.Text.Encoding.UTF8.GetBytes($"{{\"admins\": [{string.Join(',', Enumerable.Repeat("\"\"", 300_000))}]}}")).Problems, Has.Count.EqualTo(PolicyReader.MaxProblems));
 }

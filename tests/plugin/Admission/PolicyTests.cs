@@ -193,4 +193,13 @@ public class PolicyTests
             "its processes have 6442450944 bytes (6g) of GPU 1 (NVIDIA GeForce RTX 2080 Ti), more than gpu-memory=0.5 (5761400832 bytes, 5.3g): a program in it runs without the shim")));
         Assert.That(Policy.MeansNoQuota("quota-exceeded"), Is.False, "the policy says what follows");
     }
+
+    [Test]
+    public void A_refusal_that_lists_names_lists_five()
+    {
+        var spec = new ContainerSpec { Quota = "0.5", QuotaMounts = [.. Enumerable.Range(0, 20_000).Select(i => new QuotaMount("runai", $"/v{i}"))] };
+        var message = Policy.Evaluate(spec, Requester.Engine, [], PolicySettings.BuiltIn).Message;
+        Assert.That(message, Has.Length.LessThan(400));
+        Assert.That(message, Does.Contain("runai at /v4 and 19,995 more are 20000"));
+    }
 }
