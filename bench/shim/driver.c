@@ -2,7 +2,11 @@
 #include "driver.h"
 
 #include <dlfcn.h>
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -82,6 +86,53 @@ static int ascending(const void *a, const void *b) {
 double median(double *values, int count) {
     qsort(values, (size_t)count, sizeof *values, ascending);
     return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+void pin(int at) {
+    static cpu_set_t allowed; /* before the first pin */
+    static int processors;
+    cpu_set_t one;
+    if (processors == 0) {
+        MUST(sched_getaffinity(0, sizeof allowed, &allowed));
+        processors = CPU_COUNT(&allowed);
+    }
+    at %= processors;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &allowed) || at-- > 0)
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        MUST(sched_setaffinity(0, sizeof one, &one));
+        return;
+    }
+}
+
+void own_container(void) {
+    int ready[2];
+    char byte;
+    if (pipe(ready) != 0 || unshare(CLONE_NEWPID | CLONE_NEWNS) != 0) {
+        perror("shim-bench: a PID namespace (be root)");
+        exit(1);
+    }
+    if (fork() == 0) { /* the namespace's first process: all others end with it */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        bool made =
+            mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mount("proc", "/proc", "proc", 0, NULL) == 0;
+        if (!made || write(ready[1], "", 1) != 1)
+            _exit(1);
+        close(ready[0]);
+        close(ready[1]);
+        for (int fd = 0; fd < 64; fd++)
+            close(fd); /* the ends of pipes that others wait for */
+        for (;;)
+            pause();
+    }
+    close(ready[1]);
+    if (read(ready[0], &byte, 1) != 1) {
+        fprintf(stderr, "shim-bench: no /proc for a PID namespace\n");
+        exit(1);
+    }
+    close(ready[0]);
 }
 
 void become(const char *library, char *const arguments[]) {

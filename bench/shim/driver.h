@@ -5,6 +5,7 @@
 
 #include "../../tests/driver_types.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,21 @@ struct memory_v2 nvml_device_memory(void);
 /* What the driver counts for a process, or for all (pid 0), in bytes; processes: how many there are. */
 uint64_t nvml_processes_use(unsigned pid, unsigned *processes);
 
+/* Pins this thread to one of the processors that the process could use at first. */
+void pin(int at);
+/* From now on children are in a PID namespace of their own with its /proc, as a container's processes: the driver's
+   list has just them, and a process that is started outside is none of theirs. Once a process. */
+void own_container(void);
+
+/* What turns.c asks of the processes that measure; each answers a double, as it does when it is ready: the ns of a call
+   or nothing. */
+enum { TURN_NONE, TURN_BEGIN, TURN_ROUND, TURN_END, TURN_LEAVE };
+struct turn {
+    int what, kind;
+};
+/* NULL behind the last. */
+const char *kind_key(int kind);
+
 double now_ns(void);
 /* Sorts. */
 double median(double *values, int count);
@@ -84,7 +100,9 @@ double median(double *values, int count);
 void become(const char *library, char *const arguments[]) __attribute__((noreturn));
 
 /* The commands; each gets what follows its name. */
-int figures_command(int count, char **arguments);
+int turns_command(int count, char **arguments);
+int turn_command(int count, char **arguments);
+int neighbour_command(int count, char **arguments);
 int count_command(int count, char **arguments);
 int start_command(int count, char **arguments);
 int spawn_command(int count, char **arguments);

@@ -1,11 +1,15 @@
-/* The time of single calls, once warm. Each figure is the median of some batches. */
+/* The time of single calls, once warm. A process of each side (native, with a shim) is kept, and they take turns by the
+   round, on the same core: cores of a shared machine differ by 40% for seconds at a time. turns.c tells them whose turn
+   it is. */
 #define _GNU_SOURCE
 #include "driver.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
 
-enum { DEFAULT_BATCHES = 7, MOST_BATCHES = 64, LIVE_PIECE = 1000, THREAD_CALLS = 1024 };
+enum { LIVE_PIECE = 1000, SIZES = 16 };
 
 static const char empty_kernel[] = ".version 6.0\n.target sm_50\n.address_size 64\n.visible .entry empty() { ret; }\n";
 
@@ -42,12 +46,16 @@ static void async_1m(void) {
     MUST(cu.cuMemFreeAsync(p, NULL));
 }
 
+static void mixed_on(void *stream) {
+    pointer_t p[SIZES];
+    for (int i = 0; i < SIZES; i++)
+        MUST(cu.cuMemAllocAsync(&p[i], (size_t)(i + 1) * 300000, stream));
+    for (int i = 0; i < SIZES; i++)
+        MUST(cu.cuMemFreeAsync(p[i], stream));
+}
+
 static void async_mixed(void) {
-    pointer_t p[16];
-    for (int i = 0; i < 16; i++)
-        MUST(cu.cuMemAllocAsync(&p[i], (size_t)(i + 1) * 300000, NULL));
-    for (int i = 0; i < 16; i++)
-        MUST(cu.cuMemFreeAsync(p[i], NULL));
+    mixed_on(NULL);
 }
 
 static void synchronize(void) {
@@ -78,17 +86,162 @@ static void lookup(void) {
     MUST(dlsym(RTLD_DEFAULT, "printf") == NULL);
 }
 
-static const struct kind {
+struct kind {
     const char *key;
+    double (*round)(const struct kind *kind); /* ns a call */
+    void (*begin)(const struct kind *kind);   /* before the first round, not timed */
+    void (*end)(void);
     void (*once)(void);
-    int calls; /* a batch; below the depth of the launch queue */
-} kinds[] = {
-    {"alloc_512", alloc_512, 200},     {"alloc_64k", alloc_64k, 200},      {"alloc_1m", alloc_1m, 200},
-    {"alloc_16m", alloc_16m, 100},     {"alloc_256m", alloc_256m, 40},     {"async_1m", async_1m, 2000},
-    {"async_mixed", async_mixed, 100}, {"synchronize", synchronize, 1000}, {"lookup", lookup, 10000},
-    {"vmm_2m", vmm_2m, 100},           {"get_info", get_info, 1000},       {"launch", launch, 500},
+    int calls;                            /* a round; below the depth of the launch queue */
+    int threads;                          /* at once */
+    void (*in_thread)(int at, int calls); /* what each of them does */
+};
+
+static double repeat(const struct kind *kind) {
+    double begin = now_ns();
+    for (int i = 0; i < kind->calls; i++)
+        kind->once();
+    double each = (now_ns() - begin) / kind->calls;
+    MUST(cu.cuCtxSynchronize());
+    return each;
+}
+
+static void warm_up(const struct kind *kind) {
+    for (int i = 0; i < kind->calls / 10 + 1; i++)
+        kind->once();
+    MUST(cu.cuCtxSynchronize());
+}
+
+/* A ring of live allocations: new ones are made, then the oldest, the worst case of a list, are freed. */
+static struct {
+    pointer_t *ring;
+    int live, at;
+} ring;
+
+static void fill_ring(const struct kind *kind) {
+    ring.live = kind->calls;
+    ring.at = 0;
+    ring.ring = calloc((size_t)ring.live, sizeof *ring.ring);
+    for (int i = 0; i < ring.live; i++)
+        MUST(cu.cuMemAlloc_v2(&ring.ring[i], 512));
+}
+
+static void empty_ring(void) {
+    for (int i = 0; i < ring.live; i++)
+        MUST(cu.cuMemFree_v2(ring.ring[i]));
+    free(ring.ring);
+}
+
+static double turn_ring(bool frees) {
+    pointer_t fresh[LIVE_PIECE];
+    double begin = now_ns();
+    for (int i = 0; i < LIVE_PIECE; i++)
+        MUST(cu.cuMemAlloc_v2(&fresh[i], 512));
+    double middle = now_ns();
+    for (int i = 0; i < LIVE_PIECE; i++)
+        MUST(cu.cuMemFree_v2(ring.ring[ring.at + i]));
+    double end = now_ns();
+    for (int i = 0; i < LIVE_PIECE; i++)
+        ring.ring[ring.at + i] = fresh[i];
+    ring.at = (ring.at + LIVE_PIECE) % ring.live;
+    return (frees ? end - middle : middle - begin) / LIVE_PIECE;
+}
+
+static double live_alloc(const struct kind *kind) {
+    (void)kind;
+    return turn_ring(false);
+}
+static double live_free(const struct kind *kind) {
+    (void)kind;
+    return turn_ring(true);
+}
+
+static struct {
+    pthread_barrier_t gate;
+    const struct kind *kind;
+    void *stream[64];
+} threads;
+
+static void alloc_in_thread(int at, int calls) {
+    (void)at;
+    for (int i = 0; i < calls; i++)
+        alloc_1m();
+}
+
+static void mixed_in_thread(int at, int calls) {
+    for (int i = 0; i < calls; i += SIZES)
+        mixed_on(threads.stream[at]);
+}
+
+static void streams_for_threads(const struct kind *kind) {
+    for (int i = 0; i < kind->threads; i++)
+        if (!threads.stream[i])
+            MUST(cu.cuStreamCreate(&threads.stream[i], 1));
+}
+
+static void *run_thread(void *number) {
+    int at = (int)(intptr_t)number;
+    pin(at);
+    MUST(cu.cuCtxSetCurrent(state.context));
+    threads.kind->in_thread(at, SIZES); /* warm */
+    pthread_barrier_wait(&threads.gate);
+    threads.kind->in_thread(at, threads.kind->calls / threads.kind->threads);
+    pthread_barrier_wait(&threads.gate);
+    return NULL;
+}
+
+/* Each on a core of its own, as far as there are. */
+static double together(const struct kind *kind) {
+    pthread_t thread[64];
+    threads.kind = kind;
+    pthread_barrier_init(&threads.gate, NULL, (unsigned)kind->threads + 1);
+    for (int i = 0; i < kind->threads; i++)
+        MUST(pthread_create(&thread[i], NULL, run_thread, (void *)(intptr_t)i));
+    pthread_barrier_wait(&threads.gate);
+    double begin = now_ns();
+    pthread_barrier_wait(&threads.gate);
+    double each = (now_ns() - begin) / kind->calls;
+    for (int i = 0; i < kind->threads; i++)
+        pthread_join(thread[i], NULL);
+    pthread_barrier_destroy(&threads.gate);
+    return each;
+}
+
+#define CALLS(name, number)                                                                                            \
+    { .key = #name, .round = repeat, .begin = warm_up, .once = name, .calls = number }
+#define LIVE(name, number)                                                                                             \
+    { .key = "live_" #number "_" #name, .round = live_##name, .begin = fill_ring, .end = empty_ring, .calls = number }
+#define THREADS(name, number, what, number_of_calls, ...)                                                              \
+    { .key = #name, .round = together, .calls = number_of_calls, .threads = number, .in_thread = what, __VA_ARGS__ }
+
+static const struct kind kinds[] = {
+    CALLS(alloc_512, 200),
+    CALLS(alloc_64k, 200),
+    CALLS(alloc_1m, 200),
+    CALLS(alloc_16m, 100),
+    CALLS(alloc_256m, 40),
+    CALLS(async_1m, 2000),
+    CALLS(async_mixed, 100),
+    CALLS(synchronize, 1000),
+    CALLS(lookup, 10000),
+    CALLS(vmm_2m, 100),
+    CALLS(get_info, 1000),
+    {.key = "get_info_beside", .round = repeat, .begin = warm_up, .once = get_info, .calls = 1000},
+    CALLS(launch, 500),
+    LIVE(alloc, 20000),
+    LIVE(free, 20000),
+    LIVE(alloc, 60000),
+    LIVE(free, 60000),
+    THREADS(async_threads_4, 4, mixed_in_thread, 16384, .begin = streams_for_threads),
+    THREADS(threads_1, 1, alloc_in_thread, 1024),
+    THREADS(threads_8, 8, alloc_in_thread, 1024),
+    THREADS(threads_64, 64, alloc_in_thread, 1024),
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
+
+const char *kind_key(int kind) {
+    return kind < KINDS ? kinds[kind].key : NULL;
+}
 
 static void prepare(void) {
     void *module, *pool;
@@ -100,91 +253,26 @@ static void prepare(void) {
     MUST(cu.cuDeviceGetDefaultMemPool(&pool, 0));
     MUST(cu.cuMemPoolSetAttribute(pool, 4, &keep)); /* RELEASE_THRESHOLD: a warm pool stays warm */
     for (int k = 0; k < KINDS; k++)
-        for (int i = 0; i < kinds[k].calls / 10 + 1; i++)
-            kinds[k].once();
-    MUST(cu.cuCtxSynchronize());
+        if (kinds[k].once)
+            warm_up(&kinds[k]);
 }
 
-static void time_kind(const struct kind *kind, int batches) {
-    double batch[MOST_BATCHES];
-    for (int b = 0; b < batches; b++) {
-        double begin = now_ns();
-        for (int i = 0; i < kind->calls; i++)
-            kind->once();
-        batch[b] = (now_ns() - begin) / kind->calls;
-        MUST(cu.cuCtxSynchronize());
-    }
-    printf("%s\t%.1f\n", kind->key, median(batch, batches));
-}
-
-/* A ring of live allocations: new ones are made, then the oldest, the worst case of a list, are freed. */
-static void time_live(int live, int batches) {
-    double allocating[MOST_BATCHES], freeing[MOST_BATCHES];
-    pointer_t *ring = calloc((size_t)live, sizeof *ring), fresh[LIVE_PIECE];
-    for (int i = 0; i < live; i++)
-        MUST(cu.cuMemAlloc_v2(&ring[i], 512));
-    for (int b = 0, at = 0; b < batches; b++, at = (at + LIVE_PIECE) % live) {
-        double begin = now_ns();
-        for (int i = 0; i < LIVE_PIECE; i++)
-            MUST(cu.cuMemAlloc_v2(&fresh[i], 512));
-        double middle = now_ns();
-        for (int i = 0; i < LIVE_PIECE; i++)
-            MUST(cu.cuMemFree_v2(ring[at + i]));
-        freeing[b] = (now_ns() - middle) / LIVE_PIECE;
-        allocating[b] = (middle - begin) / LIVE_PIECE;
-        for (int i = 0; i < LIVE_PIECE; i++)
-            ring[at + i] = fresh[i];
-    }
-    for (int i = 0; i < live; i++)
-        MUST(cu.cuMemFree_v2(ring[i]));
-    free(ring);
-    printf("live_%d_alloc\t%.1f\nlive_%d_free\t%.1f\n", live, median(allocating, batches), live,
-           median(freeing, batches));
-}
-
-static pthread_barrier_t gate;
-
-static void *allocate_in_thread(void *calls) {
-    MUST(cu.cuCtxSetCurrent(state.context));
-    pthread_barrier_wait(&gate);
-    for (intptr_t i = 0; i < (intptr_t)calls; i++)
-        alloc_1m();
-    return NULL;
-}
-
-static double run_threads(int threads) {
-    pthread_t thread[64];
-    pthread_barrier_init(&gate, NULL, (unsigned)threads + 1);
-    for (int i = 0; i < threads; i++)
-        MUST(pthread_create(&thread[i], NULL, allocate_in_thread, (void *)(intptr_t)(THREAD_CALLS / threads)));
-    pthread_barrier_wait(&gate);
-    double begin = now_ns();
-    for (int i = 0; i < threads; i++)
-        pthread_join(thread[i], NULL);
-    double each = (now_ns() - begin) / THREAD_CALLS;
-    pthread_barrier_destroy(&gate);
-    return each;
-}
-
-static void time_threads(int threads, int batches) {
-    double batch[MOST_BATCHES];
-    for (int b = 0; b < batches; b++)
-        batch[b] = run_threads(threads);
-    printf("threads_%d\t%.1f\n", threads, median(batch, batches));
-}
-
-int figures_command(int count, char **arguments) {
-    int batches = count > 0 ? atoi(arguments[0]) : DEFAULT_BATCHES;
-    if (batches < 1 || batches > MOST_BATCHES)
-        return 2;
+int turn_command(int count, char **arguments) {
+    struct turn turn = {0};
+    double ns = 0;
+    (void)count, (void)arguments;
+    pin(0);
     prepare();
-    for (int k = 0; k < KINDS; k++)
-        time_kind(&kinds[k], batches);
-    time_live(20000, batches);
-    time_live(60000, batches);
-    time_threads(1, batches);
-    time_threads(8, batches);
-    time_threads(64, batches);
+    do {
+        const struct kind *kind = &kinds[turn.kind];
+        if (turn.what == TURN_BEGIN && kind->begin)
+            kind->begin(kind);
+        if (turn.what == TURN_END && kind->end)
+            kind->end();
+        ns = turn.what == TURN_ROUND ? kind->round(kind) : 0;
+        if (write(STDOUT_FILENO, &ns, sizeof ns) != sizeof ns)
+            return 1;
+    } while (read(STDIN_FILENO, &turn, sizeof turn) == sizeof turn && turn.what != TURN_LEAVE);
     return 0;
 }
 
@@ -197,6 +285,7 @@ int figures_command(int count, char **arguments) {
 COUNTED(alloc_512)
 COUNTED(alloc_1m)
 COUNTED(async_1m)
+COUNTED(async_mixed)
 COUNTED(vmm_2m)
 COUNTED(get_info)
 COUNTED(launch)
@@ -208,6 +297,7 @@ int count_command(int count, char **arguments) {
     calls_alloc_512(n);
     calls_alloc_1m(n);
     calls_async_1m(n);
+    calls_async_mixed(n);
     calls_vmm_2m(n);
     calls_get_info(n);
     calls_launch(n);

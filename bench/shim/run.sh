@@ -3,19 +3,21 @@
 #
 #   bench/shim/run.sh [sim|gpu] [PART]...      on the simulated GPU (default) or on the one of this machine; all parts, or these:
 #
-#     calls    single calls, by size, among others, in threads
-#     starts   cuInit and the first context: one process, the first of its container, 8 at once
-#     crowd    64 processes at once (half a minute a pair on a GPU)
+#     calls    single calls, by size, among others, beside a neighbour, in threads
+#     starts   cuInit and the first context: one process, the first of its container, the same beside a neighbour, 8 at once
+#     crowd    64 processes at once (half a minute a round on a GPU)
 #     programs a program that uses no GPU
 #     rest     what a process is told it uses, against the driver's count
 #     race     64 processes at the limit, 100 rounds, the driver's count meanwhile
 #     count    instructions a call, with valgrind (simulated GPU only)
 #
 # After `make shim sim`. On the simulated driver a call takes next to no time, so that a ratio says nothing there: only absolute
-# targets are judged, and with valgrind there are counts of instructions. On a real GPU nothing else may use it meanwhile.
+# targets are judged, and with valgrind there are counts of instructions. On a real GPU nothing else may use it meanwhile; there it takes
+# some 6 minutes, and of build/ just shim/librunai.so and bench/shim-bench. Be root: what is measured runs in PID namespaces.
 #
 #   BUILD    what was built (default build/ of the checkout)
-#   ROUNDS   of calls, native and shim in turn so many times (default 6 on a GPU, 3 else)
+#   BEFORE   a librunai.so of before, measured in turn with the others: one column more
+#   ROUNDS   of calls, native and shim in turn so many times (default 40 on a GPU, 5 else)
 #   PAIRS    of starts, and CROWDS of 64 at once (default 12 and 2 on a GPU, 5 and 2 else)
 #   SECONDS_OF_RACE  how long processes race at most; a round has as many calls as let 100 rounds fit (default 40 on a GPU, 15 else)
 set -euo pipefail
@@ -32,10 +34,12 @@ build=${BUILD:-$PWD/build}
 bench=$build/bench/shim-bench
 work=$(mktemp -d /tmp/shim-bench.XXXXXX)
 shim=$work/librunai.so
-keeper=
+before=
+keeper= neighbour=
 cleanup() {
     [ -z "$keeper" ] || kill "$keeper" 2>/dev/null || true
-    umount "$work/usage" 2>/dev/null || true
+    [ -z "$neighbour" ] || kill "$neighbour" 2>/dev/null || true
+    umount "$work/usage" "$work/before/usage" 2>/dev/null || true
     rm -rf "$work"
 }
 trap cleanup EXIT
@@ -44,95 +48,113 @@ trap cleanup EXIT
 
 case $driver in
 sim)
-    rounds=${ROUNDS:-3} pairs=${PAIRS:-5} crowds=${CROWDS:-2} programs=300 race=${SECONDS_OF_RACE:-15}
+    rounds=${ROUNDS:-5} pairs=${PAIRS:-5} crowds=${CROWDS:-2} programs=300 race=${SECONDS_OF_RACE:-15}
     export SIMGPU_DIR=$work/gpus LD_LIBRARY_PATH=$build/sim
     "$build/sim/simgpu" create "$SIMGPU_DIR" >/dev/null
     where="a simulated GPU"
     ;;
 gpu)
-    rounds=${ROUNDS:-6} pairs=${PAIRS:-12} crowds=${CROWDS:-2} programs=2000 race=${SECONDS_OF_RACE:-40}
+    rounds=${ROUNDS:-40} pairs=${PAIRS:-12} crowds=${CROWDS:-2} programs=2000 race=${SECONDS_OF_RACE:-40}
     where=$(nvidia-smi --id=0 --query-gpu=name,driver_version,memory.total --format=csv,noheader | sed 's/, /, driver /;s/, \([0-9]* MiB\)/, \1/')
     ;;
 *) usage ;;
 esac
 
-# The private directory, as the plugin makes it.
-mkdir -m 1777 "$work/usage"
-mount -t tmpfs -o size=64k,mode=1777,nosuid,nodev,noexec tmpfs "$work/usage" 2>/dev/null || true
-cp "$build/shim/librunai.so" "$shim"
-chmod 755 "$work"
+# directory WHERE LIBRARY: a private directory, as the plugin makes it.
+directory() {
+    mkdir -p "$1"
+    mkdir -m 1777 "$1/usage"
+    mount -t tmpfs -o size=64k,mode=1777,nosuid,nodev,noexec tmpfs "$1/usage" 2>/dev/null || true
+    cp "$2" "$1/librunai.so"
+    chmod 755 "$1"
+}
+directory "$work" "$build/shim/librunai.so"
+sides=(native=- shim="$shim")
+if [ -n "${BEFORE:-}" ]; then
+    before=$work/before/librunai.so
+    directory "$work/before" "$BEFORE"
+    sides+=(before="$before")
+fi
+forget() { rm -f "$work"/usage/ledger-* "$work"/before/usage/ledger-*; }
 quota() {
-    printf 'version=1\ncontainer=%064d\nlimit=%s\n' 7 "$1" >"$work/quota.new"
-    mv "$work/quota.new" "$work/quota"
-    rm -f "$work"/usage/ledger-*
+    local at
+    for at in "$work" "$work/before"; do
+        [ -d "$at" ] || continue
+        printf 'version=1\ncontainer=%064d\nlimit=%s\n' 7 "$1" >"$at/quota.new"
+        mv "$at/quota.new" "$at/quota"
+    done
+    forget
 }
 quota 0.9
 
-# measure COMMAND...: shim-bench native and with the shim, appended to what was measured. LIBRARY stands for the library.
-measure() {
-    local who turn=(native shim)
-    [ $((++measured % 2)) = 1 ] || turn=(shim native)
-    for who in "${turn[@]}"; do
-        if [ $who = native ]; then
-            "$bench" "${@/LIBRARY/-}"
-        elif [[ " $* " == *" LIBRARY "* ]]; then
-            "$bench" "${@/LIBRARY/$shim}"
-        else
-            LD_PRELOAD=$shim "$bench" "$@"
-        fi >>"$work/$who"
+# start KEY PROCESSES: each side once, in turn, as KEY.
+start() {
+    local i side
+    for i in "${!sides[@]}"; do
+        side=${sides[(i + turn) % ${#sides[@]}]}
+        "$bench" start "${side#*=}" "$2" | sed "s/^start_[0-9]*/${side%%=*}\t$1/" >>"$work/figures"
     done
+    turn=$((turn + 1))
 }
-# alone COMMAND...: the same for the first process of a container, which knows nothing of its GPU yet.
+# alone KEY: the same for the first process of a container, which knows nothing of its GPU yet.
 alone() {
-    rm -f "$work"/usage/ledger-*
-    measure "$@"
+    forget
+    start "$1" 1
 }
-# learn: lets the container know what a context takes, as when two processes have met in it.
-learn() { "$bench" start "$shim" 2 >/dev/null; }
-# figures KEY: native and shim in nanoseconds. Of calls the least disturbed round of each (the cores of a shared machine differ by
-# 40% for seconds, and then calls that no shim touches take as much longer); of starts the native median, and with the shim
-# that and the median difference in a pair that ran one after the other.
+# learn: lets the containers know what a context takes, as when two processes have met in them.
+learn() {
+    local side
+    for side in "${sides[@]:1}"; do "$bench" start "${side#*=}" 2 >/dev/null; done
+}
+# figures KEY: native, shim and before (or -), each as `best median`, and behind that the ratios to native, of the shim and before: of the
+# bests, and the median of those of the rounds. Of starts the side is the native median with the median difference in a round.
 figures() {
     awk -F '\t' -v key="$1" '
         function sorted(v, n,   i, k, x) { for (i = 2; i <= n; i++) { x = v[i]; for (k = i; k > 1 && v[k - 1] > x; k--) v[k] = v[k - 1]; v[k] = x } }
         function median(v, n) { sorted(v, n); return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2 }
-        $1 == key { if (FILENAME ~ /native$/) native[++n] = $2; else shim[++s] = $2 }
+        function side(name,   v, r, d, i, m) {
+            if (!n[name] || n[name] != n["native"]) return name == "before" ? "- -" : ""
+            for (i = 1; i <= n[name]; i++) { v[i] = at[name, i]; r[i] = v[i] / at["native", i]; d[i] = v[i] - at["native", i] }
+            m = median(v, n[name])
+            best[name] = v[1]
+            if (name == "native") own = m
+            else if (key ~ /^(start|first)/) m = own + median(d, n[name])
+            ratios = ratios (name == "native" ? "" : " " v[1] / best["native"] " " median(r, n[name]))
+            return v[1] " " m
+        }
+        $2 == key { at[$1, ++n[$1]] = $3 }
         END {
-            if (!n || n != s) exit
-            if (key ~ /^(start|first)_/) {
-                for (i = 1; i <= n; i++) added[i] = shim[i] - native[i]
-                m = median(native, n)
-                print m, m + median(added, n)
-            } else {
-                sorted(native, n)
-                sorted(shim, n)
-                print native[1], shim[1]
-            }
-        }' "$work/native" "$work/shim"
+            native = side("native"); shim = side("shim"); before = side("before")
+            if (native != "" && shim != "") print native, shim, before ratios
+        }' "$work/figures"
 }
-measured=0
-touch "$work/native" "$work/shim"
+turn=0
+touch "$work/figures"
 if [ "$driver" = gpu ]; then
     nvidia-smi --loop-ms=1000 --id=0 --query-gpu=memory.used --format=csv >/dev/null & # keeps the driver initialised
     keeper=$!
 fi
-! wanted calls || for _ in $(seq "$rounds"); do measure figures; done
+! wanted calls || "$bench" turns "$rounds" "${sides[@]}" >>"$work/figures"
 if wanted starts; then
-    for _ in $(seq "$pairs"); do alone start LIBRARY 1; done
-    sed -i 's/^start_1\t/first_1\t/' "$work/native" "$work/shim"
+    for _ in $(seq "$pairs"); do alone first_1; done
+    mkfifo "$work/go" "$work/begun"
+    "$bench" neighbour 2048 <"$work/go" >"$work/begun" &
+    neighbour=$!
+    exec 3>"$work/go" 4<"$work/begun"
+    head -c 8 <&4 >/dev/null
+    for _ in $(seq "$pairs"); do alone first_beside; done
+    exec 3>&- 4<&-
+    wait "$neighbour"
+    neighbour=
     learn
-    for _ in $(seq "$pairs"); do measure start LIBRARY 1; done
-    for _ in $(seq $(((pairs + 2) / 3))); do measure start LIBRARY 8; done
+    for _ in $(seq "$pairs"); do start start_1 1; done
+    for _ in $(seq $(((pairs + 2) / 3))); do start start_8 8; done
 fi
 if wanted crowd; then
     learn
-    for _ in $(seq "$crowds"); do measure start LIBRARY 64; done
+    for _ in $(seq "$crowds"); do start start_64 64; done
 fi
-if wanted programs; then
-    "$bench" spawn "$shim" "$programs" >"$work/true"
-    sed -n 's/^true_native/true/p' "$work/true" >>"$work/native"
-    sed -n 's/^true_shim/true/p' "$work/true" >>"$work/shim"
-fi
+! wanted programs || "$bench" spawn "$shim" "$programs" | sed 's/^true_\([a-z]*\)/\1\ttrue/' >>"$work/figures"
 ! wanted rest && ! wanted race || "$bench" rest "$shim" >"$work/rest"
 if wanted race; then
     context=$(awk -F '\t' '$2 == "context" { print int($3) }' "$work/rest")
@@ -143,30 +165,37 @@ if wanted race; then
     [ "$driver" != sim ] || peak=$("$build/sim/simgpu" peak "$SIMGPU_DIR" | head -n 1)
 fi
 
-echo "Shim against native: $where, $(date -u +%F), kernel $(uname -r), $(nproc) processors; of calls the best round, of starts the median difference."
+echo "Shim against native: $where, $(date -u +%F), kernel $(uname -r), $(nproc) processors."
+echo "The best and (median) of rounds in turn, of calls $rounds, each on one core; ratios of the best and (the median of a round's); of starts"
+echo "the median, and the median difference in a round. Judged are the ratios in brackets. HAMi-core: former figures (ratios), of another day."
 echo
-echo '| what | native | shim | ratio | target | |'
-echo '| --- | --- | --- | --- | --- | --- |'
+echo '| what | native | shim | ratio | before | HAMi-core | target | |'
+echo '| --- | --- | --- | --- | --- | --- | --- | --- |'
 missed=0
-# row WHAT KEY [TARGET [KIND]]: KIND ratio, or added (of TARGET nanoseconds). Nothing where it was not measured.
+# row WHAT KEY [TARGET [KIND [HAMI]]]: KIND ratio, or added (of TARGET nanoseconds). Nothing where it was not measured.
 row() {
-    local native shimmed
-    read -r native shimmed < <(figures "$2") || return 0
-    verdict=$(awk -v what="$1" -v n="$native" -v s="$shimmed" -v target="${3:-}" -v kind="${4:-ratio}" -v driver="$driver" '
+    local found
+    found=$(figures "$2")
+    [ -n "$found" ] || return 0
+    verdict=$(awk -v what="$1" -v target="${3:-}" -v kind="${4:-ratio}" -v hami="${5:-}" -v driver="$driver" '
         function show(ns) { return ns >= 1e6 ? sprintf("%.2f ms", ns / 1e6) : ns >= 1e3 ? sprintf("%.2f us", ns / 1e3) : sprintf("%.1f ns", ns) }
-        BEGIN {
+        function both(best, middle) { return show(best) " (" show(middle) ")" }
+        function added(ns) { return (ns < 0 ? "-" show(-ns) : "+" show(ns)) }
+        function ratio(best, middle) { return sprintf("%.2f (%.2f)", best, middle) }
+        {
             ok = ""
-            if (target != "" && kind == "ratio") {
-                text = "<= " target
-                # 1.00 is reached by what rounds to it
-                if (driver == "gpu") ok = sprintf("%.2f", s / n) + 0 <= target + 0 ? "ok" : "MISS"
-            } else if (target != "") {
+            if (kind == "added") {
+                ratios = added($4 - $2); old = $5 == "-" ? "" : added($6 - $2)
                 text = "+" show(target)
-                ok = s - n <= target ? "ok" : "MISS"
-                if (s > n) added = " (+" show(s - n) ")"
+                ok = $4 - $2 <= target ? "ok" : "MISS"
+            } else {
+                ratios = ratio($7, $8); old = $5 == "-" ? "" : ratio($9, $10)
+                # 1.00 is reached by what rounds to it
+                if (target != "") text = "<= " target
+                if (target != "" && driver == "gpu") ok = sprintf("%.2f", $8) + 0 <= target + 0 ? "ok" : "MISS"
             }
-            printf "| %s | %s | %s%s | %.2f | %s | %s |\n", what, show(n), show(s), added, s / n, text, ok
-        }')
+            printf "| %s | %s | %s | %s | %s | %s | %s | %s |\n", what, both($1, $2), both($3, $4), ratios, old, hami, text, ok
+        }' <<<"$found")
     echo "$verdict"
     [[ $verdict != *MISS* ]] || missed=$((missed + 1))
 }
@@ -179,18 +208,21 @@ row 'cuMemAlloc 512 B, 20,000 live' live_20000_alloc
 row 'cuMemFree of the oldest' live_20000_free
 row 'cuMemAlloc 512 B, 60,000 live' live_60000_alloc 1.15
 row 'cuMemFree of the oldest' live_60000_free 1.15
-row 'cuMemAllocAsync + cuMemFreeAsync, 1 MiB, warm pool' async_1m 1.30
+row 'cuMemAllocAsync + cuMemFreeAsync, 1 MiB, warm pool' async_1m 1.15
 row '16 at a time, of 16 sizes' async_mixed
+row 'the same in 4 threads, each with its stream, a call' async_threads_4 1.00 ratio 0.98
 row 'cuStreamSynchronize, nothing to wait for' synchronize
-row 'VMM: create, map, set access, unmap, release, 2 MiB' vmm_2m
+row 'VMM: create, map, set access, unmap, release, 2 MiB' vmm_2m 1.05
 row 'cuMemGetInfo' get_info 1.10
+row 'the same while a neighbour outside allocates and frees' get_info_beside 1.10 ratio 1.00
 row 'cuLaunchKernel, empty kernel' launch 1.00
 row 'dlsym of a name that is not hooked' lookup
 row 'cuMemAlloc + cuMemFree, 1 MiB, 1 thread' threads_1
-row '8 threads at once, a call' threads_8
+row '8 threads at once, a call' threads_8 0.60 ratio 0.57
 row '64 threads at once, a call' threads_64
 row 'cuInit + first context' start_1 10000000 added
 row 'the same, first process of its container' first_1 10000000 added
+row 'the same, beside a neighbour that holds 2 GiB' first_beside 10000000 added
 row '8 processes at once, each' start_8
 row '64 processes at once, each' start_64 1.00
 row '/bin/true' true 300000 added
@@ -199,7 +231,7 @@ row '/bin/true' true 300000 added
 exact() {
     local ok=ok
     awk -v v="$2" -v most="$4" 'BEGIN { exit !(v <= most) }' || { ok=MISS && missed=$((missed + 1)); }
-    printf '| %s | | %s | | %s | %s |\n' "$1" "$2" "$3" "$ok"
+    printf '| %s | | %s | | | | %s | %s |\n' "$1" "$2" "$3" "$ok"
 }
 race() { awk -F '\t' -v key="overshoot_$1" '$1 == key { print $2 }' "$work/race"; }
 above() { echo $(($1 > limit << 20 ? $1 - (limit << 20) : 0)); }
@@ -241,7 +273,7 @@ if wanted count && [ "$driver" = sim ] && command -v valgrind >/dev/null; then
     echo
     echo '| instructions a call, simulated driver | native | shim | added |'
     echo '| --- | --- | --- | --- |'
-    for kind in alloc_512 alloc_1m async_1m vmm_2m get_info launch; do
+    for kind in alloc_512 alloc_1m async_1m async_mixed vmm_2m get_info launch; do
         awk -v kind="$kind" '$1 == kind { v[FNR == NR ? 1 : 2] = $2 / 200 } END { printf "| %s | %d | %d | %d |\n", kind, v[1], v[2], v[2] - v[1] }' "$work/native-count.count" "$work/shim-count.count"
     done
 fi
