@@ -16,6 +16,11 @@ public sealed record ContainerSpec
     public string ControlGroup { get; init; } = "";
     /// <summary>Where anything else is mounted: clean absolute paths.</summary>
     public IReadOnlyList<string> OtherTargets { get; init; } = [];
+    /// <summary>Mounts where one of ours was meant.</summary>
+    public IReadOnlyList<Mistaken> Mistaken { get; init; } = [];
+    public ClientTool Tool { get; init; }
+    /// <summary>Under which name the engine has this plugin.</summary>
+    public string Plugin { get; init; } = "";
     /// <summary>Of a container that runs, what it is found to have.</summary>
     public Observed Observed { get; init; } = Observed.None;
     public bool ReadOnlyRoot { get; init; }

@@ -12,17 +12,19 @@ sealed class ContainerSpecs(IVolumeCatalog volumes, IDeviceNodes nodes)
     /// <param name="image">What the image adds, when it is at hand.</param>
     /// <param name="volumesFrom">The containers that <c>--volumes-from</c> names, as far as they are known.</param>
     /// <param name="defaultRuntime">The engine's; empty when not known.</param>
-    public ContainerSpec FromCreateBody(CreateBody body, ImageInspect? image, IEnumerable<ContainerInspect> volumesFrom, string defaultRuntime)
+    /// <param name="elsewhere">Names of ours that the engine has for another driver, with that one; empty: it is not there.</param>
+    public ContainerSpec FromCreateBody(CreateBody body, ImageInspect? image, IEnumerable<ContainerInspect> volumesFrom, string defaultRuntime, IReadOnlyDictionary<string, string>? elsewhere = null)
     {
         var host = body.HostConfig ?? new();
-        var mounts = new MountTable(volumes);
+        var mounts = new MountTable(volumes, elsewhere);
         mounts.AddConfigured(host);
         foreach (var other in volumesFrom)
             foreach (var mount in other.Mounts)
                 mounts.AddResolved(mount, other.HostConfig);
         mounts.AddOthers(body.Volumes?.Keys);
         var env = Environment(image?.Config?.Env, body.Env);
-        return Make(body.Image ?? "", image?.Id, host, mounts, env, body.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) ?? image?.Config?.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime);
+        var tool = Advice.ToolOf(body.Labels, body.IsOfService);
+        return Make(body.Image ?? "", image?.Id, host, mounts, env, tool, body.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) ?? image?.Config?.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime);
     }
 
     /// <summary>The merged truth: image, volumes and spellings resolved by the engine.</summary>
@@ -34,15 +36,18 @@ sealed class ContainerSpecs(IVolumeCatalog volumes, IDeviceNodes nodes)
         mounts.AddConfigured(container.HostConfig); // what is resolved leaves out --tmpfs and the options of inline volumes
         // On hosts with cgroup v1 the engine writes "host" there for everybody who did not say.
         var host = container.HostConfig with { CgroupnsMode = null };
-        return Make(container.Config.Image, container.Image, host, mounts, Environment(null, container.Config.Env), container.Config.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime);
+        return Make(container.Config.Image, container.Image, host, mounts, Environment(null, container.Config.Env), Advice.ToolOf(container.Config.Labels), container.Config.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime);
     }
 
-    ContainerSpec Make(string image, string? imageId, HostConfig host, MountTable mounts, Dictionary<string, string> env, string? label, string defaultRuntime) => new()
+    ContainerSpec Make(string image, string? imageId, HostConfig host, MountTable mounts, Dictionary<string, string> env, ClientTool tool, string? label, string defaultRuntime) => new()
     {
         Image = image,
         ImageId = imageId ?? "",
         Quota = label ?? mounts.Ours.FirstOrDefault(m => m is { IsPart: false, GpuMemory: not null })?.GpuMemory,
         QuotaMounts = mounts.Ours,
+        Mistaken = mounts.Mistaken,
+        Tool = tool,
+        Plugin = volumes.DriverName,
         Borrowed = host.VolumesFrom is { Count: > 0 } ? [.. mounts.Ours.Select(m => m.Target).Except(MountTable.OwnTargets(host))] : [],
         ControlGroup = host.CgroupParent ?? "",
         OtherTargets = mounts.OtherTargets,

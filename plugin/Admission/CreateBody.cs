@@ -15,6 +15,8 @@ sealed record CreateBody
     /// <summary>Targets of anonymous volumes.</summary>
     public IReadOnlyDictionary<string, NoMembers?>? Volumes { get; init; }
     public HostConfig? HostConfig { get; init; }
+    /// <summary>Whether it stands for a service's tasks.</summary>
+    internal bool IsOfService { get; init; }
 
     static readonly JsonShape Shape = JsonShape.Of(CreateBodyJson.Default.CreateBody);
     static readonly string[] HostConfigKeys = [.. CreateBodyJson.Default.HostConfig.Properties.Select(p => p.Name)];

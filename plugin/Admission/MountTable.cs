@@ -5,13 +5,22 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Admission;
 
 /// <summary>Sorts a container's mounts: those of our volumes, and the targets and host paths of all others.</summary>
-sealed class MountTable(IVolumeCatalog volumes)
+/// <param name="volumes">Ours.</param>
+/// <param name="elsewhere">Names of ours that the engine has for another driver, with that one.</param>
+sealed class MountTable(IVolumeCatalog volumes, IReadOnlyDictionary<string, string>? elsewhere = null)
 {
+    const string UsualTarget = "/runai";
+    /// <summary>Compose puts the project's name before a volume's.</summary>
+    const string OfProject = "_" + VolumeCatalog.Everyone;
+
+    readonly List<Mistaken> _mistaken = [];
     readonly List<QuotaMount> _ours = [];
     readonly HashSet<string> _targets = new(StringComparer.Ordinal);
     readonly List<string> _hostPaths = [];
 
     public IReadOnlyList<QuotaMount> Ours => _ours;
+    /// <summary>Mounts where one of ours was meant.</summary>
+    public IReadOnlyList<Mistaken> Mistaken => _mistaken;
     public IReadOnlyList<string> OtherTargets => [.. _targets];
     /// <summary>What of the host is mounted: sources of binds, devices of inline local volumes.</summary>
     public IReadOnlyList<string> HostPaths => _hostPaths;
@@ -50,7 +59,7 @@ sealed class MountTable(IVolumeCatalog volumes)
         _hostPaths.AddRange(mount.HostPaths ?? []);
         if (!volumes.Owns(mount))
         {
-            AddOther(mount.Destination);
+            AddOther(mount.Destination, mount.Type == "volume" ? mount.Name : mount.Source, mount.Driver, isAsked: false);
             return;
         }
         var target = ContainerPath.Clean(mount.Destination);
@@ -68,7 +77,7 @@ sealed class MountTable(IVolumeCatalog volumes)
         if (source.Length > 0 && !source.StartsWith('/') && IsOurs(source, driver))
             AddOurs(source, ContainerPath.Clean(target), null, null, parts.Length > 2 && parts[2].Split(',').Contains("ro"));
         else
-            AddOther(target);
+            AddOther(target, source, driver);
     }
 
     void AddMount(MountSpec mount)
@@ -81,10 +90,10 @@ sealed class MountTable(IVolumeCatalog volumes)
         if (mount.Type == "volume" && mount.Source is { Length: > 0 } name && IsOurs(name, driver?.Name))
             AddOurs(name, ContainerPath.Clean(mount.Target ?? ""), driver?.Options?.GetValueOrDefault(GpuMemoryQuota.Name), mount.VolumeOptions?.Subpath, mount.ReadOnly);
         else
-            AddOther(mount.Target ?? "");
+            AddOther(mount.Target ?? "", mount.Source, driver?.Name);
     }
 
-    bool IsOurs(string name, string? driver) => string.IsNullOrEmpty(driver) ? volumes.Find(name) is not null : volumes.IsThisDriver(driver);
+    bool IsOurs(string name, string? driver) => string.IsNullOrEmpty(driver) ? volumes.Find(name) is not null && elsewhere?.ContainsKey(name) is not true : volumes.IsThisDriver(driver);
 
     void AddOurs(string name, string target, string? inlineOption, string? subpath, bool isReadOnly)
     {
@@ -92,11 +101,17 @@ sealed class MountTable(IVolumeCatalog volumes)
             _ours.Add(new(name, target, volumes.Find(name) is { } volume ? volume.GpuMemory : inlineOption, subpath ?? "", isReadOnly));
     }
 
-    void AddOther(string target)
+    void AddOther(string target, string? source = null, string? driver = null, bool isAsked = true)
     {
         var path = ContainerPath.Clean(target);
-        if (!IsKnown(path))
-            _targets.Add(path);
+        if (IsKnown(path))
+            return;
+        _targets.Add(path);
+        if (string.IsNullOrEmpty(source))
+            return;
+        var isNamesake = !source.StartsWith('/') && volumes.Find(source) is not null;
+        if (isNamesake || path == UsualTarget || source.EndsWith(OfProject, StringComparison.Ordinal))
+            _mistaken.Add(string.IsNullOrEmpty(driver) ? new(source, elsewhere?.GetValueOrDefault(source), path, isNamesake) : new(source, driver, path, isNamesake, isAsked));
     }
 
     bool IsKnown(string target) => _targets.Contains(target) || _ours.Exists(m => m.Target == target);

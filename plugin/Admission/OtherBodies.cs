@@ -38,6 +38,7 @@ sealed record ServiceBody
     /// <summary>What its tasks will ask for, as a create body would.</summary>
     public CreateBody ToCreateBody(bool onHostNetwork = false) => TaskTemplate?.ContainerSpec is not { } task ? new() : new()
     {
+        IsOfService = true,
         Image = task.Image,
         Labels = task.Labels,
         Env = [.. task.Env ?? [], .. TaskTemplate.Resources?.Environment ?? []],

@@ -85,12 +85,13 @@ static partial class Policy
     }
 
     static string? QuotaNeedsVolume(Case c) =>
-        c.Quota is not null && c.Spec.QuotaMounts.Count == 0 ? $"{GpuMemoryQuota.Name}={c.Quota} needs the runai volume: add -v runai:/runai"
-        : c.Spec.QuotaMounts.FirstOrDefault(m => m.IsPreload) is { } preload && c.Spec.Directory is null ? $"{QuotaMount.PreloadFile} of the {Quoted.Text(preload.Volume)} volume needs the volume itself: add -v {Quoted.Text(preload.Volume)}:/runai"
+        c.Quota is not null && c.Spec.QuotaMounts.Count == 0 ? $"{GpuMemoryQuota.Name}={c.Quota} needs the runai volume{Advice.InPlaceOfVolume(c.Spec)}"
+        : c.Spec is { Gpu: not null, QuotaMounts: [] } && c.Spec.Mistaken.Any(m => m.IsNamesake) ? $"a quota needs the runai volume{Advice.InPlaceOfVolume(c.Spec)}"
+        : c.Spec.QuotaMounts.FirstOrDefault(m => m.IsPreload) is { } preload && c.Spec.Directory is null ? $"{QuotaMount.PreloadFile} of the {Quoted.Text(preload.Volume)} volume needs the volume itself: {Advice.Volume(c.Spec.Tool, preload.Volume)}"
         : null;
 
     static string? VolumeNeedsQuota(Case c) =>
-        !c.HasQuota && c.Spec.QuotaMounts.Count > 0 ? $"the {Quoted.Text(c.Spec.QuotaMounts[0].Volume)} volume needs a quota: add --label {GpuMemoryQuota.Name}=0.5" : null;
+        !c.HasQuota && c.Spec.QuotaMounts.Count > 0 ? $"the {Quoted.Text(c.Spec.QuotaMounts[0].Volume)} volume needs a quota: {Advice.Label(c.Spec.Tool, "0.5")}" : null;
 
     /// <summary>Clients take <c>-v c:/runai</c> for one path, of a drive, and the engine makes an anonymous volume at <c>/c:/runai</c>.</summary>
     static string? VolumeLetter(Case c) =>
@@ -114,7 +115,7 @@ static partial class Policy
 
     static string? VolumeBorrowed(Case c) =>
         c.Spec.Borrowed is [var target, ..] ? $"nobody can say which part of the volume --volumes-from brings to {Quoted.Text(target)}: add {(target == QuotaMount.PreloadFile
-            ? $"--mount type=volume,src=runai,dst={target},volume-subpath={QuotaMount.PreloadName}" : $"-v runai:{Quoted.Text(target)}")}, which takes its place" : null;
+            ? Advice.PreloadMount("runai") : $"-v runai:{Quoted.Text(target)}")}, which takes its place" : null;
 
     /// <summary>By control groups the plugin and the shim tell whose a process is.</summary>
     static string? CgroupParent(Case c) =>
@@ -139,15 +140,11 @@ static partial class Policy
 
     static string? PreloadReadOnly(Case c) =>
         c.Spec is { ReadOnlyRoot: true, NeedsInjection: true, Directory: { } directory }
-        ? $"--read-only leaves no way to put {QuotaMount.PreloadFile} into the container: add {Ways(directory)}" : null;
+        ? $"--read-only leaves no way to put {QuotaMount.PreloadFile} into the container: {Advice.Preload(c.Spec.Tool, directory)}" : null;
 
     static string? PreloadCovered(Case c) =>
         c.Spec is { NeedsInjection: true, ReadOnlyRoot: false, Directory: { } directory } && c.Spec.OtherTargets.Concat(c.Spec.Observed.Targets).FirstOrDefault(t => ContainerPath.IsWithin(QuotaMount.PreloadFile, t)) is { } cover
-        ? $"the mount at {Quoted.Text(cover)} covers {QuotaMount.PreloadFile}, which loads the quota: remove it, or add {Ways(directory)}" : null;
-
-    /// <summary>How a container loads the shim that cannot be given <c>/etc/ld.so.preload</c>.</summary>
-    internal static string Ways(QuotaMount directory) =>
-        $"-e LD_PRELOAD={Quoted.Text(directory.Shim)}, or on Docker 26 and newer --mount type=volume,src={Quoted.Text(directory.Volume)},dst={QuotaMount.PreloadFile},volume-subpath={QuotaMount.PreloadName}";
+        ? $"the mount at {Quoted.Text(cover)} covers {QuotaMount.PreloadFile}, which loads the quota: remove it, or {Advice.Preload(c.Spec.Tool, directory)}" : null;
 
     static string? QuotaExceeded(Case c) =>
         c.Quota is { } quota && c.Spec.Observed.Excesses.FirstOrDefault(e => e.Used > quota.Of(e.Gpu.AllocatableBytes)) is { } excess && quota.Of(excess.Gpu.AllocatableBytes) is var limit

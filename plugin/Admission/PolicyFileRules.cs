@@ -7,7 +7,7 @@ static partial class Policy
 {
     static string? RequireQuota(Case c) =>
         c.Limits.RequireQuota == true && c.Spec.Gpu is { } gpu && !c.HasQuota
-        ? $"a container with a GPU ({gpu.Via}) needs a quota on this machine: add -v runai:/runai{(c.Limits.DefaultQuota is null ? $" --label {GpuMemoryQuota.Name}={c.Limits.MaxQuota?.Text ?? "0.5"}" : "")}" : null;
+        ? $"a container with a GPU ({gpu.Via}) needs a quota on this machine: {Advice.VolumeAndLabel(c.Spec.Tool, c.Limits.DefaultQuota is null ? c.Limits.MaxQuota?.Text ?? "0.5" : null)}" : null;
 
     static string? MaxQuota(Case c)
     {

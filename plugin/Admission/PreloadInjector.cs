@@ -58,7 +58,7 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         catch (EngineException failure)
         {
             // Engines with the mend of GHSA-vp62-88p7-qqf5 and without its follow-up refuse every archive call where a mount's target leads through a link, as /var/run/x does.
-            var ways = failure.StatusCode is null ? "" : $"; add {Policy.Ways(spec.Directory!)}";
+            var ways = failure.StatusCode is null ? "" : $"; {Advice.Preload(spec.Tool, spec.Directory!)}";
             return $"{QuotaMount.PreloadFile} could not be put into the container: {Quoted.Text(failure.Message, 200)}{ways}";
         }
         catch (Exception failure) when (failure is InvalidDataException or EndOfStreamException or FormatException)

@@ -94,6 +94,13 @@ public sealed class EngineClient : IEngineClient, IDisposable
     public async Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) =>
         (await GetAsync($"plugins/{EnginePath.Segment(pluginId)}/json", EngineJson.Default.PluginInspect, cancel))?.Name;
 
+    public async Task<string?> VolumeDriverAsync(string name, CancellationToken cancel)
+    {
+        // The engine takes the filter for a regular expression.
+        var list = await GetAsync($"volumes?filters={Uri.EscapeDataString($$"""{"name":["^{{name.Replace(".", "[.]", StringComparison.Ordinal)}}$"]}""")}", EngineJson.Default.VolumeList, cancel);
+        return list?.Volumes?.FirstOrDefault(volume => volume?.Name == name)?.Driver ?? (list is { Warnings: null or [] } ? "" : null);
+    }
+
     public async Task<string?> NetworkNameAsync(string network, CancellationToken cancel) =>
         (await GetAsync($"networks/{EnginePath.Segment(network)}", EngineJson.Default.NetworkInspect, cancel))?.Name;
 

@@ -17,7 +17,17 @@ sealed record NetworkInspect
 /// <summary>What <c>GET /volumes/{name}</c> says.</summary>
 sealed record VolumeInspect
 {
+    public string? Name { get; init; }
+    public string? Driver { get; init; }
     public IReadOnlyDictionary<string, string>? Options { get; init; }
+}
+
+/// <summary>What <c>GET /volumes</c> says.</summary>
+sealed record VolumeList
+{
+    public IReadOnlyList<VolumeInspect?>? Volumes { get; init; }
+    /// <summary>Drivers that did not answer.</summary>
+    public IReadOnlyList<string>? Warnings { get; init; }
 }
 
 /// <summary>The body of every refusal.</summary>
@@ -35,5 +45,6 @@ sealed record EngineError
 [JsonSerializable(typeof(PluginInspect))]
 [JsonSerializable(typeof(NetworkInspect))]
 [JsonSerializable(typeof(VolumeInspect))]
+[JsonSerializable(typeof(VolumeList))]
 [JsonSerializable(typeof(EngineError))]
 sealed partial class EngineJson : JsonSerializerContext;

@@ -61,7 +61,7 @@ public sealed record ContainerConfig
 {
     public string Image { get; init; } = "";
     public string User { get; init; } = "";
-    /// <summary>Ours; the others, of which an image can bring any number, are not kept.</summary>
+    /// <summary>Those that the plugin reads; the others, of which an image can bring any number, are not kept.</summary>
     [System.Text.Json.Serialization.JsonConverter(typeof(OwnLabels))]
     public IReadOnlyDictionary<string, string>? Labels { get; init; }
     /// <summary><c>NAME=value</c>.</summary>

@@ -34,6 +34,9 @@ public interface IEngineClient
     Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel);
     /// <summary>The name:tag of the managed plugin with this ID; null when there is none.</summary>
     Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel);
+    /// <summary>The driver for which the engine has a volume of this name; empty where it has none by it, null where a driver did not answer. Asks what is there, and so never waits for
+    /// a driver that is not, as the inspection of a volume does for 15 s.</summary>
+    Task<string?> VolumeDriverAsync(string name, CancellationToken cancel);
     /// <summary>The name of a network of the engine or of its swarm; null when there is none.</summary>
     /// <param name="network">A name, an ID or the beginning of one.</param>
     /// <param name="cancel">Ends the call.</param>

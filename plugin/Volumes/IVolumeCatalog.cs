@@ -16,6 +16,8 @@ public interface IVolumeCatalog
     IReadOnlyList<QuotaVolume> List();
     /// <summary>Whether this resolved mount of an inspected container is a volume of this plugin: by the driver's name once it is known, else by any driver but <c>local</c> and a name that we have.</summary>
     bool Owns(MountPoint mount);
+    /// <summary>Under which name the engine has this plugin, as people write it: <c>runai/gpu-memory</c>.</summary>
+    string DriverName { get; }
     /// <summary>Whether a driver name of a create body or of a volume (<c>runai/gpu-memory</c>, with or without <c>:latest</c>) means this plugin.</summary>
     bool IsThisDriver(string driver);
 }

@@ -4,7 +4,7 @@ namespace Runai.GpuMemory.Volumes;
 public sealed class PluginIdentity
 {
     public const string DefaultName = "runai/gpu-memory:latest";
-    const string Marker = "/plugins/", End = "/propagated-mount";
+    const string Latest = ":latest", Marker = "/plugins/", End = "/propagated-mount";
 
     readonly string? _socketName;
     volatile string? _name;
@@ -21,6 +21,9 @@ public sealed class PluginIdentity
     /// <summary>As the engine lists it, e.g. <c>runai/gpu-memory:latest</c>; null until known.</summary>
     public string? Name { get => _name ?? _socketName; set => _name = value; }
 
+    /// <summary>As people write it; the default while it is not known.</summary>
+    public string DisplayName => (Name ?? DefaultName) is var name && name.EndsWith(Latest, StringComparison.Ordinal) ? name[..^Latest.Length] : name;
+
     /// <summary>Whether a driver's name means this plugin. While our own name is not known, the default one does.</summary>
     public bool IsMe(string driver) => driver.Length > 0 && (Normal(driver) == Normal(Name ?? DefaultName) || driver == Id);
 
@@ -28,7 +31,7 @@ public sealed class PluginIdentity
     static string Normal(string name)
     {
         if (name.StartsWith("docker.io/", StringComparison.Ordinal)) name = name["docker.io/".Length..];
-        return name.LastIndexOf(':') > name.LastIndexOf('/') ? name : name + ":latest";
+        return name.LastIndexOf(':') > name.LastIndexOf('/') ? name : name + Latest;
     }
 
     static string? IdOf(string root)

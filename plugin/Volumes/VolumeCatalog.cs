@@ -27,6 +27,8 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
         return mount.Driver is not (null or "" or "local") && _volumes.ContainsKey(mount.Name);
     }
 
+    public string DriverName => identity.DisplayName;
+
     public bool IsThisDriver(string driver) => identity.IsMe(driver);
 
     /// <summary>Reads what was made before.</summary>

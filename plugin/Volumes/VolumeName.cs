@@ -13,7 +13,7 @@ static class VolumeName
         name.Length == 0 ? "a volume needs a name"
         : name.Length == 1 ? "volume name is too short, names should be at least two alphanumeric characters"
         : !char.IsAsciiLetterOrDigit(name[0]) || !name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '.' or '-')
-        ? $"{Quoted.Text(name)} includes invalid characters for a local volume name, only \"{Allowed}\" are allowed" : null;
+        ? $"\"{Quoted.Text(name).Trim('"')}\" includes invalid characters for a local volume name, only \"{Allowed}\" are allowed" : null;
 
     /// <summary>Whether a call of the API can name the volume, e.g. to remove it.</summary>
     public static bool IsReachable(string name) => name.Split('/').All(part => part is not ("" or "." or ".."));

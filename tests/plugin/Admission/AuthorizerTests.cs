@@ -55,6 +55,28 @@ public class AuthorizerTests : AuthorizerFixture
         Assert.That(_log.Lines.Single(), Does.Match("^denied ContainerCreate user= container= image=debian gpu=none quota=0.5 rule=quota-needs-volume ms=[0-9.]+ reason=gpu-memory=0.5 needs"));
     }
 
+    [TestCase("local", Good, "gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver local, made before this plugin was there: docker volume rm runai, and try again (")]
+    [TestCase("old/gpu:latest", Good, "gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver old/gpu:latest, made before")]
+    [TestCase("", Good, "gpu-memory=0.5 needs the runai volume, and the engine keeps runai for a volume driver that is not there (this plugin under another name?), which docker volume rm cannot end: docker volume create -d runai/gpu-memory gpu, and write gpu in place of runai")]
+    [TestCase("local", """{"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"Count":1}]}}""", "a quota needs the runai volume, and runai is a volume of the driver local, ")]
+    [TestCase("local", """{"Labels":{"gpu-memory":"0.5","com.docker.compose.project":"lab"},"HostConfig":{"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]}}""", "gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver local, made before this plugin was there: docker volume rm runai, write \"runai: { external: true }\" under the file's volumes, and try again")]
+    [TestCase("local", """{"HostConfig":{"Binds":["runai:/data"]}}""", "allowed")]
+    [TestCase(null, Good, "allowed")]
+    [TestCase("runai/gpu-memory", Good, "allowed")]
+    public async Task Who_has_one_of_our_names_in_this_engine_is_looked_up_before_anything_is_created(string? driver, string body, string answer)
+    {
+        _engine.VolumeDrivers["runai"] = driver;
+        Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create", body)), Does.StartWith(answer));
+    }
+
+    [Test]
+    public async Task That_a_volume_is_ours_is_asked_once()
+    {
+        for (var i = 0; i < 3; i++)
+            Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create", Good)), Is.EqualTo("allowed"));
+        Assert.That(_engine.Calls.Count(call => call == "volume runai"), Is.EqualTo(1));
+    }
+
     [Test]
     public async Task A_GPU_without_a_quota_is_allowed_and_logged()
     {
@@ -145,7 +167,7 @@ public class AuthorizerTests : AuthorizerFixture
         Have("2");
         Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/{Id[..6]}/{verb}")), Does.StartWith("gpu-memory=2 has no unit"));
         Have("0.5", driver: "local");
-        Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/web/{verb}")), Is.EqualTo("gpu-memory=0.5 needs the runai volume: add -v runai:/runai"));
+        Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/web/{verb}")), Is.EqualTo("gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver local, made before this plugin was there: docker volume rm runai, and try again (docker ps -a --filter volume=runai shows the containers to remove first)"));
         Have("0.5");
         Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/web/{verb}")), Is.EqualTo("allowed"));
         Assert.That(_engine.Files[(Id, "/etc/ld.so.preload")], Is.EqualTo("/runai/librunai.so\n"));

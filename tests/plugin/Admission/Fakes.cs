@@ -92,6 +92,15 @@ sealed class FakeEngine : IEngineClient
         }
     }
 
+    /// <summary>By name; what is not here is this plugin's.</summary>
+    public Dictionary<string, string?> VolumeDrivers { get; } = [];
+
+    public async Task<string?> VolumeDriverAsync(string name, CancellationToken cancel)
+    {
+        await CallAsync($"volume {name}", cancel);
+        return VolumeDrivers.GetValueOrDefault(name, "runai/gpu-memory:latest");
+    }
+
     public Task<IReadOnlyList<string>> ListRunningAsync(CancellationToken cancel) => Task.FromResult<IReadOnlyList<string>>([]);
     public Task RemoveContainerAsync(string id, CancellationToken cancel) => CallAsync($"remove {id}", cancel);
     public Task StopContainerAsync(string id, TimeSpan grace, CancellationToken cancel) => CallAsync($"stop {id}", cancel);
@@ -110,6 +119,7 @@ sealed class FakeEngine : IEngineClient
 sealed class FakeVolumes : IVolumeCatalog
 {
     const string Driver = "runai/gpu-memory";
+    public string DriverName => Driver;
     readonly QuotaVolume[] _volumes = [new("runai", null), new("half", "0.5"), new("bad", "2")];
 
     public QuotaVolume? Find(string name) => Array.Find(_volumes, v => v.Name == name);

@@ -154,7 +154,7 @@ public class PreloadTests
     public async Task A_failure_of_the_engine_is_told_and_not_remembered()
     {
         _engine.Failure = new("container rootfs is marked read-only", 500);
-        Assert.That(await EnsureAsync(), Does.Contain("container rootfs is marked read-only").And.Contain("; add -e LD_PRELOAD=/runai/librunai.so"));
+        Assert.That(await EnsureAsync(), Does.Contain("container rootfs is marked read-only").And.Contain("; add --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload (Docker 26 and newer), or -e LD_PRELOAD=/runai/librunai.so"));
         _engine.Failure = null;
         Assert.That(await EnsureAsync(), Is.Null);
         Assert.That(Preload, Is.EqualTo(Line));

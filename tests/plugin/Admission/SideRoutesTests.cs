@@ -143,7 +143,7 @@ public class SideRoutesTests
         Assert.That(await AskAsync(null, "POST", "/v1.51/containers/web/exec", $$"""{"Env":["{{env}}"]}""", engine: engine), Is.EqualTo(answer));
     }
 
-    [TestCase("""{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"debian","Labels":{"gpu-memory":"0.5"}}}}""", "gpu-memory=0.5 needs the runai volume: add -v runai:/runai")]
+    [TestCase("""{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"debian","Labels":{"gpu-memory":"0.5"}}}}""", "gpu-memory=0.5 needs the runai volume: add --mount type=volume,src=runai,dst=/runai")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]}}}""", "allowed")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"bind","Source":"/dev","Target":"/dev"}]}}}""", "a mount of the host's /dev is not allowed on this machine: mount /home/* as a whole, or use a volume")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Source":"/","Target":"/x"}]}}}""", "a mount of the host's / is not allowed on this machine: mount /home/* as a whole, or use a volume")]
@@ -204,9 +204,9 @@ public class SideRoutesTests
         Assert.That(await AskAsync("""{"mode":"audit","allowHostNamespaces":false}""", "POST", Service, Body, engine: engine), Is.EqualTo("allowed"));
     }
 
-    [TestCase("cuda", "a container with a GPU (NVIDIA_VISIBLE_DEVICES=all) needs a quota on this machine: add -v runai:/runai --label gpu-memory=0.5")]
-    [TestCase("swarm", "a container with a GPU (DOCKER_RESOURCE_GPU=0) needs a quota on this machine: add -v runai:/runai --label gpu-memory=0.5")]
-    [TestCase("labelled", "gpu-memory=0.5 needs the runai volume: add -v runai:/runai")]
+    [TestCase("cuda", "a container with a GPU (NVIDIA_VISIBLE_DEVICES=all) needs a quota on this machine: add --mount type=volume,src=runai,dst=/runai --container-label gpu-memory=0.5")]
+    [TestCase("swarm", "a container with a GPU (DOCKER_RESOURCE_GPU=0) needs a quota on this machine: add --mount type=volume,src=runai,dst=/runai --container-label gpu-memory=0.5")]
+    [TestCase("labelled", "gpu-memory=0.5 needs the runai volume: add --mount type=volume,src=runai,dst=/runai")]
     [TestCase("exempt", "allowed")]
     [TestCase("elsewhere", "allowed")]
     public async Task A_service_is_judged_by_what_its_image_adds_where_that_is_here(string image, string answer)

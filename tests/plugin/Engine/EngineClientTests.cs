@@ -47,6 +47,19 @@ public class EngineClientTests
     }
 
     [Test]
+    public async Task A_volume_is_looked_up_in_the_list_which_waits_for_no_driver_that_is_gone()
+    {
+        _engine.On("GET /volumes", """{"Volumes":[{"Name":"runai.1","Driver":"local"},{"Name":"runai","Driver":"runai/gpu-memory:latest"}],"Warnings":null}""");
+        using var client = _engine.Client();
+        Assert.That(await client.VolumeDriverAsync("runai", default), Is.EqualTo("runai/gpu-memory:latest"));
+        Assert.That(Uri.UnescapeDataString(_engine.Calls.Last()), Does.EndWith("""/volumes?filters={"name":["^runai$"]}"""));
+        Assert.That(await client.VolumeDriverAsync("gone.x", default), Is.Empty);
+        Assert.That(Uri.UnescapeDataString(_engine.Calls.Last()), Does.EndWith("""/volumes?filters={"name":["^gone[.]x$"]}"""));
+        _engine.On("GET /volumes", """{"Volumes":[],"Warnings":["a driver did not answer"]}""");
+        Assert.That(await client.VolumeDriverAsync("gone", default), Is.Null);
+    }
+
+    [Test]
     public async Task An_inspect_says_what_its_local_volumes_show_of_the_host()
     {
         _engine.On("GET /containers/abc/json", """

@@ -80,6 +80,7 @@ sealed class FakeDocker : IEngineClient
     }
 
     public Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) => Task.FromResult(PluginName);
+    public Task<string?> VolumeDriverAsync(string name, CancellationToken cancel) => throw new NotSupportedException();
     public Task<string?> NetworkNameAsync(string network, CancellationToken cancel) => throw new NotSupportedException();
     public Task<EngineInfo> InfoAsync(CancellationToken cancel) => Task.FromResult(new EngineInfo());
     public Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) => Task.FromResult<ImageInspect?>(null);

@@ -71,12 +71,12 @@ public class VolumeDriverTests
         Assert.That(_volumes.Driver.Create("vol", Quota(value)), Does.Contain("gpu-memory").And.Contain("0.5"));
 
     [TestCase("c", "volume name is too short, names should be at least two alphanumeric characters")]
-    [TestCase("../x", "../x includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed")]
-    [TestCase(".dot", ".dot includes invalid characters")]
-    [TestCase("-x", "-x includes invalid characters")]
+    [TestCase("../x", "\"../x\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed")]
+    [TestCase(".dot", "\".dot\" includes invalid characters")]
+    [TestCase("-x", "\"-x\" includes invalid characters")]
     [TestCase("a b", "\"a b\" includes invalid characters")]
     [TestCase("ümlaut", "includes invalid characters")]
-    [TestCase("a/b", "a/b includes invalid characters")]
+    [TestCase("a/b", "\"a/b\" includes invalid characters")]
     public void A_name_that_the_engine_gives_no_local_volume_is_refused_in_its_words(string name, string words)
     {
         Assert.That(_volumes.Driver.Create(name, Quota("0.5")), Does.Contain(words));

@@ -1,0 +1,82 @@
+using Runai.GpuMemory.Quotas;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>Into what the caller types, as far as the labels and the kind of the call show.</summary>
+public enum ClientTool
+{
+    /// <summary><c>docker run</c>, and what is like it.</summary>
+    Run,
+    /// <summary>A Compose file, for a container or for a stack.</summary>
+    Compose,
+    /// <summary><c>docker service create</c>.</summary>
+    Service,
+}
+
+/// <summary>A mount where one of ours was meant: of another volume by one of our names, or at the place of ours.</summary>
+/// <param name="Source">The volume's name, or a path of the host.</param>
+/// <param name="Driver">Of the volume. Null: not known; empty: the engine has it for a driver that is not there.</param>
+/// <param name="Target">A clean absolute path in the container.</param>
+/// <param name="IsNamesake">Whether a volume of ours has this name.</param>
+/// <param name="IsAsked">Whether the caller names the driver.</param>
+public sealed record Mistaken(string Source, string? Driver, string Target, bool IsNamesake, bool IsAsked = false);
+
+/// <summary>What to type instead, in the words of the caller's tool.</summary>
+static class Advice
+{
+    const string ComposeProject = "com.docker.compose.project";
+    const string StackNamespace = "com.docker.stack.namespace";
+
+    /// <summary>The labels by which a Compose file's containers are known.</summary>
+    public static string[] ComposeLabels { get; } = [ComposeProject, StackNamespace];
+
+    public static ClientTool ToolOf(IReadOnlyDictionary<string, string>? labels, bool isService = false) =>
+        labels is not null && ComposeLabels.Any(labels.ContainsKey) ? ClientTool.Compose : isService ? ClientTool.Service : ClientTool.Run;
+
+    public static string Volume(ClientTool tool, string volume = "runai", string target = "/runai") => tool switch
+    {
+        ClientTool.Compose => $"add \"{Quoted.Text(volume)}:{Quoted.Text(target)}\" to the volumes of the service, and \"{Quoted.Text(volume)}: {{ external: true }}\" to those of the file",
+        ClientTool.Service => $"add --mount type=volume,src={Quoted.Text(volume)},dst={Quoted.Text(target)}",
+        _ => $"add -v {Quoted.Text(volume)}:{Quoted.Text(target)}",
+    };
+
+    public static string Label(ClientTool tool, string quota) => tool switch
+    {
+        ClientTool.Compose => $"add {GpuMemoryQuota.Name}: \"{quota}\" to the labels of the service",
+        ClientTool.Service => $"add --container-label {GpuMemoryQuota.Name}={quota}",
+        _ => $"add --label {GpuMemoryQuota.Name}={quota}",
+    };
+
+    /// <summary>Both; just the volume where a quota need not be named.</summary>
+    public static string VolumeAndLabel(ClientTool tool, string? quota) => Volume(tool) + (quota is null ? "" : tool == ClientTool.Compose ? $", and {Label(tool, quota)}" : Label(tool, quota)["add".Length..]);
+
+    /// <summary>How a container loads the shim that cannot be given <c>/etc/ld.so.preload</c>: by a mount that every program finds, or by a variable that some programs do not pass on.</summary>
+    public static string Preload(ClientTool tool, QuotaMount directory)
+    {
+        var (volume, shim) = (Quoted.Text(directory.Volume), Quoted.Text(directory.Shim));
+        return tool == ClientTool.Compose
+            ? $"add {{ type: volume, source: {volume}, target: {QuotaMount.PreloadFile}, volume: {{ subpath: {QuotaMount.PreloadName} }} }} to the volumes of the service (Docker 26 and newer), or LD_PRELOAD: {shim} to its environment, which env -i and sudo take away"
+            : $"add {PreloadMount(volume)} (Docker 26 and newer), or -e LD_PRELOAD={shim}, which env -i and sudo take away";
+    }
+
+    public static string PreloadMount(string volume) => $"--mount type=volume,src={volume},dst={QuotaMount.PreloadFile},volume-subpath={QuotaMount.PreloadName}";
+
+    /// <summary>The rest of "… needs the runai volume": what is in its place, and how to have the right one there.</summary>
+    public static string InPlaceOfVolume(ContainerSpec spec)
+    {
+        if (spec.Mistaken.OrderByDescending(m => m.IsNamesake).FirstOrDefault() is not { } found)
+            return $": {Volume(spec.Tool)}";
+        var (source, target) = (Quoted.Text(found.Source), Quoted.Text(found.Target));
+        return found switch
+        {
+            { IsNamesake: true, IsAsked: true } => $", and {source} is asked for with the driver {Quoted.Text(found.Driver)}: leave the driver out",
+            { IsNamesake: true, Driver: "" } =>
+                $", and the engine keeps {source} for a volume driver that is not there (this plugin under another name?), which docker volume rm cannot end: docker volume create -d {spec.Plugin} gpu, and write gpu in place of {source}",
+            { IsNamesake: true } => $", and {source} is a volume of the driver {Quoted.Text(found.Driver)}, made before this plugin was there: docker volume rm {source}{(spec.Tool == ClientTool.Compose
+                ? $", write \"{source}: {{ external: true }}\" under the file's volumes" : "")}, and try again (docker ps -a --filter volume={source} shows the containers to remove first)",
+            _ when found.Source.StartsWith('/') => $", and the host's {source} is at {target}: {Volume(spec.Tool, target: found.Target)} in its place",
+            _ when spec.Tool == ClientTool.Compose => $", and {source} at {target} is a volume that Compose makes for this project: write \"runai: {{ external: true }}\" under the file's volumes",
+            _ => $", and {source} at {target} is not a volume of this plugin: {Volume(spec.Tool, target: found.Target)} in its place",
+        };
+    }
+}
