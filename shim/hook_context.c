@@ -372,9 +372,9 @@ static uint64_t primary_context(CUdevice ordinal) {
     int active = 0;
     CUcontext context = NULL;
     if (INSIDE(CUDA->cuDevicePrimaryCtxGetState(ordinal, &flags, &active)) != CUDA_SUCCESS || !active ||
-        INSIDE(CUDA->cuDevicePrimaryCtxRetain(&context, ordinal)) != CUDA_SUCCESS)
+        BESIDE_CAPTURES(CUDA->cuDevicePrimaryCtxRetain(&context, ordinal)) != CUDA_SUCCESS)
         return 0;
-    INSIDE(CUDA->cuDevicePrimaryCtxRelease(ordinal));
+    BESIDE_CAPTURES(CUDA->cuDevicePrimaryCtxRelease(ordinal));
     return (uint64_t)(uintptr_t)context;
 }
 

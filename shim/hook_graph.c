@@ -16,9 +16,8 @@ enum { CHUNK = 32 << 20, NODES_MAX = 512, DEPTH_MAX = 4 };
 
 static uint64_t attribute(const struct device *device, int which) {
     uint64_t bytes = 0;
-    return INSIDE(CUDA->cuDeviceGetGraphMemAttribute(atomic_load(&device->ordinal), which, &bytes)) == CUDA_SUCCESS
-               ? bytes
-               : 0;
+    int ordinal = atomic_load(&device->ordinal);
+    return BESIDE_CAPTURES(CUDA->cuDeviceGetGraphMemAttribute(ordinal, which, &bytes)) == CUDA_SUCCESS ? bytes : 0;
 }
 
 /* Bytes of a graph's allocation nodes, and the device they are on, MANAGED if one is of managed memory. */
@@ -62,7 +61,7 @@ static CUresult instantiated(CUresult result, const CUgraphExec *executable, CUg
     uint64_t need = result == CUDA_SUCCESS && !inside_driver && executable ? need_of(graph, &ordinal, 0) : 0;
     struct device *device = need ? device_by_ordinal(ordinal) : NULL;
     if (ordinal == MANAGED) {
-        INSIDE(CUDA->cuGraphExecDestroy(*executable));
+        BESIDE_CAPTURES(CUDA->cuGraphExecDestroy(*executable));
         return CUDA_ERROR_NOT_SUPPORTED;
     }
     if (device) {

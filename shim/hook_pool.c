@@ -29,7 +29,7 @@ static uint64_t ask(struct pool *pool, int attribute, uint64_t otherwise) {
     uint64_t bytes = otherwise;
     if (UNLIKELY(!handle || handle == POOL_DESTROYED))
         return otherwise; /* it cannot be asked */
-    return INSIDE(CUDA->cuMemPoolGetAttribute(handle, attribute, &bytes)) == CUDA_SUCCESS ? bytes : otherwise;
+    return BESIDE_CAPTURES(CUDA->cuMemPoolGetAttribute(handle, attribute, &bytes)) == CUDA_SUCCESS ? bytes : otherwise;
 }
 
 static uint64_t held(struct pool *pool, uint64_t otherwise) {
@@ -54,7 +54,7 @@ static void forget_pieces(struct pool *pool) {
 
 static uint64_t threshold(CUmemoryPool handle) {
     uint64_t bytes = 0;
-    INSIDE(CUDA->cuMemPoolGetAttribute(handle, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &bytes));
+    BESIDE_CAPTURES(CUDA->cuMemPoolGetAttribute(handle, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &bytes));
     return bytes;
 }
 
@@ -90,7 +90,7 @@ static void know_default_pools(void) {
     INSIDE(CUDA->cuDeviceGetCount(&count));
     for (int ordinal = 0; ordinal < count; ordinal++) {
         struct device *device = device_by_ordinal(ordinal);
-        if (device && INSIDE(CUDA->cuDeviceGetDefaultMemPool(&pool, ordinal)) == CUDA_SUCCESS)
+        if (device && BESIDE_CAPTURES(CUDA->cuDeviceGetDefaultMemPool(&pool, ordinal)) == CUDA_SUCCESS)
             pool_add(pool, device, false);
     }
 }
@@ -126,11 +126,21 @@ static void learn_chunk(uint64_t bytes) {
         atomic_store_explicit(chunk, lowest < CHUNK_MAX ? lowest : CHUNK_MAX, memory_order_relaxed);
 }
 
+/* A thread's default stream is another one in each thread. */
+static CUstream per_thread(CUstream stream) {
+    return stream ? stream : CU_STREAM_PER_THREAD;
+}
+
+static CUstream piece_key(CUstream stream) {
+    return stream == CU_STREAM_PER_THREAD ? (CUstream)&inside_driver : stream;
+}
+
 enum plan { PLAN_NOT_OURS, PLAN_CERTAIN, PLAN_WARM, PLAN_RESERVED, PLAN_COVERED, PLAN_REFUSED };
 
 /* PLAN_RESERVED when a reservation is needed. */
 static enum plan take_piece(struct pool *pool, uint64_t size, CUstream stream) {
     enum plan plan = PLAN_RESERVED;
+    stream = piece_key(stream);
     lock_take(&pool->warm);
     if (!pool->mixed && pool->pieces > 0 && pool->piece == size && pool->piece_stream == stream) {
         pool->pieces--;
@@ -145,6 +155,7 @@ static enum plan take_piece(struct pool *pool, uint64_t size, CUstream stream) {
 }
 
 static void add_piece(struct pool *pool, uint64_t size, CUstream stream) {
+    stream = piece_key(stream);
     lock_take(&pool->warm);
     if (pool->pieces == 0 && !pool->mixed) {
         pool->piece = size;
@@ -353,7 +364,7 @@ void pools_trim(struct device *device) {
             atomic_load(&pool->charged) <= atomic_load(&pool->live))
             continue;
         account_release_begin(device); /* a measurement between the two would take the one for the other */
-        INSIDE(CUDA->cuMemPoolTrimTo(handle, 0));
+        BESIDE_CAPTURES(CUDA->cuMemPoolTrimTo(handle, 0));
         pool_settle(pool, device, NULL);
         account_release_end(device, 0);
     }
@@ -382,7 +393,8 @@ static struct device *device_of_stream(CUstream stream) {
 static struct pool *look_up_pool_of_stream(CUstream stream) {
     struct device *device = device_of_stream(stream);
     CUmemoryPool handle = NULL;
-    if (!device || INSIDE(CUDA->cuDeviceGetMemPool(&handle, atomic_load(&device->ordinal))) != CUDA_SUCCESS || !handle)
+    if (!device || BESIDE_CAPTURES(CUDA->cuDeviceGetMemPool(&handle, atomic_load(&device->ordinal))) != CUDA_SUCCESS ||
+        !handle)
         return NULL;
     struct pool *pool = pool_by_handle(handle);
     return pool ? pool : pool_add(handle, device, false);
@@ -435,6 +447,8 @@ void pools_forget_streams(void) {
 
 static bool is_capturing(CUstream stream) {
     int status = CU_STREAM_CAPTURE_STATUS_NONE;
+    if (LIKELY(atomic_load_explicit(&process()->pools.captures, memory_order_relaxed) == 0))
+        return false;
     return INSIDE(CUDA->cuStreamIsCapturing(stream, &status)) == CUDA_SUCCESS &&
            status != CU_STREAM_CAPTURE_STATUS_NONE;
 }
@@ -444,15 +458,13 @@ static bool is_capturing(CUstream stream) {
 static enum plan prepare(struct pool *pool, struct device *device, uint64_t size, CUstream stream,
                          struct reservation *reservation) {
     bool managed = atomic_load_explicit(&pool->managed, memory_order_relaxed);
-    if (managed && is_capturing(stream))
+    if (UNLIKELY(is_capturing(stream)))
         return PLAN_NOT_OURS;
     enum plan plan = take_piece(pool, round_up(size, 512), stream);
     if (managed)
         return managed_begin(pool, device, managed_most(size), plan != PLAN_RESERVED) ? PLAN_COVERED : PLAN_REFUSED;
     if (LIKELY(plan != PLAN_RESERVED))
         return plan;
-    if (is_capturing(stream))
-        return PLAN_NOT_OURS;
     uint64_t chunk = atomic_load(&process()->pools.chunk);
     return account_reserve(device, round_up(size, chunk ? chunk : CHUNK_MAX), reservation) ? PLAN_RESERVED
                                                                                            : PLAN_REFUSED;
@@ -464,9 +476,9 @@ static CUresult grew_unexpectedly(struct pool *pool, struct device *device, CUde
     struct account_view view = account_view(device);
     if (view.used <= view.limit)
         return CUDA_SUCCESS;
-    INSIDE(CUDA->cuMemFreeAsync(*pointer, stream));
-    INSIDE(CUDA->cuStreamSynchronize(stream));
-    INSIDE(CUDA->cuMemPoolTrimTo(atomic_load(&pool->handle), 0));
+    BESIDE_CAPTURES(CUDA->cuMemFreeAsync(*pointer, stream));
+    BESIDE_CAPTURES(CUDA->cuStreamSynchronize(stream));
+    BESIDE_CAPTURES(CUDA->cuMemPoolTrimTo(atomic_load(&pool->handle), 0));
     pool_settle(pool, device, NULL);
     *pointer = 0;
     return CUDA_ERROR_OUT_OF_MEMORY;
@@ -511,6 +523,7 @@ CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t size, CUstream stream) {
 }
 
 CUresult cuMemAllocAsync_ptsz(CUdeviceptr *pointer, size_t size, CUstream stream) {
+    stream = per_thread(stream);
     ALLOCATE(pool_of_stream(stream), CUDA->cuMemAllocAsync_ptsz(pointer, size, stream));
 }
 
@@ -519,6 +532,7 @@ CUresult cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t size, CUmemoryPool
 }
 
 CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t size, CUmemoryPool from, CUstream stream) {
+    stream = per_thread(stream);
     ALLOCATE(pool_named(from), CUDA->cuMemAllocFromPoolAsync_ptsz(pointer, size, from, stream));
 }
 
@@ -560,7 +574,7 @@ CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
     uint64_t released;
     if (inside_driver || !linear_forget(pointer, true, &entry, &released))
         return CUDA->cuMemFreeAsync_ptsz(pointer, stream);
-    return freed(&entry, released, stream, INSIDE(CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
+    return freed(&entry, released, per_thread(stream), INSIDE(CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
 }
 
 /* Pools. */
@@ -569,7 +583,7 @@ CUresult cuMemPoolCreate(CUmemoryPool *pool, const CUmemPoolProps *properties) {
     CUresult result = CUDA->cuMemPoolCreate(pool, properties);
     if (result != CUDA_SUCCESS || inside_driver || know_pool(*pool, &properties->location, properties->allocType))
         return result;
-    INSIDE(CUDA->cuMemPoolDestroy(*pool));
+    BESIDE_CAPTURES(CUDA->cuMemPoolDestroy(*pool));
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
 

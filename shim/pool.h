@@ -39,6 +39,7 @@ struct pools {
     _Atomic uint64_t chunk;         /* by what a pool grows; 0 not seen yet */
     struct pool pool[POOLS_MAX];    /* found by handle */
     _Atomic uint64_t streams_epoch; /* bumped when a stream or a device's pool changes: forget the next two */
+    _Atomic unsigned captures;      /* that are under way, or whose stream was destroyed */
     _Atomic uint64_t only;          /* the only device's pool: 1 + its position, and from bit 8 on 1 + the epoch */
     struct {
         struct lock lock;

@@ -37,4 +37,16 @@ bool real_has(const void *function);
 #define CUDA (real(LIBRARY_cuda))
 #define NVML (real(LIBRARY_nvml))
 
+/* An own call that a capture under way may prohibit: in this thread's view, or beside another thread's in mode global.
+   Such a call would fail and invalidate the capture, though the program did nothing that is prohibited. */
+#define BESIDE_CAPTURES(call)                                                                                          \
+    ({                                                                                                                 \
+        int capture_mode = CU_STREAM_CAPTURE_MODE_RELAXED;                                                             \
+        bool exchanged = INSIDE(CUDA->cuThreadExchangeStreamCaptureMode(&capture_mode)) == CUDA_SUCCESS;               \
+        __auto_type beside_result = INSIDE(call);                                                                      \
+        if (exchanged)                                                                                                 \
+            INSIDE(CUDA->cuThreadExchangeStreamCaptureMode(&capture_mode));                                            \
+        beside_result;                                                                                                 \
+    })
+
 #endif

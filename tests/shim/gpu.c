@@ -25,8 +25,6 @@ void gpu_open(void) {
     gpu.cuMemFreeHost = dlsym(cuda, "cuMemFreeHost");
     gpu.cuMemsetD8_v2 = dlsym(cuda, "cuMemsetD8_v2");
     gpu.cuMemAddressReserve = dlsym(cuda, "cuMemAddressReserve");
-    gpu.cuStreamBeginCapture_v2 = dlsym(cuda, "cuStreamBeginCapture_v2");
-    gpu.cuStreamEndCapture = dlsym(cuda, "cuStreamEndCapture");
     gpu.cuGraphCreate = dlsym(cuda, "cuGraphCreate");
     gpu.cuGraphAddMemAllocNode = dlsym(cuda, "cuGraphAddMemAllocNode");
     gpu.cuGraphAddMemFreeNode = dlsym(cuda, "cuGraphAddMemFreeNode");

@@ -20,8 +20,6 @@ struct functions {
     CUresult (*cuMemsetD8_v2)(CUdeviceptr pointer, unsigned char value, size_t count);
     CUresult (*cuMemAddressReserve)(CUdeviceptr *pointer, size_t size, size_t alignment, CUdeviceptr address,
                                     unsigned long long flags);
-    CUresult (*cuStreamBeginCapture_v2)(CUstream stream, int mode);
-    CUresult (*cuStreamEndCapture)(CUstream stream, CUgraph *graph);
     CUresult (*cuGraphCreate)(CUgraph *graph, unsigned flags);
     CUresult (*cuGraphAddMemAllocNode)(void **node, CUgraph graph, void *const *dependencies, size_t count,
                                        struct graph_allocation *parameters);

@@ -1,5 +1,6 @@
 /* Arrays and mipmapped arrays: device memory without contents. Sparse and deferred ones hold none by themselves. */
 #include "driver.h"
+#include "stream.h"
 
 #include <stdlib.h>
 
@@ -125,6 +126,7 @@ static CUresult check(const struct array *array) {
 }
 
 API(Array3DCreate, struct array **out, const struct descriptor *descriptor) {
+    PROHIBITED_IN_CAPTURES();
     return create(out, descriptor, 1);
 }
 
@@ -137,6 +139,7 @@ API(ArrayCreate, struct array **out, const struct descriptor2 *d) {
 }
 
 API(ArrayDestroy, struct array *array) {
+    PROHIBITED_IN_CAPTURES();
     CUresult rc = check(array);
     if (rc || array->owner)
         return rc ? rc : CUDA_ERROR_INVALID_HANDLE;
@@ -190,10 +193,12 @@ API(ArrayGetSparseProperties, struct sparse *out, struct array *array) {
 }
 
 API(MipmappedArrayCreate, struct array **out, const struct descriptor *descriptor, unsigned levels) {
+    PROHIBITED_IN_CAPTURES();
     return create(out, descriptor, levels > 16 ? 16 : levels);
 }
 
 API(MipmappedArrayDestroy, struct array *array) {
+    PROHIBITED_IN_CAPTURES();
     return api_ArrayDestroy(array);
 }
 

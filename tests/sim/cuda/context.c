@@ -1,6 +1,7 @@
 /* Contexts: what a thread has current, the primary context of each device, created and green ones, their limits. A
    context's memory goes with it. */
 #include "driver.h"
+#include "stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,7 @@ API(DevicePrimaryCtxRetain, struct context **out, CUdevice device) {
 }
 
 API(DevicePrimaryCtxRelease, CUdevice device) {
+    PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter_device(device);
     if (rc)
         return rc;
@@ -117,6 +119,7 @@ API(DevicePrimaryCtxRelease, CUdevice device) {
 }
 
 API(DevicePrimaryCtxReset, CUdevice device) {
+    PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter_device(device);
     if (rc)
         return rc;
@@ -304,6 +307,7 @@ API(CtxGetApiVersion, struct context *context, unsigned *version) {
 }
 
 API(CtxSynchronize_v2, struct context *context) {
+    PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter_context_or(&context);
     if (rc)
         return rc;
@@ -326,6 +330,7 @@ static uint64_t limit_bytes(const struct context *context, int limit, uint64_t v
 }
 
 API(CtxSetLimit, int limit, size_t value) {
+    PROHIBITED_IN_CAPTURES();
     struct context *context;
     CUresult rc = sim_enter_context(&context);
     if (rc)

@@ -213,6 +213,12 @@ static void destroy(struct graph *graph) {
     free(graph);
 }
 
+void graph_drop(struct graph *graph) {
+    sim_lock();
+    destroy(graph);
+    sim_unlock();
+}
+
 static struct graph *copy(const struct graph *from) {
     struct graph *to = graph_new(from->device);
     for (const struct node *node = from->first; to && node; node = node->next) {
@@ -707,6 +713,7 @@ API(GraphExecUpdate, struct executable *executable, struct graph *graph, struct 
 /* What graphs hold of a device. */
 
 API(DeviceGraphMemTrim, CUdevice device) {
+    PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter();
     if (rc || !sim_device_ok(device))
         return rc ? rc : CUDA_ERROR_INVALID_DEVICE;
@@ -719,6 +726,7 @@ API(DeviceGraphMemTrim, CUdevice device) {
 }
 
 API(DeviceGetGraphMemAttribute, CUdevice device, int attribute, uint64_t *value) {
+    PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter();
     if (rc || !sim_device_ok(device))
         return rc ? rc : CUDA_ERROR_INVALID_DEVICE;

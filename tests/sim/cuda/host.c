@@ -1,6 +1,7 @@
 /* Memory of the host that the driver gives out or knows, questions about pointers, advice. Nothing here takes device
    memory, save that prefetching managed memory moves it there. */
 #include "driver.h"
+#include "stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,7 @@ static CUresult unpin(void *memory, bool registered, size_t *size) {
 }
 
 API(MemHostAlloc, void **out, size_t size, unsigned flags) {
+    PROHIBITED_IN_CAPTURES();
     struct context *context;
     CUresult rc = sim_enter_context(&context);
     if (rc || !out || size == 0)
@@ -86,6 +88,7 @@ API(MemAllocHost, void **out, size_t size) {
 }
 
 API(MemFreeHost, void *memory) {
+    PROHIBITED_IN_CAPTURES();
     size_t size = 0;
     CUresult rc = sim_enter();
     if (rc || !memory)
@@ -97,6 +100,7 @@ API(MemFreeHost, void *memory) {
 }
 
 API(MemHostRegister, void *memory, size_t size, unsigned flags) {
+    PROHIBITED_IN_CAPTURES();
     struct context *context;
     CUresult rc = sim_enter_context(&context);
     if (rc || !memory || size == 0)
@@ -105,6 +109,7 @@ API(MemHostRegister, void *memory, size_t size, unsigned flags) {
 }
 
 API(MemHostUnregister, void *memory) {
+    PROHIBITED_IN_CAPTURES();
     size_t size;
     CUresult rc = sim_enter();
     return rc ? rc : unpin(memory, true, &size);

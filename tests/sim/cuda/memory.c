@@ -1,5 +1,6 @@
 /* Linear memory: what is allocated with cuMemAlloc and its kin, freed, asked about. */
 #include "driver.h"
+#include "stream.h"
 
 #include <string.h>
 
@@ -78,10 +79,12 @@ static CUresult allocate(CUdeviceptr *out, size_t size) {
 }
 
 API(MemAlloc, CUdeviceptr *out, size_t size) {
+    PROHIBITED_IN_CAPTURES();
     return allocate(out, size);
 }
 
 API(MemAllocPitch, CUdeviceptr *out, size_t *pitch, size_t width, size_t height, unsigned element) {
+    PROHIBITED_IN_CAPTURES();
     if (!pitch || width == 0 || height == 0 || (element != 4 && element != 8 && element != 16))
         return sim_enter() ? sim_enter() : CUDA_ERROR_INVALID_VALUE;
     size_t row = (width + 511) / 512 * 512, size;
@@ -95,6 +98,7 @@ API(MemAllocPitch, CUdeviceptr *out, size_t *pitch, size_t width, size_t height,
 
 /* Addresses at once, device memory as the device touches the pages. */
 API(MemAllocManaged, CUdeviceptr *out, size_t size, unsigned flags) {
+    PROHIBITED_IN_CAPTURES();
     struct context *context;
     CUresult rc = sim_enter_context(&context);
     if (rc)
@@ -119,6 +123,7 @@ API(MemAllocManaged, CUdeviceptr *out, size_t size, unsigned flags) {
 }
 
 API(MemFree, CUdeviceptr address) {
+    PROHIBITED_IN_CAPTURES();
     struct context *context;
     CUresult rc = sim_enter_context(&context);
     if (rc || address == 0)

@@ -135,6 +135,7 @@ static CUresult close_module(struct module *module) {
 }
 
 API(ModuleLoadDataEx, struct module **out, const void *image, unsigned count, int *options, void **values) {
+    PROHIBITED_IN_CAPTURES();
     (void)count, (void)options, (void)values;
     struct context *context;
     CUresult rc = sim_enter_context(&context);
@@ -152,6 +153,7 @@ API(ModuleLoad, struct module **out, const char *path) {
 }
 
 API(ModuleUnload, struct module *module) {
+    PROHIBITED_IN_CAPTURES();
     return close_module(module);
 }
 

@@ -369,6 +369,7 @@ static struct pool *create(const struct pool_properties *properties) {
 }
 
 API(MemPoolCreate, struct pool **out, const struct pool_properties *properties) {
+    PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter();
     if (rc)
         return rc;
@@ -404,6 +405,7 @@ CUresult pool_import(struct pool **out) {
 
 /* What is still allocated lives on; the pool goes at the first synchronisation after the last of it was freed. */
 API(MemPoolDestroy, struct pool *pool) {
+    PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter() ? sim_enter() : check(pool);
     if (rc)
         return rc;
@@ -423,6 +425,7 @@ API(MemPoolDestroy, struct pool *pool) {
 }
 
 API(MemPoolTrimTo, struct pool *pool, size_t keep) {
+    PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter() ? sim_enter() : check(pool);
     if (rc)
         return rc;
@@ -433,6 +436,7 @@ API(MemPoolTrimTo, struct pool *pool, size_t keep) {
 }
 
 API(MemPoolGetAttribute, struct pool *pool, int attribute, void *value) {
+    PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter() ? sim_enter() : check(pool);
     if (rc || !value)
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
@@ -466,6 +470,7 @@ API(MemPoolGetAttribute, struct pool *pool, int attribute, void *value) {
 }
 
 API(MemPoolSetAttribute, struct pool *pool, int attribute, const void *value) {
+    PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter() ? sim_enter() : check(pool);
     if (rc || !value)
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;

@@ -1,7 +1,9 @@
 /* Streams and events. Work is done when the call returns, so that a stream is always ready; what is modelled is
-   capture, and that synchronising gives back what pools hold above their threshold. */
+   capture, with the calls that invalidate one, and that synchronising gives back what pools hold above their threshold.
+ */
 #include "stream.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -11,6 +13,9 @@
 /* All live streams are found here when a capture ends; guarded by sim.lock. */
 static struct stream **streams;
 static size_t stream_count, stream_room;
+
+static _Atomic unsigned captures;  /* under way; changed under sim.lock */
+static __thread int exchange_mode; /* of this thread: 0 global, 1 thread-local, 2 relaxed */
 
 struct stream *stream_real(CUstream stream) {
     return (uintptr_t)stream > 2 ? stream : NULL;
@@ -24,6 +29,23 @@ int stream_device(CUstream stream, int current) {
 bool stream_is_capturing(CUstream stream) {
     struct stream *real = stream_real(stream);
     return real && real->capture;
+}
+
+CUresult stream_prohibits(void) {
+    CUresult rc = CUDA_SUCCESS;
+    if (atomic_load(&captures) == 0 || exchange_mode == 2)
+        return rc;
+    sim_lock();
+    for (size_t i = 0; i < stream_count; i++) {
+        struct stream *s = streams[i];
+        bool own = s->capture && pthread_equal(s->capture_thread, pthread_self());
+        if (!s->capture || s->joined || s->capture_mode == 2 || (!own && (exchange_mode || s->capture_mode)))
+            continue;
+        s->invalidated = true;
+        rc = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    }
+    sim_unlock();
+    return rc;
 }
 
 static CUresult check(CUstream stream) {
@@ -81,6 +103,8 @@ API(StreamDestroy, struct stream *stream) {
     if (rc || !stream_real(stream))
         return rc ? rc : CUDA_ERROR_INVALID_HANDLE;
     sim_lock();
+    if (stream->capture && !stream->joined)
+        atomic_fetch_sub(&captures, 1);
     for (size_t i = 0; i < stream_count; i++)
         if (streams[i] == stream) {
             streams[i] = streams[--stream_count];
@@ -99,6 +123,7 @@ API(StreamSynchronize, CUstream stream) {
         return rc;
     if (stream_is_capturing(stream))
         return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    PROHIBITED_IN_CAPTURES();
     pools_synchronise(stream_device(stream, context->device));
     return CUDA_SUCCESS;
 }
@@ -220,8 +245,11 @@ API(StreamBeginCapture, CUstream stream, int mode) {
     sim_lock();
     real->capture = graph_new(real->device);
     real->capture_mode = mode;
+    real->capture_thread = pthread_self();
     real->capture_id = ++sim.next_id;
-    real->joined = false;
+    real->joined = real->invalidated = false;
+    if (real->capture)
+        atomic_fetch_add(&captures, 1);
     sim_unlock();
     return real->capture ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
@@ -242,14 +270,19 @@ API(StreamEndCapture, CUstream stream, struct graph **out) {
     for (size_t i = 0; i < stream_count; i++)
         if (streams[i]->capture == *out)
             streams[i]->capture = NULL;
+    atomic_fetch_sub(&captures, 1);
     sim_unlock();
-    return CUDA_SUCCESS;
+    if (!real->invalidated)
+        return CUDA_SUCCESS;
+    graph_drop(*out);
+    *out = NULL;
+    return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
 }
 
 API(StreamIsCapturing, CUstream stream, int *status) {
     CUresult rc = check(stream);
     if (!rc && status)
-        *status = stream_is_capturing(stream);
+        *status = !stream_is_capturing(stream) ? 0 : stream->invalidated ? 2 : 1;
     return rc;
 }
 
@@ -280,11 +313,10 @@ API(StreamGetCaptureInfo_v3, CUstream stream, int *status, unsigned long long *i
 }
 
 API(ThreadExchangeStreamCaptureMode, int *mode) {
-    static __thread int current;
     if (!mode || *mode < 0 || *mode > 2)
         return CUDA_ERROR_INVALID_VALUE;
-    int previous = current;
-    current = *mode;
+    int previous = exchange_mode;
+    exchange_mode = *mode;
     *mode = previous;
     return sim_enter();
 }
@@ -346,6 +378,7 @@ API(EventSynchronize, struct event *event) {
     CUresult rc = check_event(event);
     if (rc)
         return rc;
+    PROHIBITED_IN_CAPTURES();
     pools_synchronise(event->device);
     return CUDA_SUCCESS;
 }

@@ -16,6 +16,7 @@ CUresult stream_capture_free(CUstream stream, struct extent *extent);
 struct graph *graph_new(int device);
 bool graph_record_host(struct graph *graph, void (*function)(void *), void *data);
 bool graph_record(struct graph *graph, int type); /* a node whose work is not modelled */
+void graph_drop(struct graph *graph);             /* of an invalidated capture */
 
 struct stream {
     uint32_t magic;
@@ -26,6 +27,8 @@ struct stream {
     struct context *context;
     struct graph *capture; /* not NULL while captured */
     int capture_mode;
+    pthread_t capture_thread; /* that began it */
+    bool invalidated;         /* by a call that is prohibited beside it */
     uint64_t capture_id;
     bool joined; /* takes part in another stream's capture, through an event */
 };
@@ -41,3 +44,14 @@ struct event {
 
 /* NULL for the default streams' handles (0, 1, 2), which are never captured. */
 struct stream *stream_real(CUstream stream);
+
+/* What a call begins with that a capture prohibits: in a capture of mode global to every thread, thread-local to its
+   own, relaxed to none, as seen by a thread whose own mode is that (cuThreadExchangeStreamCaptureMode). The capture is
+   invalidated, and so answers the call. */
+CUresult stream_prohibits(void);
+#define PROHIBITED_IN_CAPTURES()                                                                                       \
+    do {                                                                                                               \
+        CUresult prohibited_ = stream_prohibits();                                                                     \
+        if (prohibited_)                                                                                               \
+            return prohibited_;                                                                                        \
+    } while (0)

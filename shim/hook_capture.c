@@ -1,0 +1,64 @@
+/* Captures: their beginnings and ends are counted, so that an allocation asks whether its stream is captured only while
+   some stream is. Left alone on purpose: what is captured, and streams that join a capture by an event. */
+#include "hooks.h"
+#include "process.h"
+
+static _Atomic unsigned *captures(void) {
+    return &process()->pools.captures;
+}
+
+/* Counted before it begins: another thread's allocation in the same stream must not take it for an ordinary one. */
+#define BEGIN(real_call)                                                                                               \
+    if (inside_driver)                                                                                                 \
+        return real_call;                                                                                              \
+    atomic_fetch_add(captures(), 1);                                                                                   \
+    CUresult result = real_call;                                                                                       \
+    if (result != CUDA_SUCCESS)                                                                                        \
+        atomic_fetch_sub(captures(), 1);                                                                               \
+    return result
+
+CUresult cuStreamBeginCapture(CUstream stream) {
+    BEGIN(CUDA->cuStreamBeginCapture(stream));
+}
+
+CUresult cuStreamBeginCapture_ptsz(CUstream stream) {
+    BEGIN(CUDA->cuStreamBeginCapture_ptsz(stream));
+}
+
+CUresult cuStreamBeginCapture_v2(CUstream stream, int mode) {
+    BEGIN(CUDA->cuStreamBeginCapture_v2(stream, mode));
+}
+
+CUresult cuStreamBeginCapture_v2_ptsz(CUstream stream, int mode) {
+    BEGIN(CUDA->cuStreamBeginCapture_v2_ptsz(stream, mode));
+}
+
+CUresult cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph, void *const *depends, const void *edges,
+                                     size_t count, int mode) {
+    BEGIN(CUDA->cuStreamBeginCaptureToGraph(stream, graph, depends, edges, count, mode));
+}
+
+CUresult cuStreamBeginCaptureToGraph_ptsz(CUstream stream, CUgraph graph, void *const *depends, const void *edges,
+                                          size_t count, int mode) {
+    BEGIN(CUDA->cuStreamBeginCaptureToGraph_ptsz(stream, graph, depends, edges, count, mode));
+}
+
+/* A capture that fails ends as well, unless it is not this stream's or this thread's to end: then nothing has changed.
+   One whose stream is destroyed is never taken off: that costs allocations a question. */
+#define END(is_capturing, real_call)                                                                                   \
+    int before = CU_STREAM_CAPTURE_STATUS_NONE, after = CU_STREAM_CAPTURE_STATUS_NONE;                                 \
+    if (inside_driver || INSIDE(CUDA->is_capturing(stream, &before)) != CUDA_SUCCESS)                                  \
+        return real_call;                                                                                              \
+    CUresult result = real_call;                                                                                       \
+    if (before != CU_STREAM_CAPTURE_STATUS_NONE && INSIDE(CUDA->is_capturing(stream, &after)) == CUDA_SUCCESS &&       \
+        after == CU_STREAM_CAPTURE_STATUS_NONE)                                                                        \
+        atomic_fetch_sub(captures(), 1);                                                                               \
+    return result
+
+CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph) {
+    END(cuStreamIsCapturing, CUDA->cuStreamEndCapture(stream, graph));
+}
+
+CUresult cuStreamEndCapture_ptsz(CUstream stream, CUgraph *graph) {
+    END(cuStreamIsCapturing_ptsz, CUDA->cuStreamEndCapture_ptsz(stream, graph));
+}
