@@ -29,6 +29,7 @@ static partial class Policy
         ("volume-target", VolumeTarget),
         ("volume-read-only", VolumeReadOnly),
         ("volume-covered", VolumeCovered),
+        ("volume-gone", VolumeGone),
         ("preload-read-only", PreloadReadOnly),
         ("preload-covered", PreloadCovered),
         ("cgroup-parent", CgroupParent),
@@ -137,6 +138,11 @@ static partial class Policy
         c.Spec.Observed.Coverings is [var actual, ..] ? $"the mount at {Quoted.Text(actual.By)} covers the quota at {Quoted.Text(actual.Hidden)}, maybe through a link in the image: remove it or move it"
         : c.Spec.Directory is { } directory && c.Spec.OtherTargets.Concat(c.Spec.QuotaMounts.Where(m => m.IsPart).Select(m => m.Target)).FirstOrDefault(t => ContainerPath.IsWithin(t, directory.Target)) is { } cover
         ? $"the mount at {Quoted.Text(cover)} would cover the {Quoted.Text(directory.Volume)} volume at {Quoted.Text(directory.Target)}: remove it or move it" : null;
+
+    /// <summary>Seen where a container outlived the plugin that it was started with.</summary>
+    static string? VolumeGone(Case c) =>
+        c.Spec is { Observed.Missing: { } missing, Directory: { } directory }
+        ? $"{missing} of the {Quoted.Text(directory.Volume)} volume at {Quoted.Text(directory.Target)} is gone, so its quota is not kept: restart the container" : null;
 
     static string? PreloadReadOnly(Case c) =>
         c.Spec is { ReadOnlyRoot: true, NeedsInjection: true, Directory: { } directory }

@@ -20,6 +20,8 @@ public sealed record Observed(IReadOnlyList<string> Targets, IReadOnlyList<Cover
     public static Observed None { get; } = new([], []);
     /// <summary>GPUs of which its processes have more than its quota, or than none.</summary>
     public IReadOnlyList<Excess> Excesses { get; init; } = [];
+    /// <summary>What of the private directory its processes do not have, although it has the volume: words for people; null where they have it all.</summary>
+    public string? Missing { get; init; }
 }
 
 /// <summary>Use of a GPU above the quota, in bytes. Who is not known to have a GPU has a limit of 0.</summary>

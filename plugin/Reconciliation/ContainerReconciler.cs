@@ -8,10 +8,16 @@ namespace Runai.GpuMemory.Reconciliation;
 /// <summary>Brings one running container's private directories in line with what it is: the engine says who it is, the kernel which directories it has.</summary>
 public sealed class ContainerReconciler(
     IEngineClient engine, IContainerJudge judge, IGpuLedger ledger, IVolumeCatalog catalog, IPrivateDirectories directories, IActivations activations, IMountTable mounts,
-    ILogger<ContainerReconciler> log)
+    IContainerMounts containerMounts, ILogger<ContainerReconciler> log)
 {
     /// <summary>What was found out about a run of a container, so that a sweep need not ask the engine again. No quota: none of our business.</summary>
-    sealed record Known(int Pid, IReadOnlyList<string> Directories, QuotaFile? Quota, int Epoch);
+    sealed record Known(int Pid, IReadOnlyList<string> Directories, QuotaFile? Quota, int Epoch)
+    {
+        /// <summary>Mounts that were to be made private, by ID. What could not be, is not tried again.</summary>
+        public HashSet<int> MadePrivate { get; init; } = [];
+        /// <summary>See <see cref="Observed.Missing"/>.</summary>
+        public string? Missing { get; init; }
+    }
 
     /// <summary>As long as docker stop gives a container.</summary>
     static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(10);
@@ -27,7 +33,10 @@ public sealed class ContainerReconciler(
         && (known.Quota is null
             || IsAsLeft(known, mounts.OfProcess(known.Pid)) && known.Directories.All(dirId => directories.HasQuota(dirId, known.Quota)));
 
-    bool IsAsLeft(Known known, IReadOnlyList<MountEntry> table) => known.Directories.ToHashSet().SetEquals(DirectoriesIn(table)) && Look(table).Coverings.Count == 0;
+    bool IsAsLeft(Known known, IReadOnlyList<MountEntry> table) =>
+        known.Directories.ToHashSet().SetEquals(DirectoriesIn(table)) && Look(table).Coverings.Count == 0
+        && MissingIn(table) == known.Missing
+        && known.Directories.All(dirId => Slaves(table, dirId).All(mount => known.MadePrivate.Contains(mount.Id)));
 
     /// <summary>After a time in which events were missed, and under another policy: every container is looked at anew.</summary>
     public void ForgetRuns() => Interlocked.Increment(ref _epoch);
@@ -88,7 +97,7 @@ public sealed class ContainerReconciler(
         IReadOnlyList<MountEntry> table = isOurs ? mounts.OfProcess(pid) : [];
         // A number can be another process's by now. Its control group says whose it is; else the engine must say that the same run still has it.
         if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel)) return;
-        var verdict = judge.Judge(container, Requester.Engine, Look(table) with { Excesses = excesses });
+        var verdict = judge.Judge(container, Requester.Engine, Look(table) with { Excesses = excesses, Missing = isOurs ? MissingIn(table) : null });
         ledger.Running(container, verdict);
         if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel))
         {
@@ -106,18 +115,16 @@ public sealed class ContainerReconciler(
             _known[id] = new(pid, [], null, epoch);
             return;
         }
-        var found = DirectoriesIn(table);
-        if (found.Count == 0) log.NoDirectory(container.Id, container.Name, pid);
-        Deliver(container, found, QuotaOf(container.Id, verdict), epoch);
+        await DeliverAsync(container, table, QuotaOf(container.Id, verdict), epoch);
     }
 
     async Task<bool> StillRunsAsync(ContainerInspect container, CancellationToken cancel) =>
         await engine.InspectContainerAsync(container.Id, cancel) is { State.Running: true } again
         && again.State.Pid == container.State.Pid && again.State.StartedAt == container.State.StartedAt;
 
-    void Deliver(ContainerInspect container, List<string> found, QuotaFile quota, int epoch)
+    async Task DeliverAsync(ContainerInspect container, IReadOnlyList<MountEntry> table, QuotaFile quota, int epoch)
     {
-        var claimed = new List<string>();
+        var (found, claimed, madePrivate) = (DirectoriesIn(table), new List<string>(), new HashSet<int>());
         foreach (var dirId in found)
         {
             if (!activations.Claim(dirId, container.Id, container.State.Pid))
@@ -127,9 +134,36 @@ public sealed class ContainerReconciler(
             }
             claimed.Add(dirId);
             if (directories.WriteQuota(dirId, quota)) log.QuotaWritten(container.Id, container.Name, dirId, quota.Error ?? quota.Limit ?? "");
+            madePrivate.UnionWith(await MakePrivateAsync(container, table, dirId));
         }
-        if (claimed.Count == found.Count) _known[container.Id] = new(container.State.Pid, claimed, quota, epoch);
+        if (claimed.Count == found.Count) _known[container.Id] = new(container.State.Pid, claimed, quota, epoch) { MadePrivate = madePrivate, Missing = MissingIn(table) };
     }
+
+    /// <summary>Keeps what is mounted on the directory in the container from going when the engine takes the plugin's mounts away: the ledger.</summary>
+    /// <returns>The mounts that it was tried with.</returns>
+    async Task<IReadOnlyList<int>> MakePrivateAsync(ContainerInspect container, IReadOnlyList<MountEntry> table, string dirId)
+    {
+        var slaves = Slaves(table, dirId);
+        foreach (var mount in slaves)
+            if (await containerMounts.MakePrivateAsync(container.State.Pid, mount, directories.PathOf(dirId)) is { } problem && mounts.OfProcess(container.State.Pid).Count > 0)
+                log.NotPrivate(container.Id, container.Name, dirId, problem);
+        return [.. slaves.Select(mount => mount.Id)];
+    }
+
+    List<MountEntry> Slaves(IReadOnlyList<MountEntry> table, string dirId) => [.. WholeOnes(table).Where(mount => directories.Find(mount) == dirId && !mount.IsPrivate)];
+
+    /// <summary>For people, which part of the private directory a container with the volume has not got. Null where its process has ended.</summary>
+    string? MissingIn(IReadOnlyList<MountEntry> table)
+    {
+        if (table.Count == 0) return null;
+        var whole = WholeOnes(table);
+        return whole.Count == 0 ? "the private directory"
+            : !whole.Exists(our => table.Any(mount => mount.Parent == our.Id && mount.Target == our.Target + Coverings.Usage)) ? "the account of its processes" : null;
+    }
+
+    /// <summary>Mounts of whole private directories, without those under another at the same place: engines up to 20.10 leave copies there.</summary>
+    List<MountEntry> WholeOnes(IReadOnlyList<MountEntry> table) =>
+        [.. table.Where(our => directories.Find(our) is { } dirId && directories.IsWhole(our, dirId) && !table.Any(other => other.Parent == our.Id && other.Target == our.Target))];
 
     /// <summary>A container that came past admission and should not have is said so once a run and for the same rules.</summary>
     void Report(ContainerInspect container, Verdict verdict)
@@ -149,5 +183,5 @@ public sealed class ContainerReconciler(
 
     Observed Look(IReadOnlyList<MountEntry> table) => Coverings.Look(table, mount => directories.Find(mount) is not null);
 
-    List<string> DirectoriesIn(IReadOnlyList<MountEntry> table) => [.. table.Select(directories.Find).OfType<string>().Distinct(StringComparer.Ordinal)];
+    List<string> DirectoriesIn(IReadOnlyList<MountEntry> table) => [.. table.Where(mount => !mount.IsDeleted).Select(directories.Find).OfType<string>().Distinct(StringComparer.Ordinal)];
 }

@@ -6,7 +6,8 @@ namespace Runai.GpuMemory.Reconciliation;
 /// <summary>Finds in a process's mounts what hides our directories from its programs. They would read another quota, another shim or another ledger then.</summary>
 static class Coverings
 {
-    const string Usage = "/usage";
+    /// <summary>Below a private directory, where its ledger is mounted.</summary>
+    public const string Usage = "/usage";
 
     /// <param name="mounts">Of one process.</param>
     /// <param name="isOurs">Whether a mount is of a private directory.</param>

@@ -9,8 +9,8 @@ static partial class ReconciliationLog
     [LoggerMessage(501, LogLevel.Warning, "running against the rules container={Container} name={Name} image={Image} gpu={Gpu} rules={Rules}: {Reasons}")]
     public static partial void RunsAgainstRules(this ILogger log, string container, string name, string image, string gpu, string rules, string reasons);
 
-    [LoggerMessage(502, LogLevel.Warning, "container={Container} name={Name} has the volume, but its process {Pid} has no private directory mounted")]
-    public static partial void NoDirectory(this ILogger log, string container, string name, int pid);
+    [LoggerMessage(502, LogLevel.Warning, "container={Container} name={Name} loses the account of its processes when the plugin is disabled, for its mount of directory={Directory} could not be made private: {Problem}")]
+    public static partial void NotPrivate(this ILogger log, string container, string name, string directory, string problem);
 
     [LoggerMessage(503, LogLevel.Warning, "container={Container} name={Name} has mounted directory={Directory} of another running container, and gets no quota there")]
     public static partial void ForeignDirectory(this ILogger log, string container, string name, string directory);

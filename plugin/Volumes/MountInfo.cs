@@ -12,6 +12,15 @@ namespace Runai.GpuMemory.Volumes;
 /// <param name="Parent">The mount on which it is.</param>
 public sealed record MountEntry(string Device, string Root, string Target, string? PeerGroup = null, int Id = 0, int Parent = 0)
 {
+    /// <summary>The peer group whose mounts and unmounts below it come here too; null for none.</summary>
+    public string? Master { get; init; }
+
+    /// <summary>Whether what happens below other mounts stays away from here.</summary>
+    public bool IsPrivate => PeerGroup is null && Master is null;
+
+    /// <summary>Whether what is mounted was deleted since: it is an empty folder now.</summary>
+    public bool IsDeleted => Root.EndsWith("//deleted", StringComparison.Ordinal);
+
     /// <summary>Reads a line. Null for one that is no mount entry.</summary>
     public static MountEntry? Parse(string line)
     {
@@ -19,16 +28,16 @@ public sealed record MountEntry(string Device, string Root, string Target, strin
         var fields = line.Split(' ', 7);
         return fields.Length == 7 && fields[2].Contains(':') && fields[3].Length > 0 && fields[4].Length > 0
             && int.TryParse(fields[0], NumberStyles.None, CultureInfo.InvariantCulture, out var id) && int.TryParse(fields[1], NumberStyles.None, CultureInfo.InvariantCulture, out var parent)
-            ? new MountEntry(fields[2], Unescape(fields[3]), Unescape(fields[4]), Shared(fields[6]), id, parent) : null;
+            ? new MountEntry(fields[2], Unescape(fields[3]), Unescape(fields[4]), Optional(fields[6], "shared:"), id, parent) { Master = Optional(fields[6], "master:") } : null;
     }
 
-    /// <summary>Of the optional fields, which end with a lone dash, the one that names the peer group.</summary>
-    static string? Shared(string rest)
+    /// <summary>The value of one of the optional fields, which end with a lone dash.</summary>
+    static string? Optional(string rest, string name)
     {
         foreach (var field in rest.Split(' '))
         {
             if (field == "-") return null;
-            if (field.StartsWith("shared:", StringComparison.Ordinal)) return field["shared:".Length..];
+            if (field.StartsWith(name, StringComparison.Ordinal)) return field[name.Length..];
         }
         return null;
     }

@@ -11,6 +11,10 @@ public interface IPrivateDirectories
     IReadOnlyList<string> List();
     /// <summary>The private directory behind a mount of some process; null for any other mount.</summary>
     string? Find(MountEntry mount);
+    /// <summary>Whether it is the whole of the directory that is mounted, not a part of it.</summary>
+    bool IsWhole(MountEntry mount, string dirId);
+    /// <summary>Where a directory is, as the plugin sees it.</summary>
+    string PathOf(string dirId);
     /// <summary>Who opens its shim is known, or of no interest any more.</summary>
     void StopWatching(string dirId);
 }
@@ -108,6 +112,10 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
         if (end >= 0) name = name[..end];
         return name.Length > 0 ? name : null;
     }
+
+    public bool IsWhole(MountEntry mount, string dirId) => Find(mount) == dirId && mount.Root.EndsWith("/" + dirId, StringComparison.Ordinal);
+
+    public string PathOf(string dirId) => layout.Directory(dirId);
 
     /// <summary>Whether this mount is the one that was handed to the engine, in whatever process it is seen; not a container's.</summary>
     public static bool IsHandedOut(MountEntry mount, string dirId) => mount.Target.EndsWith($"/mounts/{dirId}", StringComparison.Ordinal);

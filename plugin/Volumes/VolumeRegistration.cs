@@ -9,6 +9,7 @@ public static class VolumeRegistration
         .AddSingleton<IHostView, HostView>()
         .AddSingleton<ShimStore>()
         .AddSingleton<IShimWatch, ShimWatch>()
+        .AddSingleton<IContainerMounts, ContainerMounts>()
         .AddSingleton<ReferenceTable>()
         .AddSingleton<PrivateDirectories>()
         .AddSingleton<IPrivateDirectories>(provider => provider.GetRequiredService<PrivateDirectories>())

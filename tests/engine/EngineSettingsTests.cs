@@ -35,6 +35,17 @@ sealed class EngineSettingsTests(string version, string flag) : EngineFixture(ve
     }
 
     [Test]
+    public void Its_account_outlives_the_plugin()
+    {
+        string[] containers = [.. ((string[])["0", "1234"]).Select(user => Engine.Start([.. Quota, "--user", user, Image, "gpu-alloc", "--hold", "600", "2g"]))];
+        foreach (var container in containers)
+            Eventually(() => Engine.Docker("logs", container).Out.Contains("allocated", StringComparison.Ordinal)
+                && Engine.MountOf(container, "/runai") is { Length: > 0 } mount && !mount.Contains("master:", StringComparison.Ordinal), "the memory is held, and the mount is private");
+        Engine.TakePluginAway(() => Assert.That(containers.Select(container => Engine.Smi(container)), Is.All.EqualTo((5494, 2048 + 64))));
+        Assert.That(containers.Select(container => Engine.Smi(container)), Is.All.EqualTo((5494, 2048 + 64)));
+    }
+
+    [Test]
     public void Nobody_writes_his_own_quota() =>
         Assert.That(Engine.Run(["--rm", .. Quota, Image, "sh", "-c", "echo limit=1 >/runai/quota"]).Code, Is.Not.Zero);
 

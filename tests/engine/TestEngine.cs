@@ -50,10 +50,7 @@ sealed class TestEngine : IDisposable
                 WritePolicy(policy);
             }
 
-            Docker("plugin", "create", Plugin, Path.Combine(Repository.Build, "plugin")).Ok();
-            Directory.CreateDirectory(Path.Combine(_folder, "etc/docker"));
-            Docker("plugin", "set", Plugin, $"etc.source={_folder}/etc", $"run.source={_folder}/run", $"driver.source={Sim("")}", "NVML_LIBRARY=/host/usr/libnvidia-ml.so.1", "LOG_LEVEL=debug", "WATCH_USE=2").Ok();
-            Docker("plugin", "enable", Plugin).Ok();
+            InstallPlugin();
             if (authorize) Authorize();
             Docker("import", Repository.Image, Image).Ok();
         }
@@ -159,6 +156,29 @@ sealed class TestEngine : IDisposable
         File.CreateSymbolicLink(Path.Combine(folder, name), file);
     }
 
+    /// <summary>Creates, sets and enables it.</summary>
+    public void InstallPlugin()
+    {
+        Docker("plugin", "create", Plugin, Path.Combine(Repository.Build, "plugin")).Ok();
+        Directory.CreateDirectory(Path.Combine(_folder, "etc/docker"));
+        Docker("plugin", "set", Plugin, $"etc.source={_folder}/etc", $"run.source={_folder}/run", $"driver.source={Sim("")}", "NVML_LIBRARY=/host/usr/libnvidia-ml.so.1", "LOG_LEVEL=debug", "WATCH_USE=2").Ok();
+        Docker("plugin", "enable", Plugin).Ok();
+    }
+
+    /// <summary>As an upgrade does: the plugin is disabled for a while, and comes back.</summary>
+    /// <param name="meanwhile">What is done while it is away.</param>
+    public void TakePluginAway(Action? meanwhile = null)
+    {
+        AskNobody();
+        Docker("plugin", "disable", "-f", Plugin).Ok();
+        meanwhile?.Invoke();
+        Docker("plugin", "enable", Plugin).Ok();
+        Authorize();
+    }
+
+    /// <summary>The plugin's root file system, as a path of the host: what an upgrade replaces.</summary>
+    public string PluginRoot => Path.Combine(_folder, "root/plugins", PluginId(), "rootfs");
+
     public void Stop() => Control("stop", _folder);
 
     public void KillEngine() => Control("kill9", _folder);
@@ -176,7 +196,7 @@ sealed class TestEngine : IDisposable
 
     public int PluginProcess() => PluginProcess(PluginId());
 
-    string PluginId() => Docker("plugin", "inspect", Plugin, "--format", "{{.Id}}").Ok();
+    public string PluginId() => Docker("plugin", "inspect", Plugin, "--format", "{{.Id}}").Ok();
 
     static int PluginProcess(string id)
     {
@@ -194,6 +214,10 @@ sealed class TestEngine : IDisposable
         var folder = Path.Combine(_folder, "root/plugins", PluginId(), "propagated-mount/state");
         return Directory.Exists(folder) ? Directory.GetDirectories(folder) : [];
     }
+
+    /// <summary>The lines of a container's mount table with this target.</summary>
+    public string MountOf(string container, string target) =>
+        string.Join('\n', File.ReadLines($"/proc/{Docker("inspect", "-f", "{{.State.Pid}}", container).Ok()}/mountinfo").Where(line => line.Split(' ')[4] == target));
 
     public static void Eventually(Func<bool> condition, string what, int seconds = 20)
     {

@@ -190,6 +190,14 @@ public class PolicyTests
     }
 
     [Test]
+    public void A_volume_that_is_gone_is_a_breach_by_the_policys_word()
+    {
+        var gone = Mounted(Observed.None with { Missing = "the private directory" }).Reasons.Single();
+        Assert.That((gone.Rule, gone.Message), Is.EqualTo(("volume-gone", "the private directory of the runai volume at /runai is gone, so its quota is not kept: restart the container")));
+        Assert.That(Policy.MeansNoQuota(gone.Rule), Is.False, "the policy says what follows");
+    }
+
+    [Test]
     public void Use_above_the_quota_is_told_with_both_figures()
     {
         var verdict = Mounted(Observed.None with { Excesses = [new(new FakeGpus().Devices[1], 6L << 30, 5761400832)] });

@@ -108,7 +108,13 @@ sealed class FakeMounts(string state) : IMountTable
     readonly ConcurrentDictionary<int, List<MountEntry>> _tables = new();
 
     public void Set(int pid, params string[] roots) =>
-        _tables[pid] = [new("0:50", "/", "/", null, 1), .. roots.Select((root, n) => new MountEntry("8:1", $"/docker/plugins/{new string('1', 64)}/propagated-mount/state/{root}", $"/at{n}", null, n + 2, 1))];
+        _tables[pid] = [new("0:50", "/", "/", null, 1), .. roots.SelectMany((root, n) => (MountEntry[])
+        [
+            new("8:1", $"/docker/plugins/{new string('1', 64)}/propagated-mount/state/{root}", $"/at{n}", null, n + 2, 1),
+            new("0:60", "/", $"/at{n}/usage", null, n + 102, n + 2),
+        ])];
+
+    public void Change(int pid, Func<MountEntry, MountEntry?> change) => _tables[pid] = [.. _tables[pid].Select(change).OfType<MountEntry>()];
 
     /// <summary>More mounts of a process, by ID, parent and target. What was set has the IDs 1, 2…, the first being the root.</summary>
     public void Add(int pid, params (int Id, int Parent, string Target)[] more) => _tables[pid].AddRange(more.Select(m => new MountEntry("0:99", "/", m.Target, null, m.Id, m.Parent)));
@@ -142,11 +148,26 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
         if (requester != Requester.Engine) throw new InvalidOperationException("asked for somebody else");
         if (container.Name == "/bug") throw new InvalidOperationException("a bug in the judgement");
         if (observed?.Coverings is [var covering, ..]) return new([new("volume-covered", $"{covering.By} covers {covering.Hidden}")], "0.5", "--gpus") { StopsAtOnce = true };
+        if (observed?.Missing is { } missing) return new([new("volume-gone", missing)], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
         if (observed?.Excesses is [var excess, ..]) return new([new("quota-exceeded", $"{excess.Used} of {excess.Gpu.Uuid} are more than {excess.Limit}")], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
         var quota = container.Config.Labels?.GetValueOrDefault("gpu-memory") ?? policy.Current.Limits.DefaultQuota?.Text;
         if (policy.Current.Limits.MaxQuota is { } max && quota != max.Text) return new([new("max-quota", $"{quota} is not {max}")], quota, "--gpus") { StopsBreach = policy.Current.StopsBreaches };
         return quota == "bad" ? new([new("quota-syntax", "gpu-memory=bad is\nno quota")], null, null)
             : new(container.Name is "/outlaw" or "/desperado" ? [new("outlaw", "it is an outlaw")] : [], quota, "--gpus") { StopsBreach = container.Name == "/desperado" };
+    }
+}
+
+/// <summary>Notes which mounts were to be made private, and does it where nothing hinders.</summary>
+sealed class FakeContainerMounts(FakeMounts mounts) : IContainerMounts
+{
+    public ConcurrentQueue<string> Asked { get; } = [];
+    public string? Problem { get; set; }
+
+    public Task<string?> MakePrivateAsync(int pid, MountEntry mount, string directory)
+    {
+        Asked.Enqueue($"{pid} {mount.Id} {mount.Target} {Path.GetFileName(directory)}");
+        if (Problem is null) mounts.Change(pid, one => one.Id == mount.Id ? one with { Master = null } : one);
+        return Task.FromResult(Problem);
     }
 }
 

@@ -24,6 +24,7 @@ public class ReconciliationTests
     readonly OwnCalls _own = new();
     PolicySource _policy = null!;
     FakeJudge _judge = null!;
+    FakeContainerMounts _containerMounts = null!;
     ContainerReconciler _reconciler = null!;
     ReconciliationService _service = null!;
 
@@ -43,7 +44,7 @@ public class ReconciliationTests
         var options = new ReconciliationOptions { SweepEvery = TimeSpan.FromMilliseconds(100) };
         _policy = new PolicySource(PolicyFile, PolicyFile + ".good", NullLogger<PolicySource>.Instance);
         _judge = new(_policy);
-        _reconciler = new ContainerReconciler(_docker, _judge, _ledger, catalog, _directories, activations, _mounts, new ListLogger<ContainerReconciler>(_log));
+        _reconciler = new ContainerReconciler(_docker, _judge, _ledger, catalog, _directories, activations, _mounts, _containerMounts = new(_mounts), new ListLogger<ContainerReconciler>(_log));
         _service = new ReconciliationService(_docker, _reconciler, _injector, catalog, _identity, _own, _policy, new NoGpus(), options, TimeProvider.System, new ListLogger<ReconciliationService>(_log));
     }
 
@@ -267,14 +268,6 @@ public class ReconciliationTests
     }
 
     [Test]
-    public async Task A_container_without_its_directory_is_reported()
-    {
-        await StartAsync();
-        _docker.Start(Container(1, "0.5"));
-        await Until(() => _log.Any(line => line.Contains("no private directory mounted", StringComparison.Ordinal)), "it is reported");
-    }
-
-    [Test]
     public async Task An_engine_that_stumbles_is_asked_again()
     {
         await StartAsync();
@@ -452,6 +445,71 @@ public class ReconciliationTests
         _docker.Down = true;
         await _reconciler.DiedAsync(Id(1), default);
         Assert.That(_ledger.Told, Is.EqualTo(told is null ? new[] { "1 ended" } : [told, "1 ended"]), "the last one while the engine does not answer");
+    }
+
+    /// <summary>The container's mount gets what the host's gets, as runc makes it.</summary>
+    void Follow(int pid) => _mounts.Change(pid, mount => mount.Target == "/at0" ? mount with { Master = "7" } : mount);
+
+    [Test]
+    public async Task The_mount_of_a_container_is_made_private_once()
+    {
+        _docker.Put(Container(1, "0.5", "d1"));
+        Follow(1001);
+        await StartAsync();
+        await UntilQuota("d1", "limit=0.5");
+        var second = Container(2, "0.5", "d2", "d2/ld.so.preload");
+        Follow(1002);
+        _docker.Start(second);
+        await Until(() => _containerMounts.Asked.Count == 2, "both are private");
+        await Task.Delay(300); // sweeps
+        Assert.That(_containerMounts.Asked, Is.EquivalentTo(new[] { "1001 2 /at0 d1", "1002 2 /at0 d2" }));
+    }
+
+    [Test]
+    public async Task A_mount_that_cannot_be_made_private_is_named_once_and_its_container_keeps_its_quota()
+    {
+        _containerMounts.Problem = "ns/mnt: Permission denied";
+        _docker.Put(Container(1, "0.5", "d1"));
+        Follow(1001);
+        await StartAsync();
+        await UntilQuota("d1", "limit=0.5");
+        await Until(() => _log.Any(line => line.Contains(" 502 ", StringComparison.Ordinal)), "it is named");
+        await Task.Delay(300); // sweeps
+        Assert.That(_log.Where(line => line.Contains(" 502 ", StringComparison.Ordinal)), Has.Exactly(1).Contains($"container={Id(1)} name=/c1").And.Exactly(1).Contains("Permission denied"));
+        Assert.That(_docker.Stopped, Is.Empty);
+    }
+
+    [TestCase("/c1", false)]
+    [TestCase("/greedy", true)]
+    public async Task Who_has_lost_its_private_directory_is_reported_once_and_stopped_where_the_policy_stops_breaches(string name, bool stopped)
+    {
+        _docker.Put(Container(1, "0.5", "d1") with { Name = name });
+        _mounts.Set(1001);
+        await StartAsync();
+        await Until(() => _log.Any(line => line.Contains("rules=volume-gone: the private directory", StringComparison.Ordinal)), "it is reported");
+        await Until(() => _docker.Stopped.Contains(Id(1)) == stopped, "what follows");
+        await Task.Delay(300); // sweeps
+        Assert.That(_log.Where(line => line.Contains("volume-gone", StringComparison.Ordinal)), Has.Exactly(1).Items);
+    }
+
+    [Test]
+    public async Task Who_loses_it_while_it_runs_is_found_at_the_next_sweep()
+    {
+        _docker.Put(Container(1, "0.5", "d1"));
+        await StartAsync();
+        await UntilQuota("d1", "limit=0.5");
+        _mounts.Change(1001, mount => mount.Target == "/at0" ? mount with { Root = mount.Root + "//deleted" } : mount);
+        await Until(() => _log.Any(line => line.Contains("rules=volume-gone: the private directory", StringComparison.Ordinal)), "the folder was deleted");
+    }
+
+    [Test]
+    public async Task Who_loses_the_ledger_while_it_runs_is_found_at_the_next_sweep()
+    {
+        _docker.Put(Container(1, "0.5", "d1"));
+        await StartAsync();
+        await UntilQuota("d1", "limit=0.5");
+        _mounts.Change(1001, mount => mount.Target == "/at0/usage" ? null : mount);
+        await Until(() => _log.Any(line => line.Contains("rules=volume-gone: the account of its processes", StringComparison.Ordinal)), "the ledger is gone");
     }
 
     /// <summary>A GPU of 1000 MiB, and what processes are said to have of it at the first reading, the second…; the last one repeats.</summary>

@@ -9,7 +9,7 @@ public class MountInfoTests
 {
     [Test]
     public void A_line_is_read_up_to_its_target() => Assert.That(
-        MountEntry.Parse("36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"), Is.EqualTo(new MountEntry("98:0", "/mnt1", "/mnt2", null, 36, 35)));
+        MountEntry.Parse("36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"), Is.EqualTo(new MountEntry("98:0", "/mnt1", "/mnt2", null, 36, 35) { Master = "1" }));
 
     [TestCase("shared:7 - ext4 x rw", "7")]
     [TestCase("master:1 shared:22 - ext4 x rw", "22")]

@@ -1,0 +1,69 @@
+namespace Runai.GpuMemory.Volumes;
+
+/// <summary>What is changed in a running container's own mounts.</summary>
+public interface IContainerMounts
+{
+    /// <summary>Makes a mount of a container private: it keeps what is mounted on it, whatever becomes of the plugin's mounts. Changes nothing where the process does not have at that place just this mount, of just this directory.</summary>
+    /// <param name="pid">A process of the container.</param>
+    /// <param name="mount">As its list has it.</param>
+    /// <param name="directory">What must be mounted there, as the plugin sees it.</param>
+    /// <returns>Null when done; else why not.</returns>
+    Task<string?> MakePrivateAsync(int pid, MountEntry mount, string directory);
+}
+
+/// <summary>By setns(2) into the container's mount namespace: the kernel lets nobody change a mount from outside. Each change has a thread of its own, because a namespace of mounts is a thread's
+/// that shares neither root nor working folder with others, and because the way to a mount can lead over a file system that never answers (a volume of NFS).</summary>
+public sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : IContainerMounts
+{
+    /// <summary>So long a container's file system may take. Ours takes a millisecond.</summary>
+    internal TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(2);
+    /// <summary>Threads that may hang in file systems.</summary>
+    const int MostThreads = 64;
+    const int StackBytes = 256 << 10;
+
+    int _threads, _saidNotAllowed;
+
+    public async Task<string?> MakePrivateAsync(int pid, MountEntry mount, string directory)
+    {
+        if (Interlocked.Increment(ref _threads) > MostThreads)
+        {
+            Interlocked.Decrement(ref _threads);
+            return "too many containers' file systems do not answer";
+        }
+        var done = new TaskCompletionSource<string?>(TaskCreationOptions.RunContinuationsAsynchronously);
+        new Thread(() => Work(pid, mount, directory, done), StackBytes) { IsBackground = true, Name = "container's mount" }.Start();
+        try
+        {
+            return await done.Task.WaitAsync(Patience);
+        }
+        catch (TimeoutException)
+        {
+            return $"the way to {mount.Target} does not answer";
+        }
+    }
+
+    void Work(int pid, MountEntry mount, string directory, TaskCompletionSource<string?> done)
+    {
+        string? problem;
+        try
+        {
+            problem = MountNamespace.MakePrivate(pid, mount, directory);
+        }
+        catch (UnauthorizedAccessException e)
+        {
+            problem = e.Message;
+            if (Interlocked.Exchange(ref _saidNotAllowed, 1) == 0) LogNotAllowed(log, e.Message);
+        }
+#pragma warning disable CA1031 // a thread of its own: nobody else catches
+        catch (Exception e)
+        {
+            problem = e.Message;
+        }
+#pragma warning restore CA1031
+        Interlocked.Decrement(ref _threads);
+        done.SetResult(problem);
+    }
+
+    [LoggerMessage(212, LogLevel.Warning, "the plugin may not enter containers ({Problem}), so those that it may not enter lose the account of their processes when the plugin is disabled: it needs CAP_SYS_PTRACE, which docker plugin upgrade asks for")]
+    static partial void LogNotAllowed(ILogger logger, string problem);
+}
