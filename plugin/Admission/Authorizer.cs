@@ -89,7 +89,9 @@ sealed partial class Authorizer(
         var problem = "the engine did not pass it on, which it does for the type application/json only and, by its version, up to 1 or 4 MiB";
         if (apiCall.RequestBody is not { Length: > 0 } json || !CreateBody.TryRead(json, out var body, out problem))
             return (null, Verdict.Refused("create-body", $"the body of this create call cannot be read in one way only, so it is refused: {problem}"));
-        var spec = await creates.DescribeAsync(body, withImage, cancel);
+        var (spec, refusal) = await creates.DescribeAsync(body, withImage, needsImage: false, cancel);
+        if (spec is null)
+            return (null, new([refusal!], null, null));
         return (spec, Policy.Evaluate(spec, settings.RequesterOf(apiCall), gpus.Devices, settings, holdings));
     }
 

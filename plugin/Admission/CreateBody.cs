@@ -18,6 +18,22 @@ sealed record CreateBody
     /// <summary>Whether it stands for a service's tasks.</summary>
     internal bool IsOfService { get; init; }
 
+    /// <summary>A few dozen are many.</summary>
+    public const int MaxMounts = 500;
+    /// <summary>A seccomp profile of the user's own is part of it, some 20 KiB.</summary>
+    const int MaxHostConfigBytes = 256 << 10;
+
+    /// <summary>How many mounts it asks for by itself; each <c>--volumes-from</c> counts as one.</summary>
+    public int MountCount => (Volumes?.Count ?? 0) + (HostConfig is not { } host ? 0
+        : (host.Binds?.Count ?? 0) + (host.Mounts?.Count ?? 0) + (host.Tmpfs?.Count ?? 0) + (host.VolumesFrom?.Count ?? 0));
+
+    /// <summary>Only what a judgement reads: of labels and environment, which may be megabytes, what is about GPUs.</summary>
+    public CreateBody WithoutIrrelevant() => this with
+    {
+        Env = Env is null ? null : OwnEnvironment.Of(Env),
+        Labels = Labels is null ? null : OwnLabels.Of(Labels),
+    };
+
     static readonly JsonShape Shape = JsonShape.Of(CreateBodyJson.Default.CreateBody);
     static readonly string[] HostConfigKeys = [.. CreateBodyJson.Default.HostConfig.Properties.Select(p => p.Name)];
 
@@ -50,6 +66,14 @@ sealed record CreateBody
         {
             var key = reader.GetString()!;
             reader.Read();
+            if (GoKeys.AreSame(nameof(HostConfig), key))
+            {
+                var start = reader.TokenStartIndex;
+                reader.Skip();
+                if (reader.BytesConsumed - start > MaxHostConfigBytes)
+                    return $"{nameof(HostConfig)} is longer than {MaxHostConfigBytes} bytes";
+                continue;
+            }
             // docker-py writes Runtime here, which no engine reads.
             if (key != "Runtime" && !IsEmpty(ref reader) && Array.Find(HostConfigKeys, known => GoKeys.AreSame(known, key)) is { } misplaced)
                 return $"the key {misplaced} belongs into HostConfig";

@@ -8,11 +8,14 @@ sealed class EngineDefaults(IEngineClient engine, TimeProvider time)
     static readonly TimeSpan MaxAge = TimeSpan.FromMinutes(1);
     long _readAt;
 
-    /// <summary>As last read; empty before.</summary>
-    public string Runtime { get; private set; } = "";
+    /// <summary>What no runtime is called: while nobody knows, it may be NVIDIA's.</summary>
+    const string Unknown = "?";
+
+    /// <summary>As last read.</summary>
+    public string Runtime { get; private set; } = Unknown;
 
     /// <summary>Reads it again when it is older than a minute (a SIGHUP to the engine can change it). A failure leaves the last one.</summary>
-    public async ValueTask<string> ReadRuntimeAsync(CancellationToken cancel)
+    public async ValueTask<string?> ReadRuntimeAsync(CancellationToken cancel)
     {
         if (_readAt != 0 && time.GetElapsedTime(_readAt) < MaxAge)
             return Runtime;

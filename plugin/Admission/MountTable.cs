@@ -15,7 +15,7 @@ sealed class MountTable(IVolumeCatalog volumes, IReadOnlyDictionary<string, stri
 
     readonly List<Mistaken> _mistaken = [];
     readonly List<QuotaMount> _ours = [];
-    readonly HashSet<string> _targets = new(StringComparer.Ordinal);
+    readonly HashSet<string> _targets = new(StringComparer.Ordinal), _oursAt = new(StringComparer.Ordinal);
     readonly List<string> _hostPaths = [];
 
     public IReadOnlyList<QuotaMount> Ours => _ours;
@@ -97,7 +97,7 @@ sealed class MountTable(IVolumeCatalog volumes, IReadOnlyDictionary<string, stri
 
     void AddOurs(string name, string target, string? inlineOption, string? subpath, bool isReadOnly)
     {
-        if (!IsKnown(target))
+        if (!_targets.Contains(target) && _oursAt.Add(target))
             _ours.Add(new(name, target, volumes.Find(name) is { } volume ? volume.GpuMemory : inlineOption, subpath ?? "", isReadOnly));
     }
 
@@ -114,5 +114,5 @@ sealed class MountTable(IVolumeCatalog volumes, IReadOnlyDictionary<string, stri
             _mistaken.Add(string.IsNullOrEmpty(driver) ? new(source, elsewhere?.GetValueOrDefault(source), path, isNamesake) : new(source, driver, path, isNamesake, isAsked));
     }
 
-    bool IsKnown(string target) => _targets.Contains(target) || _ours.Exists(m => m.Target == target);
+    bool IsKnown(string target) => _targets.Contains(target) || _oursAt.Contains(target);
 }

@@ -65,7 +65,9 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         if (body.TaskTemplate?.PluginSpec is not null && !requester.IsAdmin)
             return PluginsOfAdmins;
         var onHostNetwork = !policy.AllowHostNamespaces && await JoinsHostNetworkAsync(body, cancel);
-        return Policy.Evaluate(await creates.DescribeAsync(body.ToCreateBody(onHostNetwork), withImage: true, cancel), requester, gpus.Devices, policy);
+        // What the image adds is asked for the file's rules alone.
+        var (spec, refusal) = await creates.DescribeAsync(body.ToCreateBody(onHostNetwork), withImage: true, needsImage: !policy.IsBuiltIn, cancel);
+        return spec is null ? Verdict.RefusedByFile(policy, refusal!.Rule, refusal.Message) : Policy.Evaluate(spec, requester, gpus.Devices, policy);
     }
 
     /// <summary>The engine takes a network's name, its ID in the engine or in the swarm, and the beginning of one.</summary>

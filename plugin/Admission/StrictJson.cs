@@ -33,6 +33,10 @@ static class StrictJson
     /// <summary>Of what is read. Each takes many times the memory that it takes in the text.</summary>
     public const int MaxValues = 50_000;
 
+    /// <summary>Linux takes no variable, and no path, that is longer (MAX_ARG_STRLEN).</summary>
+    public const int MaxTextBytes = 128 << 10;
+
+    static string TooLong(string path) => $"a text in {Quoted.Text(path.TrimEnd('.'))} is longer than {MaxTextBytes} bytes";
     static string TooMany => $"it has more than {MaxValues} values";
 
     /// <summary>Null when <paramref name="json"/> can be read in one way only; else why not, naming the place.</summary>
@@ -68,9 +72,9 @@ static class StrictJson
         {
             // Not Skip: what is in a list of texts is kept as well.
             if (reader.TokenType is JsonTokenType.StartArray or JsonTokenType.StartObject)
-                for (var depth = reader.CurrentDepth; reader.Read() && reader.CurrentDepth > depth;)
+                for (var depth = reader.CurrentDepth; reader.Read() && reader.CurrentDepth > depth && !IsTooLong(reader);)
                     left--;
-            return left < 0 ? TooMany : null;
+            return left < 0 ? TooMany : IsTooLong(reader) ? TooLong(path) : null;
         }
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
@@ -80,11 +84,15 @@ static class StrictJson
         return null;
     }
 
+    static bool IsTooLong(in Utf8JsonReader reader) => reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName && reader.ValueSpan.Length > MaxTextBytes;
+
     static string? FindProblemInObject(ref Utf8JsonReader reader, JsonShape shape, string path, ref int left)
     {
         var seen = new HashSet<string>(StringComparer.Ordinal);
         while (reader.Read() && reader.TokenType != JsonTokenType.EndObject)
         {
+            if (IsTooLong(reader))
+                return TooLong(path);
             var key = reader.GetString()!;
             reader.Read();
             var inner = shape.Items;

@@ -81,8 +81,8 @@ public sealed class EngineClient : IEngineClient, IDisposable
         static bool IsLocal(MountPoint mount) => mount is { Type: "volume", Driver: LocalVolume.Driver, Name.Length: > 0 };
     }
 
-    public Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) =>
-        GetAsync($"images/{EnginePath.Segments(name)}/json", EngineJson.Default.ImageInspect, cancel);
+    public async Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) =>
+        await GetAsync($"images/{EnginePath.Segments(name)}/json", EngineJson.Default.ImageInspect, cancel) is { } image ? image with { Config = image.Config?.Normalized() } : null;
 
     public async Task<IReadOnlyList<string>> ListRunningAsync(CancellationToken cancel) =>
         await CallAsync(HttpMethod.Get, "containers/json", null, _options.ListDeadline, async (response, token) =>

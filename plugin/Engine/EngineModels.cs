@@ -28,7 +28,7 @@ public sealed record ContainerInspect
         Created = Created ?? "",
         Driver = Driver ?? "",
         State = State ?? new(),
-        Config = Config ?? new(),
+        Config = (Config ?? new()).Normalized(),
         HostConfig = HostConfig ?? new(),
         Mounts = Mounts ?? [],
     };
@@ -64,8 +64,10 @@ public sealed record ContainerConfig
     /// <summary>Those that the plugin reads; the others, of which an image can bring any number, are not kept.</summary>
     [System.Text.Json.Serialization.JsonConverter(typeof(OwnLabels))]
     public IReadOnlyDictionary<string, string>? Labels { get; init; }
-    /// <summary><c>NAME=value</c>.</summary>
+    /// <summary><c>NAME=value</c>; those that the plugin reads.</summary>
     public IReadOnlyList<string>? Env { get; init; }
+
+    internal ContainerConfig Normalized() => Env is null ? this : this with { Env = OwnEnvironment.Of(Env) };
 }
 
 /// <summary>The host's part of a container's configuration.</summary>

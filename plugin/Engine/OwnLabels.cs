@@ -10,6 +10,9 @@ sealed class OwnLabels : JsonConverter<IReadOnlyDictionary<string, string>>
 {
     static readonly string[] Own = [GpuMemoryQuota.Name, .. Advice.ComposeLabels];
 
+    public static Dictionary<string, string> Of(IReadOnlyDictionary<string, string> labels) =>
+        labels.Where(label => Own.Contains(label.Key)).ToDictionary(label => label.Key, label => label.Value, StringComparer.Ordinal);
+
     public override IReadOnlyDictionary<string, string> Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
     {
         var found = new Dictionary<string, string>(StringComparer.Ordinal);

@@ -226,7 +226,8 @@ public class SideRoutesTests
         var body = $$$"""{"TaskTemplate":{"ContainerSpec":{"Image":"{{{image}}}"} } }""";
         Assert.That(await AskAsync(Policy, "POST", Service, body, engine: engine), Is.EqualTo(answer));
         engine.Failure = new("no");
-        Assert.That(await AskAsync(Policy, "POST", Service, body, engine: engine), Is.EqualTo("allowed"), "the task is judged when it runs");
+        Assert.That(await AskAsync(Policy, "POST", Service, body, engine: engine), Does.Contain("could not learn from the engine"), "a task that runs can only be reported or stopped");
+        Assert.That(await AskAsync(null, "POST", Service, body, engine: engine), Is.EqualTo("allowed"), "no rule needs it");
     }
 
     [Test]

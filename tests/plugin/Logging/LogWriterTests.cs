@@ -21,17 +21,15 @@ public class LogWriterTests
             writer.Write(Line, isError: i % 2 == 0); // hangs here where it may wait for the pipe
         using var reader = new StreamReader(engine);
         var (read, dropped) = (0, 0);
-        while (dropped == 0)
+        while (read + dropped < Lines)
         {
             var line = reader.ReadLine()!;
             if (line.Contains("were dropped", StringComparison.Ordinal))
-                dropped = int.Parse(line.Split(' ')[3], null);
+                dropped += int.Parse(line.Split(' ')[3], null);
             else
                 read++;
         }
         Assert.That(dropped, Is.GreaterThan(Lines / 2));
-        while (read + dropped < Lines)
-            read += reader.ReadLine()!.StartsWith('x') ? 1 : 0;
         writer.Write("after\n"u8.ToArray(), isError: false);
         Assert.That(reader.ReadLine(), Is.EqualTo("after"));
     }
