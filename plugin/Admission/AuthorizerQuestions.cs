@@ -25,7 +25,7 @@ sealed partial class Authorizer
         }
         var answer = question.IsAboutCall
             ? await JudgeQuestionAsync(question.User is { } user ? apiCall with { User = user, UserAuthNMethod = null } : apiCall, route, settings, question.Policy is null, cancel)
-            : PolicyAnswer.OfPolicy(settings);
+            : question.Policy is null ? PolicyAnswer.OfPolicyInForce(policy.State, settings.RequesterOf(apiCall)) : PolicyAnswer.OfPolicy(settings, policy.Current.RequesterOf(apiCall));
         return AuthZAnswer.Denied(answer.ToString());
     }
 

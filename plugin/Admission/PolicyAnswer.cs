@@ -13,6 +13,8 @@ sealed class PolicyAnswer
 
     const int MaxBytes = Bounded.MaxBytes - 100;
 
+    const int MaxProblems = 20;
+
     readonly StringBuilder _text = new();
 
     PolicyAnswer(string first) => _text.Append(first).Append('\n');
@@ -30,17 +32,42 @@ sealed class PolicyAnswer
 
     public static PolicyAnswer Unreadable(string problem) => new($"cannot be answered: {problem}");
 
-    public static PolicyAnswer OfProblems(IReadOnlyList<PolicyProblem> problems)
+    /// <summary>About a file that is none.</summary>
+    public static PolicyAnswer OfProblems(IReadOnlyList<PolicyProblem> problems) => new PolicyAnswer("no policy").With(problems);
+
+    /// <summary>About a file that is one.</summary>
+    public static PolicyAnswer OfPolicy(PolicySettings policy, Requester reader) => new PolicyAnswer("a policy").With(policy, reader);
+
+    /// <summary>About the policy in force, and the file on disk where that is refused. The first words tell one from the other.</summary>
+    public static PolicyAnswer OfPolicyInForce(PolicyInForce policy, Requester reader)
     {
-        var answer = new PolicyAnswer("no policy");
-        foreach (var problem in problems)
-            answer._text.Append(CultureInfo.InvariantCulture, $"  {problem}\n");
-        return answer;
+        var answer = policy.Refused.Count == 0 ? new PolicyAnswer("a policy") : new PolicyAnswer(policy.Settings.Problem is null
+            ? "no policy on disk: the file is refused, and the last good one stays in force" : "no policy on disk: the file is refused, and there was no good one before: no container with a GPU or a quota runs").With(policy.Refused);
+        if (policy.Settings.Problem is not null)
+            return answer;
+        if (policy.Since is { } since)
+            answer._text.Append(CultureInfo.InvariantCulture, $"  in force since {since.UtcDateTime:yyyy-MM-dd HH:mm:ss} UTC\n");
+        return answer.With(policy.Settings, reader);
     }
 
-    /// <summary>About the policy alone.</summary>
-    public static PolicyAnswer OfPolicy(PolicySettings policy) =>
-        policy.Problem is { } problem ? new($"no policy\n  {problem}") : new($"a policy\n  {Describe(policy)}");
+    PolicyAnswer With(IReadOnlyList<PolicyProblem> problems)
+    {
+        foreach (var problem in problems.Take(MaxProblems))
+            _text.Append(CultureInfo.InvariantCulture, $"  {problem}\n");
+        if (problems.Count > MaxProblems)
+            _text.Append(CultureInfo.InvariantCulture, $"  and {problems.Count - MaxProblems} more\n");
+        return this;
+    }
+
+    PolicyAnswer With(PolicySettings policy, Requester reader)
+    {
+        if (policy.IsBuiltIn)
+            _text.Append(CultureInfo.InvariantCulture, $"  {Describe(policy)}\n");
+        else
+            foreach (var (key, value) in PolicyText.Of(policy, reader))
+                _text.Append(CultureInfo.InvariantCulture, $"  {key,-20} {value}\n");
+        return this;
+    }
 
     /// <param name="verdict">The judgement.</param>
     /// <param name="requester">Who was judged.</param>

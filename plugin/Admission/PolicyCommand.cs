@@ -29,7 +29,9 @@ public static class PolicyCommand
             output.WriteLine($"{path}:{problem.Line}: {problem.Text}");
         if (policy is null)
             return 1;
-        output.WriteLine($"{path}: a policy, {policy.Summary}");
+        output.WriteLine($"{path}: a policy");
+        foreach (var (key, value) in PolicyText.Of(policy, Requester.Engine))
+            output.WriteLine($"  {key,-20} {value}");
         return 0;
     }
 }

@@ -3,10 +3,10 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>What is wrong in a policy file, and where.</summary>
+/// <summary>What is wrong in a policy file, and where; in line 0 with the whole of it.</summary>
 public sealed record PolicyProblem(int Line, string Text)
 {
-    public override string ToString() => $"line {Line}: {Text}";
+    public override string ToString() => Line > 0 ? $"line {Line}: {Text}" : Text;
 }
 
 /// <summary>Reads a policy file: strictly, and with all its problems at once. A file with a problem is none.</summary>

@@ -1,4 +1,12 @@
+using Runai.GpuMemory.Quotas;
+
 namespace Runai.GpuMemory.Admission;
+
+/// <summary>The policy in force, and what is wrong with the file on disk where that is another.</summary>
+/// <param name="Settings">What counts.</param>
+/// <param name="Since">When it came into force; null without a file.</param>
+/// <param name="Refused">Why the file on disk does not count; empty where it does.</param>
+public sealed record PolicyInForce(PolicySettings Settings, DateTimeOffset? Since, IReadOnlyList<PolicyProblem> Refused);
 
 /// <summary>The policy in force. The file is read again when it changes; one with a problem is refused whole, and the last good one stays, also over a restart of the plugin.</summary>
 public sealed partial class PolicySource
@@ -6,19 +14,24 @@ public sealed partial class PolicySource
     readonly string _path;
     readonly string _lastGood;
     readonly ILogger<PolicySource> _log;
+    readonly TimeProvider _time;
+    volatile PolicyInForce _state = new(PolicySettings.BuiltIn, null, []);
     (bool Exists, DateTime Written, long Length) _seen = (false, default, -1);
     string? _failure;
 
     /// <param name="path">The admin's file.</param>
     /// <param name="lastGood">Where the last good one is kept.</param>
     /// <param name="log">Tells each problem.</param>
-    public PolicySource(string path, string lastGood, ILogger<PolicySource> log)
+    /// <param name="time">Says since when.</param>
+    public PolicySource(string path, string lastGood, ILogger<PolicySource> log, TimeProvider? time = null)
     {
-        (_path, _lastGood, _log) = (path, lastGood, log);
+        (_path, _lastGood, _log, _time) = (path, lastGood, log, time ?? TimeProvider.System);
         Refresh();
     }
 
-    public PolicySettings Current { get; private set; } = PolicySettings.BuiltIn;
+    public PolicySettings Current => _state.Settings;
+
+    public PolicyInForce State => _state;
 
     /// <summary>Another policy is in force. Raised where <see cref="Refresh"/> is called.</summary>
     public event Action? Changed;
@@ -53,7 +66,7 @@ public sealed partial class PolicySource
                 return;
             _failure = problem.Message;
             LogUnreadable(_log, _path, problem.Message);
-            Keep("the file cannot be read");
+            Keep("the file cannot be read", [new(0, $"the file cannot be read: {Quoted.Text(problem.Message, 200).Trim('"')}")]);
         }
     }
 
@@ -64,29 +77,37 @@ public sealed partial class PolicySource
             LogProblem(_log, _path, problem.Line, problem.Text);
         if (policy is null)
         {
-            Keep($"its line {problems[0].Line} {problems[0].Text}");
+            Keep($"its line {problems[0].Line} {problems[0].Text}", problems);
             return;
         }
-        Current = policy;
-        Directory.CreateDirectory(Path.GetDirectoryName(_lastGood)!);
-        File.WriteAllBytes(_lastGood + ".new", text);
-        File.Move(_lastGood + ".new", _lastGood, overwrite: true);
+        var isKept = File.Exists(_lastGood) && ReadBounded(_lastGood).AsSpan().SequenceEqual(text);
+        _state = new(policy, isKept ? File.GetLastWriteTimeUtc(_lastGood) : _time.GetUtcNow(), []);
+        if (!isKept)
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(_lastGood)!);
+            File.WriteAllBytes(_lastGood + ".new", text);
+            File.Move(_lastGood + ".new", _lastGood, overwrite: true);
+        }
         LogLoaded(_log, _path, policy.IsAudit ? "audit" : "enforce");
     }
 
     /// <summary>The last good policy goes on; with none, nothing that matters goes on.</summary>
-    void Keep(string problem)
+    void Keep(string problem, IReadOnlyList<PolicyProblem> refused)
     {
         if (!Current.IsBuiltIn && Current.Problem is null)
+        {
+            _state = _state with { Refused = refused };
             return;
-        Current = File.Exists(_lastGood) && PolicyReader.Read(ReadBounded(_lastGood)).Policy is { } last ? last : new() { Problem = problem };
+        }
+        _state = File.Exists(_lastGood) && PolicyReader.Read(ReadBounded(_lastGood)).Policy is { } last
+            ? new(last, File.GetLastWriteTimeUtc(_lastGood), refused) : new(new() { Problem = problem }, null, refused);
         if (Current.Problem is null)
             LogKept(_log, _path);
     }
 
     void Leave()
     {
-        Current = PolicySettings.BuiltIn;
+        _state = new(PolicySettings.BuiltIn, null, []);
         File.Delete(_lastGood);
         LogGone(_log, _path);
     }

@@ -131,6 +131,14 @@ asked "a file that is no policy" 1 "no policy
 asked "by a policy that is none nothing is judged" 1 "no policy
   some line
 $end" "$probe$ask_policy" ask --policy "$work/audit.json" run ubuntu
+POLICY=$(answers "no policy on disk: the file is refused, and the last good one stays in force")
+asked "the policy in force where the file is refused" 1 "no policy on disk: the file is refused, and the last good one stays in force
+  some line" "$probe" check
+VERDICT=$(answers "would be allowed")
+asked "by the last good one a command is judged" 0 "would be allowed
+  some line
+$end" "$probe$ask_user
+run ubuntu Ask\":\"call\"$ask_user" ask --user bob run ubuntu
 POLICY="No such container: runai-policy-question"
 asked "where no plugin answers nothing else is called" 2 "runai-docker: no answer from the plugin: is it in the engine's authorization-plugins? docker said: docker: Error response from daemon: $POLICY.
 See \"docker run --help\"." "$probe" ask run ubuntu

@@ -36,6 +36,9 @@ public partial class PolicyDocumentationTests
         Assert.That(Row().Matches(Read("docs/policy.md").Split("## Keys")[1].Split("\n## ")[0]).Select(m => m.Groups[1].Value), Is.EquivalentTo(Keys));
 
     [Test]
+    public void A_policy_is_shown_with_every_key() => Assert.That(PolicyText.Keys, Is.EquivalentTo(Keys.Where(key => key != "$schema" && !key.StartsWith("users.", StringComparison.Ordinal))));
+
+    [Test]
     public void Every_example_is_a_policy()
     {
         var examples = Example().Matches(Read("docs/policy.md")).Select(m => m.Value).ToArray();

@@ -91,10 +91,33 @@ public class PolicyQuestionTests : AuthorizerFixture
     public async Task A_policy_file_can_be_asked_about_alone()
     {
         Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy")), Is.EqualTo("a policy\n  no file: quotas that are asked for are enforced, all else is allowed\nnothing was done: this was a question"));
-        Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy", policy: """{"mode":"audit"}""")), Does.StartWith("a policy\n  mode audit, "));
+        Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy", policy: """{"mode":"audit"}""")), Does.StartWith("a policy\n  mode                 audit\n"));
         Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy", policy: "{\n\"mode\": 1,\n\"a\": 2}")), Does.StartWith("no policy\n  line 2: mode must be \"enforce\" or \"audit\"\n  line 3: a is no key"));
         HavePolicy("""{"mode":7}""");
-        Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy")), Does.StartWith("no policy\n  its line 1 mode must be"));
+        Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy")), Is.EqualTo(
+            "no policy on disk: the file is refused, and there was no good one before: no container with a GPU or a quota runs\n  line 1: mode must be \"enforce\" or \"audit\"\nnothing was done: this was a question"));
+    }
+
+    [Test]
+    public async Task The_policy_in_force_is_told_whole_with_what_is_wrong_with_the_file_on_disk()
+    {
+        HavePolicy("""{"maxQuota":"0.5","users":{"bob":{"maxQuota":"1"}}}""");
+        var good = await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy"));
+        Assert.That(good, Does.Match(@"^a policy\n  in force since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n  mode ").And.Contain("\n  maxQuota             0.5\n").And.Contain("\n  users.bob            maxQuota 1\n"));
+        HavePolicy("{\"maxQuota\":\"0.1\",\n\"a\":1,\n\"b\":2}");
+        var refused = await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy"));
+        Assert.That(refused, Does.StartWith("no policy on disk: the file is refused, and the last good one stays in force\n  line 2: a is no key").And.Contain("\n  line 3: b is no key").And.EndsWith(good["a policy\n".Length..]));
+        Assert.That(await BeforeAsync(Ask("POST", Create, Good)), Does.StartWith("would be allowed"), "it is in force");
+        HavePolicy("{}");
+        Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy")), Does.StartWith("a policy\n").And.Contain("maxQuota             none"));
+    }
+
+    [Test]
+    public async Task Who_is_no_admin_reads_no_names_of_other_people()
+    {
+        HavePolicy("""{"localSocket":"user","admins":["ada"],"exempt":{"users":["root"]},"users":{"bob":{"maxQuota":"1"},"eve":{"maxQuota":"0.1"}}}""");
+        Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy", user: "bob")), Does.Contain("users.bob ").And.Not.Contain("eve").And.Not.Contain("ada").And.Not.Contain("root"));
+        Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy", user: "ada")), Does.Contain("users.bob ").And.Contain("users.eve ").And.Contain("admins               ada"));
     }
 
     [TestCase("call", "***", null)]

@@ -95,6 +95,24 @@ public class PolicySourceTests
     }
 
     [Test]
+    public void Since_when_it_is_in_force_outlives_the_plugin_and_no_refused_file_changes_it()
+    {
+        Write("""{"requireQuota":true}""");
+        var since = Open().State.Since;
+        Assert.That(since, Is.EqualTo(DateTimeOffset.UtcNow).Within(TimeSpan.FromMinutes(5)));
+        File.SetLastWriteTimeUtc(Path.Combine(_folder, "state", "policy.json"), new(2026, 1, 2, 3, 4, 5, DateTimeKind.Utc));
+        var source = Open();
+        Assert.That((source.State.Since, source.State.Refused.Count), Is.EqualTo(((DateTimeOffset?)new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero), 0)));
+        Write("{", source);
+        Assert.That((source.State.Since?.Year, source.State.Refused.Count, Open().State.Since?.Month, Open().State.Refused.Count), Is.EqualTo(((int?)2026, 1, (int?)1, 1)));
+        Write("""{"requireQuota":true}""", source);
+        Assert.That((source.State.Since?.Month, source.State.Refused.Count), Is.EqualTo(((int?)1, 0)), "the same again");
+        File.Delete(File_);
+        source.Refresh();
+        Assert.That(source.State.Since, Is.Null);
+    }
+
+    [Test]
     public void A_first_file_with_a_problem_lets_nothing_through_that_matters()
     {
         Write("{");
