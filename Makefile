@@ -45,9 +45,9 @@ plugin: rootfs ## build the managed plugin and create it in the running engine
 enable: ## enable the plugin in the running engine
 	$(DOCKER) plugin enable $(PLUGIN)
 	@$(DOCKER) create --pull never --label gpu-memory=0 no-such-image 2>&1 | grep -q 'denied by plugin' || \
-	    echo 'Nothing is enforced until {"authorization-plugins": ["$(PLUGIN)"]} is in /etc/docker/daemon.json and the engine has read it: kill -HUP its pid'
+	    echo 'No container with a volume of the plugin starts until {"authorization-plugins": ["$(PLUGIN)"]} is in /etc/docker/daemon.json and the engine has read it. A wrong name there ends the engine: docs/operate.md, "Install"'
 
-disable: ## disable the plugin (an engine that names it in authorization-plugins refuses: take it out there first)
+disable: ## disable the plugin (take it out of daemon.json first: an engine that reads the name of a disabled plugin ends)
 	$(DOCKER) plugin disable $(PLUGIN)
 
 push: ## push the plugin to the registry that its name says (PLUGIN=registry/name:tag)

@@ -11,6 +11,7 @@ public static class AdmissionRegistration
     {
         services.TryAddSingleton(TimeProvider.System);
         services.TryAddSingleton<OwnCalls>();
+        services.TryAddSingleton<ChainProbe>();
         return services
             .AddSingleton<ContainerSpecs>()
             .AddSingleton<EngineDefaults>()

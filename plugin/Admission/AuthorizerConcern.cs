@@ -5,7 +5,7 @@ sealed partial class Authorizer
     /// <summary>Most calls are answered by this alone. That the engine asks at all is noted here too.</summary>
     public bool IsOfConcern(string method, string uri)
     {
-        own.NoteAsked();
+        own.NoteAsked(uri);
         return method.Length == 0 || uri.Length == 0 || EngineRoute.Match(method, uri).Kind != RouteKind.OfNoConcern;
     }
 }

@@ -47,6 +47,24 @@ public sealed class EngineClient : IEngineClient, IDisposable
     public async Task<EngineInfo> InfoAsync(CancellationToken cancel) =>
         await GetAsync("info", EngineJson.Default.EngineInfo, cancel) ?? throw new EngineException("the engine has no /info", 404);
 
+    public async Task<int?> PingAsync(string target, TimeSpan limit, CancellationToken cancel)
+    {
+        using var deadline = Deadline(limit, cancel);
+        try
+        {
+            using var response = await SendOnceAsync(HttpMethod.Get, target, null, deadline.Token);
+            return (int)response.StatusCode;
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
+        {
+            return null;
+        }
+        finally
+        {
+            await SocketThread.Leave();
+        }
+    }
+
     public async Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel) =>
         (await GetAsync($"containers/{EnginePath.Segment(id)}/json", EngineJson.Default.ContainerInspect, cancel))?.Normalized() is { } container
             ? container with { Mounts = await WithHostPathsAsync(container.Mounts, cancel), HostConfig = await WithNamespacesAsync(container.HostConfig, cancel) } : null;

@@ -5,6 +5,12 @@ namespace Runai.GpuMemory.Engine;
 public interface IEngineClient
 {
     Task<EngineInfo> InfoAsync(CancellationToken cancel);
+    /// <summary>A ping that marks itself by its query. Never fails: null where no answer came.</summary>
+    /// <param name="target">Path and query.</param>
+    /// <param name="limit">How long to wait.</param>
+    /// <param name="cancel">Ends the call.</param>
+    /// <returns>The answer's status.</returns>
+    Task<int?> PingAsync(string target, TimeSpan limit, CancellationToken cancel);
     Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel);
     Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel);
     /// <summary>The IDs of all containers that run.</summary>

@@ -14,21 +14,33 @@ public sealed class OwnCalls
 
     readonly byte[] _secret;
     long _askedAt = long.MinValue / 2;
+    int _pingsSeen;
 
     public OwnCalls()
     {
         // From the kernel: .NET's own generator needs OpenSSL, which the plugin's rootfs does not have.
-        Span<byte> random = stackalloc byte[32];
+        Span<byte> random = stackalloc byte[48];
         using (var source = File.OpenHandle("/dev/urandom"))
             if (RandomAccess.Read(source, random, 0) != random.Length) throw new IOException("/dev/urandom gave too little");
-        Secret = Convert.ToHexStringLower(random);
+        Secret = Convert.ToHexStringLower(random[..32]);
+        Ping = "/_ping?" + Convert.ToHexStringLower(random[32..]);
         _secret = Encoding.ASCII.GetBytes(Secret);
     }
 
     internal string Secret { get; }
 
+    /// <summary>The target of this process's own ping. No secret (an engine that debugs logs it): to send it tells the plugin no more than that the engine asks.</summary>
+    internal string Ping { get; }
+
+    /// <summary>How often the engine asked about that ping.</summary>
+    internal int PingsSeen => Volatile.Read(ref _pingsSeen);
+
     /// <summary>The engine asked this plugin about an API call, whoever made it.</summary>
-    public void NoteAsked() => Volatile.Write(ref _askedAt, Environment.TickCount64);
+    public void NoteAsked(string? uri = null)
+    {
+        Volatile.Write(ref _askedAt, Environment.TickCount64);
+        if (uri == Ping) Interlocked.Increment(ref _pingsSeen);
+    }
 
     /// <summary>Whether the engine asks this plugin about API calls, as far as the last seconds show. The plugin's own calls are among them.</summary>
     public bool EngineAsks => Environment.TickCount64 - Volatile.Read(ref _askedAt) < RecentMilliseconds;

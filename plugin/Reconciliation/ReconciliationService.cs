@@ -9,7 +9,7 @@ namespace Runai.GpuMemory.Reconciliation;
 /// <summary>Follows the engine's containers, however they came to run: subscribes to events first, then looks at all of them, and again now and then and under
 /// another policy.</summary>
 public sealed class ReconciliationService(
-    IEngineClient engine, ContainerReconciler reconciler, IPreloadInjector injector, IVolumeCatalog catalog, PluginIdentity identity, OwnCalls own,
+    IEngineClient engine, ContainerReconciler reconciler, IPreloadInjector injector, IVolumeCatalog catalog, PluginIdentity identity, OwnCalls own, ChainProbe chain,
     PolicySource policy, IGpuInventory gpus, ReconciliationOptions options, TimeProvider time, ILogger<ReconciliationService> log) : BackgroundService
 {
     /// <summary>The label of containers that swarm makes, without an API call.</summary>
@@ -98,11 +98,11 @@ public sealed class ReconciliationService(
     /// <summary>Whether the container came by an API call that admission saw to. An inspect for each event would make creating containers three times as slow.</summary>
     bool IsAdmitted(EngineEvent one) => own.EngineAsks && one.Actor.Attributes?.ContainsKey(SwarmTask) != true;
 
-    /// <summary>For engines that do not ask this plugin for admission: there, nobody else gives the container its preload. It may come too late for the first
-    /// program of a container that starts at once, not for its next start.</summary>
+    /// <summary>For tasks of swarm: nobody else gives them their preload. It may come too late for the first program of a container that starts at once, not for its next start.
+    /// Where the engine does not ask this plugin nothing is mounted, so nothing can be copied either: the start, once it asks, sees to it.</summary>
     async Task InjectAsync(string id, CancellationToken stop)
     {
-        if (await engine.InspectContainerAsync(id, stop) is not { } container || !container.Mounts.Any(catalog.Owns)) return;
+        if (await chain.LookAsync(stop) == Asking.No || await engine.InspectContainerAsync(id, stop) is not { } container || !container.Mounts.Any(catalog.Owns)) return;
         if (await injector.EnsureAsync(container, stop) is { } problem) log.NotInjected(id, problem);
     }
 

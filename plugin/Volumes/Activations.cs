@@ -58,6 +58,9 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
         }
     }
 
+    /// <summary>Whether the container that has the directory of this activation runs.</summary>
+    public bool IsInUse(string mountId) => StateLayout.DirId(mountId) is { } dirId && references.Find(dirId) is { } reference && HasMounted(reference.Pid, dirId);
+
     MountResult Lost(string dirId, Reference? before)
     {
         if (before is null) Remove(dirId);

@@ -3,7 +3,7 @@ using Runai.GpuMemory.Quotas;
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>What Docker asks of a volume driver, answered from memory and disk.</summary>
-public sealed class VolumeDriver(VolumeCatalog catalog, Activations activations) : IVolumeDriver
+public sealed class VolumeDriver(VolumeCatalog catalog, Activations activations, IMountGuard guard) : IVolumeDriver
 {
     const string Option = GpuMemoryQuota.Name;
 
@@ -21,8 +21,12 @@ public sealed class VolumeDriver(VolumeCatalog catalog, Activations activations)
 
     public IReadOnlyList<VolumeInfo> DescribeAll() => [.. catalog.List().Select(Info)];
 
-    public Task<MountResult> MountAsync(string name, string id, CancellationToken cancel) => Task.FromResult(
-        catalog.Find(name) is null ? MountResult.Failed($"no volume {name}: make it with docker volume create") : activations.Mount(name, id));
+    public async Task<MountResult> MountAsync(string name, string id, CancellationToken cancel)
+    {
+        if (catalog.Find(name) is null) return MountResult.Failed($"no volume {name}: make it with docker volume create");
+        // Who has it and runs is not about to start: somebody copies files.
+        return !activations.IsInUse(id) && await guard.RefusalAsync(cancel) is { } refusal ? MountResult.Failed(refusal) : activations.Mount(name, id);
+    }
 
     public Task<string?> UnmountAsync(string name, string id, CancellationToken cancel) => Task.FromResult(activations.Unmount(id));
 

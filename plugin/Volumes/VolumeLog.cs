@@ -38,4 +38,10 @@ static partial class VolumeLog
 
     [LoggerMessage(212, LogLevel.Warning, "The volume {Volume} is gone: no call of the API can name it, so it could not be removed")]
     public static partial void VolumeDropped(this ILogger log, string volume);
+
+    [LoggerMessage(220, LogLevel.Error, "not asked: API calls are not judged, and no container with a volume of this plugin starts or restarts: {Problem}")]
+    public static partial void NotAsked(this ILogger log, string problem);
+
+    [LoggerMessage(221, LogLevel.Information, "the engine asks this plugin about API calls")]
+    public static partial void Asked(this ILogger log);
 }

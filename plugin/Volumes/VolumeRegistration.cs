@@ -21,6 +21,9 @@ public static class VolumeRegistration
             provider.GetRequiredService<StateLayout>(), provider.GetRequiredService<PluginIdentity>(), provider.GetRequiredService<ILogger<VolumeCatalog>>())))
         .AddSingleton<IVolumeCatalog>(provider => provider.GetRequiredService<VolumeCatalog>())
         .AddSingleton<IVolumeDriver, VolumeDriver>()
+        .AddSingleton<ChainGuard>()
+        .AddSingleton<IMountGuard>(provider => provider.GetRequiredService<ChainGuard>())
+        .AddHostedService(provider => provider.GetRequiredService<ChainGuard>())
         .AddHostedService<HostWatch>()
         .AddHostedService<DirectoryCollector>();
 

@@ -65,32 +65,3 @@ sealed class ClientTests(string version) : EngineFixture(version)
         Engine.Docker("swarm", "leave", "--force").Ok();
     }
 }
-
-/// <summary>An engine that does not ask the plugin about containers: a first look, before daemon.json is touched.</summary>
-[TestFixture(Engines.Oldest)]
-[TestFixture(Engines.Newest)]
-sealed class UnaskedTests(string version) : EngineFixture(version)
-{
-    protected override TestEngine Create(string version) => new(version, authorize: false);
-
-    [Test]
-    public void With_its_own_preload_a_container_is_limited() => Assert.That(
-        ParseSmi(Engine.Run(["--rm", "-e", "LD_PRELOAD=/runai/librunai.so", "-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, .. SmiQuery]).Ok()).Total,
-        Is.EqualTo(3296));
-
-    [Test]
-    public void Created_and_started_later_a_container_is_limited()
-    {
-        var container = Engine.Docker(["create", "--network", "none", "--gpus", "1", "-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, .. SmiQuery]).Ok();
-        Eventually(() => Engine.Docker("cp", $"{container}:/etc/ld.so.preload", "-").Code == 0, "the preload is in the container");
-        Assert.That(Engine.Docker("start", "-a", container).Ok(), Does.StartWith("3296,"));
-    }
-
-    [Test]
-    public void A_bad_value_is_said_by_the_program_itself()
-    {
-        var output = Engine.Run(["--rm", "-e", "LD_PRELOAD=/runai/librunai.so", "-v", "runai:/runai", "--label", "gpu-memory=2", Image, .. SmiQuery]);
-        Assert.That(output.Code, Is.Not.Zero);
-        Assert.That(output.All, Does.Contain("gpu-memory=2 has no unit"));
-    }
-}

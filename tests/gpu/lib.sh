@@ -77,7 +77,7 @@ forget() {
     done
 }
 
-# Puts the plugin in charge of the engine, begins to watch the GPU, and says what was measured on. Sets total and base, in MiB.
+# Puts the plugin in charge of the engine (one that does not ask it starts no container with its volume), begins to watch the GPU, and says what was measured on. Sets total and base, in MiB.
 begin() {
     trap cleanup EXIT
     echo "# $(date -u +%F), $(smi name), driver $(smi driver_version), $(smi memory.total) MiB; Docker $(docker version --format '{{.Server.Version}}'), $(uname -r)"

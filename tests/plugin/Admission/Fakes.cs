@@ -35,6 +35,8 @@ sealed class FakeEngine : IEngineClient
             throw Failure;
     }
 
+    public Task<int?> PingAsync(string target, TimeSpan limit, CancellationToken cancel) => Task.FromResult<int?>(200);
+
     public async Task<EngineInfo> InfoAsync(CancellationToken cancel)
     {
         await CallAsync("info", cancel);

@@ -22,6 +22,8 @@ sealed class FakeEngine : IAsyncDisposable
     public ConcurrentQueue<string> Calls { get; } = [];
     public ConcurrentQueue<Dictionary<string, string>> Headers { get; } = [];
     public OwnCalls Own { get; } = new();
+    /// <summary>Runs before a ping with a query is answered.</summary>
+    public RequestDelegate? OnPing { get; set; }
     /// <summary>Ends with the test: for answers that never come.</summary>
     public CancellationToken Stopped => _stop.Token;
 
@@ -75,6 +77,7 @@ sealed class FakeEngine : IAsyncDisposable
         var path = http.Request.Path.Value!;
         if (path == "/_ping")
         {
+            if (OnPing is not null && http.Request.QueryString.HasValue) await OnPing(http);
             http.Response.Headers["Api-Version"] = ApiVersion;
             await http.Response.WriteAsync("OK");
             return;

@@ -13,7 +13,7 @@ sealed class FakeDocker : IEngineClient
 {
     readonly ConcurrentDictionary<string, ContainerInspect> _containers = new();
     readonly List<Channel<EngineEvent>> _watchers = [];
-    int _inspects;
+    int _inspects, _pings;
 
     public bool Down { get; set; }
     /// <summary>So many inspects fail before one succeeds.</summary>
@@ -82,6 +82,18 @@ sealed class FakeDocker : IEngineClient
     public Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) => Task.FromResult(PluginName);
     public Task<string?> VolumeDriverAsync(string name, CancellationToken cancel) => throw new NotSupportedException();
     public Task<string?> NetworkNameAsync(string network, CancellationToken cancel) => throw new NotSupportedException();
+    /// <summary>What happens to a ping before it is answered with <see cref="PingStatus"/>.</summary>
+    public Action<string>? OnPing { get; set; }
+    public int? PingStatus { get; set; }
+    public int Pings => _pings;
+
+    public Task<int?> PingAsync(string target, TimeSpan limit, CancellationToken cancel)
+    {
+        OnPing?.Invoke(target);
+        Interlocked.Increment(ref _pings);
+        return Task.FromResult(PingStatus);
+    }
+
     public Task<EngineInfo> InfoAsync(CancellationToken cancel) => Task.FromResult(new EngineInfo());
     public Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) => Task.FromResult<ImageInspect?>(null);
     public Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel) => throw new NotSupportedException();

@@ -21,7 +21,7 @@ public class ReconciliationTests
     PrivateDirectories _directories = null!;
     ConcurrentQueue<string> _log = null!;
     FakeLedger _ledger = null!;
-    readonly OwnCalls _own = new();
+    OwnCalls _own = null!;
     PolicySource _policy = null!;
     FakeJudge _judge = null!;
     FakeContainerMounts _containerMounts = null!;
@@ -44,8 +44,9 @@ public class ReconciliationTests
         var options = new ReconciliationOptions { SweepEvery = TimeSpan.FromMilliseconds(100) };
         _policy = new PolicySource(PolicyFile, PolicyFile + ".good", NullLogger<PolicySource>.Instance);
         _judge = new(_policy);
+        _own = new();
         _reconciler = new ContainerReconciler(_docker, _judge, _ledger, catalog, _directories, activations, _mounts, _containerMounts = new(_mounts), new ListLogger<ContainerReconciler>(_log));
-        _service = new ReconciliationService(_docker, _reconciler, _injector, catalog, _identity, _own, _policy, new NoGpus(), options, TimeProvider.System, new ListLogger<ReconciliationService>(_log));
+        _service = new ReconciliationService(_docker, _reconciler, _injector, catalog, _identity, _own, new(_docker, _own, TimeProvider.System), _policy, new NoGpus(), options, TimeProvider.System, new ListLogger<ReconciliationService>(_log));
     }
 
     [TearDown]
@@ -322,6 +323,20 @@ public class ReconciliationTests
         await Until(() => !_injector.Served.IsEmpty, "it was asked");
         await Until(() => _log.Any(line => line.Contains("no preload of the shim: its root is read-only", StringComparison.Ordinal)), "it says so");
         Assert.That(_injector.Served, Is.EqualTo(new[] { Id(1) }));
+    }
+
+    [Test]
+    public async Task Where_the_engine_does_not_ask_nothing_is_copied_for_nothing_can_be_mounted()
+    {
+        await StartAsync();
+        _docker.PingStatus = 200;
+        foreach (var n in new[] { 1, 2 }) _docker.Put(Container(n, "0.5", $"d{n}") with { State = new ContainerState { Status = "created" } });
+        _docker.Say("create", Id(1));
+        await Until(() => _docker.Pings > 0, "it was looked at");
+        _docker.PingStatus = 403;
+        _docker.Say("create", Id(2));
+        await Until(() => !_injector.Served.IsEmpty, "in doubt it is tried");
+        Assert.That(_injector.Served, Is.EqualTo(new[] { Id(2) }));
     }
 
     [Test]

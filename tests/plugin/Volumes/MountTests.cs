@@ -116,6 +116,24 @@ public class MountTests
     });
 
     [Test]
+    public void What_the_guard_refuses_is_not_mounted_unless_a_container_has_it_and_runs() => Test(volumes =>
+    {
+        volumes.Guard.Refusal = "nobody asks";
+        Assert.That(() => volumes.Mount(Id), Throws.InvalidOperationException.With.Message.EqualTo("nobody asks"));
+        Assert.That(volumes.References.Find(Id), Is.Null);
+        volumes.Guard.Refusal = null;
+        var target = Path.Combine(volumes.Settings.State, "target");
+        using (var container = new FakeContainer(volumes.Mount(Id), target))
+        {
+            volumes.Activations.Claim(Id, "c1", container.Pid);
+            volumes.Guard.Refusal = "nobody asks";
+            Assert.That(volumes.Mount(Id), Does.EndWith(Id), "docker cp on a running container");
+            Assert.That(() => volumes.Mount(OtherId), Throws.InvalidOperationException);
+        }
+        Assert.That(() => volumes.Mount(Id), Throws.InvalidOperationException, "an engine that was killed begins with the old ID again");
+    });
+
+    [Test]
     public void It_goes_with_its_last_reference() => Test(volumes =>
     {
         var path = volumes.Mount(Id);

@@ -38,6 +38,7 @@ sealed class VolumesUnderTest : IDisposable
     public WatchedHost Host { get; private set; } = null!;
     public VolumeCatalog Catalog { get; private set; } = null!;
     public VolumeDriver Driver { get; private set; } = null!;
+    public GuardAtWill Guard { get; } = new();
 
     public void Restart()
     {
@@ -51,7 +52,7 @@ sealed class VolumesUnderTest : IDisposable
         Activations.Restore();
         Catalog = new VolumeCatalog(Layout, identity, NullLogger<VolumeCatalog>.Instance);
         Catalog.Load();
-        Driver = new VolumeDriver(Catalog, Activations);
+        Driver = new VolumeDriver(Catalog, Activations, Guard);
     }
 
     public string Mount(string id, string volume = "runai")
@@ -72,6 +73,13 @@ sealed class VolumesUnderTest : IDisposable
     {
         if (result != 0) throw new InvalidOperationException("mount failed");
     }
+}
+
+/// <summary>Refuses when the test says so.</summary>
+sealed class GuardAtWill : IMountGuard
+{
+    public string? Refusal { get; set; }
+    public Task<string?> RefusalAsync(CancellationToken cancel) => Task.FromResult(Refusal);
 }
 
 /// <summary>Counts the restarts instead of doing them.</summary>

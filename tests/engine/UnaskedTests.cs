@@ -1,0 +1,83 @@
+using NUnit.Framework;
+using static Runai.GpuMemory.EngineTests.TestEngine;
+
+namespace Runai.GpuMemory.EngineTests;
+
+/// <summary>An engine that does not ask the plugin about API calls: one that was never told to, and one that dropped the plugin when it was disabled.</summary>
+[TestFixture(Engines.Oldest)]
+[TestFixture(Engines.Middle)]
+[TestFixture(Engines.Newest)]
+sealed class UnaskedTests(string version) : EngineFixture(version)
+{
+    const string Mend = $"see that /etc/docker/daemon.json has \"authorization-plugins\": [\"{Plugin}\"], then let the engine read it: kill -HUP $(pidof dockerd)";
+    static readonly string[] Quota = ["-v", "runai:/runai", "--label", "gpu-memory=0.3", Image];
+
+    protected override TestEngine Create(string version) => new(version, authorize: false);
+
+    [SetUp]
+    public void DoNotAsk() => Engine.AskNobody();
+
+    static void IsRefused(Output output)
+    {
+        Assert.That(output.Code, Is.Not.Zero, output.All);
+        Assert.That(output.Error, Does.Contain($"the engine does not ask the plugin {Plugin} about containers, so no limit would hold").And.Contain(Mend));
+        Assert.That(output.Out, Does.Not.Contain("MiB"));
+    }
+
+    /// <summary>As an upgrade and a change of settings need it. Returns how many error lines about it the log had before.</summary>
+    int DisableAndEnable()
+    {
+        var before = ErrorLines();
+        Engine.Docker("plugin", "disable", "-f", Plugin).Ok();
+        Engine.Docker("plugin", "enable", Plugin).Ok();
+        return before;
+    }
+
+    int ErrorLines() => Engine.Log.Split("ChainGuard[220] not asked: ").Length - 1;
+
+    bool Runs(string container) => Engine.Docker("inspect", "-f", "{{.State.Running}}", container).Ok() == "true";
+
+    [Test]
+    public void No_container_with_the_volume_starts_and_the_user_reads_what_mends_it()
+    {
+        IsRefused(Engine.Run(["--rm", .. Quota, .. SmiQuery]));
+        IsRefused(Engine.Run(["--rm", "-e", "LD_PRELOAD=/runai/librunai.so", .. Quota, .. SmiQuery]));
+        var container = Engine.Docker(["create", "--network", "none", "--gpus", "1", .. Quota, .. SmiQuery]).Ok();
+        IsRefused(Engine.Docker("start", "-a", container));
+        Assert.That(Engine.Run(["--rm", Image, .. SmiQuery]).Ok(), Does.StartWith($"{TotalMiB},"), "who has no volume of ours is left alone");
+
+        Engine.Authorize();
+        Assert.That(Engine.Docker("start", "-a", container).Ok(), Does.StartWith("3296,"), "what was made meanwhile starts once the engine asks");
+    }
+
+    [Test]
+    public void After_disable_and_enable_neither()
+    {
+        Engine.Authorize();
+        var running = Engine.Start([.. Quota, "sleep", "600"]);
+        var before = DisableAndEnable();
+        Eventually(() => ErrorLines() > before, "the plugin notices by itself");
+        IsRefused(Engine.Run(["--rm", .. Quota, .. SmiQuery]));
+        Engine.Docker("cp", Path.Combine(Repository.Root, "README.md"), $"{running}:/tmp/").Ok();
+        Assert.That(Engine.Smi(running).Total, Is.EqualTo(3296), "what runs keeps its quota");
+        for (var n = 0; n < 3; n++) IsRefused(Engine.Docker("restart", "-t", "0", running));
+        Assert.That(Runs(running), Is.False);
+        Assert.That(ErrorLines(), Is.EqualTo(before + 1), "one line, however often it is tried");
+
+        Engine.Authorize();
+        Engine.Docker("start", running).Ok();
+        Assert.That(Engine.Smi(running).Total, Is.EqualTo(3296));
+        Assert.That(Engine.Log.Split("ChainGuard[220]")[^1], Does.Contain("ChainGuard[221] the engine asks this plugin"));
+    }
+
+    [Test]
+    public void What_began_while_the_plugin_was_disabled_is_judged_when_it_is_back()
+    {
+        Engine.WritePolicy("""{ "requireQuota": true }""");
+        Engine.Docker("plugin", "disable", "-f", Plugin).Ok();
+        var unlimited = Engine.Start(Image, "sleep", "600");
+        Engine.Docker("plugin", "enable", Plugin).Ok();
+        Eventually(() => Engine.Log.Contains($"running against the rules container={unlimited}", StringComparison.Ordinal), "it is reported");
+        Engine.WritePolicy(null);
+    }
+}

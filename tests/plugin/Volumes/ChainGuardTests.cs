@@ -1,0 +1,128 @@
+using System.Collections.Concurrent;
+using NUnit.Framework;
+using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Tests.Engine;
+using Runai.GpuMemory.Tests.Reconciliation;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Tests.Volumes;
+
+/// <summary>What users and the log are told while the engine does not ask.</summary>
+public class ChainGuardTests
+{
+    readonly ConcurrentQueue<string> _log = [];
+    readonly StoppedClock _clock = new();
+    readonly OwnCalls _own = new();
+    FakeDocker _docker = null!;
+    string _socket = "";
+    PluginIdentity _identity = null!;
+    ChainGuard _guard = null!;
+
+    [SetUp]
+    public void SetUp()
+    {
+        _log.Clear();
+        _socket = Path.GetTempFileName();
+        _docker = new() { PluginName = "lab/gpu:latest" };
+        var settings = new PluginSettings { State = "/state", EngineSocket = _socket };
+        _identity = new(new StateLayout(settings), settings, new FakeMounts("/state"));
+        _guard = new(new ChainProbe(_docker, _own, _clock), _identity, settings, _docker, _clock, new ListLogger<ChainGuard>(_log));
+    }
+
+    [TearDown]
+    public void TearDown()
+    {
+        _guard.Dispose();
+        File.Delete(_socket);
+    }
+
+    Task<string?> RefusalAsync() => _guard.RefusalAsync(CancellationToken.None);
+
+    void Answer(Asking asking)
+    {
+        _docker.OnPing = asking == Asking.Yes ? _own.NoteAsked : null;
+        _docker.PingStatus = asking == Asking.Unknown ? null : 200;
+    }
+
+    [Test]
+    public async Task The_refusal_says_what_to_write_where_and_how_it_is_read()
+    {
+        Answer(Asking.No);
+        Assert.That(await RefusalAsync(), Is.EqualTo(
+            "the engine does not ask the plugin lab/gpu about containers, so no limit would hold. As root, see that /etc/docker/daemon.json has "
+            + "\"authorization-plugins\": [\"lab/gpu\"], then let the engine read it: kill -HUP $(pidof dockerd)"));
+        _identity.Name = "lab/gpu:v2";
+        Assert.That(await RefusalAsync(), Does.Contain("[\"lab/gpu:v2\"]"));
+    }
+
+    /// <summary>An engine that reads a name of which it has no plugin ends.</summary>
+    [Test]
+    public async Task A_name_that_the_plugin_does_not_know_is_not_guessed()
+    {
+        Answer(Asking.No);
+        _docker.PluginName = null;
+        Assert.That(await RefusalAsync(), Does.Contain("[\"NAME\"] with the name that docker plugin ls shows").And.Not.Contain("runai/gpu-memory"));
+    }
+
+    [TestCase(Asking.Yes)]
+    [TestCase(Asking.Unknown)]
+    public async Task An_engine_that_asks_or_does_not_say_is_refused_nothing(Asking asking)
+    {
+        Answer(asking);
+        Assert.That(await RefusalAsync(), Is.Null);
+    }
+
+    [Test]
+    public async Task Where_no_socket_is_the_plugin_can_enforce_nothing()
+    {
+        Answer(Asking.Unknown);
+        File.Delete(_socket);
+        for (var n = 0; n < 3; n++) Assert.That(await RefusalAsync(), Does.StartWith($"the plugin finds no socket of the engine at {_socket}"));
+        Assert.That(_log, Has.Count.EqualTo(1).And.All.StartsWith("Error 220 "));
+    }
+
+    [Test]
+    public async Task The_log_has_a_line_when_it_begins_one_every_ten_minutes_and_one_when_it_ends()
+    {
+        async Task<int> LinesAsync(Asking asking)
+        {
+            Answer(asking);
+            for (var n = 0; n < 20; n++) await RefusalAsync();
+            return _log.Count;
+        }
+
+        Assert.That((await LinesAsync(Asking.Unknown), await LinesAsync(Asking.No)), Is.EqualTo((0, 1)));
+        Assert.That(_log.Last(), Does.StartWith("Error 220 ").And.Contain("\"authorization-plugins\": [\"lab/gpu\"]"));
+        _clock.Advance(TimeSpan.FromMinutes(9));
+        Assert.That((await LinesAsync(Asking.No), await LinesAsync(Asking.Unknown)), Is.EqualTo((1, 1)));
+        _clock.Advance(TimeSpan.FromMinutes(1));
+        Assert.That((await LinesAsync(Asking.No), await LinesAsync(Asking.Yes)), Is.EqualTo((2, 3)));
+        Assert.That(_log.Last(), Does.StartWith("Information 221 "));
+        Assert.That(await LinesAsync(Asking.No), Is.EqualTo(4), "it begins again");
+    }
+
+    [Test]
+    public async Task It_looks_when_the_plugin_starts_until_the_engine_says_something()
+    {
+        Answer(Asking.Unknown);
+        await _guard.StartAsync(CancellationToken.None);
+        Assert.That(() => _docker.Pings, Is.GreaterThan(2).After(10_000, 10));
+        Assert.That(_log, Is.Empty);
+        Answer(Asking.No);
+        Assert.That(() => _log.Count, Is.EqualTo(1).After(10_000, 10));
+        await _guard.StopAsync(CancellationToken.None);
+    }
+
+    [Test]
+    public async Task What_was_mounted_while_the_engine_did_not_say_makes_it_look_again()
+    {
+        Answer(Asking.Yes);
+        await _guard.StartAsync(CancellationToken.None);
+        Assert.That(() => _log.Count, Is.EqualTo(1).After(10_000, 10));
+        Answer(Asking.Unknown);
+        Assert.That(await RefusalAsync(), Is.Null);
+        Answer(Asking.No);
+        Assert.That(() => _log.LastOrDefault(), Does.StartWith("Error 220 ").After(10_000, 10));
+        await _guard.StopAsync(CancellationToken.None);
+    }
+}
