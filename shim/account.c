@@ -6,7 +6,10 @@
    question, which is after its scan; so its scan saw them all (an amount moves from `pending` to `charged`, and from
    there to `overhead`, by adding first, and a scan reads a row in that order), found the sum above the limit, and
    refused. Freed memory leaves its row only after the driver has taken it back. No lock, no global total; a process
-   killed at any point leaves just its own row, which counts until its kernel lock is seen to be gone.
+   killed at any point leaves just its own row, which counts until its kernel lock is seen to be gone. Credit is a
+   reservation that stays: it is part of `pending` from its first sum on. A call takes it out of `credit`, by one atomic
+   operation, so that nobody else gives it back meanwhile; who takes credit back takes it out of there first and then
+   off `pending`.
 
    Nothing that fits is refused. A sum above the limit may be due to rows of dead processes, to measurements out of
    date, to a changed quota, or to others that reserve at this moment and will be refused themselves. The slow path
@@ -97,17 +100,21 @@ static void end(struct device *device) {
 }
 
 /* A row that was lost and claimed anew while calls were under way can be off: with none under way, what we know of
- * ourselves stands. */
+ * ourselves stands. What is off is taken off, not overwritten, since calls may begin meanwhile. */
 static void heal(struct device *device, struct ledger_row *row) {
     uint64_t activity = atomic_load(&device->activity), charged = atomic_load(&device->charged);
     int64_t overhead = atomic_load(&device->overhead);
-    if (!row || (uint32_t)activity != 0 || atomic_load(&device->activity) != activity ||
-        (atomic_load(&row->charged) == charged && atomic_load(&row->pending) == 0 &&
-         atomic_load(&row->overhead) == overhead))
+    if (!row)
         return;
-    atomic_store(&row->charged, charged);
-    atomic_store(&row->overhead, overhead);
-    atomic_store(&row->pending, 0);
+    uint64_t credit = atomic_load(&row->credit);
+    uint64_t more = charged - atomic_load(&row->charged), less = atomic_load(&row->pending) - CREDIT_BYTES(credit);
+    int64_t beyond = overhead - atomic_load(&row->overhead);
+    if ((uint32_t)activity != 0 || credit >= CREDIT_CALL || atomic_load(&device->activity) != activity ||
+        atomic_load(&row->credit) != credit)
+        return;
+    atomic_fetch_add(&row->charged, more);
+    atomic_fetch_add(&row->overhead, beyond);
+    atomic_fetch_sub(&row->pending, less);
 }
 
 /* Once a second, on the way of an allocation. */
@@ -129,6 +136,7 @@ static bool insist(struct device *device, struct ledger_row *row, uint64_t most)
     ledger_reclaim(number, row);
     uint64_t until = now_ms() + 100;
     for (;;) {
+        ledger_revoke(number);
         measure(device);
         uint64_t limit = device_limit(device), dying = ledger_dying(number);
         if (within(device, row, limit, &sum))
@@ -142,14 +150,13 @@ static bool insist(struct device *device, struct ledger_row *row, uint64_t most)
     }
 }
 
-/* With what room the reservation leaves. */
-static bool try(struct device *device, struct reservation *r, uint64_t *room) {
+static bool try(struct device *device, struct reservation *r) {
     struct ledger_sum sum;
     uint64_t limit = device_limit(device);
     begin(device);
     atomic_fetch_add(&r->row->pending, r->bytes);
     bool fits = within(device, r->row, limit, &sum);
-    *room = fits ? limit - sum.settled - sum.pending : 0;
+    r->room = fits ? limit - sum.settled - sum.pending : 0;
     return fits;
 }
 
@@ -168,9 +175,9 @@ static bool reserve_slowly(struct device *device, struct reservation *r) {
     r->row = row ? row : &lonely[device_position(device)];
     int number = atomic_load(&device->number);
     bool locked = ledger_slow_lock(number);
-    uint64_t room;
+    ledger_revoke(number);
     measure(device); /* beside a reservation of ours it would find only what has grown */
-    bool fits = try(device, r, &room) || insist(device, r->row, r->bytes);
+    bool fits = try(device, r) || insist(device, r->row, r->bytes);
     if (!fits)
         take_back(device, r);
     if (locked)
@@ -181,25 +188,25 @@ static bool reserve_slowly(struct device *device, struct reservation *r) {
 
 /* Close to the limit what the ledger says has to be of now. Measured with no call of ours under way, so it is exact in
  * a program with one thread. */
-static bool reserve_closely(struct device *device, struct reservation *r, uint64_t room) {
-    measure_if_due(device, room);
+static bool reserve_closely(struct device *device, struct reservation *r) {
+    ledger_revoke(atomic_load(&device->number));
+    measure_if_due(device, r->room);
     r->row = row_now(device);
-    if (try(device, r, &room))
+    if (try(device, r))
         return true;
     take_back(device, r);
     return false;
 }
 
 bool account_reserve(struct device *device, uint64_t most, struct reservation *r) {
-    uint64_t room;
     if (UNLIKELY(quota_tick()))
         housekeeping(device);
-    *r = (struct reservation){row_now(device), most};
-    bool fits = try(device, r, &room);
-    if (LIKELY(fits && !measure_is_due(device, room)))
+    *r = (struct reservation){row_now(device), most, 0};
+    bool fits = try(device, r);
+    if (LIKELY(fits && !measure_is_due(device, r->room)))
         return true;
     take_back(device, r);
-    return (fits && reserve_closely(device, r, room)) || reserve_slowly(device, r);
+    return (fits && reserve_closely(device, r)) || reserve_slowly(device, r);
 }
 
 static void charge(struct device *device, uint64_t bytes) {
@@ -212,6 +219,41 @@ void account_settle(struct device *device, struct reservation *r, uint64_t taken
     if (taken)
         charge(device, taken);
     take_back(device, r);
+}
+
+#define CREDIT_MAX (256 * MIB)
+
+bool account_credit_take(struct device *device, uint64_t most, struct reservation *r) {
+    struct ledger_row *row = atomic_load_explicit(&device->row, memory_order_acquire);
+    if (UNLIKELY(!row || atomic_load_explicit(&row->owner, memory_order_relaxed) != process()->token ||
+                 !ledger_intact() || quota_is_due()))
+        return false;
+    uint64_t credit = atomic_load_explicit(&row->credit, memory_order_relaxed);
+    while (CREDIT_BYTES(credit) >= most)
+        if (LIKELY(atomic_compare_exchange_weak(&row->credit, &credit, credit - most + CREDIT_CALL))) {
+            *r = (struct reservation){row, most, 0};
+            return true;
+        }
+    return false;
+}
+
+void account_credit_return(struct reservation *r) {
+    atomic_fetch_add(&r->row->credit, r->bytes - CREDIT_CALL);
+}
+
+void account_credit_used(struct device *device, struct reservation *r) {
+    begin(device);
+    atomic_fetch_sub(&r->row->credit, CREDIT_CALL);
+}
+
+void account_keep(struct device *device, struct reservation *r) {
+    if (r->room >= MEASURE_CLOSE && r->row != &lonely[device_position(device)] &&
+        CREDIT_BYTES(atomic_load(&r->row->credit)) + r->bytes <= CREDIT_MAX) {
+        atomic_fetch_add(&r->row->credit, r->bytes);
+        end(device);
+    } else {
+        take_back(device, r);
+    }
 }
 
 void account_add(struct device *device, uint64_t bytes) {
@@ -256,7 +298,8 @@ struct account_view account_view(struct device *device) {
         measure_now(device);
     within(device, atomic_load(&device->row), view.limit, &sum);
     view.used = sum.settled;
-    uint64_t promised = sum.settled > UINT64_MAX - sum.pending ? UINT64_MAX : sum.settled + sum.pending;
+    uint64_t pending = sum.pending - sum.credit;
+    uint64_t promised = sum.settled > UINT64_MAX - pending ? UINT64_MAX : sum.settled + pending;
     view.free = promised < view.limit ? view.limit - promised : 0;
     return view;
 }

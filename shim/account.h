@@ -14,9 +14,18 @@
 struct reservation {
     struct ledger_row *row; /* where it stands, whatever becomes of our row meanwhile */
     uint64_t bytes;
+    uint64_t room; /* that it left */
 };
 bool account_reserve(struct device *device, uint64_t most, struct reservation *reservation);
 void account_settle(struct device *device, struct reservation *reservation, uint64_t taken);
+/* For calls that hardly ever take what they might (hook_pool.c). A reservation of which nothing was taken, far from the
+   limit, is not given back but left as credit: still pending, and anybody's who runs short. The next call takes it out
+   of there, with one atomic operation instead of a sum over the container, and puts it back when it has not grown
+   either; else it is a reservation as any other, from account_credit_used on. */
+bool account_credit_take(struct device *device, uint64_t most, struct reservation *reservation);
+void account_credit_return(struct reservation *reservation);
+void account_credit_used(struct device *device, struct reservation *reservation);
+void account_keep(struct device *device, struct reservation *reservation);
 void account_release_begin(struct device *device);
 void account_release_end(struct device *device, uint64_t released);
 /* Moves what is charged into what is measured: for memory whose end we do not see (a free that waits for its stream, a

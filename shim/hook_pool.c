@@ -1,8 +1,15 @@
 /* Stream-ordered allocations. The pool holds the memory, so the pool is what is charged: its RESERVED_MEM_CURRENT,
    asked after allocations that may have made it grow and after each synchronisation, where the driver gives back what
-   is above the release threshold. Growth is reserved beforehand when the pool has not enough that is free. A piece that
-   was freed in the same stream and size is handed out again: what is charged holds it, so the driver is asked now and
-   then only.
+   is above the release threshold. Growth is reserved beforehand, whatever the pool may have that is free: nobody can
+   know what of it the driver takes. Whether it grew, the address tells: what lies in blocks in which the pool had
+   memory before, and has given back none since, was there. So a warm pool is asked now and then only, and the
+   reservation is not given back but kept for the next allocation (account_keep).
+
+   That it has given back none: an era of the pool ends, and with it all that is known of its blocks, at every
+   synchronisation and trim that may make it smaller. What the driver takes from pools by itself, at the end of the
+   GPU's memory, is seen when it is asked: less than is charged. Lest what came instead hides it, blocks are learned
+   only by an allocation before and after which the driver was asked; while all blocks are known, by some allocations
+   in a row, it is not, and one that then lies elsewhere ends the era.
 
    Managed memory can come to lie on a GPU wherever its pool prefers it to: the pool is charged in full to the GPU that
    it prefers, else to the one that was current when the program got the pool. What is freed of it is given back by
@@ -21,7 +28,10 @@
 
 enum {
     CHUNK_MAX = 32 << 20, /* a pool grows by multiples of this at most; seen on an H200 */
-    UNASKED_MAX = 64
+    KNOWN_ENOUGH = 16, /* allocations in known blocks, one after another: from then on the driver is not asked before */
+    UNASKED_MAX = 64,
+    ERA_BITS = 28,
+    BLOCKS_MAX = 64 /* of one allocation; of a larger one the driver is asked */
 };
 
 static uint64_t ask(struct pool *pool, int attribute, uint64_t otherwise) {
@@ -45,11 +55,30 @@ static struct pool *pool_by_handle(CUmemoryPool handle) {
     return NULL;
 }
 
-static void forget_pieces(struct pool *pool) {
-    lock_take(&pool->warm);
-    pool->mixed = false;
-    pool->pieces = 0;
-    lock_drop(&pool->warm);
+/* Nothing is known any more of what the pool holds. */
+static void next_era(struct pool *pool) {
+    atomic_store(&pool->era, (atomic_fetch_add(&process()->pools.eras, 1) + 1) & ((1u << ERA_BITS) - 1));
+}
+
+#define EACH_BLOCK(place, pointer, size)                                                                               \
+    for (uint64_t place = (pointer) >> BLOCK_BITS, end_ = ((pointer) + (size)-1) >> BLOCK_BITS; place <= end_; place++)
+
+static bool holds(uint32_t era, uint64_t pointer, uint64_t size) {
+    _Atomic uint64_t *block = process()->pools.block;
+    if (UNLIKELY(size == 0 || size > BLOCKS_MAX * BLOCK))
+        return false;
+    EACH_BLOCK(b, pointer, size)
+    if (atomic_load_explicit(&block[b % POOL_BLOCKS], memory_order_relaxed) != (b << ERA_BITS | era))
+        return false;
+    return true;
+}
+
+/* In an era that began before the driver answered: if it has ended meanwhile, this is noted for nobody. */
+static void note_held(uint32_t era, uint64_t pointer, uint64_t size) {
+    _Atomic uint64_t *block = process()->pools.block;
+    if (size && size <= BLOCKS_MAX * BLOCK)
+        EACH_BLOCK(b, pointer, size)
+    atomic_store_explicit(&block[b % POOL_BLOCKS], b << ERA_BITS | era, memory_order_relaxed);
 }
 
 static uint64_t threshold(CUmemoryPool handle) {
@@ -74,7 +103,7 @@ static struct pool *pool_add(CUmemoryPool handle, const struct device *device, b
         atomic_store(&pool->live, 0);
         pool->most = 0;
         atomic_store(&pool->keeps, threshold(handle));
-        forget_pieces(pool);
+        next_era(pool);
         atomic_store_explicit(&pool->handle, handle, memory_order_release);
         if (i == n)
             atomic_store_explicit(&pools->known, n + 1, memory_order_release);
@@ -131,43 +160,6 @@ static CUstream per_thread(CUstream stream) {
     return stream ? stream : CU_STREAM_PER_THREAD;
 }
 
-static CUstream piece_key(CUstream stream) {
-    return stream == CU_STREAM_PER_THREAD ? (CUstream)&inside_driver : stream;
-}
-
-enum plan { PLAN_NOT_OURS, PLAN_CERTAIN, PLAN_WARM, PLAN_RESERVED, PLAN_COVERED, PLAN_REFUSED };
-
-/* PLAN_RESERVED when a reservation is needed. */
-static enum plan take_piece(struct pool *pool, uint64_t size, CUstream stream) {
-    enum plan plan = PLAN_RESERVED;
-    stream = piece_key(stream);
-    lock_take(&pool->warm);
-    if (!pool->mixed && pool->pieces > 0 && pool->piece == size && pool->piece_stream == stream) {
-        pool->pieces--;
-        plan = ++pool->unasked < UNASKED_MAX ? PLAN_CERTAIN : PLAN_WARM;
-        if (plan == PLAN_WARM)
-            pool->unasked = 0;
-    } else if (pool->pieces > 0) {
-        pool->mixed = true; /* this allocation may be cut from them */
-    }
-    lock_drop(&pool->warm);
-    return plan;
-}
-
-static void add_piece(struct pool *pool, uint64_t size, CUstream stream) {
-    stream = piece_key(stream);
-    lock_take(&pool->warm);
-    if (pool->pieces == 0 && !pool->mixed) {
-        pool->piece = size;
-        pool->piece_stream = stream;
-    }
-    if (pool->piece == size && pool->piece_stream == stream && stream != NO_STREAM)
-        pool->pieces++;
-    else
-        pool->mixed = true;
-    lock_drop(&pool->warm);
-}
-
 /* Pools of managed memory.
 
    What was freed can be had again without a new charge, but two allocations side by side must not both count on it. So
@@ -211,15 +203,13 @@ static void managed_end(struct pool *pool, struct device *device, uint64_t bytes
 }
 
 /* False when what it may take beyond what is charged is not to be had. */
-static bool managed_begin(struct pool *pool, struct device *device, uint64_t bytes, bool warm) {
+static bool managed_begin(struct pool *pool, struct device *device, uint64_t bytes) {
     lock_take(&pool->lock);
     pool->asked += bytes;
     uint64_t asked = pool->asked;
-    bool alone = pool->under_way++ == 0;
+    pool->under_way++;
     atomic_fetch_add(&pool->version, 1);
     lock_drop(&pool->lock);
-    if (warm && alone) /* a piece that was freed, with nothing else to come in its place */
-        return true;
     uint64_t reserved = held(pool, atomic_load(&pool->charged)), charged = atomic_load(&pool->charged);
     uint64_t wanted = asked > UINT64_MAX - reserved ? UINT64_MAX : asked + reserved;
     struct reservation reservation;
@@ -262,7 +252,7 @@ static void bury(struct pool *pool) {
     struct device *device = device_at(atomic_load(&pool->device));
     uint64_t charged = 0;
     lock_take(&pools->adding);
-    if (atomic_load(&pool->handle) == POOL_DESTROYED && atomic_load(&pool->live) == 0) {
+    if (atomic_load(&pool->handle) == POOL_DESTROYED && pool_live(pool) == 0) {
         lock_take(&pool->lock);
         charged = atomic_exchange(&pool->charged, 0);
         lock_drop(&pool->lock);
@@ -272,24 +262,48 @@ static void bury(struct pool *pool) {
     managed_charge(device, charged, 0);
 }
 
-/* Brings the charge to what the pool holds. A reservation made for growth is settled with it. Another
-   thread may have changed the charge since the driver was asked: then it is asked again. */
-static uint64_t pool_settle(struct pool *pool, struct device *device, struct reservation *reservation) {
-    uint64_t version, bytes, before;
+/* A reservation for growth: what was taken of it, or it is kept for the next. */
+static void settle_growth(struct device *device, struct reservation *reservation, uint64_t grown) {
+    if (reservation && grown)
+        account_settle(device, reservation, grown);
+    else if (reservation)
+        account_keep(device, reservation);
+    else if (grown)
+        account_add(device, grown);
+}
+
+/* May this be what the pool holds? Not when another thread has changed the charge since the driver was asked; nor when
+   it is less than what is charged and another thread has allocated since, of memory that it took for held: that may
+   have come back. First the era ends, so that who allocates later sees it (see keeps_to_what_is_held). Under the pool's
+   lock. */
+static bool still_true(struct pool *pool, uint64_t bytes, uint64_t version, uint64_t live) {
+    if (bytes >= atomic_load(&pool->charged))
+        return version == atomic_load(&pool->version);
+    next_era(pool);
+    return version == atomic_load(&pool->version) && (atomic_load(&pool->live) ^ live) < POOL_ALLOCATION;
+}
+
+/* Brings the charge to what the pool holds. A reservation made for growth is settled with it. */
+static void pool_settle(struct pool *pool, struct device *device, struct reservation *reservation) {
+    uint64_t version, live, bytes, before;
     if (atomic_load(&pool->managed))
-        return 0; /* see managed_end and bury */
+        return; /* see managed_end and bury */
     for (int tries = 0;; tries++) {
         version = atomic_load(&pool->version);
+        live = atomic_load(&pool->live);
         before = atomic_load(&pool->charged);
         bytes = held(pool, before);
         if (LIKELY(bytes == before && version == atomic_load(&pool->version))) {
-            if (reservation)
-                account_settle(device, reservation, 0);
-            return 0;
+            settle_growth(device, reservation, 0);
+            return;
         }
         lock_take(&pool->lock);
-        if (version == atomic_load(&pool->version) || tries == 8)
+        if (still_true(pool, bytes, version, live))
             break;
+        if (tries == 8) { /* the others, who are so busy, charge what they find: no less than this */
+            bytes = bytes > atomic_load(&pool->charged) ? bytes : atomic_load(&pool->charged);
+            break;
+        }
         lock_drop(&pool->lock);
     }
     before = atomic_load(&pool->charged);
@@ -299,16 +313,9 @@ static uint64_t pool_settle(struct pool *pool, struct device *device, struct res
     atomic_fetch_add(&pool->version, 1);
     lock_drop(&pool->lock);
     learn_chunk(bytes);
-    uint64_t grown = bytes > before ? bytes - before : 0;
-    if (reservation)
-        account_settle(device, reservation, grown);
-    else if (grown)
-        account_add(device, grown);
-    if (before > bytes) {
-        forget_pieces(pool);
+    settle_growth(device, reservation, bytes > before ? bytes - before : 0);
+    if (before > bytes)
         account_release_end(device, before - bytes);
-    }
-    return grown;
 }
 
 static void settle(bool synchronised) {
@@ -319,8 +326,8 @@ static void settle(bool synchronised) {
         if (UNLIKELY(synchronised && atomic_load_explicit(&pool->handle, memory_order_relaxed) == POOL_DESTROYED))
             bury(pool);
         uint64_t charged = atomic_load_explicit(&pool->charged, memory_order_relaxed);
-        if (charged > atomic_load_explicit(&pool->live, memory_order_relaxed) &&
-            charged > atomic_load_explicit(&pool->keeps, memory_order_relaxed) && atomic_load(&pool->handle))
+        if (charged > pool_live(pool) && charged > atomic_load_explicit(&pool->keeps, memory_order_relaxed) &&
+            atomic_load(&pool->handle))
             pool_settle(pool, device_at(atomic_load(&pool->device)), NULL);
     }
 }
@@ -346,7 +353,7 @@ uint64_t pools_unsettled(struct device *device) {
         CUmemoryPool handle = atomic_load(&pool->handle);
         uint64_t charged = atomic_load(&pool->charged);
         if (!handle || device_at(atomic_load(&pool->device)) != device || atomic_load(&pool->managed) ||
-            charged <= atomic_load(&pool->live))
+            charged <= pool_live(pool))
             continue;
         uint64_t bytes = held(pool, charged);
         sum += bytes < charged ? charged - bytes : 0;
@@ -361,10 +368,11 @@ void pools_trim(struct device *device) {
         struct pool *pool = &p->pools.pool[i];
         CUmemoryPool handle = atomic_load(&pool->handle);
         if (!handle || device_at(atomic_load(&pool->device)) != device || atomic_load(&pool->managed) ||
-            atomic_load(&pool->charged) <= atomic_load(&pool->live))
+            atomic_load(&pool->charged) <= pool_live(pool))
             continue;
         account_release_begin(device); /* a measurement between the two would take the one for the other */
         BESIDE_CAPTURES(CUDA->cuMemPoolTrimTo(handle, 0));
+        next_era(pool);
         pool_settle(pool, device, NULL);
         account_release_end(device, 0);
     }
@@ -400,11 +408,15 @@ static struct pool *look_up_pool_of_stream(CUstream stream) {
     return pool ? pool : pool_add(handle, device, false);
 }
 
-static struct pool *pool_of_only_device(CUstream stream, uint64_t epoch) {
+/* Set only where CUDA shows just one device. */
+static struct pool *pool_of_only_device(uint64_t epoch) {
     struct pools *pools = &process()->pools;
     uint64_t known = atomic_load_explicit(&pools->only, memory_order_acquire);
-    if (LIKELY(known >> 8 == epoch))
-        return &pools->pool[(known & 255) - 1];
+    return LIKELY(known >> 8 == epoch) ? &pools->pool[(known & 255) - 1] : NULL;
+}
+
+static struct pool *look_up_pool_of_only_device(CUstream stream, uint64_t epoch) {
+    struct pools *pools = &process()->pools;
     struct pool *pool = look_up_pool_of_stream(stream);
     if (pool)
         atomic_store(&pools->only, epoch << 8 | (uint64_t)(pool - pools->pool + 1));
@@ -417,15 +429,17 @@ static struct pool *pool_of_stream(CUstream stream) {
     uint64_t epoch = 1 + atomic_load(&pools->streams_epoch);
     const void *key = stream;
     CUcontext context;
-    if (LIKELY(device_only()))
-        return pool_of_only_device(stream, epoch);
+    struct pool *pool = pool_of_only_device(epoch);
+    if (LIKELY(pool))
+        return pool;
+    if (device_only())
+        return look_up_pool_of_only_device(stream, epoch);
     if (is_special(stream)) {
         if (INSIDE(CUDA->cuCtxGetCurrent(&context)) != CUDA_SUCCESS || !context)
             return NULL;
         key = context;
     }
     __auto_type place = &pools->stream_pool[((uintptr_t)key >> 4) * 0x9e3779b97f4a7c15ull >> 58];
-    struct pool *pool = NULL;
     lock_take(&place->lock);
     if (place->key == key && place->epoch == epoch)
         pool = place->pool;
@@ -455,68 +469,95 @@ static bool is_capturing(CUstream stream) {
 
 /* Allocation. */
 
-static enum plan prepare(struct pool *pool, struct device *device, uint64_t size, CUstream stream,
-                         struct reservation *reservation) {
-    bool managed = atomic_load_explicit(&pool->managed, memory_order_relaxed);
-    if (UNLIKELY(is_capturing(stream)))
+enum plan { PLAN_NOT_OURS, PLAN_CREDIT, PLAN_RESERVED, PLAN_COVERED, PLAN_REFUSED };
+
+struct attempt {
+    enum plan plan;
+    struct pool *pool;
+    struct device *device;
+    struct reservation reservation;
+    uint32_t era;
+    bool asked; /* what the pool holds, before */
+};
+
+static enum plan prepare(struct attempt *a, uint64_t size, CUstream stream) {
+    struct pool *pool = a->pool;
+    if (is_capturing(stream))
         return PLAN_NOT_OURS;
-    enum plan plan = take_piece(pool, round_up(size, 512), stream);
-    if (managed)
-        return managed_begin(pool, device, managed_most(size), plan != PLAN_RESERVED) ? PLAN_COVERED : PLAN_REFUSED;
-    if (LIKELY(plan != PLAN_RESERVED))
-        return plan;
-    uint64_t chunk = atomic_load(&process()->pools.chunk);
-    return account_reserve(device, round_up(size, chunk ? chunk : CHUNK_MAX), reservation) ? PLAN_RESERVED
-                                                                                           : PLAN_REFUSED;
+    if (UNLIKELY(atomic_load_explicit(&pool->managed, memory_order_relaxed)))
+        return managed_begin(pool, a->device, managed_most(size)) ? PLAN_COVERED : PLAN_REFUSED;
+    a->asked = atomic_load_explicit(&pool->unasked, memory_order_relaxed) < KNOWN_ENOUGH;
+    if (UNLIKELY(a->asked))
+        pool_settle(pool, a->device, NULL);
+    a->era = atomic_load(&pool->era);
+    uint64_t chunk = atomic_load_explicit(&process()->pools.chunk, memory_order_relaxed);
+    uint64_t most = round_up(size, chunk ? chunk : CHUNK_MAX);
+    if (LIKELY(account_credit_take(a->device, most, &a->reservation)))
+        return PLAN_CREDIT;
+    return account_reserve(a->device, most, &a->reservation) ? PLAN_RESERVED : PLAN_REFUSED;
 }
 
-/* The pool looked warm and grew all the same (it is fragmented). Within the limit that is charged; beyond, it is
- * undone. */
-static CUresult grew_unexpectedly(struct pool *pool, struct device *device, CUdeviceptr *pointer, CUstream stream) {
-    struct account_view view = account_view(device);
-    if (view.used <= view.limit)
-        return CUDA_SUCCESS;
-    BESIDE_CAPTURES(CUDA->cuMemFreeAsync(*pointer, stream));
-    BESIDE_CAPTURES(CUDA->cuStreamSynchronize(stream));
-    BESIDE_CAPTURES(CUDA->cuMemPoolTrimTo(atomic_load(&pool->handle), 0));
-    pool_settle(pool, device, NULL);
-    *pointer = 0;
-    return CUDA_ERROR_OUT_OF_MEMORY;
-}
-
-static CUresult allocated(struct pool *pool, struct device *device, enum plan plan, struct reservation *reservation,
-                          CUresult result, CUdeviceptr *pointer, size_t size, CUstream stream) {
-    uint64_t grown = plan == PLAN_CERTAIN ? 0 : pool_settle(pool, device, plan == PLAN_RESERVED ? reservation : NULL);
-    if (plan == PLAN_COVERED)
-        managed_end(pool, device, managed_most(size));
-    if (result != CUDA_SUCCESS)
-        return result;
-    uint64_t rounded = round_up(size, 512);
-    struct entry entry = {.key = *pointer,
+static void enter(struct pool *pool, const struct device *device, uint64_t pointer, uint64_t rounded) {
+    struct entry entry = {.key = pointer,
                           .size = rounded,
-                          .extra = atomic_load(&pool->generation) << 8 | (uint64_t)(pool - process()->pools.pool),
+                          .extra = atomic_load_explicit(&pool->generation, memory_order_relaxed) << 8 |
+                                   (uint64_t)(pool - process()->pools.pool),
                           .class = CLASS_POINTER,
                           .kind = KIND_POOL,
                           .device = device_position(device)};
-    if (plan == PLAN_WARM && UNLIKELY(grown) && grew_unexpectedly(pool, device, pointer, stream) != CUDA_SUCCESS)
-        return CUDA_ERROR_OUT_OF_MEMORY;
     table_put(&process()->table, &entry);
-    atomic_fetch_add(&pool->live, rounded);
+}
+
+/* The allocation lies in what the pool held in an era that has not ended: who ends it later sees in `live` that there
+   was an allocation, and asks the driver again. */
+static bool was_held(const struct attempt *a, uint64_t pointer, uint64_t size) {
+    unsigned unasked = atomic_load_explicit(&a->pool->unasked, memory_order_relaxed);
+    if (a->plan == PLAN_COVERED || !holds(a->era, pointer, size) || atomic_load(&a->pool->era) != a->era)
+        return false;
+    atomic_store_explicit(&a->pool->unasked, unasked + 1, memory_order_relaxed); /* threads may lose a count */
+    return unasked < UNASKED_MAX;
+}
+
+/* Asks what the pool holds now. */
+static void ask_after(struct attempt *a, uint64_t pointer, uint64_t size) {
+    struct pool *pool = a->pool;
+    bool known = pointer && holds(a->era, pointer, size); /* just looked up, now and then */
+    if (a->plan == PLAN_CREDIT)
+        account_credit_used(a->device, &a->reservation);
+    if (!known && !a->asked)
+        next_era(pool);
+    pool_settle(pool, a->device, &a->reservation);
+    atomic_store_explicit(&pool->unasked, known ? KNOWN_ENOUGH : 0, memory_order_relaxed);
+    if (pointer)
+        note_held(a->era, pointer, size);
+}
+
+static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr *pointer, size_t size) {
+    uint64_t rounded = round_up(size, POOL_UNIT), at = result == CUDA_SUCCESS ? *pointer : 0;
+    if (LIKELY(at))
+        atomic_fetch_add(&a->pool->live, rounded / POOL_UNIT + POOL_ALLOCATION);
+    if (UNLIKELY(!at || !was_held(a, at, size)))
+        a->plan == PLAN_COVERED ? managed_end(a->pool, a->device, managed_most(size)) : ask_after(a, at, size);
+    else if (LIKELY(a->plan == PLAN_CREDIT))
+        account_credit_return(&a->reservation);
+    else
+        account_keep(a->device, &a->reservation);
+    if (at)
+        enter(a->pool, a->device, at, rounded);
     return result;
 }
 
 #define ALLOCATE(find_pool, real_call)                                                                                 \
-    struct pool *pool = inside_driver || !pointer ? NULL : find_pool;                                                  \
-    if (!pool)                                                                                                         \
+    struct attempt a = {.pool = inside_driver || !pointer ? NULL : find_pool};                                         \
+    if (!a.pool)                                                                                                       \
         return real_call;                                                                                              \
-    struct device *device = device_at(atomic_load_explicit(&pool->device, memory_order_relaxed));                      \
-    struct reservation reservation;                                                                                    \
-    enum plan plan = prepare(pool, device, size, stream, &reservation);                                                \
-    if (plan == PLAN_REFUSED)                                                                                          \
+    a.device = device_at(atomic_load_explicit(&a.pool->device, memory_order_relaxed));                                 \
+    a.plan = prepare(&a, size, stream);                                                                                \
+    if (a.plan == PLAN_REFUSED)                                                                                        \
         return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
-    if (plan == PLAN_NOT_OURS)                                                                                         \
+    if (a.plan == PLAN_NOT_OURS)                                                                                       \
         return real_call;                                                                                              \
-    return allocated(pool, device, plan, &reservation, INSIDE(real_call), pointer, size, stream)
+    return allocated(&a, INSIDE(real_call), pointer, size)
 
 CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t size, CUstream stream) {
     ALLOCATE(pool_of_stream(stream), CUDA->cuMemAllocAsync(pointer, size, stream));
@@ -540,12 +581,8 @@ void pool_freed(const struct entry *entry, CUstream stream) {
     struct pool *pool = &process()->pools.pool[entry->extra & 255];
     if (UNLIKELY(atomic_load(&pool->generation) != entry->extra >> 8))
         return; /* its pool was destroyed, and another has the place */
-    uint64_t live = atomic_load(&pool->live);
-    while (!atomic_compare_exchange_weak(&pool->live, &live, live > entry->size ? live - entry->size : 0))
-        continue;
-    if (LIKELY(atomic_load(&pool->handle) != POOL_DESTROYED))
-        add_piece(pool, entry->size, stream);
-    else if (stream == NO_STREAM)
+    atomic_fetch_sub(&pool->live, entry->size / POOL_UNIT);
+    if (UNLIKELY(atomic_load_explicit(&pool->handle, memory_order_relaxed) == POOL_DESTROYED && stream == NO_STREAM))
         bury(pool); /* else when the stream gets there: at a synchronisation */
 }
 
@@ -614,6 +651,7 @@ CUresult cuMemPoolTrimTo(CUmemoryPool handle, size_t keep) {
     struct device *device = device_at(atomic_load(&pool->device));
     account_release_begin(device);
     CUresult result = INSIDE(CUDA->cuMemPoolTrimTo(handle, keep));
+    next_era(pool);
     if (result == CUDA_SUCCESS)
         pool_settle(pool, device, NULL);
     account_release_end(device, 0);

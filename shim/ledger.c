@@ -416,6 +416,7 @@ int ledger_device(const unsigned char uuid[16]) {
 static void take(struct ledger_row *row, uint64_t token) {
     atomic_store(&row->charged, 0);
     atomic_store(&row->pending, 0);
+    atomic_store(&row->credit, 0);
     atomic_store(&row->overhead, 0);
     atomic_store(&row->owner, token);
 }
@@ -513,6 +514,7 @@ static uint64_t saturating(uint64_t a, uint64_t b) {
  * them at least. */
 static void add_row(const struct ledger_row *row, void *data) {
     struct ledger_sum *sum = data;
+    uint64_t credit = CREDIT_BYTES(atomic_load_explicit(&row->credit, memory_order_relaxed));
     uint64_t pending = atomic_load(&row->pending);
     uint64_t charged = atomic_load(&row->charged);
     int64_t overhead = atomic_load(&row->overhead);
@@ -522,15 +524,31 @@ static void add_row(const struct ledger_row *row, void *data) {
         charged = charged > -(uint64_t)overhead ? charged + (uint64_t)overhead : 0;
     sum->settled = saturating(sum->settled, charged);
     sum->pending = saturating(sum->pending, pending);
+    sum->credit = saturating(sum->credit, credit < pending ? credit : pending);
 }
 
 struct ledger_sum ledger_sum(int device) {
-    struct ledger_sum sum = {0, 0};
+    struct ledger_sum sum = {0, 0, 0};
     if (device < 0)
         return sum;
     ledger_each(device, add_row, &sum);
     sum.settled = saturating(sum.settled, atomic_load(&ledger_file()->devices[device].others));
     return sum;
+}
+
+static void take_credit(const struct ledger_row *row, void *data) {
+    struct ledger_row *of = (struct ledger_row *)row;
+    uint64_t credit = atomic_load(&of->credit);
+    (void)data;
+    while (CREDIT_BYTES(credit) && !atomic_compare_exchange_weak(&of->credit, &credit, credit - CREDIT_BYTES(credit)))
+        continue;
+    if (CREDIT_BYTES(credit))
+        atomic_fetch_sub(&of->pending, CREDIT_BYTES(credit));
+}
+
+void ledger_revoke(int device) {
+    if (device >= 0)
+        ledger_each(device, take_credit, NULL);
 }
 
 static void count_row(const struct ledger_row *row, void *data) {

@@ -35,8 +35,14 @@ struct ledger_row {
     _Atomic uint64_t charged; /* bytes of live allocations */
     _Atomic uint64_t pending; /* bytes reserved for driver calls under way */
     _Atomic int64_t overhead; /* what the driver counts for this process beyond `charged` */
-    uint64_t unused[4];
+    _Atomic uint64_t credit;  /* of pending, what no call uses now: anybody may take it back; see below */
+    uint64_t unused[3];
 };
+/* In the low bits of credit the bytes, in the high ones how many calls use some that they have taken out and will put
+   back. */
+enum { CREDIT_BITS = 48 };
+#define CREDIT_CALL ((uint64_t)1 << CREDIT_BITS)
+#define CREDIT_BYTES(credit) ((credit) & (CREDIT_CALL - 1))
 
 struct ledger_device {
     unsigned char uuid[16];
@@ -88,6 +94,7 @@ _Static_assert(sizeof(struct ledger_place) == 64, "as large as the header's begi
 struct ledger_sum {
     uint64_t settled; /* charged and overhead of all rows, and others */
     uint64_t pending;
+    uint64_t credit; /* of it, what may be taken back */
 };
 
 /* All functions below that may lock, claim or write anew run under process->slow. */
@@ -112,6 +119,8 @@ void ledger_reclaim(int device, const struct ledger_row *own);
  */
 uint64_t ledger_dying(int device);
 struct ledger_sum ledger_sum(int device);
+/* Takes back all credit. Before a refusal, and close to the limit. */
+void ledger_revoke(int device);
 /* Is no row of the device in use but this one? */
 bool ledger_alone(int device, const struct ledger_row *own);
 /* The most that a process with a row has beyond what it allocated: of contexts and modules. */

@@ -105,7 +105,9 @@ static bool list_processes(struct measure_scratch *s, nvmlDevice_t handle) {
 static void note_row(const struct ledger_row *row, void *data) {
     struct measure_scratch *s = data;
     uint32_t pid = (uint32_t)atomic_load(&row->owner);
-    int64_t bytes = (int64_t)(atomic_load(&row->charged) + atomic_load(&row->pending)) + atomic_load(&row->overhead);
+    uint64_t credit = CREDIT_BYTES(atomic_load(&row->credit)), pending = atomic_load(&row->pending);
+    int64_t bytes =
+        (int64_t)(atomic_load(&row->charged) + (pending > credit ? pending - credit : 0)) + atomic_load(&row->overhead);
     uint64_t known = bytes > 0 ? (uint64_t)bytes : 0;
     for (unsigned i = 0; i < s->rows; i++) {
         if (s->row[i].pid != pid)

@@ -146,6 +146,10 @@ void quota_reread(void) {
         adopt(&file);
 }
 
+bool quota_is_due(void) {
+    return now_ms() >= atomic_load_explicit(&next_look, memory_order_relaxed);
+}
+
 bool quota_tick(void) {
     uint64_t now = now_ms(), due = atomic_load_explicit(&next_look, memory_order_relaxed);
     if (LIKELY(now < due) || !atomic_compare_exchange_strong(&next_look, &due, now + 1000))

@@ -14,6 +14,8 @@ bool quota_known(void);
  * once-a-second work). */
 void quota_reread(void);
 bool quota_tick(void);
+/* Will the next quota_tick look? */
+bool quota_is_due(void);
 /* Counts changes; limits computed under an older number are out of date. */
 uint32_t quota_generation(void);
 /* The value for a device. */
