@@ -149,6 +149,106 @@ SCENARIO(Threads_racing_in_a_pool_of_managed_memory_never_exceed_the_limit, .lim
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
 }
 
+/* The same in two pools of ordinary memory, by pieces of many sizes, beside trims: what one thread has freed another
+   gets, and the pools become smaller and grow again all the time. */
+static CUmemoryPool ordinary[2];
+
+static void *race_in_pools(void *data) {
+    CUdeviceptr held[8] = {0};
+    EXPECT_EQUAL(gpu.cuCtxSetCurrent(managed.context), CUDA_SUCCESS);
+    unsigned seed = (unsigned)(uintptr_t)data;
+    for (int i = 0; i < 3000; i++) {
+        CUstream stream = managed.streams[rand_r(&seed) % 2];
+        CUdeviceptr *one = &held[rand_r(&seed) % 8];
+        size_t size =
+            rand_r(&seed) % 4 ? (size_t)(rand_r(&seed) % 8 + 1) << 20 : (size_t)(rand_r(&seed) % 90 + 1) << 20;
+        if (*one) {
+            EXPECT_EQUAL(gpu.cuMemFreeAsync(*one, stream), CUDA_SUCCESS);
+            *one = 0;
+        } else {
+            CUresult result = rand_r(&seed) % 8
+                                  ? gpu.cuMemAllocFromPoolAsync(one, size, ordinary[rand_r(&seed) % 2], stream)
+                                  : gpu.cuMemAlloc_v2(one, size);
+            EXPECT(result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY);
+            if (result != CUDA_SUCCESS)
+                *one = 0;
+        }
+        if (rand_r(&seed) % 64 == 0)
+            EXPECT_EQUAL(gpu.cuStreamSynchronize(stream), CUDA_SUCCESS);
+        if (rand_r(&seed) % 64 == 0)
+            EXPECT_EQUAL(gpu.cuMemPoolTrimTo(ordinary[rand_r(&seed) % 2], 0), CUDA_SUCCESS);
+    }
+    for (int i = 0; i < 8; i++)
+        if (held[i])
+            EXPECT_EQUAL(gpu.cuMemFreeAsync(held[i], NULL), CUDA_SUCCESS);
+    return NULL;
+}
+
+static void race_in_two_pools(uint64_t limit) {
+    CUmemPoolProps properties = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                 .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    uint64_t keep = UINT64_MAX;
+    pthread_t threads[THREADS];
+    managed.context = gpu_begin(0);
+    for (int i = 0; i < 2; i++) {
+        EXPECT_EQUAL(gpu.cuMemPoolCreate(&ordinary[i], &properties), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuStreamCreate(&managed.streams[i], 1), CUDA_SUCCESS);
+    }
+    EXPECT_EQUAL(gpu.cuMemPoolSetAttribute(ordinary[1], CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &keep), CUDA_SUCCESS);
+    for (int i = 0; i < THREADS; i++)
+        EXPECT_EQUAL(pthread_create(&threads[i], NULL, race_in_pools, (void *)(uintptr_t)(i + 1)), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    EXPECT(device_peak(0) <= limit);
+    EXPECT_EQUAL(gpu.cuCtxSynchronize(), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), limit - device_used(0));
+    EXPECT_EQUAL(gpu.cuMemPoolTrimTo(ordinary[1], 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu_free(), limit - CONTEXT);
+}
+
+SCENARIO(Threads_racing_in_pools_of_many_sizes_never_exceed_the_limit, .limit = "700m", .repeat = 3) {
+    race_in_two_pools(700 * MIB);
+}
+
+SCENARIO(Threads_racing_in_pools_from_far_below_the_limit_never_exceed_it, .limit = "2g", .repeat = 3) {
+    race_in_two_pools(2 * GIB);
+}
+
+static void hold_a_warm_pool(struct shared *s) {
+    CUdeviceptr pointer;
+    uint64_t keep = UINT64_MAX;
+    CUmemoryPool pool;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuDeviceGetDefaultMemPool(&pool, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &keep), CUDA_SUCCESS);
+    for (int i = 0; i < 100; i++) {
+        EXPECT_EQUAL(gpu.cuMemAllocAsync(&pointer, 20 * MIB, NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuMemFreeAsync(pointer, NULL), CUDA_SUCCESS);
+    }
+    EXPECT_EQUAL(gpu_free(), 4 * GIB - CONTEXT - 32 * MIB);
+    atomic_fetch_add(&s->ready, 1);
+    while (!atomic_load(&s->go))
+        pause_ms(1);
+}
+
+/* The pool's process is idle then, and keeps its reservation. */
+SCENARIO(What_a_process_keeps_reserved_for_its_warm_pool_another_gets, .limit = "4g") {
+    struct shared *s = shared_memory(sizeof *s);
+    int pid = fork();
+    if (pid == 0) {
+        hold_a_warm_pool(s);
+        _exit(0);
+    }
+    while (!atomic_load(&s->ready))
+        pause_ms(1);
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_free(), 4 * GIB - 2 * CONTEXT - 32 * MIB);
+    gpu_allocate(gpu_free());
+    EXPECT_EQUAL(device_used(0), 4 * GIB);
+    atomic_store(&s->go, 1);
+    EXPECT_EQUAL(wait_for(pid), 0);
+}
+
 /* What a thread takes, of the pool or of linear memory, and when. */
 struct taking {
     unsigned after_ms;
@@ -204,6 +304,61 @@ SCENARIO(What_a_thread_is_about_to_take_of_a_pool_of_managed_memory_is_not_given
     EXPECT_EQUAL(takings[0].result, CUDA_SUCCESS);
     EXPECT_EQUAL(takings[1].result, CUDA_SUCCESS);
     EXPECT_EQUAL(takings[2].result, CUDA_ERROR_OUT_OF_MEMORY);
+}
+
+/* One thread frees a piece while another allocates, in another stream, and gets it; a third, which finds it free, makes
+   the pool grow after that; and a fourth wants all that is left, before. */
+static struct {
+    CUdeviceptr piece;
+    CUstream other;
+    uint64_t left;
+    CUresult third, fourth;
+} warm;
+
+static void *free_the_piece(void *unused) {
+    EXPECT_EQUAL(gpu.cuCtxSetCurrent(managed.context), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemFreeAsync(warm.piece, NULL), CUDA_SUCCESS);
+    return unused;
+}
+
+static void *get_the_piece(void *unused) {
+    CUdeviceptr pointer;
+    EXPECT_EQUAL(gpu.cuCtxSetCurrent(managed.context), CUDA_SUCCESS);
+    pause_ms(300);
+    EXPECT_EQUAL(gpu.cuMemAllocAsync(&pointer, 32 * MIB, warm.other), CUDA_SUCCESS);
+    return unused;
+}
+
+static void *find_it_free(void *unused) {
+    CUdeviceptr pointer;
+    EXPECT_EQUAL(gpu.cuCtxSetCurrent(managed.context), CUDA_SUCCESS);
+    pause_ms(500);
+    warm.third = gpu.cuMemAllocAsync(&pointer, 32 * MIB, NULL);
+    return unused;
+}
+
+static void *take_what_is_left(void *unused) {
+    CUdeviceptr pointer;
+    EXPECT_EQUAL(gpu.cuCtxSetCurrent(managed.context), CUDA_SUCCESS);
+    pause_ms(780);
+    warm.fourth = gpu.cuMemAlloc_v2(&pointer, warm.left);
+    return unused;
+}
+
+SCENARIO(What_was_freed_of_a_pool_is_not_taken_for_certain_while_others_allocate, .limit = "1g",
+         .gpus = "--latency-ns 400000000") {
+    void *(*const doing[])(void *) = {free_the_piece, get_the_piece, find_it_free, take_what_is_left};
+    pthread_t threads[4];
+    managed.context = gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuStreamCreate(&warm.other, 1), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAllocAsync(&warm.piece, 32 * MIB, NULL), CUDA_SUCCESS);
+    warm.left = gpu_free();
+    for (int i = 0; i < 4; i++)
+        EXPECT_EQUAL(pthread_create(&threads[i], NULL, doing[i], NULL), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    EXPECT(device_peak(0) <= GIB);
+    EXPECT(warm.third == CUDA_ERROR_OUT_OF_MEMORY || warm.fourth == CUDA_ERROR_OUT_OF_MEMORY);
 }
 
 static void take_one(struct shared *s) {
