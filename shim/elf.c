@@ -12,6 +12,7 @@ struct search {
     const char *const *prefixes; /* or an address */
     const void *address;
     struct elf_object *found;
+    unsigned skip;
 };
 
 static bool equal(const char *a, const char *b) {
@@ -41,19 +42,6 @@ static bool has_prefix(const char *name, const char *const *prefixes) {
     return false;
 }
 
-static bool note(struct elf_object *found, ElfW(Addr) base, const ElfW(Dyn) * dynamic, const char *path) {
-    size_t n = 0;
-    for (; path[n]; n++) {
-        if (n + 1 == sizeof found->path)
-            return false;
-        found->path[n] = path[n];
-    }
-    found->path[n] = '\0';
-    found->base = base;
-    found->dynamic = dynamic;
-    return true;
-}
-
 static bool contains(const struct dl_phdr_info *info, const void *address) {
     ElfW(Addr) at = (ElfW(Addr))address;
     for (int i = 0; i < info->dlpi_phnum; i++) {
@@ -65,21 +53,33 @@ static bool contains(const struct dl_phdr_info *info, const void *address) {
     return false;
 }
 
+static bool note(struct elf_object *object, const struct dl_phdr_info *info) {
+    *object = (struct elf_object){.base = info->dlpi_addr, .path = info->dlpi_name ? info->dlpi_name : ""};
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        ElfW(Addr) from = info->dlpi_addr + p->p_vaddr;
+        if (p->p_type == PT_DYNAMIC)
+            object->dynamic = (const ElfW(Dyn) *)from;
+        if (p->p_type != PT_LOAD)
+            continue;
+        if (object->last == 0)
+            object->first = from; /* segments come in order */
+        object->last = from + p->p_memsz;
+    }
+    return object->dynamic != NULL;
+}
+
 static int visit(struct dl_phdr_info *info, size_t size, void *data) {
     (void)size;
     struct search *search = data;
-    const char *path = info->dlpi_name ? info->dlpi_name : "";
-    if (search->prefixes ? !has_prefix(file_name(path), search->prefixes) : !contains(info, search->address))
+    if (search->address && !contains(info, search->address))
         return 0;
-    const ElfW(Dyn) *dynamic = NULL;
-    for (int i = 0; i < info->dlpi_phnum; i++)
-        if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
-            dynamic = (const ElfW(Dyn) *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
-    return dynamic && note(search->found, info->dlpi_addr, dynamic, path);
+    return note(search->found, info) &&
+           (search->address || (elf_named(search->found, search->prefixes) && search->skip-- == 0));
 }
 
-bool elf_find(struct elf_object *object, const char *const *prefixes) {
-    struct search search = {prefixes, NULL, object};
+bool elf_find(struct elf_object *object, const char *const *prefixes, unsigned skip) {
+    struct search search = {prefixes, NULL, object, skip};
     return dl_iterate_phdr(visit, &search) == 1;
 }
 
@@ -104,15 +104,46 @@ static const struct link_map *link_maps(void) {
 /* No lock: what is there from the start is first in the list and never goes. */
 bool elf_find_from_start(struct elf_object *object, const char *const *prefixes) {
     for (const struct link_map *map = link_maps(); map; map = map->l_next)
-        if (map->l_name && has_prefix(file_name(map->l_name), prefixes) &&
-            note(object, map->l_addr, map->l_ld, map->l_name))
+        if (map->l_name && has_prefix(file_name(map->l_name), prefixes)) {
+            *object = (struct elf_object){.base = map->l_addr, .dynamic = map->l_ld, .path = map->l_name};
             return true;
-    return elf_find(object, prefixes);
+        }
+    return elf_find(object, prefixes, 0);
 }
 
 bool elf_containing(struct elf_object *object, const void *address) {
-    struct search search = {NULL, address, object};
+    struct search search = {NULL, address, object, 0};
     return dl_iterate_phdr(visit, &search) == 1;
+}
+
+struct held {
+    void (*run)(void *data);
+    void *data;
+};
+
+/* The loader's lock on its list, which it takes for moments only, and which may be taken again. */
+static int hold(struct dl_phdr_info *info, size_t size, void *data) {
+    (void)info, (void)size;
+    const struct held *held = data;
+    held->run(held->data);
+    return 1;
+}
+
+void elf_hold(void (*run)(void *data), void *data) {
+    struct held held = {run, data};
+    dl_iterate_phdr(hold, &held);
+}
+
+static int count_unloads(struct dl_phdr_info *info, size_t size, void *data) {
+    if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs)
+        *(uint64_t *)data = info->dlpi_subs;
+    return 1;
+}
+
+uint64_t elf_unloads(void) {
+    uint64_t unloads = 0;
+    dl_iterate_phdr(count_unloads, &unloads);
+    return unloads;
 }
 
 struct order {
@@ -139,6 +170,20 @@ struct tables {
 
 static const void *address_of(const struct elf_object *object, ElfW(Addr) value) {
     return (const void *)(value < object->base ? object->base + value : value);
+}
+
+bool elf_named(const struct elf_object *object, const char *const *prefixes) {
+    const char *strings = NULL;
+    ElfW(Addr) soname = 0;
+    if (has_prefix(file_name(object->path), prefixes))
+        return true;
+    for (const ElfW(Dyn) *d = object->dynamic; d->d_tag != DT_NULL; d++) {
+        if (d->d_tag == DT_STRTAB)
+            strings = address_of(object, d->d_un.d_ptr);
+        if (d->d_tag == DT_SONAME)
+            soname = d->d_un.d_val;
+    }
+    return strings && soname && has_prefix(file_name(strings + soname), prefixes);
 }
 
 static struct tables tables_of(const struct elf_object *object) {

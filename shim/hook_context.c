@@ -16,7 +16,12 @@ CUresult cuInit(unsigned flags) {
         return CUDA->cuInit(flags);
     if (!quota_wait())
         return CUDA_ERROR_NOT_PERMITTED;
-    return INSIDE(CUDA->cuInit(flags));
+    CUresult result = INSIDE(CUDA->cuInit(flags));
+    if (result == CUDA_SUCCESS && real_started(LIBRARY_cuda) > 1) {
+        atomic_store(&process()->other_made, true); /* each driver has a primary context of its own, */
+        pools_forget_streams();                     /* and pools */
+    }
+    return result;
 }
 
 /* Creation. The size of a context is learned from the first one in the container and reserved for the next; without
@@ -314,7 +319,8 @@ static uint64_t swept(struct device *device, const struct entry *entry) {
 
 /* Everything that was allocated in the context is gone with it. */
 static void end_allocations(struct device *device, uint64_t context, bool primary) {
-    struct ending ending = {.context = context, .primary = primary, .device = device};
+    /* What was entered without its context is of the driver that was there alone. */
+    struct ending ending = {.context = context, .primary = primary && real_is_eldest(LIBRARY_cuda), .device = device};
     do {
         ending.batch.count = 0;
         table_sweep(&process()->table, belongs, &ending);

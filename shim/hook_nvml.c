@@ -8,22 +8,30 @@
 #include "measure.h"
 #include "quota_file.h"
 
+static nvmlReturn_t started(nvmlReturn_t result) {
+    if (result == NVML_SUCCESS && !inside_driver) {
+        real_started(LIBRARY_nvml);
+        measure_again();
+    }
+    return result;
+}
+
 nvmlReturn_t nvmlInit(void) {
     if (!inside_driver && !quota_wait())
         return NVML_ERROR_NO_PERMISSION;
-    return INSIDE(NVML->nvmlInit());
+    return started(INSIDE(NVML->nvmlInit()));
 }
 
 nvmlReturn_t nvmlInit_v2(void) {
     if (!inside_driver && !quota_wait())
         return NVML_ERROR_NO_PERMISSION;
-    return INSIDE(NVML->nvmlInit_v2());
+    return started(INSIDE(NVML->nvmlInit_v2()));
 }
 
 nvmlReturn_t nvmlInitWithFlags(unsigned flags) {
     if (!inside_driver && !quota_wait())
         return NVML_ERROR_NO_PERMISSION;
-    return INSIDE(NVML->nvmlInitWithFlags(flags));
+    return started(INSIDE(NVML->nvmlInitWithFlags(flags)));
 }
 
 struct figures {

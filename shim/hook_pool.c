@@ -34,12 +34,22 @@ enum {
     BLOCKS_MAX = 64 /* of one allocation; of a larger one the driver is asked */
 };
 
+/* Pools are gone through on the way of others' calls: each is asked through the driver that made it. */
+#define BY_ITS_DRIVER(pool, call)                                                                                      \
+    ({                                                                                                                 \
+        unsigned char chosen = real_choose(LIBRARY_cuda, atomic_load_explicit(&(pool)->driver, memory_order_relaxed)); \
+        __auto_type driver_result = (call);                                                                            \
+        real_choose(LIBRARY_cuda, chosen);                                                                             \
+        driver_result;                                                                                                 \
+    })
+
 static uint64_t ask(struct pool *pool, int attribute, uint64_t otherwise) {
     CUmemoryPool handle = atomic_load(&pool->handle);
     uint64_t bytes = otherwise;
     if (UNLIKELY(!handle || handle == POOL_DESTROYED))
         return otherwise; /* it cannot be asked */
-    return BESIDE_CAPTURES(CUDA->cuMemPoolGetAttribute(handle, attribute, &bytes)) == CUDA_SUCCESS ? bytes : otherwise;
+    CUresult result = BY_ITS_DRIVER(pool, BESIDE_CAPTURES(CUDA->cuMemPoolGetAttribute(handle, attribute, &bytes)));
+    return result == CUDA_SUCCESS ? bytes : otherwise;
 }
 
 static uint64_t held(struct pool *pool, uint64_t otherwise) {
@@ -97,6 +107,7 @@ static struct pool *pool_add(CUmemoryPool handle, const struct device *device, b
     if (!pool && i < POOLS_MAX) {
         pool = &pools->pool[i];
         atomic_store(&pool->device, device_position(device));
+        atomic_store(&pool->driver, real_chosen[LIBRARY_cuda]);
         atomic_store(&pool->managed, managed);
         atomic_fetch_add(&pool->generation, 1);
         atomic_store(&pool->charged, 0);
@@ -371,7 +382,7 @@ void pools_trim(struct device *device) {
             atomic_load(&pool->charged) <= pool_live(pool))
             continue;
         account_release_begin(device); /* a measurement between the two would take the one for the other */
-        BESIDE_CAPTURES(CUDA->cuMemPoolTrimTo(handle, 0));
+        BY_ITS_DRIVER(pool, BESIDE_CAPTURES(CUDA->cuMemPoolTrimTo(handle, 0)));
         next_era(pool);
         pool_settle(pool, device, NULL);
         account_release_end(device, 0);
@@ -408,7 +419,7 @@ static struct pool *look_up_pool_of_stream(CUstream stream) {
     return pool ? pool : pool_add(handle, device, false);
 }
 
-/* Set only where CUDA shows just one device. */
+/* Set only where CUDA shows just one device, and there is just one driver. */
 static struct pool *pool_of_only_device(uint64_t epoch) {
     struct pools *pools = &process()->pools;
     uint64_t known = atomic_load_explicit(&pools->only, memory_order_acquire);
@@ -432,7 +443,7 @@ static struct pool *pool_of_stream(CUstream stream) {
     struct pool *pool = pool_of_only_device(epoch);
     if (LIKELY(pool))
         return pool;
-    if (device_only())
+    if (real_is_alone(LIBRARY_cuda) && device_only())
         return look_up_pool_of_only_device(stream, epoch);
     if (is_special(stream)) {
         if (INSIDE(CUDA->cuCtxGetCurrent(&context)) != CUDA_SUCCESS || !context)

@@ -16,29 +16,36 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool nvml_start(void) {
-    return real_open_nvml() && INSIDE(NVML->nvmlInit_v2()) == NVML_SUCCESS;
-}
-
-/* Opens the library before process->slow is taken: it may wait for the loader's lock, whose holder may wait for us. */
-static void open_early(struct process *p) {
-    if (UNLIKELY(atomic_load(&p->nvml) == 0))
-        real_open_nvml();
-}
+/* The shim's own, whichever the program uses; idempotent store before process->nvml. */
+static _Atomic int own_nvml;
+#undef NVML
+#define NVML (real_functions_of(atomic_load_explicit(&own_nvml, memory_order_relaxed)))
 
 bool measure_started(void) {
     return atomic_load(&process()->nvml) == 1;
 }
 
 static bool nvml_ready(struct process *p) {
-    int state = atomic_load(&p->nvml);
-    if (state == 0) {
-        bool works = nvml_start();
-        state = works ? 1 : 2;
-        atomic_store(&p->nvml, state);
-        diagnose("NVML %s", works ? "measures" : "cannot be had: contexts and modules are not counted");
+    int state = atomic_load(&p->nvml), none = 0;
+    if (UNLIKELY(state == 0)) {
+        int driver = real_start_nvml();
+        state = driver != REAL_NONE ? 1 : 2;
+        if (state == 1)
+            atomic_store(&own_nvml, driver);
+        atomic_compare_exchange_strong(&p->nvml, &none, state);
+        diagnose("NVML %s", state == 1 ? "measures" : "cannot be had: contexts and modules are not counted");
     }
     return state == 1;
+}
+
+/* Before process->slow is taken: to open the library may take the loader's lock, whose holder may wait for us. */
+static void open_early(struct process *p) {
+    nvml_ready(p);
+}
+
+void measure_again(void) {
+    int failed = 2;
+    atomic_compare_exchange_strong(&process()->nvml, &failed, 0);
 }
 
 static nvmlDevice_t handle_of(struct process *p, struct device *device) {

@@ -18,6 +18,8 @@ bool measure_is_due(struct device *device, uint64_t room);
 void measure_if_due(struct device *device, uint64_t room);
 /* NVML is started by the first measurement, some 10 ms that a program far from its limit does not pay at its start. */
 bool measure_started(void);
+/* The program has started an NVML: there is one now, where there may have been none. */
+void measure_again(void);
 /* Bytes that the driver counts for this process; false when NVML cannot say. */
 bool measure_own_now(struct device *device, uint64_t *bytes);
 

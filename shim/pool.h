@@ -15,6 +15,7 @@ struct pool {
     /* What every allocation reads: */
     _Atomic(CUmemoryPool) handle; /* NULL: a free place; POOL_DESTROYED: managed memory that outlives its pool */
     _Atomic uint8_t device;       /* position in process->devices */
+    _Atomic uint8_t driver;       /* whose pool it is: real_chosen when it came */
     _Atomic bool managed;         /* of managed memory: charged with the most that it ever held */
     _Atomic uint32_t era;         /* another one whenever the pool may have become smaller, and in each pool */
     _Atomic uint64_t generation;  /* which of the pools that had this place */

@@ -57,9 +57,9 @@ struct process {
     struct lock adding;                 /* guards growth of devices */
     _Atomic unsigned devices_known;     /* entries of devices that are valid; release after filling */
     struct device devices[DEVICES_MAX]; /* append-only */
-    _Atomic int nvml;                   /* our own NVML: 0 not tried, 1 works, 2 not to be had; under slow */
-    struct measure_scratch scratch;     /* under slow */
-    _Atomic uint64_t executables;       /* graphs with memory nodes that are instantiated */
+    _Atomic int nvml; /* our own NVML: 0 not tried, 1 works, 2 not to be had; from 0 by compare-and-swap */
+    struct measure_scratch scratch; /* under slow */
+    _Atomic uint64_t executables;   /* graphs with memory nodes that are instantiated */
     struct pools pools;
     struct table table;
 };

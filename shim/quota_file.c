@@ -33,10 +33,8 @@ const char *quota_directory(void) {
     struct elf_object self;
     static char path[512]; /* written by early threads with the same bytes */
     const char *answer = "/runai";
-    if (elf_containing(&self, &lock) && self.path[0] == '/') {
-        char *slash = strrchr(self.path, '/');
-        *slash = '\0';
-        strcpy(path, self.path);
+    if (elf_containing(&self, &lock) && self.path[0] == '/' && strlen(self.path) < sizeof path) {
+        memcpy(path, self.path, (size_t)(strrchr(self.path, '/') - self.path));
         answer = path;
     }
     atomic_store(&directory, answer);

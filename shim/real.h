@@ -1,5 +1,6 @@
-/* The driver's own functions, found in its libraries' symbol tables. A function that a driver lacks stands for "not
-   supported", so a hook can always call through. */
+/* The drivers' own functions, found in their libraries' symbol tables. A process can have several drivers (a stub of a
+   toolkit beside the real one): each has a table of its own. A function that a driver lacks stands for "not supported",
+   so a hook can always call through. */
 #ifndef RUNAI_REAL_H
 #define RUNAI_REAL_H
 
@@ -7,7 +8,7 @@
 #include "cuda_api.h"
 #include "nvml_api.h"
 
-enum library { LIBRARY_cuda, LIBRARY_nvml };
+enum library { LIBRARY_cuda, LIBRARY_nvml, LIBRARIES };
 
 struct real_functions {
 #define HOOK(library, name, presence, since, area, returns, parameters) returns(*name) parameters;
@@ -17,20 +18,48 @@ struct real_functions {
 #undef CALL
 };
 
-extern struct real_functions real_table __attribute__((visibility("hidden")));
-extern _Atomic bool real_loaded[2] __attribute__((visibility("hidden")));
+/* Drivers by number. The first ones, numbered as their libraries, are what direct links mean: they are called by the
+   hooks themselves. The functions of the others are entries (entry_*.S), which note the number and go on to the hook.
+   REAL_TOO_MANY is that of all drivers for which there is no number left. */
+enum { REAL_DRIVERS = 16, REAL_TOO_MANY = REAL_DRIVERS, REAL_NONE = -1 };
 
-/* True once the library is in the process and its functions are in the table. */
-bool real_load(enum library library);
+/* The table of the first drivers. */
+extern struct real_functions real_table __attribute__((visibility("hidden")));
+/* The first driver has started, so that it stays, and there is no other. */
+extern _Atomic bool real_settled[LIBRARIES] __attribute__((visibility("hidden")));
+/* The number of the driver that this thread's call is for; 0: the first. Set by entries, and by real_choose. */
+extern __thread unsigned char real_chosen[LIBRARIES] __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* The driver in which a function lies; REAL_NONE when that is not one. */
+int real_driver_of(const void *function, enum library library);
+/* The driver that a call now goes to; REAL_NONE when there is none. */
+int real_driver(enum library library);
+const struct real_functions *real_functions_of(int driver);
+/* The same, with the look whether it is still there. */
+const struct real_functions *real_unsettled(enum library library);
+/* The driver of this call has started: it is kept in the process, also when the program closes it. Returns how many of
+   the library's have. */
+unsigned real_started(enum library library);
+/* Is it the one that started first? */
+bool real_is_eldest(enum library library);
 /* For the dynamic loader's own functions: dlsym, dlvsym, dlopen. NULL where there is none. */
 void *real_loader_function(const char *name);
-/* Opens libnvidia-ml where the program has not. */
-bool real_open_nvml(void);
+/* An NVML for the shim itself, started by it: its number, or REAL_NONE. */
+int real_start_nvml(void);
+
+static inline bool real_is_alone(enum library library) {
+    return LIKELY(atomic_load_explicit(&real_settled[library], memory_order_acquire));
+}
 
 static inline const struct real_functions *real(enum library library) {
-    if (UNLIKELY(!atomic_load_explicit(&real_loaded[library], memory_order_acquire)))
-        real_load(library);
-    return &real_table;
+    return real_is_alone(library) ? &real_table : real_unsettled(library);
+}
+
+/* Has the calls of this thread go to another driver until it is chosen back. */
+static inline unsigned char real_choose(enum library library, unsigned driver) {
+    unsigned char before = real_chosen[library];
+    real_chosen[library] = (unsigned char)driver;
+    return before;
 }
 
 bool real_has(const void *function);

@@ -1,8 +1,9 @@
 /* The routes by which programs reach the driver: dlsym and dlvsym (dlsym_*.S ask here), cuGetProcAddress, and direct
-   links, which need no code. A name that is not in hooks.def, or that an object other than the driver defines, is
-   answered by the real function as if we were not there. Left alone on purpose: cuGetExportTable and
-   nvmlInternalGetExportTable (private tables, no allocation known by them), and dlmopen namespaces other than the
-   program's. */
+   links, which need no code. A name that is not in hooks.def, or that an object other than a driver defines, is
+   answered by the real function as if we were not there. A process may have several drivers: the functions of the first
+   are the hooks themselves, those of the others are entries that say which driver is meant. Left alone on purpose:
+   cuGetExportTable and nvmlInternalGetExportTable (private tables, no allocation known by them), and dlmopen namespaces
+   other than the program's. */
 #define _GNU_SOURCE
 #include "elf.h"
 #include "hooks.h"
@@ -26,16 +27,29 @@ struct hook {
     enum library library;
 };
 
-static const struct hook hooks[] = {
 #define HOOK(library, name, presence, since, area, returns, parameters)                                                \
     {#name, (void *)name, offsetof(struct real_functions, name), LIBRARY_##library},
 #define CALL(library, name, returns, parameters)
+extern const struct hook resolve_hooks[] __attribute__((visibility("hidden")));
+const struct hook resolve_hooks[] = {
+#include "hooks.def"
+};
+#undef HOOK
+enum { HOOKS = sizeof resolve_hooks / sizeof *resolve_hooks, INDEX = 512 };
+_Static_assert(HOOKS * 2 < INDEX, "the index by name needs room");
+
+/* By the driver's number, then by the hook's; what entry_*.S assumes. */
+enum { ENTRY_SIZE = 16 };
+extern char entries[] __attribute__((visibility("hidden")));
+_Static_assert(REAL_DRIVERS - LIBRARIES == 14 && LIBRARIES == 2, "entries: .rept 14, from number 2 on");
+_Static_assert(sizeof(struct hook) == 32 && offsetof(struct hook, function) == 8, "entries: shl $5, 8(...)");
+#define NTH(one, two, three, four, five, six, seven, n, ...) n
+#define REGISTERS(...) NTH(__VA_ARGS__, 0, 1, 1, 1, 1, 1, 1, )
+#define HOOK(library, name, presence, since, area, returns, parameters)                                                \
+    _Static_assert(REGISTERS parameters, "entries: " #name " has arguments on the stack");
 #include "hooks.def"
 #undef HOOK
 #undef CALL
-};
-enum { HOOKS = sizeof hooks / sizeof *hooks, INDEX = 512 };
-_Static_assert(HOOKS * 2 < INDEX, "the index by name needs room");
 
 static _Atomic uint16_t by_name[INDEX]; /* 1 + position in hooks; every thread that comes early stores the same */
 static _Atomic bool by_name_complete;   /* release after the last store */
@@ -56,7 +70,7 @@ static unsigned hash(const char *name) {
 
 static void index_names(void) {
     for (unsigned i = 0; i < HOOKS; i++) {
-        unsigned at = hash(hooks[i].name) % INDEX;
+        unsigned at = hash(resolve_hooks[i].name) % INDEX;
         while (atomic_load(&by_name[at]) != 0 && atomic_load(&by_name[at]) != i + 1)
             at = (at + 1) % INDEX;
         atomic_store(&by_name[at], (uint16_t)(i + 1));
@@ -71,14 +85,38 @@ static const struct hook *hook_named(const char *name) {
         unsigned found = atomic_load_explicit(&by_name[at], memory_order_relaxed);
         if (found == 0)
             return NULL;
-        if (equal(hooks[found - 1].name, name))
-            return &hooks[found - 1];
+        if (equal(resolve_hooks[found - 1].name, name))
+            return &resolve_hooks[found - 1];
     }
+}
+
+static CUresult refused(void) {
+    say_refused("too many drivers are loaded at once", "load fewer copies of libcuda.so and libnvidia-ml.so");
+    return CUDA_ERROR_NOT_PERMITTED;
+}
+
+static nvmlReturn_t refused_by_nvml(void) {
+    refused();
+    return NVML_ERROR_NO_PERMISSION;
+}
+
+static void *entry(const struct hook *hook, int driver) {
+    if (LIKELY(driver < LIBRARIES))
+        return hook->function;
+    if (driver == REAL_TOO_MANY)
+        return hook->library == LIBRARY_cuda ? (void *)refused : (void *)refused_by_nvml;
+    return entries + ((driver - LIBRARIES) * HOOKS + (hook - resolve_hooks)) * ENTRY_SIZE;
 }
 
 static void *real_of(const struct hook *hook) {
     void *function = *(void **)((char *)real(hook->library) + hook->real);
     return real_has(function) ? function : NULL;
+}
+
+/* What the program gets for a function that the loader found. */
+static void *hooked(const struct hook *hook, void *found) {
+    int driver = found ? real_driver_of(found, hook->library) : REAL_NONE;
+    return driver == REAL_NONE ? found : entry(hook, driver);
 }
 
 /* All that a foreign name costs. */
@@ -129,14 +167,14 @@ static struct answer lookup(void *handle, const char *name, const char *version,
     const struct hook *hook = hook_named(name);
     if (!hook)
         return go_on;
-    if (handle == RTLD_NEXT)
-        return real_of(hook) ? (struct answer){hook->function, 1} : go_on;
+    bool next = handle == RTLD_NEXT; /* to the caller, who may not see what we see */
     void *found = ask(handle == RTLD_DEFAULT ? RTLD_NEXT : handle, name, version);
     if (found == hook->function)
         found = ask(RTLD_NEXT, name, version); /* the scope holds us: what would it find without us? */
-    if (found && found == real_of(hook))
-        found = hook->function;
-    return (struct answer){found, 1};
+    void *ours = hooked(hook, found);
+    if (next && ours == found)
+        return real_of(hook) ? (struct answer){hook->function, 1} : go_on;
+    return (struct answer){ours, 1};
 }
 
 struct answer resolve_dlsym(void *handle, const char *name) {
@@ -163,13 +201,16 @@ static bool same_function(const char *hooked, const char *wanted) {
 /* The driver chose the version: its pointer says which. Where it gives two names one address, the wanted name decides.
  */
 static void *hook_of_real(void *function, const char *wanted) {
+    int driver = real_driver(LIBRARY_cuda);
+    const char *table = (const char *)real_functions_of(driver);
     void *other = NULL;
     for (unsigned i = 0; i < HOOKS; i++) {
-        if (hooks[i].library != LIBRARY_cuda || *(void **)((char *)&real_table + hooks[i].real) != function)
+        const struct hook *hook = &resolve_hooks[i];
+        if (hook->library != LIBRARY_cuda || *(void *const *)(table + hook->real) != function)
             continue;
-        if (same_function(hooks[i].name, wanted))
-            return hooks[i].function;
-        other = hooks[i].function;
+        if (same_function(hook->name, wanted))
+            return entry(hook, driver);
+        other = entry(hook, driver);
     }
     return other ? other : function;
 }

@@ -18,8 +18,9 @@ scenario() { # limit name...
         cp "$out/shim/librunai.so" "$work/"
         printf 'version=1\nlimit=%s\n' "$limit" >"$work/quota"
         "$build/sim/simgpu" create "$work/gpus"
+        ln -sfn "$out/shim-tests" "$work/shim-tests"
         if (ulimit -c 0; timeout 120 qemu-aarch64-static -L "$root" -E LD_PRELOAD="$work/librunai.so" -E LD_LIBRARY_PATH="$out/sim" \
-            -E SIMGPU_DIR="$work/gpus" -E RUNAI_TEST_BUILD="$build" -E RUNAI_TEST_DIRECTORY="$work" \
+            -E SIMGPU_DIR="$work/gpus" -E RUNAI_TEST_BUILD="$work" -E RUNAI_TEST_DIRECTORY="$work" \
             "$out/shim-tests/shim-tests" --scenario "$name") >"$work/output" 2>&1; then
             echo "ok     arm64: $name"
             passed=$((passed + 1))
@@ -35,7 +36,8 @@ scenario() { # limit name...
 scenario 1g Every_row_of_the_list_answers_dlsym Every_row_of_the_list_answers_dlvsym \
     A_driver_loaded_globally_is_hooked_by_default_and_next_lookups Without_a_driver_its_names_are_not_there \
     A_driver_loaded_locally_stays_out_of_the_default_scope Names_that_are_not_hooked_come_from_the_driver \
-    The_loaders_own_functions_looked_up_by_name_still_lead_to_the_hooks The_next_dlsym_in_glibcs_version_is_the_shims
+    The_loaders_own_functions_looked_up_by_name_still_lead_to_the_hooks The_next_dlsym_in_glibcs_version_is_the_shims \
+    A_stub_that_failed_is_gone_when_it_is_closed Two_stubs_that_are_open_at_once_answer_each_for_itself
 for part in The_value The_quota_file The_table Classes References A_sweep A_device_keeps Rows_of Sums_of A_row_that_no_scan The_row_of_a_killed No_symbol The_library_exports; do
     if qemu-aarch64-static -L "$root" "$out/shim-tests/shim-tests" "$out" "$part" >"$out/output" 2>&1; then
         sed -n 's/^ok     /ok     arm64: /p' "$out/output"

@@ -13,6 +13,10 @@ static void *look(void *cuda, void *nvml, const char *name) {
 void gpu_open(void) {
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW), *nvml = dlopen("libnvidia-ml.so.1", RTLD_NOW);
     EXPECT(cuda);
+    gpu_look_up(cuda, nvml);
+}
+
+void gpu_look_up(void *cuda, void *nvml) {
 #define HOOK(library, name, presence, since, area, returns, parameters) gpu.name = look(cuda, nvml, #name);
 #define CALL(library, name, returns, parameters) gpu.name = look(cuda, nvml, #name);
 #include "../../shim/hooks.def"

@@ -31,6 +31,8 @@ extern struct functions gpu;
 
 /* dlopens both libraries and looks everything up. */
 void gpu_open(void);
+/* Looks everything up in libraries that the test has opened; nvml may be NULL. */
+void gpu_look_up(void *cuda, void *nvml);
 /* And cuInit, and the device's primary context made current. */
 CUcontext gpu_begin(int ordinal);
 /* What CUDA says to this process. */

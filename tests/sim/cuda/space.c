@@ -35,27 +35,32 @@ static bool map(uint64_t address, uint64_t size) {
 }
 
 static bool usable(uint64_t from, uint64_t size) {
-    if (!map(from, PAGE) || !map(from + size - PAGE, PAGE))
+    if (!map(from, PAGE))
         return false;
     unmap(from, PAGE);
-    unmap(from + size - PAGE, PAGE);
-    return true;
+    return map(from + size - PAGE, PAGE);
+}
+
+static bool prepare_in(uint64_t from, uint64_t size) {
+    if (!usable(from, size))
+        return false;
+    base = from;
+    pages = size / PAGE - 1;
+    void *memory =
+        mmap(NULL, pages * sizeof *table, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    table = memory == MAP_FAILED ? NULL : memory;
+    return table != NULL;
 }
 
 static bool prepare(void) {
-    /* The first is free in every ordinary process; the others serve the thread sanitizer, and small address spaces. */
+    /* The first is free in every ordinary process; the others serve the thread sanitizer, and small address spaces. The
+       last page of one that is used stays mapped: another driver in the process takes the next part. */
     static const struct {
-        uint64_t from, size;
-    } ranges[] = {{0x200000000000, 32768 * GIB}, {0x7e9000000000, 448 * GIB}, {0x4000000000, 128 * GIB}};
-    for (size_t i = 0; !table && i < sizeof ranges / sizeof *ranges; i++) {
-        if (!usable(ranges[i].from, ranges[i].size))
-            continue;
-        base = ranges[i].from;
-        pages = ranges[i].size / PAGE;
-        void *memory = mmap(NULL, pages * sizeof *table, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        table = memory == MAP_FAILED ? NULL : memory;
-    }
+        uint64_t from, size, parts;
+    } ranges[] = {{0x200000000000, 1024 * GIB, 32}, {0x7e9000000000, 448 * GIB, 1}, {0x4000000000, 128 * GIB, 1}};
+    for (size_t i = 0; !table && i < sizeof ranges / sizeof *ranges; i++)
+        for (uint64_t part = 0; !table && part < ranges[i].parts; part++)
+            prepare_in(ranges[i].from + part * ranges[i].size, ranges[i].size);
     return table != NULL;
 }
 

@@ -178,6 +178,11 @@ bool sim_attach(struct sim_gpu *gpu) {
     own_command(mine.command, sizeof mine.command);
 
     device_lock(gpu);
+    /* Several drivers of a process have one slot: the kernel takes its locks for one, too. */
+    for (unsigned i = 0; i < gpu->state->slots_used && gpu->slot < 0; i++)
+        if (gpu->state->slots[i].pid == mine.pid && gpu->state->slots[i].pid_ns == mine.pid_ns &&
+            slot_owner(gpu, i) == (pid_t)mine.pid)
+            gpu->slot = (int)i;
     /* A lock that can be had is on a free slot or on a dead one, whose memory comes back with it. */
     for (unsigned i = 0; i < SIM_SLOTS && gpu->slot < 0; i++) {
         if (lock_call(gpu->fd, F_SETLK, F_WRLCK, LOCK_SLOT(i), NULL) < 0)
