@@ -22,6 +22,8 @@ public static class AdmissionRegistration
             .AddSingleton(provider => new OwnerStore(Path.Combine(Settings(provider).State, "admission", "owners")))
             .AddSingleton<GpuLedger>()
             .AddSingleton<StartCalls>()
+            .AddSingleton<ContainerReach>()
+            .AddSingleton<NamedVolumes>()
             .AddSingleton<SideRoutes>()
             .AddSingleton<IGpuLedger>(provider => provider.GetRequiredService<GpuLedger>())
             .AddHostedService<PolicyWatcher>()

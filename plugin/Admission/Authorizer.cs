@@ -10,7 +10,7 @@ namespace Runai.GpuMemory.Admission;
 /// to it that they load the shim.</summary>
 sealed partial class Authorizer(
     IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own, ChainProbe chain, PolicySource policy,
-    GpuLedger ledger, StartCalls starts, AllowedStarts allowed, SideRoutes side, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
+    GpuLedger ledger, StartCalls starts, AllowedStarts allowed, SideRoutes side, ContainerReach reach, NamedVolumes named, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
 {
     /// <summary>Within 5 s the user has an answer, whatever the engine does.</summary>
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(4.5);
@@ -33,7 +33,7 @@ sealed partial class Authorizer(
         {
             RouteKind.ContainerCreate => await CreateAsync(apiCall, cancel),
             RouteKind.ContainerStart or RouteKind.ContainerRestart => await StartAsync(apiCall, route, cancel),
-            RouteKind.ContainerArchivePut => BeforeArchive(),
+            RouteKind.ContainerArchivePut => BeforeArchive(await SideAsync(apiCall, route, cancel)),
             _ => await SideAsync(apiCall, route, cancel),
         };
     }
@@ -55,8 +55,8 @@ sealed partial class Authorizer(
         catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
             var problem = $"the GPU memory plugin could not learn from the engine what {(route.Name.Length == 0 ? "is asked for" : Quoted.Text(route.Name) + " is")}, so the call is refused: try again";
-            // About services and builds the engine is asked for the file's rules alone.
-            return route.Kind is RouteKind.ServiceChange or RouteKind.Build ? Verdict.RefusedByFile(settings, "engine", problem) : Verdict.Refused("engine", problem);
+            // About these the engine is asked for the file's rules alone.
+            return route.Kind is RouteKind.ServiceChange or RouteKind.Build or RouteKind.Checkpoint or RouteKind.ContainerArchivePut || EngineRoutes.IsReach(route.Kind) ? Verdict.RefusedByFile(settings, "engine", problem) : Verdict.Refused("engine", problem);
         }
     }
 
@@ -96,8 +96,32 @@ sealed partial class Authorizer(
         var (spec, refusal) = await creates.DescribeAsync(body, withImage, needsImage: false, cancel);
         if (spec is null)
             return (null, new([refusal!], null, null));
-        return (spec, Policy.Evaluate(spec, settings.RequesterOf(apiCall), gpus.Devices, settings, holdings));
+        var requester = settings.RequesterOf(apiCall);
+        var (judged, verdict) = await AskOfOthersAsync(spec, body, requester, settings, cancel);
+        return (judged, verdict.Allow ? verdict.And(Policy.Evaluate(judged, requester, gpus.Devices, settings, holdings)) : verdict);
     }
+
+    /// <summary>What the volumes are that the body names, and whether the containers whose namespaces it shares are within the caller's reach.</summary>
+    async ValueTask<(ContainerSpec Spec, Verdict Verdict)> AskOfOthersAsync(ContainerSpec spec, CreateBody body, Requester requester, PolicySettings settings, CancellationToken cancel)
+    {
+        if (settings.IsBuiltIn || settings.IsExempt(spec, requester))
+            return (spec, Verdict.Fine);
+        using var deadline = new CancellationTokenSource(Deadline, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        try
+        {
+            if (settings.AllowBindMounts is not null)
+                spec = spec with { HostPaths = [.. spec.HostPaths, .. await named.FindHostPathsAsync(body.HostConfig, both.Token)] };
+            return (spec, await JudgeJoinedAsync(body.HostConfig?.NamesOfJoined() ?? [], spec, requester, settings, both.Token));
+        }
+        catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        {
+            return (spec, Verdict.RefusedByFile(settings, "engine", "the GPU memory plugin could not learn from the engine what volumes and containers this one is to use, so it is refused: try again"));
+        }
+    }
+
+    ValueTask<Verdict> JudgeJoinedAsync(IReadOnlyList<string> names, ContainerSpec spec, Requester requester, PolicySettings settings, CancellationToken cancel) =>
+        names.Count == 0 || settings.IsExempt(spec, requester) ? new(Verdict.Fine) : reach.JudgeAsync("--pid, --ipc or --network container:", names, requester, settings, cancel);
 
     async ValueTask<AuthZAnswer> StartAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
@@ -156,18 +180,20 @@ sealed partial class Authorizer(
             await ledger.Rebuilt.WaitAsync(cancel);
         var requester = settings.RequesterOf(user);
         Verdict Judge(GpuHoldings? holdings) => Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings);
-        var verdict = Judge(ledger.HoldingsBeside(container.Id));
+        var joined = await JudgeJoinedAsync(container.Joined ?? container.HostConfig.NamesOfJoined(), spec, requester, settings, cancel);
+        var verdict = joined.And(Judge(ledger.HoldingsBeside(container.Id)));
         if (verdict.Allow && await preload.EnsureAsync(container, cancel) is { } problem)
             return verdict with { Reasons = [new("preload", problem)] };
         // Last, so that nothing is held for a start that is refused, and what runs loses nothing by one.
-        return verdict.Allow ? ledger.Decide(container, spec, requester.Name, Judge) : verdict;
+        return verdict.Allow ? joined.And(ledger.Decide(container, spec, requester.Name, Judge)) : verdict;
     }
 
     /// <summary>The tar that comes may hold an ld.so.preload, or write one through a link in the container. So no container is taken on trust from here on, and this one is looked at again afterwards.</summary>
-    AuthZAnswer BeforeArchive()
+    AuthZAnswer BeforeArchive(AuthZAnswer answer)
     {
-        preload.ForgetAll();
-        return AuthZAnswer.Allowed;
+        if (answer.Allow)
+            preload.ForgetAll();
+        return answer;
     }
 
     /// <summary>After a create or an upload: the shim goes into the container, or again. What fails here is tried again, and told to the user, at the start.</summary>

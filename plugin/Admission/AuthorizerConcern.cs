@@ -6,6 +6,9 @@ sealed partial class Authorizer
     public bool IsOfConcern(string method, string uri)
     {
         own.NoteAsked(uri);
-        return method.Length == 0 || uri.Length == 0 || EngineRoute.Match(method, uri).Kind != RouteKind.OfNoConcern;
+        if (method.Length == 0 || uri.Length == 0)
+            return true;
+        var kind = EngineRoute.Match(method, uri).Kind;
+        return kind != RouteKind.OfNoConcern && !(policy.Current.IsBuiltIn && EngineRoutes.IsReach(kind));
     }
 }

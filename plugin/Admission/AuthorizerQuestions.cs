@@ -46,9 +46,17 @@ sealed partial class Authorizer
             holdings = ledger.HoldingsBeside(container.Id);
             spec = specs.FromInspect(container, defaults.Runtime);
             verdict = HasOldBody(apiCall, route) ? OldBody : Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings);
+            try
+            {
+                verdict = (await JudgeJoinedAsync(container.Joined ?? container.HostConfig.NamesOfJoined(), spec, requester, settings, cancel)).And(verdict);
+            }
+            catch (EngineException failure)
+            {
+                verdict = Unknown(route, failure);
+            }
         }
         else
-            verdict = route.Kind is RouteKind.OfNoConcern or RouteKind.ContainerArchivePut ? Verdict.Fine : await JudgeSideAsync(apiCall, route, settings, cancel);
+            verdict = route.Kind is RouteKind.OfNoConcern ? Verdict.Fine : await JudgeSideAsync(apiCall, route, settings, cancel);
         decisions.WriteQuestion(route, requester.Name, spec, verdict, started);
         var answer = PolicyAnswer.OfVerdict(verdict, requester, settings, isInForce);
         return spec is null ? answer : answer.WithContainer(spec, verdict, gpus.Devices, settings, holdings);

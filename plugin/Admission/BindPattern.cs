@@ -13,7 +13,7 @@ static class BindPattern
     public static bool Matches(string pattern, string hostPath)
     {
         var (names, wanted) = (Names(hostPath), Names(pattern));
-        return names.Length == wanted.Length && !names.Contains("..") && !names.Contains(AnyName) && !hostPath.Contains(LocalVolume.Template, StringComparison.Ordinal) && Fits(names, wanted);
+        return LocalVolume.IsPath(hostPath) && names.Length == wanted.Length && !names.Contains("..") && !names.Contains(AnyName) && !hostPath.Contains(LocalVolume.Template, StringComparison.Ordinal) && Fits(names, wanted);
     }
 
     /// <summary>Whether who may write to what <paramref name="outer"/> names could change what <paramref name="inner"/> names.</summary>

@@ -67,7 +67,11 @@ public sealed record QuotaMount(string Volume, string Target, string? GpuMemory 
 /// <summary>How a container gets a GPU.</summary>
 /// <param name="Via">For people: <c>--gpus</c>, <c>device /dev/nvidia0</c>.</param>
 /// <param name="Selection">Which GPUs.</param>
-public sealed record GpuAccess(string Via, GpuSelection Selection);
+public sealed record GpuAccess(string Via, GpuSelection Selection)
+{
+    /// <summary>What it gets of the driver.</summary>
+    public DriverCapabilities Driver { get; init; } = DriverCapabilities.None;
+}
 
 /// <summary>Which GPUs a container will see, as far as its configuration says.</summary>
 /// <param name="Ids">Indexes and UUIDs; empty with <paramref name="Count"/> or without knowledge.</param>

@@ -17,8 +17,20 @@ public enum RouteKind
     ContainerRestart,
     /// <summary>May write over the preload: looked at again afterwards.</summary>
     ContainerArchivePut,
+    /// <summary>Reads files of the container and of what it mounts.</summary>
+    ContainerArchiveGet,
+    /// <summary>Its standard input and output.</summary>
+    ContainerAttach,
+    /// <summary>Its files, without what it mounts.</summary>
+    ContainerExport,
+    /// <summary>The same, as an image.</summary>
+    Commit,
+    /// <summary>A name that means another container can lead other calls astray.</summary>
+    ContainerRename,
     /// <summary>Privileged, or with an environment that leaves the shim out.</summary>
     ExecCreate,
+    /// <summary>Of what somebody else made maybe, and with its input.</summary>
+    ExecStart,
     /// <summary>A local volume can be a bind of the host's folders; a name of ours is ours.</summary>
     VolumeCreate,
     /// <summary>Of volumes that carry quotas: admins.</summary>
@@ -50,15 +62,15 @@ static class EngineRoutes
         ("OPTIONS", "/*", RouteKind.OfNoConcern),
 
         ("GET", "/containers/json", RouteKind.OfNoConcern),
-        ("GET", "/containers/*/export", RouteKind.OfNoConcern),
+        ("GET", "/containers/*/export", RouteKind.ContainerExport),
         ("GET", "/containers/*/changes", RouteKind.OfNoConcern),
         ("GET", "/containers/*/json", RouteKind.OfNoConcern),
         ("GET", "/containers/*/top", RouteKind.OfNoConcern),
         ("GET", "/containers/*/logs", RouteKind.OfNoConcern),
         ("GET", "/containers/*/stats", RouteKind.OfNoConcern),
-        ("GET", "/containers/*/attach/ws", RouteKind.OfNoConcern),
-        ("GET", "/containers/*/archive", RouteKind.OfNoConcern),
-        ("HEAD", "/containers/*/archive", RouteKind.OfNoConcern),
+        ("GET", "/containers/*/attach/ws", RouteKind.ContainerAttach),
+        ("GET", "/containers/*/archive", RouteKind.ContainerArchiveGet),
+        ("HEAD", "/containers/*/archive", RouteKind.ContainerArchiveGet),
         ("GET", "/containers/*/checkpoints", RouteKind.Checkpoint),
         ("GET", "/exec/*/json", RouteKind.OfNoConcern),
         ("POST", "/containers/create", RouteKind.ContainerCreate),
@@ -70,16 +82,16 @@ static class EngineRoutes
         ("POST", "/containers/*/stop", RouteKind.OfNoConcern),
         ("POST", "/containers/*/wait", RouteKind.OfNoConcern),
         ("POST", "/containers/*/resize", RouteKind.OfNoConcern),
-        ("POST", "/containers/*/attach", RouteKind.OfNoConcern),
-        ("POST", "/containers/*/copy", RouteKind.OfNoConcern), // reads; up to 1.23
+        ("POST", "/containers/*/attach", RouteKind.ContainerAttach),
+        ("POST", "/containers/*/copy", RouteKind.ContainerArchiveGet), // up to 1.23
         ("POST", "/containers/*/exec", RouteKind.ExecCreate),
-        ("POST", "/exec/*/start", RouteKind.OfNoConcern), // what it runs was judged when it was made
+        ("POST", "/exec/*/start", RouteKind.ExecStart),
         ("POST", "/exec/*/resize", RouteKind.OfNoConcern),
-        ("POST", "/containers/*/rename", RouteKind.OfNoConcern), // judged by ID when it runs
+        ("POST", "/containers/*/rename", RouteKind.ContainerRename),
         ("POST", "/containers/*/update", RouteKind.OfNoConcern), // changes no device, mount or label
         ("POST", "/containers/*/checkpoints", RouteKind.Checkpoint),
         ("POST", "/containers/prune", RouteKind.OfNoConcern),
-        ("POST", "/commit", RouteKind.OfNoConcern), // its labels and environment are judged when a container of it starts
+        ("POST", "/commit", RouteKind.Commit), // its labels and environment are judged when a container of it starts
         ("PUT", "/containers/*/archive", RouteKind.ContainerArchivePut),
         ("DELETE", "/containers/*/checkpoints/*", RouteKind.Checkpoint),
         ("DELETE", "/containers/*", RouteKind.OfNoConcern),
@@ -158,6 +170,9 @@ static class EngineRoutes
         Table.GroupBy(r => r.Method).ToFrozenDictionary(g => g.Key, g => g.Select(r => (r.Pattern, r.Kind)).ToArray());
 
     public static ReadOnlySpan<(string Pattern, RouteKind Kind)> Of(string method) => ByMethod.GetValueOrDefault(method);
+
+    /// <summary>Of concern to a policy file alone.</summary>
+    public static bool IsReach(RouteKind kind) => kind is RouteKind.ContainerArchiveGet or RouteKind.ContainerAttach or RouteKind.ContainerExport or RouteKind.Commit or RouteKind.ContainerRename or RouteKind.ExecStart;
 
     public static IEnumerable<(string Method, string Pattern, RouteKind Kind)> All => Table;
 }

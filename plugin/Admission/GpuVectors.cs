@@ -10,10 +10,14 @@ sealed class GpuVectors(IDeviceNodes nodes)
     const string VisibleDevices = "NVIDIA_VISIBLE_DEVICES";
     /// <summary>What swarm calls the generic resources of a task. Where the toolkit's <c>swarm-resource</c> names such a variable, it takes the place of <see cref="VisibleDevices"/>.</summary>
     public const string SwarmResource = "DOCKER_RESOURCE_";
-    /// <summary>Runtimes that do not read these variables. Any other name may stand for NVIDIA's.</summary>
-    static readonly HashSet<string> PlainRuntimes = ["", "runc", "crun", "io.containerd.runc.v1", "io.containerd.runc.v2", "io.containerd.runtime.v1.linux", "runsc", "youki"];
+    /// <summary>Begins annotations that name CDI devices.</summary>
+    public const string CdiAnnotation = "cdi.k8s.io/";
+    /// <summary>Runtimes that do not read these variables. Any other name may stand for NVIDIA's; runsc reads them where it is set up with <c>nvproxy-docker</c>.</summary>
+    static readonly HashSet<string> PlainRuntimes = ["", "runc", "crun", "io.containerd.runc.v1", "io.containerd.runc.v2", "io.containerd.runtime.v1.linux", "youki"];
 
     readonly List<GpuAccess> _found = [];
+    /// <summary>Whether one of them goes past NVIDIA's toolkit, or is CDI's.</summary>
+    bool _isDevice;
 
     /// <param name="host">The host's part of the configuration.</param>
     /// <param name="env">Image and body merged.</param>
@@ -31,13 +35,11 @@ sealed class GpuVectors(IDeviceNodes nodes)
             FindOverrides(env, mounts);
         foreach (var path in mounts.HostPaths)
             if (nodes.Look(ContainerPath.Clean(path) == "/" ? "/dev" : path) is { Kind: DevicePathKind.Gpu })
-                Add($"mount of {Quoted.Text(path)}", GpuSelection.Unknown);
-        return _found.Count switch
-        {
-            0 => null,
-            1 => _found[0],
-            _ => new(string.Join(", ", _found.Select(f => f.Via).Distinct().Take(4)), GpuSelection.Unknown),
-        };
+                AddDevice($"mount of {Quoted.Text(path)}", GpuSelection.Unknown);
+        if (_found.Count == 0)
+            return null;
+        var access = _found.Count == 1 ? _found[0] : new(string.Join(", ", _found.Select(f => f.Via).Distinct().Take(4)), GpuSelection.Unknown);
+        return access with { Driver = _isDevice ? DriverCapabilities.All : DriverCapabilities.Of(host, env) };
     }
 
     void FindRequests(HostConfig host)
@@ -47,11 +49,14 @@ sealed class GpuVectors(IDeviceNodes nodes)
             // Whatever the driver's name and the capabilities: each of NVIDIA's (compute, utility, graphics…) selects its driver, and a CDI name can stand for any device.
             var ids = (request?.DeviceIds ?? []).Select(WithoutCdiKind).ToArray();
             var selection = ids.Contains("all") ? GpuSelection.All : new(ids, request?.Count ?? 0);
-            Add(request?.Driver == "cdi" ? $"CDI device {Quoted.Text(string.Join(',', (request.DeviceIds ?? []).Take(5)))}" : "--gpus", selection);
+            if (request?.Driver == "cdi")
+                AddDevice($"CDI device {Quoted.Text(string.Join(',', (request.DeviceIds ?? []).Take(5)))}", selection);
+            else
+                Add("--gpus", selection);
         }
         foreach (var (key, value) in host.Annotations ?? new Dictionary<string, string>())
-            if (key.StartsWith("cdi.k8s.io/", StringComparison.Ordinal))
-                Add($"annotation {Quoted.Text(key)}", new([.. value.Split(',').Select(WithoutCdiKind)]));
+            if (key.StartsWith(CdiAnnotation, StringComparison.Ordinal))
+                AddDevice($"annotation {Quoted.Text(key)}", new([.. value.Split(',').Select(WithoutCdiKind)]));
     }
 
     /// <summary>Whether the engine writes what is asked for into the variable, behind what image and user have there: NVIDIA's toolkit takes the last.</summary>
@@ -65,12 +70,12 @@ sealed class GpuVectors(IDeviceNodes nodes)
     {
         foreach (var device in host.Devices ?? [])
             if (device?.PathOnHost is { Length: > 0 } path && IsGpu(path, out var node))
-                Add($"device {Quoted.Text(node)}", GpuSelection.Unknown);
+                AddDevice($"device {Quoted.Text(node)}", GpuSelection.Unknown);
         foreach (var rule in host.DeviceCgroupRules ?? [])
             if (CoversGpu(rule))
-                Add($"device rule {Quoted.Text(rule)}", GpuSelection.Unknown);
+                AddDevice($"device rule {Quoted.Text(rule)}", GpuSelection.Unknown);
         if (host.Privileged && nodes.Look("/dev").Kind != DevicePathKind.NotGpu)
-            Add("--privileged", GpuSelection.All);
+            AddDevice("--privileged", GpuSelection.All);
     }
 
     /// <summary>A CDI name, or a path: of a node by what it is, of what the plugin cannot see in doubt yes.</summary>
@@ -81,12 +86,14 @@ sealed class GpuVectors(IDeviceNodes nodes)
         return found.Kind != DevicePathKind.NotGpu || (!path.StartsWith('/') && path.Contains('='));
     }
 
-    /// <summary><c>c 195:* rwm</c>. Majors other than NVIDIA's 195 and DRM's 226 are given out at boot: of them, 1 to 233 are fixed for other devices.</summary>
+    /// <summary><c>c 195:* rwm</c>. Type <c>a</c> is every device whatever the numbers. Majors other than NVIDIA's 195 and DRM's 226 are given out at boot: of them, 1 to 233 are fixed for other devices.</summary>
     static bool CoversGpu(string rule)
     {
         var fields = rule.Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries);
-        if (fields.Length == 0 || fields[0] == "b")
+        if (fields is ["b", ..])
             return false;
+        if (fields is not ["c", ..])
+            return true;
         var major = fields.Length > 1 ? fields[1].Split(':')[0] : "*";
         return !int.TryParse(major, out var number) || number is 195 or 226 or >= 234;
     }
@@ -95,9 +102,12 @@ sealed class GpuVectors(IDeviceNodes nodes)
     {
         if (env.TryGetValue(VisibleDevices, out var visible))
             AddListed(VisibleDevices, visible);
-        else if (env.GetValueOrDefault("CUDA_VERSION") is { Length: > 0 } && env.GetValueOrDefault("NVIDIA_REQUIRE_CUDA") is null or "")
+        else if (IsOldImage(env))
             Add("an old CUDA image", GpuSelection.All);
     }
+
+    /// <summary>From before the variables; the toolkit gives such images all.</summary>
+    public static bool IsOldImage(IReadOnlyDictionary<string, string> env) => env.GetValueOrDefault("CUDA_VERSION") is { Length: > 0 } && env.GetValueOrDefault("NVIDIA_REQUIRE_CUDA") is null or "";
 
     /// <summary>Which of them the toolkit heeds, its own settings on the host say.</summary>
     void FindOverrides(IReadOnlyDictionary<string, string> env, MountTable mounts)
@@ -113,6 +123,12 @@ sealed class GpuVectors(IDeviceNodes nodes)
     {
         if (value is not ("" or "void" or "none"))
             Add(Quoted.Text($"{variable}={value}"), value == "all" ? GpuSelection.All : new([.. value.Split(',').Select(WithoutCdiKind)]));
+    }
+
+    void AddDevice(string via, GpuSelection selection)
+    {
+        _isDevice = true;
+        Add(via, selection);
     }
 
     void Add(string via, GpuSelection selection) => _found.Add(new(via, selection));

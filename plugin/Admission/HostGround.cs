@@ -6,14 +6,16 @@ namespace Runai.GpuMemory.Admission;
 /// <summary>What of a configuration lets a container reach around every limit, in the words of docker run.</summary>
 static class HostGround
 {
-    /// <summary>With one of them a process can mount, trace, load or read its way out.</summary>
+    /// <summary>With one of them a process can mount, trace, load or read its way out. Go's upper case makes an S of ſ and an I of ı, so names of other letters than these count as well.</summary>
     static readonly HashSet<string> Capabilities = new(StringComparer.OrdinalIgnoreCase)
     {
         "ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "SYS_RAWIO", "SYS_BOOT", "MKNOD", "DAC_READ_SEARCH", "BPF", "PERFMON", "CHECKPOINT_RESTORE",
     };
 
-    /// <summary>What follows runc writes into the container's systemd unit: <c>PIDs</c> takes anybody's processes into its control group, <c>Conflicts</c> stops any service.</summary>
-    const string UnitProperty = "org.systemd.property.";
+    /// <summary>Of annotations, those that no runtime acts on, and those of CDI, which are devices. Others are orders to one, which is root: what follows <c>org.systemd.property.</c> runc writes into the container's systemd unit
+    /// (<c>PIDs</c> takes anybody's processes into its control group, <c>Conflicts</c> stops any service), by <c>run.oci.</c> crun takes seccomp filters and their plugins from the host,
+    /// <c>org.criu.config</c>, <c>io.katacontainers.</c> and <c>dev.gvisor.</c> are others' settings.</summary>
+    static readonly string[] PlainAnnotations = ["org.opencontainers.image.", GpuVectors.CdiAnnotation];
 
     static readonly string[] Masked =
     [
@@ -27,7 +29,7 @@ static class HostGround
         if (host.Privileged)
             found.Add("--privileged");
         foreach (var capability in host.CapAdd ?? [])
-            if (Capabilities.Contains(capability.StartsWith("CAP_", StringComparison.OrdinalIgnoreCase) ? capability[4..] : capability))
+            if (!capability.All(c => char.IsAsciiLetter(c) || c == '_') || Capabilities.Contains(capability.StartsWith("CAP_", StringComparison.OrdinalIgnoreCase) ? capability[4..] : capability))
                 found.Add($"--cap-add {Quoted.Text(capability)}");
         foreach (var option in host.SecurityOpt ?? [])
             if (!IsHarmless(option))
@@ -35,7 +37,7 @@ static class HostGround
         if (LacksSome(host.MaskedPaths, Masked) || LacksSome(host.ReadonlyPaths, ReadOnly))
             found.Add("--security-opt systempaths=unconfined");
         foreach (var name in host.Annotations?.Keys ?? Enumerable.Empty<string>())
-            if (name.StartsWith(UnitProperty, StringComparison.Ordinal))
+            if (!Array.Exists(PlainAnnotations, prefix => name.StartsWith(prefix, StringComparison.Ordinal)))
                 found.Add($"--annotation {Quoted.Text(name)}");
         foreach (var rule in host.DeviceCgroupRules ?? [])
             found.Add($"--device-cgroup-rule {Quoted.Text(rule)}");

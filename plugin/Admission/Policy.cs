@@ -42,6 +42,7 @@ static partial class Policy
     [
         ("require-quota", RequireQuota),
         ("max-quota", MaxQuota),
+        ("driver-capabilities", DriverCapability),
         ("total-quota", TotalQuota),
         ("capacity", Capacity),
         ("privileged", Privileged),
@@ -75,6 +76,10 @@ static partial class Policy
         var fromFile = settings.IsBuiltIn || settings.IsExempt(spec, requester) ? [] : Find(FileRules, subject);
         return new(settings.IsAudit ? reasons : [.. reasons, .. fromFile], quota?.Text, spec.Gpu?.Via) { Audited = settings.IsAudit ? fromFile : [], StopsBreach = settings.StopsBreaches };
     }
+
+    /// <summary>What the policy file alone has against a container, but for how much of a GPU is free.</summary>
+    public static IReadOnlyList<Reason> FindInFile(ContainerSpec spec, Requester requester, IReadOnlyList<GpuDevice> gpus, PolicySettings settings) =>
+        Evaluate(spec, requester, gpus, settings with { IsAudit = true }).Audited;
 
     static List<Reason> Find((string Name, Rule FindProblem)[] rules, Case subject)
     {
@@ -118,10 +123,12 @@ static partial class Policy
         c.Spec.Borrowed is [var target, ..] ? $"nobody can say which part of the volume --volumes-from brings to {Quoted.Text(target)}: add {(target == QuotaMount.PreloadFile
             ? Advice.PreloadMount("runai") : $"-v runai:{Quoted.Text(target)}")}, which takes its place" : null;
 
-    /// <summary>By control groups the plugin and the shim tell whose a process is.</summary>
-    static string? CgroupParent(Case c) =>
-        c.Spec.IsRelevant && ProcMountTable.ContainersIn(c.Spec.ControlGroup).Count > 0
-        ? $"--cgroup-parent {Quoted.Text(c.Spec.ControlGroup)} is another container's control group, and that one would be charged for this one's GPU memory: leave it out" : null;
+    /// <summary>By control groups the plugin and the shim tell whose a process is, also one that gets its GPU later from another.</summary>
+    static string? CgroupParent(Case c) => FindForeignControlGroup(c.Spec.ControlGroup);
+
+    internal static string? FindForeignControlGroup(string parent) =>
+        ProcMountTable.ContainersIn(parent).Count > 0
+        ? $"--cgroup-parent {Quoted.Text(parent)} is another container's control group, and that one would be charged for this one's GPU memory: leave it out" : null;
 
     /// <summary>Blanks and colons divide the names in ld.so.preload, and a dollar sign starts a variable there.</summary>
     static string? VolumeTarget(Case c) =>

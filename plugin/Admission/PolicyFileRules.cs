@@ -31,6 +31,20 @@ static partial class Policy
     /// <summary>Those that it will see; all of them where nobody can say.</summary>
     static IReadOnlyList<GpuDevice> PossibleGpus(Case c) => c.Spec.Gpu is { } access ? VisibleGpus.Of(access.Selection, c.Gpus) ?? c.Gpus : c.Gpus;
 
+    /// <summary>The shim limits CUDA; what Vulkan, OpenGL, OpenCL and the video engines take is counted alone.</summary>
+    static string? DriverCapability(Case c)
+    {
+        if (c.Settings.DriverCapabilities is not { } allowed || !c.HasQuota || c.Spec.Gpu is not { } gpu || gpu.Driver.Names.Where(name => !allowed.Contains(name)).ToArray() is not { Length: > 0 } refused)
+            return null;
+        var list = string.Join(',', allowed);
+        return $"a container with a quota may have of the NVIDIA driver {list} on this machine, and not {Quoted.Text(string.Join(',', refused))}, which no quota limits: {gpu.Driver.Source switch
+        {
+            CapabilitySource.Request => $"write --gpus 'all,\"capabilities={list}\"'",
+            CapabilitySource.Environment => $"add -e NVIDIA_DRIVER_CAPABILITIES={list}",
+            _ => $"{gpu.Via} brings all of it, so ask for the GPU by --gpus",
+        }}";
+    }
+
     static string? TotalQuota(Case c)
     {
         if (c.Limits.TotalQuota is not { } total || c.Quota is not { } quota || c.Spec.Gpu is null || c.Holdings is not { } holdings || c.Requester.Name.Length == 0)
@@ -70,7 +84,17 @@ static partial class Policy
     static string? HostNamespace(Case c) =>
         !c.Settings.AllowHostNamespaces && c.Spec.HostNamespaces is [var first, ..] ? $"{first} is not allowed on this machine: leave it out, or ask an admin to exempt you" : null;
 
-    static string? BindMount(Case c) =>
-        c.Spec.HostPaths.FirstOrDefault(path => !c.Settings.AllowsBind(path)) is { } path
-        ? $"a mount of the host's {Quoted.Text(path)} is not allowed on this machine: {(c.Settings.AllowBindMounts is { Count: > 0 } allowed ? $"mount {Bounded.List([.. allowed.Select(a => Quoted.Text(a))], " or ")} as a whole, or " : "")}use a volume" : null;
+    static string? BindMount(Case c) => FindHostPath(c.Spec.HostPaths, c.Settings, "a mount");
+
+    /// <param name="paths">See <see cref="Engine.LocalVolume.HostPaths"/>.</param>
+    /// <param name="settings">The policy file.</param>
+    /// <param name="what">What shows them: <c>a mount</c>.</param>
+    internal static string? FindHostPath(IEnumerable<string> paths, PolicySettings settings, string what)
+    {
+        if (paths.FirstOrDefault(path => !settings.AllowsBind(path)) is not { } path)
+            return null;
+        return !Engine.LocalVolume.IsPath(path)
+            ? $"a local volume with {Quoted.Text(path)} is not allowed on this machine: {(path.Contains("{{", StringComparison.Ordinal) ? "swarm would fill it in later, so write it out" : $"use {Engine.LocalVolume.AllowedTypes}")}"
+            : $"{what} of the host's {Quoted.Text(path)} is not allowed on this machine: {(settings.AllowBindMounts is { Count: > 0 } allowed ? $"mount {Bounded.List([.. allowed.Select(a => Quoted.Text(a))], " or ")} as a whole, or " : "")}use a volume";
+    }
 }

@@ -49,6 +49,7 @@ public static class PolicyReader
         ["allowPrivileged"] = (PolicySettings p, ref PolicyJson json) => p with { AllowPrivileged = json.Bool() ?? true },
         ["allowHostNamespaces"] = (PolicySettings p, ref PolicyJson json) => p with { AllowHostNamespaces = json.Bool() ?? true },
         ["allowBindMounts"] = (PolicySettings p, ref PolicyJson json) => p with { AllowBindMounts = json.Paths() },
+        ["driverCapabilities"] = (PolicySettings p, ref PolicyJson json) => p with { DriverCapabilities = json.Some(DriverCapabilities.Known) },
         ["exempt"] = (PolicySettings p, ref PolicyJson json) => json.Members(p, ExemptKeys),
         ["users"] = (PolicySettings p, ref PolicyJson json) => p with { Users = json.Users(LimitKeys) },
     };
@@ -162,6 +163,17 @@ public static class PolicyReader
                     Problem(text.Length == 0 ? "has an empty text" : $"names {Quoted.Text(text)} twice");
                 texts.Add(text);
             }
+            return texts;
+        }
+
+        public List<string> Some(IReadOnlyList<string> known)
+        {
+            var texts = Texts();
+            if (texts.Count == 0)
+                Problem($"names none: there are {string.Join(", ", known)}");
+            foreach (var text in texts)
+                if (!known.Contains(text))
+                    Problem($"has {Quoted.Text(text)}: there are {string.Join(", ", known)}");
             return texts;
         }
 

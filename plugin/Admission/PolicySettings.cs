@@ -28,6 +28,8 @@ public sealed record PolicySettings
     public bool AllowHostNamespaces { get; init; } = true;
     /// <summary>Host paths of which (and of what is below them) binds are allowed; null: all.</summary>
     public IReadOnlyList<string>? AllowBindMounts { get; init; }
+    /// <summary><c>driverCapabilities</c>: those of the NVIDIA driver that a container with a quota may have; null: all.</summary>
+    public IReadOnlyList<string>? DriverCapabilities { get; init; }
     public IReadOnlySet<string> ExemptUsers { get; init; } = new HashSet<string>();
     /// <summary>Image names with <c>*</c>, or image IDs.</summary>
     public IReadOnlyList<string> ExemptImages { get; init; } = [];

@@ -21,6 +21,7 @@ static class PolicyText
         ("allowPrivileged", p => Flag(p.AllowPrivileged), false),
         ("allowHostNamespaces", p => Flag(p.AllowHostNamespaces), false),
         ("allowBindMounts", p => p.AllowBindMounts is { } paths ? List(paths) : "all", false),
+        ("driverCapabilities", p => p.DriverCapabilities is { } names ? List(names) : "all", false),
         ("requireQuota", p => Flag(p.Limits.RequireQuota == true), false),
         ("defaultQuota", p => p.Limits.DefaultQuota?.Text ?? None, false),
         ("maxQuota", p => p.Limits.MaxQuota?.Text ?? None, false),

@@ -7,7 +7,7 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Admission;
 
 /// <summary>Judges the calls beside a container's life: exec, volumes, services, builds, plugins.</summary>
-sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, IVolumeCatalog volumes, EngineDefaults defaults, IGpuInventory gpus)
+sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, IVolumeCatalog volumes, EngineDefaults defaults, IGpuInventory gpus, ContainerReach reach, NamedVolumes named)
 {
     static readonly Verdict PluginsOfAdmins = Verdict.Refused("plugins", "plugins are the admins' on this machine: ask one of them");
 
@@ -21,7 +21,13 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             RouteKind.Swarm => requester.IsAdmin ? Verdict.Fine : Verdict.Refused("swarm", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them"),
             RouteKind.VolumeRemove => requester.IsAdmin || volumes.Find(route.Name) is null ? Verdict.Fine : Verdict.Refused("quota-volume", $"the volume {Quoted.Text(route.Name)} carries a quota, and removing it is the admins' on this machine"),
             RouteKind.VolumeCreate => apiCall.HasNoBody ? Verdict.Fine : OfVolume(apiCall.RequestBody, policy, requester),
-            RouteKind.Checkpoint => OfCheckpoint(apiCall, policy, requester),
+            RouteKind.Checkpoint => OfCheckpoint(apiCall, policy, requester).And(await reach.JudgeAsync("docker checkpoint", [route.Name], requester, policy, cancel)),
+            RouteKind.ContainerArchiveGet or RouteKind.ContainerArchivePut => await reach.JudgeAsync("docker cp", [route.Name], requester, policy, cancel),
+            RouteKind.ContainerAttach => await reach.JudgeAsync("docker attach", [route.Name], requester, policy, cancel),
+            RouteKind.ContainerExport => await reach.JudgeAsync("docker export", [route.Name], requester, policy, cancel),
+            RouteKind.ContainerRename => await reach.JudgeAsync("docker rename", [route.Name], requester, policy, cancel),
+            RouteKind.Commit => await reach.JudgeAsync("docker commit", EngineRoute.QueryValues(apiCall.RequestUri ?? "", "container"), requester, policy, cancel),
+            RouteKind.ExecStart => await OfExecStartAsync(route, policy, requester, cancel),
             RouteKind.ServiceChange => await OfServiceAsync(apiCall.RequestBody, policy, requester, cancel),
             RouteKind.Build => await OfBuildAsync(apiCall, policy, requester, cancel),
             RouteKind.ExecCreate => await OfExecAsync(apiCall.RequestBody, route, policy, requester, cancel),
@@ -37,8 +43,8 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         if (foreign && body.Name is { } name && volumes.Find(name) is not null)
             return Verdict.Refused("quota-volume", $"the volume {Quoted.Text(name)} is the GPU memory plugin's: take another name");
         // A local volume can be a bind under another name.
-        return body.Driver is null or "" or LocalVolume.Driver && LocalVolume.HostPaths(body.DriverOpts).Find(path => !policy.AllowsBind(path)) is { } path && !policy.ExemptUsers.Contains(requester.Name)
-            ? Verdict.RefusedByFile(policy, "bind-mount", $"a volume of the host's {Quoted.Text(path)} is not allowed on this machine: leave {Quoted.Text(path)} out of its options") : Verdict.Fine;
+        return body.Driver is null or "" or LocalVolume.Driver && !policy.ExemptUsers.Contains(requester.Name) && Policy.FindHostPath(LocalVolume.HostPaths(body.DriverOpts), policy, "a volume") is { } refusal
+            ? Verdict.RefusedByFile(policy, "bind-mount", refusal) : Verdict.Fine;
     }
 
     /// <summary>Whoever may name any folder can remove the policy's.</summary>
@@ -65,9 +71,14 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         if (body.TaskTemplate?.PluginSpec is not null && !requester.IsAdmin)
             return PluginsOfAdmins;
         var onHostNetwork = !policy.AllowHostNamespaces && await JoinsHostNetworkAsync(body, cancel);
+        var task = body.ToCreateBody(onHostNetwork);
         // What the image adds is asked for the file's rules alone.
-        var (spec, refusal) = await creates.DescribeAsync(body.ToCreateBody(onHostNetwork), withImage: true, needsImage: !policy.IsBuiltIn, cancel);
-        return spec is null ? Verdict.RefusedByFile(policy, refusal!.Rule, refusal.Message) : Policy.Evaluate(spec, requester, gpus.Devices, policy);
+        var (spec, refusal) = await creates.DescribeAsync(task, withImage: true, needsImage: !policy.IsBuiltIn, cancel);
+        if (spec is null)
+            return Verdict.RefusedByFile(policy, refusal!.Rule, refusal.Message);
+        if (policy.AllowBindMounts is not null)
+            spec = spec with { HostPaths = [.. spec.HostPaths, .. await named.FindHostPathsAsync(task.HostConfig, cancel)] };
+        return Policy.Evaluate(spec, requester, gpus.Devices, policy);
     }
 
     /// <summary>The engine takes a network's name, its ID in the engine or in the swarm, and the beginning of one.</summary>
@@ -83,8 +94,14 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
     {
         if (!StrictBodies.Exec.TryRead(json, out var body, out var problem))
             return Unreadable("exec", problem);
+        var verdict = await reach.JudgeAsync("docker exec", [route.Name], requester, policy, cancel);
         if (body.Privileged && !policy.AllowPrivileged && !policy.ExemptUsers.Contains(requester.Name))
-            return Verdict.RefusedByFile(policy, "privileged", "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to exempt you");
+            verdict = Verdict.RefusedByFile(policy, "privileged", "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to exempt you").And(verdict);
+        return verdict.Allow ? verdict.And(await OfExecEnvironmentAsync(body, route, cancel)) : verdict;
+    }
+
+    async ValueTask<Verdict> OfExecEnvironmentAsync(ExecBody body, EngineRoute route, CancellationToken cancel)
+    {
         if (body.Env?.LastOrDefault(e => e.Split('=')[0] == "LD_PRELOAD") is not { } preload || await engine.InspectContainerAsync(route.Name, cancel) is not { } container)
             return Verdict.Fine;
         var spec = specs.FromInspect(container, defaults.Runtime);
@@ -92,17 +109,26 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             ? Verdict.Refused("preload", $"the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e LD_PRELOAD={Quoted.Text(directory.Shim)}:… with what you add") : Verdict.Fine;
     }
 
+    /// <summary>Between its making and its start by whoever made it, its ID stands in the events, and whoever is first has its input.</summary>
+    async ValueTask<Verdict> OfExecStartAsync(EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel) =>
+        policy.IsBuiltIn || requester.IsAdmin || await engine.ContainerOfExecAsync(route.Name, cancel) is not { } container ? Verdict.Fine
+        : await reach.JudgeAsync("docker exec", [container], requester, policy, cancel);
+
     async ValueTask<Verdict> OfBuildAsync(AuthZRequest apiCall, PolicySettings policy, Requester requester, CancellationToken cancel)
     {
-        if (policy.AllowHostNamespaces || policy.ExemptUsers.Contains(requester.Name))
+        foreach (var parent in EngineRoute.QueryValues(apiCall.RequestUri ?? "", "cgroupparent"))
+            if (Policy.FindForeignControlGroup(parent) is { } problem)
+                return Verdict.Refused("cgroup-parent", problem);
+        if (policy.ExemptUsers.Contains(requester.Name) || (policy.AllowHostNamespaces && requester.IsAdmin))
             return Verdict.Fine;
         // A form counts before the query, and the engine does not pass it on.
         if (apiCall.RequestHeaders?.Any(h => h.Key.Equals("Content-Type", StringComparison.OrdinalIgnoreCase) && h.Value.Contains("form", StringComparison.OrdinalIgnoreCase)) == true)
             return Verdict.RefusedByFile(policy, "build-body", UnreadableMessage("build", "it is a form, and has to be a tar"));
-        foreach (var mode in EngineRoute.QueryValues(apiCall.RequestUri ?? "", "networkmode"))
+        var modes = EngineRoute.QueryValues(apiCall.RequestUri ?? "", "networkmode").ToArray();
+        foreach (var mode in policy.AllowHostNamespaces ? [] : modes)
             if (mode == "host" || (mode.StartsWith("container:", StringComparison.Ordinal) && await engine.InspectContainerAsync(mode["container:".Length..], cancel) is { HostConfig.NetworkMode: "host" }))
                 return Verdict.RefusedByFile(policy, "host-namespace", $"docker build --network {Quoted.Text(mode)} is not allowed on this machine: leave it out, or ask an admin to exempt you");
-        return Verdict.Fine;
+        return await reach.JudgeAsync("docker build --network", modes.SelectMany(mode => new HostConfig { NetworkMode = mode }.NamesOfJoined()), requester, policy, cancel);
     }
 
     static Verdict Unreadable(string what, string problem) => Verdict.Refused($"{what}-body", UnreadableMessage(what, problem));

@@ -47,6 +47,8 @@ public sealed record Verdict(IReadOnlyList<Reason> Reasons, string? Quota, strin
     public static Verdict Refused(string rule, string message) => new([new(rule, message)], null, null);
     /// <summary>By the policy file: in audit mode it is allowed, and said to be.</summary>
     public static Verdict RefusedByFile(PolicySettings policy, string rule, string message) => policy.IsAudit ? Fine with { Audited = [new(rule, message)] } : Refused(rule, message);
+    /// <summary>The other, with what this one has against it.</summary>
+    public Verdict And(Verdict other) => Reasons.Count + Audited.Count == 0 ? other : other with { Reasons = [.. Reasons, .. other.Reasons], Audited = [.. Audited, .. other.Audited] };
     /// <summary>All reasons in one line, as the engine shows it to the user.</summary>
     public string Message => string.Join("; ", Reasons.Select(r => r.Message));
 }

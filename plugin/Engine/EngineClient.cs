@@ -67,7 +67,7 @@ public sealed class EngineClient : IEngineClient, IDisposable
 
     public async Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel) =>
         (await GetAsync($"containers/{EnginePath.Segment(id)}/json", EngineJson.Default.ContainerInspect, cancel))?.Normalized() is { } container
-            ? container with { Mounts = await WithHostPathsAsync(container.Mounts, cancel), HostConfig = await WithNamespacesAsync(container.HostConfig, cancel) } : null;
+            ? container with { Joined = container.HostConfig.NamesOfJoined(), Mounts = await WithHostPathsAsync(container.Mounts, cancel), HostConfig = await WithNamespacesAsync(container.HostConfig, cancel) } : null;
 
     async Task<HostConfig> WithNamespacesAsync(HostConfig host, CancellationToken cancel) => host with
     {
@@ -99,11 +99,22 @@ public sealed class EngineClient : IEngineClient, IDisposable
         static bool IsLocal(MountPoint mount) => mount is { Type: "volume", Driver: LocalVolume.Driver, Name.Length: > 0 };
     }
 
+    public async Task<IReadOnlyList<string>?> VolumeHostPathsAsync(string name, CancellationToken cancel) =>
+        await GetAsync($"volumes/{EnginePath.Segment(name)}", EngineJson.Default.VolumeInspect, cancel) is { Driver: null or "" or LocalVolume.Driver, Options: var options } ? LocalVolume.HostPaths(options) : null;
+
+    public async Task<string?> ContainerOfExecAsync(string execId, CancellationToken cancel) =>
+        (await GetAsync($"exec/{EnginePath.Segment(execId)}/json", EngineJson.Default.ExecInspect, cancel))?.ContainerId;
+
     public async Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) =>
         await GetAsync($"images/{EnginePath.Segments(name)}/json", EngineJson.Default.ImageInspect, cancel) is { } image ? image with { Config = image.Config?.Normalized() } : null;
 
-    public async Task<IReadOnlyList<string>> ListRunningAsync(CancellationToken cancel) =>
-        await CallAsync(HttpMethod.Get, "containers/json", null, _options.ListDeadline, async (response, token) =>
+    public Task<IReadOnlyList<string>> ListRunningAsync(CancellationToken cancel) => ListAsync("containers/json", cancel);
+
+    public Task<IReadOnlyList<string>> ListByPrefixAsync(string id, CancellationToken cancel) =>
+        ListAsync($"containers/json?all=1&filters={Uri.EscapeDataString($$"""{"id":["^{{id}}"]}""")}", cancel);
+
+    async Task<IReadOnlyList<string>> ListAsync(string path, CancellationToken cancel) =>
+        await CallAsync(HttpMethod.Get, path, null, _options.ListDeadline, async (response, token) =>
         {
             using var body = await response.Content.ReadAsStreamAsync(token);
             return await ContainerIds.ReadAsync(body, token);
@@ -255,7 +266,7 @@ public sealed class EngineClient : IEngineClient, IDisposable
     }
 
     static async Task<EngineException> FailureAsync(string call, HttpResponseMessage response, CancellationToken deadline) =>
-        new($"{call}: {await MessageAsync(response, deadline)}", (int)response.StatusCode);
+        new($"{call}: {LocalVolume.WithoutOptions(await MessageAsync(response, deadline))}", (int)response.StatusCode);
 
     static async Task<string> MessageAsync(HttpResponseMessage response, CancellationToken deadline)
     {

@@ -30,6 +30,13 @@ sealed record VolumeList
     public IReadOnlyList<string>? Warnings { get; init; }
 }
 
+/// <summary>What <c>GET /exec/{id}/json</c> says.</summary>
+sealed record ExecInspect
+{
+    [JsonPropertyName("ContainerID")]
+    public string? ContainerId { get; init; }
+}
+
 /// <summary>The body of every refusal.</summary>
 sealed record EngineError
 {
@@ -46,5 +53,6 @@ sealed record EngineError
 [JsonSerializable(typeof(NetworkInspect))]
 [JsonSerializable(typeof(VolumeInspect))]
 [JsonSerializable(typeof(VolumeList))]
+[JsonSerializable(typeof(ExecInspect))]
 [JsonSerializable(typeof(EngineError))]
 sealed partial class EngineJson : JsonSerializerContext;

@@ -18,6 +18,9 @@ public sealed record ContainerInspect
     public ContainerConfig Config { get; init; } = new();
     public HostConfig HostConfig { get; init; } = new();
     public IReadOnlyList<MountPoint> Mounts { get; init; } = [];
+    /// <summary>The containers whose namespaces it shares, as <see cref="HostConfig.NamesOfJoined"/> has them before the client resolves those; null where nobody did.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public IReadOnlyList<string>? Joined { get; init; }
 
     /// <summary>Without the nulls that an engine may write where this record promises a value.</summary>
     internal ContainerInspect Normalized() => this with
@@ -102,6 +105,12 @@ public sealed record HostConfig
     /// <summary>What of /proc is read-only.</summary>
     public IReadOnlyList<string>? ReadonlyPaths { get; init; }
     public RestartPolicy? RestartPolicy { get; init; }
+
+    const string OfContainer = "container:";
+
+    /// <summary>The containers whose namespaces this one shares: names, IDs, or parts of one.</summary>
+    public IReadOnlyList<string> NamesOfJoined() =>
+        [.. new[] { PidMode, IpcMode, NetworkMode }.Where(mode => mode?.StartsWith(OfContainer, StringComparison.Ordinal) == true).Select(mode => mode![OfContainer.Length..]).Where(name => name.Length > 0).Distinct()];
 }
 
 /// <summary><c>no</c> (or empty), <c>always</c>, <c>unless-stopped</c> or <c>on-failure</c>.</summary>

@@ -50,9 +50,10 @@ sealed class GroundTests(string version) : PolicyFixture(version)
             yield return ("a mount of the host's", Mount($$""" "Type":"bind","Source":"{{path}}" """));
             yield return ("a mount of the host's", Mount(Inline($$""" "type":"none","o":"rbind","device":"{{path}}" """)));
         }
-        foreach (var options in (string[])["\"type\":\"devtmpfs\",\"device\":\"x\"", "\"type\":\"proc\",\"device\":\"x\"", "\"type\":\"overlay\",\"device\":\"overlay\",\"o\":\"lowerdir=etc:root\"", "\"type\":\"none\",\"o\":\"bind\",\"device\":\"etc\"",
-            "\"type\":\"ext4\",\"device\":\"/dev/vda\""])
-            yield return ("a mount of the host's", Mount("\"Source\":\"made\"," + Inline(options)));
+        foreach (var options in (string[])["\"type\":\"devtmpfs\",\"device\":\"x\"", "\"type\":\"proc\",\"device\":\"x\"", "\"type\":\"overlay\",\"device\":\"overlay\",\"o\":\"lowerdir=etc:root\""])
+            yield return ("a local volume with type=", Mount("\"Source\":\"made\"," + Inline(options)));
+        foreach (var options in (string[])["\"type\":\"none\",\"o\":\"bind\",\"device\":\"etc\"", "\"type\":\"ext4\",\"device\":\"/dev/vda\""])
+            yield return ("a mount of the host's", Mount("\"Source\":\"other\"," + Inline(options)));
         yield return ("a mount of the host's", "\"Binds\":[\"/etc:/x:ro\"]");
         yield return ("a mount of the host's", "\"VolumesFrom\":[\"giver\"]");
         yield return ("a mount of the host's", OldVolume);

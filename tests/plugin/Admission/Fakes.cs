@@ -103,6 +103,28 @@ sealed class FakeEngine : IEngineClient
         return VolumeDrivers.GetValueOrDefault(name, "runai/gpu-memory:latest");
     }
 
+    public Dictionary<string, IReadOnlyList<string>> Volumes { get; } = [];
+    /// <summary>Containers by exec.</summary>
+    public Dictionary<string, string> Execs { get; } = [];
+
+    public async Task<IReadOnlyList<string>> ListByPrefixAsync(string id, CancellationToken cancel)
+    {
+        await CallAsync($"list {id}", cancel);
+        return [.. Containers.Values.Select(c => c.Id).Where(c => c.StartsWith(id, StringComparison.Ordinal))];
+    }
+
+    public async Task<IReadOnlyList<string>?> VolumeHostPathsAsync(string name, CancellationToken cancel)
+    {
+        await CallAsync($"volume {name}", cancel);
+        return Volumes.GetValueOrDefault(name);
+    }
+
+    public async Task<string?> ContainerOfExecAsync(string execId, CancellationToken cancel)
+    {
+        await CallAsync($"exec {execId}", cancel);
+        return Execs.GetValueOrDefault(execId);
+    }
+
     public Task<IReadOnlyList<string>> ListRunningAsync(CancellationToken cancel) => Task.FromResult<IReadOnlyList<string>>([]);
     public Task RemoveContainerAsync(string id, CancellationToken cancel) => CallAsync($"remove {id}", cancel);
     public Task StopContainerAsync(string id, TimeSpan grace, CancellationToken cancel) => CallAsync($"stop {id}", cancel);

@@ -33,6 +33,7 @@ public class PolicyCommandTests
               allowPrivileged      true
               allowHostNamespaces  true
               allowBindMounts      /home/*
+              driverCapabilities   all
               requireQuota         true
               defaultQuota         none
               maxQuota             0.5

@@ -42,6 +42,11 @@ public class PolicyFileRulesTests
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"Privileged":true}}""", "--privileged is not allowed on this machine: leave it out, or ask an admin to exempt you"),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"CapAdd":["NET_ADMIN","CAP_SYS_ADMIN"]}}""", "--cap-add CAP_SYS_ADMIN is not allowed on this machine: leave it out, or ask an admin to exempt you"),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"CapAdd":["all"]}}""", "--cap-add all is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"CapAdd":["\u017fYS_ADMIN"]}}""", "--cap-add \"ſYS_ADMIN\" is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"CapAdd":["SYS_ADM\u0131N"]}}""", "--cap-add \"SYS_ADMıN\" is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"CapAdd":[" SYS_ADMIN"]}}""", "--cap-add \" SYS_ADMIN\" is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"Annotations":{"run.oci.seccomp_bpf_data":"x"}}}""", "--annotation run.oci.seccomp_bpf_data is not allowed on this machine: leave it out, or ask an admin to exempt you"),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"Annotations":{"org.opencontainers.image.title":"x","cdi.k8s.io/x":"acme.com/x=0"}}}""", ""),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["seccomp=unconfined"]}}""", "--security-opt seccomp=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["systempaths=unconfined"]}}""", "--security-opt systempaths=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["seccomp={}"]}}""", "--security-opt \"seccomp={}\" is not allowed on this machine: leave it out, or ask an admin to exempt you"),
@@ -54,7 +59,7 @@ public class PolicyFileRulesTests
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"MaskedPaths":[]}}""", "--security-opt systempaths=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"ReadonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys"]}}""", "--security-opt systempaths=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"Annotations":{"org.systemd.property.PIDs":"[uint32 1]"}}}""", "--annotation org.systemd.property.PIDs is not allowed on this machine: leave it out, or ask an admin to exempt you"),
-        new("""{"allowPrivileged":false}""", """{"HostConfig":{"Annotations":{"org.opencontainers.image.title":"x","org.systemd.property":"x"}}}""", ""),
+        new("""{"allowPrivileged":false}""", """{"HostConfig":{"Annotations":{"org.opencontainers.image.title":"x"}}}""", ""),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"MaskedPaths":null,"ReadonlyPaths":null}}""", ""),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"ReadonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"],"MaskedPaths":["/proc/asound","/proc/acpi","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/timer_list","/proc/timer_stats","/proc/sched_debug","/proc/scsi","/sys/firmware"]}}""", ""),
         new("""{"allowPrivileged":false}""", """{"HostConfig":{"SecurityOpt":["no-new-privileges:true","apparmor=docker-default","seccomp=builtin","label=level:s0:c1,c2"]}}""", ""),
@@ -71,9 +76,39 @@ public class PolicyFileRulesTests
         new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Binds":["/:/x"]}}""", "a mount of the host's / is not allowed on this machine: mount /home/* as a whole, or use a volume"),
         new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Binds":["/home/../run:/x"]}}""", "a mount of the host's /home/../run is not allowed on this machine: mount /home/* as a whole, or use a volume"),
         new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"o":"bind","device":"/home/bob/link/../../ann"}}}}]}}""", "a mount of the host's /home/bob/link/../../ann is not allowed on this machine: mount /home/* as a whole, or use a volume"),
+        new("""{"allowBindMounts":["/home"]}""", """{"HostConfig":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"tracefs","device":"/home"}}}}]}}""", "a local volume with type=tracefs is not allowed on this machine: use type nfs, cifs, ceph, 9p, glusterfs, lustre or tmpfs, a file system on an allowed device, or a bind of an allowed folder"),
+        new("""{"allowBindMounts":["/*"]}""", """{"HostConfig":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"bpf","device":"x"}}}}]}}""", "a local volume with type=bpf is not allowed on this machine: use type nfs, cifs, ceph, 9p, glusterfs, lustre or tmpfs, a file system on an allowed device, or a bind of an allowed folder"),
         new("""{"allowBindMounts":["/home"]}""", """{"HostConfig":{"Binds":["/homes:/x"]}}""", "a mount of the host's /homes is not allowed on this machine: mount /home as a whole, or use a volume"),
         new("""{"allowBindMounts":["/home"]}""", """{"HostConfig":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"o":"bind","device":"/etc"}}}}]}}""", "a mount of the host's /etc is not allowed on this machine: mount /home as a whole, or use a volume"),
     ];
+
+    const string Limited = """{"driverCapabilities":["compute","utility"]}""";
+    const string May = "a container with a quota may have of the NVIDIA driver compute,utility on this machine, and not ";
+
+    static string WithQuota(string host, string env = "") => $$$"""{"Labels":{"gpu-memory":"0.5"},"Env":[{{{env}}}],"HostConfig":{"Binds":["runai:/runai"],{{{host}}}}}""";
+
+    static readonly TestCaseData[] Capabilities =
+    [
+        new(WithQuota(Gpu), ""),
+        new(WithQuota(Gpu, "\"NVIDIA_DRIVER_CAPABILITIES=\""), ""),
+        new(WithQuota(Gpu, "\"NVIDIA_DRIVER_CAPABILITIES=utility, compute,\""), ""),
+        new(WithQuota(Gpu, "\"NVIDIA_DRIVER_CAPABILITIES=all\""), May + "graphics,video,display,compat32,ngx, which no quota limits: add -e NVIDIA_DRIVER_CAPABILITIES=compute,utility"),
+        new(WithQuota(Gpu, "\"NVIDIA_DRIVER_CAPABILITIES=compute,graphics\""), May + "graphics, which no quota limits: add -e NVIDIA_DRIVER_CAPABILITIES=compute,utility"),
+        new(WithQuota(Gpu, "\"NVIDIA_DRIVER_CAPABILITIES=Compute\""), May + "Compute, which no quota limits: add -e NVIDIA_DRIVER_CAPABILITIES=compute,utility"),
+        new(WithQuota(Gpu, "\"CUDA_VERSION=8.0\""), May + "graphics,video,display,compat32,ngx, which no quota limits: add -e NVIDIA_DRIVER_CAPABILITIES=compute,utility"),
+        new(WithQuota(Gpu, "\"CUDA_VERSION=8.0\",\"NVIDIA_DRIVER_CAPABILITIES=\""), ""),
+        new(WithQuota(""" "DeviceRequests":[{"Count":1,"Capabilities":[["gpu","compute"]]}] """, "\"NVIDIA_DRIVER_CAPABILITIES=all\""), ""),
+        new(WithQuota(""" "DeviceRequests":[{"Count":1,"Capabilities":[["gpu"]]}] """, "\"NVIDIA_DRIVER_CAPABILITIES=graphics\""), May + "graphics, which no quota limits: add -e NVIDIA_DRIVER_CAPABILITIES=compute,utility"),
+        new(WithQuota(""" "DeviceRequests":[{"Count":1,"Capabilities":[["gpu","graphics"]]}] """), May + "graphics, which no quota limits: write --gpus 'all,\"capabilities=compute,utility\"'"),
+        new(WithQuota(""" "DeviceRequests":[{"Count":1,"Capabilities":[["compute"],["video"]]}] """), May + "video, which no quota limits: write --gpus 'all,\"capabilities=compute,utility\"'"),
+        new(WithQuota(""" "DeviceRequests":[{"Driver":"cdi","DeviceIDs":["nvidia.com/gpu=0"]}] """), May + "graphics,video,display,compat32,ngx, which no quota limits: CDI device nvidia.com/gpu=0 brings all of it, so ask for the GPU by --gpus"),
+        new(WithQuota(""" "Devices":[{"PathOnHost":"/dev/nvidia0"}] """), May + "graphics,video,display,compat32,ngx, which no quota limits: device /dev/nvidia0 brings all of it, so ask for the GPU by --gpus"),
+        new($$$"""{"Env":["NVIDIA_DRIVER_CAPABILITIES=all"],"HostConfig":{{{{Gpu}}}}}""", ""),
+        new("""{"Labels":{"gpu-memory":"0.5"},"Env":["NVIDIA_DRIVER_CAPABILITIES=all"],"HostConfig":{"Binds":["runai:/runai"]}}""", ""),
+    ];
+
+    [TestCaseSource(nameof(Capabilities))]
+    public void With_a_quota_the_driver_gives_what_the_file_allows_of_it(string body, string message) => Assert.That(Judge(Limited, body).Message, Is.EqualTo(message));
 
     [Test]
     public void The_cgroup_namespace_that_an_engine_gives_everybody_is_nobodys_wish()

@@ -24,6 +24,7 @@ public class PolicyReaderTests
           "allowPrivileged": false,
           "allowHostNamespaces": false,
           "allowBindMounts": ["/home/*", "/data"],
+          "driverCapabilities": ["compute", "utility"],
           "exempt": { "users": ["ops"], "images": ["monitor:*"] },
           "users": {
             "bob": { "maxQuota": "20g", "totalQuota": "40g" },
@@ -46,6 +47,7 @@ public class PolicyReaderTests
             Assert.That((policy.AllowPrivileged, policy.AllowHostNamespaces, policy.Overcommit), Is.EqualTo((false, false, 1.5m)));
             Assert.That(policy.Limits.ToString(), Is.EqualTo("QuotaLimits { RequireQuota = True, DefaultQuota = 0.1, MaxQuota = 0.5, TotalQuota = 1 }"));
             Assert.That(policy.AllowBindMounts, Is.EqualTo(new[] { "/home/*", "/data" }));
+            Assert.That(policy.DriverCapabilities, Is.EqualTo(new[] { "compute", "utility" }));
             Assert.That(policy.Admins, Is.EquivalentTo(new[] { "root", "ada" }));
             Assert.That(policy.LimitsOf(new("bob", false)).ToString(), Is.EqualTo("QuotaLimits { RequireQuota = True, DefaultQuota = 0.1, MaxQuota = 20g, TotalQuota = 40g }"));
             Assert.That(policy.LimitsOf(new("eve", false)).ToString(), Is.EqualTo("QuotaLimits { RequireQuota = False, DefaultQuota = 1g, MaxQuota = 0.5, TotalQuota = 1 }"));
@@ -53,6 +55,10 @@ public class PolicyReaderTests
             Assert.That((policy.RequesterOf("").IsAdmin, policy.RequesterOf("ada").IsAdmin, policy.RequesterOf("bob").IsAdmin), Is.EqualTo((false, true, false)));
         });
     }
+
+    [TestCase("""{ "driverCapabilities": ["compute", "Graphics", "all"] }""", "line 1: driverCapabilities has Graphics: there are compute, utility, graphics, video, display, compat32, ngx", "line 1: driverCapabilities has all: there are compute, utility, graphics, video, display, compat32, ngx")]
+    [TestCase("""{ "driverCapabilities": [] }""", "line 1: driverCapabilities names none: there are compute, utility, graphics, video, display, compat32, ngx")]
+    public void Driver_capabilities_are_those_that_there_are(string policy, params string[] problems) => Assert.That(ProblemsOf(policy), Is.EqualTo(problems));
 
     [Test]
     public void An_empty_policy_counts_capacity_and_allows_the_rest()
@@ -81,7 +87,7 @@ public class PolicyReaderTests
             """), Is.EqualTo(new[]
         {
             "line 2: mode must be \"enforce\" or \"audit\"",
-            "line 3: maxquota is no key: there are $schema, mode, localSocket, admins, onBreach, unknownRoutes, overcommit, allowPrivileged, allowHostNamespaces, allowBindMounts, exempt, users, requireQuota, defaultQuota, maxQuota, totalQuota",
+            "line 3: maxquota is no key: there are $schema, mode, localSocket, admins, onBreach, unknownRoutes, overcommit, allowPrivileged, allowHostNamespaces, allowBindMounts, driverCapabilities, exempt, users, requireQuota, defaultQuota, maxQuota, totalQuota",
             "line 4: maxQuota is no quota: gpu-memory=2 has no unit: write a fraction of the GPU such as 0.5, or a size with a unit such as 2g (b, k, m, g, t)",
             "line 5: requireQuota must be true or false",
             "line 6: admins names a twice",

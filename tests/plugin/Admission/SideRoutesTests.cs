@@ -78,6 +78,14 @@ public class SideRoutesTests
             Assert.That(await AskAsync(NoHost, "POST", fine, engine: engine), Is.EqualTo("allowed"), fine);
     }
 
+    [TestCase("/build?cgroupparent=/docker/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")]
+    [TestCase("/v1.41/build?t=x&%63groupparent=x&cgroupparent=docker%2F0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef/x")]
+    public async Task A_build_is_not_under_the_control_group_of_a_container(string uri)
+    {
+        Assert.That(await AskAsync(null, "POST", uri), Does.Contain("is another container's control group, and that one would be charged for this one's GPU memory: leave it out"));
+        Assert.That(await AskAsync(null, "POST", "/build?cgroupparent=/mine"), Is.EqualTo("allowed"));
+    }
+
     [Test]
     public async Task Other_volumes_are_anybodys_to_remove() => Assert.That(await AskAsync(Closed, "DELETE", "/v1.51/volumes/data"), Is.EqualTo("allowed"));
 
@@ -88,7 +96,10 @@ public class SideRoutesTests
     [TestCase("""{"Name":"data","Driver":"local","DriverOpts":null,"Labels":{}}""", "allowed")]
     [TestCase("""{"Name":"share","DriverOpts":{"type":"nfs","device":":/export"}}""", "allowed")]
     [TestCase("""{"Name":"mine","DriverOpts":{"type":"none","o":"bind","device":"/home/bob"}}""", "allowed")]
-    [TestCase("""{"Name":"evil","DriverOpts":{"type":"none","o":"bind","device":"/home/../dev"}}""", "a volume of the host's /home/../dev is not allowed on this machine: leave /home/../dev out of its options")]
+    [TestCase("""{"Name":"evil","DriverOpts":{"type":"none","o":"bind","device":"/home/../dev"}}""", "a volume of the host's /home/../dev is not allowed on this machine: mount /home/* as a whole, or use a volume")]
+    [TestCase("""{"Name":"evil","DriverOpts":{"type":"binfmt_misc","device":"/home/bob"}}""", "a local volume with type=binfmt_misc is not allowed on this machine: use type nfs,")]
+    [TestCase("""{"Name":"share","DriverOpts":{"type":"cifs","o":"username=bob,password=x:/etc","device":"//nas/share"}}""", "allowed")]
+    [TestCase("""{"Name":"pool","DriverOpts":{"type":"ceph","o":"secret=x","device":"10.0.0.1:6789:/"}}""", "allowed")]
     public async Task A_volume_is_no_way_around(string body, string answer) => Assert.That(await AskAsync(Closed, "POST", "/v1.51/volumes/create", body), Does.StartWith(answer));
 
     [Test]
@@ -154,10 +165,11 @@ public class SideRoutesTests
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"VOLUME","Source":"runai","Target":"/runai"},{"Type":"Tmpfs","Target":"/x"}]}}}""", "allowed")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"bind","Source":"/home/{{.Service.Name}}","Target":"/x"}]}}}""", "a mount of the host's \"/home/{{.Service.Name}}\" is not allowed on this machine")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"bind","Source":"/home/{{printf \"bob%c..%c..%cetc\" 47 47 47}}","Target":"/x"}]}}}""", "a mount of the host's")]
-    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"nfs","o":"{{print \"bind\"}}","device":"/etc"}}}}]}}}""", "a mount of the host's")]
-    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"nfs","o":"addr={{.Service.Labels.nas}}","device":":/x"}}}}]}}}""", "a mount of the host's")]
-    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"{{print \"none\"}}","o":"rw","device":""}}}}]}}}""", "a mount of the host's")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"nfs","o":"{{print \"bind\"}}","device":"/etc"}}}}]}}}""", "a local volume with \"o={{…}}\" is not allowed on this machine: swarm would fill it in later, so write it out")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"nfs","o":"addr={{.Service.Labels.nas}}","device":":/x"}}}}]}}}""", "a local volume with \"o=addr={{…}}\" is not allowed on this machine")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"{{print \"none\"}}","o":"rw","device":""}}}}]}}}""", "a local volume with \"type={{…}}\" is not allowed on this machine")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"{{.Service.Name}}-{{.Task.Slot}}","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"nfs","o":"addr=nas,rw","device":":/export/{{.Task.Slot}}"}}}}]}}}""", "allowed")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"CapabilityAdd":["CAP_\u017fYS_ADMIN"]}}}""", "--cap-add \"CAP_ſYS_ADMIN\" is not allowed on this machine: leave it out, or ask an admin to exempt you")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"CapabilityAdd":["CAP_SYS_ADMIN"]}}}""", "--cap-add CAP_SYS_ADMIN is not allowed on this machine: leave it out, or ask an admin to exempt you")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"half","Target":"/runai"}],"Configs":[{"File":{"Name":"/etc/ld.so.preload"},"ConfigName":"x"}]}}}""", "the mount at /etc/ld.so.preload covers /etc/ld.so.preload, which loads the quota: remove it,")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"half","Target":"/runai"}],"Configs":[{"File":{"Name":"etc/ld.so.preload"},"ConfigName":"x"}]}}}""", "the mount at /etc/ld.so.preload covers /etc/ld.so.preload, which loads the quota: remove it,")]

@@ -11,6 +11,9 @@ namespace Runai.GpuMemory.Tests.Reconciliation;
 /// <summary>An engine in memory: containers that the test starts and ends, events to whoever watches, and outages.</summary>
 sealed class FakeDocker : IEngineClient
 {
+    public Task<IReadOnlyList<string>> ListByPrefixAsync(string id, CancellationToken cancel) => throw new NotSupportedException();
+    public Task<IReadOnlyList<string>?> VolumeHostPathsAsync(string name, CancellationToken cancel) => throw new NotSupportedException();
+    public Task<string?> ContainerOfExecAsync(string execId, CancellationToken cancel) => throw new NotSupportedException();
     readonly ConcurrentDictionary<string, ContainerInspect> _containers = new();
     readonly List<Channel<EngineEvent>> _watchers = [];
     int _inspects, _pings;

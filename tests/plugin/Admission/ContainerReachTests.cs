@@ -1,0 +1,133 @@
+using Microsoft.Extensions.DependencyInjection;
+using NUnit.Framework;
+using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Engine;
+
+namespace Runai.GpuMemory.Tests.Admission;
+
+/// <summary>Calls that get into a container without starting it.</summary>
+public class ContainerReachTests : AuthorizerFixture
+{
+    const string Users = """{"localSocket":"user","allowPrivileged":false,"allowHostNamespaces":false,"allowBindMounts":["/home/*"],"exempt":{"users":["ops"]}}""";
+    static readonly string Admins = new('a', 64);
+    static readonly string Mine = new('b', 64);
+
+    static readonly (string Method, string Uri, string? Body)[] Calls =
+    [
+        ("POST", "/containers/{0}/exec", """{"Cmd":["sh"]}"""), ("POST", "/containers/{0}/attach?stdin=1", null), ("GET", "/containers/{0}/attach/ws", null), ("GET", "/containers/{0}/archive?path=/", null),
+        ("HEAD", "/containers/{0}/archive?path=/", null), ("PUT", "/containers/{0}/archive?path=/", null), ("POST", "/v1.20/containers/{0}/copy", null), ("GET", "/containers/{0}/export", null), ("POST", "/commit?container={0}", "{}"),
+        ("POST", "/containers/{0}/rename?name=x", null), ("POST", "/containers/{0}/checkpoints", """{"CheckpointID":"x"}"""), ("POST", "/exec/of-{0}/start", "{}"), ("POST", "/build?networkmode=container:{0}", null),
+        ("POST", "/containers/create", """{"Image":"x","HostConfig":{"PidMode":"container:{0}"}}"""), ("POST", "/containers/create", """{"Image":"x","HostConfig":{"IpcMode":"container:{0}"}}"""),
+        ("POST", "/containers/create", """{"Image":"x","HostConfig":{"NetworkMode":"container:{0}"}}"""),
+    ];
+
+    void Write(string policy)
+    {
+        File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), policy);
+        _services.GetRequiredService<PolicySource>().Refresh();
+    }
+
+    [SetUp]
+    public void MakeContainers()
+    {
+        _engine.Containers[Admins] = new() { Id = Admins, Name = "/admins", HostConfig = new() { Binds = ["/etc:/host"] } };
+        _engine.Containers[Mine] = new() { Id = Mine, Name = "/mine", HostConfig = new() { Binds = ["/home/bob:/x"] } };
+        foreach (var name in (string[])[Admins, Mine, "admins", "mine", "aaa"])
+            _engine.Execs["of-" + name] = name;
+    }
+
+    Task<string> AskAsync((string Method, string Uri, string? Body) call, string name, string user = "") =>
+        BeforeAsync(Call(call.Method, call.Uri.Replace("{0}", name, StringComparison.Ordinal), call.Body?.Replace("{0}", name, StringComparison.Ordinal), user));
+
+    [Test]
+    public async Task Each_is_judged_by_what_the_caller_could_start()
+    {
+        Write(Users);
+        foreach (var call in Calls)
+        {
+            foreach (var name in (string[])[Admins, "admins", "aaa"])
+                Assert.That(await AskAsync(call, name), Does.Contain($"reaches into the container {name}, which you could not start on this machine: a mount of the host's /etc is not allowed on this machine"), $"{call} {name}");
+            foreach (var name in (string[])[Mine, "mine"])
+                Assert.That(await AskAsync(call, name), Is.EqualTo("allowed"), $"{call} {name}");
+            Assert.That(await AskAsync(call, Admins, "ops"), Is.EqualTo("allowed"), $"{call} of somebody exempt");
+            Assert.That(await AskAsync(call, "nobody"), Is.EqualTo("allowed"), "the engine says so itself");
+        }
+    }
+
+    [Test]
+    public async Task Nobody_is_asked_where_no_policy_needs_it([Values(null, "{}", """{"allowBindMounts":[],"requireQuota":true}""")] string? policy)
+    {
+        if (policy is not null) Write(policy);
+        foreach (var call in Calls.Where(c => !c.Uri.Contains("create", StringComparison.Ordinal) && !c.Uri.Contains("build", StringComparison.Ordinal)))
+            Assert.That(await AskAsync(call, Admins), Is.EqualTo("allowed"));
+        Assert.That(_engine.Calls, Is.Empty);
+    }
+
+    [Test]
+    public void Without_a_policy_they_are_of_no_concern_at_all()
+    {
+        Assert.That(_authorizer.IsOfConcern("POST", "/containers/x/attach"), Is.False);
+        Write(Users);
+        Assert.That(_authorizer.IsOfConcern("POST", "/containers/x/attach"));
+    }
+
+    [Test]
+    public async Task An_engine_that_does_not_answer_lets_nobody_in()
+    {
+        Write(Users);
+        _engine.Failure = new EngineException("busy");
+        foreach (var call in Calls)
+            Assert.That(await AskAsync(call, Mine), Does.Contain("could not learn from the engine"), $"{call}");
+        Write(Users.Replace("{\"local", "{\"mode\":\"audit\",\"local", StringComparison.Ordinal));
+        foreach (var call in Calls.Where(c => !c.Uri.EndsWith("exec", StringComparison.Ordinal)))
+            Assert.That(await AskAsync(call, Mine), Is.EqualTo("allowed"), $"{call}");
+    }
+
+    [Test]
+    public async Task In_audit_mode_it_is_told_and_goes_on()
+    {
+        Write(Users.Replace("{\"local", "{\"mode\":\"audit\",\"local", StringComparison.Ordinal));
+        Assert.That(await AskAsync(Calls[0], Admins), Is.EqualTo("allowed"));
+        Assert.That(_log.Lines, Has.Some.Contains("audit: would be denied ExecCreate").And.Some.Contains("rule=bind-mount"));
+    }
+
+    /// <summary>A name may be given up between the look of the plugin and that of the engine.</summary>
+    [Test]
+    public async Task A_name_that_is_the_beginning_of_anothers_ID_means_both()
+    {
+        Write(Users);
+        _engine.Containers[Mine] = _engine.Containers[Mine] with { Name = "/aaaa" };
+        Assert.That(await AskAsync(Calls[0], "aaaa"), Does.Contain("a mount of the host's /etc"));
+    }
+
+    [Test]
+    public async Task Whose_namespaces_it_shares_is_reached_as_well()
+    {
+        Write(Users);
+        var between = new string('c', 64);
+        _engine.Containers[between] = new() { Id = between, Name = "/between", HostConfig = new() { PidMode = $"container:{Admins}" } };
+        _engine.Containers["d"] = new() { Id = new('d', 64), Name = "/loop", HostConfig = new() { PidMode = "container:loop" } };
+        Assert.That(await AskAsync(Calls[0], "between"), Does.Contain("a mount of the host's /etc"));
+        Assert.That(await AskAsync(Calls[0], "loop"), Is.EqualTo("allowed"));
+        _engine.Containers[Mine] = _engine.Containers[Mine] with { HostConfig = new() { IpcMode = "container:between" } };
+        Assert.That(await BeforeAsync(Call("POST", $"/containers/{Mine}/start")), Does.Contain("--pid, --ipc or --network container: reaches into the container"));
+        Assert.That(await BeforeAsync(Call("POST", $"/containers/{Mine}/start", user: "ops")), Is.EqualTo("allowed"));
+    }
+
+    [Test]
+    public async Task A_volume_is_what_it_was_made_as_whatever_the_body_says()
+    {
+        Write(Users);
+        _engine.Volumes["hostly"] = ["/etc"];
+        foreach (var host in (string[])["\"Binds\":[\"hostly:/x\"]", """ "Mounts":[{"Type":"volume","Source":"hostly","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"tmpfs","device":"x"}}}}] """])
+        {
+            var create = Call("POST", "/containers/create", $$"""{"HostConfig":{ {{host}} } }""");
+            Assert.That(await BeforeAsync(create), Does.StartWith("a mount of the host's /etc is not allowed on this machine"));
+            Assert.That(await BeforeAsync(create with { User = "ops" }), Is.EqualTo("allowed"));
+        }
+        Assert.That(await BeforeAsync(Call("POST", "/services/create", """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"hostly","Target":"/x"}]}}}""")), Does.StartWith("a mount of the host's /etc is not allowed on this machine"));
+        Assert.That(await BeforeAsync(Call("POST", "/containers/create", """{"HostConfig":{"Binds":["data:/x"]}}""")), Is.EqualTo("allowed"));
+        _engine.Failure = new EngineException("busy");
+        Assert.That(await BeforeAsync(Call("POST", "/containers/create", """{"HostConfig":{"Binds":["data:/x"]}}""")), Does.StartWith("the GPU memory plugin could not learn from the engine what volumes"));
+    }
+}
