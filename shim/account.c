@@ -285,6 +285,33 @@ void account_leave_to_measuring(struct device *device, uint64_t bytes) {
     end(device);
 }
 
+bool account_keep_begin(struct device *device, struct kept *kept, int64_t count, uint64_t each, uint64_t step,
+                        struct keeping *k) {
+    *k = (struct keeping){.kept = kept, .count = count, .each = each};
+    int64_t more = atomic_fetch_add(&kept->live, count) + count - atomic_load(&kept->most);
+    if (more <= 0)
+        return true;
+    if (account_reserve(device, (uint64_t)more * each + step, &k->reservation))
+        return true;
+    atomic_fetch_sub(&kept->live, count);
+    return false;
+}
+
+void account_keep_end(struct device *device, struct keeping *k, bool done) {
+    if (!done)
+        atomic_fetch_sub(&k->kept->live, k->count);
+    int64_t most = atomic_load(&k->kept->most), live = atomic_load(&k->kept->live);
+    while (live > most && !atomic_compare_exchange_weak(&k->kept->most, &most, live))
+        continue;
+    uint64_t taken = live > most ? (uint64_t)(live - most) * k->each : 0;
+    if (k->reservation.row)
+        account_settle(device, &k->reservation, taken);
+    else if (taken)
+        account_add(device, taken);
+    if (taken)
+        account_leave_to_measuring(device, taken);
+}
+
 void account_overhead(struct device *device, int64_t before, int64_t now) {
     struct ledger_row *row = account_row(device);
     if (row && atomic_compare_exchange_strong(&device->overhead, &before, now))

@@ -76,6 +76,21 @@ struct graph_allocation { /* CUDA_MEM_ALLOC_NODE_PARAMS */
 
 #define CU_STREAM_PER_THREAD ((CUstream)2)
 
+struct kernel_node { /* CUDA_KERNEL_NODE_PARAMS, of version 1 up to `extra` */
+    const void *function;
+    unsigned grid[3], block[3], shared;
+    void **parameters, **extra;
+    const void *kernel; /* where there is no function */
+    CUcontext context;
+};
+
+struct launch_config { /* CUlaunchConfig */
+    unsigned grid[3], block[3], shared;
+    CUstream stream;
+    void *attributes;
+    unsigned count;
+};
+
 enum {
     CUDA_SUCCESS = 0,
     CUDA_ERROR_OUT_OF_MEMORY = 2,
@@ -92,6 +107,8 @@ enum {
     CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH = 6,
     CU_STREAM_CAPTURE_STATUS_NONE = 0,
     CU_STREAM_CAPTURE_MODE_RELAXED = 2,
+    CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES = 3,
+    CU_MODULE_EAGER_LOADING = 1,
     CU_LIMIT_STACK_SIZE = 0,
     CU_LIMIT_PRINTF_FIFO_SIZE = 1,
     CU_LIMIT_MALLOC_HEAP_SIZE = 2,
@@ -99,6 +116,7 @@ enum {
     CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR = 39,
     CUDA_ARRAY3D_SPARSE = 0x40,
     CUDA_ARRAY3D_DEFERRED_MAPPING = 0x80,
+    CU_GRAPH_NODE_TYPE_KERNEL = 0,
     CU_GRAPH_NODE_TYPE_GRAPH = 4,
     CU_GRAPH_NODE_TYPE_MEM_ALLOC = 10,
     CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT = 0,
@@ -112,6 +130,8 @@ _Static_assert(offsetof(CUmemAllocationProp, location) == 8, "cuda.h: location f
 _Static_assert(sizeof(CUmemPoolProps) == 88, "cuda.h: CUmemPoolProps is 88 bytes");
 _Static_assert(offsetof(CUmemPoolProps, location) == 8, "cuda.h: location follows two enums");
 _Static_assert(sizeof(struct array3d_descriptor) == 40, "cuda.h: CUDA_ARRAY3D_DESCRIPTOR is 40 bytes");
+_Static_assert(sizeof(struct kernel_node) == 72, "cuda.h: CUDA_KERNEL_NODE_PARAMS_v2 is 72 bytes");
+_Static_assert(offsetof(struct launch_config, stream) == 32, "cuda.h: hStream follows seven numbers");
 _Static_assert(sizeof(struct graph_allocation) == 120, "cuda.h: CUDA_MEM_ALLOC_NODE_PARAMS is 120 bytes");
 
 #endif

@@ -76,6 +76,10 @@ static struct device *only_primary(struct process *p) {
                                                                                                         : NULL;
 }
 
+bool device_has_one_context(void) {
+    return only_primary(process()) != NULL;
+}
+
 struct device *device_current_in(CUcontext *context) {
     struct process *p = process();
     struct device *only = only_primary(p);

@@ -10,6 +10,8 @@ struct device *device_by_ordinal(CUdevice ordinal);
 struct device *device_only(void);
 /* Of the current context; without one NULL or the only one (the driver will say so). */
 struct device *device_current(void);
+/* Whatever is current can only be the primary context of the only device. */
+bool device_has_one_context(void);
 /* The same and the context itself; NULL stands for the only device's primary context, where the process never had
    another one: the driver, which takes as long as all else here, is not asked then. */
 struct device *device_current_in(CUcontext *context);

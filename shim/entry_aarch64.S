@@ -50,7 +50,15 @@ enter:
     add x9, x9, :lo12:resolve_hooks
     add x9, x9, x16, lsl #5
     ldr x9, [x9, #8]
+    sub sp, sp, #32
+    .cfi_adjust_cfa_offset 32
+    ldp x10, x11, [x29, #32]
+    stp x10, x11, [sp]
+    ldp x10, x11, [x29, #48]
+    stp x10, x11, [sp, #16]
     blr x9
+    add sp, sp, #32
+    .cfi_adjust_cfa_offset -32
     ldp x17, x9, [sp, #16]
     strb w9, [x17]
     ldp x29, x30, [sp], #32

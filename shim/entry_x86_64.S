@@ -1,6 +1,6 @@
 /* The functions of drivers beyond the first of their library, as resolve.c gives them to the program: 16 bytes each, for each number from
    LIBRARIES (real.h) on one for each row HOOK of hooks.def. They note in real_chosen whose call it is, go into the hook, and note what was there
-   before. No hook has arguments on the stack (resolve.c asserts it). */
+   before. Arguments on the stack are copied: six at most (resolve.c asserts it). */
     .set LIBRARY_cuda, 0
     .set LIBRARY_nvml, 1
     .set number, 2
@@ -32,16 +32,22 @@ entries:
     .type enter, @function
 enter:
     .cfi_startproc
-    sub $24, %rsp
-    .cfi_adjust_cfa_offset 24
+    sub $72, %rsp
+    .cfi_adjust_cfa_offset 72
+    .set at, 0
+    .rept 6
+    mov 80+at(%rsp), %r10
+    mov %r10, at(%rsp)
+    .set at, at + 8
+    .endr
     mov real_chosen@gottpoff(%rip), %r11
     add %fs:0, %r11
     mov %eax, %r10d
     shr $24, %r10d
     add %r10, %r11
     movzbl (%r11), %r10d
-    mov %r11, 8(%rsp)
-    mov %r10, (%rsp)
+    mov %r11, 56(%rsp)
+    mov %r10, 48(%rsp)
     mov %eax, %r10d
     shr $16, %r10d
     mov %r10b, (%r11)
@@ -49,11 +55,11 @@ enter:
     shl $5, %eax
     lea resolve_hooks(%rip), %r10
     call *8(%r10, %rax)
-    mov 8(%rsp), %r11
-    mov (%rsp), %r10
+    mov 56(%rsp), %r11
+    mov 48(%rsp), %r10
     mov %r10b, (%r11)
-    add $24, %rsp
-    .cfi_adjust_cfa_offset -24
+    add $72, %rsp
+    .cfi_adjust_cfa_offset -72
     ret
     .cfi_endproc
     .size enter, . - enter

@@ -1,7 +1,13 @@
 /* Captures: their beginnings and ends are counted, so that an allocation asks whether its stream is captured only while
    some stream is. Left alone on purpose: what is captured, and streams that join a capture by an event. */
+#include "capture.h"
 #include "hooks.h"
-#include "process.h"
+
+bool capture_asks(CUstream stream) {
+    int status = CU_STREAM_CAPTURE_STATUS_NONE;
+    return INSIDE(CUDA->cuStreamIsCapturing(stream, &status)) == CUDA_SUCCESS &&
+           status != CU_STREAM_CAPTURE_STATUS_NONE;
+}
 
 static _Atomic unsigned *captures(void) {
     return &process()->pools.captures;

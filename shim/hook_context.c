@@ -6,6 +6,7 @@
 #include "graph.h"
 #include "hooks.h"
 #include "linear.h"
+#include "local.h"
 #include "measure.h"
 #include "quota_file.h"
 
@@ -143,7 +144,18 @@ static void measure_creation(struct creation *c, const CUcontext *context) {
     }
 }
 
-static CUresult creation_end(struct creation *c, CUresult result, const CUcontext *context) {
+/* Measured only after it was made, it may be above the limit with what others in the container have already. One that
+   is alone is let in, and one that need not be measured yet fits. */
+static bool fits(struct device *device) {
+    if (atomic_load(&device->stale))
+        return true;
+    struct account_view view = account_view(device);
+    int64_t own = (int64_t)atomic_load(&device->charged) + atomic_load(&device->overhead);
+    return view.used <= view.limit || (int64_t)view.used <= own;
+}
+
+/* `undo` ends the context again. */
+static CUresult creation_end(struct creation *c, CUresult result, const CUcontext *context, void (*undo)(CUcontext)) {
     struct device *device = c->device;
     if (!device)
         return result;
@@ -155,18 +167,38 @@ static CUresult creation_end(struct creation *c, CUresult result, const CUcontex
     }
     if (result == CUDA_SUCCESS)
         measure_creation(c, context);
+    if (result == CUDA_SUCCESS && context && !reserved && !fits(device)) {
+        undo(*context);
+        measure_now(device);
+        result = CUDA_ERROR_OUT_OF_MEMORY;
+    }
     if (c->learning)
         ledger_context_unlock(atomic_load(&device->number));
     return result;
 }
 
-#define CREATE_CONTEXT(ordinal, real_call, made)                                                                       \
+static void end_created(CUcontext context) {
+    INSIDE(CUDA->cuCtxDestroy_v2(context));
+}
+
+static void end_primary(CUcontext context) {
+    CUdevice ordinal;
+    CUcontext popped;
+    if (INSIDE(CUDA->cuCtxPushCurrent_v2(context)) != CUDA_SUCCESS)
+        return;
+    CUresult known = INSIDE(CUDA->cuCtxGetDevice(&ordinal));
+    INSIDE(CUDA->cuCtxPopCurrent_v2(&popped));
+    if (known == CUDA_SUCCESS)
+        INSIDE(CUDA->cuDevicePrimaryCtxRelease(ordinal));
+}
+
+#define CREATE_CONTEXT(ordinal, real_call, made, undo)                                                                 \
     struct creation creation;                                                                                          \
     if (!creation_begin(&creation, ordinal)) {                                                                         \
-        creation_end(&creation, CUDA_ERROR_OUT_OF_MEMORY, NULL);                                                       \
+        creation_end(&creation, CUDA_ERROR_OUT_OF_MEMORY, NULL, undo);                                                 \
         return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
     }                                                                                                                  \
-    return creation_end(&creation, INSIDE(real_call), made)
+    return creation_end(&creation, INSIDE(real_call), made, undo)
 
 static bool is_active(CUdevice ordinal) {
     unsigned flags;
@@ -177,7 +209,7 @@ static bool is_active(CUdevice ordinal) {
 static CUresult retain(CUcontext *context, CUdevice device) {
     if (is_active(device))
         return INSIDE(CUDA->cuDevicePrimaryCtxRetain(context, device));
-    CREATE_CONTEXT(device, CUDA->cuDevicePrimaryCtxRetain(context, device), context);
+    CREATE_CONTEXT(device, CUDA->cuDevicePrimaryCtxRetain(context, device), context, end_primary);
 }
 
 CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
@@ -192,7 +224,7 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
 #define CREATE_OTHER(ordinal, real_call, made)                                                                         \
     if (!inside_driver)                                                                                                \
         atomic_store(&process()->other_made, true);                                                                    \
-    CREATE_CONTEXT(ordinal, real_call, made)
+    CREATE_CONTEXT(ordinal, real_call, made, end_created)
 
 CUresult cuCtxCreate(CUcontext *context, unsigned flags, CUdevice device) {
     CREATE_OTHER(device, CUDA->cuCtxCreate(context, flags, device), context);
@@ -243,22 +275,16 @@ CUresult cuGreenCtxDestroy(void *green) {
     return changed(INSIDE(CUDA->cuGreenCtxDestroy(green)), device);
 }
 
-/* Limits: the stack is backed for every thread that the device can hold (measured: (new - old) x multiprocessors x
-   threads, to the byte), the heap and the printf buffer as they are. */
+/* Limits: the stack is set to that much for every thread that the device can hold (local.h), the heap and the printf
+   buffer as they are. */
 static uint64_t growth_by_limit(struct device *device, int limit, size_t value) {
     size_t now = 0;
-    int processors = 0, threads = 0, ordinal = atomic_load(&device->ordinal);
+    if (limit == CU_LIMIT_STACK_SIZE)
+        return local_growth_by_limit(device, value);
     if (limit < CU_LIMIT_STACK_SIZE || limit > CU_LIMIT_MALLOC_HEAP_SIZE ||
         INSIDE(CUDA->cuCtxGetLimit(&now, limit)) != CUDA_SUCCESS || value <= now)
         return 0;
-    if (limit != CU_LIMIT_STACK_SIZE)
-        return round_up(value - now, BLOCK);
-    INSIDE(CUDA->cuDeviceGetAttribute(&processors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, ordinal));
-    INSIDE(CUDA->cuDeviceGetAttribute(&threads, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR, ordinal));
-    uint64_t bytes;
-    return __builtin_mul_overflow((uint64_t)(value - now), (uint64_t)processors * (uint64_t)threads, &bytes)
-               ? UINT64_MAX / 4
-               : round_up(bytes, BLOCK);
+    return round_up(value - now, BLOCK);
 }
 
 CUresult cuCtxSetLimit(int limit, size_t value) {
@@ -273,7 +299,10 @@ CUresult cuCtxSetLimit(int limit, size_t value) {
         if (result == CUDA_SUCCESS)
             account_leave_to_measuring(device, growth);
     }
-    return changed(result, growth ? device : NULL);
+    bool stack = device && result == CUDA_SUCCESS && limit == CU_LIMIT_STACK_SIZE;
+    if (stack)
+        local_limit_changed(value);
+    return changed(result, growth || stack ? device : NULL);
 }
 
 /* Destruction. */
@@ -317,6 +346,11 @@ static uint64_t swept(struct device *device, const struct entry *entry) {
     return account_forget_first(entry) + account_forget_rest(entry);
 }
 
+static void forget_kept(struct kept *kept) {
+    atomic_store(&kept->live, 0);
+    atomic_store(&kept->most, 0);
+}
+
 /* Everything that was allocated in the context is gone with it. */
 static void end_allocations(struct device *device, uint64_t context, bool primary) {
     /* What was entered without its context is of the driver that was there alone. */
@@ -332,6 +366,9 @@ static void end_allocations(struct device *device, uint64_t context, bool primar
     } while (ending.batch.count > 0);
     device_forget_contexts();
     pools_forget_streams();
+    local_forget_context(context);
+    forget_kept(&device->streams);
+    forget_kept(&device->nodes);
     end_guess(device);
     graph_settle(device, NULL);
     pools_settle_all();

@@ -1,11 +1,89 @@
-/* Modules, libraries and lazily loaded kernels: code, constants and globals on the device, which only the driver can
-   count. After each call that may load or unload one they are measured before figures are shown, and before the next
-   allocation if that is close to the limit. Left alone on purpose: launches (a first launch may load a kernel or grow
-   local memory; the next measurement sees it), cuLibraryLoad* (which take nothing until a kernel is used), and the
-   linker, which works on the host. */
+/* Modules, libraries and lazily loaded kernels: code, constants and globals on the device. Large globals are what can
+   exceed a limit: a module takes them when it is loaded, a library at its first use, or with CUDA_MODULE_LOADING=EAGER
+   when it is loaded; there the driver answers out of memory (seen on an H200, 580.159). So what an image says of its
+   globals is reserved before. What it does not say, because it is compressed, is seen by what the GPU has less
+   afterwards, and a module that turns out not to fit is unloaded again: until then it is above the limit by its size.
+   The rest is measured before figures are shown, and before the next allocation if that is close to the limit. Left
+   alone on purpose: the linker, which works on the host, and questions about what is loaded. */
+#include "account.h"
 #include "device.h"
 #include "hooks.h"
+#include "image.h"
+#include "local.h"
 #include "measure.h"
+#include "module.h"
+
+#define UNEXPECTED (32 * MIB) /* more than code and constants take */
+
+static size_t physically_free(void) {
+    size_t free_bytes = 0, total = 0;
+    return INSIDE(CUDA->cuMemGetInfo_v2(&free_bytes, &total)) == CUDA_SUCCESS ? free_bytes : 0;
+}
+
+static bool begin(struct loading *l, uint64_t globals) {
+    *l = (struct loading){.device = inside_driver ? NULL : device_current()};
+    if (!l->device)
+        return true;
+    l->bytes = globals >= BLOCK ? round_up(globals, BLOCK) : 0;
+    l->free_before = physically_free();
+    return !l->bytes || account_reserve(l->device, l->bytes, &l->reservation);
+}
+
+/* True when it took more than was reserved, and that is not to be had. */
+static bool exceeds(const struct loading *l) {
+    size_t now = physically_free();
+    if (!now || l->free_before < now || l->free_before - now <= l->bytes + UNEXPECTED)
+        return false; /* also where others gave back meanwhile: then the next measurement sees it */
+    measure_now(l->device);
+    struct account_view view = account_view(l->device);
+    return view.used > view.limit;
+}
+
+static void settle(struct loading *l, CUresult result) {
+    bool done = result == CUDA_SUCCESS;
+    if (l->bytes)
+        account_settle(l->device, &l->reservation, done ? l->bytes : 0);
+    if (l->bytes && done)
+        account_leave_to_measuring(l->device, l->bytes);
+    if (done)
+        measure_soon(l->device);
+}
+
+/* `undo` takes back what was loaded. */
+#define LOAD(globals, real_call, undo)                                                                                 \
+    struct loading loading;                                                                                            \
+    if (!begin(&loading, inside_driver ? 0 : globals))                                                                 \
+        return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
+    CUresult result = INSIDE(real_call);                                                                               \
+    if (!loading.device)                                                                                               \
+        return result;                                                                                                 \
+    settle(&loading, result);                                                                                          \
+    if (result != CUDA_SUCCESS || LIKELY(!exceeds(&loading)))                                                          \
+        return result;                                                                                                 \
+    undo;                                                                                                              \
+    measure_now(loading.device);                                                                                       \
+    return CUDA_ERROR_OUT_OF_MEMORY
+
+static void unload(CUmodule *module) {
+    BESIDE_CAPTURES(CUDA->cuModuleUnload(*module));
+    *module = NULL;
+}
+
+CUresult cuModuleLoad(CUmodule *module, const char *file) {
+    LOAD(image_globals_of_file(file), CUDA->cuModuleLoad(module, file), unload(module));
+}
+
+CUresult cuModuleLoadData(CUmodule *module, const void *image) {
+    LOAD(image_globals(image), CUDA->cuModuleLoadData(module, image), unload(module));
+}
+
+CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned count, int *options, void **values) {
+    LOAD(image_globals(image), CUDA->cuModuleLoadDataEx(module, image, count, options, values), unload(module));
+}
+
+CUresult cuModuleLoadFatBinary(CUmodule *module, const void *image) {
+    LOAD(image_globals(image), CUDA->cuModuleLoadFatBinary(module, image), unload(module));
+}
 
 static CUresult changed(CUresult result) {
     struct device *device = result == CUDA_SUCCESS && !inside_driver ? device_current() : NULL;
@@ -14,24 +92,10 @@ static CUresult changed(CUresult result) {
     return result;
 }
 
-CUresult cuModuleLoad(CUmodule *module, const char *file) {
-    return changed(INSIDE(CUDA->cuModuleLoad(module, file)));
-}
-
-CUresult cuModuleLoadData(CUmodule *module, const void *image) {
-    return changed(INSIDE(CUDA->cuModuleLoadData(module, image)));
-}
-
-CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned count, int *options, void **values) {
-    return changed(INSIDE(CUDA->cuModuleLoadDataEx(module, image, count, options, values)));
-}
-
-CUresult cuModuleLoadFatBinary(CUmodule *module, const void *image) {
-    return changed(INSIDE(CUDA->cuModuleLoadFatBinary(module, image)));
-}
-
 CUresult cuModuleUnload(CUmodule module) {
-    return changed(INSIDE(CUDA->cuModuleUnload(module)));
+    CUresult result = changed(INSIDE(CUDA->cuModuleUnload(module)));
+    local_forget();
+    return result;
 }
 
 CUresult cuModuleGetFunction(void **function, CUmodule module, const char *name) {
@@ -46,24 +110,111 @@ CUresult cuModuleGetGlobal_v2(CUdeviceptr *pointer, size_t *size, CUmodule modul
     return changed(INSIDE(CUDA->cuModuleGetGlobal_v2(pointer, size, module, name)));
 }
 
+/* Libraries. One with large globals that is not loaded yet stands in the table. */
+
+static bool is_eager(void) {
+    int mode = 0;
+    return INSIDE(CUDA->cuModuleGetLoadingMode(&mode)) == CUDA_SUCCESS && mode == CU_MODULE_EAGER_LOADING;
+}
+
+static CUresult enter_library(CUresult result, void *const *library, uint64_t globals) {
+    struct entry entry = {.size = globals, .class = CLASS_LIBRARY};
+    if (result != CUDA_SUCCESS || globals < BLOCK)
+        return result;
+    entry.key = (uint64_t)(uintptr_t)*library;
+    table_put(&process()->table, &entry);
+    atomic_fetch_add(&process()->libraries, 1);
+    return result;
+}
+
+static void unload_library(void **library) {
+    BESIDE_CAPTURES(CUDA->cuLibraryUnload(*library));
+    *library = NULL;
+}
+
+#define LOAD_LIBRARY(globals_of_it, real_call)                                                                         \
+    if (inside_driver)                                                                                                 \
+        return real_call;                                                                                              \
+    uint64_t globals = globals_of_it;                                                                                  \
+    if (!is_eager())                                                                                                   \
+        return enter_library(INSIDE(real_call), library, globals);                                                     \
+    LOAD(globals, real_call, unload_library(library))
+
+CUresult cuLibraryLoadData(void **library, const void *code, int *options, void **values, unsigned count,
+                           int *library_options, void **library_values, unsigned library_count) {
+    LOAD_LIBRARY(image_globals(code), CUDA->cuLibraryLoadData(library, code, options, values, count, library_options,
+                                                              library_values, library_count));
+}
+
+CUresult cuLibraryLoadFromFile(void **library, const char *file, int *options, void **values, unsigned count,
+                               int *library_options, void **library_values, unsigned library_count) {
+    LOAD_LIBRARY(image_globals_of_file(file),
+                 CUDA->cuLibraryLoadFromFile(library, file, options, values, count, library_options, library_values,
+                                             library_count));
+}
+
+/* Each context that uses it loads it for itself. */
+static bool begin_library(struct loading *l, const void *library) {
+    struct entry entry = {0};
+    bool waits = !inside_driver && atomic_load_explicit(&process()->libraries, memory_order_relaxed) &&
+                 table_find(&process()->table, CLASS_LIBRARY, (uint64_t)(uintptr_t)library, &entry);
+    if (!begin(l, waits ? entry.size : 0))
+        return false;
+    l->library = waits ? entry.key : 0;
+    return true;
+}
+
+bool loading_begin_kernel(struct loading *l, const void *kernel) {
+    void *library = NULL;
+    *l = (struct loading){0};
+    if (LIKELY(atomic_load_explicit(&process()->libraries, memory_order_relaxed) == 0) || inside_driver ||
+        INSIDE(CUDA->cuKernelGetLibrary(&library, kernel)) != CUDA_SUCCESS)
+        return true;
+    return begin_library(l, library);
+}
+
+CUresult loading_end(struct loading *l, CUresult result) {
+    struct entry entry;
+    if (!l->device)
+        return result;
+    settle(l, result);
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (l->library && device_has_one_context() && table_take(&process()->table, CLASS_LIBRARY, l->library, &entry))
+        atomic_fetch_sub(&process()->libraries, 1);
+    return exceeds(l) ? CUDA_ERROR_OUT_OF_MEMORY : result;
+}
+
+#define USE(begin_it, real_call)                                                                                       \
+    struct loading loading;                                                                                            \
+    if (!begin_it)                                                                                                     \
+        return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
+    return loading_end(&loading, changed(INSIDE(real_call)))
+
 CUresult cuLibraryGetGlobal(CUdeviceptr *pointer, size_t *size, void *library, const char *name) {
-    return changed(INSIDE(CUDA->cuLibraryGetGlobal(pointer, size, library, name)));
+    USE(begin_library(&loading, library), CUDA->cuLibraryGetGlobal(pointer, size, library, name));
 }
 
 CUresult cuLibraryGetManaged(CUdeviceptr *pointer, size_t *size, void *library, const char *name) {
-    return changed(INSIDE(CUDA->cuLibraryGetManaged(pointer, size, library, name)));
-}
-
-CUresult cuLibraryUnload(void *library) {
-    return changed(INSIDE(CUDA->cuLibraryUnload(library)));
+    USE(begin_library(&loading, library), CUDA->cuLibraryGetManaged(pointer, size, library, name));
 }
 
 CUresult cuLibraryGetModule(CUmodule *module, void *library) {
-    return changed(INSIDE(CUDA->cuLibraryGetModule(module, library)));
+    USE(begin_library(&loading, library), CUDA->cuLibraryGetModule(module, library));
+}
+
+CUresult cuLibraryUnload(void *library) {
+    struct entry entry;
+    CUresult result = changed(INSIDE(CUDA->cuLibraryUnload(library)));
+    if (!inside_driver && atomic_load_explicit(&process()->libraries, memory_order_relaxed) &&
+        table_take(&process()->table, CLASS_LIBRARY, (uint64_t)(uintptr_t)library, &entry))
+        atomic_fetch_sub(&process()->libraries, 1);
+    local_forget();
+    return result;
 }
 
 CUresult cuKernelGetFunction(void **function, void *kernel) {
-    return changed(INSIDE(CUDA->cuKernelGetFunction(function, kernel)));
+    USE(loading_begin_kernel(&loading, kernel), CUDA->cuKernelGetFunction(function, kernel));
 }
 
 CUresult cuFuncLoad(void *function) {

@@ -21,6 +21,7 @@
    ordinary nodes of them, whatever their pool; hook_graph.c), pools of the host's own memory, and imported pools, which
    their exporter pays for. */
 #include "account.h"
+#include "capture.h"
 #include "device.h"
 #include "hooks.h"
 #include "linear.h"
@@ -164,11 +165,6 @@ static void learn_chunk(uint64_t bytes) {
     uint64_t lowest = bytes & -bytes, now = atomic_load_explicit(chunk, memory_order_relaxed);
     if (lowest && lowest >= BLOCK && (now == 0 || lowest < now))
         atomic_store_explicit(chunk, lowest < CHUNK_MAX ? lowest : CHUNK_MAX, memory_order_relaxed);
-}
-
-/* A thread's default stream is another one in each thread. */
-static CUstream per_thread(CUstream stream) {
-    return stream ? stream : CU_STREAM_PER_THREAD;
 }
 
 /* Pools of managed memory.
@@ -470,14 +466,6 @@ void pools_forget_streams(void) {
     atomic_fetch_add(&process()->pools.streams_epoch, 1);
 }
 
-static bool is_capturing(CUstream stream) {
-    int status = CU_STREAM_CAPTURE_STATUS_NONE;
-    if (LIKELY(atomic_load_explicit(&process()->pools.captures, memory_order_relaxed) == 0))
-        return false;
-    return INSIDE(CUDA->cuStreamIsCapturing(stream, &status)) == CUDA_SUCCESS &&
-           status != CU_STREAM_CAPTURE_STATUS_NONE;
-}
-
 /* Allocation. */
 
 enum plan { PLAN_NOT_OURS, PLAN_CREDIT, PLAN_RESERVED, PLAN_COVERED, PLAN_REFUSED };
@@ -493,7 +481,7 @@ struct attempt {
 
 static enum plan prepare(struct attempt *a, uint64_t size, CUstream stream) {
     struct pool *pool = a->pool;
-    if (is_capturing(stream))
+    if (capture_of(stream))
         return PLAN_NOT_OURS;
     if (UNLIKELY(atomic_load_explicit(&pool->managed, memory_order_relaxed)))
         return managed_begin(pool, a->device, managed_most(size)) ? PLAN_COVERED : PLAN_REFUSED;
@@ -709,18 +697,24 @@ CUresult cuMemSetMemPool(CUmemLocation *location, int type, CUmemoryPool pool) {
     return result;
 }
 
-CUresult cuStreamDestroy(CUstream stream) {
-    CUresult result = CUDA->cuStreamDestroy(stream);
-    if (!inside_driver && atomic_load_explicit(&process()->pools.known, memory_order_relaxed))
+/* The driver keeps the memory of a stream for the next. */
+static CUresult stream_gone(CUresult result, struct device *device) {
+    if (result != CUDA_SUCCESS || !device)
+        return result;
+    atomic_fetch_sub(&device->streams.live, 1);
+    if (atomic_load_explicit(&process()->pools.known, memory_order_relaxed))
         pools_forget_streams();
     return result;
 }
 
+CUresult cuStreamDestroy(CUstream stream) {
+    struct device *device = inside_driver ? NULL : device_of_stream(stream);
+    return stream_gone(CUDA->cuStreamDestroy(stream), device);
+}
+
 CUresult cuStreamDestroy_v2(CUstream stream) {
-    CUresult result = CUDA->cuStreamDestroy_v2(stream);
-    if (!inside_driver && atomic_load_explicit(&process()->pools.known, memory_order_relaxed))
-        pools_forget_streams();
-    return result;
+    struct device *device = inside_driver ? NULL : device_of_stream(stream);
+    return stream_gone(CUDA->cuStreamDestroy_v2(stream), device);
 }
 
 /* Synchronisation: the moment when a pool gives memory back. */

@@ -14,6 +14,12 @@
 
 enum { DEVICES_MAX = LEDGER_DEVICES, ORDINALS_MAX = 64 };
 
+/* Things whose memory the driver keeps for the next of them. */
+struct kept {
+    _Atomic int64_t live;
+    _Atomic int64_t most; /* that ever lived at a time: only rises while a context lives */
+};
+
 /* A device that this process has touched. */
 struct device {
     /* What every allocation reads or changes: one cache line. */
@@ -39,7 +45,9 @@ struct device {
     _Atomic uint64_t unlisted;      /* of charged, what its list of processes never counts: pools of managed memory */
     struct lock graph_lock;         /* guards changes of graph_charged */
     _Atomic uint64_t graph_charged; /* of charged, what the device holds for graphs */
-    _Atomic uint64_t guessed;       /* of overhead, what contexts are assumed to take until measured */
+    struct kept streams;
+    struct kept nodes;        /* of instantiated graphs */
+    _Atomic uint64_t guessed; /* of overhead, what contexts are assumed to take until measured */
 } __attribute__((aligned(64)));
 _Static_assert(offsetof(struct device, stale) == 64, "the busy fields fill a cache line");
 
@@ -59,7 +67,8 @@ struct process {
     struct device devices[DEVICES_MAX]; /* append-only */
     _Atomic int nvml; /* our own NVML: 0 not tried, 1 works, 2 not to be had; from 0 by compare-and-swap */
     struct measure_scratch scratch; /* under slow */
-    _Atomic uint64_t executables;   /* graphs with memory nodes that are instantiated */
+    _Atomic uint64_t executables;   /* instantiated graphs that a launch may have to reserve for */
+    _Atomic uint64_t libraries;     /* that are loaded at their first use, with large globals */
     struct pools pools;
     struct table table;
 };

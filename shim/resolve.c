@@ -43,10 +43,10 @@ enum { ENTRY_SIZE = 16 };
 extern char entries[] __attribute__((visibility("hidden")));
 _Static_assert(REAL_DRIVERS - LIBRARIES == 14 && LIBRARIES == 2, "entries: .rept 14, from number 2 on");
 _Static_assert(sizeof(struct hook) == 32 && offsetof(struct hook, function) == 8, "entries: shl $5, 8(...)");
-#define NTH(one, two, three, four, five, six, seven, n, ...) n
-#define REGISTERS(...) NTH(__VA_ARGS__, 0, 1, 1, 1, 1, 1, 1, )
+#define NTH(one, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve, more, n, ...) n
+#define COPIED(...) NTH(__VA_ARGS__, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, )
 #define HOOK(library, name, presence, since, area, returns, parameters)                                                \
-    _Static_assert(REGISTERS parameters, "entries: " #name " has arguments on the stack");
+    _Static_assert(COPIED parameters, "entries: " #name " has more arguments than are copied");
 #include "hooks.def"
 #undef HOOK
 #undef CALL

@@ -11,7 +11,11 @@ enum table_class {
     CLASS_HANDLE,      /* cuMemCreate; refs counts creations, retains and mappings */
     CLASS_MAPPING,     /* cuMemMap, by address; extra is the handle */
     CLASS_ARRAY,       /* arrays and mipmapped arrays, by handle */
-    CLASS_EXECUTABLE,  /* instantiated graphs with memory nodes; size is what they need */
+    CLASS_EXECUTABLE,  /* instantiated graphs; size is what their memory nodes need, extra the local memory of a thread
+                        */
+    CLASS_NODES,       /* instantiated graphs, all of them; size is the number of their nodes */
+    CLASS_CONTEXT,     /* size is the local memory that a thread has in it */
+    CLASS_LIBRARY,     /* libraries that are not loaded yet; size is what their globals need */
 };
 
 enum table_kind { KIND_LINEAR = 1, KIND_MANAGED, KIND_POOL, KIND_VMM, KIND_ARRAY };

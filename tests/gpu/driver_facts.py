@@ -819,13 +819,14 @@ def run_part(part):
         print("(took more than 60 seconds)", flush=True)
 
 
-if sys.argv[1:2] == ["--part"]:
-    PARTS[sys.argv[2]]()
-elif sys.argv[1:2] == ["--local"]:
-    print(f"{sys.argv[2]}:", flush=True)
-    local_by(sys.argv[2])
-elif sys.argv[1:2] == ["--module"]:
-    module_by(sys.argv[2])
-else:
-    for chosen in sys.argv[1:] or PARTS:
-        run_part(chosen)
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--part"]:
+        PARTS[sys.argv[2]]()
+    elif sys.argv[1:2] == ["--local"]:
+        print(f"{sys.argv[2]}:", flush=True)
+        local_by(sys.argv[2])
+    elif sys.argv[1:2] == ["--module"]:
+        module_by(sys.argv[2])
+    else:
+        for chosen in sys.argv[1:] or PARTS:
+            run_part(chosen)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Real programs on a real NVIDIA GPU, each in a container under the plugin, the GPU watched from outside all the while: PyTorch with its
 # three allocators, CUDA graphs, its compiler, loaders and shared tensors, and its speed; JAX with its allocators; CuPy; Triton; Numba and NVIDIA's
-# own bindings; the driver's pools, of managed memory too.
+# own bindings; the driver's pools, of managed memory too; what takes memory beside the allocation calls.
 #
-#   tests/gpu/programs.sh [torch|beside|speed|jax|cupy|triton|driver|pools]...    just these; all but pools in less than 5 minutes
+#   tests/gpu/programs.sh [torch|beside|speed|jax|cupy|triton|driver|pools|growth]...    just these; all but pools in less than 5 minutes
 #
 # What it takes from the environment stands at the top of lib.sh; the image has PyTorch, and JAX, CuPy, Triton, Numba and cuda-bindings for their parts.
 set -euo pipefail
@@ -155,6 +155,30 @@ if wanted pools; then
         has "$kind, beyond the quota" "launched.$kind,too_large" OUT_OF_MEMORY
     done
     has "nearly all of the quota can be had when it is trimmed" nearly_all CUDA_SUCCESS
+fi
+
+if wanted growth; then
+    is() { check "$1: $3" "$(value "$2")" = "$3"; } # WHAT KEY VALUE
+    program "Captures, graphs, modules, local memory, streams" 6144 -- growth_programs.py 6144
+    for part in captures graphs modules local streams; do is "$part, to the end" ended.$part 0; done
+    for key in first warm asked refused; do is "a capture stays whole, $key" capture.$key ok; done
+    is "an allocation in it is refused" capture.refusal OUT_OF_MEMORY
+    is "a graph of 5000 nodes beyond the quota" graph.5000_nodes OUT_OF_MEMORY
+    is "one that fits" graph.5000_nodes_that_fit ok
+    [ "$(value graph.within)" != ok ] || is "a graph within six" graph.within_six OUT_OF_MEMORY
+    is "16 GB of a graph, 8 MiB at a time" graph.one_after_another ok
+    is "a graph that needs it together" graph.together OUT_OF_MEMORY
+    for kind in ptx cubin; do
+        is "a module, $kind" module.$kind OUT_OF_MEMORY
+        for key in launched function global; do is "a library, $kind, $key" library.${kind}_$key OUT_OF_MEMORY; done
+        is "a module that fits, $kind" module.${kind}_that_fits ok
+        is "a library that fits, $kind" library.${kind}_that_fits ok
+    done
+    for key in launch launch_ex cooperative library graph; do is "local memory beyond the quota, $key" local.$key OUT_OF_MEMORY; done
+    for key in that_fits others; do is "local memory, $key" local.$key ok; done
+    is "streams to the end" streams OUT_OF_MEMORY
+    check "as many as fit: $(value streams.made)" "$(value streams.made)" -ge 1000
+    is "destroyed and made again" streams.again ok
 fi
 
 finish

@@ -24,7 +24,6 @@ void gpu_look_up(void *cuda, void *nvml) {
 #undef CALL
     gpu.cuDeviceGet = dlsym(cuda, "cuDeviceGet");
     gpu.cuCtxSetCurrent = dlsym(cuda, "cuCtxSetCurrent");
-    gpu.cuStreamCreate = dlsym(cuda, "cuStreamCreate");
     gpu.cuMemHostAlloc = dlsym(cuda, "cuMemHostAlloc");
     gpu.cuMemFreeHost = dlsym(cuda, "cuMemFreeHost");
     gpu.cuMemsetD8_v2 = dlsym(cuda, "cuMemsetD8_v2");

@@ -14,7 +14,6 @@ struct functions {
 #undef CALL
     CUresult (*cuDeviceGet)(CUdevice *device, int ordinal);
     CUresult (*cuCtxSetCurrent)(CUcontext context);
-    CUresult (*cuStreamCreate)(CUstream *stream, unsigned flags);
     CUresult (*cuMemHostAlloc)(void **pointer, size_t size, unsigned flags);
     CUresult (*cuMemFreeHost)(void *pointer);
     CUresult (*cuMemsetD8_v2)(CUdeviceptr pointer, unsigned char value, size_t count);

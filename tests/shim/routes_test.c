@@ -79,7 +79,7 @@ SCENARIO(A_driver_loaded_locally_stays_out_of_the_default_scope, .limit = "1g") 
 
 SCENARIO(Names_that_are_not_hooked_come_from_the_driver, .limit = "1g") {
     void *cuda = open_library("cuda");
-    EXPECT(dlsym(cuda, "cuLaunchKernel") && !ours(dlsym(cuda, "cuLaunchKernel")));
+    EXPECT(dlsym(cuda, "cuLaunchHostFunc") && !ours(dlsym(cuda, "cuLaunchHostFunc")));
     EXPECT(dlsym(cuda, "cuDriverGetVersion") && !ours(dlsym(cuda, "cuDriverGetVersion")));
     EXPECT(!dlsym(cuda, "cuNoSuchFunction"));
     EXPECT(strstr(dlerror(), "cuNoSuchFunction"));
@@ -175,7 +175,7 @@ SCENARIO(cuGetProcAddress_leaves_unknown_names_and_their_status_alone, .limit = 
     gpu_begin(0);
     void *function = (void *)1;
     int status = -1;
-    gpu.cuGetProcAddress_v2("cuLaunchKernel", &function, 12000, 0, &status);
+    gpu.cuGetProcAddress_v2("cuLaunchHostFunc", &function, 12000, 0, &status);
     EXPECT(function && !ours(function));
     EXPECT_EQUAL(status, 0);
     gpu.cuGetProcAddress_v2("cuNoSuchFunction", &function, 12000, 0, &status);

@@ -46,6 +46,8 @@ static CUresult begin(struct context *context, int device, unsigned flags, uint6
     context->id = ++sim.next_id;
     static const uint64_t limits[7] = {1024, 1 << 20, 8 << 20, 2, 2048, 64, 0};
     memcpy(context->limits, limits, sizeof limits);
+    context->local = limits[0];
+    context->streams = context->nodes = context->stream_memory = context->node_memory = 0;
     heap_init(&context->small, device, 2 * MIB, 512);
     heap_init(&context->large, device, 2 * MIB, 2 * MIB);
     heap_init(&context->managed, device, 2 * MIB, 2 * MIB);
@@ -104,7 +106,6 @@ API(DevicePrimaryCtxRetain, struct context **out, CUdevice device) {
 }
 
 API(DevicePrimaryCtxRelease, CUdevice device) {
-    PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter_device(device);
     if (rc)
         return rc;
@@ -119,7 +120,6 @@ API(DevicePrimaryCtxRelease, CUdevice device) {
 }
 
 API(DevicePrimaryCtxReset, CUdevice device) {
-    PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter_device(device);
     if (rc)
         return rc;
@@ -307,7 +307,8 @@ API(CtxGetApiVersion, struct context *context, unsigned *version) {
 }
 
 API(CtxSynchronize_v2, struct context *context) {
-    PROHIBITED_IN_CAPTURES();
+    if (stream_prohibits(true))
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     CUresult rc = sim_enter_context_or(&context);
     if (rc)
         return rc;
@@ -319,14 +320,39 @@ API(CtxSynchronize, void) {
     return api_CtxSynchronize_v2(NULL);
 }
 
-/* What a limit holds on the device beyond the context's overhead: the stack of every thread that can be resident. The
-   heap and the queue of printf are taken when a kernel uses them, so never. */
-static uint64_t limit_bytes(const struct context *context, int limit, uint64_t value) {
+static uint64_t whole(const struct context *context, uint64_t bytes) {
+    uint64_t unit = sim.devices[context->device].gpu.state->config.granularity;
+    return (bytes + unit - 1) / unit * unit;
+}
+
+/* What local memory holds on the device beyond the context's overhead: that of every thread that can be resident. */
+static uint64_t local_bytes(const struct context *context, uint64_t value) {
     const struct sim_config *config = &sim.devices[context->device].gpu.state->config;
-    uint64_t bytes = 0;
-    if (limit == 0 && value > 1024)
-        bytes = (value - 1024) * config->multiprocessors * (config->cc_major == 7 ? 1024 : 2048);
-    return (bytes + config->granularity - 1) / config->granularity * config->granularity;
+    uint64_t threads = (uint64_t)config->multiprocessors * (config->cc_major == 7 ? 1024 : 2048);
+    return value > 1024 ? whole(context, (value - 1024) * threads) : 0;
+}
+
+CUresult context_local(struct context *context, uint64_t bytes) {
+    uint64_t before = local_bytes(context, context->local), after = local_bytes(context, bytes);
+    if (after > before && !sim_take(context->device, after - before))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    if (after < before)
+        sim_give(context->device, before - after);
+    context->charged += after - before;
+    context->local = bytes;
+    return CUDA_SUCCESS;
+}
+
+CUresult context_hold(struct context *context, uint64_t *live, uint64_t *held, uint64_t change, uint64_t each) {
+    uint64_t needed = whole(context, (*live + change) * each);
+    if (needed > *held && needed < (uint64_t)1 << 60) {
+        if (!sim_take(context->device, needed - *held))
+            return CUDA_ERROR_OUT_OF_MEMORY;
+        context->charged += needed - *held;
+        *held = needed;
+    }
+    *live += change;
+    return CUDA_SUCCESS;
 }
 
 API(CtxSetLimit, int limit, size_t value) {
@@ -338,16 +364,12 @@ API(CtxSetLimit, int limit, size_t value) {
     if (limit < 0 || limit > 6)
         return CUDA_ERROR_UNSUPPORTED_LIMIT;
     sim_lock();
-    uint64_t before = limit_bytes(context, limit, context->limits[limit]);
-    uint64_t after = limit_bytes(context, limit, value);
-    if (after > before && !sim_take(context->device, after - before))
-        rc = CUDA_ERROR_OUT_OF_MEMORY;
-    else {
-        if (after < before)
-            sim_give(context->device, before - after);
-        context->charged += after - before;
+    /* The stack is set to that much, whatever a launch has made it. The heap and the queue of printf are taken when a
+       kernel uses them, so never. */
+    if (limit == 0)
+        rc = context_local(context, value);
+    if (!rc)
         context->limits[limit] = value;
-    }
     sim_unlock();
     return rc;
 }

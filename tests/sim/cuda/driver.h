@@ -86,6 +86,9 @@ struct context {
     uint64_t id;
     uint64_t charged; /* overhead and limits */
     uint64_t limits[7];
+    uint64_t local;                      /* bytes of local memory behind each thread */
+    uint64_t streams, nodes;             /* that live */
+    uint64_t stream_memory, node_memory; /* held for the most of them that ever lived */
     struct heap small;
     struct heap large;
     struct heap managed; /* addresses only */
@@ -153,6 +156,9 @@ unsigned visible_devices(const struct sim_gpu *all, unsigned count, unsigned ord
 struct context *context_current(void);
 CUresult context_alive(struct context *context);
 CUresult context_primary_retain(int device, struct context **out);
+CUresult context_local(struct context *context, uint64_t bytes); /* of each thread; under sim.lock */
+/* Under sim.lock: `change` more things of that size live, whose memory stays when they go. */
+CUresult context_hold(struct context *context, uint64_t *live, uint64_t *held, uint64_t change, uint64_t each);
 
 /* space.c */
 uint64_t space_reserve(uint64_t size, uint64_t alignment, struct chunk *owner);

@@ -17,6 +17,7 @@
 struct memory {
     struct extent *extent;
     unsigned references;
+    bool freed; /* by the last node that was captured: its addresses serve the next of that size */
 };
 
 struct node {
@@ -29,6 +30,7 @@ struct node {
     void (*function)(void *);
     void *data;
     struct graph *child;
+    struct function *kernel;
 };
 
 struct edge {
@@ -49,6 +51,7 @@ struct executable {
     unsigned long long flags;
     struct graph *copy;
     struct graph *source; /* NULL once destroyed */
+    struct context *context;
     struct executable *next;
 };
 static struct executable *executables; /* guarded by sim.lock */
@@ -98,6 +101,13 @@ bool graph_record(struct graph *graph, int type) {
     return add(graph, type) != NULL;
 }
 
+bool graph_record_kernel(struct graph *graph, struct function *kernel) {
+    struct node *node = add(graph, NODE_KERNEL);
+    if (node)
+        node->kernel = kernel;
+    return node != NULL;
+}
+
 bool graph_record_host(struct graph *graph, void (*function)(void *), void *data) {
     struct node *node = add(graph, NODE_HOST);
     if (node) {
@@ -109,6 +119,24 @@ bool graph_record_host(struct graph *graph, void (*function)(void *), void *data
 
 static uint64_t rounded(const struct extent *extent) {
     return (extent->requested + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
+}
+
+/* As the real driver does, what a capture has freed is given out again: the same addresses, the same memory. */
+static struct node *reuse(struct graph *graph, int device, size_t size) {
+    for (struct node *old = graph->first; old; old = old->next) {
+        struct memory *memory = old->memory;
+        if (old->type != NODE_MEM_ALLOC || !memory->freed || memory->extent->chunk->heap->device != device ||
+            memory->extent->requested != size)
+            continue;
+        struct node *node = add(graph, NODE_MEM_ALLOC);
+        if (!node)
+            return NULL;
+        node->memory = memory;
+        memory->freed = false;
+        memory->references++;
+        return node;
+    }
+    return NULL;
 }
 
 static struct node *add_alloc(struct graph *graph, int device, size_t size) {
@@ -145,7 +173,9 @@ static struct node *add_free(struct graph *graph, CUdeviceptr address) {
 }
 
 CUresult stream_capture_alloc(CUstream stream, int device, size_t size, CUdeviceptr *out) {
-    struct node *node = add_alloc(stream->capture, device, size);
+    struct node *node = reuse(stream->capture, device, size);
+    if (!node)
+        node = add_alloc(stream->capture, device, size);
     if (!node)
         return CUDA_ERROR_OUT_OF_MEMORY;
     *out = node->memory->extent->base;
@@ -153,7 +183,10 @@ CUresult stream_capture_alloc(CUstream stream, int device, size_t size, CUdevice
 }
 
 CUresult stream_capture_free(CUstream stream, struct extent *extent) {
-    return add_free(stream->capture, extent->base) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    struct node *node = add_free(stream->capture, extent->base);
+    if (node)
+        node->memory->freed = true;
+    return node ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 static int device_of(const struct extent *extent) {
@@ -232,6 +265,7 @@ static struct graph *copy(const struct graph *from) {
         twin->function = node->function;
         twin->data = node->data;
         twin->child = node->child;
+        twin->kernel = node->kernel;
     }
     return to;
 }
@@ -349,8 +383,32 @@ API(GraphAddEmptyNode, struct node **out, struct graph *graph, struct node *cons
 }
 
 API(GraphAddKernelNode, struct node **out, struct graph *graph, struct node *const *depends, size_t count,
-    const void *parameters) {
-    return parameters ? add_plain(out, graph, depends, count, NODE_KERNEL) : CUDA_ERROR_INVALID_VALUE;
+    struct function *const *parameters) {
+    struct node *node = NULL;
+    CUresult rc = parameters ? add_plain(&node, graph, depends, count, NODE_KERNEL) : CUDA_ERROR_INVALID_VALUE;
+    if (!rc) {
+        node->kernel = *parameters;
+        if (out)
+            *out = node;
+    }
+    return rc;
+}
+
+/* Function, grid, block, shared memory, arguments, extra; since version 2 kernel and context: 72 bytes. */
+API(GraphKernelNodeGetParams, struct node *node, struct function **out) {
+    CUresult rc = sim_enter();
+    if (rc || !node || !out || node->type != NODE_KERNEL)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    memset(out, 0, 56);
+    *out = node->kernel;
+    return CUDA_SUCCESS;
+}
+
+API(GraphKernelNodeGetParams_v2, struct node *node, struct function **out) {
+    CUresult rc = api_GraphKernelNodeGetParams(node, out);
+    if (!rc)
+        memset(out + 7, 0, 16);
+    return rc;
 }
 
 API(GraphAddMemcpyNode, struct node **out, struct graph *graph, struct node *const *depends, size_t count,
@@ -380,18 +438,43 @@ API(GraphAddHostNode, struct node **out, struct graph *graph, struct node *const
     return rc;
 }
 
-API(GraphAddChildGraphNode, struct node **out, struct graph *graph, struct node *const *depends, size_t count,
-    struct graph *child) {
+static bool has_memory(const struct graph *graph) {
+    for (const struct node *node = graph->first; node; node = node->next)
+        if (node->type == NODE_MEM_ALLOC || (node->type == NODE_GRAPH && node->child && has_memory(node->child)))
+            return true;
+    return false;
+}
+
+/* Memory has one owner: a graph that allocates can be moved into another, not copied. */
+static CUresult add_child(struct node **out, struct graph *graph, struct node *const *depends, size_t count,
+                          struct graph *child, bool move) {
     struct node *node = NULL;
-    CUresult rc = check(child) ? check(child) : add_plain(&node, graph, depends, count, NODE_GRAPH);
+    CUresult rc = check(child);
+    if (!rc && !move && has_memory(child))
+        rc = CUDA_ERROR_NOT_SUPPORTED;
+    if (!rc)
+        rc = add_plain(&node, graph, depends, count, NODE_GRAPH);
     if (!rc) {
         sim_lock();
-        node->child = copy(child);
+        node->child = move ? child : copy(child);
         sim_unlock();
         if (out)
             *out = node;
     }
     return rc;
+}
+
+API(GraphAddChildGraphNode, struct node **out, struct graph *graph, struct node *const *depends, size_t count,
+    struct graph *child) {
+    return add_child(out, graph, depends, count, child, false);
+}
+
+API(GraphChildGraphNodeGetGraph, struct node *node, struct graph **out) {
+    CUresult rc = sim_enter();
+    if (rc || !node || !out || node->type != NODE_GRAPH)
+        return rc ? rc : CUDA_ERROR_INVALID_VALUE;
+    *out = node->child;
+    return CUDA_SUCCESS;
 }
 
 API(GraphAddNode_v2, struct node **out, struct graph *graph, struct node *const *depends, const void *edges,
@@ -412,7 +495,7 @@ API(GraphAddNode_v2, struct node **out, struct graph *graph, struct node *const 
     case NODE_HOST:
         return api_GraphAddHostNode(out, graph, depends, count, specific);
     case NODE_GRAPH:
-        return api_GraphAddChildGraphNode(out, graph, depends, count, *(struct graph **)specific);
+        return add_child(out, graph, depends, count, *(struct graph **)specific, ((int *)specific)[2] == 1);
     default:
         return type < 0 || type > 13 ? CUDA_ERROR_INVALID_VALUE : add_plain(out, graph, depends, count, type);
     }
@@ -518,11 +601,20 @@ API(GraphGetEdges_v2, struct graph *graph, struct node **from, struct node **to,
 
 /* Executables. */
 
-static bool has_memory(const struct graph *graph) {
-    for (const struct node *node = graph->first; node; node = node->next)
-        if (node->type == NODE_MEM_ALLOC)
-            return true;
-    return false;
+static CUresult grow_local(const struct graph *graph) {
+    CUresult rc = CUDA_SUCCESS;
+    for (const struct node *node = graph->first; node && !rc; node = node->next)
+        rc = node->type == NODE_GRAPH && node->child ? grow_local(node->child) : function_grow_local(node->kernel);
+    return rc;
+}
+
+/* Under sim.lock: what an executable takes of the device at once, for its nodes and for the local memory of its
+   kernels. */
+static CUresult prepare(const struct graph *graph) {
+    struct context *context = context_current();
+    uint64_t each = sim.devices[graph->device].gpu.state->config.node_bytes;
+    CUresult rc = grow_local(graph);
+    return rc || !context ? rc : context_hold(context, &context->nodes, &context->node_memory, graph->nodes, each);
 }
 
 static CUresult instantiate(struct executable **out, struct graph *graph, unsigned long long flags) {
@@ -533,14 +625,16 @@ static CUresult instantiate(struct executable **out, struct graph *graph, unsign
         return CUDA_ERROR_NOT_SUPPORTED; /* one executable at a time for what allocates */
     struct executable *executable = calloc(1, sizeof *executable);
     sim_lock();
-    struct graph *twin = copy(graph);
+    rc = prepare(graph);
+    struct graph *twin = rc ? NULL : copy(graph);
     sim_unlock();
     if (!executable || !twin) {
         free(executable);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     graph->instantiated++;
-    *executable = (struct executable){.magic = EXEC_MAGIC, .flags = flags, .copy = twin, .source = graph};
+    *executable = (struct executable){
+        .magic = EXEC_MAGIC, .flags = flags, .copy = twin, .source = graph, .context = context_current()};
     sim_lock();
     executable->next = executables;
     executables = executable;
@@ -550,10 +644,12 @@ static CUresult instantiate(struct executable **out, struct graph *graph, unsign
 }
 
 API(GraphInstantiateWithFlags, struct executable **out, struct graph *graph, unsigned long long flags) {
+    PROHIBITED_IN_CAPTURES();
     return instantiate(out, graph, flags);
 }
 
 API(GraphInstantiate, struct executable **out, struct graph *graph, struct node **error_node, char *log, size_t size) {
+    PROHIBITED_IN_CAPTURES();
     if (error_node)
         *error_node = NULL;
     if (log && size)
@@ -569,6 +665,7 @@ struct instantiate_parameters {
 };
 
 API(GraphInstantiateWithParams, struct executable **out, struct graph *graph, struct instantiate_parameters *p) {
+    PROHIBITED_IN_CAPTURES();
     if (!p)
         return CUDA_ERROR_INVALID_VALUE;
     p->error_node = NULL;
@@ -583,12 +680,15 @@ static CUresult check_executable(const struct executable *executable) {
 }
 
 API(GraphExecDestroy, struct executable *executable) {
+    PROHIBITED_IN_CAPTURES();
     CUresult rc = check_executable(executable);
     if (rc)
         return rc;
     sim_lock();
     if (executable->source)
         executable->source->instantiated--;
+    if (executable->context)
+        executable->context->nodes -= executable->copy->nodes;
     for (struct executable **link = &executables; *link; link = &(*link)->next)
         if (*link == executable) {
             *link = executable->next;
@@ -608,36 +708,45 @@ API(GraphExecGetFlags, struct executable *executable, unsigned long long *flags)
     return rc;
 }
 
-/* Memory nodes under sim.lock; undone when one of them finds no memory, so that a refused launch changes nothing. */
-static CUresult launch_memory(struct executable *executable) {
-    bool auto_free = executable->flags & 1;
-    for (struct node *node = executable->copy->first; node; node = node->next)
-        if (node->type == NODE_MEM_ALLOC && node->memory->extent->resident) {
-            if (!auto_free)
-                return CUDA_ERROR_INVALID_VALUE;
+/* Of the graph and those within it, under sim.lock: what its allocation nodes hold. */
+static bool any_resident(const struct graph *graph) {
+    for (const struct node *node = graph->first; node; node = node->next)
+        if ((node->type == NODE_MEM_ALLOC && node->memory->extent->resident) ||
+            (node->type == NODE_GRAPH && node->child && any_resident(node->child)))
+            return true;
+    return false;
+}
+
+static void free_resident(const struct graph *graph) {
+    for (const struct node *node = graph->first; node; node = node->next)
+        if (node->type == NODE_MEM_ALLOC && node->memory->extent->resident)
             graph_memory_free(node->memory->extent);
-        }
-    for (struct node *node = executable->copy->first; node; node = node->next) {
-        CUresult rc = CUDA_SUCCESS;
+        else if (node->type == NODE_GRAPH && node->child)
+            free_resident(node->child);
+}
+
+static CUresult run_memory(const struct graph *graph) {
+    CUresult rc = CUDA_SUCCESS;
+    for (const struct node *node = graph->first; node && !rc; node = node->next)
         if (node->type == NODE_MEM_ALLOC)
             rc = make_resident(node->memory->extent);
         else if (node->type == NODE_MEM_FREE && node->memory->extent->resident)
             rc = graph_memory_free(node->memory->extent);
-        if (!rc)
-            continue;
-        for (struct node *undo = executable->copy->first; undo != node; undo = undo->next)
-            if (undo->type == NODE_MEM_ALLOC && undo->memory->extent->resident)
-                graph_memory_free(undo->memory->extent);
-        return rc;
-    }
-    return CUDA_SUCCESS;
+        else if (node->type == NODE_GRAPH && node->child)
+            rc = run_memory(node->child);
+    return rc;
 }
 
-static bool any_resident(const struct executable *executable) {
-    for (const struct node *node = executable->copy->first; node; node = node->next)
-        if (node->type == NODE_MEM_ALLOC && node->memory->extent->resident)
-            return true;
-    return false;
+/* Memory nodes under sim.lock; undone when one of them finds no memory, so that a refused launch changes nothing. */
+static CUresult launch_memory(struct executable *executable) {
+    bool auto_free = executable->flags & 1;
+    if (any_resident(executable->copy) && !auto_free)
+        return CUDA_ERROR_INVALID_VALUE;
+    free_resident(executable->copy);
+    CUresult rc = run_memory(executable->copy);
+    if (rc)
+        free_resident(executable->copy);
+    return rc;
 }
 
 static void run_host_nodes(const struct graph *graph) {
@@ -672,11 +781,9 @@ API(GraphUpload, struct executable *executable, CUstream stream) {
     sim_lock();
     if (!sim_attach(&sim.devices[executable->copy->device].gpu))
         rc = CUDA_ERROR_OUT_OF_MEMORY;
-    else if (!any_resident(executable)) {
+    else if (!any_resident(executable->copy)) {
         rc = launch_memory(executable);
-        for (struct node *node = executable->copy->first; node; node = node->next)
-            if (node->type == NODE_MEM_ALLOC && node->memory->extent->resident)
-                graph_memory_free(node->memory->extent);
+        free_resident(executable->copy);
     }
     sim_unlock();
     return rc;
@@ -713,7 +820,6 @@ API(GraphExecUpdate, struct executable *executable, struct graph *graph, struct 
 /* What graphs hold of a device. */
 
 API(DeviceGraphMemTrim, CUdevice device) {
-    PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter();
     if (rc || !sim_device_ok(device))
         return rc ? rc : CUDA_ERROR_INVALID_DEVICE;
@@ -726,7 +832,6 @@ API(DeviceGraphMemTrim, CUdevice device) {
 }
 
 API(DeviceGetGraphMemAttribute, CUdevice device, int attribute, uint64_t *value) {
-    PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter();
     if (rc || !sim_device_ok(device))
         return rc ? rc : CUDA_ERROR_INVALID_DEVICE;

@@ -1,7 +1,11 @@
 /*
- * Modules, libraries, functions and launches. Images are not read: any function name is found, except that an image in
- * PTX text must contain it. A module's cost (module_bytes of the device) is charged when its first function or global
- * is asked for, or at once with CUDA_MODULE_LOADING=EAGER; a launch does nothing.
+ * Modules, libraries, functions and launches. Images are not read, but for PTX text and the sizes in a cubin: any
+ * function name is found, except that PTX must contain it. A module takes its globals (of PTX ".global .align N .b8
+ * name[BYTES]", of a cubin the section .nv.global) when it is loaded, a library when it is first used. Its other cost
+ * (module_bytes of the device) is charged when its first function or global is asked for, or with
+ * CUDA_MODULE_LOADING=EAGER at once, when a library is loaded too. A launch grows the context's local memory to what
+ * the kernel has (of PTX ".local .align N .b8 name[BYTES]"), and does nothing else; of what is captured that is done
+ * when the graph is instantiated.
  */
 #include "stream.h"
 
@@ -19,6 +23,7 @@ struct function {
     struct module *module;
     struct function *next;
     char *name;
+    uint64_t local; /* bytes of each thread */
 };
 
 /* A library is a module that belongs to no context until one of its kernels is used. */
@@ -26,8 +31,9 @@ struct module {
     uint32_t magic;
     bool is_library;
     struct context *context;
-    uint64_t charged;
-    char *text; /* PTX, or NULL */
+    uint64_t charged, globals; /* taken: for code and the like, for globals, */
+    uint64_t global_bytes;     /* which are so large */
+    char *text;                /* PTX, or NULL */
     struct function *functions;
     struct extent *global;
     struct module *next;
@@ -46,49 +52,66 @@ static char *copy_text(const void *image) {
     return strncmp(text, "//", 2) == 0 || strncmp(text, ".version", 8) == 0 ? strdup(text) : NULL;
 }
 
-/* Under sim.lock: takes the module's cost from the device. */
-static CUresult load(struct module *module, struct context *context) {
-    uint64_t bytes = sim.devices[context->device].gpu.state->config.module_bytes;
-    if (module->charged || bytes == 0)
+/* The bytes of the variables that PTX declares in a space, up to `end`. */
+static uint64_t declared(const char *text, const char *end, const char *space) {
+    uint64_t sum = 0;
+    for (const char *at = strstr(text, space); at && at < end; at = strstr(at + 1, space)) {
+        const char *bracket = at + strcspn(at, "[;\n");
+        if ((at == text || isspace((unsigned char)at[-1])) && *bracket == '[')
+            sum += strtoull(bracket + 1, NULL, 10);
+    }
+    return sum;
+}
+
+/* The sizes of the sections of that name, in ELF of 64 bits. */
+static uint64_t sections(const char *image, const char *name) {
+    uint64_t sum = 0, table, names, size;
+    uint16_t count, of_names;
+    uint32_t at;
+    if (memcmp(image, "\177ELF\2", 5) != 0)
+        return 0;
+    memcpy(&table, image + 40, sizeof table);
+    memcpy(&count, image + 60, sizeof count);
+    memcpy(&of_names, image + 62, sizeof of_names);
+    memcpy(&names, image + table + of_names * 64u + 24, sizeof names);
+    for (const char *section = image + table; count-- > 0; section += 64) {
+        memcpy(&at, section, sizeof at);
+        memcpy(&size, section + 32, sizeof size);
+        sum += strcmp(image + names + at, name) == 0 ? size : 0;
+    }
+    return sum;
+}
+
+static void belongs_to(struct module *module, struct context *context) {
+    if (module->context)
+        return;
+    module->context = context;
+    module->next = context->modules;
+    context->modules = module;
+}
+
+/* Under sim.lock: takes the globals' memory. */
+static CUresult load_globals(struct module *module, struct context *context) {
+    uint64_t bytes = (module->global_bytes + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
+    if (module->globals || bytes == 0)
         return CUDA_SUCCESS;
     if (!sim_take(context->device, bytes))
         return CUDA_ERROR_OUT_OF_MEMORY;
-    module->charged = bytes;
-    if (!module->context) {
-        module->context = context;
-        module->next = context->modules;
-        context->modules = module;
-    }
+    module->globals = bytes;
+    belongs_to(module, context);
     return CUDA_SUCCESS;
 }
 
-static CUresult open_module(struct module **out, const void *image, struct context *context) {
-    if (!out || !image)
-        return CUDA_ERROR_INVALID_VALUE;
-    struct module *module = calloc(1, sizeof *module);
-    if (!module)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    module->magic = MODULE_MAGIC;
-    module->is_library = !context;
-    module->text = copy_text(image);
-    CUresult rc = CUDA_SUCCESS;
-    sim_lock();
-    if (context) {
-        module->context = context;
-        if (eager())
-            rc = load(module, context);
-        if (!rc) {
-            module->next = context->modules;
-            context->modules = module;
-        }
-    }
-    sim_unlock();
-    if (rc) {
-        free(module->text);
-        free(module);
+/* Under sim.lock: takes all of the module's cost from the device. */
+static CUresult load(struct module *module, struct context *context) {
+    uint64_t bytes = sim.devices[context->device].gpu.state->config.module_bytes;
+    CUresult rc = load_globals(module, context);
+    if (rc || module->charged || bytes == 0)
         return rc;
-    }
-    *out = module;
+    if (!sim_take(context->device, bytes))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    module->charged = bytes;
+    belongs_to(module, context);
     return CUDA_SUCCESS;
 }
 
@@ -105,9 +128,41 @@ static void unload(struct module *module) {
     if (module->global)
         memory_free(module->global);
     module->global = NULL;
-    sim_give(context->device, module->charged);
-    module->charged = 0;
+    sim_give(context->device, module->charged + module->globals);
+    module->charged = module->globals = 0;
     module->context = NULL;
+}
+
+/* `library`: of no context until it is used. */
+static CUresult open_module(struct module **out, const void *image, struct context *context, bool library) {
+    if (!out || !image)
+        return CUDA_ERROR_INVALID_VALUE;
+    struct module *module = calloc(1, sizeof *module);
+    if (!module)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    module->magic = MODULE_MAGIC;
+    module->is_library = library;
+    module->text = copy_text(image);
+    module->global_bytes = module->text ? declared(module->text, module->text + strlen(module->text), ".global ")
+                                        : sections(image, ".nv.global");
+    CUresult rc = CUDA_SUCCESS;
+    sim_lock();
+    if (context && eager())
+        rc = load(module, context);
+    else if (context && !library)
+        rc = load_globals(module, context);
+    if (!rc && context && !library)
+        belongs_to(module, context);
+    if (rc)
+        unload(module);
+    sim_unlock();
+    if (rc) {
+        free(module->text);
+        free(module);
+        return rc;
+    }
+    *out = module;
+    return CUDA_SUCCESS;
 }
 
 void modules_free(struct context *context) {
@@ -135,11 +190,10 @@ static CUresult close_module(struct module *module) {
 }
 
 API(ModuleLoadDataEx, struct module **out, const void *image, unsigned count, int *options, void **values) {
-    PROHIBITED_IN_CAPTURES();
     (void)count, (void)options, (void)values;
     struct context *context;
     CUresult rc = sim_enter_context(&context);
-    return rc ? rc : open_module(out, image, context);
+    return rc ? rc : open_module(out, image, context, false);
 }
 
 API(ModuleLoadData, struct module **out, const void *image) {
@@ -183,6 +237,8 @@ static CUresult find(struct function **out, struct module *module, const char *n
     }
     f->magic = FUNCTION_MAGIC;
     f->module = module;
+    const char *body = module->text ? strstr(module->text, name) : NULL, *next = body ? strstr(body, ".entry") : NULL;
+    f->local = body ? declared(body, next ? next : body + strlen(body), ".local ") : 0;
     f->next = module->functions;
     module->functions = f;
     *out = f;
@@ -225,7 +281,7 @@ API(LibraryLoadData, struct module **out, const void *code, void *o1, void *v1, 
     unsigned n2) {
     (void)o1, (void)v1, (void)n1, (void)o2, (void)v2, (void)n2;
     CUresult rc = sim_enter();
-    return rc ? rc : open_module(out, code, NULL);
+    return rc ? rc : open_module(out, code, context_current(), true);
 }
 
 API(LibraryLoadFromFile, struct module **out, const char *path, void *o1, void *v1, unsigned n1, void *o2, void *v2,
@@ -319,7 +375,7 @@ API(FuncLoad, struct function *function) {
 
 API(FuncGetAttribute, int *value, int attribute, struct function *function) {
     CUresult rc = check(function);
-    static const int values[] = {1024, 0, 0, 0, 32, 75, 75};
+    const int values[] = {1024, 0, 0, rc ? 0 : (int)function->local, 32, 75, 75};
     if (!rc && value)
         *value = attribute >= 0 && attribute < 7 ? values[attribute] : 0;
     return rc;
@@ -377,16 +433,23 @@ API(OccupancyMaxPotentialBlockSize, int *grid, int *block, struct function *func
     return CUDA_SUCCESS;
 }
 
+CUresult function_grow_local(const struct function *function) {
+    struct context *context = context_current();
+    return function && context && function->local > context->local ? context_local(context, function->local)
+                                                                   : CUDA_SUCCESS;
+}
+
 API(LaunchKernel, struct function *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
     unsigned bz, unsigned shared, CUstream stream, void **parameters, void **extra) {
     (void)shared, (void)parameters, (void)extra;
     CUresult rc = use(function);
     if (rc || !gx || !gy || !gz || !bx || !by || !bz || (uint64_t)bx * by * bz > 1024)
         return rc ? rc : CUDA_ERROR_INVALID_VALUE;
-    if (!stream_is_capturing(stream))
-        return CUDA_SUCCESS;
     sim_lock();
-    rc = graph_record(stream->capture, NODE_KERNEL) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    if (stream_is_capturing(stream))
+        rc = graph_record_kernel(stream->capture, function) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    else
+        rc = function_grow_local(function);
     sim_unlock();
     return rc;
 }

@@ -262,6 +262,8 @@ static CUresult allocate(CUdeviceptr *out, size_t size, struct pool *pool, CUstr
     CUresult rc = sim_enter_context(&context);
     if (rc)
         return rc;
+    if (!stream_is_capturing(stream))
+        PROHIBITED_IN_CAPTURES();
     if (!out || (pool && check(pool)))
         return CUDA_ERROR_INVALID_VALUE;
     if (size == 0) { /* no error, as in the real driver */
@@ -317,6 +319,8 @@ void pool_touch(struct extent *extent, uint64_t address, uint64_t size) {
 }
 
 API(MemFreeAsync, CUdeviceptr address, CUstream stream) {
+    if (!stream_is_capturing(stream))
+        PROHIBITED_IN_CAPTURES();
     struct context *context;
     CUresult rc = sim_enter_context(&context);
     if (rc || address == 0)
@@ -519,6 +523,7 @@ API(DeviceGetMemPool, struct pool **out, CUdevice device) {
 }
 
 API(DeviceSetMemPool, CUdevice device, struct pool *pool) {
+    PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter() ? sim_enter() : check(pool);
     if (rc)
         return rc;

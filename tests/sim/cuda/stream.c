@@ -31,15 +31,16 @@ bool stream_is_capturing(CUstream stream) {
     return real && real->capture;
 }
 
-CUresult stream_prohibits(void) {
+CUresult stream_prohibits(bool always) {
     CUresult rc = CUDA_SUCCESS;
-    if (atomic_load(&captures) == 0 || exchange_mode == 2)
+    if (atomic_load(&captures) == 0 || (exchange_mode == 2 && !always))
         return rc;
     sim_lock();
     for (size_t i = 0; i < stream_count; i++) {
         struct stream *s = streams[i];
         bool own = s->capture && pthread_equal(s->capture_thread, pthread_self());
-        if (!s->capture || s->joined || s->capture_mode == 2 || (!own && (exchange_mode || s->capture_mode)))
+        bool beside = s->capture_mode == 2 || (!own && (exchange_mode || s->capture_mode));
+        if (!s->capture || s->joined || (beside && !always))
             continue;
         s->invalidated = true;
         rc = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
@@ -63,6 +64,12 @@ static CUresult create(struct stream **out, unsigned flags, int priority, struct
     *stream = (struct stream){
         .magic = STREAM_MAGIC, .device = context->device, .flags = flags, .priority = priority, .context = context};
     sim_lock();
+    if (context_hold(context, &context->streams, &context->stream_memory, 1,
+                     sim.devices[context->device].gpu.state->config.stream_bytes)) {
+        sim_unlock();
+        free(stream);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
     stream->id = ++sim.next_id;
     if (stream_count == stream_room) {
         size_t room = stream_room ? stream_room * 2 : 16;
@@ -105,6 +112,7 @@ API(StreamDestroy, struct stream *stream) {
     sim_lock();
     if (stream->capture && !stream->joined)
         atomic_fetch_sub(&captures, 1);
+    stream->context->streams--;
     for (size_t i = 0; i < stream_count; i++)
         if (streams[i] == stream) {
             streams[i] = streams[--stream_count];
@@ -130,6 +138,8 @@ API(StreamSynchronize, CUstream stream) {
 
 API(StreamQuery, CUstream stream) {
     CUresult rc = check(stream);
+    if (!rc && !stream_is_capturing(stream))
+        PROHIBITED_IN_CAPTURES();
     return rc ? rc : stream_is_capturing(stream) ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
 }
 
@@ -371,6 +381,7 @@ API(EventRecordWithFlags, struct event *event, CUstream stream, unsigned flags) 
 }
 
 API(EventQuery, struct event *event) {
+    PROHIBITED_IN_CAPTURES();
     return check_event(event);
 }
 

@@ -16,7 +16,11 @@ CUresult stream_capture_free(CUstream stream, struct extent *extent);
 struct graph *graph_new(int device);
 bool graph_record_host(struct graph *graph, void (*function)(void *), void *data);
 bool graph_record(struct graph *graph, int type); /* a node whose work is not modelled */
-void graph_drop(struct graph *graph);             /* of an invalidated capture */
+bool graph_record_kernel(struct graph *graph, struct function *kernel);
+void graph_drop(struct graph *graph); /* of an invalidated capture */
+
+/* module.c: the current context's local memory, as a launch needs it. Under sim.lock. */
+CUresult function_grow_local(const struct function *function);
 
 struct stream {
     uint32_t magic;
@@ -45,13 +49,14 @@ struct event {
 /* NULL for the default streams' handles (0, 1, 2), which are never captured. */
 struct stream *stream_real(CUstream stream);
 
-/* What a call begins with that a capture prohibits: in a capture of mode global to every thread, thread-local to its
-   own, relaxed to none, as seen by a thread whose own mode is that (cuThreadExchangeStreamCaptureMode). The capture is
-   invalidated, and so answers the call. */
-CUresult stream_prohibits(void);
+/* What a call begins with that a capture prohibits (as a real 580 driver does): in a capture of mode global to every
+   thread, thread-local to its own, relaxed to none, as seen by a thread whose own mode is that
+   (cuThreadExchangeStreamCaptureMode). The capture is invalidated, and so answers the call. Some are prohibited
+   `always`, whatever the modes. */
+CUresult stream_prohibits(bool always);
 #define PROHIBITED_IN_CAPTURES()                                                                                       \
     do {                                                                                                               \
-        CUresult prohibited_ = stream_prohibits();                                                                     \
+        CUresult prohibited_ = stream_prohibits(false);                                                                \
         if (prohibited_)                                                                                               \
             return prohibited_;                                                                                        \
     } while (0)

@@ -22,7 +22,7 @@
 #include <sys/types.h>
 
 #define SIM_MAGIC 0x5550474du
-#define SIM_VERSION 4u
+#define SIM_VERSION 5u
 #define SIM_SLOTS 2048
 #define SIM_GPUS 64
 #define SIM_INSTANCES 7
@@ -50,7 +50,9 @@ struct sim_config {
     uint64_t total;         /* NVML's total */
     uint64_t reserved;      /* NVML's reserved: CUDA's total is total - reserved */
     uint64_t context_bytes; /* held by each context */
-    uint64_t module_bytes;  /* held by each loaded module */
+    uint64_t module_bytes;  /* held by each loaded module, beside its globals */
+    uint64_t stream_bytes;  /* held by each stream, and when it is gone for the next; in steps of the granularity */
+    uint64_t node_bytes;    /* the same for each node of an executable graph */
     uint64_t granularity;
     uint64_t latency_ns; /* of each call that allocates or frees */
     uint8_t uuid[16];

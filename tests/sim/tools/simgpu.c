@@ -12,6 +12,7 @@
 
 static const char usage[] =
     "usage: simgpu create DIR [--gpus N] [--total SIZE] [--reserved SIZE] [--context SIZE] [--module SIZE]\n"
+    "                         [--stream SIZE] [--node SIZE]    of each stream; of each node of an executable graph\n"
     "                         [--latency-ns N] [--name TEXT] [--cc MAJOR.MINOR] [--sms N] [--unified 1]\n"
     "                         [--mig N]    each GPU divided into N instances\n"
     "       simgpu show DIR     devices, and the processes that use them (PIDs as seen from here)\n"
@@ -61,6 +62,10 @@ static bool parse(int argc, char **argv, struct options *o) {
             o->config.context_bytes = size, o->context = true;
         else if (strcmp(name, "--module") == 0)
             o->config.module_bytes = size, o->module = true;
+        else if (strcmp(name, "--stream") == 0)
+            o->config.stream_bytes = size;
+        else if (strcmp(name, "--node") == 0)
+            o->config.node_bytes = size;
         else if (strcmp(name, "--latency-ns") == 0)
             o->config.latency_ns = size, o->latency = true;
         else if (strcmp(name, "--peak") == 0 && size == 0)

@@ -1,0 +1,132 @@
+#include "local.h"
+#include "capture.h"
+#include "device.h"
+#include "measure.h"
+#include "real.h"
+
+#include <string.h>
+
+_Atomic(const void *) local_known[LOCAL_KNOWN];
+_Static_assert(LOCAL_KNOWN == 1 << (64 - 54), "the hash in local_takes_nothing");
+
+/* What every context has for each thread from its beginning, or less where a limit was set lower. */
+static _Atomic uint64_t always = 1024; /* only falls */
+
+/* Of the first driver, whose table the launches jump to: where there are others, all are asked. */
+static void remember(const void *function) {
+    if (!real_is_alone(LIBRARY_cuda))
+        return;
+    uintptr_t at = ((uintptr_t)function >> 4) * 0x9e3779b97f4a7c15ull >> 54;
+    atomic_store_explicit(&local_known[at], function, memory_order_relaxed);
+}
+
+void local_forget(void) {
+    for (unsigned i = 0; i < LOCAL_KNOWN; i++)
+        atomic_store_explicit(&local_known[i], NULL, memory_order_relaxed);
+}
+
+static uint64_t current_context(void) {
+    CUcontext context = NULL;
+    return INSIDE(CUDA->cuCtxGetCurrent(&context)) == CUDA_SUCCESS ? (uint64_t)(uintptr_t)context : 0;
+}
+
+/* Bytes of each thread that the context has. */
+static uint64_t has(uint64_t context) {
+    struct entry entry;
+    size_t stack = 0;
+    if (table_find(&process()->table, CLASS_CONTEXT, context, &entry))
+        return entry.size;
+    return INSIDE(CUDA->cuCtxGetLimit(&stack, CU_LIMIT_STACK_SIZE)) == CUDA_SUCCESS ? stack : 0;
+}
+
+static void has_now(uint64_t context, uint64_t size) {
+    struct entry entry = {.key = context, .size = size, .class = CLASS_CONTEXT};
+    table_put(&process()->table, &entry);
+}
+
+void local_forget_context(uint64_t context) {
+    struct entry entry;
+    table_take(&process()->table, CLASS_CONTEXT, context, &entry);
+    local_forget();
+}
+
+uint64_t local_size(const void *function, CUdevice ordinal, bool *everywhere) {
+    enum { SIZE = CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES };
+    int size = 0;
+    void *f = (void *)function;
+    *everywhere = BESIDE_CAPTURES(CUDA->cuFuncGetAttribute(&size, SIZE, f)) != CUDA_SUCCESS;
+    if (*everywhere && BESIDE_CAPTURES(CUDA->cuKernelGetAttribute(&size, SIZE, f, ordinal)) != CUDA_SUCCESS)
+        return 0;
+    return size > 0 ? (uint64_t)size : 0;
+}
+
+static uint64_t behind_threads(struct device *device, uint64_t size) {
+    int processors = 0, threads = 0, ordinal = atomic_load(&device->ordinal);
+    uint64_t bytes;
+    INSIDE(CUDA->cuDeviceGetAttribute(&processors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, ordinal));
+    INSIDE(CUDA->cuDeviceGetAttribute(&threads, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR, ordinal));
+    return __builtin_mul_overflow(size, (uint64_t)processors * (uint64_t)threads, &bytes) ? UINT64_MAX / 4
+                                                                                          : round_up(bytes, BLOCK);
+}
+
+bool local_begin(struct local_growth *growth, uint64_t size) {
+    *growth = (struct local_growth){.size = size};
+    if (inside_driver || size <= atomic_load(&always))
+        return true;
+    struct device *device = device_current();
+    uint64_t context = current_context(), now = device ? has(context) : size;
+    if (size <= now)
+        return true;
+    growth->bytes = behind_threads(device, size - now);
+    growth->context = context;
+    if (!account_reserve(device, growth->bytes, &growth->reservation))
+        return false;
+    growth->device = device;
+    return true;
+}
+
+void local_end(struct local_growth *growth, bool done) {
+    struct device *device = growth->device;
+    if (!device)
+        return;
+    account_settle(device, &growth->reservation, done ? growth->bytes : 0);
+    if (!done)
+        return;
+    account_leave_to_measuring(device, growth->bytes);
+    has_now(growth->context, growth->size);
+    measure_now(device);
+}
+
+bool local_launch_begin(struct local_growth *growth, const void *function, CUstream stream) {
+    struct device *device = inside_driver || !function ? NULL : device_current();
+    bool everywhere;
+    *growth = (struct local_growth){0};
+    if (!device)
+        return true;
+    uint64_t size = local_size(function, atomic_load(&device->ordinal), &everywhere);
+    bool little = size <= atomic_load(&always);
+    if (!little && capture_of(stream))
+        return true; /* the graph takes it, when it is instantiated */
+    if (!local_begin(growth, size))
+        return false;
+    growth->remember = little || !everywhere || device_has_one_context();
+    return true;
+}
+
+void local_launch_end(struct local_growth *growth, const void *function, bool done) {
+    local_end(growth, done);
+    if (done && growth->remember)
+        remember(function);
+}
+
+uint64_t local_growth_by_limit(struct device *device, size_t value) {
+    uint64_t now = has(current_context());
+    return value > now ? behind_threads(device, value - now) : 0;
+}
+
+void local_limit_changed(size_t value) {
+    if (value < atomic_load(&always))
+        atomic_store(&always, value);
+    has_now(current_context(), value);
+    local_forget();
+}

@@ -1,0 +1,47 @@
+/* Local memory of kernels. The driver backs it for every thread that a GPU can hold at a time, as large as the largest
+   kernel that the context has launched needs it, or as cuCtxSetLimit has set it last, by which it shrinks as well
+   (measured on an H200 with 580.159, to the byte). It grows at a launch, or when a graph is instantiated. */
+#ifndef RUNAI_LOCAL_H
+#define RUNAI_LOCAL_H
+
+#include "account.h"
+#include "cuda_api.h"
+
+enum { LOCAL_KNOWN = 1024 };
+
+/* Functions whose launch is known to take nothing: a place each, by address. Stored by whoever has asked, cleared when
+   handles may come back as others' or local memory has shrunk. Not of the process's page: what a forked child finds
+   here are handles that it cannot use. */
+extern _Atomic(const void *) local_known[LOCAL_KNOWN] __attribute__((visibility("hidden")));
+
+static inline bool local_takes_nothing(const void *function) {
+    uintptr_t at = ((uintptr_t)function >> 4) * 0x9e3779b97f4a7c15ull >> 54;
+    return LIKELY(atomic_load_explicit(&local_known[at], memory_order_relaxed) == function);
+}
+
+struct local_growth {
+    struct device *device; /* NULL: nothing to account for */
+    uint64_t context, bytes, size;
+    bool remember; /* of a launch: its function takes nothing after it */
+    struct reservation reservation;
+};
+
+/* The local memory of a thread of the kernel, in bytes; 0 where the driver does not say. `everywhere`: it is a
+   library's, which runs in any context. */
+uint64_t local_size(const void *function, CUdevice ordinal, bool *everywhere);
+/* Before a launch in the current context that needs `size` of each thread: false when that is not to be had. */
+bool local_begin(struct local_growth *growth, uint64_t size);
+void local_end(struct local_growth *growth, bool done);
+/* The same for a launch of the function in that stream, which is remembered if it takes nothing. */
+bool local_launch_begin(struct local_growth *growth, const void *function, CUstream stream);
+void local_launch_end(struct local_growth *growth, const void *function, bool done);
+
+/* What a change to that limit makes the current context take, in bytes; and that it was made. */
+uint64_t local_growth_by_limit(struct device *device, size_t value);
+void local_limit_changed(size_t value);
+/* Handles have ended. */
+void local_forget(void);
+/* A context has. */
+void local_forget_context(uint64_t context);
+
+#endif
