@@ -11,7 +11,7 @@ ROOT = @[ "$$(id -u)" = 0 ] || { echo "make $@ starts Docker engines of its own:
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help all demo test fuzz plugin rootfs enable disable push shim sim shim-tests bench fmt check clean
+.PHONY: help all demo test boots fuzz plugin rootfs enable disable push shim sim shim-tests bench fmt check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,12 @@ fuzz: ## 10,000 new create bodies against real engines behind the plugin (`make 
 	@$(NEED) docker iproute2
 	@$(MAKE) -s all
 	RUNAI_FUZZ_SEED=$${RUNAI_FUZZ_SEED:-$$(date +%s)} RUNAI_FUZZ_BODIES=$${RUNAI_FUZZ_BODIES:-10000} dotnet test tests/engine -c $(CONFIGURATION) --filter FullyQualifiedName~OracleTests --logger "console;verbosity=normal"
+
+boots: ## no container starts where the engine does not ask the plugin, none is lost where it boots: 600 tries, 360 boots
+	$(ROOT)
+	@$(NEED) docker iproute2
+	@$(MAKE) -s all
+	@tests/engine/boots.sh
 
 test: ## every test that needs no GPU: unit, shim, simulated GPU, real engines
 	$(ROOT)

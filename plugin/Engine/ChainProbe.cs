@@ -13,8 +13,11 @@ public enum Asking
 /// <c>docker plugin disable</c> takes a plugin out of the chain and <c>enable</c> does not put it back.</summary>
 public sealed class ChainProbe(IEngineClient engine, OwnCalls own, TimeProvider time)
 {
-    /// <summary>Nobody waits longer. An engine that boots answers when its containers are up, and they wait for their mounts.</summary>
-    static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(250);
+    /// <summary>Nobody waits longer after a ping went out. An engine that boots answers when its containers are up, and they wait for their mounts.</summary>
+    static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+
+    /// <summary>The same while the API is served: an engine that does not answer then is only busy.</summary>
+    static readonly TimeSpan PatienceWhileServed = TimeSpan.FromSeconds(10);
 
     /// <summary>The ping itself stays, and is answered when the API is served.</summary>
     static readonly TimeSpan Longest = TimeSpan.FromSeconds(30);
@@ -26,6 +29,10 @@ public sealed class ChainProbe(IEngineClient engine, OwnCalls own, TimeProvider 
     readonly Lock _lock = new();
     readonly Queue<long> _calls = new();
     (Task<Asking> Answer, long Since)? _ping;
+    volatile bool _isApiServed;
+
+    /// <summary>Whether the engine serves its API now, as far as a connection shows that stays open while it does.</summary>
+    public bool IsApiServed { get => _isApiServed; set => _isApiServed = value; }
 
     /// <summary>The engine asked about a call that mounts volumes, and was told to do it.</summary>
     public void CallBegan()
@@ -53,7 +60,7 @@ public sealed class ChainProbe(IEngineClient engine, OwnCalls own, TimeProvider 
             ForgetOld();
             if (_calls.Count > 0) return Asking.Yes;
             if (_ping is not { Answer.IsCompleted: false }) _ping = (Task.Run(PingAsync, CancellationToken.None), time.GetTimestamp());
-            (answer, left) = (_ping.Value.Answer, Patience - time.GetElapsedTime(_ping.Value.Since));
+            (answer, left) = (_ping.Value.Answer, (IsApiServed ? PatienceWhileServed : Patience) - time.GetElapsedTime(_ping.Value.Since));
         }
         try
         {

@@ -39,6 +39,7 @@ public sealed class ReconciliationService(
             {
                 var events = await engine.WatchContainersAsync(stop);
                 log.Connected();
+                chain.IsApiServed = true;
                 failures = 0;
                 await LearnNameAsync(stop);
                 LookAtAll();
@@ -60,6 +61,7 @@ public sealed class ReconciliationService(
             {
                 log.Bug(e);
             }
+            chain.IsApiServed = false;
             await PauseAsync(options.Reconnect[Math.Min(failures++, options.Reconnect.Count - 1)], stop);
         }
     }

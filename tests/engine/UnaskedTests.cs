@@ -33,7 +33,7 @@ sealed class UnaskedTests(string version) : EngineFixture(version)
         return before;
     }
 
-    int ErrorLines() => Engine.Log.Split("ChainGuard[220] not asked: ").Length - 1;
+    int ErrorLines() => Engine.Log.Split(" error 220: not asked: ").Length - 1;
 
     bool Runs(string container) => Engine.Docker("inspect", "-f", "{{.State.Running}}", container).Ok() == "true";
 
@@ -67,7 +67,7 @@ sealed class UnaskedTests(string version) : EngineFixture(version)
         Engine.Authorize();
         Engine.Docker("start", running).Ok();
         Assert.That(Engine.Smi(running).Total, Is.EqualTo(3296));
-        Assert.That(Engine.Log.Split("ChainGuard[220]")[^1], Does.Contain("ChainGuard[221] the engine asks this plugin"));
+        Assert.That(Engine.Log.Split(" error 220: ")[^1], Does.Contain(" info 221: the engine asks this plugin"));
     }
 
     [Test]

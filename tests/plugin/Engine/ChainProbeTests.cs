@@ -91,12 +91,25 @@ public class ChainProbeTests
         _engine.OnPing = _ => served.Task;
         var first = LookAsync();
         Assert.That(first.IsCompleted, Is.False);
-        _clock.Advance(TimeSpan.FromMilliseconds(250));
+        _clock.Advance(TimeSpan.FromSeconds(1));
         Assert.That(await first, Is.EqualTo(Asking.Unknown));
         Assert.That(await LookAsync(), Is.EqualTo(Asking.Unknown));
         served.SetResult();
         Assert.That(async () => await LookAsync(), Is.EqualTo(Asking.No).After(5000, 10));
         Assert.That(_engine.Calls.Count(call => call.Contains("_ping?", StringComparison.Ordinal)), Is.LessThanOrEqualTo(2));
+    }
+
+    [Test]
+    public async Task An_engine_that_serves_its_API_and_is_busy_is_waited_for()
+    {
+        var served = new TaskCompletionSource();
+        _engine.OnPing = _ => served.Task;
+        _probe.IsApiServed = true;
+        var look = LookAsync();
+        _clock.Advance(TimeSpan.FromSeconds(9));
+        Assert.That(look.IsCompleted, Is.False);
+        served.SetResult();
+        Assert.That(await look, Is.EqualTo(Asking.No));
     }
 
     [Test]
