@@ -11,7 +11,7 @@ cp -a "$publish/." "$rootfs/usr/lib/runai/plugin/"
 rm -f "$rootfs"/usr/lib/runai/plugin/libmscordaccore.so "$rootfs"/usr/lib/runai/plugin/libmscordbi.so \
     "$rootfs"/usr/lib/runai/plugin/libcoreclrtraceptprovider.so "$rootfs"/usr/lib/runai/plugin/libclrgc.so \
     "$rootfs"/usr/lib/runai/plugin/libclrgcexp.so "$rootfs"/usr/lib/runai/plugin/createdump
-install -m 0755 "$shim/librunai.so" "$rootfs/usr/lib/runai/librunai.so"
+install -m 0755 "$shim/stripped/librunai.so" "$rootfs/usr/lib/runai/librunai.so"
 if [ -d "$shim/quiet" ]; then
     install -m 0755 -d "$rootfs/usr/lib/runai/quiet"
     install -m 0644 "$shim"/quiet/* "$rootfs/usr/lib/runai/quiet/"

@@ -12,7 +12,9 @@ sealed class UpgradeTests(string version) : EngineFixture(version)
     const long Limit = 2L << 30;
     const int Context = 64;
 
-    protected override TestEngine Create(string version) => new(version, policy: """{ "onBreach": "report" }""");
+    protected override TestEngine Create(string version) => new(version, policy: Policy("report"));
+
+    static string Policy(string onBreach) => $$"""{ "overcommit": 10, "onBreach": "{{onBreach}}" }""";
 
     string Started(params string[] flags) => Engine.Start([.. flags, "-v", "runai:/runai", "--label", "gpu-memory=2g", Image, "sleep", "600"]);
 
@@ -33,23 +35,45 @@ sealed class UpgradeTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void The_account_of_a_container_outlives_the_plugin()
+    public void What_runs_keeps_its_account_and_its_shim_over_an_upgrade()
     {
         const int Held = 512 + Context;
         // Older engines ask for capabilities that this kernel may not have.
         string[] ways = ["", "--user 1234", Engine.Major < 26 ? "--cap-add SYS_PTRACE --cap-add SYS_MODULE" : "--privileged", "--cap-add SYS_ADMIN --security-opt seccomp=unconfined"];
         var containers = ways.Select(flags => Started(flags.Split(' ', StringSplitOptions.RemoveEmptyEntries))).ToArray();
-        foreach (var container in containers) Hold(container, "512m");
-        Private(containers);
-        string[] Ledgers() => [.. containers.Select(container => Engine.Docker("exec", container, "ls", "-i", "/runai/usage").Ok())];
+        var blind = Started();
+        TakeNvmlAway(blind);
+        string[] all = [.. containers, blind];
+        foreach (var container in all) Hold(container, "512m");
+        Private(all);
+        string[] Ledgers() => [.. all.Select(container => Engine.Docker("exec", container, "ls", "-i", "/runai/usage").Ok())];
         var before = Ledgers();
-        Engine.TakePluginAway(() => Assert.That(containers.Select(container => Engine.Smi(container)), Is.All.EqualTo((2048, Held)), "without the plugin"));
-        foreach (var container in containers) Engine.Docker("cp", Repository.Script("image.sh"), $"{container}:/tmp/").Ok(); // 20.10 mounts volumes for that
+        Upgrade(Path.Combine(Repository.Build, "shim/quiet/x86_64"), () => Assert.That(containers.Select(container => Engine.Smi(container)), Is.All.EqualTo((2048, Held)), "without the plugin"));
+        Assert.That(Engine.Smi(Started()).Total, Is.EqualTo(TotalMiB), "the next version's shim is an empty library");
+        foreach (var container in all) Engine.Docker("cp", Repository.Script("image.sh"), $"{container}:/tmp/").Ok(); // 20.10 mounts volumes for that
         Assert.That(Ledgers(), Is.EqualTo(before).And.All.Not.Empty);
         Assert.That(containers.Select(container => Engine.Smi(container)), Is.All.EqualTo((2048, Held)));
+        Assert.That(Race(blind, 64) - ((all.Length - 1L) * (Held << 20)), Is.LessThanOrEqualTo(Limit), "without NVML");
         foreach (var container in containers)
-            Assert.That(Race(container, 64) - ((containers.Length - 1L) * (Held << 20)), Is.LessThanOrEqualTo(Limit).And.GreaterThan(Limit - (200 << 20)));
-        Assert.That(Engine.Log.Split('\n').Where(line => line.Contains("volume-gone", StringComparison.Ordinal) && Array.Exists(containers, container => line.Contains(container, StringComparison.Ordinal))), Is.Empty);
+            Assert.That(Race(container, 64) - ((all.Length - 1L) * (Held << 20)), Is.LessThanOrEqualTo(Limit).And.GreaterThan(Limit - (200 << 20)));
+        Assert.That(Engine.Log.Split('\n').Where(line => line.Contains("volume-gone", StringComparison.Ordinal) && Array.Exists(all, container => line.Contains(container, StringComparison.Ordinal))), Is.Empty);
+        Upgrade(Path.Combine(Repository.Build, "shim/stripped/librunai.so"));
+    }
+
+    /// <summary>To a version with another shim.</summary>
+    void Upgrade(string shim, Action? meanwhile = null) => Engine.TakePluginAway(() =>
+    {
+        File.Copy(shim, Path.Combine(Engine.PluginRoot, "usr/lib/runai/librunai.so"), overwrite: true);
+        meanwhile?.Invoke();
+    });
+
+    /// <summary>As in a container that has just the capability <c>compute</c>.</summary>
+    void TakeNvmlAway(string container)
+    {
+        var pid = Engine.Docker("inspect", "-f", "{{.State.Pid}}", container).Ok();
+        var library = File.ReadLines($"/proc/{pid}/mountinfo").Select(line => line.Split(' ')[4]).Single(target => target.EndsWith("/libnvidia-ml.so.1", StringComparison.Ordinal));
+        Shell.Run("nsenter", "--target", pid, "--mount", "--pid", "--", "umount", library).Ok();
+        Assert.That(Engine.Docker("exec", container, "nvidia-smi").Code, Is.Not.Zero, "it is gone");
     }
 
     [Test]
@@ -63,8 +87,8 @@ sealed class UpgradeTests(string version) : EngineFixture(version)
         Engine.InstallPlugin();
         Engine.Authorize();
         Eventually(() => Engine.Log.Contains($"rules=volume-gone: the private directory of the runai volume at /runai is gone", StringComparison.Ordinal), "it is reported", 5);
-        Engine.WritePolicy("""{ "onBreach": "stop" }""");
+        Engine.WritePolicy(Policy("stop"));
         Eventually(() => Engine.Docker("inspect", "-f", "{{.State.Running}}", container).Ok() == "false", "it is stopped");
-        Engine.WritePolicy("""{ "onBreach": "report" }""");
+        Engine.WritePolicy(Policy("report"));
     }
 }
