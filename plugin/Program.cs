@@ -31,7 +31,8 @@ builder.Services
     .AddVolumes()
     .AddAdmission()
     .AddReconciliation()
-    .AddHostedService<MemoryTrimmer>();
+    .AddHostedService<MemoryTrimmer>()
+    .AddHostedService<Watchdog>();
 
 var app = builder.Build();
 PluginVersion.LogStart(app.Logger, PluginVersion.Text);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using NUnit.Framework;
 using static Runai.GpuMemory.EngineTests.TestEngine;
 
@@ -94,5 +95,22 @@ sealed class IsolationTests(string version) : EngineFixture(version)
         var container = Engine.Start([.. Quota, Image, "sleep", "600"]);
         Engine.Docker("rm", "-f", container).Ok();
         Eventually(() => Engine.PrivateDirectories().Length == 0, "the private directories are gone", 60);
+    }
+
+    // In this fixture the plugin runs for longer than it takes to watch itself: 15 s.
+    [Test]
+    public void What_hangs_the_plugin_ends_it_and_calls_go_on()
+    {
+        var container = Engine.Start([.. Quota, Image, "sleep", "600"]);
+        var plugin = Engine.PluginProcess();
+        using var process = Process.GetProcessById(plugin);
+        Eventually(() => DateTime.Now - process.StartTime > TimeSpan.FromSeconds(16), "it watches itself");
+        using var frozen = new FrozenThreads(plugin, except: "watchdog");
+        var waited = Stopwatch.StartNew();
+        Engine.Docker("ps").Ok();
+        Assert.That(waited.Elapsed, Is.LessThan(TimeSpan.FromSeconds(60)), "without the watchdog: more than 120 s");
+        Assert.That(Engine.PluginProcess(), Is.Not.EqualTo(plugin));
+        Assert.That(Engine.Smi(container).Total, Is.EqualTo(3296));
+        Assert.That(ParseSmi(Engine.Run(["--rm", .. Quota, Image, .. SmiQuery]).Ok()).Total, Is.EqualTo(3296));
     }
 }

@@ -1,0 +1,21 @@
+namespace Runai.GpuMemory.Protocol;
+
+/// <summary>Counts for how long one call was not answered, in steps that whoever counts made himself: 10 s of them are too long.</summary>
+sealed class HangSteps
+{
+    public static readonly TimeSpan Step = TimeSpan.FromMilliseconds(250);
+    const int TooMany = 40;
+
+    long _call;
+    int _steps;
+
+    /// <summary>A step is over.</summary>
+    /// <param name="asked">The number of the last call.</param>
+    /// <param name="answered">That of the last one with an answer.</param>
+    public bool IsTooLong(long asked, long answered)
+    {
+        if (asked == answered || asked != _call) (_call, _steps) = (asked, 0);
+        else _steps++;
+        return _steps >= TooMany;
+    }
+}
