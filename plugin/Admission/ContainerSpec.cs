@@ -58,6 +58,8 @@ public sealed record QuotaMount(string Volume, string Target, string? GpuMemory 
 {
     public const string PreloadName = "ld.so.preload";
     public const string PreloadFile = "/etc/" + PreloadName;
+    /// <summary>What the loader of Nix reads in its place (nixpkgs' glibc).</summary>
+    public const string NixPreloadName = "ld-nix.so.preload", NixPreloadFile = "/etc/" + NixPreloadName, NixFolder = "/nix", NixStore = NixFolder + "/store";
 
     public bool IsPart => Subpath.Length > 0;
     public bool IsPreload => Subpath == PreloadName && Target == PreloadFile;

@@ -156,8 +156,8 @@ static partial class Policy
         ? $"--read-only leaves no way to put {QuotaMount.PreloadFile} into the container: {Advice.Preload(c.Spec.Tool, directory)}" : null;
 
     static string? PreloadCovered(Case c) =>
-        c.Spec is { NeedsInjection: true, ReadOnlyRoot: false, Directory: { } directory } && c.Spec.OtherTargets.Concat(c.Spec.Observed.Targets).FirstOrDefault(t => ContainerPath.IsWithin(QuotaMount.PreloadFile, t)) is { } cover
-        ? $"the mount at {Quoted.Text(cover)} covers {QuotaMount.PreloadFile}, which loads the quota: remove it, or {Advice.Preload(c.Spec.Tool, directory)}" : null;
+        c.Spec is { NeedsInjection: true, ReadOnlyRoot: false, Directory: { } directory } && c.Spec.OtherTargets.Concat(c.Spec.Observed.Targets).FirstOrDefault(t => t == QuotaMount.NixPreloadFile || ContainerPath.IsWithin(QuotaMount.PreloadFile, t)) is { } cover
+        ? $"the mount at {Quoted.Text(cover)} covers {(cover == QuotaMount.NixPreloadFile ? cover : QuotaMount.PreloadFile)}, which loads the quota: remove it, or {Advice.Preload(c.Spec.Tool, directory)}" : null;
 
     static string? QuotaExceeded(Case c) =>
         c.Quota is { } quota && c.Spec.Observed.Excesses.FirstOrDefault(e => e.Used > quota.Of(e.Gpu.AllocatableBytes)) is { } excess && quota.Of(excess.Gpu.AllocatableBytes) is var limit

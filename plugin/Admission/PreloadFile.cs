@@ -53,19 +53,23 @@ static class PreloadFile
     }
 
     /// <summary>Uncompressed, owner root, mode 0644. <paramref name="folder"/> is made where it is not null.</summary>
-    public static byte[] Write(string text, string? folder, DateTimeOffset time)
+    /// <param name="files">Names and texts.</param>
+    /// <param name="folder">In which they are.</param>
+    /// <param name="time">When they were made.</param>
+    public static byte[] Write(IEnumerable<(string Name, string Text)> files, string? folder, DateTimeOffset time)
     {
         using var tar = new MemoryStream();
         using (var writer = new TarWriter(tar, TarEntryFormat.Ustar, leaveOpen: true))
         {
             if (folder is not null)
                 writer.WriteEntry(new UstarTarEntry(TarEntryType.Directory, folder + "/") { Mode = (UnixFileMode)0b111_101_101, ModificationTime = time });
-            writer.WriteEntry(new UstarTarEntry(TarEntryType.RegularFile, (folder is null ? "" : folder + "/") + QuotaMount.PreloadName)
-            {
-                Mode = (UnixFileMode)0b110_100_100,
-                ModificationTime = time,
-                DataStream = new MemoryStream(Encoding.Latin1.GetBytes(text)),
-            });
+            foreach (var (name, text) in files)
+                writer.WriteEntry(new UstarTarEntry(TarEntryType.RegularFile, (folder is null ? "" : folder + "/") + name)
+                {
+                    Mode = (UnixFileMode)0b110_100_100,
+                    ModificationTime = time,
+                    DataStream = new MemoryStream(Encoding.Latin1.GetBytes(text)),
+                });
         }
         return tar.ToArray();
     }

@@ -5,13 +5,14 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>Keeps <c>/etc/ld.so.preload</c> of quota containers naming the shim. Who asks for a container that is being served waits for that.</summary>
+/// <summary>Keeps <c>/etc/ld.so.preload</c> of quota containers naming the shim, and what Nix's loader reads in its place. Who asks for a container that is being served waits for that.</summary>
 sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs, EngineDefaults defaults, ImagePreloads images, TimeProvider time, ILogger<PreloadInjector> log) : IPreloadInjector
 {
     const int MaxLinks = 8;
     const int MaxServed = 10_000;
     /// <summary>Where every 32-bit program of x86 looks for its loader.</summary>
     const string Loader32 = "/lib/ld-linux.so.2";
+    const string EtcFolder = "/etc";
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(10);
     /// <summary>Containers served in this run of the plugin and not written to since, with the shim's path.</summary>
     readonly ConcurrentDictionary<string, string> _served = new(StringComparer.Ordinal);
@@ -80,40 +81,77 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
             _served.TryRemove(job.Id, out _);
     }
 
+    /// <summary>One of the files that loaders read.</summary>
+    /// <param name="Text">What it says; empty without one.</param>
+    /// <param name="IsLink">Whether a link leads to it. It is replaced by a file of the same text: where it leads may be a volume that others write.</param>
+    sealed record Found(string Text, bool IsLink);
+
     async Task<string?> PutAsync(ContainerInspect container, ContainerSpec spec, CancellationToken cancel)
     {
-        var (id, shim) = (container.Id, spec.Directory!.Shim);
+        var (id, directory, shim) = (container.Id, spec.Directory!, spec.Directory!.Shim);
         var key = images.KeyOf(container, spec);
-        string? wanted;
         if (key is not null && images.Find(key) is { } image)
         {
-            wanted = PreloadFile.WithShim(image.Text, shim, image.Has32Bit) ?? image.Text;
+            if (image.Closed is null)
+                await WriteAsync(id, shim, Wanted(image, shim, isOld: false, isNixOld: false), cancel);
+            return Unreachable(image.Closed, directory);
         }
-        else
+        var (found, problem) = await ReadAsync(id, QuotaMount.PreloadFile, cancel);
+        if (found is null)
+            return problem;
+        Found? nix = null;
+        if (spec.OtherTargets.Any(t => ContainerPath.IsWithin(t, QuotaMount.NixFolder)) || await engine.StatAsync(id, QuotaMount.NixStore, cancel) is not null)
         {
-            var (text, isLink, problem) = await ReadAsync(id, cancel);
-            if (problem is not null)
+            (nix, problem) = await ReadAsync(id, QuotaMount.NixPreloadFile, cancel);
+            if (nix is null)
                 return problem;
-            var has32Bit = shim == PreloadFile.QuietShim && await engine.StatAsync(id, Loader32, cancel) is not null;
-            if (key is not null && !isLink && await IsOfImageAsync(id, spec, cancel) && images.KeyOf(container, spec) == key)
-                images.Remember(key, new(text, has32Bit));
-            // A link is replaced by a file of the same text: where it leads may be a volume that others write.
-            wanted = PreloadFile.WithShim(text, shim, has32Bit) ?? (isLink ? text : null);
         }
-        if (wanted is not null)
-            await WriteAsync(id, shim, wanted, cancel);
-        return null;
+        var has32Bit = shim == PreloadFile.QuietShim && await engine.StatAsync(id, Loader32, cancel) is not null;
+        image = new(found.Text, has32Bit, nix?.Text, await FindClosedAsync(id, directory, cancel));
+        if (key is not null && !found.IsLink && nix is not { IsLink: true } && await IsOfImageAsync(id, spec, cancel) && images.KeyOf(container, spec) == key)
+            images.Remember(key, image);
+        if (image.Closed is null && Wanted(image, shim, !found.IsLink, nix is { IsLink: false }) is { Count: > 0 } files)
+            await WriteAsync(id, shim, files, cancel);
+        return Unreachable(image.Closed, directory);
     }
 
-    async Task WriteAsync(string id, string shim, string text, CancellationToken cancel)
+    /// <param name="image">What is there.</param>
+    /// <param name="shim">The shim's path in the container.</param>
+    /// <param name="isOld">Whether a file that is as it should be is left as it is.</param>
+    /// <param name="isNixOld">The same for the loader of Nix.</param>
+    static List<(string Name, string Text)> Wanted(ImagePreload image, string shim, bool isOld, bool isNixOld)
+    {
+        var files = new List<(string Name, string Text)>();
+        if ((PreloadFile.WithShim(image.Text, shim, image.Has32Bit) ?? (isOld ? null : image.Text)) is { } text)
+            files.Add((QuotaMount.PreloadName, text));
+        if (image.NixText is { } nix && (PreloadFile.WithShim(nix, shim) ?? (isNixOld ? null : nix)) is { } nixText)
+            files.Add((QuotaMount.NixPreloadName, nixText));
+        return files;
+    }
+
+    /// <summary>The first folder, on the loader's way to its file or to the shim, that users other than root cannot enter: what they run would have no limit.</summary>
+    async Task<string?> FindClosedAsync(string id, QuotaMount directory, CancellationToken cancel)
+    {
+        for (var end = directory.Target.IndexOf('/', 1); end > 0; end = directory.Target.IndexOf('/', end + 1))
+            if (await engine.StatAsync(id, directory.Target[..end], cancel) is { IsClosed: true })
+                return directory.Target[..end];
+        return await engine.StatAsync(id, EtcFolder, cancel) is { IsClosed: true } ? EtcFolder : null;
+    }
+
+    static string? Unreachable(string? closed, QuotaMount directory) =>
+        closed is null ? null
+        : $"would not reach programs that do not run as root, for {Quoted.Text(closed)} is closed to other users: " +
+            (closed == EtcFolder ? $"chmod o+x {closed} in the image, or add -e LD_PRELOAD={Quoted.Text(directory.Shim)}" : $"mount {Quoted.Text(directory.Volume)} at /runai");
+
+    async Task WriteAsync(string id, string shim, IReadOnlyList<(string Name, string Text)> files, CancellationToken cancel)
     {
         try
         {
-            await engine.PutArchiveAsync(id, "/etc", PreloadFile.Write(text, null, time.GetUtcNow()), cancel);
+            await engine.PutArchiveAsync(id, EtcFolder, PreloadFile.Write(files, null, time.GetUtcNow()), cancel);
         }
         catch (EngineException failure) when (failure.StatusCode == 404)
         {
-            await engine.PutArchiveAsync(id, "/", PreloadFile.Write(text, "etc", time.GetUtcNow()), cancel);
+            await engine.PutArchiveAsync(id, "/", PreloadFile.Write(files, "etc", time.GetUtcNow()), cancel);
         }
         LogInjected(log, id, shim);
     }
@@ -123,7 +161,7 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
     {
         if (spec.OtherTargets.Count == 0)
             return true;
-        if (await engine.StatAsync(id, "/etc", cancel) is { IsDirectory: false })
+        if (await engine.StatAsync(id, EtcFolder, cancel) is { IsDirectory: false })
             return false;
         var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (var target in spec.OtherTargets)
@@ -138,21 +176,21 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         return true;
     }
 
-    async Task<(string Text, bool IsLink, string? Problem)> ReadAsync(string id, CancellationToken cancel)
+    /// <summary>One of both.</summary>
+    async Task<(Found? Found, string? Problem)> ReadAsync(string id, string path, CancellationToken cancel)
     {
-        var path = QuotaMount.PreloadFile;
         for (var links = 0; links <= MaxLinks; links++)
         {
             if (await engine.GetArchiveAsync(id, path, PreloadFile.MaxBytes, cancel) is not { } tar)
-                return ("", links > 0, null);
+                return (new("", links > 0), null);
             var (type, text, link) = PreloadFile.Read(tar);
             if (type is TarEntryType.RegularFile or TarEntryType.V7RegularFile)
-                return (text, links > 0, null);
+                return (new(text, links > 0), null);
             if (type != TarEntryType.SymbolicLink)
-                return ("", false, "is no file");
+                return (null, "is no file");
             path = ContainerPath.Clean(link.StartsWith('/') ? link : path[..path.LastIndexOf('/')] + "/" + link);
         }
-        return ("", false, "is a link to a link, and so on");
+        return (null, "is a link to a link, and so on");
     }
 
     [LoggerMessage(610, LogLevel.Debug, "Put {Shim} into /etc/ld.so.preload of {Container}")]

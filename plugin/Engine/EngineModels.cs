@@ -46,6 +46,8 @@ public sealed record PathStat([property: System.Text.Json.Serialization.JsonProp
 {
     public bool IsLink => (Mode & 1 << 27) != 0;
     public bool IsDirectory => (Mode & 1U << 31) != 0;
+    /// <summary>Whether it is a folder in which only its owner, or its group, reaches files.</summary>
+    public bool IsClosed => IsDirectory && (Mode & 1) == 0;
 }
 
 /// <summary>The container's process, as the engine knows it.</summary>

@@ -113,6 +113,33 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
         Assert.That(ParseSmi(Engine.Run(["--rm", .. Quota, "preloading", .. SmiQuery]).Ok()).Total, Is.EqualTo(3296));
     }
 
+    /// <summary>The usual image after a command.</summary>
+    string Changed(params string[] command)
+    {
+        Engine.Docker(["run", "--network", "none", "--name", "changed", Image, .. command]).Ok();
+        var image = Engine.Docker("commit", "changed").Ok();
+        Engine.Docker("rm", "changed").Ok();
+        return image;
+    }
+
+    [Test]
+    public void The_loader_of_Nix_is_told_too()
+    {
+        var nix = Changed("mkdir", "-p", "/nix/store");
+        for (var time = 0; time < 2; time++)
+            Assert.That(Engine.Run(["--rm", .. Quota, nix, "cat", "/etc/ld-nix.so.preload", "/etc/ld.so.preload"]).Ok(), Is.EqualTo("/runai/librunai.so\n/runai/librunai.so"));
+        Assert.That(Engine.Run(["--rm", .. Quota, Image, "cat", "/etc/ld-nix.so.preload"]).Error, Does.Contain("No such file"));
+    }
+
+    [Test]
+    public void An_image_whose_etc_is_closed_to_other_users_does_not_run_without_a_limit()
+    {
+        var closed = Changed("chmod", "750", "/etc");
+        string[] other = ["--rm", "--user", "1000", .. Quota];
+        Assert.That(Engine.Run([.. other, closed, .. SmiQuery]).All, Does.Contain("/etc is closed to other users: chmod o+x /etc in the image, or add -e LD_PRELOAD=/runai/librunai.so"));
+        Assert.That(ParseSmi(Engine.Run([.. other, "-e", "LD_PRELOAD=/runai/librunai.so", closed, .. SmiQuery]).Ok()).Total, Is.EqualTo(3296));
+    }
+
     [Test]
     public void A_container_in_anothers_network_has_its_own_quota()
     {

@@ -72,9 +72,9 @@ sealed class FakeEngine : IEngineClient
     public async Task<PathStat?> StatAsync(string id, string path, CancellationToken cancel)
     {
         await CallAsync($"stat {id} {path}", cancel);
-        var (file, directory, link) = (0b110_100_100u, 1u << 31, 1u << 27);
+        var (file, directory, link) = (0b110_100_100u, 1u << 31 | 0b111_101_101, 1u << 27);
         return Files.TryGetValue((id, path), out var text)
-            ? new(text.StartsWith("-> ", StringComparison.Ordinal) ? link : text == "directory" ? directory : file)
+            ? new(text.StartsWith("-> ", StringComparison.Ordinal) ? link : text == "directory" ? directory : text == "closed" ? 1u << 31 | 0b111_101_000 : file)
             : Files.Keys.Any(f => f.Id == id && f.Path.StartsWith(path + "/", StringComparison.Ordinal)) || (path == "/etc" && HasEtc) ? new(directory) : null;
     }
 

@@ -58,9 +58,31 @@ public class ImagePreloadTests
     [Test]
     public async Task The_second_container_of_an_image_costs_one_upload()
     {
-        Assert.That(await CreateAsync("/a.so"), Is.EqualTo(new[] { $"get {Preload}", "stat /lib/ld-linux.so.2", "put /etc" }));
+        Assert.That(await CreateAsync("/a.so"), Is.EqualTo(new[] { $"get {Preload}", "stat /nix/store", "stat /lib/ld-linux.so.2", "stat /etc", "put /etc" }));
         Assert.That(await CreateAsync("/a.so"), Is.EqualTo(Put));
         Assert.That(Text, Is.EqualTo("/a.so\n/runai/librunai.so\n"));
+    }
+
+    [Test]
+    public async Task So_does_one_of_an_image_with_programs_of_Nix()
+    {
+        var first = New();
+        _engine.Files[(first.Id, "/nix/store/x")] = "a program";
+        _engine.Files[(first.Id, "/etc/ld-nix.so.preload")] = "/a.so\n";
+        await ServeAsync(first);
+        Assert.That(await CreateAsync(), Is.EqualTo(Put));
+        Assert.That(_engine.Files[($"{_created:d16}", "/etc/ld-nix.so.preload")], Is.EqualTo("/a.so\n/runai/librunai.so\n"));
+    }
+
+    [Test]
+    public async Task One_of_an_image_whose_etc_is_closed_is_refused_without_a_call()
+    {
+        var first = New();
+        _engine.Files[(first.Id, "/etc")] = "closed";
+        var refusal = await _injector.EnsureAsync(first, CancellationToken.None);
+        _engine.Calls.Clear();
+        Assert.That(await _injector.EnsureAsync(New(), CancellationToken.None), Is.EqualTo(refusal).And.Contain("/etc is closed to other users"));
+        Assert.That(_engine.Calls, Is.Empty);
     }
 
     [Test]

@@ -184,7 +184,7 @@ public class PolicyTests
         var covered = Mounted(new([], [new("/runai", "/runai/quota")])).Reasons.Single();
         Assert.That((covered.Rule, covered.Message), Is.EqualTo(("volume-covered", "the mount at /runai/quota covers the quota at /runai, maybe through a link in the image: remove it or move it")));
         Assert.That(Policy.MeansNoQuota(covered.Rule));
-        foreach (var target in (string[])["/etc", "/etc/ld.so.preload"])
+        foreach (var target in (string[])["/etc", "/etc/ld.so.preload", "/etc/ld-nix.so.preload"])
             Assert.That(Mounted(new([target], [])).Reasons.Select(r => r.Rule), Is.EqualTo(new[] { "preload-covered" }), target);
         Assert.That(Mounted(new(["/etc"], []), "LD_PRELOAD=/runai/librunai.so").Allow);
     }
