@@ -64,6 +64,6 @@ public sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : ICon
         done.SetResult(problem);
     }
 
-    [LoggerMessage(219, LogLevel.Warning, "the plugin may not enter containers ({Problem}), so those that it may not enter lose the account of their processes when the plugin is disabled: it needs CAP_SYS_PTRACE, which docker plugin upgrade asks for")]
+    [LoggerMessage(213, LogLevel.Warning, "the plugin may not enter containers ({Problem}), so those that it may not enter lose the account of their processes when the plugin is disabled: it needs CAP_SYS_PTRACE, which docker plugin upgrade asks for")]
     static partial void LogNotAllowed(ILogger logger, string problem);
 }

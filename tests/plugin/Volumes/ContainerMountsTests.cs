@@ -145,7 +145,7 @@ public partial class ContainerMountsTests
         thread.Start();
         thread.Join();
         Assert.That(answers, Has.Exactly(3).Contains("Permission denied"));
-        Assert.That(log, Has.Exactly(1).Items.And.All.Contains("Warning 219").And.All.Contains("CAP_SYS_PTRACE"));
+        Assert.That(log, Has.Exactly(1).Items.And.All.Contains("Warning 213").And.All.Contains("CAP_SYS_PTRACE"));
     });
 
     static unsafe void DropSysPtrace()
