@@ -6,8 +6,9 @@
 
 #include <string.h>
 
-_Atomic(const void *) local_known[LOCAL_KNOWN];
-_Static_assert(LOCAL_KNOWN == 1 << (64 - 54), "the hash in local_takes_nothing");
+_Atomic(const void *) local_known[LOCAL_SETS][LOCAL_WAYS] __attribute__((aligned(64)));
+_Static_assert(LOCAL_SETS == 1 << (64 - 54), "the shift in local_set");
+_Static_assert(sizeof local_known[0] == 64, "a set is a cache line");
 
 /* What every context has for each thread from its beginning, or less where a limit was set lower. */
 static _Atomic uint64_t always = 1024; /* only falls */
@@ -16,13 +17,24 @@ static _Atomic uint64_t always = 1024; /* only falls */
 static void remember(const void *function) {
     if (!real_is_alone(LIBRARY_cuda))
         return;
-    uintptr_t at = ((uintptr_t)function >> 4) * 0x9e3779b97f4a7c15ull >> 54;
-    atomic_store_explicit(&local_known[at], function, memory_order_relaxed);
+    _Atomic(const void *) *set = local_known[local_set(function)];
+    unsigned way = 0;
+    while (way < LOCAL_WAYS - 1 && atomic_load_explicit(&set[way], memory_order_relaxed))
+        way++; /* the last place is for those that find no other */
+    atomic_store_explicit(&set[way], function, memory_order_relaxed);
+}
+
+static bool is_known(const void *function) {
+    _Atomic(const void *) *set = local_known[local_set(function)];
+    for (unsigned way = 0; way < LOCAL_WAYS; way++)
+        if (atomic_load_explicit(&set[way], memory_order_relaxed) == function)
+            return true;
+    return false;
 }
 
 void local_forget(void) {
-    for (unsigned i = 0; i < LOCAL_KNOWN; i++)
-        atomic_store_explicit(&local_known[i], NULL, memory_order_relaxed);
+    for (unsigned i = 0; i < LOCAL_SETS * LOCAL_WAYS; i++)
+        atomic_store_explicit(&local_known[i / LOCAL_WAYS][i % LOCAL_WAYS], NULL, memory_order_relaxed);
 }
 
 static uint64_t current_context(void) {
@@ -101,7 +113,7 @@ bool local_launch_begin(struct local_growth *growth, const void *function, CUstr
     struct device *device = inside_driver || !function ? NULL : device_current();
     bool everywhere;
     *growth = (struct local_growth){0};
-    if (!device)
+    if (!device || is_known(function))
         return true;
     uint64_t size = local_size(function, atomic_load(&device->ordinal), &everywhere);
     bool little = size <= atomic_load(&always);

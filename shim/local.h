@@ -7,16 +7,20 @@
 #include "account.h"
 #include "cuda_api.h"
 
-enum { LOCAL_KNOWN = 1024 };
+enum { LOCAL_SETS = 1024, LOCAL_WAYS = 8 };
 
-/* Functions whose launch is known to take nothing: a place each, by address. Stored by whoever has asked, cleared when
+/* Functions whose launch is known to take nothing: by address a line of places, of which a launch looks at the first,
+   and at the others before it asks the driver. Stored by whoever has asked, cleared when
    handles may come back as others' or local memory has shrunk. Not of the process's page: what a forked child finds
    here are handles that it cannot use. */
-extern _Atomic(const void *) local_known[LOCAL_KNOWN] __attribute__((visibility("hidden")));
+extern _Atomic(const void *) local_known[LOCAL_SETS][LOCAL_WAYS] __attribute__((visibility("hidden")));
+
+static inline unsigned local_set(const void *function) {
+    return (unsigned)(((uint64_t)(uintptr_t)function >> 4) * 0x9e3779b97f4a7c15ull >> 54);
+}
 
 static inline bool local_takes_nothing(const void *function) {
-    uintptr_t at = ((uintptr_t)function >> 4) * 0x9e3779b97f4a7c15ull >> 54;
-    return LIKELY(atomic_load_explicit(&local_known[at], memory_order_relaxed) == function);
+    return LIKELY(atomic_load_explicit(&local_known[local_set(function)][0], memory_order_relaxed) == function);
 }
 
 struct local_growth {

@@ -183,6 +183,32 @@ SCENARIO(Two_drivers_share_the_limit_and_keep_apart_what_they_hold, .limit = "1g
     EXPECT(device_peak(0) <= GIB);
 }
 
+/* Beyond the registers too: of a launch the last of its block's sizes and the stream are on the stack. */
+SCENARIO(A_second_drivers_launch_gets_all_of_its_arguments, .limit = "1g") {
+    static const char text[] = ".version 6.0\n.visible .entry work() {\n.local .align 16 .b8 depot[65536];\nret;\n}\n";
+    CUmodule module;
+    CUstream stream;
+    CUgraph graph;
+    void *function;
+    size_t nodes = 0;
+    begin_two();
+    EXPECT_EQUAL(two.cuModuleLoadData(&module, "a kernel that needs no memory"), CUDA_SUCCESS);
+    EXPECT_EQUAL(two.cuModuleGetFunction(&function, module, "work"), CUDA_SUCCESS);
+    for (int i = 0; i < 2; i++) {
+        EXPECT_EQUAL(two.cuLaunchKernel(function, 1, 1, 1, 1, 1, 0, 0, NULL, NULL, NULL), 1);
+        EXPECT_EQUAL(two.cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL), CUDA_SUCCESS);
+    }
+    EXPECT_EQUAL(two.cuStreamCreate(&stream, 1), CUDA_SUCCESS);
+    EXPECT_EQUAL(two.cuStreamBeginCapture_v2(stream, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(two.cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, stream, NULL, NULL), CUDA_SUCCESS);
+    EXPECT_EQUAL(two.cuStreamEndCapture(stream, &graph), CUDA_SUCCESS);
+    EXPECT_EQUAL(two.cuGraphGetNodes(graph, NULL, &nodes), CUDA_SUCCESS);
+    EXPECT_EQUAL(nodes, 1);
+    EXPECT_EQUAL(two.cuModuleLoadData(&module, text), CUDA_SUCCESS);
+    EXPECT_EQUAL(two.cuModuleGetFunction(&function, module, "work"), CUDA_SUCCESS);
+    EXPECT_EQUAL(two.cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL), CUDA_ERROR_OUT_OF_MEMORY);
+}
+
 /* Before something is refused, each driver's pools give back what they hold in vain, and nothing asks one driver for
    another's. */
 SCENARIO(Pools_of_two_drivers_are_each_asked_through_their_own, .limit = "1g") {
