@@ -11,7 +11,7 @@ ROOT = @[ "$$(id -u)" = 0 ] || { echo "make $@ starts Docker engines of its own:
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help all demo test boots fuzz plugin rootfs enable disable push shim sim shim-tests bench fmt check clean
+.PHONY: help all demo test boots fuzz plugin rootfs enable disable push shim sim shim-tests races bench fmt check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test: ## every test that needs no GPU: unit, shim, simulated GPU, real engines
 	@echo "This takes about half an hour on 2 cores and 4 GiB of disk."
 	@$(NEED) docker iproute2 clang-format clang musl-tools arm64 python3 libncursesw6
 	@tests/run.sh
+
+races: shim-tests ## every race test of the shim 500 times, plain and under the sanitizers (an hour; TIMES=n for fewer)
+	@tests/shim/races.sh $(BUILD) $(or $(TIMES),500)
 
 plugin: rootfs ## build the managed plugin and create it in the running engine
 	@$(NEED) docker

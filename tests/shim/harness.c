@@ -264,12 +264,13 @@ int main(int argc, char **argv) {
         return 2;
     }
     setenv("RUNAI_TEST_BUILD", build, 1);
-    unsigned passed = 0, failed = 0;
+    const char *times = getenv("RUNAI_TEST_REPEAT"); /* races.sh: so many times each, whatever the test says */
+    unsigned passed = 0, failed = 0, repeat = times ? (unsigned)atoi(times) : 0;
     for (struct test *t = first; t; t = t->next) {
         if (argc > 2 && !strstr(t->name, argv[2]))
             continue;
         bool good = true;
-        for (unsigned i = 0; good && i < (t->repeat ? t->repeat : 1); i++)
+        for (unsigned i = 0; good && i < (repeat ? repeat : t->repeat ? t->repeat : 1); i++)
             good = t->scenario ? run_scenario(t) : run_test(t);
         char text[300];
         sentence(t, text, sizeof text);

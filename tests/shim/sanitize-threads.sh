@@ -1,5 +1,5 @@
 #!/bin/sh
-# sanitize-threads.sh BUILD: the shim under ThreadSanitizer, in the scenario where threads race at the limit. Its runtime cannot be preloaded into
+# sanitize-threads.sh BUILD [TIMES]: the shim under ThreadSanitizer, in the scenario where threads race at the limit. Its runtime cannot be preloaded into
 # programs that are not built for it (a shell, timeout), so the scenario is started directly.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd) build=$(cd "$1" && pwd)
@@ -13,9 +13,13 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/usage"
 cp "$out/shim/librunai.so" "$work/"
 printf 'version=1\nlimit=400m\n' >"$work/quota"
-"$build/sim/simgpu" create "$work/gpus"
 runtime=$(${CC:-gcc} -print-file-name=libtsan.so)
 export SIMGPU_DIR="$work/gpus" LD_LIBRARY_PATH="$build/sim" RUNAI_TEST_BUILD="$build" RUNAI_TEST_DIRECTORY="$work"
-LD_PRELOAD="$runtime:$work/librunai.so" "$out/shim-tests/shim-tests" \
-    --scenario Threads_racing_at_the_limit_never_exceed_it_and_leave_nothing_behind
-echo 'ok     ThreadSanitizer: threads racing at the limit'
+times=${2:-1}
+for _ in $(seq "$times"); do
+    rm -rf "$work/gpus" "$work"/usage/*
+    "$build/sim/simgpu" create "$work/gpus"
+    LD_PRELOAD="$runtime:$work/librunai.so" "$out/shim-tests/shim-tests" \
+        --scenario Threads_racing_at_the_limit_never_exceed_it_and_leave_nothing_behind
+done
+echo "ok     ThreadSanitizer: threads racing at the limit, $times times"
