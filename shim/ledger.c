@@ -22,7 +22,8 @@ enum {
     LOCK_CONTEXT = LOCK_HEADER + 128,
     LOCK_ROWS = LOCK_HEADER + 4096,
     MAPS = 64,
-    CONTEXT_MIB_MAX = 64 * 1024
+    CONTEXT_MIB_MAX = 64 * 1024,
+    EXITING = 4 /* PF_EXITING of the kernel: it has closed its files, or is about to */
 };
 
 struct map {
@@ -41,9 +42,15 @@ static struct {
     struct map map[MAPS];
 } maps __attribute__((aligned(64))); /* what every call reads lies in its first cache line */
 
+/* The PID that holds the lock on a byte, in our namespace: 0 when it has none there, -1 when nobody else holds it. */
+static int lock_holder(int fd, off_t at) {
+    struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
+    return fcntl(fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK ? l.l_pid : -1;
+}
+
 static bool lock_byte(int fd, int command, int type, off_t at) {
     struct flock l = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
-    return fcntl(fd, command, &l) == 0 && (command != F_GETLK || l.l_type == F_UNLCK);
+    return fcntl(fd, command, &l) == 0;
 }
 
 static bool lock_byte_within(int fd, off_t at, unsigned ms) {
@@ -116,13 +123,17 @@ static bool allocate(int fd) {
     return true;
 }
 
-static uint64_t ipc_namespace(void) {
+static uint64_t namespace_number(const char *path) {
     struct stat s;
-    int fd = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     uint64_t number = fd >= 0 && stat_fd(fd, &s) ? s.st_ino : 0;
     if (fd >= 0)
         close(fd);
     return number;
+}
+
+static uint64_t ipc_namespace(void) {
+    return namespace_number("/proc/self/ns/ipc");
 }
 
 static uint64_t new_nonce(void) {
@@ -413,11 +424,47 @@ int ledger_device(const unsigned char uuid[16]) {
     return found;
 }
 
+/* When a process began, in ticks since boot, of /proc/PID/stat; 0 when it is not there, or about to end. */
+static uint64_t birth(const char *pid) {
+    char path[32], text[1024];
+    unsigned long flags;
+    unsigned long long born;
+    char state;
+    snprintf(path, sizeof path, "/proc/%s/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *behind_name = strrchr(text, ')');
+    if (!behind_name ||
+        sscanf(behind_name, ") %c %*d %*d %*d %*d %*d %lu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state,
+               &flags, &born) != 3)
+        return 0;
+    return state == 'Z' || state == 'X' || (flags & EXITING) ? 0 : born;
+}
+
+static _Atomic bool unmeasured; /* set once */
+
+void ledger_unmeasured(void) {
+    atomic_store(&unmeasured, true);
+}
+
+/* A process that has closed our descriptor has lost its locks, not its memory. */
+static bool lives_on(const struct ledger_row *row) {
+    char pid[16];
+    uint64_t born = atomic_load(&row->born);
+    snprintf(pid, sizeof pid, "%u", (unsigned)atomic_load(&row->owner));
+    return born != 0 && birth(pid) == born && atomic_load(&row->namespace) == namespace_number("/proc/self/ns/pid");
+}
+
 static void take(struct ledger_row *row, uint64_t token) {
     atomic_store(&row->charged, 0);
     atomic_store(&row->pending, 0);
     atomic_store(&row->credit, 0);
     atomic_store(&row->overhead, 0);
+    atomic_store(&row->namespace, token ? namespace_number("/proc/self/ns/pid") : 0);
+    atomic_store(&row->born, token ? birth("self") : 0);
     atomic_store(&row->owner, token);
 }
 
@@ -427,7 +474,8 @@ enum { TAKE_OWN, TAKE_FREE, TAKE_DEAD };
 static bool take_if(const struct map *map, struct ledger_row *row, uint64_t token, int what) {
     uint64_t owner = atomic_load(&row->owner);
     bool wanted = what == TAKE_OWN ? owner == token : what == TAKE_FREE ? owner == 0 : map->fd >= 0;
-    if (!wanted || (map->fd >= 0 && !lock_byte(map->fd, F_SETLK, F_WRLCK, row_lock(map, row))))
+    if (!wanted || (what == TAKE_DEAD && (lock_holder(map->fd, row_lock(map, row)) >= 0 || lives_on(row))) ||
+        (map->fd >= 0 && !lock_byte(map->fd, F_SETLK, F_WRLCK, row_lock(map, row))))
         return false;
     if (atomic_load(&row->owner) != owner) { /* it changed hands before we had the lock */
         if (map->fd >= 0)
@@ -472,7 +520,8 @@ void ledger_reclaim(int device, const struct ledger_row *own) {
         for (int r = 0; r < LEDGER_CHUNK_ROWS; r++) {
             struct ledger_row *row = &file->rows[c * LEDGER_CHUNK_ROWS + r];
             uint64_t owner = atomic_load(&row->owner);
-            if (owner == 0 || row == own || !lock_byte(map->fd, F_GETLK, F_WRLCK, row_lock(map, row)) ||
+            if (owner == 0 || row == own || lock_holder(map->fd, row_lock(map, row)) >= 0 ||
+                (atomic_load(&unmeasured) && lives_on(row)) ||
                 !lock_byte(map->fd, F_SETLK, F_WRLCK, row_lock(map, row)))
                 continue;
             if (atomic_load(&row->owner) == owner) {
@@ -484,11 +533,36 @@ void ledger_reclaim(int device, const struct ledger_row *own) {
     }
 }
 
+struct search {
+    const struct ledger_row *own;
+    bool found;
+};
+
+static void find_unlocked(const struct ledger_row *row, void *data) {
+    struct search *search = data;
+    const struct map *map = map_now();
+    search->found = search->found || (row != search->own && lock_holder(map->fd, row_lock(map, row)) < 0);
+}
+
+bool ledger_unlocked(int device, const struct ledger_row *own) {
+    const struct map *map = map_now();
+    struct search search = {own, false};
+    if (map && map->fd >= 0 && device >= 0)
+        ledger_each(device, find_unlocked, &search);
+    return search.found;
+}
+
 uint64_t ledger_dying(int device) {
     if (device < 0)
         return 0;
     const struct ledger_device *d = &ledger_file()->devices[device];
     return now_us() - atomic_load(&d->reclaimed) < 1000000 ? atomic_load(&d->others) : 0;
+}
+
+uint32_t ledger_pid(const struct ledger_row *row) {
+    const struct map *map = map_now();
+    int pid = map && map->fd >= 0 ? lock_holder(map->fd, row_lock(map, row)) : -1;
+    return pid >= 0 ? (uint32_t)pid : (uint32_t)atomic_load(&row->owner);
 }
 
 /* Chunks are claimed in order, and never given back: behind the first free one there is none. */
@@ -574,6 +648,10 @@ uint64_t ledger_largest_overhead(int device) {
     if (device >= 0)
         ledger_each(device, note_overhead, &largest);
     return (uint64_t)largest;
+}
+
+uint64_t ledger_others(int device) {
+    return device < 0 ? 0 : atomic_load(&ledger_file()->devices[device].others);
 }
 
 void ledger_set_others(int device, uint64_t bytes) {

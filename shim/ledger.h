@@ -13,7 +13,9 @@
             looked at: a scan costs a cache line a process.
 
    A row belongs to the process that holds its POSIX lock. The kernel drops that lock when the process dies, however it
-   dies, and does not hand it to a forked child. Only rows count: there is no total that a kill -9 between two writes
+   dies, and does not hand it to a forked child. It also drops it when the process closes any descriptor of the
+   file: what such a process holds counts by NVML, and where there is none, its row stays while a process of its PID, in
+   the same namespace, began when its owner did. Only rows count: there is no total that a kill -9 between two writes
    could leave wrong. Everything is untrusted: positions are bounded, sums saturate, and what is damaged is made anew.
  */
 #ifndef RUNAI_LEDGER_H
@@ -22,7 +24,7 @@
 #include "base.h"
 
 enum {
-    LEDGER_VERSION = 3, /* in the file's name too: another layout is another ledger, and neither disturbs the other */
+    LEDGER_VERSION = 4, /* in the file's name too: another layout is another ledger, and neither disturbs the other */
     LEDGER_DEVICES = 32,
     LEDGER_CHUNKS = 56,
     LEDGER_CHUNK_ROWS = 16,
@@ -36,7 +38,10 @@ struct ledger_row {
     _Atomic uint64_t pending; /* bytes reserved for driver calls under way */
     _Atomic int64_t overhead; /* what the driver counts for this process beyond `charged` */
     _Atomic uint64_t credit;  /* of pending, what no call uses now: anybody may take it back; see below */
-    uint64_t unused[3];
+    /* Who that is, for whoever finds the row unlocked; stored before owner. */
+    _Atomic uint64_t namespace; /* of its owner's PIDs, by inode */
+    _Atomic uint64_t born;      /* when the owner started, in ticks since boot */
+    uint64_t unused;
 };
 /* In the low bits of credit the bytes, in the high ones how many calls use some that they have taken out and will put
    back. */
@@ -72,9 +77,9 @@ struct ledger_file {
 
 _Static_assert(sizeof(struct ledger_row) == 64, "a row is a cache line");
 _Static_assert(sizeof(struct ledger_device) == 64, "a device is a cache line");
-_Static_assert(offsetof(struct ledger_file, devices) == 64, "layout of version 3");
-_Static_assert(offsetof(struct ledger_file, chunk_device) == 64 + 64 * LEDGER_DEVICES, "layout of version 3");
-_Static_assert(offsetof(struct ledger_file, rows) == 4096, "layout of version 3");
+_Static_assert(offsetof(struct ledger_file, devices) == 64, "layout of version 4");
+_Static_assert(offsetof(struct ledger_file, chunk_device) == 64 + 64 * LEDGER_DEVICES, "layout of version 4");
+_Static_assert(offsetof(struct ledger_file, rows) == 4096, "layout of version 4");
 _Static_assert(sizeof(struct ledger_file) == 61440, "the ledger and one page to spare fit a tmpfs of 64 KiB");
 _Static_assert(offsetof(struct ledger_file, nonce) == 32, "as in struct ledger_place");
 
@@ -118,6 +123,9 @@ void ledger_reclaim(int device, const struct ledger_row *own);
 /* Of processes without a row, if one lost its row by its death less than a second ago: what may come back any moment.
  */
 uint64_t ledger_dying(int device);
+/* There is no NVML, by which what a process without a row holds would count: from now on a row without a lock is kept
+   while its process lives. */
+void ledger_unmeasured(void);
 struct ledger_sum ledger_sum(int device);
 /* Takes back all credit. Before a refusal, and close to the limit. */
 void ledger_revoke(int device);
@@ -125,11 +133,17 @@ void ledger_revoke(int device);
 bool ledger_alone(int device, const struct ledger_row *own);
 /* The most that a process with a row has beyond what it allocated: of contexts and modules. */
 uint64_t ledger_largest_overhead(int device);
-/* Replaces the use of processes without a row. */
+/* The use of processes without a row. */
+uint64_t ledger_others(int device);
+
 void ledger_set_others(int device, uint64_t bytes);
 /* When any process measured last, in us; 0 never. */
 uint64_t ledger_measured(int device);
 void ledger_note_measured(int device, uint64_t now);
+/* The PID of the row's owner in our namespace, as the kernel translates it; 0 when it has none there. */
+uint32_t ledger_pid(const struct ledger_row *row);
+/* Has any row but our own lost its lock, so that its process may have ended? */
+bool ledger_unlocked(int device, const struct ledger_row *own);
 /* Calls back for each row in use. */
 void ledger_each(int device, void (*visit)(const struct ledger_row *row, void *data), void *data);
 

@@ -1,5 +1,8 @@
 /* Reconciles the ledger with the driver's process list.
 
+   In a PID namespace inside a container's the list is of that namespace, with its PIDs; the container's other
+   processes count by their rows.
+
    In a container's PID namespace the list holds just the container's processes, by their PIDs there, with all that the
    driver counts for each: contexts, modules, pools. For ourselves the difference to what we charged is our `overhead`.
    For processes with a row, what goes beyond their row (modules loaded since they last measured) and for processes
@@ -33,6 +36,8 @@ static bool nvml_ready(struct process *p) {
         if (state == 1)
             atomic_store(&own_nvml, driver);
         atomic_compare_exchange_strong(&p->nvml, &none, state);
+        if (state != 1)
+            ledger_unmeasured();
         diagnose("NVML %s", state == 1 ? "measures" : "cannot be had: contexts and modules are not counted");
     }
     return state == 1;
@@ -109,13 +114,29 @@ static bool list_processes(struct measure_scratch *s, nvmlDevice_t handle) {
     return true;
 }
 
+/* The list has PIDs of our namespace, a row's owner may be in another one (bubblewrap, unshare). The kernel translates
+   the owner of a lock, and it stays the same while it lives. */
+static uint32_t pid_here(struct measure_scratch *s, const struct ledger_row *row) {
+    uint64_t owner = atomic_load(&row->owner);
+    __auto_type known = &s->translated[row - ledger_file()->rows];
+    if (owner == process()->token)
+        return (uint32_t)process()->pid;
+    if (known->owner != owner || known->pid == 0)
+        *known = (__typeof__(*known)){owner, ledger_pid(row)};
+    return known->pid;
+}
+
 static void note_row(const struct ledger_row *row, void *data) {
     struct measure_scratch *s = data;
-    uint32_t pid = (uint32_t)atomic_load(&row->owner);
+    uint32_t pid = pid_here(s, row);
     uint64_t credit = CREDIT_BYTES(atomic_load(&row->credit)), pending = atomic_load(&row->pending);
     int64_t bytes =
         (int64_t)(atomic_load(&row->charged) + (pending > credit ? pending - credit : 0)) + atomic_load(&row->overhead);
     uint64_t known = bytes > 0 ? (uint64_t)bytes : 0;
+    if (pid == 0) {
+        s->partial = true;
+        return;
+    }
     for (unsigned i = 0; i < s->rows; i++) {
         if (s->row[i].pid != pid)
             continue;
@@ -164,7 +185,20 @@ static bool in_our_group(struct measure_scratch *s, uint32_t pid) {
            (strncmp(theirs, s->own_group, n) == 0 && (theirs[n] == '\0' || theirs[n] == '/'));
 }
 
+/* /proc may be that of an outer namespace, which has other processes by these numbers. */
+static bool proc_is_ours(struct measure_scratch *s) {
+    char link[16] = "", pid[16];
+    if (s->proc == 0) {
+        snprintf(pid, sizeof pid, "%d", process()->pid);
+        s->proc = readlink("/proc/self", link, sizeof link - 1) > 0 && strcmp(link, pid) == 0 ? 1 : 2;
+    }
+    return s->proc == 1;
+}
+
+/* In a namespace of its own inside a container all that it sees is the container's. */
 static bool is_ours(struct measure_scratch *s, uint32_t pid) {
+    if (!proc_is_ours(s))
+        return true;
     uint64_t now = now_ms();
     unsigned at = pid % MEASURE_VERDICTS;
     if (s->verdict[at].pid != pid || now >= s->verdict[at].until) {
@@ -221,6 +255,7 @@ void measure(struct device *device) {
              charged = atomic_load(&device->charged);
     bool quiet = (uint32_t)activity == 0;
     s->rows = 0;
+    s->partial = false;
     ledger_each(number, note_row, s);
     if (!list_processes(s, handle))
         return;
@@ -232,7 +267,9 @@ void measure(struct device *device) {
     for (unsigned i = 0; i < s->listed; i++)
         if (s->list[i].pid == (unsigned)p->pid)
             measure_ourselves(device, s->list[i].usedGpuMemory + unlisted, quiet, after > charged ? after : charged);
-    ledger_set_others(number, unexplained(s, (uint32_t)p->pid));
+    uint64_t others = unexplained(s, (uint32_t)p->pid);
+    if (!s->partial || others > ledger_others(number)) /* else those who see all of them know better */
+        ledger_set_others(number, others);
 }
 
 void measure_soon(struct device *device) {

@@ -14,6 +14,11 @@ struct measured_row {
 
 struct measure_scratch {
     unsigned rows;
+    bool partial; /* a row's owner has no PID in our namespace: the list may lack others of the container, too */
+    struct {
+        uint64_t owner;
+        uint32_t pid;
+    } translated[MEASURE_ROWS]; /* by place in the ledger: the PID here of the process that has the token */
     struct measured_row row[MEASURE_ROWS];
     nvmlProcessInfo_t list[MEASURE_PROCESSES];
     unsigned listed;
@@ -24,6 +29,7 @@ struct measure_scratch {
     } verdict[MEASURE_VERDICTS]; /* does a process without a row belong to this container? */
     char own_group[4096];
     bool own_group_known;
+    int proc; /* is /proc of our PID namespace? 0 not looked yet, 1 yes, 2 no */
 };
 
 #endif

@@ -52,7 +52,7 @@ struct process *process_begin(void) {
     lock_take(&p->adding);
     if (!atomic_load(&p->alive)) {
         p->pid = (int)syscall(SYS_getpid);
-        p->token = (uint64_t)1 << 63 | (now_ms() & 0x7fffffff) << 32 | (uint32_t)p->pid;
+        p->token = (uint64_t)1 << 63 | (now_us() & 0x7fffffff) << 32 | (uint32_t)p->pid;
         atomic_store(&p->contexts, p->token); /* other than in the parent, whose threads' memories a child inherits */
         atomic_store_explicit(&p->alive, true, memory_order_release);
     }

@@ -33,6 +33,8 @@ struct device {
     _Atomic int64_t seen_free; /* physically free at the last measurement */
     _Atomic int64_t seen_use;  /* the container's use then */
 
+    _Atomic uint64_t foreign_until; /* us: until then, what is free may change by others' doing, */
+    _Atomic unsigned foreign;       /* as it did at so many measurements in a row */
     _Atomic bool stale;             /* something happened that only measuring sees */
     unsigned char uuid[16];         /* set once, before the device is published */
     unsigned char gpu[16];          /* of a MIG instance, its GPU's; else the same. Set with it */
@@ -49,7 +51,7 @@ struct device {
     struct kept nodes;        /* of instantiated graphs */
     _Atomic uint64_t guessed; /* of overhead, what contexts are assumed to take until measured */
 } __attribute__((aligned(64)));
-_Static_assert(offsetof(struct device, stale) == 64, "the busy fields fill a cache line");
+_Static_assert(offsetof(struct device, foreign_until) == 64, "the busy fields fill a cache line");
 
 struct process {
     /* What every allocation reads: one cache line with the first of by_ordinal. */

@@ -275,6 +275,29 @@ SCENARIO(A_program_that_closes_all_descriptors_keeps_its_place, .limit = "1g") {
     EXPECT_EQUAL(wait_for(pid), 0);
 }
 
+/* It need not call the driver again to be seen: without NVML nobody else counts what it holds. */
+SCENARIO(Without_NVML_what_a_program_that_closed_all_descriptors_holds_is_not_given_away, .limit = "1g",
+         .without_nvml = true) {
+    int *go = shared_memory(4096), pid = fork();
+    CUdeviceptr pointer;
+    if (pid == 0) {
+        gpu_begin(0);
+        gpu_allocate(600 * MIB);
+        close(open(ledger_path(), O_RDONLY));
+        go[0] = 1;
+        while (!go[1])
+            pause_ms(1);
+        _exit(0);
+    }
+    while (!go[0])
+        pause_ms(1);
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 400 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    go[1] = 1;
+    EXPECT_EQUAL(wait_for(pid), 0);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 700 * MIB), CUDA_SUCCESS);
+}
+
 /* A process on its way out: the lock of its row is gone, its memory is not. */
 static void begin_to_die(void) {
     gpu_begin(0);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,6 +116,146 @@ SCENARIO(A_process_without_the_shim_counts, .limit = "1g") {
     for (int i = 0; i < 2000 && device_used(0) > CONTEXT; i++)
         pause_ms(5);
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 600 * MIB), CUDA_SUCCESS);
+}
+
+/* As bubblewrap, unshare or apptainer start it: in a PID namespace of its own, where its PID is another one. */
+
+struct nested {
+    _Atomic unsigned ready, go;
+    bool own_proc;
+};
+
+static void allocate_in_namespace(struct nested *n) {
+    if (n->own_proc)
+        EXPECT_EQUAL(mount("proc", "/proc", "proc", 0, NULL), 0);
+    EXPECT_EQUAL(getpid(), 1);
+    gpu_begin(0);
+    gpu_allocate(300 * MIB);
+    atomic_fetch_add(&n->ready, 1);
+    while (atomic_load(&n->go) < 1)
+        pause_ms(1);
+    EXPECT_EQUAL(gpu_free(), GIB - 2 * CONTEXT - 500 * MIB);
+    EXPECT_EQUAL(nvml_memory(0).used, 2 * CONTEXT + 500 * MIB);
+    gpu_allocate(GIB - 2 * CONTEXT - 500 * MIB);
+    atomic_fetch_add(&n->ready, 1);
+    while (atomic_load(&n->go) < 2)
+        pause_ms(1);
+}
+
+static int start_in_namespace(struct nested *n) {
+    int pid = fork();
+    if (pid != 0)
+        return pid;
+    EXPECT_EQUAL(unshare(CLONE_NEWPID | CLONE_NEWNS), 0);
+    EXPECT_EQUAL(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    if ((pid = fork()) != 0)
+        _exit(wait_for(pid));
+    allocate_in_namespace(n);
+    _exit(0);
+}
+
+static void count_once(bool own_proc) {
+    struct nested *n = shared_memory(sizeof *n);
+    n->own_proc = own_proc;
+    int pid = start_in_namespace(n);
+    while (atomic_load(&n->ready) < 1)
+        pause_ms(1);
+    gpu_begin(0);
+    gpu_allocate(200 * MIB);
+    EXPECT_EQUAL(gpu_free(), GIB - 2 * CONTEXT - 500 * MIB);
+    EXPECT_EQUAL(nvml_memory(0).used, 2 * CONTEXT + 500 * MIB);
+    atomic_store(&n->go, 1);
+    while (atomic_load(&n->ready) < 2)
+        pause_ms(1);
+    CUdeviceptr pointer;
+    EXPECT_EQUAL(gpu_free(), 0);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 4 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(device_used(0), GIB);
+    atomic_store(&n->go, 2);
+    EXPECT_EQUAL(wait_for(pid), 0);
+    gpu_allocate(GIB - CONTEXT - 200 * MIB);
+    EXPECT_EQUAL(device_peak(0), GIB);
+}
+
+SCENARIO(A_process_in_a_nested_PID_namespace_is_counted_once, .limit = "1g") {
+    count_once(true);
+}
+
+SCENARIO(So_it_is_where_proc_is_that_of_the_container, .limit = "1g") {
+    count_once(false);
+}
+
+static void find_no_more_than_is_left(struct nested *n) {
+    CUdeviceptr pointer;
+    EXPECT_EQUAL(unshare(CLONE_NEWPID), 0);
+    int pid = fork();
+    if (pid != 0)
+        _exit(wait_for(pid));
+    while (atomic_load(&n->go) < 1)
+        pause_ms(1);
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu_free(), GIB - 3 * CONTEXT - 200 * MIB);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 700 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    _exit(0);
+}
+
+/* What has no row shows only outside: from inside it must not be forgotten. */
+SCENARIO(From_a_nested_PID_namespace_what_is_outside_without_the_shim_still_counts, .limit = "1g") {
+    struct nested *n = shared_memory(sizeof *n);
+    int inside = fork();
+    if (inside == 0)
+        find_no_more_than_is_left(n);
+    gpu_begin(0);
+    char program[4300];
+    snprintf(program, sizeof program, "%s/sim/gpu-alloc", build_folder());
+    int holder = fork();
+    if (holder == 0) {
+        unsetenv("LD_PRELOAD");
+        dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
+        execl(program, program, "--hold", "100", "200m", (char *)NULL);
+        _exit(9);
+    }
+    while (device_used(0) < 2 * CONTEXT + 200 * MIB)
+        pause_ms(2);
+    EXPECT_EQUAL(gpu_free(), GIB - 2 * CONTEXT - 200 * MIB);
+    atomic_store(&n->go, 1);
+    EXPECT_EQUAL(wait_for(inside), 0);
+    kill(holder, SIGKILL);
+    wait_for(holder);
+    EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+}
+
+static void see_own_changes(void) {
+    EXPECT_EQUAL(unshare(CLONE_NEWPID), 0); /* the neighbour is outside then */
+    int pid = fork();
+    if (pid != 0)
+        _exit(wait_for(pid));
+    gpu_begin(0);
+    for (int i = 0; i < 300; i++) {
+        CUdeviceptr pointer = gpu_allocate(10 * MIB);
+        EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 10 * MIB);
+        EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 10 * MIB);
+        EXPECT_EQUAL(gpu.cuMemFree_v2(pointer), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    }
+    _exit(0);
+}
+
+SCENARIO(Beside_a_busy_neighbour_every_change_of_our_own_shows_at_once, .limit = "1g") {
+    char command[4300];
+    snprintf(command, sizeof command, "unset LD_PRELOAD; while :; do %s/sim/gpu-alloc 64m >/dev/null; done",
+             build_folder());
+    int neighbour = fork();
+    if (neighbour == 0) {
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(9);
+    }
+    int pid = fork();
+    if (pid == 0)
+        see_own_changes();
+    EXPECT_EQUAL(wait_for(pid), 0);
+    kill(neighbour, SIGKILL);
+    wait_for(neighbour);
 }
 
 /* Where the PID namespace is larger than the container, the control group says whose a process without the shim is. */
