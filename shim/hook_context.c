@@ -31,9 +31,9 @@ CUresult cuInit(unsigned flags) {
    measurement.
 
    Nor is a process measured that is alone in its container, while nobody else uses the GPU either: then CUDA itself
-   says how much its context takes at most, and NVML, which takes some 10 ms to start, is started when figures are
-   shown, room gets scarce or another process begins. Its context teaches no size: what it had may be more than that,
-   and it is the most that the next may take. */
+   says how much its context takes at most. NVML, which takes some 10 ms to start, is started by a thread meanwhile, for
+   the time when figures are shown, room gets scarce or another process begins. Its context teaches no size: what it had
+   may be more than that, and it is the most that the next may take. */
 
 struct creation {
     struct device *device;          /* NULL: nothing to account for */
@@ -75,6 +75,8 @@ static bool creation_begin(struct creation *c, CUdevice ordinal) {
         c->learning = ledger_context_lock(atomic_load(&c->device->number));
         size = ledger_context_size(atomic_load(&c->device->number));
         c->later = size == 0 && c->learning && can_wait(c->device);
+        if (c->later)
+            measure_start_aside();
     }
     c->measurable = !c->later && (size == 0 || measure_started()) && measure_own_now(c->device, &c->before);
     if (size == 0 && !c->later)
@@ -159,6 +161,8 @@ static CUresult creation_end(struct creation *c, CUresult result, const CUcontex
     struct device *device = c->device;
     if (!device)
         return result;
+    if (c->later)
+        measure_wait_aside();
     uint64_t reserved = c->reservation.bytes;
     if (reserved) {
         account_settle(device, &c->reservation, result == CUDA_SUCCESS ? reserved : 0);

@@ -14,9 +14,13 @@
 #include "device.h"
 #include "real.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* The shim's own, whichever the program uses; idempotent store before process->nvml. */
@@ -28,17 +32,34 @@ bool measure_started(void) {
     return atomic_load(&process()->nvml) == 1;
 }
 
+static int nvml_start(struct process *p) {
+    int driver = real_start_nvml(), state = driver != REAL_NONE ? 1 : 2, none = 0;
+    if (state == 1)
+        atomic_store(&own_nvml, driver);
+    else
+        ledger_unmeasured();
+    atomic_compare_exchange_strong(&p->nvml, &none, state);
+    diagnose("NVML %s", state == 1 ? "measures" : "cannot be had: contexts and modules are not counted");
+    return state;
+}
+
+enum { ASIDE_NEVER, ASIDE_STARTING, ASIDE_DONE };
+
+void measure_wait_aside(void) {
+    struct process *p = process();
+    uint64_t until = now_ms() + 50;
+    for (unsigned tries = 0; atomic_load(&p->nvml_aside) == ASIDE_STARTING && now_ms() < until; tries++)
+        wait_again(tries);
+}
+
 static bool nvml_ready(struct process *p) {
-    int state = atomic_load(&p->nvml), none = 0;
+    int state = atomic_load(&p->nvml);
     if (UNLIKELY(state == 0)) {
-        int driver = real_start_nvml();
-        state = driver != REAL_NONE ? 1 : 2;
-        if (state == 1)
-            atomic_store(&own_nvml, driver);
-        atomic_compare_exchange_strong(&p->nvml, &none, state);
-        if (state != 1)
-            ledger_unmeasured();
-        diagnose("NVML %s", state == 1 ? "measures" : "cannot be had: contexts and modules are not counted");
+        measure_wait_aside();
+        bool starting = atomic_load(&p->nvml_aside) == ASIDE_STARTING;
+        state = atomic_load(&p->nvml);
+        if (state == 0 && !starting)
+            state = nvml_start(p);
     }
     return state == 1;
 }
@@ -51,6 +72,35 @@ static void open_early(struct process *p) {
 void measure_again(void) {
     int failed = 2;
     atomic_compare_exchange_strong(&process()->nvml, &failed, 0);
+}
+
+/* NVML takes some 10 ms to start. A process that does not know yet whether it will need it has it started by a thread,
+   while the driver makes the context, which takes ten times that. */
+static void *start_aside(void *process_of) {
+    struct process *p = process_of;
+    nvml_start(p);
+    atomic_store(&p->nvml_aside, ASIDE_DONE);
+    return NULL;
+}
+
+/* By name: where threads are a library of their own, it may not be there. */
+void measure_start_aside(void) {
+    struct process *p = process();
+    int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = NULL;
+    int none = ASIDE_NEVER;
+    pthread_t thread;
+    sigset_t all, before;
+    if (atomic_load(&p->nvml) != 0 || !atomic_compare_exchange_strong(&p->nvml_aside, &none, ASIDE_STARTING))
+        return;
+    *(void **)&create = dlsym(RTLD_DEFAULT, "pthread_create");
+    sigfillset(&all); /* the program's signals are for its own threads */
+    bool started = create && syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, 8) == 0;
+    if (started) {
+        started = create(&thread, NULL, start_aside, p) == 0;
+        syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
+    }
+    if (!started)
+        atomic_store(&p->nvml_aside, ASIDE_NEVER);
 }
 
 static nvmlDevice_t handle_of(struct process *p, struct device *device) {

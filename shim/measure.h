@@ -20,6 +20,9 @@ void measure_if_due(struct device *device, uint64_t room);
 bool measure_started(void);
 /* The program has started an NVML: there is one now, where there may have been none. */
 void measure_again(void);
+/* Has it started by a thread, once; and waits for that, a while. */
+void measure_start_aside(void);
+void measure_wait_aside(void);
 /* Bytes that the driver counts for this process; false when NVML cannot say. */
 bool measure_own_now(struct device *device, uint64_t *bytes);
 

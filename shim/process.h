@@ -67,7 +67,8 @@ struct process {
     struct lock adding;                 /* guards growth of devices */
     _Atomic unsigned devices_known;     /* entries of devices that are valid; release after filling */
     struct device devices[DEVICES_MAX]; /* append-only */
-    _Atomic int nvml; /* our own NVML: 0 not tried, 1 works, 2 not to be had; from 0 by compare-and-swap */
+    _Atomic int nvml;       /* our own NVML: 0 not tried, 1 works, 2 not to be had; from 0 by compare-and-swap */
+    _Atomic int nvml_aside; /* by a thread that starts it: 1 under way, 2 done */
     struct measure_scratch scratch; /* under slow */
     _Atomic uint64_t executables;   /* instantiated graphs that a launch may have to reserve for */
     _Atomic uint64_t libraries;     /* that are loaded at their first use, with large globals */

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TIMEOUT_SECONDS = 120 };
+enum { TIMEOUT_SECONDS = 120, LONG_TIMEOUT_SECONDS = 900 /* where several tests run at once */ };
 
 static struct test *first, **end = &first;
 static char build[4096], self[4096];
@@ -213,7 +213,7 @@ static bool run_scenario(const struct test *test) {
         snprintf(path, sizeof path, "%s/stderr", folder);
         int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         dup2(fd, STDERR_FILENO);
-        alarm(TIMEOUT_SECONDS);
+        alarm(getenv("RUNAI_TEST_REPEAT") ? LONG_TIMEOUT_SECONDS : TIMEOUT_SECONDS);
         start(test, folder);
     }
     int status = wait_for(pid);
@@ -232,7 +232,7 @@ static bool run_test(const struct test *test) {
     int pid = fork();
     if (pid == 0) {
         setpgid(0, 0);
-        alarm(TIMEOUT_SECONDS);
+        alarm(getenv("RUNAI_TEST_REPEAT") ? LONG_TIMEOUT_SECONDS : TIMEOUT_SECONDS);
         test->run();
         _exit(0);
     }
