@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -100,6 +101,10 @@ uint64_t device_used(unsigned gpu) {
 
 uint64_t device_peak(unsigned gpu) {
     return ask_simulation("peak", gpu, "");
+}
+
+void end_with_parent(void) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
 int wait_for(int pid) {
@@ -206,6 +211,7 @@ static bool run_scenario(const struct test *test) {
     int pid = fork();
     if (pid == 0) {
         setpgid(0, 0);
+        end_with_parent();
         if (unshare(CLONE_NEWNS) == 0)
             mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL);
         prepare(test, folder);

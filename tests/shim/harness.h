@@ -73,6 +73,8 @@ uint64_t device_peak(unsigned gpu);
 /* Runs in a forked child; returns its exit status, or 1000 + signal. */
 int in_child(void (*run)(void *data), void *data);
 int wait_for(int pid);
+/* This process is killed when its parent ends: the children of a test whose time is up, or that somebody has killed. */
+void end_with_parent(void);
 /* A page shared with children. */
 void *shared_memory(size_t size);
 void pause_ms(unsigned ms);

@@ -18,6 +18,7 @@ static void race_once(struct shared *s) {
     CUdeviceptr held[64];
     unsigned n = 0;
     unsigned seed = (unsigned)getpid();
+    end_with_parent();
     gpu_begin(0);
     atomic_fetch_add(&s->ready, 1);
     while (!atomic_load(&s->go))
@@ -218,6 +219,7 @@ static void hold_a_warm_pool(struct shared *s) {
     CUdeviceptr pointer;
     uint64_t keep = UINT64_MAX;
     CUmemoryPool pool;
+    end_with_parent();
     gpu_begin(0);
     EXPECT_EQUAL(gpu.cuDeviceGetDefaultMemPool(&pool, 0), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu.cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &keep), CUDA_SUCCESS);
@@ -363,6 +365,7 @@ SCENARIO(What_was_freed_of_a_pool_is_not_taken_for_certain_while_others_allocate
 
 static void take_one(struct shared *s) {
     CUdeviceptr pointer;
+    end_with_parent();
     gpu_begin(0);
     atomic_fetch_add(&s->ready, 1);
     while (!atomic_load(&s->go))
