@@ -11,7 +11,7 @@ ROOT = @[ "$$(id -u)" = 0 ] || { echo "make $@ starts Docker engines of its own:
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help all demo test boots fuzz plugin rootfs enable disable push shim sim shim-tests races bench fmt check clean
+.PHONY: help all demo test test-long boots fuzz plugin rootfs enable disable push shim sim shim-tests races bench fmt check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ boots: ## no container starts where the engine does not ask the plugin, none is 
 	@$(NEED) docker iproute2
 	@$(MAKE) -s all
 	@tests/engine/boots.sh
+
+test-long: ## what only shows after minutes, or after thousands of calls, on real engines
+	$(ROOT)
+	@$(NEED) docker iproute2
+	@$(MAKE) -s all
+	dotnet test tests/engine -c $(CONFIGURATION) --filter TestCategory=Long --logger "console;verbosity=normal"
 
 test: ## every test that needs no GPU: unit, shim, simulated GPU, real engines
 	$(ROOT)

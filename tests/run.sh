@@ -51,6 +51,6 @@ wanted arm64 && section "the shim for arm64" tests/shim/arm64.sh "$PWD/build"
 wanted fuzz && section "fuzz targets, a while" counted make --no-print-directory -C tests/shim BUILD="$PWD/build" SECONDS=5 fuzz
 wanted cli && section "runai-docker" tests/cli/check.sh
 wanted unit && section "the plugin (NUnit)" dotnet test tests/plugin -c Release --nologo
-wanted engine && section "real engines (NUnit)" dotnet test tests/engine -c Release --nologo --logger "console;verbosity=normal"
+wanted engine && section "real engines (NUnit)" dotnet test tests/engine -c Release --nologo --filter TestCategory!=Long --logger "console;verbosity=normal"
 printf '\n%s passed, %s failed\n' $passed $failed
 [ $failed = 0 ]

@@ -12,6 +12,7 @@ public static class AdmissionRegistration
         services.TryAddSingleton(TimeProvider.System);
         services.TryAddSingleton<OwnCalls>();
         services.TryAddSingleton<ChainProbe>();
+        services.TryAddSingleton<Volumes.VolumeMakers>();
         return services
             .AddSingleton<ContainerSpecs>()
             .AddSingleton<EngineDefaults>()
@@ -27,6 +28,7 @@ public static class AdmissionRegistration
             .AddSingleton<SideRoutes>()
             .AddSingleton<IGpuLedger>(provider => provider.GetRequiredService<GpuLedger>())
             .AddHostedService<PolicyWatcher>()
+            .AddHostedService<OverdueStarts>()
             .AddSingleton<ImagePreloads>()
             .AddSingleton<PreloadInjector>()
             .AddSingleton<IPreloadInjector>(provider => provider.GetRequiredService<PreloadInjector>())

@@ -3,6 +3,7 @@ using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
 using Runai.GpuMemory.Protocol;
 using Runai.GpuMemory.Quotas;
+using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Admission;
 
@@ -10,7 +11,7 @@ namespace Runai.GpuMemory.Admission;
 /// to it that they load the shim.</summary>
 sealed partial class Authorizer(
     IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own, ChainProbe chain, PolicySource policy,
-    GpuLedger ledger, StartCalls starts, AllowedStarts allowed, SideRoutes side, ContainerReach reach, NamedVolumes named, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
+    GpuLedger ledger, StartCalls starts, AllowedStarts allowed, SideRoutes side, ContainerReach reach, NamedVolumes named, IVolumeCatalog volumes, VolumeMakers makers, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
 {
     /// <summary>Within 5 s the user has an answer, whatever the engine does.</summary>
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(4.5);
@@ -84,6 +85,9 @@ sealed partial class Authorizer(
     {
         var started = decisions.Start();
         var (spec, verdict) = await JudgeCreateAsync(apiCall, policy.Current, null, withImage: false, cancel);
+        if (verdict.Allow)
+            foreach (var volume in spec!.QuotaMounts.Select(mount => mount.Volume).Where(volume => volumes.Find(volume) is null))
+                makers.Expect(volume, policy.Current.OwnerOf(apiCall)); // the engine makes it now
         return Answer(RouteKind.ContainerCreate, apiCall, "", spec, verdict, started);
     }
 
@@ -128,6 +132,8 @@ sealed partial class Authorizer(
         var started = decisions.Start();
         if (HasOldBody(apiCall, route))
             return Answer(route.Kind, apiCall, route.Name, null, OldBody, started);
+        if (starts.IsFull)
+            return Answer(route.Kind, apiCall, route.Name, null, Verdict.Refused("engine", "too many containers are being started at the same time: try again"), started);
         using var deadline = new CancellationTokenSource(Deadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         ContainerSpec? spec = null;
@@ -177,7 +183,11 @@ sealed partial class Authorizer(
     {
         var settings = policy.Current;
         if (settings.Overcommit is not null && spec.Gpu is not null)
+        {
             await ledger.Rebuilt.WaitAsync(cancel);
+            if (!gpus.IsKnown && !settings.IsAudit)
+                return Verdict.Refused("engine", "the driver has not said yet which GPUs this host has, so nobody knows what is left of them: try again");
+        }
         var requester = settings.RequesterOf(user);
         Verdict Judge(GpuHoldings? holdings) => Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings);
         var joined = await JudgeJoinedAsync(container.Joined ?? container.HostConfig.NamesOfJoined(), spec, requester, settings, cancel);

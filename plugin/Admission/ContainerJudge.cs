@@ -11,7 +11,7 @@ sealed class ContainerJudge(ContainerSpecs specs, EngineDefaults defaults, IGpuI
     public Verdict Judge(ContainerInspect container, Requester requester, Observed? observed = null)
     {
         var settings = policy.Current;
-        var caller = requester == Requester.Engine ? starts.FindCallerOfUnjudged(container.Id, container.State.StartedAt) : null;
+        var caller = requester == Requester.Engine && container.RestartCount == 0 ? starts.FindCallerOfUnjudged(container.Id, container.State.StartedAt) : null;
         if (caller is not null)
             ledger.SetUser(container.Id, caller);
         var who = caller is not null ? settings.RequesterOf(caller)

@@ -25,8 +25,8 @@ public interface IGpuLedger
 
 sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInventory gpus, OwnerStore owners, TimeProvider time) : IGpuLedger
 {
-    /// <summary>A start that nobody finished or failed in this time is none.</summary>
-    static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+    /// <summary>A start that nobody finished or failed in this time is looked at, see <see cref="OverdueStarts"/>.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     enum Phase
     {
@@ -38,7 +38,7 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
     }
 
     /// <summary>What one container holds, and since when it is in its phase.</summary>
-    sealed record Entry(string Name, string User, GpuMemoryQuota Quota, IReadOnlyDictionary<string, long> BytesByUuid, bool Restarts, Phase Phase, long Since)
+    sealed record Entry(string Name, string User, GpuMemoryQuota Quota, GpuSelection Selection, bool Restarts, Phase Phase, long Since)
     {
         /// <summary>Whether it runs while a start or restart is under way.</summary>
         public bool Runs { get; init; }
@@ -46,6 +46,16 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
         public int Calls { get; init; }
         /// <summary>When the last of them was allowed.</summary>
         public DateTimeOffset AllowedAt { get; init; }
+
+        (IReadOnlyList<GpuDevice> Devices, Dictionary<string, long> Bytes) _counted = ([], []);
+
+        /// <summary>What it holds by the GPU's UUID, on the GPUs as they are known now: that may be later than it began to hold.</summary>
+        public Dictionary<string, long> BytesOn(IReadOnlyList<GpuDevice> devices)
+        {
+            if (!ReferenceEquals(_counted.Devices, devices))
+                _counted = (devices, (VisibleGpus.Of(Selection, devices) ?? devices).ToDictionary(g => g.Uuid, g => Quota.Of(g.AllocatableBytes)));
+            return _counted.Bytes;
+        }
     }
 
     readonly Lock _lock = new();
@@ -123,7 +133,7 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
         lock (_lock)
         {
             foreach (var (id, entry) in _entries)
-                if (!running.Contains(id) && (entry.Phase == Phase.Running ? entry.Since < asOf : time.GetElapsedTime(entry.Since) > Patience))
+                if (!running.Contains(id) && entry.Phase == Phase.Running && entry.Since < asOf)
                     _entries.Remove(id);
             owners.KeepOnly(id => running.Contains(id) || _entries.ContainsKey(id));
         }
@@ -135,6 +145,23 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
         lock (_lock)
             return [.. _entries.Select(entry => (entry.Key, entry.Value.Quota))];
     }
+
+    /// <summary>Containers that hold something without running, for longer than is usual.</summary>
+    public IReadOnlyList<(string Id, string Name)> Overdue()
+    {
+        lock (_lock)
+            return [.. _entries.Where(entry => IsOverdue(entry.Value)).Select(entry => (entry.Key, entry.Value.Name))];
+    }
+
+    /// <summary>One of these will not run, or is judged again if it does.</summary>
+    public void GiveUp(string id)
+    {
+        lock (_lock)
+            if (_entries.GetValueOrDefault(id) is { } entry && IsOverdue(entry))
+                _entries.Remove(id);
+    }
+
+    bool IsOverdue(Entry entry) => entry.Phase != Phase.Running && time.GetElapsedTime(entry.Since) > Patience;
 
     public string? UserOf(string id) => owners.Find(id);
 
@@ -155,11 +182,14 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
             return Rebuilt.IsCompleted ? HoldingsWithout(id) : null;
     }
 
-    GpuHoldings HoldingsWithout(string id) => new(
-        _entries.Where(e => e.Key != id)
-            .SelectMany(e => e.Value.BytesByUuid.Select(b => (Uuid: b.Key, Holding: new Holding(e.Value.Name, e.Value.User, e.Value.Quota.Text, b.Value))))
+    GpuHoldings HoldingsWithout(string id)
+    {
+        var devices = gpus.Devices;
+        return new(_entries.Where(e => e.Key != id)
+            .SelectMany(e => e.Value.BytesOn(devices).Select(b => (Uuid: b.Key, Holding: new Holding(e.Value.Name, e.Value.User, e.Value.Quota.Text, b.Value))))
             .GroupBy(h => h.Uuid)
             .ToDictionary(g => g.Key, g => (IReadOnlyList<Holding>)[.. g.Select(h => h.Holding)]));
+    }
 
     void Hold(ContainerInspect container, ContainerSpec spec, string user, Verdict verdict, Phase phase)
     {
@@ -168,9 +198,8 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
             _entries.Remove(container.Id);
             return;
         }
-        var (devices, before) = (gpus.Devices, _entries.GetValueOrDefault(container.Id));
-        var bytes = (VisibleGpus.Of(access.Selection, devices) ?? devices).ToDictionary(g => g.Uuid, g => quota.Of(g.AllocatableBytes));
-        _entries[container.Id] = new(container.Name.TrimStart('/'), user, quota, bytes,
+        var before = _entries.GetValueOrDefault(container.Id);
+        _entries[container.Id] = new(container.Name.TrimStart('/'), user, quota, access.Selection,
             container.HostConfig.RestartPolicy?.Name is not (null or "" or "no"), phase, time.GetTimestamp())
         {
             Runs = phase == Phase.Running || before?.Runs == true,

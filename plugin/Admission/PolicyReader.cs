@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Runai.GpuMemory.Quotas;
+using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Admission;
 
@@ -46,6 +47,7 @@ public static class PolicyReader
         ["onBreach"] = (PolicySettings p, ref PolicyJson json) => p with { StopsBreaches = json.OneOf("report", "stop") == "stop" },
         ["unknownRoutes"] = (PolicySettings p, ref PolicyJson json) => p with { DeniesUnknownRoutes = json.OneOf("allow", "deny") == "deny" },
         ["overcommit"] = (PolicySettings p, ref PolicyJson json) => p with { Overcommit = json.Factor() },
+        ["maxVolumes"] = (PolicySettings p, ref PolicyJson json) => p with { MaxVolumes = json.Count(VolumeCatalog.Ceiling) },
         ["allowPrivileged"] = (PolicySettings p, ref PolicyJson json) => p with { AllowPrivileged = json.Bool() ?? true },
         ["allowHostNamespaces"] = (PolicySettings p, ref PolicyJson json) => p with { AllowHostNamespaces = json.Bool() ?? true },
         ["allowBindMounts"] = (PolicySettings p, ref PolicyJson json) => p with { AllowBindMounts = json.Paths() },
@@ -134,6 +136,14 @@ public static class PolicyReader
                 return factor;
             Reject("must be a number above 0 and at most 100");
             return 1;
+        }
+
+        public int Count(int most)
+        {
+            if (_reader.TokenType == JsonTokenType.Number && _reader.TryGetInt32(out var count) && count >= 0 && count <= most)
+                return count;
+            Reject($"must be a whole number from 0 to {most}");
+            return 0;
         }
 
         public GpuMemoryQuota? Quota()

@@ -1,6 +1,7 @@
 using System.IO.Enumeration;
 using Runai.GpuMemory.Protocol;
 using Runai.GpuMemory.Quotas;
+using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Admission;
 
@@ -24,6 +25,8 @@ public sealed record PolicySettings
     public bool DeniesUnknownRoutes { get; init; }
     /// <summary>How many times a GPU's allocatable memory may be promised; null: nobody counts.</summary>
     public decimal? Overcommit { get; init; }
+    /// <summary><c>maxVolumes</c>: how many volumes with a quota there may be.</summary>
+    public int MaxVolumes { get; init; } = 1000;
     public bool AllowPrivileged { get; init; } = true;
     public bool AllowHostNamespaces { get; init; } = true;
     /// <summary>Host paths of which (and of what is below them) binds are allowed; null: all.</summary>
@@ -46,6 +49,10 @@ public sealed record PolicySettings
     /// <summary>Who made the call. A certificate that names nobody is not the unix socket.</summary>
     public Requester RequesterOf(AuthZRequest apiCall) =>
         apiCall is { User: null or "", UserAuthNMethod.Length: > 0 } ? new("", IsBuiltIn) : RequesterOf(apiCall.User);
+
+    /// <summary>To whom a volume belongs that this call makes; see <see cref="QuotaVolume.Owner"/>. A certificate that names nobody owns nothing.</summary>
+    public string? OwnerOf(AuthZRequest apiCall) =>
+        RequesterOf(apiCall) is not { IsAdmin: false } requester || (requester.Name.Length == 0 && apiCall.UserAuthNMethod is { Length: > 0 }) ? null : requester.Name;
 
     public QuotaLimits LimitsOf(Requester requester) => Users.GetValueOrDefault(requester.Name) is not { } own ? Limits : new()
     {

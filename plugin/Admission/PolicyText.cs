@@ -18,6 +18,7 @@ static class PolicyText
         ("onBreach", p => p.StopsBreaches ? "stop" : "report", false),
         ("unknownRoutes", p => p.DeniesUnknownRoutes ? "deny" : "allow", false),
         ("overcommit", p => p.Overcommit?.ToString(CultureInfo.InvariantCulture) ?? None, false),
+        ("maxVolumes", p => p.MaxVolumes.ToString(CultureInfo.InvariantCulture), false),
         ("allowPrivileged", p => Flag(p.AllowPrivileged), false),
         ("allowHostNamespaces", p => Flag(p.AllowHostNamespaces), false),
         ("allowBindMounts", p => p.AllowBindMounts is { } paths ? List(paths) : "all", false),

@@ -7,7 +7,7 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Admission;
 
 /// <summary>Judges the calls beside a container's life: exec, volumes, services, builds, plugins.</summary>
-sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, IVolumeCatalog volumes, EngineDefaults defaults, IGpuInventory gpus, ContainerReach reach, NamedVolumes named)
+sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, IVolumeCatalog volumes, VolumeMakers makers, EngineDefaults defaults, IGpuInventory gpus, ContainerReach reach, NamedVolumes named)
 {
     static readonly Verdict PluginsOfAdmins = Verdict.Refused("plugins", "plugins are the admins' on this machine: ask one of them");
 
@@ -19,8 +19,8 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             RouteKind.Unknown => policy.DeniesUnknownRoutes ? Verdict.RefusedByFile(policy, "unknown-route", $"the GPU memory plugin does not know {Quoted.Text(apiCall.RequestMethod)} {Quoted.Text(route.Name)}, and the policy of this machine refuses what it does not know") : Verdict.Fine,
             RouteKind.PluginChange => requester.IsAdmin ? Verdict.Fine : PluginsOfAdmins,
             RouteKind.Swarm => requester.IsAdmin ? Verdict.Fine : Verdict.Refused("swarm", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them"),
-            RouteKind.VolumeRemove => requester.IsAdmin || volumes.Find(route.Name) is null ? Verdict.Fine : Verdict.Refused("quota-volume", $"the volume {Quoted.Text(route.Name)} carries a quota, and removing it is the admins' on this machine"),
-            RouteKind.VolumeCreate => apiCall.HasNoBody ? Verdict.Fine : OfVolume(apiCall.RequestBody, policy, requester),
+            RouteKind.VolumeRemove => requester.IsAdmin || volumes.Find(route.Name) is not { } volume || (volume.Owner is { } owner && owner == policy.OwnerOf(apiCall)) ? Verdict.Fine : Verdict.Refused("quota-volume", $"the volume {Quoted.Text(route.Name)} carries a quota, and only who made it and admins may remove it on this machine"),
+            RouteKind.VolumeCreate => apiCall.HasNoBody ? Verdict.Fine : OfVolume(apiCall, policy, requester),
             RouteKind.Checkpoint => OfCheckpoint(apiCall, policy, requester).And(await reach.JudgeAsync("docker checkpoint", [route.Name], requester, policy, cancel)),
             RouteKind.ContainerArchiveGet or RouteKind.ContainerArchivePut => await reach.JudgeAsync("docker cp", [route.Name], requester, policy, cancel),
             RouteKind.ContainerAttach => await reach.JudgeAsync("docker attach", [route.Name], requester, policy, cancel),
@@ -35,13 +35,15 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         };
     }
 
-    Verdict OfVolume(byte[]? json, PolicySettings policy, Requester requester)
+    Verdict OfVolume(AuthZRequest apiCall, PolicySettings policy, Requester requester)
     {
-        if (!StrictBodies.Volume.TryRead(json, out var body, out var problem))
+        if (!StrictBodies.Volume.TryRead(apiCall.RequestBody, out var body, out var problem))
             return Unreadable("volume", problem);
         var foreign = body.Driver is { Length: > 0 } driver && !volumes.IsThisDriver(driver);
         if (foreign && body.Name is { } name && volumes.Find(name) is not null)
             return Verdict.Refused("quota-volume", $"the volume {Quoted.Text(name)} is the GPU memory plugin's: take another name");
+        if (body is { Name.Length: > 0, Driver.Length: > 0 } && !foreign && volumes.Find(body.Name) is null)
+            makers.Expect(body.Name, policy.OwnerOf(apiCall));
         // A local volume can be a bind under another name.
         return body.Driver is null or "" or LocalVolume.Driver && !policy.ExemptUsers.Contains(requester.Name) && Policy.FindHostPath(LocalVolume.HostPaths(body.DriverOpts), policy, "a volume") is { } refusal
             ? Verdict.RefusedByFile(policy, "bind-mount", refusal) : Verdict.Fine;

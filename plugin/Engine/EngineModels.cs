@@ -14,6 +14,8 @@ public sealed record ContainerInspect
     public string Driver { get; init; } = "";
     /// <summary>Which of an image's platforms it is; API 1.48 and later, where images are kept by containerd.</summary>
     public ManifestDescriptor? ImageManifestDescriptor { get; init; }
+    /// <summary>How often its restart policy has started it since the last call that did.</summary>
+    public int RestartCount { get; init; }
     public ContainerState State { get; init; } = new();
     public ContainerConfig Config { get; init; } = new();
     public HostConfig HostConfig { get; init; } = new();

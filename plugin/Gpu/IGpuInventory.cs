@@ -11,6 +11,8 @@ public interface IGpuInventory
 {
     /// <summary>Empty where NVML is missing or finds none.</summary>
     IReadOnlyList<GpuDevice> Devices { get; }
+    /// <summary>False while the driver has not answered: <see cref="Devices"/> is no answer then.</summary>
+    bool IsKnown => true;
     /// <summary>Why <see cref="Devices"/> is empty; null otherwise.</summary>
     string? Problem { get; }
 }

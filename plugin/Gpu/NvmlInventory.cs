@@ -21,6 +21,15 @@ public sealed class NvmlInventory(PluginSettings settings, IDriverNodes nodes, T
 
     public string? Problem { get { Refresh(); return _problem; } }
 
+    public bool IsKnown
+    {
+        get
+        {
+            Refresh();
+            lock (_lock) return _reading is null or { IsCompleted: true };
+        }
+    }
+
     /// <summary>Reads where there is a reason to. A driver that hangs costs the caller two seconds at most, and only once.</summary>
     void Refresh()
     {

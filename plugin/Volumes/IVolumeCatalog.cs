@@ -7,6 +7,8 @@ public sealed record QuotaVolume(string Name, string? GpuMemory)
 {
     /// <summary>When it was made.</summary>
     public DateTimeOffset CreatedAt { get; init; }
+    /// <summary>Who, being no admin, made it and may remove it: a TLS name, or empty for callers on the unix socket. Null: an admin, or nobody knows.</summary>
+    public string? Owner { get; init; }
 }
 
 /// <summary>Which volumes are ours. The volume <c>runai</c> always exists; the others were made by <c>docker volume create</c>. Answers from memory.</summary>

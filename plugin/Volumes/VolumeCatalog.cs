@@ -6,18 +6,26 @@ using Runai.GpuMemory.Quotas;
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>A volume as its file has it.</summary>
-sealed record StoredVolume(string Name, string? GpuMemory);
+sealed record StoredVolume(string Name, string? GpuMemory, string? Owner = null);
 
 /// <summary>The volumes, in memory and one small file each.</summary>
-public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, ILogger<VolumeCatalog> log) : IVolumeCatalog
+public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, ILogger<VolumeCatalog> log, VolumeMakers? makers = null) : IVolumeCatalog
 {
     /// <summary>The volume that is always there, and has no quota of its own.</summary>
     public const string Everyone = "runai";
 
     readonly ConcurrentDictionary<string, QuotaVolume> _volumes = new(StringComparer.Ordinal) { [Everyone] = new(Everyone, null) };
-    readonly Lock _lock = new();
+    /// <summary>No policy allows more, and no more are loaded: earlier versions had no bound.</summary>
+    public const int Ceiling = 10_000;
 
-    public QuotaVolume? Find(string name) => _volumes.GetValueOrDefault(name);
+    readonly Lock _lock = new();
+    /// <summary>There are files that were not loaded.</summary>
+    bool _hasMore;
+
+    /// <summary>How many there may be beside <c>runai</c>, by the policy in force.</summary>
+    public Func<int> Most { get; init; } = () => Ceiling;
+
+    public QuotaVolume? Find(string name) => _volumes.GetValueOrDefault(name) ?? (_hasMore && VolumeName.FindProblem(name) is null ? FindFile(name) : null);
     public IReadOnlyList<QuotaVolume> List() => [.. _volumes.Values.OrderBy(volume => volume.Name, StringComparer.Ordinal)];
 
     public bool Owns(MountPoint mount)
@@ -37,12 +45,23 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
         layout.Prepare();
         foreach (var path in Directory.EnumerateFiles(layout.Volumes, "*.json"))
         {
+            if (_volumes.Count > Ceiling)
+            {
+                _hasMore = true;
+                log.TooManyVolumes(Ceiling, layout.Volumes);
+                break;
+            }
             if (Read(path) is not { } volume) log.VolumeUnreadable(path);
             else if (!VolumeName.IsReachable(volume.Name)) Drop(path, volume.Name);
-            else _volumes[volume.Name] = new(volume.Name, volume.Name == Everyone ? null : volume.GpuMemory) { CreatedAt = File.GetLastWriteTimeUtc(path) };
+            else _volumes[volume.Name] = Loaded(volume, path);
         }
         if (!File.Exists(layout.Volume(Everyone))) Write(new(Everyone, null)); // its time is when the plugin was installed
     }
+
+    static QuotaVolume Loaded(StoredVolume volume, string path) =>
+        new(volume.Name, volume.Name == Everyone ? null : volume.GpuMemory) { CreatedAt = File.GetLastWriteTimeUtc(path), Owner = volume.Owner };
+
+    QuotaVolume? FindFile(string name) => layout.Volume(name) is var path && File.Exists(path) && Read(path) is { } volume ? Loaded(volume, path) : null;
 
     /// <summary>Versions before 0.2.0 took any name.</summary>
     void Drop(string path, string name)
@@ -55,7 +74,7 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
     void Write(QuotaVolume volume)
     {
         var path = layout.Volume(volume.Name);
-        StateLayout.WriteFile(path, JsonSerializer.SerializeToUtf8Bytes(new StoredVolume(volume.Name, volume.GpuMemory), StateJson.Default.StoredVolume), FileModes.Owner);
+        StateLayout.WriteFile(path, JsonSerializer.SerializeToUtf8Bytes(new StoredVolume(volume.Name, volume.GpuMemory, volume.Owner), StateJson.Default.StoredVolume), FileModes.Owner);
         _volumes[volume.Name] = volume with { CreatedAt = File.GetLastWriteTimeUtc(path) };
     }
 
@@ -67,7 +86,9 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
             if (Find(volume.Name) is { } there)
                 return there.GpuMemory == volume.GpuMemory ? null : $"volume {volume.Name} exists already {With(there)}, and was now to be made {With(volume)}: take another name";
             if (Path.GetFileName(layout.Volume(volume.Name)).Length > 200) return $"the volume's name is too long: {volume.Name[..32]}…";
-            Write(volume);
+            if (_hasMore || _volumes.Count > Most())
+                return $"there are {(_hasMore ? $"more than {Ceiling}" : _volumes.Count - 1)} volumes with a quota, as many as this machine allows (maxVolumes in the policy): remove some with docker volume rm";
+            Write(volume with { Owner = makers?.Take(volume.Name) });
             return null;
         }
     }
@@ -77,7 +98,7 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
     {
         lock (_lock)
         {
-            if (name == Everyone || !_volumes.TryRemove(name, out _)) return;
+            if (name == Everyone || (!_volumes.TryRemove(name, out _) && !(_hasMore && VolumeName.FindProblem(name) is null))) return;
             File.Delete(layout.Volume(name));
         }
     }

@@ -1,9 +1,12 @@
+using Runai.GpuMemory.Admission;
+
 namespace Runai.GpuMemory.Volumes;
 
 public static class VolumeRegistration
 {
     public static IServiceCollection AddVolumes(this IServiceCollection services) => services
         .AddSingleton<StateLayout>()
+        .AddSingleton<VolumeMakers>()
         .AddSingleton<IMountTable, ProcMountTable>()
         .AddSingleton<PluginIdentity>()
         .AddSingleton<IHostView, HostView>()
@@ -18,7 +21,10 @@ public static class VolumeRegistration
             provider.GetRequiredService<IHostView>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<Activations>>())))
         .AddSingleton<IActivations>(provider => provider.GetRequiredService<Activations>())
         .AddSingleton(provider => Loaded(new VolumeCatalog(
-            provider.GetRequiredService<StateLayout>(), provider.GetRequiredService<PluginIdentity>(), provider.GetRequiredService<ILogger<VolumeCatalog>>())))
+            provider.GetRequiredService<StateLayout>(), provider.GetRequiredService<PluginIdentity>(), provider.GetRequiredService<ILogger<VolumeCatalog>>(), provider.GetRequiredService<VolumeMakers>())
+        {
+            Most = () => provider.GetRequiredService<PolicySource>().Current.MaxVolumes,
+        }))
         .AddSingleton<IVolumeCatalog>(provider => provider.GetRequiredService<VolumeCatalog>())
         .AddSingleton<IVolumeDriver, VolumeDriver>()
         .AddSingleton<ChainGuard>()

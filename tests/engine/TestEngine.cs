@@ -208,6 +208,9 @@ sealed class TestEngine : IDisposable
         return 0;
     }
 
+    /// <summary>A folder of the plugin's state, as a path of the host.</summary>
+    public string StateFolder(string name) => Path.Combine(_folder, "root/plugins", PluginId(), "propagated-mount", name);
+
     /// <summary>The private directories that the plugin keeps, as paths of the host.</summary>
     public string[] PrivateDirectories()
     {

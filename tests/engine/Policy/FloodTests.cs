@@ -10,9 +10,15 @@ namespace Runai.GpuMemory.EngineTests.Policy;
 [TestFixture(Engines.Newest)]
 sealed partial class FloodTests(string version) : PolicyFixture(version)
 {
-    protected override string PolicyFile => """{ "requireQuota": true, "localSocket": "user", "allowPrivileged": false, "allowHostNamespaces": false, "allowBindMounts": ["/home/*"] }""";
+    protected override string PolicyFile => """{ "requireQuota": true, "localSocket": "user", "maxVolumes": 3, "allowPrivileged": false, "allowHostNamespaces": false, "allowBindMounts": ["/home/*"] }""";
 
     static string Many(int count, Func<int, string> item) => string.Join(',', Enumerable.Range(0, count).Select(item));
+
+    void Rule(string policy)
+    {
+        Engine.WritePolicy(policy);
+        Eventually(() => Attempt.IsRefusal(Engine.Raw("POST", "/plugins/none/disable")) == (policy == PolicyFile), "the policy is read");
+    }
 
     static string Refusal(RawAnswer answer)
     {
@@ -39,6 +45,87 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
         Assert.That(lines.Where(line => !line.Contains("msg=\"gpu-memory ", StringComparison.Ordinal)), Is.Empty);
         Assert.That(lines, Has.Some.Contain("gpu-memory info 600: allowed ContainerStart"));
         Assert.That(lines.Where(line => line.Contains("level=error", StringComparison.Ordinal) != line.Contains("\"gpu-memory error", StringComparison.Ordinal)), Is.Empty);
+    }
+
+    static byte[] Text(string text) => System.Text.Encoding.UTF8.GetBytes(text);
+
+    [Test]
+    public void Many_volumes_from_do_not_outlast_the_judgement()
+    {
+        Rule("{}");
+        Engine.Docker("create", "--name", "rooted", "--network", "none", "-v", "/etc:/host", Image, "true").Ok();
+        Rule(PolicyFile);
+        RawAnswer From(int count) => Engine.Raw("POST", "/containers/create", Text(Body($""","VolumesFrom":[{Many(count, i => i % 2 == 0 ? "\"rooted\"" : "\"rooted:ro\"")}]""")));
+        Assert.That(Refusal(From(400)), Does.Contain("a mount of the host's /etc is not allowed on this machine"), "it is asked for once");
+        Assert.That(Refusal(From(2000)), Does.Contain("it has 2000 mounts and --volumes-from"));
+    }
+
+    [Test]
+    public void Ever_so_many_binds_are_refused_and_lock_nobody_out()
+    {
+        var body = Text(Body($""","Binds":[{Many(45_000, i => $"\"/home/a:/b{i}\"")}]"""));
+        var flood = Enumerable.Range(0, 8).AsParallel().WithDegreeOfParallelism(8).Select(_ => Engine.Raw("POST", "/containers/create", body)).ToArray();
+        Assert.That(flood.Select(Refusal), Has.All.Contain("it has 45000 mounts"));
+        Engine.Run("--rm", "-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, "true").Ok();
+    }
+
+    [Test]
+    public void Bodies_just_below_a_bound_are_no_more_than_a_few_above_it()
+    {
+        var plugin = Engine.PluginProcess();
+        var body = Text(Body($""","CapAdd":[{Many(22_000, _ => "\"\"")}]"""));
+        var flood = Enumerable.Range(0, 200).AsParallel().WithDegreeOfParallelism(100).Select(_ => Engine.Raw("POST", "/containers/create?name=-", body)).ToArray();
+        Assert.That(flood.Select(answer => answer.Status), Has.All.AnyOf(400, 403), "its name is none");
+        Assert.That(Engine.PluginProcess(), Is.EqualTo(plugin), "it lives");
+    }
+
+    /// <summary>Seven tenths of the GPU, judged, run and ended; seven tenths of another, that run; and a start by a name that was judged as a third's.</summary>
+    [Test]
+    public void What_was_judged_for_one_run_is_not_judged_for_the_next()
+    {
+        string Create(string name, string quota) => Engine.Docker("create", "--name", name, "--network", "none", "--gpus", "1", "-v", "runai:/runai", "--label", $"gpu-memory={quota}", Image, "sleep", "300").Ok();
+        var (large, holder) = (Create("large", "0.7"), Create("holder", "0.7"));
+        Create("small", "0.1");
+        Engine.Docker("start", large).Ok();
+        Engine.Docker("stop", "-t", "0", large).Ok();
+        Eventually(() => Engine.Docker("start", holder).Code == 0, "there is room");
+        var done = 0;
+        using (new SecondPlugin(Engine.PluginSockets, call =>
+        {
+            if (!call.EndsWith("/containers/small/start", StringComparison.Ordinal) || Interlocked.Exchange(ref done, 1) != 0) return;
+            Engine.Raw("POST", "/containers/small/rename?name=aside");
+            Engine.Raw("POST", $"/containers/{large}/rename?name=small");
+        }))
+        {
+            Engine.Authorize(SecondPlugin.Name);
+            Assert.That(Engine.Raw("POST", "/containers/small/start").Status, Is.EqualTo(204));
+            Engine.Authorize();
+        }
+
+        Assert.That(done, Is.EqualTo(1));
+        Eventually(() => Engine.Docker("inspect", "-f", "{{.State.Running}}", large).Ok() == "false", "it is stopped");
+        Assert.That(Engine.Log, Does.Contain("rules=capacity,unjudged-start"));
+        Assert.That(Engine.Docker("inspect", "-f", "{{.State.Running}}", holder).Ok(), Is.EqualTo("true"));
+    }
+
+    [Test]
+    public void Quota_volumes_have_a_bound_and_who_made_one_removes_it()
+    {
+        Output Make(string name) => Engine.Docker("volume", "create", "-d", Plugin, "-o", "gpu-memory=0.5", name);
+        Rule("{}");
+        Make("of-admins").Ok();
+        Rule(PolicyFile);
+        Make("mine-1").Ok();
+        Make("mine-2").Ok();
+        Assert.That(Make("mine-3").Error, Does.Contain("there are 3 volumes with a quota, as many as this machine allows (maxVolumes in the policy)"));
+        Engine.KillPlugin();
+        Assert.That(Engine.Docker("volume", "rm", "of-admins").Error, Does.Contain("only who made it and admins may remove it"));
+        Engine.Docker("volume", "rm", "mine-1").Ok();
+        Make("mine-3").Ok();
+        Engine.Docker("volume", "rm", "mine-2", "mine-3").Ok();
+        Rule("{}");
+        Engine.Docker("volume", "rm", "of-admins").Ok();
+        Rule(PolicyFile);
     }
 
     /// <summary>The engine writes the plugin's ID behind each of its lines.</summary>

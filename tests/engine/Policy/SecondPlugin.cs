@@ -12,12 +12,15 @@ sealed class SecondPlugin : IDisposable
     readonly Socket _listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     readonly string _path;
     readonly Action<string> _before;
+    readonly string _implements;
 
     /// <param name="folder">Where the engine looks for sockets.</param>
     /// <param name="before">Is told method and URI of each call before the engine does it, and holds it up.</param>
-    public SecondPlugin(string folder, Action<string> before)
+    /// <param name="name">Its name to the engine.</param>
+    /// <param name="implements">Another interface than <c>authz</c>: it answers each call with an empty object, and <paramref name="before"/> is told the path.</param>
+    public SecondPlugin(string folder, Action<string> before, string name = Name, string implements = "authz")
     {
-        (_path, _before) = (Path.Combine(Directory.CreateDirectory(folder).FullName, Name + ".sock"), before);
+        (_path, _before, _implements) = (Path.Combine(Directory.CreateDirectory(folder).FullName, name + ".sock"), before, implements);
         File.Delete(_path);
         _listener.Bind(new UnixDomainSocketEndPoint(_path));
         _listener.Listen();
@@ -53,7 +56,10 @@ sealed class SecondPlugin : IDisposable
             using var call = JsonDocument.Parse(request[start..(request.LastIndexOf('}') + 1)]);
             _before($"{call.RootElement.GetProperty("RequestMethod")} {call.RootElement.GetProperty("RequestUri")}");
         }
-        var answer = request.Contains("/Plugin.Activate", StringComparison.Ordinal) ? """{"Implements":["authz"]}""" : """{"Allow":true}""";
+        var isActivation = request.Contains("/Plugin.Activate", StringComparison.Ordinal);
+        if (!isActivation && _implements != "authz")
+            _before(request.Split(' ')[1]);
+        var answer = isActivation ? $$"""{"Implements":["{{_implements}}"]}""" : _implements == "authz" ? """{"Allow":true}""" : "{}";
         stream.Write(Encoding.ASCII.GetBytes($"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.plugins.v1.2+json\r\nContent-Length: {answer.Length}\r\nConnection: close\r\n\r\n{answer}"));
     }
 

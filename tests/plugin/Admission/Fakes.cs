@@ -139,12 +139,12 @@ sealed class FakeEngine : IEngineClient
     public Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel) => throw new NotSupportedException();
 }
 
-/// <summary>The volumes <c>runai</c> (no quota), <c>half</c> (0.5) and <c>bad</c> (an option that is no quota) are ours.</summary>
+/// <summary>The volumes <c>runai</c> (no quota), <c>half</c> (0.5), <c>bad</c> (an option that is no quota), and two that users made are ours.</summary>
 sealed class FakeVolumes : IVolumeCatalog
 {
     const string Driver = "runai/gpu-memory";
     public string DriverName => Driver;
-    readonly QuotaVolume[] _volumes = [new("runai", null), new("half", "0.5"), new("bad", "2")];
+    readonly QuotaVolume[] _volumes = [new("runai", null), new("half", "0.5"), new("bad", "2"), new("alices", "0.5") { Owner = "alice" }, new("sockets", "0.5") { Owner = "" }];
 
     public QuotaVolume? Find(string name) => Array.Find(_volumes, v => v.Name == name);
     public IReadOnlyList<QuotaVolume> List() => _volumes;

@@ -106,15 +106,28 @@ public class GpuLedgerTests
     }
 
     [Test]
-    public void A_start_that_nobody_finished_gives_back_after_a_minute()
+    public void A_start_that_nobody_finished_holds_until_somebody_says_that_it_is_none()
     {
         Starts(Container("a", "1"));
         _clock.Advance(TimeSpan.FromSeconds(59));
+        Assert.That(_ledger.Overdue(), Is.Empty);
+        _ledger.GiveUp(Id("a"));
+        _clock.Advance(TimeSpan.FromHours(1));
         Sweep();
-        Assert.That(Starts(Container("b", "1")), Is.False);
-        _clock.Advance(TimeSpan.FromSeconds(2));
-        Sweep();
+        Assert.That(Starts(Container("b", "1")), Is.False, "no time ends it");
+        Assert.That(_ledger.Overdue(), Is.EqualTo(new[] { (Id("a"), "a") }));
+        _ledger.GiveUp(Id("a"));
         Assert.That(Starts(Container("b", "1")));
+    }
+
+    [Test]
+    public void What_began_while_the_driver_did_not_answer_holds_when_it_does()
+    {
+        var devices = _gpus.Devices;
+        _gpus.Devices = [];
+        Starts(Container("a", "1"));
+        _gpus.Devices = devices;
+        Assert.That(Starts(Container("b", "0.1")), Is.False);
     }
 
     [Test]

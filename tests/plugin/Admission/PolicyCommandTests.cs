@@ -30,6 +30,7 @@ public class PolicyCommandTests
               onBreach             report
               unknownRoutes        allow
               overcommit           1
+              maxVolumes           1000
               allowPrivileged      true
               allowHostNamespaces  true
               allowBindMounts      /home/*

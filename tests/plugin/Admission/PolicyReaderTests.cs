@@ -87,7 +87,7 @@ public class PolicyReaderTests
             """), Is.EqualTo(new[]
         {
             "line 2: mode must be \"enforce\" or \"audit\"",
-            "line 3: maxquota is no key: there are $schema, mode, localSocket, admins, onBreach, unknownRoutes, overcommit, allowPrivileged, allowHostNamespaces, allowBindMounts, driverCapabilities, exempt, users, requireQuota, defaultQuota, maxQuota, totalQuota",
+            "line 3: maxquota is no key: there are $schema, mode, localSocket, admins, onBreach, unknownRoutes, overcommit, maxVolumes, allowPrivileged, allowHostNamespaces, allowBindMounts, driverCapabilities, exempt, users, requireQuota, defaultQuota, maxQuota, totalQuota",
             "line 4: maxQuota is no quota: gpu-memory=2 has no unit: write a fraction of the GPU such as 0.5, or a size with a unit such as 2g (b, k, m, g, t)",
             "line 5: requireQuota must be true or false",
             "line 6: admins names a twice",

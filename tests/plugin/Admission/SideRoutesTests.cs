@@ -13,14 +13,14 @@ public class SideRoutesTests
 {
     const string Closed = """{"localSocket":"user","admins":["ada"],"allowPrivileged":false,"allowBindMounts":["/home/*"],"unknownRoutes":"deny","exempt":{"users":["ops"]}}""";
 
-    static async Task<string> AskAsync(string? policy, string method, string uri, string? body = null, string user = "", FakeEngine? engine = null, string authentication = "")
+    static async Task<string> AskAsync(string? policy, string method, string uri, string? body = null, string user = "", FakeEngine? engine = null, string authentication = "", VolumeMakers? makers = null)
     {
         var folder = Directory.CreateTempSubdirectory("side").FullName;
         var settings = new PluginSettings { State = folder, Policy = Path.Combine(folder, "policy") };
         if (policy is not null)
             File.WriteAllText(settings.Policy, policy);
         await using var services = new ServiceCollection().AddLogging().AddSingleton(settings).AddSingleton<IEngineClient>(engine ?? new())
-            .AddSingleton<IVolumeCatalog, FakeVolumes>().AddSingleton<IDeviceNodes, FakeNodes>().AddSingleton<IGpuInventory, FakeGpus>().AddAdmission().BuildServiceProvider();
+            .AddSingleton<IVolumeCatalog, FakeVolumes>().AddSingleton(makers ?? new()).AddSingleton<IDeviceNodes, FakeNodes>().AddSingleton<IGpuInventory, FakeGpus>().AddAdmission().BuildServiceProvider();
         var call = new AuthZRequest { RequestMethod = method, RequestUri = uri, User = user, UserAuthNMethod = authentication, RequestBody = body is null ? null : Encoding.UTF8.GetBytes(body) };
         var answer = await services.GetRequiredService<IAuthorizer>().BeforeAsync(call, CancellationToken.None);
         Directory.Delete(folder, recursive: true);
@@ -40,7 +40,7 @@ public class SideRoutesTests
     [TestCase("DELETE", "/v1.51/nodes/0123?force=1", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them")]
     [TestCase("GET", "/v1.51/swarm", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them")]
     [TestCase("GET", "/v1.51/swarm/unlockkey", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them")]
-    [TestCase("DELETE", "/v1.51/volumes/half?force=1", "the volume half carries a quota, and removing it is the admins' on this machine")]
+    [TestCase("DELETE", "/v1.51/volumes/half?force=1", "the volume half carries a quota, and only who made it and admins may remove it on this machine")]
     public async Task What_is_the_admins_is_theirs_alone(string method, string uri, string denial)
     {
         Assert.That(await AskAsync(Closed, method, uri), Is.EqualTo(denial));
@@ -48,6 +48,29 @@ public class SideRoutesTests
         Assert.That(await AskAsync(Closed, method, uri, user: "ada"), Is.EqualTo("allowed"));
         Assert.That(await AskAsync("{}", method, uri), Is.EqualTo("allowed"), "the socket is an admin's unless the policy says otherwise");
         Assert.That(await AskAsync(null, method, uri, user: "bob"), Is.EqualTo("allowed"), "without a policy everybody is an admin");
+    }
+
+    [TestCase("alices", "alice", "TLS", true)]
+    [TestCase("alices", "bob", "TLS", false)]
+    [TestCase("alices", "", "", false)]
+    [TestCase("alices", "ada", "TLS", true, Description = "an admin")]
+    [TestCase("sockets", "", "", true, Description = "callers on the socket are one user")]
+    [TestCase("sockets", "", "TLS", false, Description = "a certificate without a name")]
+    [TestCase("sockets", "bob", "TLS", false)]
+    [TestCase("half", "", "", false, Description = "an admin made it, or nobody knows who")]
+    public async Task Who_made_a_volume_may_remove_it(string volume, string user, string authentication, bool isAllowed) =>
+        Assert.That(await AskAsync(Closed, "DELETE", $"/v1.51/volumes/{volume}", user: user, authentication: authentication) == "allowed", Is.EqualTo(isAllowed));
+
+    [TestCase("POST", "/v1.51/volumes/create", """{"Name":"new","Driver":"runai/gpu-memory"}""")]
+    [TestCase("POST", "/v1.51/containers/create", """{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"VolumeDriver":"runai/gpu-memory","Binds":["new:/runai"]}}""")]
+    public async Task Who_makes_a_volume_is_kept_in_mind(string method, string uri, string body)
+    {
+        foreach (var (user, authentication, owner) in ((string, string, string?)[])[("bob", "TLS", "bob"), ("", "", ""), ("", "TLS", null), ("ada", "TLS", null)])
+        {
+            var makers = new VolumeMakers();
+            Assert.That(await AskAsync(Closed, method, uri, body, user, authentication: authentication, makers: makers), Is.EqualTo("allowed"));
+            Assert.That(makers.Take("new"), Is.EqualTo(owner), $"{user} {authentication}");
+        }
     }
 
     /// <summary>As many a certificate of today is, which has its names elsewhere.</summary>

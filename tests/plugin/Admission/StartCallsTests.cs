@@ -87,20 +87,82 @@ public class StartCallsTests
     }
 
     [Test]
-    public void A_call_that_nobody_answers_ends_by_itself()
+    public void A_judgement_is_worth_one_run()
+    {
+        _starts.Allowed(Call("a"), "a", "a");
+        Pass(0.1);
+        var first = Now;
+        Assert.That(Caller("a"), Is.Null);
+        Assert.That(_starts.FindCallerOfUnjudged("a", first), Is.Null, "the same run, looked at again");
+        _starts.Answered(Call("a"));
+        Pass(1);
+        _starts.Allowed(Call("web", "eve"), "web", "b");
+        Pass(0.1);
+        Assert.That(Caller("a"), Is.EqualTo("eve"), "another run of it, by a name that was judged as b's");
+        Assert.That(_starts.FindCallerOfUnjudged("a", first), Is.Null);
+    }
+
+    [Test]
+    public void A_judgement_that_is_open_is_worth_one_run_too()
+    {
+        _starts.Allowed(Call("a"), "a", "a");
+        Pass(0.1);
+        Assert.That(Caller("a"), Is.Null);
+        _starts.Allowed(Call("web", "eve"), "web", "b");
+        Pass(0.1);
+        Assert.That(Caller("a"), Is.EqualTo("eve"));
+    }
+
+    [Test]
+    public void A_call_that_nobody_answers_is_open()
     {
         _starts.Allowed(Call("web"), "web", "a");
-        Pass(299);
+        Pass(3600);
         Assert.That(Caller("b"), Is.EqualTo(""));
-        Pass(2);
+        _starts.Answered(Call("web"));
+        Pass(1);
         Assert.That(Caller("b"), Is.Null);
     }
 
     [Test]
-    public void Ever_so_many_calls_are_bounded()
+    public void A_late_start_was_not_judged()
     {
+        _starts.Allowed(Call("a", "bob"), "a", "a");
+        Pass(100);
+        _starts.Lapse("a", _clock.GetUtcNow() - TimeSpan.FromMinutes(1));
+        Assert.That((Caller("a"), Caller("b")), Is.EqualTo(("bob", (string?)null)));
+        _starts.Allowed(Call("a", "eve"), "a", "a");
+        _starts.Lapse("a", _clock.GetUtcNow() - TimeSpan.FromMinutes(1));
+        Assert.That(Caller("a"), Is.Null, "one that was judged since then counts");
+    }
+
+    [Test]
+    public void Nobody_makes_room_for_a_trick_by_calling_often()
+    {
+        _starts.Allowed(Call("web", "eve"), "web", "a");
+        Pass(0.1);
+        var then = Now;
+        _starts.Answered(Call("web", "eve"));
         for (var i = 0; i < 25_000; i++)
+        {
+            _starts.Allowed(Call($"c{i}", "eve"), $"c{i}", null);
+            _starts.Answered(Call($"c{i}", "eve"));
+        }
+        Assert.That(_starts.FindCallerOfUnjudged("b", then), Is.EqualTo("eve"));
+    }
+
+    [Test]
+    public void Ever_so_many_calls_at_once_are_too_many_for_a_while()
+    {
+        for (var i = 0; i < 10_000; i++)
+        {
+            Assert.That(_starts.IsFull, Is.False);
             _starts.Allowed(Call($"c{i}"), $"c{i}", $"{i}");
-        Assert.That((Caller("24999"), Caller("b")), Is.EqualTo(((string?)null, "")));
+        }
+        Assert.That(_starts.IsFull);
+        Pass(301);
+        Assert.That(_starts.IsFull, Is.False, "an engine that was restarted never answers");
+        _starts.Allowed(Call("web"), "web", "a");
+        Assert.That((Caller("a"), Caller("b")), Is.EqualTo(((string?)null, "")));
     }
 }

@@ -135,4 +135,47 @@ public class VolumeDriverTests
         Assert.That(_volumes.Catalog.Owns(new MountPoint { Type = "volume", Name = "runai", Driver = driver }), Is.EqualTo(ours));
         Assert.That(_volumes.Catalog.Owns(new MountPoint { Type = "bind", Name = "runai", Driver = driver }), Is.False);
     }
+
+    [Test]
+    public void There_is_a_bound_and_who_removes_one_has_room()
+    {
+        _volumes.Most = 2;
+        Assert.That((_volumes.Driver.Create("aa", Quota("0.5")), _volumes.Driver.Create("bb", Quota("0.5"))), Is.EqualTo(((string?)null, (string?)null)));
+        Assert.That(_volumes.Driver.Create("cc", Quota("0.5")), Does.StartWith("there are 2 volumes with a quota, as many as this machine allows (maxVolumes in the policy)"));
+        Assert.That(_volumes.Driver.Create("aa", Quota("0.5")), Is.Null, "it is there");
+        _volumes.Driver.Remove("aa");
+        Assert.That(_volumes.Driver.Create("cc", Quota("0.5")), Is.Null);
+        _volumes.Most = 0;
+        _volumes.Restart();
+        Assert.That(_volumes.Driver.Describe("cc"), Is.Not.Null, "a smaller bound takes nothing away");
+    }
+
+    [Test]
+    public void Who_made_a_volume_is_kept_with_it()
+    {
+        _volumes.Makers.Expect("alices", "alice");
+        _volumes.Makers.Expect("sockets", "");
+        _volumes.Makers.Expect("admins", null);
+        foreach (var name in (string[])["alices", "sockets", "admins", "theirs"])
+            _volumes.Driver.Create(name, Quota("0.5"));
+        _volumes.Restart();
+        Assert.That(_volumes.Catalog.List().Select(volume => (volume.Name, volume.Owner)),
+            Is.EqualTo(new[] { ("admins", null), ("alices", "alice"), ("runai", null), ("sockets", ""), ("theirs", (string?)null) }));
+    }
+
+    [Test]
+    public void Of_ever_so_many_volumes_some_are_loaded_and_all_are_served()
+    {
+        const int Many = VolumeCatalog.Ceiling + 100;
+        for (var i = 0; i < Many; i++)
+            File.WriteAllText(_volumes.Layout.Volume($"v{i}"), $$"""{"Name":"v{{i}}","GpuMemory":"0.5"}""");
+        _volumes.Restart();
+        Assert.That(_volumes.Driver.DescribeAll(), Has.Count.EqualTo(VolumeCatalog.Ceiling + 1));
+        Assert.That(Enumerable.Range(0, Many).All(i => _volumes.Driver.Describe($"v{i}") is not null));
+        Assert.That(_volumes.Driver.Create("more", Quota("0.5")), Does.Contain("more than 10000 volumes"));
+        var left = Enumerable.Range(0, Many).Select(i => $"v{i}").Except(_volumes.Driver.DescribeAll().Select(volume => volume.Name)).First();
+        _volumes.Driver.Remove(left);
+        Assert.That(_volumes.Driver.Describe(left), Is.Null);
+        Assert.That(_volumes.Driver.Describe("../x"), Is.Null);
+    }
 }

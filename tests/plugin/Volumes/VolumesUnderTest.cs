@@ -36,6 +36,8 @@ sealed class VolumesUnderTest : IDisposable
     public PrivateDirectories Directories { get; private set; } = null!;
     public Activations Activations { get; private set; } = null!;
     public WatchedHost Host { get; private set; } = null!;
+    public VolumeMakers Makers { get; } = new();
+    public int Most { get; set; } = 1000;
     public VolumeCatalog Catalog { get; private set; } = null!;
     public VolumeDriver Driver { get; private set; } = null!;
     public GuardAtWill Guard { get; } = new();
@@ -50,7 +52,7 @@ sealed class VolumesUnderTest : IDisposable
         Host = new WatchedHost(new HostView(Layout, mounts, Directories, identity, Time, NullLogger<HostView>.Instance));
         Activations = new Activations(Directories, References, mounts, Host, Time, NullLogger<Activations>.Instance);
         Activations.Restore();
-        Catalog = new VolumeCatalog(Layout, identity, NullLogger<VolumeCatalog>.Instance);
+        Catalog = new VolumeCatalog(Layout, identity, NullLogger<VolumeCatalog>.Instance, Makers) { Most = () => Most };
         Catalog.Load();
         Driver = new VolumeDriver(Catalog, Activations, Guard);
     }

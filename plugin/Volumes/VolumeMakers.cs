@@ -1,0 +1,23 @@
+using System.Collections.Concurrent;
+
+namespace Runai.GpuMemory.Volumes;
+
+/// <summary>Who is about to make which volume. The engine tells the volume driver the name, and authorization, just before, the caller.</summary>
+public sealed class VolumeMakers
+{
+    /// <summary>Calls at the same time. Whose are forgotten, an admin removes.</summary>
+    const int Most = 1000;
+
+    readonly ConcurrentDictionary<string, string> _makers = new(StringComparer.Ordinal);
+
+    /// <param name="volume">Its name.</param>
+    /// <param name="owner">As in <see cref="QuotaVolume.Owner"/>.</param>
+    public void Expect(string volume, string? owner)
+    {
+        if (owner is null || _makers.Count >= Most) _makers.TryRemove(volume, out _);
+        else _makers[volume] = owner;
+        if (_makers.Count >= Most) _makers.Clear();
+    }
+
+    public string? Take(string volume) => _makers.TryRemove(volume, out var owner) ? owner : null;
+}
