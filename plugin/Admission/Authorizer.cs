@@ -97,6 +97,8 @@ sealed partial class Authorizer(
         var problem = "the engine did not pass it on, which it does for the type application/json only and, by its version, up to 1 or 4 MiB";
         if (apiCall.RequestBody is not { Length: > 0 } json || !CreateBody.TryRead(json, out var body, out problem))
             return (null, Verdict.Refused("create-body", $"the body of this create call cannot be read in one way only, so it is refused: {problem}"));
+        apiCall.ReleaseBodies();
+        body = body.WithoutIrrelevant(); // the rest may be megabytes, and the engine may take its time
         var (spec, refusal) = await creates.DescribeAsync(body, withImage, needsImage: false, cancel);
         if (spec is null)
             return (null, new([refusal!], null, null));
@@ -215,6 +217,7 @@ sealed partial class Authorizer(
         {
             // An upload counts whatever came of it: the engine says 0 where it went well, and what failed half-way has written before.
             var name = route.Kind == RouteKind.ContainerCreate ? CreatedId(apiCall) : route.Name;
+            apiCall.ReleaseBodies();
             if (name is null || await engine.InspectContainerAsync(name, both.Token) is not { } container)
                 return;
             if (route.Kind == RouteKind.ContainerArchivePut)

@@ -23,7 +23,6 @@ sealed partial class CreateSpecs(IEngineClient engine, ContainerSpecs specs, IVo
     /// <returns>The container, or why it cannot be judged.</returns>
     public async ValueTask<(ContainerSpec? Spec, Reason? Refusal)> DescribeAsync(CreateBody body, bool withImage, bool needsImage, CancellationToken cancel)
     {
-        body = body.WithoutIrrelevant(); // the rest may be megabytes, and the engine may take its time
         if (TooMany(body.MountCount) is { } refusal)
             return (null, refusal);
         var (runtime, _) = await AskAsync(defaults.ReadRuntimeAsync, Deadline, cancel);

@@ -144,6 +144,15 @@ sealed class PolicyWatcher(PolicySource source, TimeProvider time) : BackgroundS
     {
         using var timer = new PeriodicTimer(Pause, time);
         while (await timer.WaitForNextTickAsync(stoppingToken))
-            source.Refresh();
+        {
+            try
+            {
+                source.Refresh();
+            }
+            catch (OutOfMemoryException)
+            {
+                // A call that takes it all ends soon; this loop must not.
+            }
+        }
     }
 }

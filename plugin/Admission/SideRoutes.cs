@@ -28,9 +28,9 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             RouteKind.ContainerRename => await reach.JudgeAsync("docker rename", [route.Name], requester, policy, cancel),
             RouteKind.Commit => await reach.JudgeAsync("docker commit", EngineRoute.QueryValues(apiCall.RequestUri ?? "", "container"), requester, policy, cancel),
             RouteKind.ExecStart => await OfExecStartAsync(route, policy, requester, cancel),
-            RouteKind.ServiceChange => await OfServiceAsync(apiCall.RequestBody, policy, requester, cancel),
+            RouteKind.ServiceChange => await OfServiceAsync(apiCall, policy, requester, cancel),
             RouteKind.Build => await OfBuildAsync(apiCall, policy, requester, cancel),
-            RouteKind.ExecCreate => await OfExecAsync(apiCall.RequestBody, route, policy, requester, cancel),
+            RouteKind.ExecCreate => await OfExecAsync(apiCall, route, policy, requester, cancel),
             _ => Verdict.Fine,
         };
     }
@@ -66,10 +66,11 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
     }
 
     /// <summary>As far as it can be told before a task runs: what the image adds is known where this engine has it.</summary>
-    async ValueTask<Verdict> OfServiceAsync(byte[]? json, PolicySettings policy, Requester requester, CancellationToken cancel)
+    async ValueTask<Verdict> OfServiceAsync(AuthZRequest apiCall, PolicySettings policy, Requester requester, CancellationToken cancel)
     {
-        if (!StrictBodies.Service.TryRead(json, out var body, out var problem))
+        if (!StrictBodies.Service.TryRead(apiCall.RequestBody, out var body, out var problem))
             return Unreadable("service", problem);
+        apiCall.ReleaseBodies();
         if (body.TaskTemplate?.PluginSpec is not null && !requester.IsAdmin)
             return PluginsOfAdmins;
         var onHostNetwork = !policy.AllowHostNamespaces && await JoinsHostNetworkAsync(body, cancel);
@@ -92,10 +93,11 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         return false;
     }
 
-    async ValueTask<Verdict> OfExecAsync(byte[]? json, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
+    async ValueTask<Verdict> OfExecAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
     {
-        if (!StrictBodies.Exec.TryRead(json, out var body, out var problem))
+        if (!StrictBodies.Exec.TryRead(apiCall.RequestBody, out var body, out var problem))
             return Unreadable("exec", problem);
+        apiCall.ReleaseBodies();
         var verdict = await reach.JudgeAsync("docker exec", [route.Name], requester, policy, cancel);
         if (body.Privileged && !policy.AllowPrivileged && !policy.ExemptUsers.Contains(requester.Name))
             verdict = Verdict.RefusedByFile(policy, "privileged", "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to exempt you").And(verdict);

@@ -21,7 +21,7 @@ public sealed class EngineClient : IEngineClient, IDisposable
     readonly OwnCalls _own;
     readonly HttpClient _http;
     // Each call has a deadline of its own.
-    readonly LargeInput _answers = new(atOnce: 1, mostWaiting: 100, Timeout.InfiniteTimeSpan);
+    readonly LargeInput _answers = new(mostWaiting: 500, Timeout.InfiniteTimeSpan);
     volatile string? _version;
 
     public EngineClient(EngineClientOptions options, OwnCalls own, TimeProvider time)
@@ -180,7 +180,11 @@ public sealed class EngineClient : IEngineClient, IDisposable
 
     Task<T?> GetAsync<T>(string path, JsonTypeInfo<T> type, CancellationToken cancel) where T : class =>
         CallAsync(HttpMethod.Get, path, null, _options.CallDeadline,
-            async (body, token) => await _answers.ReadAsync(body, json => new ValueTask<T?>(JsonSerializer.Deserialize(json.Span, type)), token), _options.MaxAnswerBytes, cancel);
+            async (body, token) =>
+            {
+                using var answer = await _answers.ReadAsync(body, json => JsonSerializer.Deserialize(json.Span, type), token);
+                return answer.Value;
+            }, _options.MaxAnswerBytes, cancel);
 
     async Task CommandAsync(HttpMethod method, string path, Func<HttpContent>? content, TimeSpan limit, CancellationToken cancel)
     {

@@ -18,11 +18,22 @@ public sealed record AuthZRequest
     /// <summary>As it stood in the request line: maybe absolute, maybe percent-encoded, with the query.</summary>
     public string? RequestUri { get; init; }
     /// <summary>Only for the content type application/json, and only up to 4 MiB (1 MiB for engines before 29.3.1's fix; 20.10 drops longer ones and goes on).</summary>
-    public byte[]? RequestBody { get; init; }
+    public byte[]? RequestBody { get; set; }
     /// <summary>One value a name; without authorization headers.</summary>
     public IReadOnlyDictionary<string, string>? RequestHeaders { get; init; }
     public int ResponseStatusCode { get; init; }
-    public byte[]? ResponseBody { get; init; }
+    public byte[]? ResponseBody { get; set; }
+
+    /// <summary>Where the bodies are counted; null where nobody counts.</summary>
+    [JsonIgnore]
+    internal IDisposable? Place { get; set; }
+
+    /// <summary>Whoever has read the bodies says so before he waits for the engine: they may be megabytes, and others wait for their place.</summary>
+    internal void ReleaseBodies()
+    {
+        (RequestBody, ResponseBody) = (null, null);
+        Place?.Dispose();
+    }
 
     /// <summary>Whether the call certainly has none: engines read no body without a content type, and its length stands in no header when it comes in chunks.</summary>
     [JsonIgnore]

@@ -12,7 +12,7 @@ static partial class PluginEndpoint
     /// <summary>An authorization call carries up to 4 MiB of request body in base64, and the response's body beside it.</summary>
     public const int MaxBodyBytes = 16 << 20;
 
-    static readonly LargeInput Bodies = new(atOnce: 1, mostWaiting: 100, TimeSpan.FromSeconds(4));
+    static readonly LargeInput Bodies = new(mostWaiting: 500, TimeSpan.FromSeconds(4));
 
     /// <param name="app">Where to map.</param>
     /// <param name="path">The literal path.</param>
@@ -55,6 +55,10 @@ static partial class PluginEndpoint
             LogUnreadable(Log(context), path, problem.Message);
             return failure(problem is BusyException ? $"the GPU memory plugin has {problem.Message}" : $"{path}: the engine's call cannot be read");
         }
+        catch (OutOfMemoryException)
+        {
+            return failure($"{path}: the plugin has no memory left for this call: try again"); // no log line: what is left is for the answer
+        }
 #pragma warning disable CA1031 // whatever it is, the engine gets an answer
         catch (Exception bug)
         {
@@ -69,12 +73,11 @@ static partial class PluginEndpoint
         where TRequest : class, new()
     {
         // Out of the server's buffers at once: it keeps as many of those as were ever needed.
-        return await Bodies.ReadAsync(context.Request.Body, async body =>
-        {
-            await SocketThread.Leave();
-            var request = body.Length == 0 ? new() : JsonSerializer.Deserialize(body.Span, type) ?? throw new JsonException("null");
-            return await handle(request, context.RequestAborted);
-        }, context.RequestAborted, (int)Math.Min(context.Request.ContentLength ?? 0, MaxBodyBytes));
+        using var held = await Bodies.ReadAsync(context.Request.Body, body => body.Length == 0 ? new() : JsonSerializer.Deserialize(body.Span, type) ?? throw new JsonException("null"),
+            context.RequestAborted, (int)Math.Min(context.Request.ContentLength ?? 0, MaxBodyBytes));
+        if (held.Value is AuthZRequest call)
+            call.Place = held;
+        return await handle(held.Value, context.RequestAborted);
     }
 
     static ILogger Log(HttpContext context) => context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("Runai.GpuMemory.Protocol");

@@ -15,7 +15,10 @@ public sealed class ReconciliationService(
     /// <summary>The label of containers that swarm makes, without an API call.</summary>
     const string SwarmTask = "com.docker.swarm.task.id";
 
-    readonly Channel<EngineEvent> _events = Channel.CreateUnbounded<EngineEvent>();
+    /// <summary>What waits to be worked on. Without the attributes, among which are all labels of a container.</summary>
+    const int MaxEvents = 10_000;
+
+    readonly Channel<EngineEvent> _events = Channel.CreateBounded<EngineEvent>(MaxEvents);
     readonly Channel<bool> _sweeps = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
 
     protected override Task ExecuteAsync(CancellationToken stoppingToken)
@@ -46,7 +49,7 @@ public sealed class ReconciliationService(
                 await foreach (var one in events.WithCancellation(stop))
                 {
                     if (one.Action == "start") reconciler.Started(one.Actor.Id, one.TimeNano > 0 ? DateTimeOffset.UnixEpoch.AddTicks(one.TimeNano / 100) : time.GetUtcNow());
-                    _events.Writer.TryWrite(one);
+                    Queue(one);
                 }
             }
             catch (EngineException e)
@@ -66,6 +69,13 @@ public sealed class ReconciliationService(
         }
     }
 
+    /// <summary>What is too much is not told one by one: all containers are looked at instead.</summary>
+    void Queue(EngineEvent one)
+    {
+        if (one.Action == "create" && IsAdmitted(one)) return;
+        if (!_events.Writer.TryWrite(one with { Actor = new() { Id = one.Actor.Id } })) LookAtAll();
+    }
+
     async Task LearnNameAsync(CancellationToken stop)
     {
         if (identity.Id is null || await engine.PluginNameAsync(identity.Id, stop) is not { } name || name == identity.Name) return;
@@ -77,15 +87,28 @@ public sealed class ReconciliationService(
     {
         try
         {
-            await foreach (var one in _events.Reader.ReadAllAsync(stop)) await HandleAsync(one, stop);
+            await foreach (var one in _events.Reader.ReadAllAsync(stop)) await TryHandleAsync(one, stop);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested) { }
+    }
+
+    /// <summary>A worker outlives whatever a single event brings.</summary>
+    async Task TryHandleAsync(EngineEvent one, CancellationToken stop)
+    {
+        try
+        {
+            await HandleAsync(one, stop);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            log.Bug(e);
+        }
     }
 
     Task HandleAsync(EngineEvent one, CancellationToken stop) => one.Action switch
     {
         "start" => TryAsync(one.Actor.Id, log.NotReconciled, reconciler.ReconcileAsync, stop),
-        "create" when !IsAdmitted(one) => TryAsync(one.Actor.Id, log.NotInjected, InjectAsync, stop),
+        "create" => TryAsync(one.Actor.Id, log.NotInjected, InjectAsync, stop),
         "die" => reconciler.DiedAsync(one.Actor.Id, stop),
         "stop" or "destroy" => Forget(one.Actor.Id),
         _ => Task.CompletedTask,

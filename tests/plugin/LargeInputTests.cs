@@ -4,44 +4,71 @@ namespace Runai.GpuMemory.Tests;
 
 public class LargeInputTests
 {
-    static MemoryStream Input(int bytes) => new(new byte[bytes]);
+    const int Large = 1 << 20;
 
-    static ValueTask<int> Read(LargeInput input, int bytes, Func<ReadOnlyMemory<byte>, ValueTask<int>>? use = null) =>
-        input.ReadAsync(Input(bytes), use ?? (all => new(all.Length)), default);
+    static ValueTask<HeldInput<int>> Read(LargeInput input, int bytes, int length = 0, Func<ReadOnlyMemory<byte>, int>? parse = null) =>
+        input.ReadAsync(new MemoryStream(new byte[bytes]), parse ?? (all => all.Length), default, length);
+
+    static async Task<HeldInput<int>[]> FillAsync(LargeInput input, int bytes, int count) =>
+        await Task.WhenAll(Enumerable.Range(0, count).Select(_ => Read(input, bytes, bytes).AsTask()).ToArray());
+
+    /// <summary>Hundreds of bodies just below a bound are as many bytes as a few above it.</summary>
+    [TestCase(LargeInput.SmallBytes, 128)]
+    [TestCase(LargeInput.MediumBytes, 16)]
+    [TestCase(66_000, 16)]
+    [TestCase(LargeInput.MediumBytes + 1, 1)]
+    public async Task What_is_read_at_the_same_time_is_counted_whatever_its_size(int bytes, int atOnce)
+    {
+        var input = new LargeInput(mostWaiting: 1, Timeout.InfiniteTimeSpan);
+        var held = await FillAsync(input, bytes, atOnce);
+        var next = Read(input, bytes, bytes).AsTask();
+        Assert.That(next.IsCompleted, Is.False);
+        Assert.That(async () => await Read(input, bytes, bytes), Throws.InstanceOf<BusyException>(), "one waits already");
+        held[0].Dispose();
+        held[0].Dispose();
+        Assert.That((await next).Value, Is.EqualTo(bytes));
+        Assert.That(Read(input, bytes, bytes).AsTask().IsCompleted, Is.False, "who gives back twice gives back once");
+    }
 
     [Test]
-    public async Task What_is_large_is_used_by_a_few_at_a_time_and_what_is_small_does_not_wait()
+    public async Task Who_waits_waits_for_others_of_his_size_only()
     {
-        var input = new LargeInput(atOnce: 2, mostWaiting: 1, Timeout.InfiniteTimeSpan);
-        var done = new TaskCompletionSource<int>();
-        ValueTask<int> Use(ReadOnlyMemory<byte> all) => new(done.Task);
-        var first = Enumerable.Range(0, 2).Select(_ => Read(input, 1 << 20, Use).AsTask()).ToArray();
-        var third = Read(input, 1 << 20).AsTask();
-        Assert.That(third.IsCompleted, Is.False);
-        Assert.That(await Read(input, LargeInput.SmallBytes), Is.EqualTo(LargeInput.SmallBytes));
-        Assert.That(async () => await Read(input, LargeInput.SmallBytes + 1), Throws.InstanceOf<BusyException>(), "one waits already");
-        done.SetResult(7);
-        Assert.That((await first[0], await first[1], await third), Is.EqualTo((7, 7, 1 << 20)));
-        Assert.That(await Read(input, 1 << 20), Is.EqualTo(1 << 20));
+        var input = new LargeInput(mostWaiting: 1, Timeout.InfiniteTimeSpan);
+        using var large = await Read(input, Large);
+        using var medium = await Read(input, LargeInput.MediumBytes, LargeInput.MediumBytes);
+        using var small = await Read(input, 100);
+        Assert.That((large.Value, medium.Value, small.Value), Is.EqualTo((Large, LargeInput.MediumBytes, 100)));
+        var next = Read(input, Large).AsTask();
+        Assert.That(next.IsCompleted, Is.False);
+        large.Dispose();
+        Assert.That((await next).Value, Is.EqualTo(Large));
+    }
+
+    [Test]
+    public async Task A_length_that_nobody_told_is_counted_as_it_comes()
+    {
+        var input = new LargeInput(mostWaiting: 1, TimeSpan.FromMilliseconds(1));
+        using var large = await Read(input, Large);
+        Assert.That(async () => await Read(input, LargeInput.MediumBytes + 1), Throws.InstanceOf<BusyException>());
+        Assert.That(await FillAsync(input, LargeInput.MediumBytes, 16), Has.Length.EqualTo(16), "and gives its places back");
     }
 
     [Test]
     public async Task A_failure_gives_its_place_back()
     {
-        var input = new LargeInput(atOnce: 1, mostWaiting: 1, Timeout.InfiniteTimeSpan);
-        Assert.That(async () => await Read(input, 1 << 20, _ => throw new InvalidOperationException()), Throws.InvalidOperationException);
-        Assert.That(await Read(input, 1 << 20), Is.EqualTo(1 << 20));
+        var input = new LargeInput(mostWaiting: 1, Timeout.InfiniteTimeSpan);
+        Assert.That(async () => await Read(input, Large, parse: _ => throw new InvalidOperationException()), Throws.InvalidOperationException);
+        using var next = await Read(input, Large);
+        Assert.That(next.Value, Is.EqualTo(Large));
     }
 
     [Test]
     public async Task Whoever_hangs_does_not_hang_the_next()
     {
-        var input = new LargeInput(atOnce: 1, mostWaiting: 1, TimeSpan.FromMilliseconds(1));
-        var done = new TaskCompletionSource<int>();
-        var first = Read(input, 1 << 20, _ => new(done.Task)).AsTask();
-        Assert.That(async () => await Read(input, 1 << 20), Throws.InstanceOf<BusyException>());
-        done.SetResult(7);
-        Assert.That(await first, Is.EqualTo(7));
-        Assert.That(await Read(input, 1 << 20), Is.EqualTo(1 << 20));
+        var input = new LargeInput(mostWaiting: 1, TimeSpan.FromMilliseconds(1));
+        using (await Read(input, Large))
+            Assert.That(async () => await Read(input, Large), Throws.InstanceOf<BusyException>());
+        using var next = await Read(input, Large);
+        Assert.That(next.Value, Is.EqualTo(Large));
     }
 }
