@@ -31,8 +31,10 @@ public sealed record AuthZRequest
     /// <summary>Whoever has read the bodies says so before he waits for the engine: they may be megabytes, and others wait for their place.</summary>
     internal void ReleaseBodies()
     {
+        if (Place is null)
+            return;
         (RequestBody, ResponseBody) = (null, null);
-        Place?.Dispose();
+        Place.Dispose();
     }
 
     /// <summary>Whether the call certainly has none: engines read no body without a content type, and its length stands in no header when it comes in chunks.</summary>

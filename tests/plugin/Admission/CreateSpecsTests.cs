@@ -40,6 +40,25 @@ public class CreateSpecsTests : AuthorizerFixture
         Assert.That(Inspected, Is.LessThan(5));
     }
 
+    [TestCase("/v1.41/containers/create", """{"Image":"debian","HostConfig":{"VolumesFrom":["web"]}}""")]
+    [TestCase("/v1.41/services/create", """{"TaskTemplate":{"ContainerSpec":{"Image":"debian"}}}""")]
+    [TestCase("/v1.41/containers/web/exec", """{"Env":["LD_PRELOAD=x"]}""")]
+    public async Task No_body_is_held_while_the_engine_is_asked(string uri, string body)
+    {
+        using var place = new Place();
+        var call = Call("POST", uri, body) with { Place = place };
+        var asked = new List<(bool IsGone, bool IsGivenBack)>();
+        _engine.OnCall = _ => asked.Add((call.RequestBody is null, place.IsGivenBack));
+        await _authorizer.BeforeAsync(call, default);
+        Assert.That(asked, Is.Not.Empty.And.All.EqualTo((true, true)));
+    }
+
+    sealed class Place : IDisposable
+    {
+        public bool IsGivenBack { get; private set; }
+        public void Dispose() => IsGivenBack = true;
+    }
+
     [TestCase("no answer in time")]
     public async Task Without_the_engines_word_on_other_containers_the_create_is_refused(string problem)
     {
