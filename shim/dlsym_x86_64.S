@@ -1,35 +1,10 @@
-/* dlsym and dlvsym: ask our resolver; what is none of our business continues in the real function by a jump, with the arguments and
+/* dlsym, dlvsym, dlopen and dlmopen: ask our resolver; what is none of our business continues in the real function by a jump, with the arguments and
    the return address as the caller left them, so RTLD_NEXT and RTLD_DEFAULT stay relative to the caller.
    The resolver returns two words: an answer and 1, or where to go on and 0. */
-    .text
-    .globl dlsym
-    .type dlsym, @function
-dlsym:
-    .cfi_startproc
-    endbr64
-    push %rdi
-    .cfi_adjust_cfa_offset 8
-    push %rsi
-    .cfi_adjust_cfa_offset 8
-    sub $8, %rsp
-    .cfi_adjust_cfa_offset 8
-    call resolve_dlsym
-    add $8, %rsp
-    .cfi_adjust_cfa_offset -8
-    pop %rsi
-    .cfi_adjust_cfa_offset -8
-    pop %rdi
-    .cfi_adjust_cfa_offset -8
-    test %rdx, %rdx
-    jz 1f
-    ret
-1:  jmp *%rax
-    .cfi_endproc
-    .size dlsym, . - dlsym
-
-    .globl dlvsym
-    .type dlvsym, @function
-dlvsym:
+    .macro ROUTE name
+    .globl \name
+    .type \name, @function
+\name:
     .cfi_startproc
     endbr64
     push %rdi
@@ -39,7 +14,7 @@ dlvsym:
     push %rdx
     .cfi_adjust_cfa_offset 8
     mov 24(%rsp), %rcx /* the return address says who asks */
-    call resolve_dlvsym
+    call route_\name
     mov %rdx, %rcx
     pop %rdx
     .cfi_adjust_cfa_offset -8
@@ -52,7 +27,14 @@ dlvsym:
     ret
 1:  jmp *%rax
     .cfi_endproc
-    .size dlvsym, . - dlvsym
+    .size \name, . - \name
+    .endm
+
+    .text
+    ROUTE dlsym
+    ROUTE dlvsym
+    ROUTE dlopen
+    ROUTE dlmopen
 
     .section .note.gnu.property, "a"
     .p2align 3

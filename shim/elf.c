@@ -54,7 +54,10 @@ static bool contains(const struct dl_phdr_info *info, const void *address) {
 }
 
 static bool note(struct elf_object *object, const struct dl_phdr_info *info) {
-    *object = (struct elf_object){.base = info->dlpi_addr, .path = info->dlpi_name ? info->dlpi_name : ""};
+    *object = (struct elf_object){.base = info->dlpi_addr,
+                                  .path = info->dlpi_name ? info->dlpi_name : "",
+                                  .segment = info->dlpi_phdr,
+                                  .segments = info->dlpi_phnum};
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *p = &info->dlpi_phdr[i];
         ElfW(Addr) from = info->dlpi_addr + p->p_vaddr;
@@ -168,28 +171,61 @@ struct tables {
     const uint32_t *sysv_hash;
 };
 
-static const void *address_of(const struct elf_object *object, ElfW(Addr) value) {
+const void *elf_address(const struct elf_object *object, ElfW(Addr) value) {
     return (const void *)(value < object->base ? object->base + value : value);
 }
 
-bool elf_named(const struct elf_object *object, const char *const *prefixes) {
+static const char *soname_of(const struct elf_object *object) {
     const char *strings = NULL;
     ElfW(Addr) soname = 0;
-    if (has_prefix(file_name(object->path), prefixes))
-        return true;
     for (const ElfW(Dyn) *d = object->dynamic; d->d_tag != DT_NULL; d++) {
         if (d->d_tag == DT_STRTAB)
-            strings = address_of(object, d->d_un.d_ptr);
+            strings = elf_address(object, d->d_un.d_ptr);
         if (d->d_tag == DT_SONAME)
             soname = d->d_un.d_val;
     }
-    return strings && soname && has_prefix(file_name(strings + soname), prefixes);
+    return strings && soname ? strings + soname : "";
+}
+
+bool elf_named(const struct elf_object *object, const char *const *prefixes) {
+    return has_prefix(file_name(object->path), prefixes) || has_prefix(file_name(soname_of(object)), prefixes);
+}
+
+bool elf_is_called(const struct elf_object *object, const char *name) {
+    return equal(object->path, name) || equal(file_name(object->path), name) || equal(soname_of(object), name);
+}
+
+/* Outside the program's namespace the first segment begins with the headers. */
+bool elf_of_map(struct elf_object *object, const struct link_map *map) {
+    const ElfW(Ehdr) *header = (const void *)map->l_addr;
+    if (elf_containing(object, map->l_ld))
+        return true;
+    if (!header || *(const uint32_t *)header->e_ident != *(const uint32_t *)ELFMAG)
+        return false;
+    struct dl_phdr_info info = {.dlpi_addr = map->l_addr,
+                                .dlpi_name = map->l_name,
+                                .dlpi_phdr = (const void *)(map->l_addr + header->e_phoff),
+                                .dlpi_phnum = header->e_phnum};
+    return note(object, &info);
+}
+
+static void held_last(void *data) {
+    const struct link_map *map = link_maps();
+    while (map && map->l_next)
+        map = map->l_next;
+    *(const void **)data = map ? map->l_ld : NULL;
+}
+
+const void *elf_last(void) {
+    const void *last = NULL;
+    elf_hold(held_last, &last);
+    return last;
 }
 
 static struct tables tables_of(const struct elf_object *object) {
     struct tables t = {0};
     for (const ElfW(Dyn) *d = object->dynamic; d->d_tag != DT_NULL; d++) {
-        const void *at = address_of(object, d->d_un.d_ptr);
+        const void *at = elf_address(object, d->d_un.d_ptr);
         switch (d->d_tag) {
         case DT_SYMTAB:
             t.symbols = at;

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "real.h"
 #include "elf.h"
+#include "route.h"
 
 #include <dlfcn.h>
 
@@ -74,6 +75,30 @@ void *real_loader_function(const char *name) {
     if (!function && elf_find_from_start(&object, libdl_files))
         function = elf_function(&object, name);
     return function;
+}
+
+bool real_is_system(const struct elf_object *object) {
+    static const char *const loader_files[] = {"ld-linux", "ld64.so", "ld-2.", NULL};
+    return elf_named(object, files[LIBRARY_cuda]) || elf_named(object, files[LIBRARY_nvml]) ||
+           elf_named(object, libc_files) || elf_named(object, libdl_files) || elf_named(object, loader_files);
+}
+
+static struct link_map *map_of(const void *address) {
+    int (*addr)(const void *, Dl_info *, void **, int) = real_loader_function("dladdr1");
+    Dl_info info;
+    void *map = NULL;
+    return addr && addr(address, &info, &map, RTLD_DL_LINKMAP) ? map : NULL;
+}
+
+bool real_is_libc(const void *function) {
+    struct link_map *map = map_of(function);
+    struct elf_object object;
+    return map && elf_of_map(&object, map) && (elf_named(&object, libc_files) || elf_named(&object, libdl_files));
+}
+
+bool real_is_loaded(enum library library) {
+    struct elf_object object;
+    return elf_find(&object, files[library], 0);
 }
 
 static void *open_library(const char *path, int flags) {
@@ -177,7 +202,8 @@ static void take(int number, const struct elf_object *object, enum library libra
 
 struct wanted {
     enum library library;
-    const void *function; /* NULL: the first driver */
+    const void *function;     /* NULL: the first driver */
+    struct link_map *foreign; /* its object, where that is in another namespace */
     int number;
 };
 
@@ -195,7 +221,7 @@ static void held_first(void *data) {
 }
 
 static int first_driver(enum library library) {
-    struct wanted wanted = {library, NULL, (int)library};
+    struct wanted wanted = {library, NULL, NULL, (int)library};
     if (!is_known((int)library))
         elf_hold(held_first, &wanted);
     return wanted.number;
@@ -212,7 +238,9 @@ static void held_number(void *data) {
     struct wanted *wanted = data;
     enum library library = wanted->library;
     struct elf_object object;
-    if (!elf_containing(&object, wanted->function) || !elf_named(&object, files[library]))
+    if (wanted->foreign ? !elf_of_map(&object, wanted->foreign) : !elf_containing(&object, wanted->function))
+        return;
+    if (!elf_named(&object, files[library]))
         return;
     first_driver(library);
     wanted->number = number_with(owner_of(&object, library));
@@ -220,11 +248,24 @@ static void held_number(void *data) {
         if (is_there(i))
             continue;
         take(i, &object, library);
+        if (wanted->foreign)
+            atomic_store(&drivers[i].kept, true);
         atomic_store(&real_settled[library], false);
         wanted->number = i;
     }
     if (wanted->number == REAL_NONE)
         wanted->number = REAL_TOO_MANY;
+}
+
+/* A driver in another namespace is kept at once: nothing tells when one goes there. */
+static struct link_map *keep_foreign(const void *function) {
+    struct link_map *map = map_of(function);
+    struct elf_object object;
+    if (!map || !elf_of_map(&object, map) ||
+        (!elf_named(&object, files[LIBRARY_cuda]) && !elf_named(&object, files[LIBRARY_nvml])))
+        return NULL;
+    open_object_of(function);
+    return map;
 }
 
 static bool lies_in(int number, enum library library, ElfW(Addr) at) {
@@ -234,12 +275,14 @@ static bool lies_in(int number, enum library library, ElfW(Addr) at) {
 }
 
 int real_driver_of(const void *function, enum library library) {
-    struct wanted wanted = {library, function, REAL_NONE};
+    struct wanted wanted = {library, function, NULL, REAL_NONE};
     ElfW(Addr) at = (ElfW(Addr))function;
     for (int i = 0; i < REAL_DRIVERS; i++)
         if (lies_in(i, library, at) && is_there(i) && lies_in(i, library, at))
             return i;
     elf_hold(held_number, &wanted);
+    if (wanted.number == REAL_NONE && atomic_load(&open_namespaces) && (wanted.foreign = keep_foreign(function)))
+        elf_hold(held_number, &wanted);
     return wanted.number;
 }
 

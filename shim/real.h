@@ -10,6 +10,8 @@
 
 enum library { LIBRARY_cuda, LIBRARY_nvml, LIBRARIES };
 
+struct elf_object;
+
 struct real_functions {
 #define HOOK(library, name, presence, since, area, returns, parameters) returns(*name) parameters;
 #define CALL(library, name, returns, parameters) returns(*name) parameters;
@@ -44,6 +46,12 @@ unsigned real_started(enum library library);
 bool real_is_eldest(enum library library);
 /* For the dynamic loader's own functions: dlsym, dlvsym, dlopen. NULL where there is none. */
 void *real_loader_function(const char *name);
+/* Is it a driver, the C library or the loader: nothing whose references are changed? */
+bool real_is_system(const struct elf_object *object);
+/* Is there a driver of the library in the program's namespace? */
+bool real_is_loaded(enum library library);
+/* Does the function lie in a C library, of whichever namespace? */
+bool real_is_libc(const void *function);
 /* An NVML for the shim itself, started by it: its number, or REAL_NONE. */
 int real_start_nvml(void);
 

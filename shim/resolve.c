@@ -1,24 +1,20 @@
 /* The routes by which programs reach the driver: dlsym and dlvsym (dlsym_*.S ask here), cuGetProcAddress, and direct
    links, which need no code. A name that is not in hooks.def, or that an object other than a driver defines, is
    answered by the real function as if we were not there. A process may have several drivers: the functions of the first
-   are the hooks themselves, those of the others are entries that say which driver is meant. Left alone on purpose:
-   cuGetExportTable and nvmlInternalGetExportTable (private tables, no allocation known by them), and dlmopen namespaces
-   other than the program's. */
+   are the hooks themselves, those of the others are entries that say which driver is meant. Libraries that look
+   past us are open.c's. Left alone on purpose: cuGetExportTable and nvmlInternalGetExportTable (private tables, no
+   allocation known by them). */
 #define _GNU_SOURCE
 #include "elf.h"
 #include "hooks.h"
+#include "route.h"
 
 #include <dlfcn.h>
 
 EXPORT void *dlsym(void *handle, const char *name);
 EXPORT void *dlvsym(void *handle, const char *name, const char *version);
-
-struct answer {
-    void *value;
-    uintptr_t final; /* 0: value is the real function, to go on there */
-};
-struct answer resolve_dlsym(void *handle, const char *name);
-struct answer resolve_dlvsym(void *handle, const char *name, const char *version, const void *caller);
+EXPORT void *dlopen(const char *path, int flags);
+EXPORT void *dlmopen(Lmid_t namespace, const char *path, int flags);
 
 struct hook {
     const char *name;
@@ -125,37 +121,57 @@ static bool may_be_ours(const char *name) {
                     (name[0] == 'd' && name[1] == 'l'));
 }
 
-static _Atomic(void *) real_dlsym;  /* idempotent stores */
-static _Atomic(void *) real_dlvsym; /* idempotent stores */
+static struct {
+    const char *name;
+    _Atomic(void *) real; /* idempotent stores */
+} loader[LOADERS] = {
+#define X(name) {#name, NULL},
+    ROUTE_LOADER(X)
+#undef X
+};
+static void *const loader_hooks[LOADERS_HOOKED] = {dlsym, dlvsym, dlopen, dlmopen};
 
-static void *loader(_Atomic(void *) *place, const char *name) {
-    void *function = atomic_load_explicit(place, memory_order_relaxed);
-    if (UNLIKELY(!function)) {
-        function = real_loader_function(name);
-        atomic_store_explicit(place, function, memory_order_relaxed);
+void *route_loader(enum loader function) {
+    void *real = atomic_load_explicit(&loader[function].real, memory_order_relaxed);
+    if (UNLIKELY(!real)) {
+        real = real_loader_function(loader[function].name);
+        atomic_store_explicit(&loader[function].real, real, memory_order_relaxed);
     }
-    return function;
+    return real;
 }
 
 /* Asks the real function from here: with RTLD_NEXT it searches the objects after us. */
 static void *ask(void *handle, const char *name, const char *version) {
     if (version)
-        return ((void *(*)(void *, const char *, const char *))loader(&real_dlvsym, "dlvsym"))(handle, name, version);
-    return ((void *(*)(void *, const char *))loader(&real_dlsym, "dlsym"))(handle, name);
+        return ((void *(*)(void *, const char *, const char *))route_loader(LOADER_dlvsym))(handle, name, version);
+    return ((void *(*)(void *, const char *))route_loader(LOADER_dlsym))(handle, name);
+}
+
+/* In what the object that contains an address needs, whichever it sees besides. */
+static void *ask_around(const void *caller, const char *name, const char *version) {
+    void *handle = open_object_of(caller), *found = handle ? ask(handle, name, version) : NULL;
+    if (handle)
+        ((int (*)(void *))route_loader(LOADER_dlclose))(handle);
+    return found;
 }
 
 /* The loader's own functions, asked for by name. An interposer in front of us that asks for the next one in a version
    of glibc's would pass us by, since ours have none. */
 static struct answer loaders(void *handle, const char *name, const char *version, const void *caller,
                              struct answer go_on) {
-    void *ours = equal(name, "dlsym") ? (void *)dlsym : equal(name, "dlvsym") ? (void *)dlvsym : NULL;
-    if (ours && version && handle == RTLD_NEXT && elf_comes_before(caller, ours) && ask(handle, name, version))
+    unsigned i = 0;
+    while (i < LOADERS_HOOKED && !equal(loader[i].name, name))
+        i++;
+    if (i == LOADERS_HOOKED)
+        return go_on;
+    void *ours = loader_hooks[i];
+    if (version && handle == RTLD_NEXT && elf_comes_before(caller, ours) && ask(handle, name, version))
         return (struct answer){ours, 1};
-    if (!ours || handle == RTLD_NEXT || handle == RTLD_DEFAULT)
+    if (handle == RTLD_NEXT || handle == RTLD_DEFAULT)
         return go_on;
     void *found = ask(handle, name, version);
-    return (struct answer){found && found == loader(name[2] == 's' ? &real_dlsym : &real_dlvsym, name) ? ours : found,
-                           1};
+    bool foreign = found && atomic_load(&open_namespaces) && real_is_libc(found);
+    return (struct answer){found && (found == route_loader(i) || foreign) ? ours : found, 1};
 }
 
 static struct answer lookup(void *handle, const char *name, const char *version, const void *caller,
@@ -171,24 +187,60 @@ static struct answer lookup(void *handle, const char *name, const char *version,
     void *found = ask(handle == RTLD_DEFAULT ? RTLD_NEXT : handle, name, version);
     if (found == hook->function)
         found = ask(RTLD_NEXT, name, version); /* the scope holds us: what would it find without us? */
+    if (!found && (handle == RTLD_DEFAULT || next))
+        found = ask_around(caller, name, version);
     void *ours = hooked(hook, found);
     if (next && ours == found)
         return real_of(hook) ? (struct answer){hook->function, 1} : go_on;
     return (struct answer){ours, 1};
 }
 
-struct answer resolve_dlsym(void *handle, const char *name) {
-    struct answer go_on = {loader(&real_dlsym, "dlsym"), 0};
+struct answer route_dlsym(void *handle, const char *name, const void *unused, const void *caller) {
+    (void)unused;
+    struct answer go_on = {route_loader(LOADER_dlsym), 0};
     if (UNLIKELY(!go_on.value))
         return (struct answer){NULL, 1};
-    return may_be_ours(name) ? lookup(handle, name, NULL, NULL, go_on) : go_on;
+    return may_be_ours(name) ? lookup(handle, name, NULL, caller, go_on) : go_on;
 }
 
-struct answer resolve_dlvsym(void *handle, const char *name, const char *version, const void *caller) {
-    struct answer go_on = {loader(&real_dlvsym, "dlvsym"), 0};
+struct answer route_dlvsym(void *handle, const char *name, const char *version, const void *caller) {
+    struct answer go_on = {route_loader(LOADER_dlvsym), 0};
     if (UNLIKELY(!go_on.value))
         return (struct answer){NULL, 1};
     return may_be_ours(name) && version ? lookup(handle, name, version, caller, go_on) : go_on;
+}
+
+/* References: bindings of hooks, then of the loader's functions. */
+_Static_assert(HOOKS + LOADERS_OF_ERRORS <= sizeof(struct bindings) / sizeof(struct binding), "bindings need room");
+
+void route_bindings(struct bindings *bindings, void *handle, bool foreign) {
+    bool wanted[] = {foreign || real_is_loaded(LIBRARY_cuda), foreign || real_is_loaded(LIBRARY_nvml)};
+    *bindings = (struct bindings){0};
+    for (unsigned i = 0; i < HOOKS; i++) {
+        const struct hook *hook = &resolve_hooks[i];
+        if (!wanted[hook->library])
+            continue;
+        void *found = ask(handle, hook->name, NULL);
+        bindings->of[i] = (struct binding){found, hooked(hook, found)};
+    }
+    /* One error for all: a foreign C library would keep its own. */
+    for (unsigned i = 0; i < (foreign ? LOADERS_OF_ERRORS : LOADERS_HOOKED); i++) {
+        void *found = ask(handle, loader[i].name, NULL), *real = route_loader(i);
+        bool genuine = found && (foreign ? real_is_libc(found) : found == real);
+        bindings->of[HOOKS + i] = (struct binding){found, !genuine             ? found
+                                                          : i < LOADERS_HOOKED ? loader_hooks[i]
+                                                                               : real};
+    }
+}
+
+const struct binding *route_binding(const struct bindings *bindings, const char *name) {
+    if (!may_be_ours(name))
+        return NULL;
+    for (unsigned i = 0; name[0] == 'd' && i < LOADERS_OF_ERRORS; i++)
+        if (equal(loader[i].name, name))
+            return &bindings->of[HOOKS + i];
+    const struct hook *hook = hook_named(name);
+    return hook ? &bindings->of[hook - resolve_hooks] : NULL;
 }
 
 /* Is `hooked` the wanted name, or that with a version or stream suffix? */

@@ -62,7 +62,7 @@ TEST(No_symbol_of_glibc_is_newer_than_2_17) {
     }
 }
 
-static const char *const expected[] = {"dlsym", "dlvsym",
+static const char *const expected[] = {"dlsym", "dlvsym", "dlopen", "dlmopen",
 #define HOOK(library, name, presence, since, area, returns, parameters) #name,
 #define CALL(...)
 #include "../../shim/hooks.def"

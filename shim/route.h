@@ -1,0 +1,48 @@
+/* What the routes to the driver share: the loader's own functions, and what a library's references should lead to. */
+#ifndef RUNAI_ROUTE_H
+#define RUNAI_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* For dlsym_*.S. */
+struct answer {
+    void *value;
+    uintptr_t final; /* 0: value is the real function, to go on there */
+};
+struct answer route_dlsym(void *handle, const char *name, const void *unused, const void *caller);
+struct answer route_dlvsym(void *handle, const char *name, const char *version, const void *caller);
+struct answer route_dlopen(const char *path, int flags, const void *unused, const void *caller);
+struct answer route_dlmopen(long namespace, const char *path, int flags, const void *caller);
+
+/* The loader's functions: those that the shim stands in for, those that keep their errors, and others. */
+#define ROUTE_LOADER(X) X(dlsym) X(dlvsym) X(dlopen) X(dlmopen) X(dlerror) X(dlclose) X(dladdr1) X(dlinfo)
+#define X(name) LOADER_##name,
+enum loader { ROUTE_LOADER(X) LOADERS, LOADERS_HOOKED = LOADER_dlmopen + 1, LOADERS_OF_ERRORS = LOADER_dlclose + 1 };
+#undef X
+/* The real one; NULL where there is none. */
+void *route_loader(enum loader function);
+
+/* What a name means in the scope of a library that was opened by itself, and what it should. */
+struct binding {
+    void *found, *ours;
+};
+struct bindings {
+    struct binding of[256];
+};
+/* `foreign`: the library lies in another namespace, with a C library of its own. */
+void route_bindings(struct bindings *bindings, void *handle, bool foreign);
+/* NULL for names that are none of ours. */
+const struct binding *route_binding(const struct bindings *bindings, const char *name);
+
+/* Has the references of a library and of what was loaded with it, behind the object whose dynamic section is `last`
+   (NULL: all), lead to where they should. False when one could not be changed. */
+bool mend(void *handle, const void *last, const struct bindings *bindings);
+
+/* The object that contains an address, in whichever namespace: as a handle that must be closed, with what it needs in
+   its scope. NULL for the program. */
+void *open_object_of(const void *address);
+/* Are there namespaces other than the program's? */
+extern _Atomic bool open_namespaces __attribute__((visibility("hidden")));
+
+#endif
