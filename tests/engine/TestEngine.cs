@@ -68,7 +68,8 @@ sealed class TestEngine : IDisposable
 
     public int Major => int.Parse(Version.Split('.')[0], System.Globalization.CultureInfo.InvariantCulture);
 
-    string Configuration => Path.Combine(_folder, "daemon.json");
+    /// <summary>The engine's daemon.json.</summary>
+    public string Configuration => Path.Combine(_folder, "daemon.json");
 
     public string Log => File.ReadAllText(Path.Combine(_folder, "log"));
 

@@ -70,6 +70,25 @@ sealed class UnaskedTests(string version) : EngineFixture(version)
         Assert.That(Engine.Log.Split(" error 220: ")[^1], Does.Contain(" info 221: the engine asks this plugin"));
     }
 
+    /// <summary>An engine that reads such a name ends.</summary>
+    [Test]
+    public void The_check_in_the_docs_finds_a_name_without_an_enabled_plugin()
+    {
+        var check = File.ReadLines(Path.Combine(Repository.Root, "docs/operate.md")).Single(line => line.StartsWith("    docker plugin inspect -f ", StringComparison.Ordinal));
+        Output Check(string names)
+        {
+            File.WriteAllText(Engine.Configuration, $$"""{ "debug": false,{{'\n'}}  "authorization-plugins":{{'\n'}}  [ {{names}} ], "labels": ["a=b"] }""");
+            return Engine.Command("sh", "-c", check.Replace("/etc/docker/daemon.json", Engine.Configuration, StringComparison.Ordinal));
+        }
+
+        Assert.That(Check($"\"{Plugin}\"").Ok(), Is.EqualTo($"{Plugin}:latest true"));
+        Assert.That(Check($"\"{Plugin}\", \"runai/gpu-memroy\"").Code, Is.Not.Zero, "mistyped");
+        Assert.That(Check("").Code, Is.Not.Zero, "no name");
+        Engine.Docker("plugin", "disable", "-f", Plugin).Ok();
+        Assert.That(Check($"\"{Plugin}\"").Out, Does.Contain($"{Plugin}:latest false"));
+        Engine.Docker("plugin", "enable", Plugin).Ok();
+    }
+
     [Test]
     public void What_began_while_the_plugin_was_disabled_is_judged_when_it_is_back()
     {
