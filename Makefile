@@ -25,7 +25,7 @@ demo: ## the main job, on a private engine, with a simulated GPU where there is 
 	@$(MAKE) -s all
 	@tests/engine/demo.sh
 
-fuzz: ## 10,000 new create bodies against real engines behind the plugin (`make test` repeats the same 300)
+fuzz: ## 10,000 new create bodies against real engines behind the plugin (`make test` repeats the same 300; RUNAI_FUZZ_BODIES, RUNAI_FUZZ_SEED)
 	$(ROOT)
 	@$(NEED) docker iproute2
 	@$(MAKE) -s all

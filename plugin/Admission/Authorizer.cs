@@ -150,7 +150,8 @@ sealed partial class Authorizer(
                 return AuthZAnswer.Allowed; // the engine says so itself
             }
             spec = specs.FromInspect(container, defaults.Runtime);
-            verdict = await JudgeStartAsync(container, spec, apiCall.User, both.Token);
+            var checkpoint = SideRoutes.OfCheckpointFolders(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "checkpoint-dir"), policy.Current, policy.Current.RequesterOf(apiCall));
+            verdict = checkpoint.Allow ? checkpoint.And(await JudgeStartAsync(container, spec, apiCall.User, both.Token)) : checkpoint;
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {

@@ -61,9 +61,13 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
                 return Verdict.RefusedByFile(policy, "checkpoint-body", UnreadableMessage("checkpoint", problem));
             folders = folders.Append(body.CheckpointDir ?? "");
         }
-        return folders.FirstOrDefault(folder => folder.Length > 0 && !policy.AllowsBind(folder)) is { } found
-            ? Verdict.RefusedByFile(policy, "bind-mount", $"checkpoints in the host's {Quoted.Text(found)} are not allowed on this machine: leave the folder out") : Verdict.Fine;
+        return OfCheckpointFolders(folders, policy, requester);
     }
+
+    /// <summary>A start takes one as well, and whoever may name any can have anything restored.</summary>
+    public static Verdict OfCheckpointFolders(IEnumerable<string> folders, PolicySettings policy, Requester requester) =>
+        !policy.ExemptUsers.Contains(requester.Name) && folders.FirstOrDefault(folder => folder.Length > 0 && !policy.AllowsBind(folder)) is { } found
+        ? Verdict.RefusedByFile(policy, "bind-mount", $"checkpoints in the host's {Quoted.Text(found)} are not allowed on this machine: leave the folder out") : Verdict.Fine;
 
     /// <summary>As far as it can be told before a task runs: what the image adds is known where this engine has it.</summary>
     async ValueTask<Verdict> OfServiceAsync(AuthZRequest apiCall, PolicySettings policy, Requester requester, CancellationToken cancel)

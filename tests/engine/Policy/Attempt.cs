@@ -1,11 +1,12 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 
 namespace Runai.GpuMemory.EngineTests.Policy;
 
 /// <summary>A try to get a container running by calls sent to the engine as they are, and what came of it.</summary>
-sealed record Attempt(RawAnswer Created, RawAnswer? Started, string? Id, string? Breach)
+sealed partial record Attempt(RawAnswer Created, RawAnswer? Started, string? Id, string? Breach)
 {
     /// <summary>Whether it runs with a simulated GPU, limited or not.</summary>
     public bool SeesGpu { get; init; }
@@ -22,16 +23,25 @@ sealed record Attempt(RawAnswer Created, RawAnswer? Started, string? Id, string?
     public static Attempt Make(TestEngine engine, string body, decimal most, string target = "/v1.41/containers/create", params string[] headers) =>
         Make(engine, Encoding.UTF8.GetBytes(body), most, target, headers);
 
-    /// <summary>Creates, starts, checks that it has no more than the part <c>most</c> of a GPU, which is what the policy grants one container; the container stays.</summary>
-    public static Attempt Make(TestEngine engine, byte[] body, decimal most, string target, params string[] headers)
+    /// <summary>Creates alone.</summary>
+    public static Attempt Create(TestEngine engine, byte[] body, string target, params string[] headers)
     {
         var created = engine.Raw("POST", target, body, headers);
-        if (created.Status != 201 || IdIn(created.Body) is not { } id) return new(created, null, null, null);
-        var started = engine.Raw("POST", $"/containers/{id}/start");
-        if (started.Status is not (204 or 304)) return new(created, started, id, null);
-        var breach = FindBreach(engine, id, most, out var seesGpu);
-        return new(created, started, id, breach) { SeesGpu = seesGpu };
+        return new(created, null, created.Status == 201 ? IdIn(created.Body) : null, null);
     }
+
+    /// <summary>Starts, and checks as <see cref="Make(TestEngine, byte[], decimal, string, string[])"/> does.</summary>
+    public Attempt Start(TestEngine engine, decimal most)
+    {
+        if (Id is not { } id) return this;
+        var started = engine.Raw("POST", $"/containers/{id}/start");
+        if (started.Status is not (204 or 304)) return this with { Started = started };
+        var breach = FindBreach(engine, id, most, out var seesGpu);
+        return this with { Started = started, Breach = breach, SeesGpu = seesGpu };
+    }
+
+    /// <summary>Creates, starts, checks that it has no more than the part <c>most</c> of a GPU, which is what the policy grants one container; the container stays.</summary>
+    public static Attempt Make(TestEngine engine, byte[] body, decimal most, string target, params string[] headers) => Create(engine, body, target, headers).Start(engine, most);
 
     public static string? IdIn(string answer)
     {
@@ -67,11 +77,20 @@ sealed record Attempt(RawAnswer Created, RawAnswer? Started, string? Id, string?
         if (granted > TestEngine.Part(most)) return $"{seen} with a quota of {quota}, more than {most}";
         if (!MountsOf(pid).Any(line => line.Contains("/state/", StringComparison.Ordinal) || line.Contains("/mounts/", StringComparison.Ordinal))) return $"{seen} without a private directory";
         if (devices == 0) return null;
-        var shown = engine.Docker(["exec", id, "/usr/bin/nvidia-smi", .. TestEngine.SmiQuery[1..]]);
-        if (shown.Code != 0) return null; // refused, ended or without the program
-        return shown.Out.Trim().Split('\n').Select(line => int.Parse(line.Split(',')[0], CultureInfo.InvariantCulture)).FirstOrDefault(total => total > granted) is var more and > 0
-            ? $"{seen}, {more} MiB with a quota of {quota}" : null;
+        return TotalsIn(engine, id).FirstOrDefault(total => total > granted) is var more and > 0 ? $"{seen}, {more} MiB with a quota of {quota}" : null;
     }
+
+    /// <summary>What nvidia-smi in it shows, GPU by GPU; nothing where it refused, ended or is not there. By the API: a client's process costs more than the rest of an attempt.</summary>
+    public static IEnumerable<int> TotalsIn(TestEngine engine, string id)
+    {
+        var made = engine.Raw("POST", $"/containers/{id}/exec", Encoding.UTF8.GetBytes($$"""{"AttachStdout":true,"Cmd":["/usr/bin/{{string.Join("\",\"", TestEngine.SmiQuery)}}"]}"""));
+        if (made.Status != 201) return [];
+        var shown = engine.Raw("POST", $"/exec/{IdIn(made.Body)}/start", """{"Detach":false}"""u8.ToArray());
+        return Figures().Matches(shown.Body).Select(line => int.Parse(line.Groups[1].Value, CultureInfo.InvariantCulture));
+    }
+
+    [GeneratedRegex(@"(\d+), \d+\s")]
+    private static partial Regex Figures();
 
     static string[] MountsOf(int pid)
     {

@@ -39,7 +39,7 @@ sealed class BodyGenerator(int seed)
             """[{"PathOnHost":"/dev/pts/../nvidia1","PathInContainer":"/y","CgroupPermissions":"rwm"}]""", """[{"PathOnHost":"/dev/null","PathInContainer":"/y","CgroupPermissions":"rwm"}]""",
             """[{"PathOnHost":"nvidia.com/gpu=all"}]""", """[{"pathonhost":"/dev/nvidia0","PathInContainer":"/y","CgroupPermissions":"rwm"}]""", "[]", "null", """[{"PathOnHost":"/proc/self/root/dev/nvidia0","PathInContainer":"/y","CgroupPermissions":"rwm"}]""",
         ]),
-        ("DeviceCgroupRules", ["""["c 195:* rwm"]""", """["a *:* rwm"]""", """["c 1:3 r"]""", "[]", """["c *:0 rwm"]"""]),
+        ("DeviceCgroupRules", ["""["c 195:* rwm"]""", """["a *:* rwm"]""", """["a 1:3 rwm"]""", """["c 1:3 r"]""", "[]", """["c *:0 rwm"]"""]),
         ("Privileged", ["true", "false", "null", "1", "\"true\""]),
         ("Runtime", ["\"nvidia\"", "\"runc\"", "\"\"", "null", "\"io.containerd.runc.v2\"", "\"NVIDIA\"", "\" nvidia\""]),
         ("Binds",
@@ -53,19 +53,24 @@ sealed class BodyGenerator(int seed)
             """[{"Type":"volume","Source":"runai","Target":"/runai"}]""", """[{"Type":"volume","Source":"runai","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]""",
             """[{"Type":"volume","Source":"runai","Target":"/runai","VolumeOptions":{"Subpath":"usage"}}]""", """[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"none","o":"bind","device":"/dev"}}}}]""",
             """[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Name":"local","Options":{"type":"none","o":"bind","device":"dev"}}}}]""", """[{"type":"bind","Source":"/dev","Target":"/x"}]""", "[]", "null", "[null]",
+            Local(""" "type":"binfmt_misc","device":"x" """), Local(""" "type":"mqueue","device":"/x" """), Local(""" "type":"devpts","device":"x","o":"rw" """), Local(""" "type":"overlay","device":"x","o":"lowerdir=/dev:/etc" """),
+            Local(""" "type":"tmpfs","device":"/dev","o":"BIND" """), Local(""" "type":"tmpfs","device":"/dev","o":"ro,rbind" """), Local(""" "type":"tmpfs","device":"tmpfs" """, "devices"), Local(""" "type":"9p","device":"/run/docker.sock","o":"trans=unix" """),
             """[{"Type":"Bind","Source":"/dev","Target":"/x"}]""", """[{"Type":"volume","Source":"fresh","Target":"/runai","VolumeOptions":{"DriverConfig":{"Name":"runai/gpu-memory","Options":{"gpu-memory":"1"}}}}]""",
         ]),
         ("Tmpfs", ["""{"/runai":""}""", """{"/etc":""}""", """{"/x":""}""", """{"/runai/usage":""}""", """{"/run/simgpu":""}""", "null"]),
         ("VolumesFrom", ["""["source"]""", """["ours"]""", """["ours:ro"]""", """["/ours"]""", "[]", "\"ours\""]),
+        ("CgroupParent", ["\"/mine\"", $"\"/docker/{new string('a', 64)}\"", $"\"docker/x/../{new string('b', 64)}/y\""]),
+        ("NetworkMode", ["\"container:ours\"", "\"host\"", "\"none\""]),
+        ("SecurityOpt", ["""["seccomp=unconfined"]""", """["no-new-privileges"]""", """["apparmor:unconfined"]"""]),
         ("VolumeDriver", ["\"local\"", "\"runai/gpu-memory\"", "\"\""]),
-        ("Annotations", ["""{"cdi.k8s.io/a":"nvidia.com/gpu=all"}""", """{"CDI.k8s.io/a":"nvidia.com/gpu=all"}""", "{}"]),
+        ("Annotations", ["""{"cdi.k8s.io/a":"nvidia.com/gpu=all"}""", """{"CDI.k8s.io/a":"nvidia.com/gpu=all"}""", """{"run.oci.seccomp_bpf_data":"x"}""", """{"org.opencontainers.image.title":"x"}""", "{}"]),
         ("PidMode", ["\"host\"", "\"container:ours\"", "null", "\"Host\""]),
         ("IpcMode", ["\"private\"", "\"container:ours\"", "1"]),
         ("ReadonlyPaths", ["null", "[]", """["/proc/sys"]"""]),
         ("ShmSize", ["67108864.0", "6.7108864e7", "-1", "null", "1e400"]),
         // Not [null]: 28.5 dies of it while it holds the container's lock, and that container hangs for ever.
         ("Ulimits", ["""[{"Name":"nofile","Soft":64.0,"Hard":64}]""", """[{"Name":"nofile","Soft":64,"soft":65,"Hard":64}]"""]),
-        ("CapAdd", ["""["MKNOD"]""", """["SYS_ADMIN"]""", "[]", "\"ALL\""]),
+        ("CapAdd", ["""["MKNOD"]""", """["SYS_ADMIN"]""", """["\\u017fYS_ADMIN"]""", """["CAP_SYS_ADM\u0131N"]""", """["NET_ADMIN"]""", "[]", "\"ALL\""]),
         ("ReadonlyRootfs", ["true", "false", "null"]),
         ("AutoRemove", ["false"]),
         ("Memory", ["67108864", "0"]),
@@ -77,7 +82,7 @@ sealed class BodyGenerator(int seed)
         [
             """["NVIDIA_VISIBLE_DEVICES=all"]""", """["NVIDIA_VISIBLE_DEVICES=void","NVIDIA_VISIBLE_DEVICES=0"]""", """["LD_PRELOAD="]""", """["LD_PRELOAD=/runai/librunai.so"]""", """["LD_PRELOAD=/x.so /runai/librunai.so"]""",
             """["CUDA_VERSION=8"]""", """["NVIDIA_VISIBLE_DEVICES"]""", "[]", "null", """["LD_PRELOAD=/runai/librunai.so","LD_PRELOAD=/x"]""", """["LD_PRELOAD=/x","LD_PRELOAD=/runai/librunai.so"]""", """["NVIDIA_VISIBLE_DEVICES=none"]""", """["NVIDIA_VISIBLE_DEVICES=void","DOCKER_RESOURCE_GPU=all"]""",
-            """["RUNAI_QUOTA_TIMEOUT=0"]""", """["LD_LIBRARY_PATH=/x"]""",
+            """["RUNAI_QUOTA_TIMEOUT=0"]""", """["NVIDIA_DRIVER_CAPABILITIES=all"]""", """["LD_LIBRARY_PATH=/x"]""",
         ]),
         ("Labels",
         [
@@ -94,6 +99,8 @@ sealed class BodyGenerator(int seed)
         ("DeviceRequests", ["""[{"Count":1,"Capabilities":[["gpu"]]}]"""]),
         ("Unknown", ["{\"HostConfig\":{\"Privileged\":true}}", "[[[[[]]]]]", Nested(60), Nested(70), Nested(9_990), Nested(10_010)]),
     ];
+
+    static string Local(string options, string source = "") => $$$"""[{"Type":"volume","Source":"{{{source}}}","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{{{{options}}}} } } }]""";
 
     static string Nested(int levels) => string.Concat(Enumerable.Repeat("{\"HostConfig\":", levels)) + "0" + new string('}', levels);
 

@@ -27,6 +27,7 @@ sealed class VectorTests(string version) : PolicyFixture(version)
         Assert.That(attempt.Runs, attempt.ToString());
         Assert.That(attempt.Breach, Is.Null);
         Assert.That(Engine.Smi(attempt.Id!).Total, Is.EqualTo(Part(0.5m)));
+        Assert.That(Attempt.TotalsIn(Engine, attempt.Id!), Is.EqualTo(new[] { Part(0.5m) }), "the check sees what it shows");
     }
 
     /// <summary>The test itself can tell: a container whose GPU was not asked about is found.</summary>

@@ -100,6 +100,17 @@ public class ContainerReachTests : AuthorizerFixture
         Assert.That(await AskAsync(Calls[0], "aaaa"), Does.Contain("a mount of the host's /etc"));
     }
 
+    [TestCase("/containers/mine/start?checkpoint=x&checkpoint-dir=/etc", "checkpoints in the host's /etc are not allowed on this machine: leave the folder out")]
+    [TestCase("/containers/mine/start?checkpoint=x&checkpoint%2Ddir=%2Fetc&checkpoint-dir=", "checkpoints in the host's /etc are not allowed on this machine: leave the folder out")]
+    [TestCase("/containers/mine/start?checkpoint=x&checkpoint-dir=/home/bob", "allowed")]
+    [TestCase("/containers/mine/start?checkpoint=x", "allowed")]
+    public async Task A_start_from_a_checkpoint_is_no_way_to_the_hosts_folders(string uri, string answer)
+    {
+        Write(Users);
+        Assert.That(await BeforeAsync(Call("POST", uri)), Is.EqualTo(answer));
+        Assert.That(await BeforeAsync(Call("POST", uri, user: "ops")), Is.EqualTo("allowed"));
+    }
+
     [Test]
     public async Task Whose_namespaces_it_shares_is_reached_as_well()
     {
