@@ -16,10 +16,10 @@ static bool explained(struct device *device, uint64_t physically_free, uint64_t 
            atomic_load(&device->seen_free) - (int64_t)physically_free == (int64_t)used - atomic_load(&device->seen_use);
 }
 
-enum { FOREIGN_ENOUGH = 3, PAUSE_LEAST = 300, PAUSE_MOST = 2000 /* us */ };
+enum { FOREIGN_ENOUGH = 3, PAUSE_LEAST = 300, PAUSE_MOST = 10000 /* us */ };
 
 /* What is free changes with what others do, outside the container, who cannot change what is ours. Where some
-   measurements one after another found just that, the next may wait until measuring takes 3% of the time, unless a row
+   measurements one after another found just that, the next may wait until measuring takes 2% of the time, unless a row
    has changed or its process has ended. */
 static bool foreign(struct device *device, uint64_t used) {
     return atomic_load(&device->foreign) >= FOREIGN_ENOUGH && used == (uint64_t)atomic_load(&device->seen_use) &&
@@ -30,7 +30,7 @@ static bool foreign(struct device *device, uint64_t used) {
 static void measure_change(struct device *device, uint64_t used) {
     uint64_t begin = now_us();
     measure_now(device);
-    uint64_t end = now_us(), pause = 30 * (end - begin);
+    uint64_t end = now_us(), pause = 50 * (end - begin);
     pause = pause < PAUSE_LEAST ? PAUSE_LEAST : pause > PAUSE_MOST ? PAUSE_MOST : pause;
     atomic_store(&device->foreign_until, end + pause);
     unsigned before = atomic_load(&device->foreign);
