@@ -59,6 +59,15 @@ static class Advice
             : $"add {PreloadMount(volume)} (Docker 26 and newer), or -e LD_PRELOAD={shim}, which env -i and sudo take away";
     }
 
+    /// <summary>How a container that did not start is started later.</summary>
+    public static string NextTry(ClientTool tool, string container, bool isNew) =>
+        tool == ClientTool.Compose ? "docker compose up tries again" : $"docker start {Quoted.Text(container)} tries again{(isNew ? ", and docker run with --rm leaves no container behind" : "")}";
+
+    /// <summary>The variable alone: where a folder lies, no file can be mounted.</summary>
+    public static string PreloadVariable(ClientTool tool, QuotaMount directory) => tool == ClientTool.Compose
+        ? $"add LD_PRELOAD: {Quoted.Text(directory.Shim)} to the environment of the service, which env -i and sudo take away"
+        : $"add -e LD_PRELOAD={Quoted.Text(directory.Shim)}, which env -i and sudo take away";
+
     public static string PreloadMount(string volume) => $"--mount type=volume,src={volume},dst={QuotaMount.PreloadFile},volume-subpath={QuotaMount.PreloadName}";
 
     /// <summary>The rest of "… needs the runai volume": what is in its place, and how to have the right one there.</summary>

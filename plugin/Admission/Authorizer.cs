@@ -84,7 +84,7 @@ sealed partial class Authorizer(
     async ValueTask<AuthZAnswer> CreateAsync(AuthZRequest apiCall, CancellationToken cancel)
     {
         var started = decisions.Start();
-        var (spec, verdict) = await JudgeCreateAsync(apiCall, policy.Current, null, withImage: false, cancel);
+        var (spec, verdict) = await JudgeCreateAsync(apiCall, policy.Current, GpuHoldings.None, withImage: false, cancel);
         if (verdict.Allow)
             foreach (var volume in spec!.QuotaMounts.Select(mount => mount.Volume).Where(volume => volumes.Find(volume) is null))
                 makers.Expect(volume, policy.Current.OwnerOf(apiCall)); // the engine makes it now
@@ -151,7 +151,7 @@ sealed partial class Authorizer(
             }
             spec = specs.FromInspect(container, defaults.Runtime);
             var checkpoint = SideRoutes.OfCheckpointFolders(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "checkpoint-dir"), policy.Current, policy.Current.RequesterOf(apiCall));
-            verdict = checkpoint.Allow ? checkpoint.And(await JudgeStartAsync(container, spec, apiCall.User, both.Token)) : checkpoint;
+            verdict = checkpoint.Allow ? checkpoint.And(WithNextTry(await JudgeStartAsync(container, spec, apiCall.User, both.Token), container, spec.Tool)) : checkpoint;
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
@@ -168,6 +168,13 @@ sealed partial class Authorizer(
             _ = RemoveAsync(container.Id);
         return Answer(route.Kind, apiCall, route.Name, spec, verdict, started);
     }
+
+    /// <summary>The container of a start that does not fit now is there already, and keeps its name: another <c>docker run</c> would fail on that.</summary>
+    static Verdict WithNextTry(Verdict verdict, ContainerInspect container, ClientTool tool) =>
+        verdict.Allow || container.HostConfig.AutoRemove || !verdict.Reasons.All(reason => Policy.MeansNotNow(reason.Rule)) ? verdict : verdict with
+        {
+            Reasons = [.. verdict.Reasons.Take(verdict.Reasons.Count - 1), verdict.Reasons[^1] with { Message = $"{verdict.Reasons[^1].Message}; {Advice.NextTry(tool, container.Name.TrimStart('/'), container.State.Status == "created")}" }],
+        };
 
     /// <summary>An engine removes a <c>--rm</c> container whose start failed, and <c>docker run</c> waits for that; one whose start was refused it leaves.</summary>
     async Task RemoveAsync(string id)

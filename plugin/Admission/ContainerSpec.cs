@@ -9,6 +9,8 @@ public sealed record ContainerSpec
     public string ImageId { get; init; } = "";
     /// <summary>The effective quota as written, valid or not: the label (own, or the image's) before the volume's option; null when nobody asked for one.</summary>
     public string? Quota { get; init; }
+    /// <summary>Whether the caller himself asks for it by a label. Of a container that exists the engine does not say whose label it is.</summary>
+    public bool IsQuotaAsked { get; init; }
     public IReadOnlyList<QuotaMount> QuotaMounts { get; init; } = [];
     /// <summary>Of these, the targets of those that come from other containers (<c>--volumes-from</c>): the engine does not say which part of the volume they are.</summary>
     public IReadOnlyList<string> Borrowed { get; init; } = [];
@@ -45,7 +47,7 @@ public sealed record ContainerSpec
     /// <summary>Whether <c>/etc/ld.so.preload</c> has to be put into it.</summary>
     public bool NeedsInjection => Directory is not null && !PreloadsByEnvironment && !PreloadsByMount;
     /// <summary>Whether it has to do with quotas or GPUs.</summary>
-    public bool IsRelevant => Quota is not null || QuotaMounts.Count > 0 || Gpu is not null;
+    public bool IsRelevant => (Quota is not null && IsQuotaAsked) || QuotaMounts.Count > 0 || Gpu is not null;
 }
 
 /// <summary>A mount of a volume of ours.</summary>

@@ -24,7 +24,9 @@ sealed class ContainerSpecs(IVolumeCatalog volumes, IDeviceNodes nodes)
         mounts.AddOthers(body.Volumes?.Keys);
         var env = Environment(image?.Config?.Env, body.Env);
         var tool = Advice.ToolOf(body.Labels, body.IsOfService);
-        return Make(body.Image ?? "", image?.Id, host, mounts, env, tool, body.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) ?? image?.Config?.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime);
+        return Make(body.Image ?? "", image?.Id, host, mounts, env, tool, body.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) ?? image?.Config?.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime)
+            with
+        { IsQuotaAsked = body.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) is not null };
     }
 
     /// <summary>The merged truth: image, volumes and spellings resolved by the engine.</summary>
@@ -43,7 +45,7 @@ sealed class ContainerSpecs(IVolumeCatalog volumes, IDeviceNodes nodes)
     {
         Image = image,
         ImageId = imageId ?? "",
-        Quota = label ?? mounts.Ours.FirstOrDefault(m => m is { IsPart: false, GpuMemory: not null })?.GpuMemory,
+        Quota = (label is "" or GpuMemoryQuota.Off ? null : label) ?? mounts.Ours.FirstOrDefault(m => m is { IsPart: false, GpuMemory: not null })?.GpuMemory,
         QuotaMounts = mounts.Ours,
         Mistaken = mounts.Mistaken,
         Tool = tool,

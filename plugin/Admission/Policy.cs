@@ -53,6 +53,9 @@ static partial class Policy
     /// <summary>Whether a container that runs against this rule has no quota in force, whatever its label says.</summary>
     public static bool MeansNoQuota(string rule) => rule is "volume-covered" or "preload-covered";
 
+    /// <summary>Whether what breaks this rule at a start may fit later: what never fits is refused when it is created.</summary>
+    public static bool MeansNotNow(string rule) => rule is "capacity" or "total-quota";
+
     public static IEnumerable<string> RuleNames => Rules.Concat(FileRules).Select(r => r.Name).Append("policy-file");
 
     /// <param name="spec">The container.</param>
@@ -65,7 +68,8 @@ static partial class Policy
         var limits = settings.LimitsOf(requester);
         GpuMemoryQuota? quota = null;
         string? problem = null;
-        if (spec.Quota is null)
+        // An image's label is of no matter to a container without GPU and volume.
+        if (spec.Quota is null || !spec.IsRelevant)
             quota = spec.Directory is null ? null : limits.DefaultQuota;
         else
             _ = GpuMemoryQuota.TryParse(spec.Quota, out quota, out problem);

@@ -52,6 +52,8 @@ static partial class Policy
         foreach (var gpu in PossibleGpus(c))
         {
             var (held, most, wanted) = (holdings.OfUser(gpu.Uuid, c.Requester.Name), total.Of(gpu.AllocatableBytes), quota.Of(gpu.AllocatableBytes));
+            if (wanted > most)
+                return $"{GpuMemoryQuota.Name}={quota} ({Bytes.Text(wanted)}) is more than all that you may have on {Name(gpu)}, {total} ({Bytes.Text(most)}): write {GpuMemoryQuota.Name}={total} or less";
             if (held.Sum(h => (decimal)h.Bytes) + wanted > most)
                 return $"{GpuMemoryQuota.Name}={quota} ({Bytes.Text(wanted)}) is more than is left of your {total} ({Bytes.Text(most)}) on {Name(gpu)}: {Holders(held)}";
         }
@@ -65,8 +67,10 @@ static partial class Policy
         foreach (var gpu in PossibleGpus(c))
         {
             var held = holdings.Of(gpu.Uuid);
-            var free = Math.Floor(gpu.AllocatableBytes * factor) - held.Sum(h => (decimal)h.Bytes);
-            var wanted = quota.Of(gpu.AllocatableBytes);
+            var (whole, wanted) = (Math.Floor(gpu.AllocatableBytes * factor), quota.Of(gpu.AllocatableBytes));
+            if (wanted > whole)
+                return $"{GpuMemoryQuota.Name}={quota} ({wanted} bytes) is more than all that {Name(gpu)} has for quotas, {whole} bytes ({Bytes.Text((long)whole)}): write less";
+            var free = whole - held.Sum(h => (decimal)h.Bytes);
             if (wanted > free)
                 return $"{Name(gpu)} has {Bytes.Text((long)Math.Max(free, 0))} left for {GpuMemoryQuota.Name}={quota} ({Bytes.Text(wanted)}): {Holders(held)}";
         }

@@ -59,8 +59,7 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         catch (EngineException failure)
         {
             // Engines with the mend of GHSA-vp62-88p7-qqf5 and without its follow-up refuse every archive call where a mount's target leads through a link, as /var/run/x does.
-            var ways = failure.StatusCode is null ? "" : $"; {Advice.Preload(spec.Tool, spec.Directory!)}";
-            return $"{QuotaMount.PreloadFile} could not be put into the container: {Quoted.Text(failure.Message, 200)}{ways}";
+            return $"{QuotaMount.PreloadFile} could not be put into the container: {Quoted.Text(failure.Message, 200)}{Way(failure, spec)}";
         }
         catch (Exception failure) when (failure is InvalidDataException or EndOfStreamException or FormatException)
         {
@@ -71,6 +70,14 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
             _running.TryRemove(job, out _);
         }
     }
+
+    static string Way(EngineException failure, ContainerSpec spec) =>
+        failure.StatusCode is null ? ""
+        : DiskFull.Hint(failure.Message) is { Length: > 0 } full ? full
+        // The mount of the volume fails, for each call about the container's files and for its start: what the engines say of that in turn.
+        : failure.Message.Contains("not a directory", StringComparison.Ordinal) || failure.Message.Contains("file exists", StringComparison.Ordinal)
+        ? $"; the image seems to have a file at {Quoted.Text(spec.Directory!.Target)}, where the volume belongs: mount it elsewhere, {Advice.Volume(spec.Tool, spec.Directory.Volume, "/opt/runai")} in its place"
+        : $"; {Advice.Preload(spec.Tool, spec.Directory!)}";
 
     void Remember((string Id, string Shim, int Writes) job)
     {
@@ -98,13 +105,13 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         }
         var (found, problem) = await ReadAsync(id, QuotaMount.PreloadFile, cancel);
         if (found is null)
-            return problem;
+            return Unusable(problem!, spec);
         Found? nix = null;
         if (spec.OtherTargets.Any(t => ContainerPath.IsWithin(t, QuotaMount.NixFolder)) || await engine.StatAsync(id, QuotaMount.NixStore, cancel) is not null)
         {
             (nix, problem) = await ReadAsync(id, QuotaMount.NixPreloadFile, cancel);
             if (nix is null)
-                return problem;
+                return Unusable(problem!, spec);
         }
         var has32Bit = shim == PreloadFile.QuietShim && await engine.StatAsync(id, Loader32, cancel) is not null;
         image = new(found.Text, has32Bit, nix?.Text, await FindClosedAsync(id, directory, cancel));
@@ -114,6 +121,8 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
             await WriteAsync(id, shim, files, cancel);
         return Unreachable(image.Closed, directory);
     }
+
+    static string Unusable(string problem, ContainerSpec spec) => $"{problem}: remove it, or {Advice.PreloadVariable(spec.Tool, spec.Directory!)}";
 
     /// <param name="image">What is there.</param>
     /// <param name="shim">The shim's path in the container.</param>

@@ -12,6 +12,9 @@ public sealed record GpuMemoryQuota
     /// <summary>The end of every refusal.</summary>
     public const string AcceptedForms = "write a fraction of the GPU such as 0.5, or a size with a unit such as 2g (b, k, m, g, t)";
 
+    /// <summary>On a container it takes off its image's label, as an empty value does; it is no quota.</summary>
+    public const string Off = "none";
+
     readonly BigInteger _numerator;
     readonly BigInteger _denominator;
 

@@ -1,4 +1,5 @@
 using System.Threading.Channels;
+using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Volumes;
 
@@ -53,7 +54,7 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
                 if (before is null) references.Remove(dirId);
                 else references.Set(dirId, before);
                 log.MountFailed(dirId, volume, e.Message);
-                return MountResult.Failed($"volume {volume}: {e.Message}");
+                return MountResult.Failed($"volume {volume}: {e.Message}{DiskFull.Hint(e.Message)}");
             }
         }
     }

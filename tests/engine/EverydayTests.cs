@@ -58,6 +58,74 @@ sealed class EverydayTests(string version) : EngineFixture(version)
         Assert.That(ParseSmi(Engine.Run(["--rm", .. Half, Image, .. SmiQuery]).Ok()).Total, Is.EqualTo(Part(0.5m)));
     }
 
+    [Test]
+    public void An_image_made_of_a_container_with_a_quota_runs_and_is_cleaned_by_one_line()
+    {
+        Engine.Run(["--name", "source", .. Half, Image, "true"]).Ok();
+        Engine.Docker("commit", "source", "made").Ok();
+        Output Plain(string image, params string[] options) => Engine.Docker(["run", "--rm", "--network", "none", .. options, image, "cat", "/etc/ld.so.preload"]);
+        Assert.That(Plain("made").Error, Does.Contain("cannot be preloaded"), "no GPU: its label is of no matter");
+        Assert.That(Engine.Run("--rm", "made", "true").Error, Does.Contain("gpu-memory=0.5 needs the runai volume: add -v runai:/runai"));
+        foreach (var off in (string[])["", "none"])
+            Engine.Run("--rm", "--label", $"gpu-memory={off}", "made", "true").Ok();
+        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "made", .. SmiQuery]).Ok()).Total, Is.EqualTo(Part(0.5m)));
+        Engine.Command("sh", "-c", $"printf 'FROM made\\nRUN sed -i /runai/d /etc/ld.so.preload\\nLABEL gpu-memory=none\\n' | DOCKER_BUILDKIT=0 '{Engine.Cli}' build --network none -t made -").Ok();
+        Assert.That((Plain("made").All.Trim(), Plain("made", "--gpus", "1").Code), Is.EqualTo(("", 0)));
+        if (Engine.Major < 26) return;
+        Engine.Run(["--name", "mounted", "--mount", "type=volume,src=runai,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload", .. Half, Image, "true"]).Ok();
+        Engine.Docker("commit", "mounted", "made").Ok();
+        Assert.That(Plain("made").All.Trim(), Is.Empty);
+    }
+
+    [Test]
+    public void What_an_image_has_in_the_way_is_refused_with_the_way_out()
+    {
+        void Build(string name, string line) => Engine.Command("sh", "-c", $"printf 'FROM {Image}\\nRUN {line}\\n' | DOCKER_BUILDKIT=0 '{Engine.Cli}' build --network none -t {name} -").Ok();
+        Build("filed", "touch /runai");
+        Assert.That(Engine.Run(["--rm", .. Half, "filed", "true"]).Error, Does.Contain("the image seems to have a file at /runai, where the volume belongs: mount it elsewhere, add -v runai:/opt/runai in its place"));
+        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/opt/runai", "--label", "gpu-memory=0.5", "filed", .. SmiQuery]).Ok()).Total, Is.EqualTo(Part(0.5m)));
+        Build("foldered", "mkdir /etc/ld.so.preload");
+        Assert.That(Engine.Run(["--rm", .. Half, "foldered", "true"]).Error, Does.Contain("/etc/ld.so.preload of the container is no file: remove it, or add -e LD_PRELOAD=/runai/librunai.so"));
+        Assert.That(ParseSmi(Engine.Run(["--rm", "-e", "LD_PRELOAD=/runai/librunai.so", .. Half, "foldered", .. SmiQuery]).Ok()).Total, Is.EqualTo(Part(0.5m)));
+    }
+
+    /// <summary>Compose makes the new container first, then ends the old one.</summary>
+    [Test]
+    public void Compose_replaces_a_container_on_a_full_GPU_and_a_start_that_does_not_fit_can_be_tried_again()
+    {
+        Engine.WritePolicy("{}");
+        var folder = Directory.CreateTempSubdirectory("compose-").FullName;
+        Output Up(string command, string volume = "runai: { external: true }")
+        {
+            File.WriteAllText(Path.Combine(folder, "compose.yaml"), $$"""
+                services:
+                  train:
+                    image: {{Image}}
+                    command: [ "sleep", "{{command}}" ]
+                    network_mode: none
+                    labels: { gpu-memory: "0.7" }
+                    volumes: [ "runai:/runai" ]
+                    deploy: { resources: { reservations: { devices: [ { capabilities: [ gpu ], count: 1 } ] } } }
+                volumes: { {{volume}} }
+                """);
+            return Engine.Command(Path.Combine(Repository.Build, "engines", Engine.Major < 26 ? Engines.Middle : Engine.Version, "docker-compose"), "--project-directory", folder, "-p", "lab", "up", "-d");
+        }
+
+        Eventually(() => Create("-v", "runai:/runai", "--label", $"gpu-memory={TotalMiB + 1}m", Image).Error.Contains("gpu-memory=", StringComparison.Ordinal), "the policy is in force");
+        Up("300").Ok();
+        Up("301").Ok();
+        Assert.That(Engine.Docker("ps", "--format", "{{.Command}}", "--no-trunc").Ok(), Does.Contain("sleep 301").And.Not.Contain("sleep 300"));
+        var refused = Engine.Run(["--name", "job", "-v", "runai:/runai", "--label", "gpu-memory=0.6", Image, "true"]);
+        Assert.That(refused.Error, Does.Contain("lab").And.Contain("holds 0.7").And.Contain("; docker start job tries again, and docker run with --rm leaves no container behind"));
+        Assert.That(Engine.Run(["--rm", "--name", "other", "-v", "runai:/runai", "--label", "gpu-memory=0.6", Image, "true"]).Error, Does.Not.Contain("tries again"));
+        Eventually(() => !Engine.Docker("ps", "-a", "--format", "{{.Names}}").Ok().Contains("other", StringComparison.Ordinal), "--rm leaves nothing");
+        foreach (var id in Engine.Docker("ps", "-q").Ok().Split('\n')) Engine.Docker("rm", "-f", id).Ok();
+        Eventually(() => Engine.Docker("start", "job").Code == 0, "there is room");
+        Assert.That(Up("302", "runai: {}").Error, Does.Contain("lab_runai at /runai is a volume that Compose makes for this project: write \"runai: { external: true }\" under the file's volumes"));
+        Engine.WritePolicy(null);
+        Directory.Delete(folder, recursive: true);
+    }
+
     void WithoutPlugin(Action use)
     {
         Engine.AskNobody();

@@ -69,6 +69,48 @@ public class AuthorizerTests : AuthorizerFixture
         Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create", body)), Does.StartWith(answer));
     }
 
+    [TestCase("created", "", "; docker start job tries again, and docker run with --rm leaves no container behind")]
+    [TestCase("exited", "", "; docker start job tries again")]
+    [TestCase("created", "rm", "web holds 0.7 (97.8g)")]
+    [TestCase("created", "compose", "; docker compose up tries again")]
+    public async Task A_start_that_does_not_fit_now_says_how_it_is_tried_again(string status, string how, string end)
+    {
+        HaveGpu("1", "web");
+        HaveGpu("2", "job", status, how);
+        await File.WriteAllTextAsync(Path.Combine(_folder, "gpu-memory.json"), "{}");
+        _services.GetRequiredService<PolicySource>().Refresh();
+        _services.GetRequiredService<IGpuLedger>().KeepOnly(new HashSet<string>(), 0);
+        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("allowed"));
+        Assert.That(await BeforeAsync(Call("POST", "/containers/job/start")), Does.StartWith("GPU 0 (NVIDIA H200) has ").And.EndsWith(end));
+    }
+
+    [Test]
+    public async Task What_never_fits_is_not_created_and_what_does_not_fit_now_is()
+    {
+        HaveGpu("1", "web");
+        await File.WriteAllTextAsync(Path.Combine(_folder, "gpu-memory.json"), """{"overcommit":0.8}""");
+        _services.GetRequiredService<PolicySource>().Refresh();
+        _services.GetRequiredService<IGpuLedger>().KeepOnly(new HashSet<string>(), 0);
+        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("allowed"));
+        Assert.That(await BeforeAsync(Call("POST", "/containers/create", Good)), Is.EqualTo("allowed"), "0.5 beside 0.7");
+        Assert.That(await BeforeAsync(Call("POST", "/containers/create", Good.Replace("0.5", "0.9"))), Does.StartWith("gpu-memory=0.9 (").And.Contain(" is more than all that GPU 0 (NVIDIA H200) has for quotas, "));
+    }
+
+    void HaveGpu(string id, string name, string status = "created", string how = "")
+    {
+        Have("0.7", status);
+        var labels = new Dictionary<string, string> { ["gpu-memory"] = "0.7" };
+        if (how == "compose") labels["com.docker.compose.project"] = "lab";
+        _engine.Containers[id] = _engine.Containers[Id] with
+        {
+            Id = id,
+            Name = "/" + name,
+            Config = new() { Image = "debian", Labels = labels },
+            HostConfig = new() { DeviceRequests = [new() { Count = 1 }], AutoRemove = how == "rm" },
+        };
+        _engine.Containers.Remove(Id);
+    }
+
     [Test]
     public async Task That_a_volume_is_ours_is_asked_once()
     {
@@ -101,7 +143,7 @@ public class AuthorizerTests : AuthorizerFixture
     [TestCase(null)]
     [TestCase("")]
     [TestCase("{")]
-    [TestCase("""{"labels":{}}""")]
+    [TestCase("""{"labels":{},"Labels":{}}""")]
     public async Task A_create_whose_body_cannot_be_read_in_one_way_only_is_denied(string? body) =>
         Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create?name=/auth", body)), Does.StartWith("the body of this create call cannot be read in one way only, so it is refused: "));
 
@@ -167,6 +209,8 @@ public class AuthorizerTests : AuthorizerFixture
         Have("2");
         Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/{Id[..6]}/{verb}")), Does.StartWith("gpu-memory=2 has no unit"));
         Have("0.5", driver: "local");
+        Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/web/{verb}")), Is.EqualTo("allowed"), "it has no GPU");
+        _engine.Containers[Id] = _engine.Containers[Id] with { HostConfig = new() { DeviceRequests = [new() { Count = 1 }] } };
         Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/web/{verb}")), Is.EqualTo("gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver local, made before this plugin was there: docker volume rm runai, and try again (docker ps -a --filter volume=runai shows the containers to remove first)"));
         Have("0.5");
         Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/web/{verb}")), Is.EqualTo("allowed"));
@@ -189,7 +233,7 @@ public class AuthorizerTests : AuthorizerFixture
     {
         Have("0.5");
         _engine.Files[(Id, "/etc/ld.so.preload")] = "directory";
-        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("/etc/ld.so.preload of the container is no file"));
+        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("/etc/ld.so.preload of the container is no file: remove it, or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"));
     }
 
     [Test]

@@ -154,7 +154,8 @@ public class PolicyFileRulesTests
         Assert.That(Judge("{}", Quota("0.51"), holdings: Holding(half)).Message, Is.EqualTo("GPU 0 (NVIDIA H200) has 69.8g left for gpu-memory=0.51 (71.2g): web holds 0.5 (69.8g)"));
         Assert.That(Judge("{}", Quota("0.5"), holdings: Holding(half, half with { Bytes = 1 })).Message, Does.StartWith("GPU 0 (NVIDIA H200) has 69.8g left for gpu-memory=0.5 (69.8g): web holds 0.5"));
         Assert.That(Judge("""{"overcommit":1.5}""", Quota("1"), holdings: Holding(half)).Allow);
-        Assert.That(Judge("""{"overcommit":0.5}""", Quota("0.51"), holdings: GpuHoldings.None).Message, Is.EqualTo("GPU 0 (NVIDIA H200) has 69.8g left for gpu-memory=0.51 (71.2g): nobody holds any"));
+        Assert.That(Judge("""{"overcommit":0.5}""", Quota("0.51"), holdings: GpuHoldings.None).Message, Is.EqualTo("gpu-memory=0.51 (76555537612 bytes) is more than all that GPU 0 (NVIDIA H200) has for quotas, 75054448640 bytes (69.8g): write less"));
+        Assert.That(Judge("{}", Quota("150754820096b"), holdings: GpuHoldings.None).Message, Does.StartWith("gpu-memory=150754820096b (150754820096 bytes) is more than all that GPU 0 (NVIDIA H200) has for quotas, 150108897280 bytes"));
         Assert.That(Judge("{}", """{"Labels":{"gpu-memory":"1"},"HostConfig":{"Binds":["runai:/runai"]}}""", holdings: Holding(half)).Allow, "it has no GPU");
     }
 
@@ -163,6 +164,7 @@ public class PolicyFileRulesTests
     {
         const string Policy = """{"users":{"bob":{"totalQuota":"0.5"}}}""";
         var alice = new Holding("web", "alice", "0.25", 37527224320);
+        Assert.That(Judge(Policy, Quota("0.6"), holdings: GpuHoldings.None).Message, Is.EqualTo("gpu-memory=0.6 (83.8g) is more than all that you may have on GPU 0 (NVIDIA H200), 0.5 (69.8g): write gpu-memory=0.5 or less"));
         Assert.That(Judge(Policy, Quota("0.5"), holdings: Holding(alice)).Allow);
         Assert.That(Judge(Policy, Quota("0.3"), holdings: Holding(alice, alice with { User = "bob" })).Message,
             Is.EqualTo("gpu-memory=0.3 (41.9g) is more than is left of your 0.5 (69.8g) on GPU 0 (NVIDIA H200): web holds 0.25 (34.9g)"));

@@ -27,7 +27,8 @@ public class PolicyTests
         new("""{"Labels":{"GPU-MEMORY":"0.5"},"HostConfig":{"Binds":["runai:/runai:nocopy"]}}""", "volume-needs-quota", "the runai volume needs a quota: add --label gpu-memory=0.5"),
         new("""{"Labels":{"gpu-memory":"2"},"HostConfig":{"Binds":["runai:/runai"]}}""", "quota-syntax", "gpu-memory=2 has no unit: write a fraction of the GPU such as 0.5, or a size with a unit such as 2g (b, k, m, g, t)"),
         new("""{"Labels":{"gpu-memory":"0"}}""", "quota-syntax", "gpu-memory=0 would leave no GPU memory: write a fraction of the GPU such as 0.5, or a size with a unit such as 2g (b, k, m, g, t)"),
-        new("""{"Labels":{"gpu-memory":""},"HostConfig":{"Binds":["half:/runai"]}}""", "quota-syntax", "gpu-memory= is empty: write a fraction of the GPU such as 0.5, or a size with a unit such as 2g (b, k, m, g, t)"),
+        new("""{"Labels":{"gpu-memory":"None"},"HostConfig":{"Binds":["half:/runai"]}}""", "quota-syntax", "gpu-memory=None cannot be read: write a fraction of the GPU such as 0.5, or a size with a unit such as 2g (b, k, m, g, t)"),
+        new("""{"Labels":{"gpu-memory":"none"},"HostConfig":{"Binds":["runai:/runai"]}}""", "volume-needs-quota", "the runai volume needs a quota: add --label gpu-memory=0.5"),
         new("""{"HostConfig":{"Binds":["bad:/runai"]}}""", "quota-syntax", "gpu-memory=2 has no unit: write a fraction of the GPU such as 0.5, or a size with a unit such as 2g (b, k, m, g, t)"),
         new("""{"HostConfig":{"Binds":["half:/runai"],"ReadonlyRootfs":true}}""", "preload-read-only", "--read-only leaves no way to put /etc/ld.so.preload into the container: add --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload (Docker 26 and newer), or -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"),
         new("""{"Env":["LD_PRELOAD=/other/librunai.so"],"HostConfig":{"Binds":["half:/runai"],"ReadonlyRootfs":true}}""", "preload-read-only", "--read-only leaves no way to put /etc/ld.so.preload into the container: add --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload (Docker 26 and newer), or -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"),
@@ -69,6 +70,10 @@ public class PolicyTests
     static readonly TestCaseData[] Allowances =
     [
         new("{}", null),
+        new("""{"Labels":{"gpu-memory":"none"},"HostConfig":{"DeviceRequests":[{"Count":1}]}}""", null),
+        new("""{"Labels":{"gpu-memory":""}}""", null),
+        new("""{"Labels":{"gpu-memory":"none"},"HostConfig":{"Binds":["half:/runai"]}}""", "0.5"),
+        new("""{"Labels":{"gpu-memory":""},"HostConfig":{"Binds":["half:/runai"]}}""", "0.5"),
         new("""{"Volumes":{"c:/runai":{}}}""", null),
         new("""{"Volumes":{"/data":{},"/c":{}},"HostConfig":{"DeviceRequests":[{"Count":1}]}}""", null),
         new("""{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"]}}""", "0.5"),
@@ -150,6 +155,39 @@ public class PolicyTests
         Assert.That(Spec("{}").Gpu?.Via, Is.EqualTo("NVIDIA_VISIBLE_DEVICES=all"));
         Assert.That(Spec("""{"Labels":{"gpu-memory":"0.2"},"Env":["NVIDIA_VISIBLE_DEVICES=void"]}"""), Has.Property("Quota").EqualTo("0.2").And.Property("Gpu").Null);
         Assert.That(Spec("""{"Env":["NVIDIA_VISIBLE_DEVICES"]}""").Gpu, Is.Null);
+    }
+
+    [TestCase("0.5", false, "")]
+    [TestCase("2", false, "")]
+    [TestCase("none", true, "")]
+    [TestCase("", true, "")]
+    [TestCase("0.5", true, "gpu-memory=0.5 needs the runai volume: add -v runai:/runai")]
+    [TestCase("2", true, "gpu-memory=2 has no unit")]
+    public void The_label_of_an_image_is_of_no_matter_to_a_container_without_a_GPU(string label, bool hasGpu, string refusal)
+    {
+        var labels = new Dictionary<string, string> { ["gpu-memory"] = label };
+        var host = new HostConfig { DeviceRequests = hasGpu ? [new() { Count = 1 }] : null };
+        var specs = new ContainerSpecs(new FakeVolumes(), new FakeNodes());
+        var created = specs.FromCreateBody(new() { HostConfig = host }, new() { Config = new() { Labels = labels } }, [], "runc");
+        var started = specs.FromInspect(new() { Config = new() { Labels = labels }, HostConfig = host }, "runc");
+        foreach (var spec in (ContainerSpec[])[created, started])
+            Assert.That(Policy.Evaluate(spec, Requester.Engine, [], PolicySettings.BuiltIn).Message, refusal == "" ? Is.Empty : Does.StartWith(refusal));
+    }
+
+    [Test]
+    public void A_label_that_takes_off_the_images_is_no_way_around_a_policy()
+    {
+        var image = new ImageInspect { Config = new() { Labels = new Dictionary<string, string> { ["gpu-memory"] = "0.1" } } };
+        foreach (var off in (string[])["none", ""])
+        {
+            Verdict Judged(string policy, params string[] binds) => Policy.Evaluate(
+                new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromCreateBody(new() { Labels = new Dictionary<string, string> { ["gpu-memory"] = off }, HostConfig = new() { Binds = binds, DeviceRequests = [new() { Count = 1 }] } }, image, [], "runc"),
+                new("bob", false), [], PolicyReader.Read(Encoding.UTF8.GetBytes(policy)).Policy!);
+            Assert.That(Judged("""{"requireQuota":true}""").Message, Does.StartWith("a container with a GPU (--gpus) needs a quota on this machine"));
+            Assert.That(Judged("""{"requireQuota":true}""", "half:/runai").Quota, Is.EqualTo("0.5"));
+            Assert.That(Judged("""{"requireQuota":true,"defaultQuota":"0.2"}""", "runai:/runai").Quota, Is.EqualTo("0.2"));
+            Assert.That(Judged("{}") is { Allow: true, Quota: null });
+        }
     }
 
     [Test]

@@ -177,14 +177,14 @@ public class PreloadTests
     public async Task Links_in_a_circle_are_refused()
     {
         _engine.Files[(Id, "/etc/ld.so.preload")] = "-> /etc/ld.so.preload";
-        Assert.That(await EnsureAsync(), Is.EqualTo("/etc/ld.so.preload of the container is a link to a link, and so on"));
+        Assert.That(await EnsureAsync(), Is.EqualTo("/etc/ld.so.preload of the container is a link to a link, and so on: remove it, or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"));
     }
 
     [Test]
     public async Task A_directory_in_its_place_is_refused()
     {
         _engine.Files[(Id, "/etc/ld.so.preload")] = "directory";
-        Assert.That(await EnsureAsync(), Is.EqualTo("/etc/ld.so.preload of the container is no file"));
+        Assert.That(await EnsureAsync(), Is.EqualTo("/etc/ld.so.preload of the container is no file: remove it, or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"));
     }
 
     [Test]
@@ -200,6 +200,15 @@ public class PreloadTests
         _engine.HasEtc = false;
         Assert.That(await EnsureAsync(), Is.Null);
         Assert.That(Preload, Is.EqualTo(Line));
+    }
+
+    [TestCase("mkdirat runai: file exists", "; the image seems to have a file at /runai, where the volume belongs: mount it elsewhere, add -v half:/opt/runai in its place")]
+    [TestCase("mkdir runai: not a directory", "; the image seems to have a file at /runai, where the volume belongs: mount it elsewhere, add -v half:/opt/runai in its place")]
+    [TestCase("write /etc/ld.so.preload: no space left on device", "; the disk of the engine's data folder is full: make room there (docker system df shows what takes it)")]
+    public async Task A_failure_that_people_can_mend_is_told_with_what_mends_it(string failure, string way)
+    {
+        _engine.Failure = new(failure, 500);
+        Assert.That(await EnsureAsync(), Does.Contain(failure).And.EndsWith(way));
     }
 
     [Test]
