@@ -41,7 +41,7 @@ sealed record CreateBody
     public static bool TryRead(ReadOnlySpan<byte> json, [NotNullWhen(true)] out CreateBody? body, [NotNullWhen(false)] out string? problem)
     {
         body = null;
-        problem = StrictJson.FindProblem(json, Shape) ?? FindMisplacedKey(json);
+        problem = StrictJson.FindProblem(ref json, Shape) ?? FindMisplacedKey(json);
         if (problem is not null)
             return false;
         try
@@ -75,7 +75,7 @@ sealed record CreateBody
                 continue;
             }
             // docker-py writes Runtime here, which no engine reads.
-            if (key != "Runtime" && !IsEmpty(ref reader) && Array.Find(HostConfigKeys, known => GoKeys.AreSame(known, key)) is { } misplaced)
+            if (!GoKeys.AreSame("Runtime", key) && !IsEmpty(ref reader) && Array.Find(HostConfigKeys, known => GoKeys.AreSame(known, key)) is { } misplaced)
                 return $"the key {misplaced} belongs into HostConfig";
             reader.Skip();
         }

@@ -167,12 +167,13 @@ sealed class StrictBody<T>(JsonTypeInfo<T> type) where T : class
     public bool TryRead(byte[]? json, [NotNullWhen(true)] out T? body, [NotNullWhen(false)] out string? problem)
     {
         body = null;
-        problem = json is not { Length: > 0 } ? "the engine did not pass it on" : StrictJson.FindProblem(json, _shape);
+        ReadOnlySpan<byte> text = json;
+        problem = text.IsEmpty ? "the engine did not pass it on" : StrictJson.FindProblem(ref text, _shape);
         if (problem is not null)
             return false;
         try
         {
-            body = JsonSerializer.Deserialize(json, type);
+            body = JsonSerializer.Deserialize(text, type);
         }
         catch (Exception failure) when (failure is JsonException or InvalidOperationException)
         {

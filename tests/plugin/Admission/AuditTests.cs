@@ -42,7 +42,7 @@ public class AuditTests : AuthorizerFixture
         Assert.That(_log.Lines, Has.Exactly(1).Contains("audit: would be denied").And.Exactly(1).Contains("rule=engine"));
     }
 
-    [TestCase("/services/create", """{"TaskTemplate":{"containerspec":{}}}""")]
+    [TestCase("/services/create", """{"TaskTemplate":{},"tasktemplate":{}}""")]
     [TestCase("/volumes/create", """{"Name":"runai","Driver":"local"}""")]
     public async Task What_holds_without_a_file_is_refused(string uri, string body)
     {
