@@ -68,6 +68,23 @@ bool lock_take_within(struct lock *lock, unsigned ms) {
     return true;
 }
 
+bool queue_wait(struct lock *lock) {
+    uint64_t now = now_us(), until = now + 100;
+    for (int spin = 0; spin < 50; spin++) {
+        uint32_t free_word = 0;
+        if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 &&
+            atomic_compare_exchange_weak(&lock->word, &free_word, 1))
+            return true;
+    }
+    while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0) {
+        if ((now = now_us()) >= until)
+            return false;
+        struct timespec pause = {0, (long)(until - now) * 1000};
+        syscall(SYS_futex, &lock->word, FUTEX_WAIT_PRIVATE, 2, &pause, NULL, 0);
+    }
+    return true;
+}
+
 static void write_line(char *line, size_t size, int length) {
     if (length < 0)
         return;

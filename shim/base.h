@@ -39,6 +39,18 @@ void lock_wake(struct lock *lock);
  */
 bool lock_take_within(struct lock *lock, unsigned ms);
 
+/* A queue before the driver's pools, whose own lock lets threads convoy (four threads on an H200: a call takes 0.78 of
+   the native time with it, 1.09 without; before cuMemAlloc it gains nothing). One thread at a time enters. A thread
+   that has waited 100 us goes in all the same, so that no wait of the program can depend on it. False: it went in
+   without having entered. */
+bool queue_wait(struct lock *lock);
+static inline bool queue_enter(struct lock *lock) {
+    uint32_t free_word = 0;
+    return LIKELY(atomic_compare_exchange_strong_explicit(&lock->word, &free_word, 1, memory_order_acquire,
+                                                          memory_order_relaxed)) ||
+           queue_wait(lock);
+}
+
 static inline void lock_take(struct lock *lock) {
     uint32_t free_word = 0;
     if (UNLIKELY(!atomic_compare_exchange_strong_explicit(&lock->word, &free_word, 1, memory_order_acquire,
@@ -49,6 +61,11 @@ static inline void lock_take(struct lock *lock) {
 static inline void lock_drop(struct lock *lock) {
     if (UNLIKELY(atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2))
         lock_wake(lock);
+}
+
+static inline void queue_leave(struct lock *lock, bool entered) {
+    if (entered)
+        lock_drop(lock);
 }
 
 /* Set while this thread is inside a real call made by a hook. Hooked functions reached from there belong to the driver

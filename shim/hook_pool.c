@@ -546,6 +546,17 @@ static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr 
     return result;
 }
 
+/* A call to a device's pools, by one thread at a time for as long as that costs no thread more than a moment (base.h).
+ */
+#define QUEUED(device, real_call)                                                                                      \
+    ({                                                                                                                 \
+        struct lock *queue = &(device)->queue;                                                                         \
+        bool entered = queue_enter(queue);                                                                             \
+        CUresult answer = INSIDE(real_call);                                                                           \
+        queue_leave(queue, entered);                                                                                   \
+        answer;                                                                                                        \
+    })
+
 #define ALLOCATE(find_pool, real_call)                                                                                 \
     struct attempt a = {.pool = inside_driver || !pointer ? NULL : find_pool};                                         \
     if (!a.pool)                                                                                                       \
@@ -556,7 +567,7 @@ static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr 
         return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
     if (a.plan == PLAN_NOT_OURS)                                                                                       \
         return real_call;                                                                                              \
-    return allocated(&a, INSIDE(real_call), pointer, size)
+    return allocated(&a, QUEUED(a.device, real_call), pointer, size)
 
 CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t size, CUstream stream) {
     ALLOCATE(pool_of_stream(stream), CUDA->cuMemAllocAsync(pointer, size, stream));
@@ -602,7 +613,7 @@ CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
     uint64_t released;
     if (inside_driver || !linear_forget(pointer, true, &entry, &released))
         return CUDA->cuMemFreeAsync(pointer, stream);
-    return freed(&entry, released, stream, INSIDE(CUDA->cuMemFreeAsync(pointer, stream)));
+    return freed(&entry, released, stream, QUEUED(device_at(entry.device), CUDA->cuMemFreeAsync(pointer, stream)));
 }
 
 CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
@@ -610,7 +621,8 @@ CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
     uint64_t released;
     if (inside_driver || !linear_forget(pointer, true, &entry, &released))
         return CUDA->cuMemFreeAsync_ptsz(pointer, stream);
-    return freed(&entry, released, per_thread(stream), INSIDE(CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
+    stream = per_thread(stream);
+    return freed(&entry, released, stream, QUEUED(device_at(entry.device), CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
 }
 
 /* Pools. */
