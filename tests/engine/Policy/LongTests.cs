@@ -51,13 +51,20 @@ sealed class LongTests(string version) : PolicyFixture(version)
         {
             foreach (var name in (string[])["first", "second", "third"]) Create(name);
             Engine.Authorize(SecondPlugin.Name);
-            var first = Task.Run(() => Engine.Raw("POST", "/containers/first/start"));
-            await Task.Delay(TimeSpan.FromSeconds(1));
-            Engine.Docker("start", "second").Ok();
-            Eventually(() => Engine.Docker("start", "third").Code == 0, "what the first was promised is given back", seconds: 130);
-            released.Set();
-            await first;
-            Engine.Authorize();
+            try
+            {
+                var first = Task.Run(() => Engine.Docker("start", "first"));
+                await Task.Delay(TimeSpan.FromSeconds(1));
+                Engine.Docker("start", "second").Ok();
+                Eventually(() => Engine.Docker("start", "third").Code == 0, "what the first was promised is given back", seconds: 130);
+                released.Set();
+                await first;
+            }
+            finally
+            {
+                released.Set();
+                Engine.Authorize();
+            }
         }
 
         Eventually(() => Engine.Docker("inspect", "-f", "{{.State.Running}}", "first").Ok() == "false", "it does not stay");
@@ -67,8 +74,8 @@ sealed class LongTests(string version) : PolicyFixture(version)
     [Test]
     public void Thousands_of_refusals_that_would_be_long_stop_neither_the_log_nor_the_engine()
     {
-        var long_ = System.Text.Encoding.UTF8.GetBytes(Body(Request, Label(new string('9', 100_000))));
-        Enumerable.Range(0, 4000).AsParallel().WithDegreeOfParallelism(16).ForAll(_ => Assert.That(Attempt.IsRefusal(Engine.Raw("POST", "/containers/create", long_))));
+        var refused = System.Text.Encoding.UTF8.GetBytes(Body(Request, Label(new string('9', 100_000))));
+        Enumerable.Range(0, 4000).AsParallel().WithDegreeOfParallelism(16).ForAll(_ => Assert.That(Attempt.IsRefusal(Engine.Raw("POST", "/containers/create", refused))));
         Engine.Run("--rm", "--name", "after", "-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, "true").Ok();
         Eventually(() => Engine.Log.Split('\n').Any(line => line.Contains("gpu-memory info 600: allowed ContainerStart", StringComparison.Ordinal)), "the log goes on");
     }

@@ -448,6 +448,19 @@ public class ReconciliationTests
         Assert.That(_ledger.Told.Any(told => told.StartsWith("1 ended", StringComparison.Ordinal)), Is.False, "it held nothing");
     }
 
+    [Test]
+    public async Task No_event_ends_who_works_on_them()
+    {
+        await StartAsync();
+        Assert.That(GpuMemoryQuota.TryParse("0.5", out var quota, out _));
+        _ledger.Holders[Id(1)] = quota!;
+        _docker.OnInspect = _ => throw new InvalidOperationException("a bug");
+        for (var n = 0; n < 2 * new ReconciliationOptions().Workers; n++)
+            _docker.Say("die", Id(1));
+        _docker.Say("stop", Id(2));
+        await Until(() => _ledger.Told.Contains("2 ended for good"), "the event after them is worked on");
+    }
+
     [TestCase(true, 0, "1 ended and restarts")]
     [TestCase(false, 0, "1 ended for good")]
     [TestCase(true, 1001, null)]
