@@ -11,7 +11,9 @@
 #include "image.h"
 #include "local.h"
 #include "measure.h"
+
 #include "module.h"
+#include <sys/mman.h>
 
 #define UNEXPECTED (32 * MIB) /* more than code and constants take */
 
@@ -117,14 +119,31 @@ static bool is_eager(void) {
     return INSIDE(CUDA->cuModuleGetLoadingMode(&mode)) == CUDA_SUCCESS && mode == CU_MODULE_EAGER_LOADING;
 }
 
-static CUresult enter_library(CUresult result, void *const *library, uint64_t globals) {
+static CUresult enter_library(CUresult result, void *const *library, uint64_t globals, const void *code) {
     struct entry entry = {.size = globals, .class = CLASS_LIBRARY};
+    size_t size = 0;
     if (result != CUDA_SUCCESS || globals < BLOCK)
         return result;
+    void *copy = code ? image_copy(code, &size) : NULL;
+    if (copy && size > UINT32_MAX) {
+        munmap(copy, size);
+        copy = NULL;
+    }
     entry.key = (uint64_t)(uintptr_t)*library;
+    entry.extra = (uint64_t)(uintptr_t)copy;
+    entry.refs = copy ? (uint32_t)size : 0;
     table_put(&process()->table, &entry);
     atomic_fetch_add(&process()->libraries, 1);
     return result;
+}
+
+static void forget_library(uint64_t library) {
+    struct entry entry;
+    if (!table_take(&process()->table, CLASS_LIBRARY, library, &entry))
+        return;
+    atomic_fetch_sub(&process()->libraries, 1);
+    if (entry.extra)
+        munmap((void *)(uintptr_t)entry.extra, entry.refs);
 }
 
 static void unload_library(void **library) {
@@ -132,25 +151,46 @@ static void unload_library(void **library) {
     *library = NULL;
 }
 
-#define LOAD_LIBRARY(globals_of_it, real_call)                                                                         \
+#define LOAD_LIBRARY(globals_of_it, code, real_call)                                                                   \
     if (inside_driver)                                                                                                 \
         return real_call;                                                                                              \
     uint64_t globals = globals_of_it;                                                                                  \
     if (!is_eager())                                                                                                   \
-        return enter_library(INSIDE(real_call), library, globals);                                                     \
+        return enter_library(INSIDE(real_call), library, globals, code);                                               \
     LOAD(globals, real_call, unload_library(library))
 
 CUresult cuLibraryLoadData(void **library, const void *code, int *options, void **values, unsigned count,
                            int *library_options, void **library_values, unsigned library_count) {
-    LOAD_LIBRARY(image_globals(code), CUDA->cuLibraryLoadData(library, code, options, values, count, library_options,
-                                                              library_values, library_count));
+    LOAD_LIBRARY(
+        image_globals(code), code,
+        CUDA->cuLibraryLoadData(library, code, options, values, count, library_options, library_values, library_count));
 }
 
 CUresult cuLibraryLoadFromFile(void **library, const char *file, int *options, void **values, unsigned count,
                                int *library_options, void **library_values, unsigned library_count) {
-    LOAD_LIBRARY(image_globals_of_file(file),
+    LOAD_LIBRARY(image_globals_of_file(file), NULL,
                  CUDA->cuLibraryLoadFromFile(library, file, options, values, count, library_options, library_values,
                                              library_count));
+}
+
+/* A library cannot be unloaded for the program, so a cubin is tried as a module first: what the driver takes for it is
+   what counts, whatever its sections say. Once for each library. */
+static bool takes_what_it_says(struct entry *library) {
+    CUmodule module;
+    void *copy = (void *)(uintptr_t)library->extra;
+    if (!copy)
+        return true;
+    size_t before = physically_free();
+    if (BESIDE_CAPTURES(CUDA->cuModuleLoadData(&module, copy)) != CUDA_SUCCESS)
+        return true; /* the driver will say so */
+    size_t after = physically_free();
+    BESIDE_CAPTURES(CUDA->cuModuleUnload(module));
+    uint64_t took = before > after ? before - after : 0;
+    if (took <= round_up(library->size, BLOCK) + UNEXPECTED)
+        return true;
+    library->size = took;
+    table_put(&process()->table, library);
+    return false;
 }
 
 /* Each context that uses it loads it for itself. */
@@ -160,6 +200,11 @@ static bool begin_library(struct loading *l, const void *library) {
                  table_find(&process()->table, CLASS_LIBRARY, (uint64_t)(uintptr_t)library, &entry);
     if (!begin(l, waits ? entry.size : 0))
         return false;
+    if (waits && l->device && !takes_what_it_says(&entry)) {
+        settle(l, CUDA_ERROR_OUT_OF_MEMORY);
+        if (!begin(l, entry.size))
+            return false;
+    }
     l->library = waits ? entry.key : 0;
     return true;
 }
@@ -174,14 +219,13 @@ bool loading_begin_kernel(struct loading *l, const void *kernel) {
 }
 
 CUresult loading_end(struct loading *l, CUresult result) {
-    struct entry entry;
     if (!l->device)
         return result;
     settle(l, result);
     if (result != CUDA_SUCCESS)
         return result;
-    if (l->library && device_has_one_context() && table_take(&process()->table, CLASS_LIBRARY, l->library, &entry))
-        atomic_fetch_sub(&process()->libraries, 1);
+    if (l->library && device_has_one_context())
+        forget_library(l->library);
     return exceeds(l) ? CUDA_ERROR_OUT_OF_MEMORY : result;
 }
 
@@ -204,11 +248,9 @@ CUresult cuLibraryGetModule(CUmodule *module, void *library) {
 }
 
 CUresult cuLibraryUnload(void *library) {
-    struct entry entry;
     CUresult result = changed(INSIDE(CUDA->cuLibraryUnload(library)));
-    if (!inside_driver && atomic_load_explicit(&process()->libraries, memory_order_relaxed) &&
-        table_take(&process()->table, CLASS_LIBRARY, (uint64_t)(uintptr_t)library, &entry))
-        atomic_fetch_sub(&process()->libraries, 1);
+    if (!inside_driver && atomic_load_explicit(&process()->libraries, memory_order_relaxed))
+        forget_library((uint64_t)(uintptr_t)library);
     local_forget();
     return result;
 }

@@ -86,23 +86,79 @@ struct section {
 _Static_assert(sizeof(struct elf64) == 64 && sizeof(struct section) == 64, "ELF-64");
 enum { EM_CUDA = 190 };
 
+struct symbol {
+    uint32_t name;
+    unsigned char info, other;
+    uint16_t section;
+    uint64_t value, size;
+};
+struct segment {
+    uint32_t type, flags;
+    uint64_t offset, address, physical, file_size, memory_size, align;
+};
+_Static_assert(sizeof(struct symbol) == 24 && sizeof(struct segment) == 56, "ELF-64");
+enum { SYMTAB = 2, NOBITS = 8, PT_LOAD = 1 };
+
+static bool is_global(const char *image, const struct section *names, const struct section *section) {
+    return section->name + 10 < names->size && strncmp(image + names->offset + section->name, ".nv.global", 10) == 0;
+}
+
+/* How far the variables reach that lie in that section. */
+static uint64_t symbols_reach(const char *image, const struct section *table, unsigned of) {
+    struct symbol symbol;
+    uint64_t reach = 0;
+    if (table->type != SYMTAB || table->offset > PLAUSIBLE >> 8 || table->size > PLAUSIBLE >> 8)
+        return 0;
+    for (uint64_t at = 0; at + sizeof symbol <= table->size; at += sizeof symbol) {
+        memcpy(&symbol, image + table->offset + at, sizeof symbol);
+        if (symbol.section == of && symbol.value < PLAUSIBLE && symbol.size < PLAUSIBLE &&
+            symbol.value + symbol.size > reach)
+            reach = symbol.value + symbol.size;
+    }
+    return reach;
+}
+
+/* What segments have beyond their part of the file. */
+static uint64_t segments_add(const char *image, const struct elf64 *elf) {
+    struct segment segment;
+    uint64_t sum = 0;
+    for (unsigned i = 0;
+         elf->program_size == sizeof segment && elf->programs < PLAUSIBLE >> 8 && i < elf->program_count; i++) {
+        memcpy(&segment, image + elf->programs + i * sizeof segment, sizeof segment);
+        if (segment.type == PT_LOAD && segment.memory_size > segment.file_size && segment.memory_size < PLAUSIBLE)
+            sum += segment.memory_size - segment.file_size;
+    }
+    return sum;
+}
+
+/* The most that sections, their symbols and segments say: a section's own size alone was seen to say less than the
+   driver takes (of 6 GiB, in a cubin that its linker had made). */
 static uint64_t cubin_globals(const char *image) {
     struct elf64 elf;
-    struct section names, section;
+    struct section names, section, table;
     memcpy(&elf, image, sizeof elf);
     if (elf.machine != EM_CUDA || elf.section_size != sizeof section || elf.names >= elf.section_count ||
         elf.sections > PLAUSIBLE >> 8)
         return 0;
-    const char *table = image + elf.sections;
-    memcpy(&names, table + elf.names * sizeof names, sizeof names);
+    const char *sections = image + elf.sections;
+    memcpy(&names, sections + elf.names * sizeof names, sizeof names);
+    if (names.offset > PLAUSIBLE >> 8)
+        return 0;
     uint64_t sum = 0;
     for (unsigned i = 0; i < elf.section_count; i++) {
-        memcpy(&section, table + i * sizeof section, sizeof section);
-        if (names.offset < PLAUSIBLE >> 8 && section.name + 10 < names.size && section.size < PLAUSIBLE &&
-            strncmp(image + names.offset + section.name, ".nv.global", 10) == 0)
-            sum += section.size;
+        memcpy(&section, sections + i * sizeof section, sizeof section);
+        if (!is_global(image, &names, &section))
+            continue;
+        uint64_t bytes = section.size < PLAUSIBLE ? section.size : 0;
+        for (unsigned k = 0; k < elf.section_count; k++) {
+            memcpy(&table, sections + k * sizeof table, sizeof table);
+            uint64_t reach = symbols_reach(image, &table, i);
+            bytes = reach > bytes ? reach : bytes;
+        }
+        sum += bytes;
     }
-    return sum;
+    uint64_t segments = sum ? segments_add(image, &elf) : 0;
+    return segments > sum ? segments : sum;
 }
 
 static bool is_cubin(const char *image) {
@@ -181,6 +237,27 @@ uint64_t image_globals(const void *image) {
         return 0;
     memcpy(&magic, wrapper.data, sizeof magic);
     return magic == FAT ? fat_globals(wrapper.data) : 0;
+}
+
+void *image_copy(const void *image, size_t *size) {
+    struct elf64 elf;
+    struct section section;
+    if (!image || !is_cubin(image))
+        return NULL;
+    memcpy(&elf, image, sizeof elf);
+    if (elf.machine != EM_CUDA || elf.section_size != sizeof section || elf.sections > PLAUSIBLE >> 8)
+        return NULL;
+    uint64_t end = elf.sections + elf.section_count * sizeof section,
+             programs = elf.programs + (uint64_t)elf.program_count * elf.program_size;
+    for (unsigned i = 0; i < elf.section_count; i++) {
+        memcpy(&section, (const char *)image + elf.sections + i * sizeof section, sizeof section);
+        if (section.type != NOBITS && section.offset + section.size > end)
+            end = section.offset + section.size;
+    }
+    *size = programs < PLAUSIBLE >> 8 && programs > end ? programs : end;
+    void *copy = *size > PLAUSIBLE >> 8 ? MAP_FAILED
+                                        : mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return copy == MAP_FAILED ? NULL : memcpy(copy, image, *size);
 }
 
 uint64_t image_globals_of_file(const char *path) {

@@ -8,7 +8,9 @@
 /* Bytes that the image's globals take of a GPU: of the largest of a fat binary's. 0 where there are none, or where it
    cannot be read: what is compressed, or no image at all. */
 uint64_t image_globals(const void *image);
-/* The same of a file. */
+/* A copy of a cubin, to be dropped with munmap; NULL for any other image. */
+void *image_copy(const void *image, size_t *size);
+/* The same as the first of a file. */
 uint64_t image_globals_of_file(const char *path);
 
 #endif

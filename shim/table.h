@@ -15,7 +15,8 @@ enum table_class {
                         */
     CLASS_NODES,       /* instantiated graphs, all of them; size is the number of their nodes */
     CLASS_CONTEXT,     /* size is the local memory that a thread has in it */
-    CLASS_LIBRARY,     /* libraries that are not loaded yet; size is what their globals need */
+    CLASS_LIBRARY, /* libraries that are not loaded yet; size is what their globals need, extra and refs a copy of the
+                      cubin and its size */
 };
 
 enum table_kind { KIND_LINEAR = 1, KIND_MANAGED, KIND_POOL, KIND_VMM, KIND_ARRAY };

@@ -159,8 +159,9 @@ SCENARIO(A_module_with_globals_beyond_the_limit_is_refused, .limit = "1g") {
     expect_exact(GIB, CONTEXT);
 }
 
-/* A cubin whose only section beside that of names is .nv.global. */
-static const char *cubin(unsigned machine, uint64_t bytes) {
+/* A cubin with a global of that size, which its section .nv.global says too, or in 32 bits only, where the table of
+   symbols has the whole. */
+static const char *cubin_with(unsigned machine, uint64_t bytes, unsigned section) {
     static struct {
         unsigned char ident[16];
         uint16_t type, machine;
@@ -173,18 +174,84 @@ static const char *cubin(unsigned machine, uint64_t bytes) {
             uint64_t flags, address, offset, size;
             uint32_t link, info;
             uint64_t align, entry_size;
-        } section[3];
+        } section[4];
         char text[32];
-    } elf = {.ident = "\177ELF\2\1\1", .sections = 64, .section_size = 64, .section_count = 3, .names = 1};
+        struct {
+            uint32_t name;
+            unsigned char info, other;
+            uint16_t section;
+            uint64_t value, size;
+        } symbol;
+    } elf = {.ident = "\177ELF\2\1\1", .sections = 64, .section_size = 64, .section_count = 4, .names = 1};
     memcpy(elf.text, "\0.nv.global\0.shstrtab", 22);
+    elf.symbol.section = (uint16_t)section;
+    elf.symbol.size = bytes;
+    elf.section[3].name = 11;
+    elf.section[3].type = 2;
+    elf.section[3].offset = offsetof(__typeof__(elf), symbol);
+    elf.section[3].size = sizeof elf.symbol;
     elf.machine = (uint16_t)machine;
     elf.section[1].name = 12;
     elf.section[1].offset = offsetof(__typeof__(elf), text);
     elf.section[1].size = sizeof elf.text;
     elf.section[2].name = 1;
     elf.section[2].type = 8;
-    elf.section[2].size = bytes;
+    elf.section[2].size = (uint32_t)bytes;
     return (const char *)&elf;
+}
+
+static const char *cubin(unsigned machine, uint64_t bytes) {
+    return cubin_with(machine, bytes, 2);
+}
+
+static void *library_of(const char *image) {
+    void *library = NULL;
+    EXPECT_EQUAL(gpu.cuLibraryLoadData(&library, image, NULL, NULL, 0, NULL, NULL, 0), CUDA_SUCCESS);
+    return library;
+}
+
+static void *kernel_of(void *library) {
+    CUresult (*get)(void **, void *, const char *) = driver("cuLibraryGetKernel");
+    void *kernel = NULL;
+    EXPECT_EQUAL(get(&kernel, library, "work"), CUDA_SUCCESS);
+    return kernel;
+}
+
+static CUresult launch(const void *function) {
+    return gpu.cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL);
+}
+
+/* 6 GiB, of which the section says 2. */
+SCENARIO(A_cubin_takes_what_its_symbols_say, .limit = "3g") {
+    CUmodule module;
+    void *function;
+    CUdeviceptr pointer;
+    size_t size;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuModuleLoadData(&module, cubin(190, 6 * GIB)), OOM);
+    void *library = library_of(cubin(190, 6 * GIB));
+    for (int i = 0; i < 2; i++) {
+        EXPECT_EQUAL(launch(kernel_of(library)), OOM);
+        EXPECT_EQUAL(gpu.cuKernelGetFunction(&function, kernel_of(library)), OOM);
+        EXPECT_EQUAL(gpu.cuLibraryGetGlobal(&pointer, &size, library, "big"), OOM);
+    }
+    expect_exact(3 * GIB, CONTEXT);
+    EXPECT_EQUAL(gpu.cuLibraryUnload(library), CUDA_SUCCESS);
+    EXPECT_EQUAL(launch(kernel_of(library_of(cubin(190, GIB)))), CUDA_SUCCESS);
+    expect_exact(3 * GIB, CONTEXT + MODULE + GIB);
+}
+
+/* Nothing that the shim reads says that it is 6 GiB: it is tried as a module, which can be unloaded. */
+SCENARIO(A_library_whose_size_is_told_nowhere_is_not_left_loaded, .limit = "3g") {
+    CUdeviceptr pointer;
+    size_t size;
+    gpu_begin(0);
+    void *library = library_of(cubin_with(190, 6 * GIB, 0));
+    for (int i = 0; i < 2; i++) {
+        EXPECT_EQUAL(gpu.cuLibraryGetGlobal(&pointer, &size, library, "big"), OOM);
+        EXPECT_EQUAL(device_used(0), CONTEXT);
+        EXPECT_EQUAL(gpu_free(), 3 * GIB - CONTEXT);
+    }
 }
 
 SCENARIO(So_is_a_cubin, .limit = "1g") {
@@ -204,23 +271,6 @@ SCENARIO(A_module_of_unknown_size_is_unloaded_if_it_turns_out_not_to_fit, .limit
     EXPECT_EQUAL(device_used(0), CONTEXT);
     EXPECT_EQUAL(gpu.cuModuleLoadData(&module, cubin(7, 500 * MIB)), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 500 * MIB);
-}
-
-static void *library_of(const char *image) {
-    void *library = NULL;
-    EXPECT_EQUAL(gpu.cuLibraryLoadData(&library, image, NULL, NULL, 0, NULL, NULL, 0), CUDA_SUCCESS);
-    return library;
-}
-
-static void *kernel_of(void *library) {
-    CUresult (*get)(void **, void *, const char *) = driver("cuLibraryGetKernel");
-    void *kernel = NULL;
-    EXPECT_EQUAL(get(&kernel, library, "work"), CUDA_SUCCESS);
-    return kernel;
-}
-
-static CUresult launch(const void *function) {
-    return gpu.cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL);
 }
 
 SCENARIO(A_library_with_globals_beyond_the_limit_is_refused_at_its_first_use, .limit = "1g") {

@@ -63,7 +63,8 @@ static uint64_t declared(const char *text, const char *end, const char *space) {
     return sum;
 }
 
-/* The sizes of the sections of that name, in ELF of 64 bits. */
+/* The sizes of the sections of that name, in ELF of 64 bits, and how far the first table of symbols behind them
+   reaches: the larger. A real cubin's section can say less. */
 static uint64_t sections(const char *image, const char *name) {
     uint64_t sum = 0, table, names, size;
     uint16_t count, of_names;
@@ -78,6 +79,11 @@ static uint64_t sections(const char *image, const char *name) {
         memcpy(&at, section, sizeof at);
         memcpy(&size, section + 32, sizeof size);
         sum += strcmp(image + names + at, name) == 0 ? size : 0;
+        uint64_t reach = 0, symbols;
+        memcpy(&symbols, section + 24, sizeof symbols);
+        if (((const uint32_t *)section)[1] == 2 && size >= 24) /* SYMTAB: the first symbol's size */
+            memcpy(&reach, image + symbols + 16, sizeof reach);
+        sum = reach > sum ? reach : sum;
     }
     return sum;
 }
