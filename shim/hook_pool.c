@@ -31,6 +31,7 @@ enum {
     CHUNK_MAX = 32 << 20, /* a pool grows by multiples of this at most; seen on an H200 */
     KNOWN_ENOUGH = 16, /* allocations in known blocks, one after another: from then on the driver is not asked before */
     UNASKED_MAX = 64,
+    STREAM_WAIT_MS = 1000, /* for the work before an allocation that else is refused */
     ERA_BITS = 28,
     BLOCKS_MAX = 64 /* of one allocation; of a larger one the driver is asked */
 };
@@ -479,6 +480,22 @@ struct attempt {
     bool asked; /* what the pool holds, before */
 };
 
+static bool pool_has_freed(struct pool *pool) {
+    return atomic_load_explicit(&pool->charged, memory_order_relaxed) > pool_live(pool);
+}
+
+/* What a stream has freed its next allocation can have at once, without a reservation for it or without its work's end.
+   Where there is no room for the reservation, it can have it when that work is done and the pool is trimmed. The driver
+   is asked, and not waited for: the work may wait for this thread. */
+static bool stream_is_done(CUstream stream) {
+    CUresult state;
+    for (uint64_t until = now_ms() + STREAM_WAIT_MS;; sleep_ms(1)) {
+        state = BESIDE_CAPTURES(CUDA->cuStreamQuery(stream));
+        if (state != CUDA_ERROR_NOT_READY || now_ms() >= until)
+            return state == CUDA_SUCCESS;
+    }
+}
+
 static enum plan prepare(struct attempt *a, uint64_t size, CUstream stream) {
     struct pool *pool = a->pool;
     if (capture_of(stream))
@@ -493,7 +510,9 @@ static enum plan prepare(struct attempt *a, uint64_t size, CUstream stream) {
     uint64_t most = round_up(size, chunk ? chunk : CHUNK_MAX);
     if (LIKELY(account_credit_take(a->device, most, &a->reservation)))
         return PLAN_CREDIT;
-    return account_reserve(a->device, most, &a->reservation) ? PLAN_RESERVED : PLAN_REFUSED;
+    bool fits = account_reserve(a->device, most, &a->reservation) ||
+                (pool_has_freed(pool) && stream_is_done(stream) && account_reserve(a->device, most, &a->reservation));
+    return fits ? PLAN_RESERVED : PLAN_REFUSED;
 }
 
 static void enter(struct pool *pool, const struct device *device, uint64_t pointer, uint64_t rounded) {

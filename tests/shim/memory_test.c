@@ -143,6 +143,27 @@ SCENARIO(What_a_pool_holds_without_need_makes_room_before_a_refusal, .limit = "1
     EXPECT(device_peak(0) <= GIB);
 }
 
+/* Natively it is reused in the order of the stream. What pops one of many and takes another is PyTorch after an out of
+ * memory. */
+SCENARIO(What_a_stream_has_freed_can_be_had_from_it_at_the_limit_without_a_synchronisation, .limit = "1g") {
+    enum { PIECES = 15 };
+    CUdeviceptr pointers[PIECES + 1];
+    CUmemoryPool pool;
+    uint64_t everything = UINT64_MAX;
+    gpu_begin(0);
+    EXPECT_EQUAL(gpu.cuDeviceGetDefaultMemPool(&pool, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemPoolSetAttribute(pool, 4, &everything), CUDA_SUCCESS);
+    int made = 0;
+    while (made <= PIECES && gpu.cuMemAllocAsync(&pointers[made], 64 * MIB, NULL) == CUDA_SUCCESS)
+        made++;
+    EXPECT_EQUAL(made, PIECES);
+    for (int i = 0; i < 3; i++) {
+        EXPECT_EQUAL(gpu.cuMemFreeAsync(pointers[i], NULL), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuMemAllocAsync(&pointers[i], 64 * MIB, NULL), CUDA_SUCCESS);
+    }
+    EXPECT(device_peak(0) <= GIB);
+}
+
 SCENARIO(Explicit_pools_are_charged_and_end_with_their_destruction, .limit = "1g") {
     CUmemPoolProps properties = {.allocType = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
     CUmemoryPool pool;
