@@ -57,6 +57,19 @@ eventually() {
     done
 }
 
+# On a machine with too much to do an engine gives up before its containerd is ready.
+started() { # COMMAND...
+    local n
+    for n in 1 2 3 4 5; do
+        ! "$@" >"$work/out" 2>&1 || return 0
+        grep -q 'timeout waiting for containerd' "$work/out" || break
+        [ "$2" != up ] || kill "$(cat "$engine/keeper")" || true
+        sleep $((10 * n))
+    done
+    cat "$work/out" >&2
+    return 1
+}
+
 names() { # "" or the plugin: what daemon.json names
     echo "{\"authorization-plugins\": [${1:+\"$1\"}]}" >"$engine/daemon.json"
 }
@@ -73,7 +86,7 @@ begin() { # VERSION FLAG...
     "$build/sim/simgpu" create "$engine/run/simgpu" --total 10989m >/dev/null
     export SIMGPU_DIR=$engine/run/simgpu SIMGPU_LIB=$build/sim DOCKER_HOST=unix://$engine/run/docker.sock
     names ""
-    $control up "$engine" --path "$build/sim" ${bin[@]+"${bin[@]}"} -- --config-file "$engine/daemon.json" "$@"
+    started "$control" up "$engine" --path "$build/sim" ${bin[@]+"${bin[@]}"} -- --config-file "$engine/daemon.json" "$@"
     docker plugin create $plugin "$build/plugin" >/dev/null
     docker plugin set $plugin "run.source=$engine/run" "driver.source=$build/sim" NVML_LIBRARY=/host/usr/libnvidia-ml.so.1
     docker plugin enable $plugin >/dev/null
@@ -118,7 +131,7 @@ unasked() { # VERSION
         fi
         try "$1, after disable and enable, try $n"
     done
-    echo "$1: $((passed - refused)) of $((2 * tries)) runs refused; the log said so at most $late ms after enable, at load $(cut -d' ' -f1 /proc/loadavg)"
+    echo "$(date -u +%T) $1: $((passed - refused)) of $((2 * tries)) runs refused; the log said so at most $late ms after enable, at load $(cut -d' ' -f1 /proc/loadavg)"
     $control down "$engine"
 }
 
@@ -145,7 +158,7 @@ boot() {
         ! grep -qs sleep "/proc/$pid/comm" || kill -KILL "$pid" 2>/dev/null || true
     done <"$work/pids"
     sleep 0.5
-    $control start "$engine"
+    started "$control" start "$engine"
     if ! eventually 60 running; then
         bad "$2: $(docker ps -q | wc -l) of $containers containers run: $(docker ps -a --filter status=exited --format '{{.Names}}: {{.Status}}' | head -n 3)"
         docker ps -aq --filter status=exited | xargs -r docker inspect -f '{{.State.Error}}' | head -n 3
@@ -171,14 +184,14 @@ kind() { # VERSION WHAT BOOTS FLAG...
         [ $((n % 2)) = 0 ] && stop=kill9 || stop=stop
         boot $stop "$version $what, boot $n ($stop)"
     done
-    echo "$version: $((count - failed + lost)) of $count boots $what lost none of $containers containers"
+    echo "$(date -u +%T) $version: $((count - failed + lost)) of $count boots $what lost none of $containers containers"
     names ""
     for n in $(seq $((count / 5))); do
         before=$(complaints)
         boot stop "$version $what, boot $n of an engine that no longer asks"
         eventually 20 complained "$before" || bad "$version $what: nobody says that the engine does not ask"
     done
-    echo "$version: $((count / 5)) boots $what of an engine that no longer asks, $((failed - lost)) failures in all"
+    echo "$(date -u +%T) $version: $((count / 5)) boots $what of an engine that no longer asks, $((failed - lost)) failures in all"
     $control down "$engine"
 }
 
