@@ -492,8 +492,10 @@ static bool stream_is_done(CUstream stream) {
     for (uint64_t until = now_ms() + STREAM_WAIT_MS;; sleep_ms(1)) {
         state = BESIDE_CAPTURES(CUDA->cuStreamQuery(stream));
         if (state != CUDA_ERROR_NOT_READY || now_ms() >= until)
-            return state == CUDA_SUCCESS;
+            break;
     }
+    /* Only who waits for it makes the driver see that what was freed is free. */
+    return state == CUDA_SUCCESS && BESIDE_CAPTURES(CUDA->cuStreamSynchronize(stream)) == CUDA_SUCCESS;
 }
 
 static enum plan prepare(struct attempt *a, uint64_t size, CUstream stream) {

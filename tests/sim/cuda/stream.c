@@ -137,15 +137,10 @@ API(StreamSynchronize, CUstream stream) {
 }
 
 API(StreamQuery, CUstream stream) {
-    struct context *context;
-    CUresult rc = check(stream) ? check(stream) : sim_enter_context(&context);
-    if (rc)
-        return rc;
-    if (stream_is_capturing(stream))
-        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-    PROHIBITED_IN_CAPTURES();
-    pools_synchronise(stream_device(stream, context->device)); /* whoever hears that it is done, as whoever waits */
-    return CUDA_SUCCESS;
+    CUresult rc = check(stream);
+    if (!rc && !stream_is_capturing(stream))
+        PROHIBITED_IN_CAPTURES();
+    return rc ? rc : stream_is_capturing(stream) ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
 }
 
 API(StreamGetCtx, CUstream stream, struct context **out) {
