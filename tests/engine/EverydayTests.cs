@@ -103,6 +103,7 @@ sealed class EverydayTests(string version) : EngineFixture(version)
                     image: {{Image}}
                     command: [ "sleep", "{{command}}" ]
                     network_mode: none
+                    stop_grace_period: 0s
                     labels: { gpu-memory: "0.7" }
                     volumes: [ "runai:/runai" ]
                     deploy: { resources: { reservations: { devices: [ { capabilities: [ gpu ], count: 1 } ] } } }
