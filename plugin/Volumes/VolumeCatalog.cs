@@ -61,7 +61,18 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
     static QuotaVolume Loaded(StoredVolume volume, string path) =>
         new(volume.Name, volume.Name == Everyone ? null : volume.GpuMemory) { CreatedAt = File.GetLastWriteTimeUtc(path), Owner = volume.Owner };
 
-    QuotaVolume? FindFile(string name) => layout.Volume(name) is var path && File.Exists(path) && Read(path) is { } volume ? Loaded(volume, path) : null;
+    /// <summary>From here on it is listed: who looks in the engine's list for what is used finds it.</summary>
+    QuotaVolume? FindFile(string name)
+    {
+        lock (_lock)
+        {
+            var path = layout.Volume(name);
+            if (!File.Exists(path) || Read(path) is not { } volume) return null;
+            var found = Loaded(volume, path);
+            if (_volumes.Count < 2 * Ceiling) _volumes[name] = found;
+            return found;
+        }
+    }
 
     /// <summary>Versions before 0.2.0 took any name.</summary>
     void Drop(string path, string name)

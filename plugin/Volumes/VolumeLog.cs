@@ -36,7 +36,7 @@ static partial class VolumeLog
     [LoggerMessage(210, LogLevel.Error, "the plugin's propagated mount cannot be watched: {Problem}")]
     public static partial void WatchFailed(this ILogger log, string problem);
 
-    [LoggerMessage(213, LogLevel.Error, "there are more than {Most} volumes in {Folder}: the others are served without being listed, and no new ones are made until some are removed and the plugin is enabled again")]
+    [LoggerMessage(214, LogLevel.Error, "there are more than {Most} volumes in {Folder}: the others are served, and listed when somebody has used them, and no new ones are made until some are removed and the plugin is enabled again")]
     public static partial void TooManyVolumes(this ILogger log, int most, string folder);
 
     [LoggerMessage(212, LogLevel.Warning, "The volume {Volume} is gone: no call of the API can name it, so it could not be removed")]
