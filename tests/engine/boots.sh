@@ -5,7 +5,7 @@
 #
 # On each engine: --tries runs with the volume on an engine that was never told to ask, as many after `docker plugin disable` and `enable` (one in ten tries disables and enables again, and
 # takes the time until the log says so), and --boots boots with --containers containers each that come back by their restart policy: stopped and killed in turn, without live-restore and with it
-# (a quarter of the containers die while the engine is away), then a fifth as many with a daemon.json that no longer names the plugin. After each boot every container runs and has its own quota.
+# (a quarter of the containers die while an engine is away that was stopped), then a fifth as many with a daemon.json that no longer names the plugin. After each boot every container runs and has its own quota.
 # Needs root and `make all`. Ends with the number of tries and boots that went well and of those that did not.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -44,7 +44,10 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 good() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)) && echo "FAILED  $*"; }
+bad() {
+    failed=$((failed + 1)) && echo "FAILED  $*"
+    cp "$engine/log" "$build/boots-$failed.log" && echo "        the engine's log until then: build/boots-$failed.log"
+}
 asks() { [[ $(docker create --pull never --label gpu-memory=0 no-such-image 2>&1) == *"denied by plugin $plugin"* ]]; }
 
 # eventually SECONDS COMMAND...
@@ -125,7 +128,8 @@ unasked() { # VERSION
             docker plugin disable -f $plugin >/dev/null
             docker plugin enable $plugin >/dev/null
             start=$(date +%s%N)
-            eventually 20 complained "$before" || bad "$1: after disable and enable the log says nothing"
+            # With live-restore the plugin goes on, and has said it.
+        [[ $n != 1 && $* == *--live-restore* ]] || eventually 20 complained "$before" || bad "$1: after disable and enable the log says nothing"
             now=$((($(date +%s%N) - start) / 1000000))
             [ $now -le $late ] || late=$now
         fi
@@ -154,6 +158,8 @@ boot() {
         [ $((n % 4)) != 0 ] || docker inspect -f '{{.State.Pid}}' "$id" >>"$work/pids"
     done <"$work/containers"
     $control "$1" "$engine"
+    # Of one that is killed, the engine may say "id already in use" of such a container, with and without plugins.
+    [ "$1" = stop ] || : >"$work/pids"
     while read -r pid; do
         ! grep -qs sleep "/proc/$pid/comm" || kill -KILL "$pid" 2>/dev/null || true
     done <"$work/pids"
