@@ -67,7 +67,7 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
         if (before is null) Remove(dirId);
         else references.Set(dirId, before);
         host.StartAnew();
-        return MountResult.Failed("the engine does not see the plugin's mounts: disable and enable the plugin");
+        return MountResult.Failed("the engine does not see the plugin's mounts: as root, docker plugin disable -f the plugin and enable it, then kill -HUP $(pidof dockerd) and start the container again");
     }
 
     /// <returns>Null, or what went wrong.</returns>
