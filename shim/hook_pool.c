@@ -68,8 +68,10 @@ static struct pool *pool_by_handle(CUmemoryPool handle) {
 }
 
 /* Nothing is known any more of what the pool holds. */
-static void next_era(struct pool *pool) {
-    atomic_store(&pool->era, (atomic_fetch_add(&process()->pools.eras, 1) + 1) & ((1u << ERA_BITS) - 1));
+static uint32_t next_era(struct pool *pool) {
+    uint32_t era = (atomic_fetch_add(&process()->pools.eras, 1) + 1) & ((1u << ERA_BITS) - 1);
+    atomic_store(&pool->era, era);
+    return era;
 }
 
 #define EACH_BLOCK(place, pointer, size)                                                                               \
@@ -317,11 +319,13 @@ static void pool_settle(struct pool *pool, struct device *device, struct reserva
     before = atomic_load(&pool->charged);
     if (before > bytes)
         account_release_begin(device); /* here, so that no measurement believes the one without the other */
+    else if (bytes > before)
+        account_add(device, bytes - before); /* first: whoever finds the pool charged takes his reservation back */
     atomic_store(&pool->charged, bytes);
     atomic_fetch_add(&pool->version, 1);
     lock_drop(&pool->lock);
     learn_chunk(bytes);
-    settle_growth(device, reservation, bytes > before ? bytes - before : 0);
+    settle_growth(device, reservation, 0);
     if (before > bytes)
         account_release_end(device, before - bytes);
 }
@@ -333,6 +337,8 @@ static void settle(bool synchronised) {
         struct pool *pool = &p->pools.pool[i];
         if (UNLIKELY(synchronised && atomic_load_explicit(&pool->handle, memory_order_relaxed) == POOL_DESTROYED))
             bury(pool);
+        if (synchronised && atomic_load_explicit(&pool->keeps, memory_order_relaxed) != UINT64_MAX)
+            next_era(pool);
         uint64_t charged = atomic_load_explicit(&pool->charged, memory_order_relaxed);
         if (charged > pool_live(pool) && charged > atomic_load_explicit(&pool->keeps, memory_order_relaxed) &&
             atomic_load(&pool->handle))
@@ -379,8 +385,10 @@ void pools_trim(struct device *device) {
             atomic_load(&pool->charged) <= pool_live(pool))
             continue;
         account_release_begin(device); /* a measurement between the two would take the one for the other */
+        atomic_fetch_add(&p->pools.trims, 1);
         BY_ITS_DRIVER(pool, BESIDE_CAPTURES(CUDA->cuMemPoolTrimTo(handle, 0)));
         next_era(pool);
+        atomic_fetch_sub(&p->pools.trims, 1);
         pool_settle(pool, device, NULL);
         account_release_end(device, 0);
     }
@@ -495,7 +503,13 @@ static bool stream_is_done(CUstream stream) {
             break;
     }
     /* Only who waits for it makes the driver see that what was freed is free. */
-    return state == CUDA_SUCCESS && BESIDE_CAPTURES(CUDA->cuStreamSynchronize(stream)) == CUDA_SUCCESS;
+    if (state != CUDA_SUCCESS)
+        return false;
+    atomic_fetch_add(&process()->pools.waits, 1);
+    state = BESIDE_CAPTURES(CUDA->cuStreamSynchronize(stream));
+    settle(true);
+    atomic_fetch_sub(&process()->pools.waits, 1);
+    return state == CUDA_SUCCESS;
 }
 
 static enum plan prepare(struct attempt *a, uint64_t size, CUstream stream) {
@@ -528,11 +542,18 @@ static void enter(struct pool *pool, const struct device *device, uint64_t point
     table_put(&process()->table, &entry);
 }
 
+/* A pool may become smaller just now. Whoever makes it so ends its era before he is done. */
+static bool may_shrink(const struct pool *pool) {
+    const struct pools *pools = &process()->pools;
+    return atomic_load(&pools->trims) || (atomic_load(&pools->waits) && atomic_load(&pool->keeps) != UINT64_MAX);
+}
+
 /* The allocation lies in what the pool held in an era that has not ended: who ends it later sees in `live` that there
    was an allocation, and asks the driver again. */
 static bool was_held(const struct attempt *a, uint64_t pointer, uint64_t size) {
     unsigned unasked = atomic_load_explicit(&a->pool->unasked, memory_order_relaxed);
-    if (a->plan == PLAN_COVERED || !holds(a->era, pointer, size) || atomic_load(&a->pool->era) != a->era)
+    if (a->plan == PLAN_COVERED || !holds(a->era, pointer, size) || atomic_load(&a->pool->calls) != 1 ||
+        may_shrink(a->pool) || atomic_load(&a->pool->era) != a->era)
         return false;
     atomic_store_explicit(&a->pool->unasked, unasked + 1, memory_order_relaxed); /* threads may lose a count */
     return unasked < UNASKED_MAX;
@@ -544,12 +565,11 @@ static void ask_after(struct attempt *a, uint64_t pointer, uint64_t size) {
     bool known = pointer && holds(a->era, pointer, size); /* just looked up, now and then */
     if (a->plan == PLAN_CREDIT)
         account_credit_used(a->device, &a->reservation);
-    if (!known && !a->asked)
-        next_era(pool);
+    uint32_t era = known ? a->era : next_era(pool); /* it may lie in memory that was moved from a known block */
     pool_settle(pool, a->device, &a->reservation);
     atomic_store_explicit(&pool->unasked, known ? KNOWN_ENOUGH : 0, memory_order_relaxed);
     if (pointer)
-        note_held(a->era, pointer, size);
+        note_held(era, pointer, size);
 }
 
 static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr *pointer, size_t size) {
@@ -562,6 +582,7 @@ static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr 
         account_credit_return(&a->reservation);
     else
         account_keep(a->device, &a->reservation);
+    atomic_fetch_sub(&a->pool->calls, 1);
     if (at)
         enter(a->pool, a->device, at, rounded);
     return result;
@@ -588,6 +609,7 @@ static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr 
         return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
     if (a.plan == PLAN_NOT_OURS)                                                                                       \
         return real_call;                                                                                              \
+    atomic_fetch_add(&a.pool->calls, 1);                                                                               \
     return allocated(&a, QUEUED(a.device, real_call), pointer, size)
 
 CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t size, CUstream stream) {
@@ -682,8 +704,10 @@ CUresult cuMemPoolTrimTo(CUmemoryPool handle, size_t keep) {
         return CUDA->cuMemPoolTrimTo(handle, keep);
     struct device *device = device_at(atomic_load(&pool->device));
     account_release_begin(device);
+    atomic_fetch_add(&process()->pools.trims, 1);
     CUresult result = INSIDE(CUDA->cuMemPoolTrimTo(handle, keep));
     next_era(pool);
+    atomic_fetch_sub(&process()->pools.trims, 1);
     if (result == CUDA_SUCCESS)
         pool_settle(pool, device, NULL);
     account_release_end(device, 0);
@@ -752,28 +776,32 @@ CUresult cuStreamDestroy_v2(CUstream stream) {
 
 /* Synchronisation: the moment when a pool gives memory back. */
 
-static CUresult synchronised(CUresult result) {
-    if (!inside_driver && atomic_load_explicit(&process()->pools.known, memory_order_relaxed))
-        settle(true);
-    return result;
-}
+#define SYNCHRONISED(real_call)                                                                                        \
+    struct pools *pools = &process()->pools;                                                                           \
+    if (inside_driver || !atomic_load_explicit(&pools->known, memory_order_relaxed))                                   \
+        return real_call;                                                                                              \
+    atomic_fetch_add(&pools->waits, 1);                                                                                \
+    CUresult result = real_call;                                                                                       \
+    settle(true);                                                                                                      \
+    atomic_fetch_sub(&pools->waits, 1);                                                                                \
+    return result
 
 CUresult cuStreamSynchronize(CUstream stream) {
-    return synchronised(CUDA->cuStreamSynchronize(stream));
+    SYNCHRONISED(CUDA->cuStreamSynchronize(stream));
 }
 
 CUresult cuStreamSynchronize_ptsz(CUstream stream) {
-    return synchronised(CUDA->cuStreamSynchronize_ptsz(stream));
+    SYNCHRONISED(CUDA->cuStreamSynchronize_ptsz(stream));
 }
 
 CUresult cuEventSynchronize(void *event) {
-    return synchronised(CUDA->cuEventSynchronize(event));
+    SYNCHRONISED(CUDA->cuEventSynchronize(event));
 }
 
 CUresult cuCtxSynchronize(void) {
-    return synchronised(CUDA->cuCtxSynchronize());
+    SYNCHRONISED(CUDA->cuCtxSynchronize());
 }
 
 CUresult cuCtxSynchronize_v2(CUcontext context) {
-    return synchronised(CUDA->cuCtxSynchronize_v2(context));
+    SYNCHRONISED(CUDA->cuCtxSynchronize_v2(context));
 }

@@ -610,14 +610,18 @@ struct ledger_sum ledger_sum(int device) {
     return sum;
 }
 
+/* Counts as a call meanwhile: whoever heals the row between the two steps would take the bytes off once more. */
 static void take_credit(const struct ledger_row *row, void *data) {
     struct ledger_row *of = (struct ledger_row *)row;
     uint64_t credit = atomic_load(&of->credit);
     (void)data;
-    while (CREDIT_BYTES(credit) && !atomic_compare_exchange_weak(&of->credit, &credit, credit - CREDIT_BYTES(credit)))
+    while (CREDIT_BYTES(credit) &&
+           !atomic_compare_exchange_weak(&of->credit, &credit, credit - CREDIT_BYTES(credit) + CREDIT_CALL))
         continue;
-    if (CREDIT_BYTES(credit))
+    if (CREDIT_BYTES(credit)) {
         atomic_fetch_sub(&of->pending, CREDIT_BYTES(credit));
+        atomic_fetch_sub(&of->credit, CREDIT_CALL);
+    }
 }
 
 void ledger_revoke(int device) {

@@ -24,6 +24,7 @@ struct pool {
     struct lock lock;             /* guards changes of charged and version, and the last three */
     /* What every allocation changes: */
     _Atomic uint64_t live __attribute__((aligned(64))); /* see POOL_UNITS */
+    _Atomic unsigned calls;                             /* allocations under way: any may move what lies idle */
     _Atomic unsigned unasked;                           /* allocations since the driver was asked what the pool holds */
     /* What is changed when the pool grows: */
     _Atomic uint64_t version; /* counts changes of charged */
@@ -46,6 +47,8 @@ struct pools {
     struct lock adding;
     /* What every allocation reads: */
     _Atomic unsigned known;         /* places of `pool` that have been used */
+    _Atomic unsigned trims;         /* under way: any pool may become smaller */
+    _Atomic unsigned waits;         /* for streams, events or contexts, under way: so may what gives back by itself */
     _Atomic unsigned captures;      /* that are under way, or whose stream was destroyed */
     _Atomic uint64_t chunk;         /* by what a pool grows; 0 not seen yet */
     _Atomic uint64_t only;          /* the only device's pool: 1 + its position, and from bit 8 on 1 + the epoch */

@@ -8,6 +8,7 @@ work=$(mktemp -d /tmp/gpu-test.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 # Temporary files of every program go where all goes in the end. No compiler stays behind to serve the next build.
 mkdir "$work/tmp"
+chmod 0711 "$work" "$work/tmp" # other users have to get through
 export TMPDIR=$work/tmp MSBUILDDISABLENODEREUSE=1 UseSharedCompilation=false
 passed=0 failed=0
 
