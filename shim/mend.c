@@ -16,16 +16,15 @@ enum { POINTER = R_X86_64_64, GOT = R_X86_64_GLOB_DAT, PLT = R_X86_64_JUMP_SLOT 
 enum { POINTER = R_AARCH64_ABS64, GOT = R_AARCH64_GLOB_DAT, PLT = R_AARCH64_JUMP_SLOT };
 #endif
 
-enum { OBJECTS = 256 };
+enum { OBJECTS = 2048 };
 
+/* The library and what it needs, each held open: what others load and close meanwhile is not touched, for the loader
+   unmaps an object before it takes it off its list. */
 struct tree {
-    struct link_map *root;
-    const void *last;
-    const struct bindings *bindings;
+    struct link_map *map[OBJECTS];
     unsigned count;
+    const struct bindings *bindings;
     bool good;
-    struct elf_object object[OBJECTS]; /* what came with the root, or at the same time */
-    bool needed[OBJECTS];
 };
 
 /* The slot's page as the loader left it: writable, or read-only after relocation; a text relocation is in neither. */
@@ -114,55 +113,45 @@ static bool mend_object(const struct elf_object *object, const struct bindings *
     return good;
 }
 
-static void collect(struct tree *tree) {
-    struct link_map *map = tree->root, *first;
-    while (map->l_prev)
-        map = map->l_prev;
-    first = map;
-    while (tree->last && map && map->l_ld != tree->last)
-        map = map->l_next;
-    for (map = tree->last && map ? map->l_next : first; map; map = map->l_next) {
-        if (tree->count == OBJECTS || !elf_of_map(&tree->object[tree->count], map)) {
-            tree->good = false;
+static void add(struct tree *tree, struct link_map *map) {
+    for (unsigned i = 0; map && i < tree->count; i++)
+        if (tree->map[i] == map) {
+            close_again(map);
             return;
         }
-        tree->needed[tree->count++] = map == tree->root;
-    }
+    if (map && tree->count < OBJECTS)
+        tree->map[tree->count++] = map;
+    else if (map)
+        close_again(map), tree->good = false;
 }
 
-static bool note_needed(struct tree *tree, const char *name) {
-    bool more = false;
-    for (unsigned i = 0; i < tree->count; i++)
-        if (!tree->needed[i] && elf_is_called(&tree->object[i], name))
-            more = tree->needed[i] = true;
-    return more;
-}
-
-/* Others may be loaded by other threads meanwhile, and not be ready. */
-static bool note_needs(struct tree *tree) {
-    bool more = false;
-    for (unsigned i = 0; i < tree->count; i++) {
-        const char *strings = tree->needed[i] ? references_of(&tree->object[i]).strings : NULL;
-        for (const ElfW(Dyn) *d = tree->object[i].dynamic; strings && d->d_tag != DT_NULL; d++)
-            if (d->d_tag == DT_NEEDED)
-                more |= note_needed(tree, strings + d->d_un.d_val);
-    }
-    return more;
+static void add_needed(struct tree *tree, const struct elf_object *object) {
+    const char *strings = references_of(object).strings;
+    for (const ElfW(Dyn) *d = object->dynamic; strings && d->d_tag != DT_NULL; d++)
+        if (d->d_tag == DT_NEEDED)
+            add(tree, open_loaded(tree->map[0], strings + d->d_un.d_val));
 }
 
 static void held_mend(void *data) {
     struct tree *tree = data;
-    collect(tree);
-    while (note_needs(tree))
-        ;
+    struct elf_object object;
     for (unsigned i = 0; i < tree->count; i++)
-        if (tree->needed[i])
-            tree->good &= mend_object(&tree->object[i], tree->bindings);
+        tree->good &= elf_of_map(&object, tree->map[i]) && mend_object(&object, tree->bindings);
 }
 
-bool mend(void *handle, const void *last, const struct bindings *bindings) {
-    struct tree tree;
-    tree.root = handle, tree.last = last, tree.bindings = bindings, tree.good = true, tree.count = 0;
-    elf_hold(held_mend, &tree);
-    return tree.good;
+bool mend(void *handle, const struct bindings *bindings) {
+    struct tree *tree = mmap(NULL, sizeof *tree, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct elf_object object;
+    if (tree == MAP_FAILED)
+        return false;
+    tree->map[tree->count++] = handle, tree->bindings = bindings, tree->good = true;
+    for (unsigned i = 0; i < tree->count; i++)
+        if (elf_of_map(&object, tree->map[i]))
+            add_needed(tree, &object);
+    elf_hold(held_mend, tree); /* one thread at a time changes an object */
+    for (unsigned i = 1; i < tree->count; i++)
+        close_again(tree->map[i]);
+    bool good = tree->good;
+    munmap(tree, sizeof *tree);
+    return good;
 }

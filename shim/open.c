@@ -44,7 +44,7 @@ static void *open_in(Lmid_t namespace, const char *path, int flags) {
     return open_there ? open_there(namespace, path, flags) : NULL;
 }
 
-static void close_again(void *handle) {
+void close_again(void *handle) {
     int (*close)(void *) = route_loader(LOADER_dlclose);
     if (handle && close)
         close(handle);
@@ -54,6 +54,13 @@ static void forget_error(void) {
     char *(*error)(void) = route_loader(LOADER_dlerror);
     if (error)
         error();
+}
+
+void *open_loaded(struct link_map *root, const char *name) {
+    void *handle = open_in(namespace_of(root), name, RTLD_LAZY | RTLD_NOLOAD);
+    if (!handle)
+        forget_error();
+    return handle;
 }
 
 void *open_object_of(const void *address) {
@@ -134,25 +141,21 @@ static void *open_for(Lmid_t namespace, const char *path, int flags, struct link
     return handle ? handle : open_in(namespace, path, flags);
 }
 
-static bool mend_loaded(void *handle, const void *last, bool foreign) {
+static bool mend_loaded(void *handle, bool foreign) {
     struct bindings bindings;
     route_bindings(&bindings, handle, foreign);
     forget_error();
-    return mend(handle, last, &bindings);
+    return mend(handle, &bindings);
 }
 
-/* Where others come and go meanwhile, or are not mended yet, all that the library needs is looked at. */
+/* Not only what came with it: of what it needs, another thread may have loaded some and not mended it yet. */
 static void *open_mended(Lmid_t namespace, const char *path, int flags, struct link_map *asker) {
-    static _Atomic unsigned under_way;
-    bool foreign = namespace != LM_ID_BASE, alone = atomic_fetch_add(&under_way, 1) == 0, good = true;
-    uint64_t unloads = elf_unloads();
-    const void *last = alone && !foreign ? elf_last() : NULL;
+    bool foreign = namespace != LM_ID_BASE, good = true;
     void *handle = open_for(namespace, path, flags, asker);
     if (foreign && handle)
         atomic_store(&open_namespaces, true);
     if (handle)
-        good = mend_loaded(handle, unloads == elf_unloads() ? last : NULL, foreign);
-    atomic_fetch_sub(&under_way, 1);
+        good = mend_loaded(handle, foreign);
     if (good)
         return handle;
     close_again(handle);

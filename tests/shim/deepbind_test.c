@@ -196,6 +196,7 @@ static void *open_often(void *data) {
 SCENARIO(Threads_that_open_with_DEEPBIND_and_close_are_hooked_each_time, .limit = "1g") {
     static char *const names[] = {"deep/lazy.so", "deep/now.so", "deep/no-plt.so", "deep/unlinked.so"};
     pthread_t threads[4];
+    gpu_begin(0);
     for (int i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, open_often, names[i]);
     for (int i = 0; i < 4; i++)

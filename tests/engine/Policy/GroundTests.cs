@@ -217,7 +217,6 @@ sealed class GroundTests(string version) : PolicyFixture(version)
             Assert.That(Attempt.IsRefusal(Engine.Raw(method, target, method == "GET" ? null : "{}"u8.ToArray())), target);
         Open();
         Engine.Docker("swarm", "init", "--advertise-addr", "127.0.0.1").Ok();
-        Engine.Docker("import", "-c", "LABEL gpu-memory=0.5", Repository.Image, "labelled").Ok();
         var networks = HostNetworks();
         foreach (var (network, n) in networks.Select((network, n) => (network, n)))
             Assert.That(Engine.Raw("POST", "/services/create", Encoding.UTF8.GetBytes(OnNetwork(network).Replace("fine", $"net{n}", StringComparison.Ordinal))).Status, Is.EqualTo(201), $"without a policy there is a service on {network}");
@@ -226,14 +225,14 @@ sealed class GroundTests(string version) : PolicyFixture(version)
         Assert.Multiple(() =>
         {
             foreach (var body in (string[])[
-                .. networks.Select(OnNetwork), Service("").Replace("gpu-demo", "labelled", StringComparison.Ordinal),
+                .. networks.Select(OnNetwork),
                 Service(""","Mounts":[{"Type":"bind","Source":"/dev","Target":"/x"}]"""), Service(""","Mounts":[{"Type":"bind","Source":"/run/docker.sock","Target":"/x"}]"""), Service($$""","Mounts":[{ {{Inline("\"type\":\"nfs\",\"o\":\"{{print \\\"bind\\\"}}\",\"device\":\"/\"")}},"Target":"/x"}]"""),
                 Service(""","Mounts":[{"Source":"/","Target":"/x"}]"""), Service(""","Mounts":[{"Type":"BIND","Source":"/","Target":"/x"}]"""),
                 Service($$""","Mounts":[{ {{Inline("\"type\":\"none\",\"o\":\"bind\",\"device\":\"/\"")}},"Target":"/x"}]"""),
                 Service(""","CapabilityAdd":["CAP_SYS_ADMIN"]"""), Service(""","Privileges":{"Seccomp":{"Mode":"unconfined"}}"""), Service(""","Privileges":{"AppArmor":{"Mode":"disabled"}}"""), Service(""","Privileges":{"SELinuxContext":{"Disable":true}}"""),
                 Service(""","Labels":{"gpu-memory":"0.5"}"""), Service(""","Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}],"Configs":[{"File":{"Name":"etc/ld.so.preload"},"ConfigID":"x","ConfigName":"x"}]"""),
                 Service(""","Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}],"Secrets":[{"File":{"Name":"../../etc/ld.so.preload"},"SecretID":"x","SecretName":"x"}]"""),
-                Service("", ""","Runtime":"plugin","PluginSpec":{"Name":"evil","Remote":"evil/root"}"""), Service("").Replace("ContainerSpec", "containerSpec", StringComparison.Ordinal), Service("") + "{}"])
+                Service("", ""","Runtime":"plugin","PluginSpec":{"Name":"evil","Remote":"evil/root"}"""), Service("").Replace("\"ContainerSpec\"", "\"containerSpec\":{},\"ContainerSpec\"", StringComparison.Ordinal), Service("") + "{}"])
                 foreach (var target in (string[])["/services/create", "/v1.41/services/%63reate", "/services/fine/update?version=1"])
                 {
                     var answer = Engine.Raw("POST", target, Encoding.UTF8.GetBytes(body));
