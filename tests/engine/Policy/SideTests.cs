@@ -114,7 +114,9 @@ sealed partial class SideTests(string version) : PolicyFixture(version)
     [Test]
     public void Volumes_that_carry_quotas()
     {
+        Rule(ForAdmins);
         Engine.Docker("volume", "create", "-d", Plugin, "-o", "gpu-memory=0.1", "tenth").Ok();
+        Rule(PolicyFile);
         foreach (var target in (string[])["/volumes/tenth", "/volumes/tenth?force=1", "/v1.41/volumes/runai", "/%76olumes/runai?force=true", "http://x/volumes/t%65nth"]) Denied("DELETE", target);
         foreach (var name in (string[])["runai", "tenth"]) Denied("POST", "/volumes/create", Encoding.UTF8.GetBytes($$"""{"Name":"{{name}}","Driver":"local"}"""));
         var container = Engine.Docker("create", "--network", "none", "--gpus", "1", "-v", "tenth:/runai", Image, "sleep", "300").Ok();
