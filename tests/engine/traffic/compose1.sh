@@ -75,5 +75,5 @@ $compose up --no-color train | grep -w 1098
 $compose down
 sed -i '/volumes: \[/d' docker-compose.yml
 ! $compose up --no-color train >refused 2>&1
-grep -q 'add -v runai:/runai' refused
+grep -q 'add "runai:/runai" to the volumes of the service' refused
 echo 'nothing was refused'
