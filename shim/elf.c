@@ -191,10 +191,6 @@ bool elf_named(const struct elf_object *object, const char *const *prefixes) {
     return has_prefix(file_name(object->path), prefixes) || has_prefix(file_name(soname_of(object)), prefixes);
 }
 
-bool elf_is_called(const struct elf_object *object, const char *name) {
-    return equal(object->path, name) || equal(file_name(object->path), name) || equal(soname_of(object), name);
-}
-
 /* Outside the program's namespace the first segment begins with the headers. */
 bool elf_of_map(struct elf_object *object, const struct link_map *map) {
     const ElfW(Ehdr) *header = (const void *)map->l_addr;
@@ -207,19 +203,6 @@ bool elf_of_map(struct elf_object *object, const struct link_map *map) {
                                 .dlpi_phdr = (const void *)(map->l_addr + header->e_phoff),
                                 .dlpi_phnum = header->e_phnum};
     return note(object, &info);
-}
-
-static void held_last(void *data) {
-    const struct link_map *map = link_maps();
-    while (map && map->l_next)
-        map = map->l_next;
-    *(const void **)data = map ? map->l_ld : NULL;
-}
-
-const void *elf_last(void) {
-    const void *last = NULL;
-    elf_hold(held_last, &last);
-    return last;
 }
 
 static struct tables tables_of(const struct elf_object *object) {

@@ -26,14 +26,10 @@ bool elf_find_from_start(struct elf_object *object, const char *const *prefixes)
 bool elf_containing(struct elf_object *object, const void *address);
 /* Has its file name or SONAME one of the prefixes? */
 bool elf_named(const struct elf_object *object, const char *const *prefixes);
-/* Is this the path, the file name or the SONAME by which another object needs it? */
-bool elf_is_called(const struct elf_object *object, const char *name);
 /* The object of a link map, of any namespace. False where its headers cannot be found. */
 bool elf_of_map(struct elf_object *object, const struct link_map *map);
 /* An address in a dynamic section. */
 const void *elf_address(const struct elf_object *object, ElfW(Addr) value);
-/* The dynamic section of the object that was loaded last. */
-const void *elf_last(void);
 /* Runs something while no object is loaded or unloaded, and no other thread is in here. It must not call the loader. */
 void elf_hold(void (*run)(void *data), void *data);
 /* Changes whenever an object is unloaded. */

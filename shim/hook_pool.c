@@ -7,9 +7,10 @@
 
    That it has given back none: an era of the pool ends, and with it all that is known of its blocks, at every
    synchronisation and trim that may make it smaller. What the driver takes from pools by itself, at the end of the
-   GPU's memory, is seen when it is asked: less than is charged. Lest what came instead hides it, blocks are learned
-   only by an allocation before and after which the driver was asked; while all blocks are known, by some allocations
-   in a row, it is not, and one that then lies elsewhere ends the era.
+   GPU's memory, is seen when it is asked: less than is charged. It also moves
+   what lies idle in a pool to other addresses. So an allocation outside the known blocks ends the era, and while
+   another allocates, waits or trims, nothing counts as known. While all blocks are known, by some allocations in a row,
+   the driver is not asked before one.
 
    Managed memory can come to lie on a GPU wherever its pool prefers it to: the pool is charged in full to the GPU that
    it prefers, else to the one that was current when the program got the pool. What is freed of it is given back by
@@ -284,7 +285,7 @@ static void settle_growth(struct device *device, struct reservation *reservation
 
 /* May this be what the pool holds? Not when another thread has changed the charge since the driver was asked; nor when
    it is less than what is charged and another thread has allocated since, of memory that it took for held: that may
-   have come back. First the era ends, so that who allocates later sees it (see keeps_to_what_is_held). Under the pool's
+   have come back. First the era ends, so that who allocates later sees it (see was_held). Under the pool's
    lock. */
 static bool still_true(struct pool *pool, uint64_t bytes, uint64_t version, uint64_t live) {
     if (bytes >= atomic_load(&pool->charged))
@@ -485,7 +486,6 @@ struct attempt {
     struct device *device;
     struct reservation reservation;
     uint32_t era;
-    bool asked; /* what the pool holds, before */
 };
 
 static bool pool_has_freed(struct pool *pool) {
@@ -518,8 +518,7 @@ static enum plan prepare(struct attempt *a, uint64_t size, CUstream stream) {
         return PLAN_NOT_OURS;
     if (UNLIKELY(atomic_load_explicit(&pool->managed, memory_order_relaxed)))
         return managed_begin(pool, a->device, managed_most(size)) ? PLAN_COVERED : PLAN_REFUSED;
-    a->asked = atomic_load_explicit(&pool->unasked, memory_order_relaxed) < KNOWN_ENOUGH;
-    if (UNLIKELY(a->asked))
+    if (UNLIKELY(atomic_load_explicit(&pool->unasked, memory_order_relaxed) < KNOWN_ENOUGH))
         pool_settle(pool, a->device, NULL);
     a->era = atomic_load(&pool->era);
     uint64_t chunk = atomic_load_explicit(&process()->pools.chunk, memory_order_relaxed);
