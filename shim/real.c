@@ -326,9 +326,37 @@ static void held_keep(void *data) {
             atomic_store_explicit(&drivers[i].kept, true, memory_order_release);
 }
 
-static void keep(uintptr_t owner) {
+/* A driver that is looked for, and the loader's text of its path, which is good only while nothing is unloaded. */
+struct sought {
+    uintptr_t owner; /* 0: the one of the library, after so many */
+    enum library library;
+    unsigned skip;
+    char path[4096]; /* empty: there is none */
+};
+
+static void held_seek(void *data) {
+    struct sought *sought = data;
     struct elf_object object;
-    if (find_again(owner, &object) && open_library(object.path, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE))
+    size_t length = 0;
+    sought->path[0] = '\0';
+    if (sought->owner ? !find_again(sought->owner, &object) : !elf_find(&object, files[sought->library], sought->skip))
+        return;
+    while (object.path[length])
+        length++;
+    if (length < sizeof sought->path)
+        __builtin_memcpy(sought->path, object.path, length + 1);
+}
+
+/* Open, so that no other thread closes it meanwhile. NULL: it has gone. */
+static struct link_map *open_sought(struct sought *sought, int flags) {
+    elf_hold(held_seek, sought);
+    return sought->path[0] ? open_library(sought->path, RTLD_LAZY | RTLD_NOLOAD | flags) : NULL;
+}
+
+static void keep(uintptr_t owner) {
+    struct sought sought = {.owner = owner};
+    struct link_map *map = open_sought(&sought, RTLD_NODELETE);
+    if (map)
         elf_hold(held_keep, &owner);
 }
 
@@ -369,15 +397,27 @@ static bool starts(int number) {
     return good;
 }
 
-static int start_loaded(unsigned *tried) {
-    struct elf_object object;
-    while (elf_find(&object, files[LIBRARY_nvml], *tried)) {
-        int number = real_driver_of(object.dynamic, LIBRARY_nvml);
-        ++*tried;
-        if (starts(number))
-            return number;
+static int start_opened(const struct link_map *map) {
+    int number = map ? real_driver_of(map->l_ld, LIBRARY_nvml) : REAL_NONE;
+    return starts(number) ? number : REAL_NONE;
+}
+
+/* All that are tried are held open until the end: the program may close any, while it is called or counted. */
+static int start_loaded(void) {
+    struct link_map *open[REAL_DRIVERS] = {0};
+    int number = REAL_NONE;
+    unsigned n = 0;
+    for (; number == REAL_NONE && n < REAL_DRIVERS; n++) {
+        struct sought sought = {.library = LIBRARY_nvml, .skip = n};
+        open[n] = open_sought(&sought, 0);
+        if (!sought.path[0])
+            break;
+        number = start_opened(open[n]);
     }
-    return REAL_NONE;
+    for (unsigned i = 0; i < REAL_DRIVERS; i++)
+        if (open[i])
+            close_library(open[i]);
+    return number;
 }
 
 #define NVML_FILE "libnvidia-ml.so.1"
@@ -400,13 +440,13 @@ static bool beside_the_driver(char *path, size_t size) {
 
 int real_start_nvml(void) {
     char path[4096];
-    unsigned tried = 0;
-    int number = start_loaded(&tried);
+    int number = start_loaded();
     for (int i = 0; number == REAL_NONE && i < 2; i++) {
         void *opened = i == 0                                 ? open_library(NVML_FILE, RTLD_LAZY)
                        : beside_the_driver(path, sizeof path) ? open_library(path, RTLD_LAZY)
                                                               : NULL;
-        if (opened && (number = start_loaded(&tried)) == REAL_NONE)
+        number = start_opened(opened);
+        if (opened && number == REAL_NONE)
             close_library(opened);
     }
     return number;

@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -296,4 +297,53 @@ SCENARIO(Threads_with_two_drivers_and_stubs_that_come_and_go_stay_within_the_lim
     pthread_join(lookers[1], NULL);
     EXPECT(device_peak(0) <= 500 * MIB);
     EXPECT_EQUAL(500 * MIB - gpu_free(), device_used(0));
+}
+
+/* The shim tries each NVML that it finds. One that takes its time is closed by the program meanwhile. */
+static void *close_soon(void *library) {
+    pause_ms(100);
+    EXPECT_EQUAL(dlclose(library), 0);
+    return NULL;
+}
+
+SCENARIO(An_NVML_that_is_closed_while_the_shim_tries_it_is_tried_to_its_end, .limit = "1g") {
+    pthread_t thread;
+    setenv("RUNAI_STUB_WAIT_MS", "300", 1);
+    void *stub = open_built("shim-tests/stub/libnvidia-ml.so.1", 0);
+    EXPECT_EQUAL(pthread_create(&thread, NULL, close_soon, stub), 0);
+    gpu_look_up(open_built("sim/libcuda.so.1", 0), NULL);
+    expect_limited();
+    pthread_join(thread, NULL);
+    EXPECT(!dlopen(built("shim-tests/stub/libnvidia-ml.so.1"), RTLD_NOW | RTLD_NOLOAD));
+    EXPECT_EQUAL(gpu.cuCtxSetLimit(0, 2 << 10), CUDA_SUCCESS); /* stacks: another NVML measures */
+    EXPECT_EQUAL(GIB - gpu_free(), device_used(0));
+}
+
+/* Before the first cuInit no driver is kept: what another thread closes just then is a driver that was found. */
+static _Atomic bool started;
+
+static void *open_and_close(void *data) {
+    static const char *const names[] = {"shim-tests/stub/libnvidia-ml.so.1", "shim-tests/stub/libcuda.so.1",
+                                        "shim-tests/namesake.so", "shim-tests/other-stub/libcuda.so.1"};
+    for (unsigned i = *(unsigned *)data; !atomic_load(&started); i++)
+        dlclose(open_built(names[i % 4], 0));
+    return NULL;
+}
+
+static void start_while_others_close(void *unused) {
+    static unsigned first[3] = {0, 1, 2};
+    pthread_t threads[3];
+    (void)unused;
+    for (int i = 0; i < 3; i++)
+        pthread_create(&threads[i], NULL, open_and_close, &first[i]);
+    gpu_look_up(open_built("sim/libcuda.so.1", 0), NULL);
+    expect_limited();
+    atomic_store(&started, true);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+}
+
+SCENARIO(What_another_thread_closes_while_the_first_driver_starts_is_not_read, .limit = "1g") {
+    for (int i = 0; i < 20; i++)
+        EXPECT_EQUAL(in_child(start_while_others_close, NULL), 0);
 }
