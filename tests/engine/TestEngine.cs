@@ -98,6 +98,15 @@ sealed class TestEngine : IDisposable
         File.Move(file + ".new", file, overwrite: true);
     }
 
+    /// <summary>Writes another policy than the one in force, and waits until the plugin has read it.</summary>
+    public void Enforce(string policy)
+    {
+        int Read() => Log.Split("is in force mode=").Length;
+        var before = Read();
+        WritePolicy(policy);
+        Eventually(() => Read() > before, "the policy is in force");
+    }
+
     /// <summary>Puts a CDI specification where this engine (28 and newer) looks: <c>nvidia.com/gpu=all</c> and <c>acme.com/thing=any</c> are GPU 0 with its node.</summary>
     public void WriteCdiSpecifications()
     {

@@ -14,15 +14,6 @@ sealed class RunningTests(string version) : PolicyFixture(version)
 
     string Lines(string id, string what) => string.Join('\n', Engine.Log.Split('\n').Where(line => line.Contains($"container={id}", StringComparison.Ordinal) && line.Contains(what, StringComparison.Ordinal)));
 
-    /// <summary>Waits until the plugin has read it.</summary>
-    void Enforce(string policy)
-    {
-        int Read() => Engine.Log.Split("is in force mode=").Length;
-        var before = Read();
-        Engine.WritePolicy(policy);
-        Eventually(() => Read() > before, "the policy is in force");
-    }
-
     void EndsFor(string rule, string id)
     {
         Eventually(() => Lines(id, "running against the rules").Length > 0, "it is found out");
@@ -106,9 +97,9 @@ sealed class RunningTests(string version) : PolicyFixture(version)
         Assert.That(Lines(id, "rules=quota-exceeded"), Does.Match(@"rules=quota-exceeded: its processes have [0-9]+ bytes \(4\.9g\) of GPU 0 \(.*\), more than gpu-memory=0\.3 \(3456840499 bytes, 3\.2g\): a program in it runs without the shim"));
         Assert.That(Runs(id), "onBreach is report");
         var within = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "gpu-alloc", "--hold", "300", "3000m");
-        Enforce("""{ "requireQuota": true, "maxQuota": "0.5", "onBreach": "stop" }""");
+        Engine.Enforce("""{ "requireQuota": true, "maxQuota": "0.5", "onBreach": "stop" }""");
         Eventually(() => !Runs(id), "with onBreach stop it is stopped");
-        Enforce(PolicyFile);
+        Engine.Enforce(PolicyFile);
         Assert.That(Runs(within));
         Assert.That(Lines(within, "rules=quota-exceeded"), Is.Empty);
     }
@@ -122,9 +113,9 @@ sealed class RunningTests(string version) : PolicyFixture(version)
         Eventually(() => Lines(id, "rules=require-quota").Length > 0, "it is told");
         Assert.That(Lines(id, "rules=require-quota"), Does.Contain("a container with a GPU (use of GPU 0) needs a quota on this machine"));
         Assert.That(Runs(id), "onBreach is report");
-        Enforce("""{ "requireQuota": true, "maxQuota": "0.5", "onBreach": "stop" }""");
+        Engine.Enforce("""{ "requireQuota": true, "maxQuota": "0.5", "onBreach": "stop" }""");
         Eventually(() => !Runs(id), "with onBreach stop it is stopped", seconds: 25);
-        Enforce(PolicyFile);
+        Engine.Enforce(PolicyFile);
     }
 
     [Test]
@@ -132,12 +123,12 @@ sealed class RunningTests(string version) : PolicyFixture(version)
     {
         var id = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, "sleep", "300");
         var small = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.2", Image, "sleep", "300");
-        Enforce("""{ "requireQuota": true, "maxQuota": "0.25" }""");
+        Engine.Enforce("""{ "requireQuota": true, "maxQuota": "0.25" }""");
         Eventually(() => Lines(id, "rules=max-quota: gpu-memory=0.5 is more than you may have on one GPU, 0.25").Length > 0, "it is told");
         Assert.That((Runs(id), Engine.Smi(id).Total), Is.EqualTo((true, Part(0.5m))), "onBreach is report");
-        Enforce("""{ "requireQuota": true, "maxQuota": "0.25", "onBreach": "stop" }""");
+        Engine.Enforce("""{ "requireQuota": true, "maxQuota": "0.25", "onBreach": "stop" }""");
         Eventually(() => !Runs(id), "with onBreach stop it is stopped", seconds: 25); // sleep leaves it to the 10 s of a stop
-        Enforce(PolicyFile);
+        Engine.Enforce(PolicyFile);
         Assert.That(Runs(small));
     }
 
