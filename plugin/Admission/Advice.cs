@@ -47,6 +47,14 @@ static class Advice
         _ => $"add --label {GpuMemoryQuota.Name}={quota}",
     };
 
+    /// <summary>Of a label of the service itself.</summary>
+    public static string MisplacedLabel(ClientTool tool, string quota, bool isNew) => $"{GpuMemoryQuota.Name}={quota} is a label of the service, which its containers do not have, so nothing would limit them: " + (tool switch
+    {
+        ClientTool.Compose => $"write {GpuMemoryQuota.Name} under labels of the service in the file, not under labels of its deploy",
+        _ when isNew => $"write --container-label {GpuMemoryQuota.Name}={quota} in place of --label",
+        _ => $"write --label-rm {GpuMemoryQuota.Name} --container-label-add {GpuMemoryQuota.Name}={quota}",
+    });
+
     /// <summary>Both; just the volume where a quota need not be named.</summary>
     public static string VolumeAndLabel(ClientTool tool, string? quota) => Volume(tool) + (quota is null ? "" : tool == ClientTool.Compose ? $", and {Label(tool, quota)}" : Label(tool, quota)["add".Length..]);
 
@@ -69,6 +77,23 @@ static class Advice
         : $"add -e LD_PRELOAD={Quoted.Text(directory.Shim)}, which env -i and sudo take away";
 
     public static string PreloadMount(string volume) => $"--mount type=volume,src={volume},dst={QuotaMount.PreloadFile},volume-subpath={QuotaMount.PreloadName}";
+
+    /// <summary>What is mounted where a volume of this plugin would be, and what to write in its place; null where nothing is.</summary>
+    public static (string What, string Remedy)? InPlaceOfQuota(ContainerSpec spec)
+    {
+        var found = spec.Mistaken.FirstOrDefault(m => m.Target == MountTable.UsualTarget || (spec.Tool == ClientTool.Compose && MountTable.IsOfProject(m.Source)));
+        if (found is null && !spec.OtherTargets.Contains(MountTable.UsualTarget))
+            return null;
+        var inPlace = $"{VolumeAndLabel(spec.Tool, "0.5")} in its place, or mount it elsewhere";
+        return found?.Source switch
+        {
+            null or { Length: 64 } => ($"an anonymous volume or a tmpfs is at {MountTable.UsualTarget}, the place of this plugin's volumes", inPlace),
+            ['/', ..] path => ($"the host's {Quoted.Text(path)} is at {MountTable.UsualTarget}, the place of this plugin's volumes", inPlace),
+            { } volume when spec.Tool == ClientTool.Compose =>
+                ($"{Quoted.Text(volume)} at {Quoted.Text(found.Target)} is a volume that Compose makes for this project, not one of this plugin", "write { external: true } for it under the file's volumes, or mount it elsewhere"),
+            { } volume => ($"{Quoted.Text(volume)} at {MountTable.UsualTarget} is not a volume of this plugin", $"see docker volume ls for the name, or {inPlace}"),
+        };
+    }
 
     /// <summary>The rest of "… needs the runai volume": what is in its place, and how to have the right one there.</summary>
     public static string InPlaceOfVolume(ContainerSpec spec)

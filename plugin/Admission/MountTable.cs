@@ -9,14 +9,15 @@ namespace Runai.GpuMemory.Admission;
 /// <param name="elsewhere">Names of ours that the engine has for another driver, with that one.</param>
 sealed class MountTable(IVolumeCatalog volumes, IReadOnlyDictionary<string, string>? elsewhere = null)
 {
-    const string UsualTarget = "/runai";
-    /// <summary>Compose puts the project's name before a volume's.</summary>
-    const string OfProject = "_" + VolumeCatalog.Everyone;
+    public const string UsualTarget = "/runai";
 
     readonly List<Mistaken> _mistaken = [];
     readonly List<QuotaMount> _ours = [];
     readonly HashSet<string> _targets = new(StringComparer.Ordinal), _oursAt = new(StringComparer.Ordinal);
     readonly List<string> _hostPaths = [];
+
+    /// <summary>Compose puts the project's name before a volume's.</summary>
+    public static bool IsOfProject(string volume) => volume.EndsWith("_" + VolumeCatalog.Everyone, StringComparison.Ordinal);
 
     public IReadOnlyList<QuotaMount> Ours => _ours;
     /// <summary>Mounts where one of ours was meant.</summary>
@@ -110,7 +111,7 @@ sealed class MountTable(IVolumeCatalog volumes, IReadOnlyDictionary<string, stri
         if (string.IsNullOrEmpty(source))
             return;
         var isNamesake = !source.StartsWith('/') && volumes.Find(source) is not null;
-        if (isNamesake || path == UsualTarget || source.EndsWith(OfProject, StringComparison.Ordinal))
+        if (isNamesake || path == UsualTarget || IsOfProject(source))
             _mistaken.Add(string.IsNullOrEmpty(driver) ? new(source, elsewhere?.GetValueOrDefault(source), path, isNamesake) : new(source, driver, path, isNamesake, isAsked));
     }
 

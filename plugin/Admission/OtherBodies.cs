@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
 
@@ -31,9 +32,15 @@ sealed record VolumeBody
 /// <summary>The body of <c>POST /services/create</c> and <c>/services/{id}/update</c>, as far as it matters.</summary>
 sealed record ServiceBody
 {
+    /// <summary>The service's own, which none of its containers has.</summary>
+    public IReadOnlyDictionary<string, string>? Labels { get; init; }
     public TaskTemplate? TaskTemplate { get; init; }
     /// <summary>An older place for the tasks' networks.</summary>
     public IReadOnlyList<NetworkAttachment?>? Networks { get; init; }
+
+    /// <summary>A quota that stands among the service's own labels, and not among its containers'; null without one.</summary>
+    public string? MisplacedQuota =>
+        Labels?.GetValueOrDefault(GpuMemoryQuota.Name) is { } quota && TaskTemplate?.ContainerSpec?.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) != quota ? quota : null;
 
     /// <summary>What its tasks will ask for, as a create body would.</summary>
     public CreateBody ToCreateBody(bool onHostNetwork = false) => TaskTemplate?.ContainerSpec is not { } task ? new() : new()

@@ -23,6 +23,7 @@ static partial class Policy
         ("quota-needs-volume", QuotaNeedsVolume),
         ("volume-needs-quota", VolumeNeedsQuota),
         ("volume-letter", VolumeLetter),
+        ("volume-mistaken", VolumeMistaken),
         ("one-volume", OneVolume),
         ("volume-subpath", VolumeSubpath),
         ("volume-borrowed", VolumeBorrowed),
@@ -107,6 +108,11 @@ static partial class Policy
     static string? VolumeLetter(Case c) =>
         c is { HasQuota: false, Spec: { Gpu: not null, QuotaMounts: [] } } && c.Spec.OtherTargets.FirstOrDefault(t => t is ['/', var letter, ':', '/', ..] && char.IsAsciiLetter(letter)) is { } target
         ? $"-v {Quoted.Text(target[1..])} names no volume, since a volume's name has two letters or more: write -v runai:/runai, or another volume of two letters or more" : null;
+
+    /// <summary>A mistyped name, or that of a volume that is gone: the engine makes a volume of its own for it, and the container would have the whole GPU.</summary>
+    static string? VolumeMistaken(Case c) =>
+        c is { HasQuota: false, Spec: { Gpu: not null, QuotaMounts: [] } } && !c.Spec.Mistaken.Any(m => m.IsNamesake) && Advice.InPlaceOfQuota(c.Spec) is { } found
+        ? $"{found.What}, so nothing would limit this container's GPU memory: {found.Remedy}" : null;
 
     static string? OneVolume(Case c)
     {

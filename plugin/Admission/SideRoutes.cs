@@ -28,7 +28,7 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             RouteKind.ContainerRename => await reach.JudgeAsync("docker rename", [route.Name], requester, policy, cancel),
             RouteKind.Commit => await reach.JudgeAsync("docker commit", EngineRoute.QueryValues(apiCall.RequestUri ?? "", "container"), requester, policy, cancel),
             RouteKind.ExecStart => await OfExecStartAsync(route, policy, requester, cancel),
-            RouteKind.ServiceChange => await OfServiceAsync(apiCall, policy, requester, cancel),
+            RouteKind.ServiceChange => await OfServiceAsync(apiCall, route, policy, requester, cancel),
             RouteKind.Build => await OfBuildAsync(apiCall, policy, requester, cancel),
             RouteKind.ExecCreate => await OfExecAsync(apiCall, route, policy, requester, cancel),
             _ => Verdict.Fine,
@@ -70,13 +70,15 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         ? Verdict.RefusedByFile(policy, "bind-mount", $"checkpoints in the host's {Quoted.Text(found)} are not allowed on this machine: leave the folder out") : Verdict.Fine;
 
     /// <summary>As far as it can be told before a task runs: what the image adds is known where this engine has it.</summary>
-    async ValueTask<Verdict> OfServiceAsync(AuthZRequest apiCall, PolicySettings policy, Requester requester, CancellationToken cancel)
+    async ValueTask<Verdict> OfServiceAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
     {
         if (!StrictBodies.Service.TryRead(apiCall.RequestBody, out var body, out var problem))
             return Unreadable("service", problem);
         apiCall.ReleaseBodies();
         if (body.TaskTemplate?.PluginSpec is not null && !requester.IsAdmin)
             return PluginsOfAdmins;
+        if (body.MisplacedQuota is { } quota)
+            return Verdict.Refused("service-label", Advice.MisplacedLabel(Advice.ToolOf(body.Labels, isService: true), Quoted.Text(quota), isNew: route.Name.Length == 0));
         var onHostNetwork = !policy.AllowHostNamespaces && await JoinsHostNetworkAsync(body, cancel);
         var task = body.ToCreateBody(onHostNetwork);
         // What the image adds is asked for the file's rules alone.

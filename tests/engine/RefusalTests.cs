@@ -30,6 +30,22 @@ sealed class RefusalTests(string version) : EngineFixture(version)
     [Test]
     public void The_volume_without_a_quota() => Refused("add --label gpu-memory=", "-v", "runai:/runai");
 
+    /// <summary>The engine makes a volume of its own of a name that it does not know, and the container would have the whole GPU.</summary>
+    [Test]
+    public void Anything_else_at_the_volumes_place()
+    {
+        Refused("hafl at /runai is not a volume of this plugin, so nothing would limit this container's GPU memory", "-v", "hafl:/runai");
+        Refused("the host's /var is at /runai", "-v", "/var:/runai");
+        Refused("an anonymous volume or a tmpfs is at /runai", "--tmpfs", "/runai");
+        Engine.Docker("import", "-c", "VOLUME /runai", Repository.Image, "with-a-volume").Ok();
+        var output = Engine.Run("--rm", "with-a-volume", "echo", "STARTED");
+        Assert.That(output.All, Does.Contain("an anonymous volume or a tmpfs is at /runai").And.Not.Contain("STARTED"), "only the start shows it");
+        Engine.Docker("create", "--name", "carrier-of-hafl", "--network", "none", "-v", "hafl:/runai", Image, "true").Ok();
+        Assert.That(Engine.Run("--rm", "--volumes-from", "carrier-of-hafl", Image, "true").Error, Does.Contain("hafl at /runai is not a volume of this plugin"));
+        Assert.That(Engine.Docker("run", "--rm", "--network", "none", "-v", "hafl:/runai", Image, "echo", "fine").Ok(), Is.EqualTo("fine"), "without a GPU it is nobody's business");
+        Engine.Docker("rm", "carrier-of-hafl").Ok();
+    }
+
     [Test]
     public void A_size_above_the_GPU_with_both_figures()
     {

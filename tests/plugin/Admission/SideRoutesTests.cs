@@ -215,6 +215,18 @@ public class SideRoutesTests
         Assert.That(await AskAsync(Closed, "POST", "/v1.51/services/0123/update?version=7", body), Does.StartWith(answer));
     }
 
+    [TestCase("{}", "", "write --container-label gpu-memory=0.5 in place of --label", "write --label-rm gpu-memory --container-label-add gpu-memory=0.5")]
+    [TestCase("""{"gpu-memory":"0.25"}""", "", "write --container-label gpu-memory=0.5 in place of --label", "write --label-rm gpu-memory --container-label-add gpu-memory=0.5")]
+    [TestCase("""{"com.docker.stack.namespace":"lab"}""", ""","com.docker.stack.namespace":"lab" """, "write gpu-memory under labels of the service in the file, not under labels of its deploy")]
+    [TestCase("""{"gpu-memory":"0.5"}""", "", null)]
+    public async Task A_quota_that_labels_the_service_and_no_container_is_refused(string ofContainer, string more, string? onCreate, string? onUpdate = null)
+    {
+        var body = $$$"""{"Name":"web","Labels":{"gpu-memory":"0.5"{{{more}}} },"TaskTemplate":{"ContainerSpec":{"Labels":{{{ofContainer}}},"Mounts":[{"Type":"volume","Source":"half","Target":"/runai"}]} } }""";
+        string Answer(string? remedy) => remedy is null ? "allowed" : $"gpu-memory=0.5 is a label of the service, which its containers do not have, so nothing would limit them: {remedy}";
+        Assert.That(await AskAsync(null, "POST", Service, body), Is.EqualTo(Answer(onCreate)));
+        Assert.That(await AskAsync(null, "POST", "/v1.51/services/0123/update?version=7", body), Is.EqualTo(Answer(onUpdate ?? onCreate)));
+    }
+
     const string Service = "/v1.51/services/create";
 
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{},"Networks":[{"Target":"host"}]}}""")]
