@@ -46,6 +46,7 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
                 references.Set(dirId, (before ?? new(mountId, volume, 0, _boot, default)) with { Count = (before?.Count ?? 0) + 1, MountedAt = time.GetUtcNow() });
                 var path = before is not null && directories.IsMounted(dirId) ? directories.MountPath(dirId) : directories.Make(dirId);
                 if (!host.Sees(dirId)) return Lost(dirId, before);
+                host.Settled();
                 log.Mounted(dirId, volume, (before?.Count ?? 0) + 1);
                 return MountResult.Mounted(path);
             }

@@ -9,16 +9,22 @@ public interface IHostView
     bool IsConnected();
     /// <summary>Whether this mount did.</summary>
     bool Sees(string dirId);
-    /// <summary>There is no way back for this process: it ends at once, so that the engine starts it anew with its mounts in place. Not twice in a short time.</summary>
+    /// <summary>There is no way back for this process: it ends at once, so that the engine restarts it with its mounts in place. Not twice in a short time, unless it was <see cref="Settled"/> in between: an
+    /// engine gives up a plugin that ends again and again before its socket is found.</summary>
     void StartAnew();
+    /// <summary>This process has been connected for a while, or has served a mount. If its mounts are taken away after this, another engine did it.</summary>
+    void Settled();
 }
 
 /// <summary>The host's side of the propagated mount, by the mount tables of other processes. An engine that starts may take it away from under a plugin that it has just
 /// started (seen on 28.5): what is mounted here then stays here, and containers would be given a plain empty folder.</summary>
-public sealed class HostView(StateLayout layout, IMountTable mounts, PrivateDirectories directories, PluginIdentity identity, TimeProvider time, ILogger<HostView> log)
+public sealed class HostView(StateLayout layout, IMountTable mounts, PrivateDirectories directories, PluginIdentity identity, TimeProvider time, ILogger<HostView> log, Action? end = null)
     : IHostView
 {
     static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    readonly string _stamp = Path.Combine(layout.State, "started-anew");
+    volatile bool _isSettled;
 
     // A process of the engine's mount namespace, where it was found last.
     volatile int _seer;
@@ -29,16 +35,27 @@ public sealed class HostView(StateLayout layout, IMountTable mounts, PrivateDire
 
     public bool Sees(string dirId) => identity.Id is null || SomebodyHas(mount => PrivateDirectories.IsHandedOut(mount, dirId) && directories.Find(mount) == dirId);
 
+    public void Settled()
+    {
+        if (_isSettled) return;
+        File.Delete(_stamp);
+        _isSettled = true;
+    }
+
     public void StartAnew()
     {
-        var stamp = Path.Combine(layout.State, "started-anew");
-        if (time.GetUtcNow() - File.GetLastWriteTimeUtc(stamp) < Patience)
+        if (time.GetUtcNow() - File.GetLastWriteTimeUtc(_stamp) < Patience)
         {
             log.HostStillLost();
             return;
         }
-        StateLayout.WriteFile(stamp, [], FileModes.Owner);
+        StateLayout.WriteFile(_stamp, [], FileModes.Owner);
         log.HostLost();
+        (end ?? EndProcess)();
+    }
+
+    static void EndProcess()
+    {
         // The logger writes in the background.
         Thread.Sleep(100);
         using var me = Process.GetCurrentProcess();
@@ -61,7 +78,7 @@ public sealed class HostView(StateLayout layout, IMountTable mounts, PrivateDire
 /// <summary>Notices early that the engine has taken the propagated mount away, before a container is in need of it. That happens within the first seconds of an engine.</summary>
 public sealed class HostWatch(IHostView host, TimeProvider time, ILogger<HostWatch> log) : BackgroundService
 {
-    static readonly TimeSpan Young = TimeSpan.FromSeconds(15), Often = TimeSpan.FromMilliseconds(250), Seldom = TimeSpan.FromSeconds(30);
+    static readonly TimeSpan Young = TimeSpan.FromSeconds(15), Settling = TimeSpan.FromSeconds(2), Often = TimeSpan.FromMilliseconds(250), Seldom = TimeSpan.FromSeconds(30);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -72,6 +89,7 @@ public sealed class HostWatch(IHostView host, TimeProvider time, ILogger<HostWat
                 try
                 {
                     if (!host.IsConnected()) host.StartAnew();
+                    else if (time.GetElapsedTime(start) >= Settling) host.Settled();
                 }
                 catch (Exception e) when (e is IOException or UnauthorizedAccessException)
                 {

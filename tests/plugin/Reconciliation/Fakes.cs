@@ -228,4 +228,5 @@ sealed class NoHost : IHostView
     public bool IsConnected() => true;
     public bool Sees(string dirId) => throw new NotSupportedException();
     public void StartAnew() => throw new NotSupportedException();
+    public void Settled() => throw new NotSupportedException();
 }

@@ -91,6 +91,7 @@ sealed class WatchedHost(IHostView real) : IHostView
     public bool IsConnected() => real.IsConnected();
     public bool Sees(string dirId) => real.Sees(dirId);
     public void StartAnew() => Restarts++;
+    public void Settled() { }
 }
 
 /// <summary>Shell commands as a test's view from outside; they run in the namespaces of the calling thread.</summary>

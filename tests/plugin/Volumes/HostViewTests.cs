@@ -1,0 +1,64 @@
+using System.Collections.Concurrent;
+using NUnit.Framework;
+using Runai.GpuMemory.Tests.Reconciliation;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Tests.Volumes;
+
+/// <summary>How often a process whose mounts the engine took away ends itself.</summary>
+public class HostViewTests
+{
+    readonly ConcurrentQueue<string> _log = [];
+    readonly StoppedTime _time = new();
+    string _folder = "";
+    int _ends;
+
+    [SetUp]
+    public void SetUp()
+    {
+        _folder = Directory.CreateTempSubdirectory("host").FullName;
+        (_ends, _time.Now) = (0, DateTimeOffset.UtcNow);
+        _log.Clear();
+    }
+
+    [TearDown]
+    public void TearDown() => Directory.Delete(_folder, recursive: true);
+
+    /// <summary>A process of the plugin: each has an object of its own, and the folder stays.</summary>
+    HostView Process()
+    {
+        var settings = new PluginSettings { State = _folder };
+        var (layout, mounts) = (new StateLayout(settings), new ProcMountTable());
+        return new(layout, mounts, new PrivateDirectories(layout, new ShimStore(layout), mounts), new PluginIdentity(layout, settings, mounts), _time, new ListLogger<HostView>(_log), () => _ends++);
+    }
+
+    [Test]
+    public void A_process_that_never_had_its_mounts_does_not_end_again_within_half_a_minute()
+    {
+        Process().StartAnew();
+        Process().StartAnew();
+        Assert.That(_ends, Is.EqualTo(1));
+        Assert.That(_log.Last(), Does.StartWith("Error 209 "));
+        _time.Now += TimeSpan.FromSeconds(31);
+        Process().StartAnew();
+        Assert.That(_ends, Is.EqualTo(2));
+    }
+
+    /// <summary>Engines that were killed and started every ten seconds lost all their containers at each third boot.</summary>
+    [Test]
+    public void Each_engine_that_takes_the_mounts_away_is_answered_by_a_new_process()
+    {
+        for (var boot = 1; boot <= 5; boot++)
+        {
+            Process().StartAnew();
+            Assert.That(_ends, Is.EqualTo(boot));
+            Process().Settled();
+        }
+    }
+
+    sealed class StoppedTime : TimeProvider
+    {
+        public DateTimeOffset Now { get; set; }
+        public override DateTimeOffset GetUtcNow() => Now;
+    }
+}
