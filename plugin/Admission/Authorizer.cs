@@ -83,11 +83,11 @@ sealed partial class Authorizer(
 
     async ValueTask<AuthZAnswer> CreateAsync(AuthZRequest apiCall, CancellationToken cancel)
     {
-        var started = decisions.Start();
-        var (spec, verdict) = await JudgeCreateAsync(apiCall, policy.Current, GpuHoldings.None, withImage: false, cancel);
+        var (started, settings) = (decisions.Start(), policy.Current);
+        var (spec, verdict) = await JudgeCreateAsync(apiCall, settings, GpuHoldings.None, withImage: false, cancel);
         if (verdict.Allow)
             foreach (var volume in spec!.QuotaMounts.Select(mount => mount.Volume).Where(volume => volumes.Find(volume) is null))
-                makers.Expect(volume, policy.Current.OwnerOf(apiCall)); // the engine makes it now
+                makers.Expect(volume, settings.OwnerOf(apiCall)); // the engine makes it now
         return Answer(RouteKind.ContainerCreate, apiCall, "", spec, verdict, started);
     }
 
@@ -131,7 +131,9 @@ sealed partial class Authorizer(
 
     async ValueTask<AuthZAnswer> StartAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
-        var started = decisions.Start();
+        // One policy from here to the answer: where another comes into force meanwhile, what runs is judged by that one afterwards.
+        var (started, settings) = (decisions.Start(), policy.Current);
+        var requester = settings.RequesterOf(apiCall);
         if (HasOldBody(apiCall, route))
             return Answer(route.Kind, apiCall, route.Name, null, OldBody, started);
         if (starts.IsFull)
@@ -150,8 +152,8 @@ sealed partial class Authorizer(
                 return AuthZAnswer.Allowed; // the engine says so itself
             }
             spec = specs.FromInspect(container, defaults.Runtime);
-            var checkpoint = SideRoutes.OfCheckpointFolders(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "checkpoint-dir"), policy.Current, policy.Current.RequesterOf(apiCall));
-            verdict = checkpoint.Allow ? checkpoint.And(WithNextTry(await JudgeStartAsync(container, spec, apiCall.User, both.Token), container, spec.Tool)) : checkpoint;
+            var checkpoint = SideRoutes.OfCheckpointFolders(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "checkpoint-dir"), settings, requester);
+            verdict = checkpoint.Allow ? checkpoint.And(WithNextTry(await JudgeStartAsync(container, spec, requester, settings, both.Token), container, spec.Tool)) : checkpoint;
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
@@ -189,16 +191,14 @@ sealed partial class Authorizer(
         }
     }
 
-    async ValueTask<Verdict> JudgeStartAsync(ContainerInspect container, ContainerSpec spec, string? user, CancellationToken cancel)
+    async ValueTask<Verdict> JudgeStartAsync(ContainerInspect container, ContainerSpec spec, Requester requester, PolicySettings settings, CancellationToken cancel)
     {
-        var settings = policy.Current;
         if (settings.Overcommit is not null && spec.Gpu is not null)
         {
             await ledger.Rebuilt.WaitAsync(cancel);
             if (!gpus.IsKnown && !settings.IsAudit)
                 return Verdict.Refused("engine", "the driver has not said yet which GPUs this host has, so nobody knows what is left of them: try again");
         }
-        var requester = settings.RequesterOf(user);
         Verdict Judge(GpuHoldings? holdings) => Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings);
         var joined = await JudgeJoinedAsync(container.Joined ?? container.HostConfig.NamesOfJoined(), spec, requester, settings, cancel);
         var verdict = joined.And(Judge(ledger.HoldingsBeside(container.Id)));

@@ -11,11 +11,12 @@ sealed partial class Authorizer
 
     async ValueTask<AuthZAnswer> AnswerAsync(PolicyQuestion question, string? unreadable, AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
-        if (unreadable is null && (question.User is not null || question.Policy is not null) && !policy.Current.RequesterOf(apiCall).IsAdmin)
+        var inForce = policy.State;
+        var (settings, asker) = (inForce.Settings, inForce.Settings.RequesterOf(apiCall));
+        if (unreadable is null && (question.User is not null || question.Policy is not null) && !asker.IsAdmin)
             unreadable = "to ask for somebody else, or with another policy, is the admins' on this machine";
         if (unreadable is not null)
             return AuthZAnswer.Denied(PolicyAnswer.Unreadable(unreadable).ToString());
-        var settings = policy.Current;
         if (question.Policy is { } text)
         {
             var (candidate, problems) = PolicyReader.Read(text);
@@ -25,7 +26,7 @@ sealed partial class Authorizer
         }
         var answer = question.IsAboutCall
             ? await JudgeQuestionAsync(question.User is { } user ? apiCall with { User = user, UserAuthNMethod = null } : apiCall, route, settings, question.Policy is null, cancel)
-            : question.Policy is null ? PolicyAnswer.OfPolicyInForce(policy.State, settings.RequesterOf(apiCall)) : PolicyAnswer.OfPolicy(settings, policy.Current.RequesterOf(apiCall));
+            : question.Policy is null ? PolicyAnswer.OfPolicyInForce(inForce, asker) : PolicyAnswer.OfPolicy(settings, asker);
         return AuthZAnswer.Denied(answer.ToString());
     }
 

@@ -14,8 +14,8 @@ sealed class ContainerJudge(ContainerSpecs specs, EngineDefaults defaults, IGpuI
         var caller = requester == Requester.Engine && container.RestartCount == 0 ? starts.FindCallerOfUnjudged(container.Id, container.State.StartedAt) : null;
         if (caller is not null)
             ledger.SetUser(container.Id, caller);
-        var who = caller is not null ? settings.RequesterOf(caller)
-            : requester == Requester.Engine && ledger.UserOf(container.Id) is { } user ? settings.RequesterOf(user) : requester;
+        var who = caller is not null ? settings.RequesterOfRecord(caller)
+            : requester == Requester.Engine && ledger.UserOf(container.Id) is { } user ? settings.RequesterOfRecord(user) : requester;
         var spec = specs.FromInspect(container, defaults.Runtime) with { Observed = observed ?? Observed.None };
         if (spec is { Gpu: null, Observed.Excesses: [var use, ..] })
             spec = spec with { Gpu = new($"use of GPU {use.Gpu.Index}", GpuSelection.Unknown) };

@@ -206,6 +206,8 @@ public static class PolicyReader
                 var (outer, name) = Enter();
                 if (!users.TryAdd(name, User(keys)))
                     Problem("comes twice");
+                if (name.Length == 0)
+                    Problem("is no name: callers without one have the limits beside \"users\"");
                 _path = outer;
             }
             return users;

@@ -44,11 +44,12 @@ public sealed record PolicySettings
     /// <summary>In a few words.</summary>
     public string Summary => $"mode {(IsAudit ? "audit" : "enforce")}, callers on the socket are {(LocalSocketIsAdmin ? "admins" : "users")}, {Users.Count} {(Users.Count == 1 ? "user" : "users")} with limits of their own";
 
-    public Requester RequesterOf(string? name) => new(name ?? "", IsBuiltIn || (string.IsNullOrEmpty(name) ? LocalSocketIsAdmin : Admins.Contains(name)));
-
-    /// <summary>Who made the call. A certificate that names nobody is not the unix socket.</summary>
+    /// <summary>Who makes a call. A certificate that names nobody is not the unix socket.</summary>
     public Requester RequesterOf(AuthZRequest apiCall) =>
-        apiCall is { User: null or "", UserAuthNMethod.Length: > 0 } ? new("", IsBuiltIn) : RequesterOf(apiCall.User);
+        apiCall is { User: null or "", UserAuthNMethod: null or "" } ? new("", IsBuiltIn || LocalSocketIsAdmin) : RequesterOfRecord(apiCall.User ?? "");
+
+    /// <summary>Who is on record as having started a container. The record of a caller without a name does not say whether the unix socket was it, so that is no admin.</summary>
+    public Requester RequesterOfRecord(string name) => new(name, IsBuiltIn || (name.Length > 0 && Admins.Contains(name)));
 
     /// <summary>To whom a volume belongs that this call makes; see <see cref="QuotaVolume.Owner"/>. A certificate that names nobody owns nothing.</summary>
     public string? OwnerOf(AuthZRequest apiCall) =>

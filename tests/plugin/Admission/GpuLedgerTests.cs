@@ -39,7 +39,7 @@ public class GpuLedgerTests
     bool Starts(ContainerInspect container, string user = "")
     {
         var spec = _specs.FromInspect(container, "");
-        return _ledger.Decide(container, spec, user, holdings => Policy.Evaluate(spec, _policy.RequesterOf(user), _gpus.Devices, _policy, holdings)).Allow;
+        return _ledger.Decide(container, spec, user, holdings => Policy.Evaluate(spec, _policy.RequesterOfRecord(user), _gpus.Devices, _policy, holdings)).Allow;
     }
 
     void Runs(ContainerInspect container) => _ledger.Running(container, new([], container.Config.Labels!["gpu-memory"], "--gpus"));
@@ -216,6 +216,17 @@ public class GpuLedgerTests
         Assert.That(_ledger.Rebuilt.IsCompleted);
         Assert.That(_ledger.HoldingsForNewcomer(Id("a")), Is.Null, "it is counted already");
         Assert.That(_ledger.HoldingsForNewcomer(Id("x"))!.Of("GPU-11111111-0000").Select(h => h.Container), Is.EqualTo(new[] { "a" }));
+    }
+
+    [TestCase("alice")]
+    [TestCase("alice ")]
+    [TestCase(" ")]
+    [TestCase("al\nice", Description = "a line of its own in the file, were it written as it is")]
+    [TestCase("\u0000\u001b[2J%0a")]
+    public void A_user_of_any_name_answers_for_what_he_started(string user)
+    {
+        Starts(Container("a"), user);
+        Assert.That((_ledger.UserOf(Id("a")), Open().UserOf(Id("a"))), Is.EqualTo((user, user)));
     }
 
     [Test]

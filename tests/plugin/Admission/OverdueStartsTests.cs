@@ -51,7 +51,7 @@ public class OverdueStartsTests
     bool Starts(string id)
     {
         var (container, spec) = (Container(id), _specs.FromInspect(Container(id), "runc"));
-        return _ledger.Decide(container, spec, "eve", holdings => Policy.Evaluate(spec, _policy.RequesterOf("eve"), _gpus.Devices, _policy, holdings)).Allow;
+        return _ledger.Decide(container, spec, "eve", holdings => Policy.Evaluate(spec, _policy.RequesterOfRecord("eve"), _gpus.Devices, _policy, holdings)).Allow;
     }
 
     string? Caller => _starts.FindCallerOfUnjudged(Slow, _clock.GetUtcNow().ToString("o"));
@@ -77,7 +77,7 @@ public class OverdueStartsTests
         Assert.That(_ledger.HoldingsForNewcomer(Slow), Is.Null, "before the first sweep nobody knows");
         _ledger.KeepOnly(new HashSet<string>(["second", "third"]), 0);
         var spec = _specs.FromInspect(Container(Slow), "runc");
-        Assert.That(Policy.Evaluate(spec, _policy.RequesterOf("eve"), _gpus.Devices, _policy, _ledger.HoldingsForNewcomer(Slow)).Reasons.Select(r => r.Rule), Is.EqualTo(new[] { "capacity" }));
+        Assert.That(Policy.Evaluate(spec, _policy.RequesterOfRecord("eve"), _gpus.Devices, _policy, _ledger.HoldingsForNewcomer(Slow)).Reasons.Select(r => r.Rule), Is.EqualTo(new[] { "capacity" }));
     }
 
     [Test]

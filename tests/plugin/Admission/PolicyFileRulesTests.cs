@@ -14,7 +14,7 @@ public class PolicyFileRulesTests
         var (settings, problems) = PolicyReader.Read(Encoding.UTF8.GetBytes(policy));
         Assert.That(problems, Is.Empty);
         Assert.That(CreateBody.TryRead(Encoding.UTF8.GetBytes(body), out var create, out var problem), problem);
-        return Policy.Evaluate(new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromCreateBody(create!, null, [], "runc"), settings!.RequesterOf(user), (gpus ?? new()).Devices, settings, holdings);
+        return Policy.Evaluate(new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromCreateBody(create!, null, [], "runc"), settings!.RequesterOfRecord(user), (gpus ?? new()).Devices, settings, holdings);
     }
 
     static string Quota(string value) => $$$"""{"Labels":{"gpu-memory":"{{{value}}}"},"HostConfig":{"Binds":["runai:/runai"],{{{Gpu}}}}}""";
