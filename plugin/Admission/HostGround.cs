@@ -6,11 +6,16 @@ namespace Runai.GpuMemory.Admission;
 /// <summary>What of a configuration lets a container reach around every limit, in the words of docker run.</summary>
 static class HostGround
 {
-    /// <summary>With one of them a process can mount, trace, load or read its way out. Go's upper case makes an S of ſ and an I of ı, so names of other letters than these count as well.</summary>
-    static readonly HashSet<string> Capabilities = new(StringComparer.OrdinalIgnoreCase)
+    /// <summary>Capabilities that lead no further than the container: the engine's own set but for MKNOD, and what only reaches the container's processes, shared memory and network.
+    /// Every other, those of later kernels among them, is a way to mount, trace, load, to read the host's logs, or to change what all share: clock, power, limits of the kernel, files that nobody can remove.
+    /// <c>docs/security.md</c> has them one by one.</summary>
+    static readonly HashSet<string> PlainCapabilities = new(StringComparer.Ordinal)
     {
-        "ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "SYS_RAWIO", "SYS_BOOT", "MKNOD", "DAC_READ_SEARCH", "BPF", "PERFMON", "CHECKPOINT_RESTORE",
+        "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+        "IPC_LOCK", "IPC_OWNER", NetAdmin, "NET_BROADCAST", "SYS_NICE",
     };
+
+    const string NetAdmin = "NET_ADMIN";
 
     /// <summary>Of annotations, those that no runtime acts on, and those of CDI, which are devices. Others are orders to one, which is root: what follows <c>org.systemd.property.</c> runc writes into the container's systemd unit
     /// (<c>PIDs</c> takes anybody's processes into its control group, <c>Conflicts</c> stops any service), by <c>run.oci.</c> crun takes seccomp filters and their plugins from the host,
@@ -29,7 +34,7 @@ static class HostGround
         if (host.Privileged)
             found.Add("--privileged");
         foreach (var capability in host.CapAdd ?? [])
-            if (!capability.All(c => char.IsAsciiLetter(c) || c == '_') || Capabilities.Contains(capability.StartsWith("CAP_", StringComparison.OrdinalIgnoreCase) ? capability[4..] : capability))
+            if (!IsPlain(capability, host))
                 found.Add($"--cap-add {Quoted.Text(capability)}");
         foreach (var option in host.SecurityOpt ?? [])
             if (!IsHarmless(option))
@@ -42,6 +47,14 @@ static class HostGround
         foreach (var rule in host.DeviceCgroupRules ?? [])
             found.Add($"--device-cgroup-rule {Quoted.Text(rule)}");
         return found;
+    }
+
+    /// <summary>Go's upper case makes an S of ſ and an I of ı; ASCII's, which is used here, leaves them as they are, so such a name is none of the plain ones.</summary>
+    static bool IsPlain(string capability, HostConfig host)
+    {
+        var name = new string([.. capability.Select(c => char.IsAsciiLetterLower(c) ? char.ToUpperInvariant(c) : c)]);
+        name = name.StartsWith("CAP_", StringComparison.Ordinal) ? name[4..] : name;
+        return PlainCapabilities.Contains(name) && !(name == NetAdmin && host.NetworkMode == "host");
     }
 
     /// <summary>What does not weaken the engine's own confinement. A profile of the user's own may allow anything.</summary>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
 using Runai.GpuMemory.Protocol;
@@ -69,16 +70,36 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         !policy.ExemptUsers.Contains(requester.Name) && folders.FirstOrDefault(folder => folder.Length > 0 && !policy.AllowsBind(folder)) is { } found
         ? Verdict.RefusedByFile(policy, "bind-mount", $"checkpoints in the host's {Quoted.Text(found)} are not allowed on this machine: leave the folder out") : Verdict.Fine;
 
-    /// <summary>As far as it can be told before a task runs: what the image adds is known where this engine has it.</summary>
     async ValueTask<Verdict> OfServiceAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
     {
         if (!StrictBodies.Service.TryRead(apiCall.RequestBody, out var body, out var problem))
             return Unreadable("service", problem);
         apiCall.ReleaseBodies();
-        if (body.TaskTemplate?.PluginSpec is not null && !requester.IsAdmin)
-            return PluginsOfAdmins;
         if (body.MisplacedQuota is { } quota)
             return Verdict.Refused("service-label", Advice.MisplacedLabel(Advice.ToolOf(body.Labels, isService: true), Quoted.Text(quota), isNew: route.Name.Length == 0));
+        var verdict = await OfServiceAsync(body, policy, requester, cancel);
+        return verdict.Allow && !policy.IsBuiltIn && EngineRoute.QueryValues(apiCall.RequestUri ?? "", "rollback").Contains("previous")
+            ? verdict.And(await OfRollbackAsync(apiCall, route, policy, requester, cancel)) : verdict;
+    }
+
+    /// <summary>What then counts is not the body but what the service was before, maybe an admin's. The engine takes no other version than the one that the call names.</summary>
+    async ValueTask<Verdict> OfRollbackAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
+    {
+        if (await engine.PreviousServiceAsync(route.Name, cancel) is not { Spec: { } spec } previous)
+            return Verdict.Fine; // the engine says so itself
+        if (!EngineRoute.QueryValues(apiCall.RequestUri ?? "", "version").All(version => version == previous.Version.ToString(CultureInfo.InvariantCulture)))
+            return Verdict.RefusedByFile(policy, "rollback", $"the service {Quoted.Text(route.Name)} is being changed by somebody else: try again");
+        if (!StrictBodies.Service.TryRead(spec, out var body, out var problem))
+            return Verdict.RefusedByFile(policy, "rollback", $"what the service {Quoted.Text(route.Name)} was before cannot be read ({problem}): update it to what you want, without --rollback");
+        var verdict = await OfServiceAsync(body, policy, requester, cancel);
+        return verdict with { Reasons = [.. verdict.Reasons.Select(reason => reason with { Message = $"--rollback brings back what you could not ask for yourself: {reason.Message}" })] };
+    }
+
+    /// <summary>As far as it can be told before a task runs: what the image adds is known where this engine has it.</summary>
+    async ValueTask<Verdict> OfServiceAsync(ServiceBody body, PolicySettings policy, Requester requester, CancellationToken cancel)
+    {
+        if (body.TaskTemplate?.PluginSpec is not null && !requester.IsAdmin)
+            return PluginsOfAdmins;
         var onHostNetwork = !policy.AllowHostNamespaces && await JoinsHostNetworkAsync(body, cancel);
         var task = body.ToCreateBody(onHostNetwork);
         // What the image adds is asked for the file's rules alone.

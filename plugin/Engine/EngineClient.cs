@@ -133,6 +133,10 @@ public sealed class EngineClient : IEngineClient, IDisposable
     public async Task<string?> NetworkNameAsync(string network, CancellationToken cancel) =>
         (await GetAsync($"networks/{EnginePath.Segment(network)}", EngineJson.Default.NetworkInspect, cancel))?.Name;
 
+    public async Task<PreviousService?> PreviousServiceAsync(string service, CancellationToken cancel) =>
+        await GetAsync($"services/{EnginePath.Segment(service)}", EngineJson.Default.ServiceInspect, cancel) is { } found
+            ? new(found.Version?.Index ?? 0, found.PreviousSpec is { ValueKind: JsonValueKind.Object } spec ? JsonSerializer.SerializeToUtf8Bytes(spec, EngineJson.Default.JsonElement) : null) : null;
+
     public Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel) =>
         CallAsync(HttpMethod.Get, $"containers/{EnginePath.Segment(id)}/archive?path={Uri.EscapeDataString(path)}", null, _options.ArchiveDeadline,
             (body, token) => body.ReadAllAsync(token), maxBytes, cancel);

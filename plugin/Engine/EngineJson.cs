@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Text.Json.Serialization;
 
 namespace Runai.GpuMemory.Engine;
@@ -37,6 +38,16 @@ sealed record ExecInspect
     public string? ContainerId { get; init; }
 }
 
+/// <summary>What <c>GET /services/{id}</c> says.</summary>
+sealed record ServiceInspect
+{
+    public ObjectVersion? Version { get; init; }
+    public JsonElement? PreviousSpec { get; init; }
+}
+
+/// <summary>Counts the changes of an object of the swarm.</summary>
+sealed record ObjectVersion(ulong Index);
+
 /// <summary>The body of every refusal.</summary>
 sealed record EngineError
 {
@@ -54,5 +65,6 @@ sealed record EngineError
 [JsonSerializable(typeof(VolumeInspect))]
 [JsonSerializable(typeof(VolumeList))]
 [JsonSerializable(typeof(ExecInspect))]
+[JsonSerializable(typeof(ServiceInspect))]
 [JsonSerializable(typeof(EngineError))]
 sealed partial class EngineJson : JsonSerializerContext;

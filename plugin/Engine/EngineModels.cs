@@ -197,6 +197,11 @@ public sealed record EngineInfo
     public bool LiveRestoreEnabled { get; init; }
 }
 
+/// <summary>The specification that a service had before the one in force.</summary>
+/// <param name="Version">Of the service as it is now; an update has to name it.</param>
+/// <param name="Spec">JSON, as the body that made it so; null where it never had another.</param>
+public sealed record PreviousService(ulong Version, byte[]? Spec);
+
 /// <summary>One message of <c>GET /events</c>.</summary>
 public sealed record EngineEvent
 {

@@ -55,6 +55,8 @@ public interface IEngineClient
     /// <param name="network">A name, an ID or the beginning of one.</param>
     /// <param name="cancel">Ends the call.</param>
     Task<string?> NetworkNameAsync(string network, CancellationToken cancel);
+    /// <summary>What a rollback of a service would bring back; null when there is no such service.</summary>
+    Task<PreviousService?> PreviousServiceAsync(string service, CancellationToken cancel);
 }
 
 /// <summary>A call to the engine that failed. <see cref="StatusCode"/> is null where no answer came.</summary>

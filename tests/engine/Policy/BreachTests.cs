@@ -130,6 +130,29 @@ sealed class BreachTests(string version) : PolicyFixture(version)
             IsRefused(Post("/services/create", $$$"""{"Name":"s","TaskTemplate":{"ContainerSpec":{"Image":"{{{Image}}}","CapabilityAdd":["{{{capability.Replace("\0", "\\u0000", StringComparison.Ordinal)}}}"] } } }"""), $"a service with {capability}");
     });
 
+    /// <summary>The policy looks at the mode "host"; by any other name the engine gives no container that network.</summary>
+    [Test]
+    public void The_hosts_network_by_another_name()
+    {
+        var network = Engine.Docker("network", "ls", "-q", "--no-trunc", "-f", "name=host").Ok();
+        var hosts = File.ResolveLinkTarget($"/proc/{Engine.Daemon}/ns/net", returnFinalTarget: false)!.Name;
+        var ran = 0;
+        foreach (var name in (string[])[network, network[..12], network[..4], "host"])
+            foreach (var (host, more) in ((string, string)[])[($"\"NetworkMode\":\"{name}\"", ""), ("", $$$""","NetworkingConfig":{"EndpointsConfig":{"{{{name}}}":{} } }"""), ("", "")])
+            {
+                var created = Create(host, more);
+                if (created.Status != 201) continue; // it said no itself
+                var id = Attempt.IdIn(created.Body)!;
+                if (more.Length == 0 && host.Length == 0) Post($"/networks/{name}/connect", $$"""{"Container":"{{id}}"}""");
+                if (Engine.Raw("POST", $"/containers/{id}/start").Status != 204) continue;
+                Post($"/networks/{name}/connect", $$"""{"Container":"{{id}}"}""");
+                Assert.That(File.ResolveLinkTarget($"/proc/{Engine.Docker("inspect", "-f", "{{.State.Pid}}", id).Ok()}/ns/net", returnFinalTarget: false)!.Name, Is.Not.EqualTo(hosts), $"{name} {host} {more}");
+                ran++;
+                Engine.Docker("rm", "-f", id).Ok();
+            }
+        Assert.That(ran, Is.Positive, "those without it run");
+    }
+
     [Test]
     public void A_device_rule_for_all_devices_by_its_type()
     {

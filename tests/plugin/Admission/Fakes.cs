@@ -136,6 +136,14 @@ sealed class FakeEngine : IEngineClient
         return Networks.GetValueOrDefault(network);
     }
 
+    public PreviousService? Previous { get; set; }
+
+    public async Task<PreviousService?> PreviousServiceAsync(string service, CancellationToken cancel)
+    {
+        await CallAsync($"service {service}", cancel);
+        return Previous;
+    }
+
     public Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel) => throw new NotSupportedException();
 }
 

@@ -159,6 +159,24 @@ public class PolicyFileRulesTests
         Assert.That(Judge("{}", """{"Labels":{"gpu-memory":"1"},"HostConfig":{"Binds":["runai:/runai"]}}""", holdings: Holding(half)).Allow, "it has no GPU");
     }
 
+    /// <summary>All of <c>man 7 capabilities</c> (Linux 5.9 and later), and one that no kernel has yet.</summary>
+    [TestCase("AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT IPC_LOCK IPC_OWNER NET_ADMIN NET_BROADCAST SYS_NICE", true)]
+    [TestCase("AUDIT_CONTROL AUDIT_READ BLOCK_SUSPEND BPF CHECKPOINT_RESTORE DAC_READ_SEARCH LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD PERFMON SYS_ADMIN SYS_BOOT SYS_MODULE SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG SYSLOG WAKE_ALARM ALL NEXT", false)]
+    public void A_capability_that_leads_beyond_the_container_is_a_privilege(string names, bool isPlain)
+    {
+        foreach (var name in names.Split(' '))
+            foreach (var spelling in (string[])[name, "CAP_" + name, name.ToLowerInvariant(), "Cap_" + name.ToLowerInvariant()])
+                Assert.That(Judge("""{"allowPrivileged":false}""", $$$"""{"HostConfig":{"CapAdd":["{{{spelling}}}"]}}""").Allow, Is.EqualTo(isPlain), spelling);
+    }
+
+    [Test]
+    public void To_change_a_network_is_a_privilege_where_it_is_the_hosts()
+    {
+        const string Body = """{"HostConfig":{"CapAdd":["net_admin"],"NetworkMode":"host"}}""";
+        Assert.That(Judge("""{"allowPrivileged":false}""", Body).Message, Does.StartWith("--cap-add net_admin is not allowed on this machine"));
+        Assert.That(Judge("""{"allowHostNamespaces":true}""", Body).Allow);
+    }
+
     [Test]
     public void The_sum_of_a_users_quotas_stays_within_the_users_total()
     {

@@ -227,6 +227,22 @@ public class SideRoutesTests
         Assert.That(await AskAsync(null, "POST", "/v1.51/services/0123/update?version=7", body), Is.EqualTo(Answer(onUpdate ?? onCreate)));
     }
 
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"CapabilityAdd":["SYS_ADMIN"]}}}""", 7ul, "--rollback brings back what you could not ask for yourself: --cap-add SYS_ADMIN is not allowed on this machine: leave it out, or ask an admin to exempt you")]
+    [TestCase("""{"TaskTemplate":{"PluginSpec":{}}}""", 7ul, "--rollback brings back what you could not ask for yourself: plugins are the admins' on this machine: ask one of them")]
+    [TestCase("""{"TaskTemplate":{},"tasktemplate":{}}""", 7ul, "what the service web was before cannot be read (the key TaskTemplate comes twice): update it to what you want, without --rollback")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{}}}""", 8ul, "the service web is being changed by somebody else: try again")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{}}}""", 7ul, "allowed")]
+    [TestCase(null, 7ul, "allowed")]
+    public async Task A_rollback_is_judged_by_what_it_brings_back(string? previous, ulong version, string answer)
+    {
+        var engine = new FakeEngine { Previous = new(version, previous is null ? null : Encoding.UTF8.GetBytes(previous)) };
+        const string Body = """{"TaskTemplate":{"ContainerSpec":{}}}""";
+        Assert.That(await AskAsync(Closed, "POST", "/v1.51/services/web/update?version=7&rollback=previous", Body, engine: engine), Is.EqualTo(answer));
+        Assert.That(await AskAsync(Closed, "POST", "/v1.51/services/web/update?rollback=previous&version=7", Body, engine: new() { Failure = new("no") }), Does.Contain("could not learn from the engine"));
+        Assert.That(await AskAsync(Closed, "POST", "/v1.51/services/web/update?version=7", Body, engine: engine), Is.EqualTo("allowed"), "no rollback");
+        Assert.That(await AskAsync(null, "POST", "/v1.51/services/web/update?version=7&rollback=previous", Body, engine: engine), Is.EqualTo("allowed"), "no policy");
+    }
+
     const string Service = "/v1.51/services/create";
 
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{},"Networks":[{"Target":"host"}]}}""")]

@@ -47,6 +47,17 @@ public class EngineClientTests
     }
 
     [Test]
+    public async Task A_service_has_a_previous_specification()
+    {
+        _engine.On("GET /services/web", """{"ID":"x","Version":{"Index":1234567890123},"Spec":{"Name":"web"},"PreviousSpec":{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"ſ"}}}}""");
+        _engine.On("GET /services/new", """{"ID":"y","Version":{"Index":3},"Spec":{"Name":"new"}}""");
+        using var client = _engine.Client();
+        var (web, fresh) = ((await client.PreviousServiceAsync("web", default))!, (await client.PreviousServiceAsync("new", default))!);
+        Assert.That((web.Version, Encoding.UTF8.GetString(web.Spec!)), Is.EqualTo((1234567890123ul, """{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"ſ"}}}""")).Or.EqualTo((1234567890123ul, """{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"\u017F"}}}""")));
+        Assert.That((fresh.Version, fresh.Spec, await client.PreviousServiceAsync("gone", default)), Is.EqualTo((3ul, (byte[]?)null, (PreviousService?)null)));
+    }
+
+    [Test]
     public async Task A_volume_is_looked_up_in_the_list_which_waits_for_no_driver_that_is_gone()
     {
         _engine.On("GET /volumes", """{"Volumes":[{"Name":"runai.1","Driver":"local"},{"Name":"runai","Driver":"runai/gpu-memory:latest"}],"Warnings":null}""");

@@ -85,6 +85,7 @@ sealed class FakeDocker : IEngineClient
     public Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) => Task.FromResult(PluginName);
     public Task<string?> VolumeDriverAsync(string name, CancellationToken cancel) => throw new NotSupportedException();
     public Task<string?> NetworkNameAsync(string network, CancellationToken cancel) => throw new NotSupportedException();
+    public Task<PreviousService?> PreviousServiceAsync(string service, CancellationToken cancel) => throw new NotSupportedException();
     /// <summary>What happens to a ping before it is answered with <see cref="PingStatus"/>.</summary>
     public Action<string>? OnPing { get; set; }
     public int? PingStatus { get; set; }
