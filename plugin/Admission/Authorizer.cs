@@ -32,7 +32,7 @@ sealed partial class Authorizer(
             return AuthZAnswer.Allowed;
         return route.Kind switch
         {
-            RouteKind.ContainerCreate => await CreateAsync(apiCall, cancel),
+            RouteKind.ContainerCreate => await CreateAsync(apiCall, route, cancel),
             RouteKind.ContainerStart or RouteKind.ContainerRestart => await StartAsync(apiCall, route, cancel),
             RouteKind.ContainerArchivePut => BeforeArchive(await SideAsync(apiCall, route, cancel)),
             _ => await SideAsync(apiCall, route, cancel),
@@ -81,10 +81,15 @@ sealed partial class Authorizer(
         return AuthZAnswer.Allowed;
     }
 
-    async ValueTask<AuthZAnswer> CreateAsync(AuthZRequest apiCall, CancellationToken cancel)
+    /// <summary>The minor API version from which on the engine reads subpaths of volumes.</summary>
+    const int SubpathSince = 45;
+
+    async ValueTask<AuthZAnswer> CreateAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
         var (started, settings) = (decisions.Start(), policy.Current);
         var (spec, verdict) = await JudgeCreateAsync(apiCall, settings, GpuHoldings.None, withImage: false, cancel);
+        if (verdict.Allow && route.IsOlderThan(SubpathSince) && spec is { Directory: { } directory } && spec.QuotaMounts.FirstOrDefault(m => m.IsPart) is { } part)
+            verdict = Verdict.Refused("volume-subpath", Policy.NoSubpath(spec.Tool, part.Volume, directory));
         if (verdict.Allow)
             foreach (var volume in spec!.QuotaMounts.Select(mount => mount.Volume).Where(volume => volumes.Find(volume) is null))
                 makers.Expect(volume, settings.OwnerOf(apiCall)); // the engine makes it now
@@ -264,7 +269,7 @@ sealed partial class Authorizer(
     {
         if (apiCall is not { ResponseStatusCode: 201, RequestBody: { } json, ResponseBody: { } answer } || !CreateBody.TryRead(json, out var body, out _))
             return null;
-        if (body.HostConfig?.VolumesFrom is not { Count: > 0 } && !specs.FromCreateBody(body, null, [], "").NeedsInjection)
+        if (body.HostConfig?.VolumesFrom is not { Count: > 0 } && specs.FromCreateBody(body, null, [], "").Directory is null)
             return null;
         try
         {

@@ -44,8 +44,12 @@ public sealed record ContainerSpec
     public bool PreloadsByEnvironment => Directory is { } directory && Preloads.Contains(directory.Shim);
     /// <summary>Whether it mounts our ld.so.preload itself.</summary>
     public bool PreloadsByMount => QuotaMounts.Any(m => m.IsPreload);
-    /// <summary>Whether <c>/etc/ld.so.preload</c> has to be put into it.</summary>
-    public bool NeedsInjection => Directory is not null && !PreloadsByEnvironment && !PreloadsByMount;
+    /// <summary>Whether <c>/etc/ld.so.preload</c> is to be put into it: wherever that can be, for its own environment is lost under <c>env -i</c> and <c>sudo</c>.</summary>
+    public bool NeedsInjection => Directory is not null && !PreloadsByMount && !ReadOnlyRoot && !OtherTargets.Any(CoversPreload);
+    /// <summary>Whether it has no other way to the shim than that file.</summary>
+    public bool NeedsPreloadFile => Directory is not null && !PreloadsByMount && !PreloadsByEnvironment;
+    /// <summary>Whether a mount there hides a file that loaders read, or lets what is put there land in the mount.</summary>
+    public static bool CoversPreload(string target) => target == QuotaMount.NixPreloadFile || ContainerPath.IsWithin(QuotaMount.PreloadFile, target);
     /// <summary>Whether it has to do with quotas or GPUs.</summary>
     public bool IsRelevant => (Quota is not null && IsQuotaAsked) || QuotaMounts.Count > 0 || Gpu is not null;
 }

@@ -117,9 +117,15 @@ static partial class Policy
     static string? OneVolume(Case c)
     {
         var whole = c.Spec.QuotaMounts.Where(m => !m.IsPart).ToArray();
+        if (whole.FirstOrDefault(m => m.Target == QuotaMount.PreloadFile) is { } unknown && whole.Length > 1)
+            return NoSubpath(c.Spec.Tool, unknown.Volume, c.Spec.Directory! == unknown ? whole[1] : c.Spec.Directory!);
         return whole.Length < 2 ? null
             : $"a container has one private directory, and {Bounded.List([.. whole.Select(m => $"{Quoted.Text(m.Volume)} at {Quoted.Text(m.Target)}")], " and ")} are {whole.Length}: mount one volume of this plugin once";
     }
+
+    /// <summary>An engine or a client that knows no subpath of a volume mounts all of it there.</summary>
+    internal static string NoSubpath(ClientTool tool, string volume, QuotaMount directory) =>
+        $"this engine, or the API version of this call, knows no volume-subpath (Docker 26 and newer do, from API 1.45 on), so the whole {Quoted.Text(volume)} volume would be at {QuotaMount.PreloadFile}: leave that mount out, and where the container has --read-only {Advice.PreloadVariable(tool, directory)}";
 
     static string? VolumeSubpath(Case c)
     {
@@ -162,11 +168,11 @@ static partial class Policy
         ? $"{missing} of the {Quoted.Text(directory.Volume)} volume at {Quoted.Text(directory.Target)} is gone, so its quota is not kept: restart the container" : null;
 
     static string? PreloadReadOnly(Case c) =>
-        c.Spec is { ReadOnlyRoot: true, NeedsInjection: true, Directory: { } directory }
+        c.Spec is { ReadOnlyRoot: true, NeedsPreloadFile: true, Directory: { } directory }
         ? $"--read-only leaves no way to put {QuotaMount.PreloadFile} into the container: {Advice.Preload(c.Spec.Tool, directory)}" : null;
 
     static string? PreloadCovered(Case c) =>
-        c.Spec is { NeedsInjection: true, ReadOnlyRoot: false, Directory: { } directory } && c.Spec.OtherTargets.Concat(c.Spec.Observed.Targets).FirstOrDefault(t => t == QuotaMount.NixPreloadFile || ContainerPath.IsWithin(QuotaMount.PreloadFile, t)) is { } cover
+        c.Spec is { NeedsPreloadFile: true, ReadOnlyRoot: false, Directory: { } directory } && c.Spec.OtherTargets.Concat(c.Spec.Observed.Targets).FirstOrDefault(ContainerSpec.CoversPreload) is { } cover
         ? $"the mount at {Quoted.Text(cover)} covers {(cover == QuotaMount.NixPreloadFile ? cover : QuotaMount.PreloadFile)}, which loads the quota: remove it, or {Advice.Preload(c.Spec.Tool, directory)}" : null;
 
     static string? QuotaExceeded(Case c) =>

@@ -13,7 +13,10 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
     /// <summary>Where every 32-bit program of x86 looks for its loader.</summary>
     const string Loader32 = "/lib/ld-linux.so.2";
     const string EtcFolder = "/etc";
-    static readonly TimeSpan Deadline = TimeSpan.FromSeconds(10);
+    const UnixFileMode Readable = UnixFileMode.UserRead | UnixFileMode.GroupRead | UnixFileMode.OtherRead;
+    /// <summary>Of the work, which goes on when whoever began it waits no longer: who asks next has what is done of it.</summary>
+    static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
+    const string Late = $"{QuotaMount.PreloadFile} is not in the container yet, since the engine is slow to take files now: try again";
     /// <summary>Containers served in this run of the plugin and not written to since, with the shim's path.</summary>
     readonly ConcurrentDictionary<string, string> _served = new(StringComparer.Ordinal);
     readonly ConcurrentDictionary<(string Id, string Shim, int Writes), Lazy<Task<string?>>> _running = new();
@@ -31,14 +34,28 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
     public async Task<string?> EnsureAsync(ContainerInspect container, CancellationToken cancel)
     {
         var spec = specs.FromInspect(container, defaults.Runtime);
-        if (!spec.NeedsInjection)
+        if (spec.Directory?.Shim is not { } shim)
             return null;
-        var shim = spec.Directory!.Shim;
         // What has run as root may have changed any file, so only a container that never ran is taken on trust.
         if (container.State.Status == "created" && _served.TryGetValue(container.Id, out var served) && served == shim)
             return null;
-        var job = (container.Id, shim, Volatile.Read(ref _writes));
-        return await _running.GetOrAdd(job, _ => new(() => ServeAsync(job, container, spec))).Value.WaitAsync(cancel);
+        while (true)
+        {
+            var job = (container.Id, shim, Volatile.Read(ref _writes));
+            var mine = new Lazy<Task<string?>>(() => ServeAsync(job, container, spec));
+            var work = _running.GetOrAdd(job, mine);
+            try
+            {
+                var problem = await work.Value.WaitAsync(cancel);
+                // Somebody else began it, and its time ran out before this caller's.
+                if (problem != Late || work == mine)
+                    return problem;
+            }
+            catch (OperationCanceledException)
+            {
+                return Late;
+            }
+        }
     }
 
     async Task<string?> ServeAsync((string Id, string Shim, int Writes) job, ContainerInspect container, ContainerSpec spec)
@@ -54,7 +71,13 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         }
         catch (OperationCanceledException)
         {
-            return $"{QuotaMount.PreloadFile} could not be put into the container: the engine does not answer";
+            return Late;
+        }
+        // Its environment loads the shim; the file would be the better way.
+        catch (EngineException failure) when (failure.StatusCode is not null && !spec.NeedsPreloadFile)
+        {
+            LogNotPut(log, job.Id, failure.Message);
+            return null;
         }
         catch (EngineException failure)
         {
@@ -77,7 +100,7 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         // The mount of the volume fails, for each call about the container's files and for its start: what the engines say of that in turn.
         : failure.Message.Contains("not a directory", StringComparison.Ordinal) || failure.Message.Contains("file exists", StringComparison.Ordinal)
         ? $"; the image seems to have a file at {Quoted.Text(spec.Directory!.Target)}, where the volume belongs: mount it elsewhere, {Advice.Volume(spec.Tool, spec.Directory.Volume, "/opt/runai")} in its place"
-        : $"; {Advice.Preload(spec.Tool, spec.Directory!)}";
+        : (failure.Message.Contains("escapes from parent", StringComparison.Ordinal) ? "; the target of a mount leads through a link of the image: mount it where none does, or " : "; ") + Advice.Preload(spec.Tool, spec.Directory!);
 
     void Remember((string Id, string Shim, int Writes) job)
     {
@@ -91,38 +114,49 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
     /// <summary>One of the files that loaders read.</summary>
     /// <param name="Text">What it says; empty without one.</param>
     /// <param name="IsLink">Whether a link leads to it. It is replaced by a file of the same text: where it leads may be a volume that others write.</param>
-    sealed record Found(string Text, bool IsLink);
+    /// <param name="IsOpen">Whether every user can read it.</param>
+    sealed record Found(string Text, bool IsLink, bool IsOpen = true)
+    {
+        /// <summary>Whether it may stay as it is if its text is right.</summary>
+        public bool CanStay => !IsLink && IsOpen;
+    }
 
     async Task<string?> PutAsync(ContainerInspect container, ContainerSpec spec, CancellationToken cancel)
     {
         var (id, directory, shim) = (container.Id, spec.Directory!, spec.Directory!.Shim);
+        if (!spec.NeedsInjection)
+            return Unreachable(await FindClosedAsync(id, spec, cancel), spec);
         var key = images.KeyOf(container, spec);
         if (key is not null && images.Find(key) is { } image)
         {
-            if (image.Closed is null)
-                await WriteAsync(id, shim, Wanted(image, shim, isOld: false, isNixOld: false), cancel);
-            return Unreachable(image.Closed, directory);
+            if (Unreachable(image.Closed, spec) is { } closed)
+                return closed;
+            await WriteAsync(id, shim, Wanted(image, shim, isOld: false, isNixOld: false), cancel);
+            return null;
         }
         var (found, problem) = await ReadAsync(id, QuotaMount.PreloadFile, cancel);
         if (found is null)
-            return Unusable(problem!, spec);
+            return await UnusableAsync(id, problem!, spec, cancel);
         Found? nix = null;
         if (spec.OtherTargets.Any(t => ContainerPath.IsWithin(t, QuotaMount.NixFolder)) || await engine.StatAsync(id, QuotaMount.NixStore, cancel) is not null)
         {
             (nix, problem) = await ReadAsync(id, QuotaMount.NixPreloadFile, cancel);
             if (nix is null)
-                return Unusable(problem!, spec);
+                return await UnusableAsync(id, problem!, spec, cancel);
         }
         var has32Bit = shim == PreloadFile.QuietShim && await engine.StatAsync(id, Loader32, cancel) is not null;
-        image = new(found.Text, has32Bit, nix?.Text, await FindClosedAsync(id, directory, cancel));
+        image = new(found.Text, has32Bit, nix?.Text, await FindClosedAsync(id, spec, cancel));
         if (key is not null && !found.IsLink && nix is not { IsLink: true } && await IsOfImageAsync(id, spec, cancel) && images.KeyOf(container, spec) == key)
             images.Remember(key, image);
-        if (image.Closed is null && Wanted(image, shim, !found.IsLink, nix is { IsLink: false }) is { Count: > 0 } files)
+        if (Unreachable(image.Closed, spec) is { } unreachable)
+            return unreachable;
+        if (Wanted(image, shim, found.CanStay, nix is { CanStay: true }) is { Count: > 0 } files)
             await WriteAsync(id, shim, files, cancel);
-        return Unreachable(image.Closed, directory);
+        return null;
     }
 
-    static string Unusable(string problem, ContainerSpec spec) => $"{problem}: remove it, or {Advice.PreloadVariable(spec.Tool, spec.Directory!)}";
+    async Task<string?> UnusableAsync(string id, string problem, ContainerSpec spec, CancellationToken cancel) =>
+        spec.NeedsPreloadFile ? $"{problem}: remove it, or {Advice.PreloadVariable(spec.Tool, spec.Directory!)}" : Unreachable(await FindClosedAsync(id, spec, cancel), spec);
 
     /// <param name="image">What is there.</param>
     /// <param name="shim">The shim's path in the container.</param>
@@ -138,19 +172,38 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         return files;
     }
 
-    /// <summary>The first folder, on the loader's way to its file or to the shim, that users other than root cannot enter: what they run would have no limit.</summary>
-    async Task<string?> FindClosedAsync(string id, QuotaMount directory, CancellationToken cancel)
+    /// <summary>The first folder, on the loader's way to the shim or to its file, that some users cannot enter: what they run would have no limit.</summary>
+    async Task<ClosedFolder?> FindClosedAsync(string id, ContainerSpec spec, CancellationToken cancel)
     {
-        for (var end = directory.Target.IndexOf('/', 1); end > 0; end = directory.Target.IndexOf('/', end + 1))
-            if (await engine.StatAsync(id, directory.Target[..end], cancel) is { IsClosed: true })
-                return directory.Target[..end];
-        return await engine.StatAsync(id, EtcFolder, cancel) is { IsClosed: true } ? EtcFolder : null;
+        if (await FirstClosedAsync(id, spec.Directory!.Target, isMount: true, MaxLinks, cancel) is { } aboveShim)
+            return new(aboveShim, HidesShim: true);
+        return (spec.NeedsInjection || spec.PreloadsByMount) && await FirstClosedAsync(id, EtcFolder, isMount: false, MaxLinks, cancel) is { } aboveFile ? new(aboveFile, HidesShim: false) : null;
     }
 
-    static string? Unreachable(string? closed, QuotaMount directory) =>
-        closed is null ? null
-        : $"would not reach programs that do not run as root, for {Quoted.Text(closed)} is closed to other users: " +
-            (closed == EtcFolder ? $"chmod o+x {closed} in the image, or add -e LD_PRELOAD={Quoted.Text(directory.Shim)}" : $"mount {Quoted.Text(directory.Volume)} at /runai");
+    /// <param name="id">The container.</param>
+    /// <param name="path">A folder in it; a link leads on.</param>
+    /// <param name="isMount">Whether ours is mounted there, so that its own mode is of no matter.</param>
+    /// <param name="links">How many links may follow.</param>
+    /// <param name="cancel">Ends the work.</param>
+    async Task<string?> FirstClosedAsync(string id, string path, bool isMount, int links, CancellationToken cancel)
+    {
+        for (var end = path.IndexOf('/', 1); ; end = path.IndexOf('/', end + 1))
+        {
+            var folder = end < 0 ? path : path[..end];
+            var stat = await engine.StatAsync(id, folder, cancel);
+            if (stat is { IsLink: true, LinkTarget.Length: > 0 } link && links > 0)
+                return await FirstClosedAsync(id, ContainerPath.Clean(link.LinkTarget + path[folder.Length..]), isMount, links - 1, cancel);
+            if (stat is { IsClosed: true } && !(end < 0 && isMount))
+                return folder;
+            if (end < 0)
+                return null;
+        }
+    }
+
+    static string? Unreachable(ClosedFolder? closed, ContainerSpec spec) =>
+        closed is null || (!closed.HidesShim && spec.PreloadsByEnvironment) ? null
+        : $"would not reach the programs of every user, since {Quoted.Text(closed.Path)} is closed to its owner, its group or others: " +
+            (closed.HidesShim ? $"{Advice.Volume(spec.Tool, spec.Directory!.Volume, spec.Directory.Target == "/runai" ? "/opt/runai" : "/runai")} in its place" : $"RUN chmod a+x {Quoted.Text(closed.Path)} in the image, or {Advice.PreloadVariable(spec.Tool, spec.Directory!)}");
 
     async Task WriteAsync(string id, string shim, IReadOnlyList<(string Name, string Text)> files, CancellationToken cancel)
     {
@@ -190,11 +243,20 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
     {
         for (var links = 0; links <= MaxLinks; links++)
         {
-            if (await engine.GetArchiveAsync(id, path, PreloadFile.MaxBytes, cancel) is not { } tar)
+            byte[]? tar;
+            try
+            {
+                tar = await engine.GetArchiveAsync(id, path, PreloadFile.MaxBytes, cancel);
+            }
+            catch (EngineException failure) when (failure.IsTooLong)
+            {
+                return (null, $"is larger than {PreloadFile.MaxBytes >> 10} KiB");
+            }
+            if (tar is null)
                 return (new("", links > 0), null);
-            var (type, text, link) = PreloadFile.Read(tar);
+            var (type, text, link, mode) = PreloadFile.Read(tar);
             if (type is TarEntryType.RegularFile or TarEntryType.V7RegularFile)
-                return (new(text, links > 0), null);
+                return (new(text, links > 0, (mode & Readable) == Readable), null);
             if (type != TarEntryType.SymbolicLink)
                 return (null, "is no file");
             path = ContainerPath.Clean(link.StartsWith('/') ? link : path[..path.LastIndexOf('/')] + "/" + link);
@@ -204,4 +266,7 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
 
     [LoggerMessage(610, LogLevel.Debug, "Put {Shim} into /etc/ld.so.preload of {Container}")]
     static partial void LogInjected(ILogger logger, string container, string shim);
+
+    [LoggerMessage(611, LogLevel.Information, "{Container} loads the shim by LD_PRELOAD alone, which env -i and sudo take away: /etc/ld.so.preload could not be put into it: {Problem}")]
+    static partial void LogNotPut(ILogger logger, string container, string problem);
 }

@@ -20,7 +20,7 @@ sealed class BoundedStream(Stream inner, long max) : Stream
 
     public override int Read(byte[] buffer, int offset, int count) => Count(inner.Read(buffer, offset, count));
 
-    int Count(int read) => (_read += read) <= max ? read : throw new EngineException($"the engine's answer is longer than {max} bytes");
+    int Count(int read) => (_read += read) <= max ? read : throw new EngineException($"the engine's answer is longer than {max} bytes") { IsTooLong = true };
 
     protected override void Dispose(bool disposing)
     {

@@ -44,12 +44,15 @@ public sealed record ManifestDescriptor([property: System.Text.Json.Serializatio
 
 /// <summary>What <c>HEAD /containers/{id}/archive</c> says of a path.</summary>
 /// <param name="Mode">As Go's os.FileMode.</param>
-public sealed record PathStat([property: System.Text.Json.Serialization.JsonPropertyName("mode")] uint Mode)
+/// <param name="LinkTarget">Of a link, where it leads in the end: an absolute path in the container; empty for everything else.</param>
+public sealed record PathStat([property: System.Text.Json.Serialization.JsonPropertyName("mode")] uint Mode, [property: System.Text.Json.Serialization.JsonPropertyName("linkTarget")] string? LinkTarget = null)
 {
     public bool IsLink => (Mode & 1 << 27) != 0;
     public bool IsDirectory => (Mode & 1U << 31) != 0;
-    /// <summary>Whether it is a folder in which only its owner, or its group, reaches files.</summary>
-    public bool IsClosed => IsDirectory && (Mode & 1) == 0;
+    /// <summary>Whether it is a folder in which somebody does not reach files: its owner, who may run without the capabilities of root, its group, of which every user without one of his own is, or the others.</summary>
+    public bool IsClosed => IsDirectory && (Mode & SearchForAll) != SearchForAll;
+
+    const uint SearchForAll = 0b001_001_001;
 }
 
 /// <summary>The container's process, as the engine knows it.</summary>

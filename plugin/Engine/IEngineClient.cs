@@ -63,4 +63,6 @@ public interface IEngineClient
 public sealed class EngineException(string message, int? statusCode = null, Exception? inner = null) : Exception(message, inner)
 {
     public int? StatusCode { get; } = statusCode;
+    /// <summary>Whether the answer was longer than the bound.</summary>
+    public bool IsTooLong { get; init; }
 }

@@ -133,13 +133,41 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
         Assert.That(Engine.Run(["--rm", .. Quota, Image, "cat", "/etc/ld-nix.so.preload"]).Error, Does.Contain("No such file"));
     }
 
-    [Test]
-    public void An_image_whose_etc_is_closed_to_other_users_does_not_run_without_a_limit()
+    /// <summary>A user without a group of his own has root's.</summary>
+    [TestCase("750", "1000:1000")]
+    [TestCase("705", "1000")]
+    public void An_image_whose_etc_is_closed_to_some_users_does_not_run_without_a_limit(string mode, string user)
     {
-        var closed = Changed("chmod", "750", "/etc");
-        string[] other = ["--rm", "--user", "1000", .. Quota];
-        Assert.That(Engine.Run([.. other, closed, .. SmiQuery]).All, Does.Contain("/etc is closed to other users: chmod o+x /etc in the image, or add -e LD_PRELOAD=/runai/librunai.so"));
+        var closed = Changed("chmod", mode, "/etc");
+        string[] other = ["--rm", "--user", user, .. Quota];
+        Assert.That(Engine.Run([.. other, closed, .. SmiQuery]).All, Does.Contain("/etc is closed to its owner, its group or others: RUN chmod a+x /etc in the image, or add -e LD_PRELOAD=/runai/librunai.so"));
         Assert.That(ParseSmi(Engine.Run([.. other, "-e", "LD_PRELOAD=/runai/librunai.so", closed, .. SmiQuery]).Ok()).Total, Is.EqualTo(3296));
+        if (Engine.Major < 26) return;
+        Assert.That(Engine.Run([.. other, "--mount", "type=volume,src=runai,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload", closed, .. SmiQuery]).All, Does.Contain("/etc is closed to"), "by a mount");
+    }
+
+    /// <summary>The loader ends at a NUL, takes a carriage return for a part of the name, and reads nothing that its user may not.</summary>
+    [Test]
+    public void An_image_whose_preload_the_loader_does_not_read_as_it_looks_runs_with_the_limit()
+    {
+        foreach (var spoil in (string[])[@"printf '/runai/librunai.so\r\n' >P", @"printf '\0\n/runai/librunai.so\n' >P", @"printf '# \0\n' >P; chmod 600 P", "echo /runai/librunai.so >/tmp/p; chmod 600 /tmp/p; ln -s /tmp/p P"])
+        {
+            var image = Changed("sh", "-c", spoil.Replace("P", "/etc/ld.so.preload", StringComparison.Ordinal));
+            Assert.That(ParseSmi(Engine.Run(["--rm", "--user", "1000", .. Quota, image, .. SmiQuery]).Ok()).Total, Is.EqualTo(3296), spoil);
+        }
+        var pipe = Changed("sh", "-c", "mkdir /etc/ld.so.preload");
+        Assert.That(Engine.Run(["--rm", .. Quota, pipe, .. SmiQuery]).All, Does.Contain("/etc/ld.so.preload of the container is no file: remove it, or add -e LD_PRELOAD=/runai/librunai.so"));
+    }
+
+    /// <summary>What names the shim in a variable is no reason to leave the file away: the variable does not reach every program.</summary>
+    [TestCase("/runai/librunai.so")]
+    [TestCase("/usr/lib/x86_64-linux-gnu/libm.so.6")]
+    public void An_image_with_a_preload_in_its_environment_keeps_the_quota_under_any_other(string preload)
+    {
+        Engine.Docker("import", "-c", $"ENV LD_PRELOAD={preload}", Repository.Image, "preset").Ok();
+        var container = Engine.Start([.. Quota, "preset", "sleep", "600"]);
+        Assert.That(Engine.Smi(container).Total, Is.EqualTo(3296));
+        Assert.That(Engine.Smi(container, "env", "-i").Total, Is.EqualTo(3296), "env -i");
     }
 
     [Test]

@@ -69,12 +69,35 @@ sealed class EverydayTests(string version) : EngineFixture(version)
         foreach (var off in (string[])["", "none"])
             Engine.Run("--rm", "--label", $"gpu-memory={off}", "made", "true").Ok();
         Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "made", .. SmiQuery]).Ok()).Total, Is.EqualTo(Part(0.5m)));
-        Engine.Command("sh", "-c", $"printf 'FROM made\\nRUN sed -i /runai/d /etc/ld.so.preload\\nLABEL gpu-memory=none\\n' | DOCKER_BUILDKIT=0 '{Engine.Cli}' build --network none -t made -").Ok();
-        Assert.That((Plain("made").All.Trim(), Plain("made", "--gpus", "1").Code), Is.EqualTo(("", 0)));
+        Engine.Command("sh", "-c", $"'{Engine.Cli}' export source | '{Engine.Cli}' import - exported").Ok();
+        Assert.That(Plain("exported").Error, Does.Contain("object '/runai/librunai.so' from /etc/ld.so.preload cannot be preloaded"));
+        foreach (var image in (string[])["made", "exported"])
+        {
+            Engine.Command("sh", "-c", $"printf 'FROM {image}\\nRUN sed -i /runai/d /etc/ld*.so.preload\\nLABEL gpu-memory=none\\n' | DOCKER_BUILDKIT=0 '{Engine.Cli}' build --network none -t {image} -").Ok();
+            Assert.That((Plain(image).All.Trim(), Plain(image, "--gpus", "1").Code), Is.EqualTo(("", 0)), image);
+        }
         if (Engine.Major < 26) return;
         Engine.Run(["--name", "mounted", "--mount", "type=volume,src=runai,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload", .. Half, Image, "true"]).Ok();
         Engine.Docker("commit", "mounted", "made").Ok();
         Assert.That(Plain("made").All.Trim(), Is.Empty);
+    }
+
+    /// <summary>An engine before 26 leaves the subpath away, and so does any before API 1.45.</summary>
+    [TestCase("/v1.41")]
+    [TestCase("")]
+    public void A_subpath_that_the_engine_does_not_know_is_refused_with_the_form_to_type(string version)
+    {
+        var created = Engine.Raw("POST", version + "/containers/create?name=parted", System.Text.Encoding.UTF8.GetBytes($$$"""
+            {"Image":"{{{Image}}}","Cmd":["true"],"Labels":{"gpu-memory":"0.5"},"HostConfig":{"NetworkMode":"none","ReadonlyRootfs":true,"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"},
+            {"Type":"volume","Source":"runai","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]}}
+            """), "Content-Type: application/json");
+        if (version.Length == 0 && Engine.Major >= 26)
+        {
+            Engine.Docker("start", "parted").Ok();
+            return;
+        }
+        var words = version.Length > 0 ? created.Body : Engine.Docker("start", "parted").Error;
+        Assert.That(words, Does.Contain("knows no volume-subpath (Docker 26 and newer do, from API 1.45 on), so the whole runai volume would be at /etc/ld.so.preload: leave that mount out, and where the container has --read-only add -e LD_PRELOAD=/runai/librunai.so"));
     }
 
     [Test]
@@ -84,6 +107,10 @@ sealed class EverydayTests(string version) : EngineFixture(version)
         Build("filed", "touch /runai");
         Assert.That(Engine.Run(["--rm", .. Half, "filed", "true"]).Error, Does.Contain("the image seems to have a file at /runai, where the volume belongs: mount it elsewhere, add -v runai:/opt/runai in its place"));
         Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/opt/runai", "--label", "gpu-memory=0.5", "filed", .. SmiQuery]).Ok()).Total, Is.EqualTo(Part(0.5m)));
+        Build("linked", "chmod 700 /root && ln -s /root/quota /runai");
+        Assert.That(Engine.Run(["--rm", "--user", "1000", .. Half, "linked", "true"]).Error, Does.Contain(Engine.Major < 28
+            ? "/root is closed to its owner, its group or others: add -v runai:/opt/runai in its place" : "the target of a mount leads through a link of the image: mount it where none does, or add --mount"));
+        Assert.That(ParseSmi(Engine.Run(["--rm", "--user", "1000", "-v", "runai:/opt/runai", "--label", "gpu-memory=0.5", "linked", .. SmiQuery]).Ok()).Total, Is.EqualTo(Part(0.5m)));
         Build("foldered", "mkdir /etc/ld.so.preload");
         Assert.That(Engine.Run(["--rm", .. Half, "foldered", "true"]).Error, Does.Contain("/etc/ld.so.preload of the container is no file: remove it, or add -e LD_PRELOAD=/runai/librunai.so"));
         Assert.That(ParseSmi(Engine.Run(["--rm", "-e", "LD_PRELOAD=/runai/librunai.so", .. Half, "foldered", .. SmiQuery]).Ok()).Total, Is.EqualTo(Part(0.5m)));

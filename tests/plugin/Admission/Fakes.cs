@@ -15,6 +15,8 @@ sealed class FakeEngine : IEngineClient
     public Dictionary<string, string> Networks { get; } = [];
     /// <summary>By container and path. A value that starts with <c>-> </c> is a symbolic link.</summary>
     public Dictionary<(string Id, string Path), string> Files { get; } = [];
+    /// <summary>Of files and folders that do not have the usual one.</summary>
+    public Dictionary<string, UnixFileMode> Modes { get; } = [];
     public List<string> Calls { get; } = [];
     public EngineInfo Info { get; set; } = new() { DefaultRuntime = "runc" };
     public EngineException? Failure { get; set; }
@@ -65,16 +67,17 @@ sealed class FakeEngine : IEngineClient
             writer.WriteEntry(text.StartsWith("-> ", StringComparison.Ordinal)
                 ? new PaxTarEntry(TarEntryType.SymbolicLink, Path.GetFileName(path)) { LinkName = text[3..] }
                 : text == "directory" ? new PaxTarEntry(TarEntryType.Directory, Path.GetFileName(path))
-                : new PaxTarEntry(TarEntryType.RegularFile, Path.GetFileName(path)) { DataStream = new MemoryStream(Encoding.UTF8.GetBytes(text)) });
-        return tar.Length <= maxBytes ? tar.ToArray() : throw new EngineException("the archive is too large");
+                : text == "fifo" ? new PaxTarEntry(TarEntryType.Fifo, Path.GetFileName(path))
+                : new PaxTarEntry(TarEntryType.RegularFile, Path.GetFileName(path)) { Mode = Modes.GetValueOrDefault(path, (UnixFileMode)0b110_100_100), DataStream = new MemoryStream(Encoding.UTF8.GetBytes(text)) });
+        return tar.Length <= maxBytes ? tar.ToArray() : throw new EngineException("the archive is too large") { IsTooLong = true };
     }
 
     public async Task<PathStat?> StatAsync(string id, string path, CancellationToken cancel)
     {
         await CallAsync($"stat {id} {path}", cancel);
-        var (file, directory, link) = (0b110_100_100u, 1u << 31 | 0b111_101_101, 1u << 27);
+        var (file, directory, link) = (0b110_100_100u, 1u << 31 | (uint)Modes.GetValueOrDefault(path, (UnixFileMode)0b111_101_101), 1u << 27);
         return Files.TryGetValue((id, path), out var text)
-            ? new(text.StartsWith("-> ", StringComparison.Ordinal) ? link : text == "directory" ? directory : text == "closed" ? 1u << 31 | 0b111_101_000 : file)
+            ? text.StartsWith("-> /", StringComparison.Ordinal) ? new(link, text[3..]) : new(text.StartsWith("-> ", StringComparison.Ordinal) ? link : text == "directory" ? directory : file)
             : Files.Keys.Any(f => f.Id == id && f.Path.StartsWith(path + "/", StringComparison.Ordinal)) || (path == "/etc" && HasEtc) ? new(directory) : null;
     }
 

@@ -49,6 +49,8 @@ public class PolicyTests
         new("""{"Labels":{"com.docker.compose.project":"lab"},"HostConfig":{"Binds":["lab_half:/runai"],"DeviceRequests":[{"Count":1}]}}""", "volume-mistaken", "lab_half at /runai is a volume that Compose makes for this project, not one of this plugin, so nothing would limit this container's GPU memory: write { external: true } for it under the file's volumes, or mount it elsewhere"),
         new("""{"Labels":{"com.docker.compose.project":"lab"},"HostConfig":{"Binds":["lab_runai:/opt/gpu"],"DeviceRequests":[{"Count":1}]}}""", "volume-mistaken", "lab_runai at /opt/gpu is a volume that Compose makes for this project, not one of this plugin, so nothing would limit this container's GPU memory: write { external: true } for it under the file's volumes, or mount it elsewhere"),
         new("""{"HostConfig":{"Binds":["half:/runai","half:/other"]}}""", "one-volume", "a container has one private directory, and half at /runai and half at /other are 2: mount one volume of this plugin once"),
+        new("""{"HostConfig":{"Binds":["half:/runai","half:/etc/ld.so.preload"]}}""", "one-volume", "this engine, or the API version of this call, knows no volume-subpath (Docker 26 and newer do, from API 1.45 on), so the whole half volume would be at /etc/ld.so.preload: " +
+            "leave that mount out, and where the container has --read-only add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"),
         new($$$"""{"HostConfig":{"Binds":["half:/runai"],"CgroupParent":"/docker/{{{new string('a', 64)}}}"}}""", "cgroup-parent", $"--cgroup-parent \"/docker/{new string('a', 56)}…\" is another container's control group, and that one would be charged for this one's GPU memory: leave it out"),
         new($$$"""{"HostConfig":{"CgroupParent":"/docker/{{{new string('a', 64)}}}"}}""", "cgroup-parent", $"--cgroup-parent \"/docker/{new string('a', 56)}…\" is another container's control group, and that one would be charged for this one's GPU memory: leave it out"),
         new($$$"""{"HostConfig":{"DeviceRequests":[{"Count":1}],"CgroupParent":"system.slice/docker-{{{new string('a', 64)}}}.scope"}}""", "cgroup-parent", $"--cgroup-parent \"system.slice/docker-{new string('a', 44)}…\" is another container's control group, and that one would be charged for this one's GPU memory: leave it out"),
@@ -222,9 +224,9 @@ public class PolicyTests
     }
 
     /// <summary>A container in order by its configuration, judged by what its process has mounted.</summary>
-    static Verdict Mounted(Observed mounts, string env = "")
+    static Verdict Mounted(Observed mounts, string env = "", string gpu = "")
     {
-        Assert.That(CreateBody.TryRead(Encoding.UTF8.GetBytes($$"""{"HostConfig":{"Binds":["runai:/runai"]},"Env":["{{env}}"],"Labels":{"gpu-memory":"0.5"} }"""), out var body, out _));
+        Assert.That(CreateBody.TryRead(Encoding.UTF8.GetBytes($$"""{"HostConfig":{"Binds":["runai:/runai"]{{gpu}} },"Env":["{{env}}"],"Labels":{"gpu-memory":"0.5"} }"""), out var body, out _));
         return Policy.Evaluate(new ContainerSpecs(new FakeVolumes(), new FakeNodes()).FromCreateBody(body!, null, [], "") with { Observed = mounts }, Requester.Engine, [], PolicySettings.BuiltIn);
     }
 

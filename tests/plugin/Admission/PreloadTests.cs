@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using NUnit.Framework;
 using Runai.GpuMemory.Admission;
 using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Tests.Engine;
 
 namespace Runai.GpuMemory.Tests.Admission;
 
@@ -12,6 +13,7 @@ public class PreloadTests
     const string Loader32 = "/lib/ld-linux.so.2";
     readonly FakeEngine _engine = new();
     readonly OwnCalls _own = new();
+    readonly StoppedClock _time = new();
     PreloadInjector _injector = null!;
 
     [SetUp]
@@ -19,10 +21,13 @@ public class PreloadTests
     {
         _engine.Files.Clear();
         _engine.Calls.Clear();
+        _engine.Modes.Clear();
         _engine.Failure = null;
+        _engine.Hangs = false;
+        _engine.OnCall = null;
         _engine.HasEtc = true;
         _own.NoteAsked();
-        _injector = new(_engine, new(new FakeVolumes(), new FakeNodes()), new(_engine, TimeProvider.System), new(_own, TimeProvider.System), TimeProvider.System, NullLogger<PreloadInjector>.Instance);
+        _injector = new(_engine, new(new FakeVolumes(), new FakeNodes()), new(_engine, TimeProvider.System), new(_own, TimeProvider.System), _time, NullLogger<PreloadInjector>.Instance);
     }
 
     static ContainerInspect Container(string status = "created", string target = "/runai") => new()
@@ -85,22 +90,116 @@ public class PreloadTests
         Assert.That(_engine.Files.Keys, Has.None.EqualTo((Id, "/etc/ld-nix.so.preload")));
     }
 
-    [Test]
-    public async Task An_image_whose_etc_is_closed_to_other_users_is_refused()
+    /// <summary>Without a group of its own a user's is root's, and root may run without its capabilities.</summary>
+    [TestCase(0b111_101_000)]
+    [TestCase(0b111_000_101)]
+    [TestCase(0b110_101_101)]
+    public async Task An_image_whose_etc_is_closed_to_somebody_is_refused(int mode)
     {
-        _engine.Files[(Id, "/etc")] = "closed";
+        _engine.Modes["/etc"] = (UnixFileMode)mode;
         for (var time = 0; time < 2; time++)
-            Assert.That(await EnsureAsync(), Is.EqualTo("/etc/ld.so.preload of the container would not reach programs that do not run as root, for /etc is closed to other users: " +
-                "chmod o+x /etc in the image, or add -e LD_PRELOAD=/runai/librunai.so"));
+            Assert.That(await EnsureAsync(), Is.EqualTo("/etc/ld.so.preload of the container would not reach the programs of every user, since /etc is closed to its owner, its group or others: " +
+                "RUN chmod a+x /etc in the image, or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"));
         Assert.That(_engine.Calls, Has.None.StartsWith("put"));
     }
 
     [Test]
-    public async Task A_target_below_a_folder_that_is_closed_to_other_users_is_refused()
+    public async Task A_closed_etc_is_refused_too_where_the_container_mounts_the_file()
     {
-        _engine.Files[(Id, "/root")] = "closed";
-        Assert.That(await EnsureAsync(Container(target: "/root/quota/here")), Does.EndWith("for /root is closed to other users: mount half at /runai"));
+        _engine.Modes["/etc"] = (UnixFileMode)0b111_000_000;
+        Assert.That(await EnsureAsync(ByMount), Does.Contain("since /etc is closed").And.EndsWith("or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"));
+        _engine.Modes.Clear();
+        Assert.That(await EnsureAsync(ByMount), Is.Null);
+        Assert.That(_engine.Files, Is.Empty);
+    }
+
+    [Test]
+    public async Task A_target_below_a_folder_that_is_closed_to_somebody_is_refused()
+    {
+        _engine.Files[(Id, "/root/x")] = "something";
+        _engine.Modes["/root"] = (UnixFileMode)0b111_000_000;
+        Assert.That(await EnsureAsync(Container(target: "/root/quota/here")), Does.EndWith("since /root is closed to its owner, its group or others: add -v half:/runai in its place"));
+        Assert.That(await EnsureAsync(ByEnvironment(Container(target: "/root/quota"), "/root/quota/librunai.so")), Does.EndWith("add -v half:/runai in its place"));
         Assert.That(await EnsureAsync(Container(target: "/opt/quota")), Is.Null);
+    }
+
+    [TestCase("/runai", "-> /root/quota", "since /root is closed to its owner, its group or others: add -v half:/opt/runai in its place")]
+    [TestCase("/etc", "-> /root/etc", "since /root is closed to its owner, its group or others: RUN chmod a+x /root in the image, or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away")]
+    public async Task A_link_of_the_image_that_leads_below_such_a_folder_is_refused(string place, string link, string words)
+    {
+        _engine.Files[(Id, place)] = link;
+        _engine.Files[(Id, "/root/etc/x")] = "something";
+        _engine.Modes["/root"] = (UnixFileMode)0b111_000_000;
+        Assert.That(await EnsureAsync(), Does.EndWith(words));
+        _engine.Modes.Clear();
+        Assert.That(await EnsureAsync(), Is.Null);
+    }
+
+    static ContainerInspect ByMount => Container() with
+    {
+        Mounts = [.. Container().Mounts, Container().Mounts[0] with { Destination = "/etc/ld.so.preload" }],
+        HostConfig = new() { Mounts = [new() { Type = "volume", Target = "/etc/ld.so.preload", VolumeOptions = new() { Subpath = "ld.so.preload" } }] },
+    };
+
+    static ContainerInspect ByEnvironment(ContainerInspect container, string shim = "/runai/librunai.so") => container with { Config = new() { Env = [$"LD_PRELOAD={shim}"] } };
+
+    [Test]
+    public async Task A_container_whose_environment_names_the_shim_gets_the_file_all_the_same()
+    {
+        Assert.That(await EnsureAsync(ByEnvironment(Container())), Is.Null);
+        Assert.That(Preload, Is.EqualTo(Line), "env -i and sudo take a variable away");
+    }
+
+    [Test]
+    public async Task Where_the_file_cannot_be_the_environment_that_names_the_shim_is_enough()
+    {
+        _engine.Files[(Id, "/etc/ld.so.preload")] = "directory";
+        Assert.That(await EnsureAsync(ByEnvironment(Container())), Is.Null);
+        _engine.Files.Clear();
+        _engine.Modes["/etc"] = (UnixFileMode)0b111_101_000;
+        Assert.That(await EnsureAsync(ByEnvironment(Container("exited"))), Is.Null);
+        Assert.That(Preload, Is.EqualTo(Line), "for those whom the folder is open to");
+        _engine.Failure = new("mount callback failed: path escapes from parent", 500);
+        Assert.That(await EnsureAsync(ByEnvironment(Container("exited"))), Is.Null);
+        _engine.Failure = new("no answer from the engine in time");
+        Assert.That(await EnsureAsync(ByEnvironment(Container("exited"))), Does.Contain("no answer from the engine in time"));
+    }
+
+    [TestCase("/etc")]
+    [TestCase("/etc/ld.so.preload")]
+    public async Task Nothing_is_written_into_a_mount_of_somebody_else(string target)
+    {
+        Assert.That(await EnsureAsync(ByEnvironment(Container() with { Mounts = [.. Container().Mounts, new() { Type = "bind", Source = "/srv", Destination = target }] })), Is.Null);
+        Assert.That(_engine.Calls, Has.None.StartsWith("put"));
+    }
+
+    [Test]
+    public async Task A_file_that_only_root_can_read_is_written_again()
+    {
+        _engine.Files[(Id, "/etc/ld.so.preload")] = Line;
+        _engine.Modes["/etc/ld.so.preload"] = UnixFileMode.UserRead | UnixFileMode.OtherRead;
+        await EnsureAsync(Container("exited"));
+        Assert.That(_engine.Calls, Has.Some.StartsWith("put"));
+    }
+
+    [Test]
+    public async Task Who_asks_last_has_the_time_of_his_own_and_what_is_done_by_then()
+    {
+        _engine.Hangs = true;
+        var called = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _engine.OnCall = _ => called.TrySetResult();
+        using var first = new CancellationTokenSource();
+        var early = _injector.EnsureAsync(Container(), first.Token);
+        var late = EnsureAsync();
+        await called.Task;
+        await first.CancelAsync();
+        Assert.That(await early, Is.EqualTo("/etc/ld.so.preload is not in the container yet, since the engine is slow to take files now: try again"));
+        _time.Advance(TimeSpan.FromSeconds(29));
+        Assert.That(late.IsCompleted, Is.False, "the work goes on");
+        _engine.Hangs = false;
+        _time.Advance(TimeSpan.FromSeconds(2));
+        Assert.That(await late, Is.Null, "who joined it when its time ended begins it again");
+        Assert.That(Preload, Is.EqualTo(Line));
     }
 
     [Test]
@@ -180,10 +279,11 @@ public class PreloadTests
         Assert.That(await EnsureAsync(), Is.EqualTo("/etc/ld.so.preload of the container is a link to a link, and so on: remove it, or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"));
     }
 
-    [Test]
-    public async Task A_directory_in_its_place_is_refused()
+    [TestCase("directory")]
+    [TestCase("fifo")]
+    public async Task What_is_no_file_in_its_place_is_refused(string what)
     {
-        _engine.Files[(Id, "/etc/ld.so.preload")] = "directory";
+        _engine.Files[(Id, "/etc/ld.so.preload")] = what;
         Assert.That(await EnsureAsync(), Is.EqualTo("/etc/ld.so.preload of the container is no file: remove it, or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"));
     }
 
@@ -191,7 +291,7 @@ public class PreloadTests
     public async Task A_file_beyond_the_bound_is_refused()
     {
         _engine.Files[(Id, "/etc/ld.so.preload")] = new string('x', 100_000);
-        Assert.That(await EnsureAsync(), Does.StartWith("/etc/ld.so.preload could not be put into the container: ").And.Contains("too large"));
+        Assert.That(await EnsureAsync(), Is.EqualTo("/etc/ld.so.preload of the container is larger than 64 KiB: remove it, or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"));
     }
 
     [Test]
@@ -204,6 +304,7 @@ public class PreloadTests
 
     [TestCase("mkdirat runai: file exists", "; the image seems to have a file at /runai, where the volume belongs: mount it elsewhere, add -v half:/opt/runai in its place")]
     [TestCase("mkdir runai: not a directory", "; the image seems to have a file at /runai, where the volume belongs: mount it elsewhere, add -v half:/opt/runai in its place")]
+    [TestCase("mkdirat runai: statat runai: path escapes from parent", "; the target of a mount leads through a link of the image: mount it where none does, or add --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload (Docker 26 and newer), or -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away")]
     [TestCase("write /etc/ld.so.preload: no space left on device", "; the disk of the engine's data folder is full: make room there (docker system df shows what takes it)")]
     public async Task A_failure_that_people_can_mend_is_told_with_what_mends_it(string failure, string way)
     {
@@ -225,12 +326,6 @@ public class PreloadTests
     public async Task Nothing_is_done_for_containers_that_do_not_need_it()
     {
         await EnsureAsync(new() { Id = Id });
-        await EnsureAsync(Container() with { Config = new() { Env = ["LD_PRELOAD=/runai/librunai.so"] } });
-        await EnsureAsync(Container() with
-        {
-            Mounts = [.. Container().Mounts, Container().Mounts[0] with { Destination = "/etc/ld.so.preload" }],
-            HostConfig = new() { Mounts = [new() { Type = "volume", Target = "/etc/ld.so.preload", VolumeOptions = new() { Subpath = "ld.so.preload" } }] },
-        });
         Assert.That(_engine.Calls, Is.Empty);
     }
 
@@ -276,6 +371,12 @@ public class PreloadTests
     [TestCase("/runai/librunai.so.1", "/runai/librunai.so.1\n/runai/librunai.so\n")]
     [TestCase("/runai/quiet/$PLATFORM\n/runai/librunai.so", "/runai/librunai.so\n")]
     [TestCase("/a.so\r\n/b.so\r\n", "/a.so\r\n/b.so\r\n/runai/librunai.so\n")]
+    [TestCase("/runai/librunai.so\r\n", "/runai/librunai.so\n")]
+    [TestCase("/a.so\0/runai/librunai.so\n", "/a.so\n/runai/librunai.so\n")]
+    [TestCase("\0\n/runai/librunai.so\n", "/runai/librunai.so\n")]
+    [TestCase("/runai/librunai.so\n\0", "/runai/librunai.so\n")]
+    [TestCase("# \0 a comment\n/a.so\n", "/a.so\n/runai/librunai.so\n")]
+    [TestCase("/a.so # \0\n/b.so\0/c.so\n/d.so", "/a.so \n/b.so\n/runai/librunai.so\n")]
     public void The_text_is_read_as_the_loader_reads_it(string text, string? expected) => Assert.That(PreloadFile.WithShim(text, "/runai/librunai.so"), Is.EqualTo(expected));
 
     [FsCheck.NUnit.Property(MaxTest = 1000)]
