@@ -33,6 +33,7 @@ static partial class Policy
         ("volume-gone", VolumeGone),
         ("preload-read-only", PreloadReadOnly),
         ("preload-covered", PreloadCovered),
+        ("preload-missing", PreloadMissing),
         ("cgroup-parent", CgroupParent),
         ("quota-exceeds-gpu", QuotaExceedsGpu),
         ("quota-exceeded", QuotaExceeded),
@@ -174,6 +175,11 @@ static partial class Policy
     static string? PreloadCovered(Case c) =>
         c.Spec is { NeedsPreloadFile: true, ReadOnlyRoot: false, Directory: { } directory } && c.Spec.OtherTargets.Concat(c.Spec.Observed.Targets).FirstOrDefault(ContainerSpec.CoversPreload) is { } cover
         ? $"the mount at {Quoted.Text(cover)} covers {(cover == QuotaMount.NixPreloadFile ? cover : QuotaMount.PreloadFile)}, which loads the quota: remove it, or {Advice.Preload(c.Spec.Tool, directory)}" : null;
+
+    /// <summary>The file came too late for it, as it may for the first task of a service, somebody took the file away, or the program has a loader that reads another.</summary>
+    static string? PreloadMissing(Case c) =>
+        c.Spec is { Observed.WithoutShim: { } program, Gpu: not null, Directory: { } directory }
+        ? $"{Quoted.Text(program)} in it runs without the shim, so nothing limits its GPU memory: restart the container (docker service update --force restarts a service), and if that changes nothing {Advice.PreloadVariable(c.Spec.Tool, directory)}" : null;
 
     static string? QuotaExceeded(Case c) =>
         c.Quota is { } quota && c.Spec.Observed.Excesses.FirstOrDefault(e => e.Used > quota.Of(e.Gpu.AllocatableBytes)) is { } excess && quota.Of(excess.Gpu.AllocatableBytes) is var limit

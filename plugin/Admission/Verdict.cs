@@ -22,6 +22,8 @@ public sealed record Observed(IReadOnlyList<string> Targets, IReadOnlyList<Cover
     public IReadOnlyList<Excess> Excesses { get; init; } = [];
     /// <summary>What of the private directory its processes do not have, although it has the volume: words for people; null where they have it all.</summary>
     public string? Missing { get; init; }
+    /// <summary>The file of a program of it that runs without the shim although it could load it; null where none was seen.</summary>
+    public string? WithoutShim { get; init; }
 }
 
 /// <summary>Use of a GPU above the quota, in bytes. Who is not known to have a GPU has a limit of 0.</summary>

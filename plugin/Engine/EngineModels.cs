@@ -62,7 +62,7 @@ public sealed record ContainerState
     public bool Running { get; init; }
     /// <summary>In the engine's PID namespace; 0 when not running.</summary>
     public int Pid { get; init; }
-    /// <summary>RFC 3339 with nanoseconds; compared as text only.</summary>
+    /// <summary>RFC 3339 with nanoseconds, by the host's clock.</summary>
     public string StartedAt { get; init; } = "";
 }
 

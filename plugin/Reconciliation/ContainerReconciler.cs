@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using Runai.GpuMemory.Admission;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Volumes;
@@ -8,7 +9,7 @@ namespace Runai.GpuMemory.Reconciliation;
 /// <summary>Brings one running container's private directories in line with what it is: the engine says who it is, the kernel which directories it has.</summary>
 public sealed class ContainerReconciler(
     IEngineClient engine, IContainerJudge judge, IGpuLedger ledger, IVolumeCatalog catalog, IPrivateDirectories directories, IActivations activations, IMountTable mounts,
-    IContainerMounts containerMounts, ILogger<ContainerReconciler> log)
+    IContainerMounts containerMounts, IPrograms programs, ReconciliationOptions options, TimeProvider time, ILogger<ContainerReconciler> log)
 {
     /// <summary>What was found out about a run of a container, so that a sweep need not ask the engine again. No quota: none of our business.</summary>
     sealed record Known(int Pid, IReadOnlyList<string> Directories, QuotaFile? Quota, int Epoch)
@@ -88,16 +89,24 @@ public sealed class ContainerReconciler(
     /// <param name="id">The container.</param>
     /// <param name="excesses">GPUs of which it was seen to have more than its quota.</param>
     /// <param name="cancel">Ends the work.</param>
-    public async Task ReconcileAsync(string id, IReadOnlyList<Excess> excesses, CancellationToken cancel)
+    public Task ReconcileAsync(string id, IReadOnlyList<Excess> excesses, CancellationToken cancel) => ReconcileAsync(id, excesses, isLoaded: false, cancel);
+
+    async Task ReconcileAsync(string id, IReadOnlyList<Excess> excesses, bool isLoaded, CancellationToken cancel)
     {
         var epoch = _epoch;
         if (await engine.InspectContainerAsync(id, cancel) is not { State: { Running: true, Pid: > 0 } } container) return;
         var pid = container.State.Pid;
         var isOurs = container.Mounts.Any(catalog.Owns);
+        isLoaded |= !IsYoung(container);
         IReadOnlyList<MountEntry> table = isOurs ? mounts.OfProcess(pid) : [];
         // A number can be another process's by now. Its control group says whose it is; else the engine must say that the same run still has it.
         if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel)) return;
-        var verdict = judge.Judge(container, Requester.Engine, Look(table) with { Excesses = excesses, Missing = isOurs ? MissingIn(table) : null });
+        var verdict = judge.Judge(container, Requester.Engine, Look(table) with
+        {
+            Excesses = excesses,
+            Missing = isOurs ? MissingIn(table) : null,
+            WithoutShim = isOurs && isLoaded ? programs.FindWithoutShim(pid) : null,
+        });
         ledger.Running(container, verdict);
         if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel))
         {
@@ -116,6 +125,25 @@ public sealed class ContainerReconciler(
             return;
         }
         await DeliverAsync(container, table, QuotaOf(container.Id, verdict), epoch);
+        if (!isLoaded) _ = LookAgainAsync(id, pid, cancel);
+    }
+
+    /// <summary>Whether its first programs may be loading still.</summary>
+    bool IsYoung(ContainerInspect container) =>
+        DateTimeOffset.TryParse(container.State.StartedAt, CultureInfo.InvariantCulture, out var started) && time.GetUtcNow() - started < options.LookAfter;
+
+    async Task LookAgainAsync(string id, int pid, CancellationToken cancel)
+    {
+        try
+        {
+            await Task.Delay(options.LookAfter, time, cancel);
+            if (_known.TryGetValue(id, out var known) && known.Pid == pid && programs.FindWithoutShim(pid) is not null) await ReconcileAsync(id, [], isLoaded: true, cancel);
+        }
+        catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
+        {
+            log.NotReconciled(id, e.Message);
+        }
+        catch (OperationCanceledException) { }
     }
 
     async Task<bool> StillRunsAsync(ContainerInspect container, CancellationToken cancel) =>

@@ -8,6 +8,8 @@ public sealed record ReconciliationOptions
     public IReadOnlyList<TimeSpan> Reconnect { get; init; } = Milliseconds(20, 50, 100, 200, 500, 1000, 2000);
     /// <summary>Pauses before a container that could not be done is tried again; then the next sweep does.</summary>
     public IReadOnlyList<TimeSpan> Retry { get; init; } = Milliseconds(50, 250, 1000);
+    /// <summary>How long a container has run when its first programs have loaded what they load.</summary>
+    public TimeSpan LookAfter { get; init; } = TimeSpan.FromSeconds(3);
     /// <summary>Containers worked on at the same time.</summary>
     public int Workers { get; init; } = 8;
 

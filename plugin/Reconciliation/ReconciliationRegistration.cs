@@ -4,6 +4,7 @@ public static class ReconciliationRegistration
 {
     public static IServiceCollection AddReconciliation(this IServiceCollection services) => services
         .AddSingleton(new ReconciliationOptions())
+        .AddSingleton<IPrograms, ProcPrograms>()
         .AddSingleton<ContainerReconciler>()
         .AddHostedService<EarlyDelivery>()
         .AddHostedService<ReconciliationService>()

@@ -93,15 +93,31 @@ sealed class RunningTests(string version) : PolicyFixture(version)
     public void A_program_without_the_shim_that_has_more_than_the_quota()
     {
         var id = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "sh", "-c", ": >/etc/ld.so.preload; exec gpu-alloc --hold 300 5000m");
-        Eventually(() => Lines(id, "rules=quota-exceeded").Length > 0, "it is told");
-        Assert.That(Lines(id, "rules=quota-exceeded"), Does.Match(@"rules=quota-exceeded: its processes have [0-9]+ bytes \(4\.9g\) of GPU 0 \(.*\), more than gpu-memory=0\.3 \(3456840499 bytes, 3\.2g\): a program in it runs without the shim"));
+        Eventually(() => Lines(id, "quota-exceeded: ").Length > 0, "it is told");
+        Assert.That(Lines(id, "quota-exceeded: "), Does.Match(@"rules=[a-z,-]*quota-exceeded: .*its processes have [0-9]+ bytes \(4\.9g\) of GPU 0 \(.*\), more than gpu-memory=0\.3 \(3456840499 bytes, 3\.2g\): a program in it runs without the shim"));
         Assert.That(Runs(id), "onBreach is report");
         var within = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "gpu-alloc", "--hold", "300", "3000m");
         Engine.Enforce("""{ "requireQuota": true, "maxQuota": "0.5", "onBreach": "stop" }""");
         Eventually(() => !Runs(id), "with onBreach stop it is stopped");
         Engine.Enforce(PolicyFile);
         Assert.That(Runs(within));
-        Assert.That(Lines(within, "rules=quota-exceeded"), Is.Empty);
+        Assert.That(Lines(within, "rules="), Is.Empty);
+    }
+
+    /// <summary>The first program, and one that the first, a shell with the shim, begins.</summary>
+    [Test]
+    public void A_program_without_the_shim_is_told_before_it_has_any_memory()
+    {
+        var first = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "sh", "-c", ": >/etc/ld.so.preload; exec sleep 300");
+        var second = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "sh", "-c", ": >/etc/ld.so.preload; sleep 300 & wait");
+        var within = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.3", "--init", Image, "sh", "-c", "sleep 300 & wait");
+        foreach (var id in (string[])[first, second])
+        {
+            Eventually(() => Lines(id, "rules=preload-missing").Length > 0, "it is told");
+            Assert.That(Lines(id, "rules=preload-missing"), Does.Contain("/usr/bin/sleep in it runs without the shim, so nothing limits its GPU memory: restart the container"));
+            Assert.That(Runs(id), "onBreach is report");
+        }
+        Assert.That(Lines(within, "rules="), Is.Empty);
     }
 
     /// <summary>A GPU that no configuration gives, as open device files give it that another container's program hands on.</summary>

@@ -243,6 +243,17 @@ public class PolicyTests
     }
 
     [Test]
+    public void A_program_without_the_shim_is_a_breach_by_the_policys_word()
+    {
+        var seen = Observed.None with { WithoutShim = "/usr/bin/a b" };
+        Assert.That(Mounted(seen).Allow, "without a GPU there is nothing to limit");
+        var missing = Mounted(seen, gpu: ""","DeviceRequests":[{"Count":1,"Capabilities":[["gpu"]]}]""").Reasons.Single();
+        Assert.That((missing.Rule, missing.Message), Is.EqualTo(("preload-missing", "\"/usr/bin/a b\" in it runs without the shim, so nothing limits its GPU memory: restart the container " +
+            "(docker service update --force restarts a service), and if that changes nothing add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away")));
+        Assert.That(Policy.MeansNoQuota(missing.Rule), Is.False, "the policy says what follows");
+    }
+
+    [Test]
     public void A_volume_that_is_gone_is_a_breach_by_the_policys_word()
     {
         var gone = Mounted(Observed.None with { Missing = "the private directory" }).Reasons.Single();

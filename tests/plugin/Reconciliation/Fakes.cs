@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using Runai.GpuMemory.Admission;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Quotas;
+using Runai.GpuMemory.Reconciliation;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Reconciliation;
@@ -165,6 +166,7 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
         if (container.Name == "/bug") throw new InvalidOperationException("a bug in the judgement");
         if (observed?.Coverings is [var covering, ..]) return new([new("volume-covered", $"{covering.By} covers {covering.Hidden}")], "0.5", "--gpus") { StopsAtOnce = true };
         if (observed?.Missing is { } missing) return new([new("volume-gone", missing)], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
+        if (observed?.WithoutShim is { } program) return new([new("preload-missing", program)], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
         if (observed?.Excesses is [var excess, ..]) return new([new("quota-exceeded", $"{excess.Used} of {excess.Gpu.Uuid} are more than {excess.Limit}")], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
         var quota = container.Config.Labels?.GetValueOrDefault("gpu-memory") ?? policy.Current.Limits.DefaultQuota?.Text;
         if (policy.Current.Limits.MaxQuota is { } max && quota != max.Text) return new([new("max-quota", $"{quota} is not {max}")], quota, "--gpus") { StopsBreach = policy.Current.StopsBreaches };
@@ -188,6 +190,13 @@ sealed class FakeContainerMounts(FakeMounts mounts) : IContainerMounts
 }
 
 /// <summary>Notes what it is told.</summary>
+sealed class FakePrograms : IPrograms
+{
+    /// <summary>By the container's first process.</summary>
+    public ConcurrentDictionary<int, string> WithoutShim { get; } = [];
+    public string? FindWithoutShim(int pid) => WithoutShim.GetValueOrDefault(pid);
+}
+
 sealed class FakeLedger : IGpuLedger
 {
     public ConcurrentQueue<string> Told { get; } = [];

@@ -25,6 +25,7 @@ public class ReconciliationTests
     PolicySource _policy = null!;
     FakeJudge _judge = null!;
     FakeContainerMounts _containerMounts = null!;
+    FakePrograms _programs = null!;
     ContainerReconciler _reconciler = null!;
     ReconciliationService _service = null!;
 
@@ -41,11 +42,11 @@ public class ReconciliationTests
         activations.Restore();
         _identity = new PluginIdentity(layout, settings, _mounts);
         var catalog = new VolumeCatalog(layout, _identity, NullLogger<VolumeCatalog>.Instance);
-        var options = new ReconciliationOptions { SweepEvery = TimeSpan.FromMilliseconds(100) };
+        var options = new ReconciliationOptions { SweepEvery = TimeSpan.FromMilliseconds(100), LookAfter = TimeSpan.FromMilliseconds(200) };
         _policy = new PolicySource(PolicyFile, PolicyFile + ".good", NullLogger<PolicySource>.Instance);
         _judge = new(_policy);
         _own = new();
-        _reconciler = new ContainerReconciler(_docker, _judge, _ledger, catalog, _directories, activations, _mounts, _containerMounts = new(_mounts), new ListLogger<ContainerReconciler>(_log));
+        _reconciler = new ContainerReconciler(_docker, _judge, _ledger, catalog, _directories, activations, _mounts, _containerMounts = new(_mounts), _programs = new(), options, TimeProvider.System, new ListLogger<ContainerReconciler>(_log));
         _service = new ReconciliationService(_docker, _reconciler, _injector, catalog, _identity, _own, new(_docker, _own, TimeProvider.System), _policy, new NoGpus(), options, TimeProvider.System, new ListLogger<ReconciliationService>(_log));
     }
 
@@ -518,6 +519,32 @@ public class ReconciliationTests
         await Until(() => _docker.Stopped.Contains(Id(1)) == stopped, "what follows");
         await Task.Delay(300); // sweeps
         Assert.That(_log.Where(line => line.Contains("volume-gone", StringComparison.Ordinal)), Has.Exactly(1).Items);
+    }
+
+    [TestCase("/c1", false)]
+    [TestCase("/greedy", true)]
+    public async Task Who_runs_without_the_shim_is_reported_once_and_stopped_where_the_policy_stops_breaches(string name, bool stopped)
+    {
+        _docker.Put(Container(1, "0.5", "d1") with { Name = name });
+        _programs.WithoutShim[1001] = "/usr/bin/python3";
+        await StartAsync();
+        await Until(() => _log.Any(line => line.Contains("rules=preload-missing: /usr/bin/python3", StringComparison.Ordinal)), "it is reported");
+        await Until(() => _docker.Stopped.Contains(Id(1)) == stopped, "what follows");
+        await Task.Delay(300); // sweeps
+        Assert.That(_log.Where(line => line.Contains("preload-missing", StringComparison.Ordinal)), Has.Exactly(1).Items);
+        if (!stopped) Assert.That(Quota("d1"), Does.Contain("limit=0.5"), "its other programs are limited");
+    }
+
+    [Test]
+    public async Task Who_has_just_begun_is_looked_at_when_its_programs_have_loaded_what_they_load()
+    {
+        await StartAsync();
+        var young = Container(1, "0.5", "d1");
+        _docker.Start(young with { State = young.State with { StartedAt = DateTimeOffset.UtcNow.AddHours(1).ToString("o") } });
+        await UntilQuota("d1", "limit=0.5");
+        Assert.That(_log, Has.None.Contains("preload-missing"));
+        _programs.WithoutShim[1001] = "/usr/bin/python3";
+        await Until(() => _log.Any(line => line.Contains("rules=preload-missing: /usr/bin/python3", StringComparison.Ordinal)), "it is reported later");
     }
 
     [Test]

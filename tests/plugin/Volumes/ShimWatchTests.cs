@@ -66,6 +66,21 @@ public class ShimWatchTests
         Assert.That(told, Is.EquivalentTo(new[] { new ShimOpening(first.Id, "one"), new ShimOpening(second.Id, "two") }));
     }
 
+    /// <summary>The kernel keeps 16,384 events (fanotify(7)), and one of many that are alike.</summary>
+    [Test]
+    public void However_often_it_is_opened_what_waits_is_bounded_and_the_next_is_told()
+    {
+        const int Openings = 100_000, Kept = 16_384;
+        foreach (var name in (string[])["one", "two"]) _watch.Add(Path.Combine(_folder, name));
+        var shim = Path.Combine(_folder, "one", "librunai.so");
+        for (var n = 0; n < Openings; n++) File.OpenHandle(shim).Dispose();
+        var told = _watch.Wait()!.Count;
+        _watch.Remove(Path.Combine(_folder, "one"));
+        Sh.Run($"cat {_folder}/two/librunai.so");
+        while (_watch.Wait()! is var next && next.All(opening => opening.DirId != "two")) told += next.Count;
+        Assert.That(told, Is.InRange(1, Kept));
+    }
+
     [Test]
     public void A_kernel_that_does_not_tell_directories_tells_the_process_alone()
     {

@@ -1,0 +1,88 @@
+using System.Diagnostics;
+using NUnit.Framework;
+using Runai.GpuMemory.Reconciliation;
+
+namespace Runai.GpuMemory.Tests.Reconciliation;
+
+public class ProgramsTests
+{
+    const string Main = "55d0c8a00000-55d0c8a02000 r--p 00000000 00:3b 77 /usr/bin/python3.11\n";
+    const string Stack = "7ffd1b0a1000-7ffd1b0c2000 rw-p 00000000 00:00 0 [stack]\n7ffd1b0d0000-7ffd1b0d2000 r-xp 00000000 00:00 0 [vdso]\n";
+
+    static string Maps(params string[] files) => Main + string.Concat(files.Select(file => $"7f0c5d228000-7f0c5d24e000 r--p 00000000 00:3b 1048                       {file}\n")) + Stack;
+
+    [TestCase(true, "/usr/lib/x86_64-linux-gnu/libc.so.6")]
+    [TestCase(true, "/lib/x86_64-linux-gnu/libc-2.31.so")]
+    [TestCase(true, "/nix/store/abc-glibc-2.38/lib/libc.so.6 (deleted)")]
+    [TestCase(true, "/usr/lib/libcuda.so.1", "/usr/lib/libc.so.6", "/tmp/librunai.so.old")]
+    [TestCase(false, "/usr/lib/libc.so.6", "/runai/librunai.so")]
+    [TestCase(false, "/runai/librunai.so", "/usr/lib/libc.so.6")]
+    [TestCase(false, "/opt/my quota/librunai.so (deleted)", "/usr/lib/libc.so.6")]
+    [TestCase(false, "/lib/ld-musl-x86_64.so.1", "/usr/lib/libc++.so.1")]
+    [TestCase(false, "/usr/lib/ld-linux-x86-64.so.2")]
+    [TestCase(false)]
+    public void A_program_with_glibc_and_no_shim_is_told_from_every_other(bool isWithout, params string[] files) => Assert.That(ProcPrograms.IsWithoutShim(new StringReader(Maps(files))), Is.EqualTo(isWithout));
+
+    [Test]
+    public void A_32_bit_program_cannot_load_the_shim() =>
+        Assert.That(ProcPrograms.IsWithoutShim(new StringReader("56555000-56556000 r--p 00000000 00:3b 77 /bin/x\nf7d00000-f7d20000 r--p 00000000 00:3b 5 /lib/i386-linux-gnu/libc.so.6\n")), Is.False);
+
+    [Test]
+    public void Of_maps_without_end_nothing_is_said()
+    {
+        var line = Maps("/usr/lib/libc.so.6");
+        Assert.That(ProcPrograms.IsWithoutShim(new StringReader(line + string.Concat(Enumerable.Repeat(Main, 1000)))), Is.True);
+        Assert.That(ProcPrograms.IsWithoutShim(new StringReader(line + string.Concat(Enumerable.Repeat(Main, (16 << 20) / (Main.Length - 1) + 1)))), Is.False);
+    }
+
+    /// <summary>A library by the shim's name does for it.</summary>
+    [TestCase("exec sleep 60", "", false)]
+    [TestCase("sleep 60 & wait", "", false)]
+    [TestCase("env -u LD_PRELOAD sleep 60 & wait", "sleep", true)]
+    [TestCase("unset LD_PRELOAD; exec sleep 60", "sleep", true)]
+    public async Task The_processes_that_the_first_one_began_are_looked_at(string script, string program, bool isWithout)
+    {
+        var folder = Directory.CreateTempSubdirectory("programs").FullName;
+        File.Copy("/lib/x86_64-linux-gnu/libm.so.6", Path.Combine(folder, "librunai.so"));
+        var start = new ProcessStartInfo("/bin/sh", ["-c", script]);
+        start.Environment["LD_PRELOAD"] = Path.Combine(folder, "librunai.so");
+        using var shell = Process.Start(start)!;
+        try
+        {
+            await Until(() => Comms(shell.Id).Contains("sleep"));
+            // The name is there a little before the libraries are.
+            string? found = null;
+            for (var n = 0; n < 100 && (found = new ProcPrograms().FindWithoutShim(shell.Id)) is null == isWithout; n++) await Task.Delay(20);
+            Assert.That(found is null ? "" : Path.GetFileName(found), isWithout ? Is.EqualTo(program).Or.EqualTo("coreutils") : Is.Empty);
+        }
+        finally
+        {
+            shell.Kill(entireProcessTree: true);
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Test]
+    public void A_process_that_has_ended_has_nothing() => Assert.That(new ProcPrograms().FindWithoutShim(int.MaxValue), Is.Null);
+
+    static string[] Comms(int pid)
+    {
+        IEnumerable<string> pids = File.ReadAllText($"/proc/{pid}/task/{pid}/children").Split(' ', StringSplitOptions.RemoveEmptyEntries).Prepend($"{pid}");
+        return [.. pids.Select(one => File.ReadAllText($"/proc/{one}/comm").Trim())];
+    }
+
+    static async Task Until(Func<bool> condition)
+    {
+        var watch = Stopwatch.StartNew();
+        while (true)
+        {
+            try
+            {
+                if (condition()) return;
+            }
+            catch (IOException) { }
+            Assert.That(watch.Elapsed, Is.LessThan(TimeSpan.FromSeconds(10)));
+            await Task.Delay(10);
+        }
+    }
+}
