@@ -10,7 +10,7 @@ namespace Runai.GpuMemory.Admission;
 /// <summary>Answers the engine about API calls: judges containers when they are created (early and friendly) and when they start (the decision that counts), and sees
 /// to it that they load the shim.</summary>
 sealed partial class Authorizer(
-    IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own, ChainProbe chain, PolicySource policy,
+    IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own, PolicySource policy,
     GpuLedger ledger, StartCalls starts, AllowedStarts allowed, SideRoutes side, ContainerReach reach, NamedVolumes named, IVolumeCatalog volumes, VolumeMakers makers, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
 {
     /// <summary>Within 5 s the user has an answer, whatever the engine does.</summary>
@@ -22,8 +22,6 @@ sealed partial class Authorizer(
         if (string.IsNullOrEmpty(apiCall.RequestMethod) || string.IsNullOrEmpty(apiCall.RequestUri))
             return AuthZAnswer.Denied("the engine did not say which API call it asks about; try again");
         var route = EngineRoute.Match(apiCall.RequestMethod, apiCall.RequestUri);
-        if (route.Kind == RouteKind.ContainerArchivePut)
-            chain.CallBegan();
         if (own.IsOwn(apiCall.RequestHeaders))
             return AuthZAnswer.Allowed;
         if (PolicyQuestion.Read(apiCall.RequestHeaders, out var unreadable) is { } question && CanBeQuestion(apiCall.RequestMethod))
@@ -65,8 +63,6 @@ sealed partial class Authorizer(
     {
         own.NoteAsked(apiCall.RequestUri);
         var route = EngineRoute.Match(apiCall.RequestMethod ?? "", apiCall.RequestUri ?? "");
-        if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart or RouteKind.ContainerArchivePut)
-            chain.CallEnded();
         if (route.Kind == RouteKind.OfNoConcern || own.IsOwn(apiCall.RequestHeaders))
             return AuthZAnswer.Allowed;
         if (route.Kind is RouteKind.ContainerCreate or RouteKind.ContainerArchivePut)
@@ -166,7 +162,6 @@ sealed partial class Authorizer(
         }
         if (verdict.Allow && container is not null)
         {
-            chain.CallBegan();
             starts.Allowed(apiCall, route.Name, container.Id);
             if (spec?.QuotaMounts.Count > 0)
                 allowed.Note(new(container.Id, container.Name, verdict));

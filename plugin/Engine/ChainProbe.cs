@@ -3,84 +3,101 @@ namespace Runai.GpuMemory.Engine;
 /// <summary>Whether the engine asks this plugin about API calls.</summary>
 public enum Asking
 {
-    /// <summary>The engine does not say: its API is not served yet, it is busy, or another plugin refused the question.</summary>
-    Unknown,
+    /// <summary>The engine boots: its API is not served yet.</summary>
+    Booting,
     Yes,
     No,
+    /// <summary>The API is served, and another plugin, asked before this one, refuses the question.</summary>
+    Denied,
+    /// <summary>The API is served, or should be by now, and does not answer.</summary>
+    Silent,
+    /// <summary>Nobody listens at the engine's socket.</summary>
+    Absent,
 }
 
 /// <summary>Finds out whether this plugin is in the engine's authorization chain, which the engine itself tells nobody: a ping of the plugin's own comes back to it as a question, or not.
-/// <c>docker plugin disable</c> takes a plugin out of the chain and <c>enable</c> does not put it back.</summary>
+/// <c>docker plugin disable</c> takes a plugin out of the chain and <c>enable</c> does not put it back. What the engine asked a moment ago shows nothing: it may have dropped the plugin since.</summary>
 public sealed class ChainProbe(IEngineClient engine, OwnCalls own, TimeProvider time)
 {
     /// <summary>Nobody waits longer after a ping went out. An engine that boots answers when its containers are up, and they wait for their mounts.</summary>
     static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
-    /// <summary>The same while the API is served: an engine that does not answer then is only busy.</summary>
-    static readonly TimeSpan PatienceWhileServed = TimeSpan.FromSeconds(10);
-
-    /// <summary>The ping itself stays, and is answered when the API is served.</summary>
+    /// <summary>The ping itself stays, and is answered when the API is served. While it is served, everybody waits as long: an engine that does not answer then is only busy.</summary>
     static readonly TimeSpan Longest = TimeSpan.FromSeconds(30);
 
-    /// <summary>For so long what the engine asked shows that it asks.</summary>
-    static readonly TimeSpan Recent = TimeSpan.FromSeconds(1);
+    /// <summary>An engine that has not answered for so long does not boot. Thousands of containers come up in less.</summary>
+    public static TimeSpan LongestBoot { get; } = TimeSpan.FromMinutes(10);
 
-    /// <summary>The ping and the calls under way: held for a look.</summary>
+    /// <summary>The ping under way, and since when the engine is silent, which is away until then or has answered: held for a look.</summary>
     readonly Lock _lock = new();
-    readonly Queue<long> _calls = new();
-    (Task<Asking> Answer, long Since)? _ping;
-    volatile bool _isApiServed;
+    (Task<Asking> Answer, long Since, OwnPing Ping)? _ping;
+    long _silentSince = time.GetTimestamp();
+    bool _isApiServed;
 
     /// <summary>Whether the engine serves its API now, as far as a connection shows that stays open while it does.</summary>
-    public bool IsApiServed { get => _isApiServed; set => _isApiServed = value; }
-
-    /// <summary>The engine asked about a call that mounts volumes, and was told to do it.</summary>
-    public void CallBegan()
+    public bool IsApiServed
     {
-        lock (_lock)
+        get { lock (_lock) return _isApiServed; }
+        set
         {
-            ForgetOld();
-            _calls.Enqueue(time.GetTimestamp());
+            lock (_lock)
+            {
+                if (_isApiServed && !value) _silentSince = time.GetTimestamp();
+                _isApiServed = value;
+            }
         }
     }
 
-    /// <summary>Such a call is done. Which one does not matter: none counts for longer than a second.</summary>
-    public void CallEnded()
-    {
-        lock (_lock) _calls.TryDequeue(out _);
-    }
-
-    /// <summary>Whether it asks now. Costs nothing while a call is under way about which it asked, else one ping for all who want to know at the same time.</summary>
+    /// <summary>Whether it asks now. One ping for all who want to know at the same time, unless it may have been asked about before they did: a millisecond.</summary>
     public async Task<Asking> LookAsync(CancellationToken cancel)
     {
         Task<Asking> answer;
         TimeSpan left;
         lock (_lock)
         {
-            ForgetOld();
-            if (_calls.Count > 0) return Asking.Yes;
-            if (_ping is not { Answer.IsCompleted: false }) _ping = (Task.Run(PingAsync, CancellationToken.None), time.GetTimestamp());
-            (answer, left) = (_ping.Value.Answer, (IsApiServed ? PatienceWhileServed : Patience) - time.GetElapsedTime(_ping.Value.Since));
+            if (_ping is not { Answer.IsCompleted: false, Ping.IsAsked: false })
+            {
+                var ping = own.NewPing();
+                _ping = (Task.Run(() => AskAsync(ping), CancellationToken.None), time.GetTimestamp(), ping);
+            }
+            (answer, left) = (_ping.Value.Answer, (_isApiServed ? Longest : Patience) - time.GetElapsedTime(_ping.Value.Since));
         }
         try
         {
-            return await answer.WaitAsync(left > TimeSpan.Zero ? left : TimeSpan.Zero, time, cancel);
+            return WithoutBoot(await answer.WaitAsync(left > TimeSpan.Zero ? left : TimeSpan.Zero, time, cancel));
         }
         catch (TimeoutException)
         {
-            return Asking.Unknown;
+            return WithoutBoot(Asking.Silent);
         }
     }
 
-    async Task<Asking> PingAsync()
+    /// <summary>Silence is a boot where nothing else says that the API is served, and not for ever.</summary>
+    Asking WithoutBoot(Asking asking)
     {
-        var before = own.PingsSeen;
-        var status = await engine.PingAsync(own.Ping, Longest, CancellationToken.None);
-        return own.PingsSeen != before ? Asking.Yes : status == 200 ? Asking.No : Asking.Unknown;
+        lock (_lock)
+        {
+            if (asking != Asking.Silent) _silentSince = time.GetTimestamp();
+            return asking == Asking.Silent && !_isApiServed && time.GetElapsedTime(_silentSince) < LongestBoot ? Asking.Booting : asking;
+        }
     }
 
-    void ForgetOld()
+    async Task<Asking> AskAsync(OwnPing ping)
     {
-        while (_calls.TryPeek(out var began) && time.GetElapsedTime(began) > Recent) _calls.Dequeue();
+        using (ping)
+        {
+            var asking = Read(await engine.PingAsync(ping.Target, Longest, CancellationToken.None), ping);
+            return asking == Asking.Denied ? Read(await engine.PingAsync(ping.OtherTarget, Longest, CancellationToken.None), ping) : asking;
+        }
     }
+
+    /// <summary>The engine itself answers 200, or 404 where the container is not there; everything else is somebody's in between.</summary>
+    static Asking Read(int? status, OwnPing ping) => (status, ping) switch
+    {
+        (_, { IsAsked: true }) => Asking.Yes,
+        (200 or 404, _) => Asking.No,
+        (null, _) => Asking.Silent,
+        (IEngineClient.NobodyListens, _) => Asking.Absent,
+        _ => Asking.Denied,
+    };
 }

@@ -55,6 +55,10 @@ public sealed class EngineClient : IEngineClient, IDisposable
             using var response = await SendOnceAsync(HttpMethod.Get, target, null, deadline.Token);
             return (int)response.StatusCode;
         }
+        catch (HttpRequestException e) when (e.InnerException is SocketException { SocketErrorCode: SocketError.ConnectionRefused or SocketError.AddressNotAvailable })
+        {
+            return IEngineClient.NobodyListens;
+        }
         catch (Exception e) when (e is HttpRequestException or IOException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
         {
             return null;

@@ -4,12 +4,15 @@ namespace Runai.GpuMemory.Engine;
 /// Every call has a deadline of its own; 404 is null; any other failure is an <see cref="EngineException"/>.</summary>
 public interface IEngineClient
 {
+    /// <summary>In place of a ping's status: there is no such socket, or nobody accepts connections at it.</summary>
+    const int NobodyListens = 0;
+
     Task<EngineInfo> InfoAsync(CancellationToken cancel);
-    /// <summary>A ping that marks itself by its query. Never fails: null where no answer came.</summary>
+    /// <summary>A ping that marks itself by its target. Never fails: null where no answer came.</summary>
     /// <param name="target">Path and query.</param>
     /// <param name="limit">How long to wait.</param>
     /// <param name="cancel">Ends the call.</param>
-    /// <returns>The answer's status.</returns>
+    /// <returns>The answer's status, or <see cref="NobodyListens"/>.</returns>
     Task<int?> PingAsync(string target, TimeSpan limit, CancellationToken cancel);
     Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel);
     Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel);

@@ -5,7 +5,7 @@ namespace Runai.GpuMemory.Volumes;
 /// <summary>Keeps containers with a volume of ours from starting where nothing would enforce their limit.</summary>
 public interface IMountGuard
 {
-    /// <summary>Null, or why nothing is mounted now, for the user's terminal. In doubt null: a failed mount is final for a container that comes back by its restart policy.</summary>
+    /// <summary>Null, or why nothing is mounted now, for the user's terminal. Null as well while an engine boots: a failed mount is final for a container that comes back by its restart policy.</summary>
     Task<string?> RefusalAsync(CancellationToken cancel);
 }
 
@@ -23,23 +23,26 @@ public sealed class ChainGuard(ChainProbe probe, PluginIdentity identity, Plugin
 
     public async Task<string?> RefusalAsync(CancellationToken cancel)
     {
-        var asking = await probe.LookAsync(cancel);
-        if (asking == Asking.Unknown) LookSoon();
-        // An engine that mounts has its socket, also while it boots: the plugin looks in the wrong place.
-        var isLost = asking == Asking.Unknown && !File.Exists(settings.EngineSocket);
-        var problem = isLost ? Lost() : asking == Asking.No ? await ProblemAsync(cancel) : null;
-        if (IsNews(isLost ? Asking.No : asking)) Say(problem);
+        var asking = await LookAsync(cancel);
+        if (asking is Asking.Booting or Asking.Silent) LookSoon();
+        var problem = await ProblemAsync(asking, cancel);
+        if (IsNews(asking)) Say(problem);
         return problem;
     }
+
+    /// <summary>An engine that mounts has its socket, also while it boots: without one the plugin looks in the wrong place.</summary>
+    async Task<Asking> LookAsync(CancellationToken cancel) =>
+        await probe.LookAsync(cancel) is var asking && asking == Asking.Booting && !File.Exists(settings.EngineSocket) ? Asking.Absent : asking;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         try
         {
-            for (var asking = Asking.Unknown; ; await _look.WaitAsync(asking == Asking.Unknown ? Soon : Seldom, stoppingToken))
+            for (var asking = Asking.Booting; ; await _look.WaitAsync(asking is Asking.Booting or Asking.Absent ? Soon : Seldom, stoppingToken))
             {
                 asking = await probe.LookAsync(stoppingToken);
-                if (IsNews(asking)) Say(asking == Asking.No ? await ProblemAsync(stoppingToken) : null);
+                // While nothing is mounted, an engine that is away is nothing to tell.
+                if (asking is not Asking.Absent && IsNews(asking)) Say(await ProblemAsync(asking, stoppingToken));
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested) { }
@@ -61,7 +64,7 @@ public sealed class ChainGuard(ChainProbe probe, PluginIdentity identity, Plugin
     {
         lock (_lock)
         {
-            if (asking == Asking.Unknown || (asking == _asking && (asking == Asking.Yes || time.GetElapsedTime(_saidAt) < SayAgain))) return false;
+            if (asking == Asking.Booting || (asking == _asking && (asking == Asking.Yes || time.GetElapsedTime(_saidAt) < SayAgain))) return false;
             (_asking, _saidAt) = (asking, time.GetTimestamp());
             return true;
         }
@@ -73,10 +76,18 @@ public sealed class ChainGuard(ChainProbe probe, PluginIdentity identity, Plugin
         else log.NotAsked(problem);
     }
 
-    string Lost() => $"the plugin finds no socket of the engine at {settings.EngineSocket}, so no limit would hold: look at its settings run.source and DOCKER_HOST (docker plugin inspect)";
+    async Task<string?> ProblemAsync(Asking asking, CancellationToken cancel) => asking switch
+    {
+        Asking.No => await NotAskedAsync(cancel),
+        Asking.Absent => $"the plugin finds no engine at {settings.EngineSocket}, so no limit would hold: look at its settings run.source and DOCKER_HOST (docker plugin inspect)",
+        Asking.Silent => $"the engine at {settings.EngineSocket} does not tell the plugin whether it asks about containers, so no limit would hold: try again, and if it lasts, look at the plugin's settings run.source and DOCKER_HOST (docker plugin inspect)",
+        Asking.Denied => "another authorization plugin refuses, or fails at, this plugin's calls to the engine, so nobody knows whether the engine asks about containers, and no limit would hold. As root, name this plugin first in "
+            + "authorization-plugins of /etc/docker/daemon.json, or let the other one allow GET /_ping and GET /containers/NAME/json, then let the engine read it: kill -HUP $(pidof dockerd)",
+        _ => null,
+    };
 
     /// <summary>The name must be right: an engine that reads a wrong one ends.</summary>
-    async Task<string> ProblemAsync(CancellationToken cancel)
+    async Task<string> NotAskedAsync(CancellationToken cancel)
     {
         var name = await NameAsync(cancel);
         return $"the engine does not ask the plugin {name ?? "for GPU memory"} about containers, so no limit would hold. As root, see that /etc/docker/daemon.json has "

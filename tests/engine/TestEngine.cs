@@ -259,19 +259,18 @@ sealed class TestEngine : IDisposable
     }
 
     /// <param name="others">Authorization plugins that the engine asks after ours.</param>
-    public void Authorize(params string[] others)
-    {
-        File.WriteAllText(Configuration, $$"""{"authorization-plugins": ["{{string.Join("\", \"", [Plugin, .. others])}}"]}""");
-        Control("reload", _folder);
-        Eventually(AsksPlugin, "the engine asks the plugin");
-    }
+    public void Authorize(params string[] others) => Ask([Plugin, .. others]);
 
     /// <summary>Takes the plugin out of the authorization plugins.</summary>
-    public void AskNobody()
+    public void AskNobody() => Ask();
+
+    /// <summary>Names the authorization plugins, in the order in which they are asked.</summary>
+    public void Ask(params string[] plugins)
     {
-        File.WriteAllText(Configuration, "{}");
+        File.WriteAllText(Configuration, plugins.Length == 0 ? "{}" : $$"""{"authorization-plugins": ["{{string.Join("\", \"", plugins)}}"]}""");
         Control("reload", _folder);
-        Eventually(() => !AsksPlugin(), "the engine does not ask the plugin");
+        var asks = plugins.Contains(Plugin);
+        Eventually(() => AsksPlugin() == asks, asks ? "the engine asks the plugin" : "the engine does not ask the plugin");
     }
 
     /// <summary>`docker info` does not list plugins that were named after the engine's start.</summary>

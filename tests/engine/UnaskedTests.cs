@@ -1,4 +1,5 @@
 using NUnit.Framework;
+using Runai.GpuMemory.EngineTests.Policy;
 using static Runai.GpuMemory.EngineTests.TestEngine;
 
 namespace Runai.GpuMemory.EngineTests;
@@ -68,6 +69,23 @@ sealed class UnaskedTests(string version) : EngineFixture(version)
         Engine.Docker("start", running).Ok();
         Assert.That(Engine.Smi(running).Total, Is.EqualTo(3296));
         Assert.That(Engine.Log.Split(" error 220: ")[^1], Does.Contain(" info 221: the engine asks this plugin"));
+    }
+
+    /// <summary>An answer is an answer, whoever gives it: an engine that boots gives none.</summary>
+    [Test]
+    public void Another_plugin_that_is_asked_before_and_refuses_the_plugins_calls_opens_nothing()
+    {
+        var denied = "GET /_ping?";
+        using var other = new SecondPlugin(Engine.PluginSockets, _ => { }, denies: call => denied.Split('|').Any(start => call.StartsWith(start, StringComparison.Ordinal)));
+        Engine.Ask(SecondPlugin.Name, Plugin);
+        Assert.That(Engine.Run(["--rm", .. Quota, .. SmiQuery]).Ok(), Does.StartWith("3296,"));
+        Engine.Ask(SecondPlugin.Name);
+        IsRefused(Engine.Run(["--rm", .. Quota, .. SmiQuery]));
+        denied = "GET /_ping?|GET /containers/";
+        var output = Engine.Run(["--rm", .. Quota, .. SmiQuery]);
+        Assert.That(output.Error, Does.Contain("another authorization plugin refuses, or fails at, this plugin's calls to the engine").And.Contain("name this plugin first"));
+        Assert.That(output.Out, Does.Not.Contain("MiB"));
+        Engine.AskNobody();
     }
 
     /// <summary>An engine that reads such a name ends.</summary>

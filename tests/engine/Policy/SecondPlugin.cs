@@ -4,7 +4,7 @@ using System.Text.Json;
 
 namespace Runai.GpuMemory.EngineTests.Policy;
 
-/// <summary>An authorization plugin that the engine asks after ours: it allows all, and does something between our judgement and what the engine makes of a call.</summary>
+/// <summary>Another authorization plugin: it allows all or nearly all, and does something before the engine does what it is called for.</summary>
 sealed class SecondPlugin : IDisposable
 {
     public const string Name = "second";
@@ -13,14 +13,16 @@ sealed class SecondPlugin : IDisposable
     readonly string _path;
     readonly Action<string> _before;
     readonly string _implements;
+    readonly Func<string, bool> _denies;
 
     /// <param name="folder">Where the engine looks for sockets.</param>
     /// <param name="before">Is told method and URI of each call before the engine does it, and holds it up.</param>
     /// <param name="name">Its name to the engine.</param>
     /// <param name="implements">Another interface than <c>authz</c>: it answers each call with an empty object, and <paramref name="before"/> is told the path.</param>
-    public SecondPlugin(string folder, Action<string> before, string name = Name, string implements = "authz")
+    /// <param name="denies">Which calls, by method and URI, it denies; null: none.</param>
+    public SecondPlugin(string folder, Action<string> before, string name = Name, string implements = "authz", Func<string, bool>? denies = null)
     {
-        (_path, _before, _implements) = (Path.Combine(Directory.CreateDirectory(folder).FullName, name + ".sock"), before, implements);
+        (_path, _before, _implements, _denies) = (Path.Combine(Directory.CreateDirectory(folder).FullName, name + ".sock"), before, implements, denies ?? (_ => false));
         File.Delete(_path);
         _listener.Bind(new UnixDomainSocketEndPoint(_path));
         _listener.Listen();
@@ -51,15 +53,18 @@ sealed class SecondPlugin : IDisposable
     {
         using var stream = new NetworkStream(connection, ownsSocket: true);
         var request = ReadRequest(stream);
+        var isDenied = false;
         if (request.Contains("/AuthZPlugin.AuthZReq", StringComparison.Ordinal) && request.IndexOf('{', StringComparison.Ordinal) is var start and >= 0)
         {
             using var call = JsonDocument.Parse(request[start..(request.LastIndexOf('}') + 1)]);
-            _before($"{call.RootElement.GetProperty("RequestMethod")} {call.RootElement.GetProperty("RequestUri")}");
+            var what = $"{call.RootElement.GetProperty("RequestMethod")} {call.RootElement.GetProperty("RequestUri")}";
+            _before(what);
+            isDenied = _denies(what);
         }
         var isActivation = request.Contains("/Plugin.Activate", StringComparison.Ordinal);
         if (!isActivation && _implements != "authz")
             _before(request.Split(' ')[1]);
-        var answer = isActivation ? $$"""{"Implements":["{{_implements}}"]}""" : _implements == "authz" ? """{"Allow":true}""" : "{}";
+        var answer = isActivation ? $$"""{"Implements":["{{_implements}}"]}""" : _implements != "authz" ? "{}" : isDenied ? """{"Allow":false,"Msg":"no"}""" : """{"Allow":true}""";
         stream.Write(Encoding.ASCII.GetBytes($"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.plugins.v1.2+json\r\nContent-Length: {answer.Length}\r\nConnection: close\r\n\r\n{answer}"));
     }
 

@@ -50,37 +50,78 @@ public class ChainProbeTests
     {
         _engine.OnPing = _ =>
         {
-            foreach (var other in new[] { "/_ping", "/_ping?" + new string('0', 32), new OwnCalls().Ping, "/containers/json", null }) _engine.Own.NoteAsked(other);
+            foreach (var other in new[] { "/_ping", "/_ping?" + new string('0', 32), new OwnCalls().NewPing().Target, _engine.Own.NewPing().Target, "/containers/json", null }) _engine.Own.NoteAsked(other);
             return Task.CompletedTask;
         };
         Assert.That(await LookAsync(), Is.EqualTo(Asking.No));
     }
 
+    static RequestDelegate With(int status) => http =>
+    {
+        http.Response.StatusCode = status;
+        return Task.CompletedTask;
+    };
+
     [TestCase(403)]
-    [TestCase(404)]
     [TestCase(500)]
     [TestCase(503)]
-    public async Task Any_other_answer_says_nothing(int status)
+    public async Task Where_another_plugin_allows_no_ping_a_look_at_a_container_shows_it(int status)
     {
-        _engine.OnPing = http =>
-        {
-            http.Response.StatusCode = status;
-            return Task.CompletedTask;
-        };
-        Assert.That(await LookAsync(), Is.EqualTo(Asking.Unknown));
+        _engine.OnPing = With(status);
+        Assert.That(await LookAsync(), Is.EqualTo(Asking.No), "the engine answers that itself");
+        _engine.OnLook = AskAsync;
+        Assert.That(await LookAsync(), Is.EqualTo(Asking.Yes));
+        _engine.OnLook = With(status);
+        Assert.That(await LookAsync(), Is.EqualTo(Asking.Denied), "this is no boot");
     }
 
     [Test]
-    public async Task Neither_does_a_connection_that_ends_nor_an_engine_that_is_not_there()
+    public async Task Where_another_plugin_that_is_asked_later_denies_the_ping_it_was_asked_about()
+    {
+        _engine.OnPing = async http =>
+        {
+            await AskAsync(http);
+            http.Response.StatusCode = 403;
+        };
+        Assert.That(await LookAsync(), Is.EqualTo(Asking.Yes));
+    }
+
+    [Test]
+    public async Task An_engine_that_ends_the_connection_boots_and_one_that_is_not_there_does_not()
     {
         _engine.OnPing = http =>
         {
             http.Abort();
             return Task.CompletedTask;
         };
-        Assert.That(await LookAsync(), Is.EqualTo(Asking.Unknown));
+        Assert.That(await LookAsync(), Is.EqualTo(Asking.Booting));
         await _engine.DownAsync();
-        Assert.That(await LookAsync(), Is.EqualTo(Asking.Unknown));
+        Assert.That(await LookAsync(), Is.EqualTo(Asking.Absent));
+        using (var stale = new System.Net.Sockets.Socket(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, 0))
+            stale.Bind(new System.Net.Sockets.UnixDomainSocketEndPoint(_engine.Socket));
+        Assert.That(await LookAsync(), Is.EqualTo(Asking.Absent), "a socket that an engine has left");
+    }
+
+    [Test]
+    public async Task No_boot_takes_for_ever()
+    {
+        _engine.OnPing = http =>
+        {
+            http.Abort();
+            return Task.CompletedTask;
+        };
+        _clock.Advance(ChainProbe.LongestBoot - TimeSpan.FromSeconds(1));
+        Assert.That(await LookAsync(), Is.EqualTo(Asking.Booting));
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        Assert.That(await LookAsync(), Is.EqualTo(Asking.Silent));
+        _probe.IsApiServed = true;
+        _probe.IsApiServed = false;
+        Assert.That(await LookAsync(), Is.EqualTo(Asking.Booting), "another engine");
+        _clock.Advance(ChainProbe.LongestBoot);
+        await _engine.DownAsync();
+        Assert.That(await LookAsync(), Is.EqualTo(Asking.Absent));
+        await _engine.UpAsync();
+        Assert.That(await LookAsync(), Is.EqualTo(Asking.Booting), "it was away");
     }
 
     /// <summary>An engine that boots: whoever waited once need not wait again, and the ping is answered when the API is served.</summary>
@@ -92,8 +133,8 @@ public class ChainProbeTests
         var first = LookAsync();
         Assert.That(first.IsCompleted, Is.False);
         _clock.Advance(TimeSpan.FromSeconds(1));
-        Assert.That(await first, Is.EqualTo(Asking.Unknown));
-        Assert.That(await LookAsync(), Is.EqualTo(Asking.Unknown));
+        Assert.That(await first, Is.EqualTo(Asking.Booting));
+        Assert.That(await LookAsync(), Is.EqualTo(Asking.Booting));
         served.SetResult();
         Assert.That(async () => await LookAsync(), Is.EqualTo(Asking.No).After(5000, 10));
         Assert.That(_engine.Calls.Count(call => call.Contains("_ping?", StringComparison.Ordinal)), Is.LessThanOrEqualTo(2));
@@ -106,10 +147,13 @@ public class ChainProbeTests
         _engine.OnPing = _ => served.Task;
         _probe.IsApiServed = true;
         var look = LookAsync();
-        _clock.Advance(TimeSpan.FromSeconds(9));
+        _clock.Advance(TimeSpan.FromSeconds(29));
         Assert.That(look.IsCompleted, Is.False);
+        var second = LookAsync();
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        Assert.That((await look, await second), Is.EqualTo((Asking.Silent, Asking.Silent)), "it does not boot");
         served.SetResult();
-        Assert.That(await look, Is.EqualTo(Asking.No));
+        Assert.That(async () => await LookAsync(), Is.EqualTo(Asking.No).After(5000, 10));
     }
 
     [Test]
@@ -127,21 +171,23 @@ public class ChainProbeTests
         Assert.That(_engine.Calls, Has.Count.EqualTo(1));
     }
 
+    /// <summary>An engine that has dropped the plugin just now: what it asked before shows nothing.</summary>
     [Test]
-    public async Task A_call_under_way_about_which_it_asked_shows_that_it_asks_for_a_second_at_most()
+    public async Task Who_looks_after_the_engine_asked_shares_no_ping_with_who_looked_before()
     {
-        _probe.CallBegan();
-        Assert.That(await LookAsync(), Is.EqualTo(Asking.Yes));
-        Assert.That(_engine.Calls, Is.Empty, "no ping");
-        _probe.CallEnded();
-        Assert.That(await LookAsync(), Is.EqualTo(Asking.No), "it is done");
-
-        _probe.CallBegan();
-        _clock.Advance(TimeSpan.FromSeconds(1.001));
-        Assert.That(await LookAsync(), Is.EqualTo(Asking.No), "it takes long");
-        _probe.CallEnded();
-        _probe.CallEnded();
+        var (asked, go) = (new TaskCompletionSource(), new TaskCompletionSource());
+        _engine.OnPing = async http =>
+        {
+            await AskAsync(http);
+            asked.TrySetResult();
+            await go.Task;
+        };
+        var before = LookAsync();
+        await asked.Task;
+        _engine.OnPing = null;
         Assert.That(await LookAsync(), Is.EqualTo(Asking.No));
+        go.SetResult();
+        Assert.That(await before, Is.EqualTo(Asking.Yes));
     }
 }
 

@@ -24,6 +24,8 @@ sealed class FakeEngine : IAsyncDisposable
     public OwnCalls Own { get; } = new();
     /// <summary>Runs before a ping with a query is answered.</summary>
     public RequestDelegate? OnPing { get; set; }
+    /// <summary>The same for a look at a container without a version in its path, which is answered with 404.</summary>
+    public RequestDelegate? OnLook { get; set; }
     /// <summary>Ends with the test: for answers that never come.</summary>
     public CancellationToken Stopped => _stop.Token;
 
@@ -80,6 +82,12 @@ sealed class FakeEngine : IAsyncDisposable
             if (OnPing is not null && http.Request.QueryString.HasValue) await OnPing(http);
             http.Response.Headers["Api-Version"] = ApiVersion;
             await http.Response.WriteAsync("OK");
+            return;
+        }
+        if (path.StartsWith("/containers/", StringComparison.Ordinal))
+        {
+            http.Response.StatusCode = 404;
+            if (OnLook is not null) await OnLook(http);
             return;
         }
         var end = path.IndexOf('/', 1);

@@ -41,7 +41,7 @@ public class ChainGuardTests
     void Answer(Asking asking)
     {
         _docker.OnPing = asking == Asking.Yes ? _own.NoteAsked : null;
-        _docker.PingStatus = asking == Asking.Unknown ? null : 200;
+        _docker.PingStatus = asking switch { Asking.Booting or Asking.Silent => null, Asking.Absent => IEngineClient.NobodyListens, Asking.Denied => 403, _ => 200 };
     }
 
     [Test]
@@ -65,19 +65,30 @@ public class ChainGuardTests
     }
 
     [TestCase(Asking.Yes)]
-    [TestCase(Asking.Unknown)]
-    public async Task An_engine_that_asks_or_does_not_say_is_refused_nothing(Asking asking)
+    [TestCase(Asking.Booting)]
+    public async Task An_engine_that_asks_or_boots_is_refused_nothing(Asking asking)
     {
         Answer(asking);
         Assert.That(await RefusalAsync(), Is.Null);
     }
 
+    [TestCase(Asking.Denied, "another authorization plugin refuses, or fails at, this plugin's calls to the engine")]
+    [TestCase(Asking.Absent, "the plugin finds no engine at ")]
+    [TestCase(Asking.Silent, "the engine at ")]
+    public async Task Whatever_else_it_is_that_is_no_boot_nothing_is_mounted_and_the_log_says_so(Asking asking, string words)
+    {
+        Answer(asking);
+        if (asking == Asking.Silent) _clock.Advance(ChainProbe.LongestBoot);
+        Assert.That(await RefusalAsync(), Does.StartWith(words).And.Contain("no limit would hold"));
+        Assert.That(_log.Single(), Does.StartWith("Error 220 ").And.Contain(words));
+    }
+
     [Test]
     public async Task Where_no_socket_is_the_plugin_can_enforce_nothing()
     {
-        Answer(Asking.Unknown);
+        Answer(Asking.Booting);
         File.Delete(_socket);
-        for (var n = 0; n < 3; n++) Assert.That(await RefusalAsync(), Does.StartWith($"the plugin finds no socket of the engine at {_socket}"));
+        for (var n = 0; n < 3; n++) Assert.That(await RefusalAsync(), Does.StartWith($"the plugin finds no engine at {_socket}, so no limit would hold"));
         Assert.That(_log, Has.Count.EqualTo(1).And.All.StartsWith("Error 220 "));
     }
 
@@ -91,10 +102,10 @@ public class ChainGuardTests
             return _log.Count;
         }
 
-        Assert.That((await LinesAsync(Asking.Unknown), await LinesAsync(Asking.No)), Is.EqualTo((0, 1)));
+        Assert.That((await LinesAsync(Asking.Booting), await LinesAsync(Asking.No)), Is.EqualTo((0, 1)));
         Assert.That(_log.Last(), Does.StartWith("Error 220 ").And.Contain("\"authorization-plugins\": [\"lab/gpu\"]"));
         _clock.Advance(TimeSpan.FromMinutes(9));
-        Assert.That((await LinesAsync(Asking.No), await LinesAsync(Asking.Unknown)), Is.EqualTo((1, 1)));
+        Assert.That((await LinesAsync(Asking.No), await LinesAsync(Asking.Booting)), Is.EqualTo((1, 1)));
         _clock.Advance(TimeSpan.FromMinutes(1));
         Assert.That((await LinesAsync(Asking.No), await LinesAsync(Asking.Yes)), Is.EqualTo((2, 3)));
         Assert.That(_log.Last(), Does.StartWith("Information 221 "));
@@ -104,7 +115,7 @@ public class ChainGuardTests
     [Test]
     public async Task It_looks_when_the_plugin_starts_until_the_engine_says_something()
     {
-        Answer(Asking.Unknown);
+        Answer(Asking.Booting);
         await _guard.StartAsync(CancellationToken.None);
         Assert.That(() => _docker.Pings, Is.GreaterThan(2).After(10_000, 10));
         Assert.That(_log, Is.Empty);
@@ -119,7 +130,7 @@ public class ChainGuardTests
         Answer(Asking.Yes);
         await _guard.StartAsync(CancellationToken.None);
         Assert.That(() => _log.Count, Is.EqualTo(1).After(10_000, 10));
-        Answer(Asking.Unknown);
+        Answer(Asking.Booting);
         Assert.That(await RefusalAsync(), Is.Null);
         Answer(Asking.No);
         Assert.That(() => _log.LastOrDefault(), Does.StartWith("Error 220 ").After(10_000, 10));
