@@ -10,6 +10,7 @@ using Runai.GpuMemory.Volumes;
 ProcessPriority.Raise();
 if (args is ["policy", ..]) return PolicyCommand.Run(args.AsSpan(1), Console.Out, Console.Error);
 
+StaticState.Initialize();
 var (settings, problems) = PluginSettings.Read(Environment.GetEnvironmentVariable);
 if (problems.Count > 0)
 {

@@ -23,6 +23,7 @@ public static class AdmissionRegistration
             .AddSingleton(provider => new OwnerStore(Path.Combine(Settings(provider).State, "admission", "owners")))
             .AddSingleton<GpuLedger>()
             .AddSingleton<StartCalls>()
+            .AddSingleton<JudgedCalls>()
             .AddSingleton<ContainerReach>()
             .AddSingleton<NamedVolumes>()
             .AddSingleton<SideRoutes>()

@@ -11,7 +11,7 @@ namespace Runai.GpuMemory.Admission;
 /// to it that they load the shim.</summary>
 sealed partial class Authorizer(
     IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own, PolicySource policy,
-    GpuLedger ledger, StartCalls starts, AllowedStarts allowed, SideRoutes side, ContainerReach reach, NamedVolumes named, IVolumeCatalog volumes, VolumeMakers makers, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
+    GpuLedger ledger, StartCalls starts, JudgedCalls judged, AllowedStarts allowed, SideRoutes side, ContainerReach reach, NamedVolumes named, IVolumeCatalog volumes, VolumeMakers makers, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
 {
     /// <summary>Within 5 s the user has an answer, whatever the engine does.</summary>
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(4.5);
@@ -24,10 +24,20 @@ sealed partial class Authorizer(
         var route = EngineRoute.Match(apiCall.RequestMethod, apiCall.RequestUri);
         if (own.IsOwn(apiCall.RequestHeaders))
             return AuthZAnswer.Allowed;
-        if (PolicyQuestion.Read(apiCall.RequestHeaders, out var unreadable) is { } question && CanBeQuestion(apiCall.RequestMethod))
-            return await AnswerAsync(question, unreadable, apiCall, route, cancel);
-        if (route.Kind == RouteKind.OfNoConcern)
+        if (CallBounds.FindProblem(apiCall, route.Kind) is { } tooLong)
+            return Answer(route.Kind, apiCall with { User = Quoted.Text(apiCall.User) }, route.Name, null, Verdict.Refused("call-length", tooLong), decisions.Start());
+        var question = PolicyQuestion.Read(apiCall.RequestHeaders, out var unreadable);
+        if (!CanBeQuestion(apiCall.RequestMethod))
+            question = null;
+        if (route.Kind == RouteKind.OfNoConcern && question is null)
             return AuthZAnswer.Allowed;
+        using var place = judged.TryEnter(ContainerOf(route), apiCall.User ?? "", out var busy);
+        if (place is null)
+            return Answer(route.Kind, apiCall, route.Name, null, Verdict.Refused("engine", busy), decisions.Start());
+        if (question is not null)
+            return await AnswerAsync(question, unreadable, apiCall, route, cancel);
+        if (!NeedsBody(route.Kind))
+            apiCall.ReleaseBodies();
         return route.Kind switch
         {
             RouteKind.ContainerCreate => await CreateAsync(apiCall, route, cancel),
@@ -36,6 +46,13 @@ sealed partial class Authorizer(
             _ => await SideAsync(apiCall, route, cancel),
         };
     }
+
+    /// <summary>The others are judged without it, or read it before they wait for the engine.</summary>
+    static bool NeedsBody(RouteKind kind) => kind is RouteKind.ContainerCreate or RouteKind.ContainerStart or RouteKind.ContainerRestart or RouteKind.ExecCreate or RouteKind.VolumeCreate
+        or RouteKind.ServiceChange or RouteKind.Checkpoint;
+
+    /// <summary>Empty where the call names none, or not in its path.</summary>
+    static string ContainerOf(EngineRoute route) => EngineRoutes.IsOfContainer(route.Kind) ? route.Name : "";
 
     async ValueTask<AuthZAnswer> SideAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
@@ -65,11 +82,21 @@ sealed partial class Authorizer(
         var route = EngineRoute.Match(apiCall.RequestMethod ?? "", apiCall.RequestUri ?? "");
         if (route.Kind == RouteKind.OfNoConcern || own.IsOwn(apiCall.RequestHeaders))
             return AuthZAnswer.Allowed;
+        if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
+            starts.Answered(apiCall, route.Name);
+        using var place = judged.TryEnter(ContainerOf(route), apiCall.User ?? "", out var busy);
+        if (place is null)
+        {
+            if (route.Kind == RouteKind.ContainerArchivePut)
+                preload.ForgetAll();
+            LogNotServed(log, route.Name, busy);
+            return AuthZAnswer.Allowed;
+        }
         if (route.Kind is RouteKind.ContainerCreate or RouteKind.ContainerArchivePut)
             await ServeAsync(apiCall, route, cancel);
         if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
         {
-            starts.Answered(apiCall);
+            apiCall.ReleaseBodies();
             // 204: it started. One that runs already, or whose start failed, shows some other status here, not always its own.
             if (apiCall.ResponseStatusCode != 204)
                 await TakeBackAsync(route, cancel);
@@ -95,6 +122,8 @@ sealed partial class Authorizer(
     /// <summary>No spec where the body cannot be read.</summary>
     async ValueTask<(ContainerSpec? Spec, Verdict Verdict)> JudgeCreateAsync(AuthZRequest apiCall, PolicySettings settings, GpuHoldings? holdings, bool withImage, CancellationToken cancel)
     {
+        if (ContainerNames.FindProblem(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "name")) is { } name)
+            return (null, Verdict.Refused("container-name", name));
         var problem = "the engine did not pass it on, which it does for the type application/json only and, by its version, up to 1 or 4 MiB";
         if (apiCall.RequestBody is not { Length: > 0 } json || !CreateBody.TryRead(json, out var body, out problem))
             return (null, Verdict.Refused("create-body", $"the body of this create call cannot be read in one way only, so it is refused: {problem}"));
@@ -137,8 +166,9 @@ sealed partial class Authorizer(
         var requester = settings.RequesterOf(apiCall);
         if (HasOldBody(apiCall, route))
             return Answer(route.Kind, apiCall, route.Name, null, OldBody, started);
-        if (starts.IsFull)
-            return Answer(route.Kind, apiCall, route.Name, null, Verdict.Refused("engine", "too many containers are being started at the same time: try again"), started);
+        apiCall.ReleaseBodies();
+        if (starts.FindProblem(apiCall, route.Name) is { } full)
+            return Answer(route.Kind, apiCall, route.Name, null, Verdict.Refused("engine", full), started);
         using var deadline = new CancellationTokenSource(Deadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         ContainerSpec? spec = null;

@@ -89,4 +89,9 @@ public sealed record GpuSelection(IReadOnlyList<string> Ids, int Count = 0)
     public static GpuSelection All { get; } = new([], -1);
     /// <summary>Some of them, nobody can say which.</summary>
     public static GpuSelection Unknown { get; } = new([]);
+
+    const int MostIds = 64, LongestId = 128;
+
+    /// <summary>To be kept: what names more GPUs than a host has, or longer names than they have, is not known, and so on all of them.</summary>
+    public GpuSelection Bounded() => Ids.Count <= MostIds && Ids.All(id => id.Length <= LongestId) ? this : Unknown;
 }

@@ -171,6 +171,10 @@ static class EngineRoutes
 
     public static ReadOnlySpan<(string Pattern, RouteKind Kind)> Of(string method) => ByMethod.GetValueOrDefault(method);
 
+    /// <summary>Whether the name in the path is a container's.</summary>
+    public static bool IsOfContainer(RouteKind kind) => kind is RouteKind.ContainerStart or RouteKind.ContainerRestart or RouteKind.ContainerArchivePut or RouteKind.ContainerArchiveGet or RouteKind.ContainerAttach
+        or RouteKind.ContainerExport or RouteKind.ContainerRename or RouteKind.ExecCreate or RouteKind.Checkpoint;
+
     /// <summary>Of concern to a policy file alone.</summary>
     public static bool IsReach(RouteKind kind) => kind is RouteKind.ContainerArchiveGet or RouteKind.ContainerAttach or RouteKind.ContainerExport or RouteKind.Commit or RouteKind.ContainerRename or RouteKind.ExecStart;
 

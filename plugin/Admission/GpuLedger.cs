@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+using System.Globalization;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
 using Runai.GpuMemory.Quotas;
@@ -14,7 +16,8 @@ public interface IGpuLedger
     /// <summary>It does not run any more. One that the engine may be about to start again keeps what it holds for a while.</summary>
     /// <param name="id">The container.</param>
     /// <param name="restarts">Whether the engine is about to; null where it does not say: then by the restart policy with which it was started.</param>
-    void Ended(string id, bool? restarts);
+    /// <param name="at">When. What is told late says nothing about a run that began after that.</param>
+    void Ended(string id, bool? restarts, DateTimeOffset at);
     /// <summary>Containers with a quota and a GPU, running or about to.</summary>
     IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Held();
     /// <summary>All that run; the others hold nothing, except starts in flight. From the first time on, capacity is known.</summary>
@@ -27,25 +30,21 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
 {
     /// <summary>A start that nobody finished or failed in this time is looked at, see <see cref="OverdueStarts"/>.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+    const int MostName = 128, MostCalls = 100;
 
-    enum Phase
+    /// <summary>What one container holds. It does so while it runs, while a start or restart of it is under way, and while the engine may start it again by itself.</summary>
+    sealed record Entry(string Name, string User, GpuMemoryQuota Quota, GpuSelection Selection, bool Restarts)
     {
-        /// <summary>A start or restart was allowed and is not done.</summary>
-        Starting,
-        Running,
-        /// <summary>It ended, and the engine may start it again by itself.</summary>
-        Restarting,
-    }
-
-    /// <summary>What one container holds, and since when it is in its phase.</summary>
-    sealed record Entry(string Name, string User, GpuMemoryQuota Quota, GpuSelection Selection, bool Restarts, Phase Phase, long Since)
-    {
-        /// <summary>Whether it runs while a start or restart is under way.</summary>
         public bool Runs { get; init; }
-        /// <summary>Starts and restarts that were allowed and are not done; one of them may fail at once while another has yet to begin.</summary>
-        public int Calls { get; init; }
-        /// <summary>When the last of them was allowed.</summary>
-        public DateTimeOffset AllowedAt { get; init; }
+        /// <summary>When the newest run began that is known; the default before one is.</summary>
+        public DateTimeOffset RunAt { get; init; }
+        /// <summary>The engine described it, and has not said yet that it started it.</summary>
+        public bool IsOnlyDescribed { get; init; }
+        /// <summary>When the starts and restarts were allowed that are not done, the oldest first. Each is done by one run, or by failing.</summary>
+        public ImmutableArray<DateTimeOffset> Calls { get; init; } = [];
+        /// <summary>A time stamp of the last change.</summary>
+        public long Since { get; init; }
+        public bool IsSettled => Runs && Calls.IsEmpty;
 
         (IReadOnlyList<GpuDevice> Devices, Dictionary<string, long> Bytes) _counted = ([], []);
 
@@ -74,7 +73,7 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
             if (!verdict.Allow)
                 return verdict;
             owners.Set(container.Id, user);
-            Hold(container, spec, user, verdict, Phase.Starting);
+            Hold(container, spec, user, verdict, entry => entry with { Calls = [.. entry.Calls.TakeLast(MostCalls - 1), time.GetUtcNow()] });
             return verdict;
         }
     }
@@ -83,49 +82,70 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
     public void Failed(string id)
     {
         lock (_lock)
-            if (_entries.GetValueOrDefault(id) is { Phase: Phase.Starting } entry)
-            {
-                if (entry.Calls > 1)
-                    _entries[id] = entry with { Calls = entry.Calls - 1 };
-                else
-                    _entries.Remove(id);
-            }
+            if (_entries.GetValueOrDefault(id) is { Calls: [.. var others, _] } entry)
+                Put(id, entry with { Calls = [.. others] });
     }
 
     public void Started(string id, DateTimeOffset at)
     {
         lock (_lock)
-            if (_entries.GetValueOrDefault(id) is { Phase: Phase.Starting } entry && at >= entry.AllowedAt) // else the word of a run before comes late
-                _entries[id] = entry with { Phase = Phase.Running, Runs = true, Since = time.GetTimestamp() };
+        {
+            if (_entries.GetValueOrDefault(id) is not { } entry)
+                return;
+            var now = entry.IsOnlyDescribed ? entry with { RunAt = Later(entry.RunAt, at), IsOnlyDescribed = false } : WithRun(entry, at);
+            if (!ReferenceEquals(now, entry))
+                Put(id, now);
+        }
     }
 
-    /// <summary>An allowed start came to nothing, because the container runs already. Of one that is only about to, the engine says it yet.</summary>
+    /// <summary>An allowed start came to nothing, because the container runs already.</summary>
     public void RunsAlready(string id)
     {
         lock (_lock)
-            if (_entries.GetValueOrDefault(id) is { Phase: Phase.Starting, Runs: true } entry)
-                _entries[id] = entry with { Phase = Phase.Running, Since = time.GetTimestamp() };
+            if (_entries.GetValueOrDefault(id) is { Calls: [.. var others, _] } entry)
+                Put(id, entry with { Runs = true, Calls = [.. others] });
     }
 
     public void Running(ContainerInspect container, Verdict verdict)
     {
         lock (_lock)
-            Hold(container, specs.FromInspect(container, defaults.Runtime), owners.Find(container.Id) ?? "", verdict, Phase.Running);
+            Hold(container, specs.FromInspect(container, defaults.Runtime), owners.Find(container.Id) ?? "", verdict, entry => WithDescribed(entry, container.State.StartedAt));
     }
 
-    public void Ended(string id, bool? restarts)
+    public void Ended(string id, bool? restarts, DateTimeOffset at)
     {
         lock (_lock)
         {
-            if (_entries.GetValueOrDefault(id) is not { } entry)
+            if (_entries.GetValueOrDefault(id) is not { } entry || at < entry.RunAt)
                 return;
-            if (entry.Phase == Phase.Starting) // the end that a restart begins with, or that of a run before
-                _entries[id] = entry with { Runs = false };
-            else if (restarts ?? entry.Restarts)
-                _entries[id] = entry with { Phase = Phase.Restarting, Runs = false, Since = time.GetTimestamp() };
-            else
+            if (entry.Calls.IsEmpty && !(restarts ?? entry.Restarts))
                 _entries.Remove(id);
+            else // it starts again, or this is the end that a restart begins with, or that of a run before
+                _entries[id] = entry with { Runs = false, IsOnlyDescribed = false, Since = entry.Calls.IsEmpty ? time.GetTimestamp() : entry.Since };
         }
+    }
+
+    /// <summary>A run that began then: the first call is done by it. Nothing new where the word comes twice, or late.</summary>
+    static Entry WithRun(Entry entry, DateTimeOffset at) => at <= entry.RunAt || (entry.Calls is [var first, ..] && at < first) ? entry
+        : entry with { Runs = true, RunAt = at, Calls = entry.Calls is [_, .. var others] ? others : [] };
+
+    /// <summary>The engine's word that it started the run may come yet; its time is a little later then.</summary>
+    Entry WithDescribed(Entry entry, string? startedAt)
+    {
+        var at = DateTimeOffset.TryParse(startedAt, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var told) ? told : time.GetUtcNow();
+        var now = WithRun(entry, at);
+        return ReferenceEquals(now, entry) ? entry with { Runs = true } : now with { IsOnlyDescribed = true };
+    }
+
+    static DateTimeOffset Later(DateTimeOffset one, DateTimeOffset other) => other > one ? other : one;
+
+    /// <summary>Who neither runs nor is about to holds nothing.</summary>
+    void Put(string id, Entry entry)
+    {
+        if (entry.Runs || !entry.Calls.IsEmpty)
+            _entries[id] = entry with { Since = time.GetTimestamp() };
+        else
+            _entries.Remove(id);
     }
 
     public void KeepOnly(IReadOnlySet<string> running, long asOf)
@@ -133,7 +153,7 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
         lock (_lock)
         {
             foreach (var (id, entry) in _entries)
-                if (!running.Contains(id) && entry.Phase == Phase.Running && entry.Since < asOf)
+                if (!running.Contains(id) && entry.IsSettled && entry.Since < asOf)
                     _entries.Remove(id);
             owners.KeepOnly(id => running.Contains(id) || _entries.ContainsKey(id));
         }
@@ -161,7 +181,7 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
                 _entries.Remove(id);
     }
 
-    bool IsOverdue(Entry entry) => entry.Phase != Phase.Running && time.GetElapsedTime(entry.Since) > Patience;
+    bool IsOverdue(Entry entry) => !entry.IsSettled && time.GetElapsedTime(entry.Since) > Patience;
 
     public string? UserOf(string id) => owners.Find(id);
 
@@ -191,7 +211,7 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
             .ToDictionary(g => g.Key, g => (IReadOnlyList<Holding>)[.. g.Select(h => h.Holding)]));
     }
 
-    void Hold(ContainerInspect container, ContainerSpec spec, string user, Verdict verdict, Phase phase)
+    void Hold(ContainerInspect container, ContainerSpec spec, string user, Verdict verdict, Func<Entry, Entry> change)
     {
         if (spec.Gpu is not { } access || verdict.Quota is null || !GpuMemoryQuota.TryParse(verdict.Quota, out var quota, out _))
         {
@@ -199,12 +219,16 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
             return;
         }
         var before = _entries.GetValueOrDefault(container.Id);
-        _entries[container.Id] = new(container.Name.TrimStart('/'), user, quota, access.Selection,
-            container.HostConfig.RestartPolicy?.Name is not (null or "" or "no"), phase, time.GetTimestamp())
+        var now = new Entry(Cut(container.Name.TrimStart('/')), user, quota, access.Selection.Bounded(), container.HostConfig.RestartPolicy?.Name is not (null or "" or "no"))
         {
-            Runs = phase == Phase.Running || before?.Runs == true,
-            Calls = (before is { Phase: Phase.Starting } ? before.Calls : 0) + (phase == Phase.Starting ? 1 : 0),
-            AllowedAt = time.GetUtcNow(),
+            Runs = before?.Runs == true,
+            RunAt = before?.RunAt ?? default,
+            IsOnlyDescribed = before?.IsOnlyDescribed == true,
+            Calls = before?.Calls ?? [],
         };
+        Put(container.Id, change(now));
     }
+
+    /// <summary>For messages. The engine has no bound for names.</summary>
+    static string Cut(string name) => name.Length <= MostName ? name : name[..MostName] + "…";
 }

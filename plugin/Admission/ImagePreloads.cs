@@ -19,8 +19,10 @@ sealed record ClosedFolder(string Path, bool HidesShim);
 sealed class ImagePreloads(OwnCalls own, TimeProvider time)
 {
     const int MaxKnown = 1000;
-    const int MaxText = 4096;
+    /// <summary>Of a key and what is known by it, and of all of them, in characters.</summary>
+    const int MaxText = 4096, MaxAll = 1 << 20;
     readonly ConcurrentDictionary<string, ImagePreload> _known = new(StringComparer.Ordinal);
+    int _all;
     /// <summary>When somebody last wrote files into a container. What was before this plugin ran, nobody saw.</summary>
     long _written = time.GetUtcNow().UtcTicks;
 
@@ -41,10 +43,14 @@ sealed class ImagePreloads(OwnCalls own, TimeProvider time)
 
     public void Remember(string key, ImagePreload image)
     {
-        if (image.Text.Length > MaxText)
+        var length = key.Length + image.Text.Length + (image.NixText?.Length ?? 0) + (image.Closed?.Path.Length ?? 0);
+        if (length > MaxText)
             return;
-        if (_known.Count >= MaxKnown)
+        if (_known.Count >= MaxKnown || Interlocked.Add(ref _all, length) > MaxAll)
+        {
             _known.Clear();
+            Volatile.Write(ref _all, length);
+        }
         _known[key] = image;
     }
 

@@ -11,16 +11,7 @@ sealed partial class OverdueStarts(IEngineClient engine, GpuLedger ledger, Start
 
     readonly HashSet<string> _waiting = [];
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
-    {
-        using var timer = new PeriodicTimer(Every, time);
-        try
-        {
-            while (await timer.WaitForNextTickAsync(stoppingToken))
-                await LookAsync(stoppingToken);
-        }
-        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested) { }
-    }
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Loop.EveryAsync(Every, time, LookAsync, log, stoppingToken);
 
     internal async Task LookAsync(CancellationToken stop)
     {

@@ -159,7 +159,8 @@ static partial class Policy
         ? $"the {Quoted.Text(directory.Volume)} volume at {Quoted.Text(directory.Target)} is read-only by itself but for a folder that the container's processes share: leave ro out" : null;
 
     static string? VolumeCovered(Case c) =>
-        c.Spec.Observed.Coverings is [var actual, ..] ? $"the mount at {Quoted.Text(actual.By)} covers the quota at {Quoted.Text(actual.Hidden)}, maybe through a link in the image: remove it or move it"
+        c.Spec.Observed.IsCut ? $"it has more than {Volumes.ProcMountTable.MostMounts} mounts, or longer ones than the plugin reads, and any of them may cover the quota: make fewer in it"
+        : c.Spec.Observed.Coverings is [var actual, ..] ? $"the mount at {Quoted.Text(actual.By)} covers the quota at {Quoted.Text(actual.Hidden)}, maybe through a link in the image: remove it or move it"
         : c.Spec.Directory is { } directory && c.Spec.OtherTargets.Concat(c.Spec.QuotaMounts.Where(m => m.IsPart).Select(m => m.Target)).FirstOrDefault(t => ContainerPath.IsWithin(t, directory.Target)) is { } cover
         ? $"the mount at {Quoted.Text(cover)} would cover the {Quoted.Text(directory.Volume)} volume at {Quoted.Text(directory.Target)}: remove it or move it" : null;
 

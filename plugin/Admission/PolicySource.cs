@@ -136,23 +136,15 @@ public sealed partial class PolicySource
 }
 
 /// <summary>Looks after the policy file. A bind mount tells no changes by inotify that replace the file's folder, so the file is looked at.</summary>
-sealed class PolicyWatcher(PolicySource source, TimeProvider time) : BackgroundService
+sealed class PolicyWatcher(PolicySource source, TimeProvider time, ILogger<PolicyWatcher> log) : BackgroundService
 {
     static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Loop.EveryAsync(Pause, time, RefreshAsync, log, stoppingToken);
+
+    Task RefreshAsync(CancellationToken stop)
     {
-        using var timer = new PeriodicTimer(Pause, time);
-        while (await timer.WaitForNextTickAsync(stoppingToken))
-        {
-            try
-            {
-                source.Refresh();
-            }
-            catch (OutOfMemoryException)
-            {
-                // A call that takes it all ends soon; this loop must not.
-            }
-        }
+        source.Refresh();
+        return Task.CompletedTask;
     }
 }

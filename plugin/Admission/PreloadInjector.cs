@@ -10,6 +10,7 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
 {
     const int MaxLinks = 8;
     const int MaxServed = 10_000;
+    const int MaxShim = 1024;
     /// <summary>Where every 32-bit program of x86 looks for its loader.</summary>
     const string Loader32 = "/lib/ld-linux.so.2";
     const string EtcFolder = "/etc";
@@ -106,7 +107,8 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
     {
         if (_served.Count >= MaxServed)
             _served.Clear();
-        _served[job.Id] = job.Shim;
+        if (job.Shim.Length <= MaxShim)
+            _served[job.Id] = job.Shim;
         if (Volatile.Read(ref _writes) != job.Writes)
             _served.TryRemove(job.Id, out _);
     }

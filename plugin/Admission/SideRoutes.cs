@@ -26,7 +26,7 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             RouteKind.ContainerArchiveGet or RouteKind.ContainerArchivePut => await reach.JudgeAsync("docker cp", [route.Name], requester, policy, cancel),
             RouteKind.ContainerAttach => await reach.JudgeAsync("docker attach", [route.Name], requester, policy, cancel),
             RouteKind.ContainerExport => await reach.JudgeAsync("docker export", [route.Name], requester, policy, cancel),
-            RouteKind.ContainerRename => await reach.JudgeAsync("docker rename", [route.Name], requester, policy, cancel),
+            RouteKind.ContainerRename => ContainerNames.FindProblem(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "name")) is { } name ? Verdict.Refused("container-name", name) : await reach.JudgeAsync("docker rename", [route.Name], requester, policy, cancel),
             RouteKind.Commit => await reach.JudgeAsync("docker commit", EngineRoute.QueryValues(apiCall.RequestUri ?? "", "container"), requester, policy, cancel),
             RouteKind.ExecStart => await OfExecStartAsync(route, policy, requester, cancel),
             RouteKind.ServiceChange => await OfServiceAsync(apiCall, route, policy, requester, cancel),
@@ -53,6 +53,8 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
     /// <summary>Whoever may name any folder can remove the policy's.</summary>
     static Verdict OfCheckpoint(AuthZRequest apiCall, PolicySettings policy, Requester requester)
     {
+        if (apiCall.RequestMethod != "POST" || policy.AllowBindMounts is null || policy.ExemptUsers.Contains(requester.Name))
+            apiCall.ReleaseBodies();
         if (policy.AllowBindMounts is null || policy.ExemptUsers.Contains(requester.Name))
             return Verdict.Fine;
         var folders = EngineRoute.QueryValues(apiCall.RequestUri ?? "", "dir");
@@ -60,6 +62,7 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         {
             if (!StrictBodies.Checkpoint.TryRead(apiCall.RequestBody, out var body, out var problem))
                 return Verdict.RefusedByFile(policy, "checkpoint-body", UnreadableMessage("checkpoint", problem));
+            apiCall.ReleaseBodies();
             folders = folders.Append(body.CheckpointDir ?? "");
         }
         return OfCheckpointFolders(folders, policy, requester);

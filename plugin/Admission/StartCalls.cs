@@ -1,5 +1,6 @@
 using System.Globalization;
 using Runai.GpuMemory.Protocol;
+using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
 
@@ -7,20 +8,20 @@ namespace Runai.GpuMemory.Admission;
 /// look; such a container then runs without having been judged, and that can only be told afterwards. One judgement is worth one run, from the call to its answer.</summary>
 sealed class StartCalls(TimeProvider time)
 {
-    /// <summary>So long a call that is over is kept: the engine's word about the run may come late.</summary>
+    /// <summary>So long a call that is over is kept: the engine's word about the run may come late. One without an answer keeps its place for so long when others want it.</summary>
     static readonly TimeSpan Kept = TimeSpan.FromMinutes(5);
-    const int Most = 10_000;
+    /// <summary>Calls without an answer: of one container as it is named, of one caller, and of all. Who hangs takes nobody else's place.</summary>
+    public const int MostOfName = 64, MostOfUser = 5_000, Most = 10_000;
 
     /// <summary>A call, and what it meant when it was judged.</summary>
-    /// <param name="uri">As it was asked.</param>
-    /// <param name="user">Who called.</param>
+    /// <param name="key">The container as the call names it, and who called: calls of one key are alike.</param>
     /// <param name="id">The container that was judged; null where there was none of that name.</param>
     /// <param name="isLoose">Whether the engine may find another container by what the call names.</param>
     /// <param name="from">When it was allowed.</param>
-    sealed class StartCall(string uri, string user, string? id, bool isLoose, DateTimeOffset from)
+    sealed class StartCall((string Name, string User) key, string? id, bool isLoose, DateTimeOffset from)
     {
-        public (string Uri, string User) Key => (uri, user);
-        public string User => user;
+        public (string Name, string User) Key => key;
+        public string User => key.User;
         public string? Id => id;
         public bool IsLoose => isLoose;
         public DateTimeOffset From { get; set; } = from;
@@ -36,19 +37,21 @@ sealed class StartCalls(TimeProvider time)
 
     readonly Lock _lock = new();
     readonly List<StartCall> _open = [];
-    readonly Queue<StartCall> _over = new();
-    /// <summary>Answers to calls of which others like them are still open: which of them it was, nobody says.</summary>
-    readonly Dictionary<(string Uri, string User), int> _answers = [];
+    readonly List<StartCall> _over = [];
 
-    /// <summary>Whether there are so many calls without an answer that one more could not be kept in mind. It is not to be allowed then.</summary>
-    public bool IsFull
+    /// <summary>Null, or why one more call could not be kept in mind, for its caller. It is not to be allowed then.</summary>
+    public string? FindProblem(AuthZRequest apiCall, string name)
     {
-        get
-        {
-            lock (_lock)
-                return _open.Count >= Most && time.GetUtcNow() - _open[0].From <= Kept;
-        }
+        var key = KeyOf(apiCall, name);
+        lock (_lock)
+            return !HasRoom(call => call.Key.Name == key.Name, MostOfName) ? $"{MostOfName} starts of the container {Quoted.Text(name)} are under way, and the engine has finished none of them: wait until it does, or look at what hangs there (docker inspect, the engine's log)"
+                : !HasRoom(call => call.User == key.User, MostOfUser) ? $"{MostOfUser} starts of yours are under way that the engine has not finished: wait until it does"
+                : !HasRoom(_ => true, Most) ? $"{Most} starts are under way that the engine has not finished: wait until it does" : null;
     }
+
+    /// <summary>Whether one more fits, once what has waited for too long makes room: an engine that was restarted answers none, nor does one whose next plugin refused.</summary>
+    bool HasRoom(Predicate<StartCall> isOne, int most) =>
+        _open.Count < most || _open.Count(call => isOne(call)) < most || time.GetUtcNow() - _open.Find(isOne)!.From > Kept;
 
     /// <summary>A start is allowed.</summary>
     /// <param name="apiCall">The call.</param>
@@ -56,38 +59,53 @@ sealed class StartCalls(TimeProvider time)
     /// <param name="id">The container that was judged; null where there was none of that name.</param>
     public void Allowed(AuthZRequest apiCall, string name, string? id)
     {
+        var key = KeyOf(apiCall, name);
         lock (_lock)
         {
-            if (_open.Count >= Most) // an engine that was restarted answers none, nor does one whose next plugin refused
-                _open.RemoveAt(0);
-            _open.Add(new(apiCall.RequestUri ?? "", apiCall.User ?? "", id, isLoose: name != id, time.GetUtcNow())); // the engine looks for a whole ID first
+            MakeRoom(call => call.Key.Name == key.Name, MostOfName);
+            MakeRoom(call => call.User == key.User, MostOfUser);
+            MakeRoom(_ => true, Most);
+            _open.Add(new(key, id, isLoose: name != id, time.GetUtcNow())); // the engine looks for a whole ID first
         }
     }
 
-    /// <summary>The engine is done with a start, whatever came of it.</summary>
-    public void Answered(AuthZRequest apiCall)
+    void MakeRoom(Predicate<StartCall> isOne, int most)
     {
-        var key = (apiCall.RequestUri ?? "", apiCall.User ?? "");
+        if (_open.Count >= most && _open.Count(call => isOne(call)) >= most)
+            Close(_open.FindIndex(isOne));
+    }
+
+    /// <summary>The engine is done with a start, whatever came of it. Of calls that look alike nobody says which: one that has had its run, else the last. Those that stay open
+    /// began before it and say as much about what comes.</summary>
+    public void Answered(AuthZRequest apiCall, string name)
+    {
+        var key = KeyOf(apiCall, name);
         lock (_lock)
         {
-            var open = _open.FindAll(call => call.Key == key);
-            if (open.Count == 0)
-                return;
-            var answers = _answers.GetValueOrDefault(key) + 1;
-            if (answers < open.Count)
-            {
-                _answers[key] = answers;
-                return;
-            }
-            _answers.Remove(key);
-            _open.RemoveAll(call => call.Key == key);
-            foreach (var call in open)
-            {
-                call.To = time.GetUtcNow();
-                _over.Enqueue(call);
-            }
-            Forget();
+            var one = _open.FindLastIndex(call => call.Key == key && call.Run is not null);
+            if (one < 0)
+                one = _open.FindLastIndex(call => call.Key == key && !call.IsLapsed);
+            if (one < 0)
+                one = _open.FindLastIndex(call => call.Key == key);
+            if (one >= 0)
+                Close(one);
         }
+    }
+
+    void Close(int index)
+    {
+        var call = _open[index];
+        _open.RemoveAt(index);
+        call.To = time.GetUtcNow();
+        _over.Add(call);
+        Forget();
+    }
+
+    /// <summary>What is not kept of a long name makes calls look alike that are not, which is harmless.</summary>
+    static (string Name, string User) KeyOf(AuthZRequest apiCall, string name)
+    {
+        const int MostName = 128;
+        return (name.Length <= MostName ? name : string.Create(CultureInfo.InvariantCulture, $"{name.AsSpan(0, MostName)} {string.GetHashCode(name)}"), apiCall.User ?? "");
     }
 
     /// <summary>Calls for this container that were allowed before this moment and have no answer count no more: if it still comes to run by one, it was not judged.</summary>
@@ -120,16 +138,21 @@ sealed class StartCalls(TimeProvider time)
         }
     }
 
-    /// <summary>What is over is kept for a while, and ever so many calls of one caller as one that lasted from the first to the last: nobody makes room for a trick by calling often.</summary>
+    /// <summary>What is over is kept for a while. Who calls ever so often makes room among his own calls, and those count as one that lasted from the first to the last: nobody makes room for
+    /// a trick by calling often.</summary>
     void Forget()
     {
-        while (_over.TryPeek(out var first) && time.GetUtcNow() - first.To > Kept)
-            _over.Dequeue();
-        while (_over.Count > Most)
-        {
-            var first = _over.Dequeue();
-            if (first.IsLoose && _over.Peek() is { IsLoose: true } next && next.User == first.User)
-                next.From = first.From;
-        }
+        var kept = _over.FindIndex(call => time.GetUtcNow() - call.To <= Kept);
+        _over.RemoveRange(0, kept < 0 ? _over.Count : kept);
+        if (_over.Count <= Most)
+            return;
+        var user = _over.CountBy(call => call.User).MaxBy(count => count.Value).Key;
+        var index = _over.FindIndex(call => call.User == user);
+        var first = _over[index];
+        _over.RemoveAt(index);
+        if (first.IsLoose && (_over.Find(IsNext) ?? _open.Find(IsNext)) is { } next && next.From > first.From)
+            next.From = first.From;
+
+        bool IsNext(StartCall call) => call.IsLoose && call.User == user;
     }
 }

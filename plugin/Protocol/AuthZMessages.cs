@@ -28,13 +28,17 @@ public sealed record AuthZRequest
     [JsonIgnore]
     internal IDisposable? Place { get; set; }
 
+    /// <summary>Of URI and headers, in characters. A call with longer ones keeps its place until it is judged.</summary>
+    const int MostBeside = 32 << 10;
+
     /// <summary>Whoever has read the bodies says so before he waits for the engine: they may be megabytes, and others wait for their place.</summary>
     internal void ReleaseBodies()
     {
         if (Place is null)
             return;
         (RequestBody, ResponseBody) = (null, null);
-        Place.Dispose();
+        if ((RequestUri?.Length ?? 0) + (RequestHeaders?.Sum(h => (long)h.Key.Length + (h.Value?.Length ?? 0)) ?? 0) <= MostBeside)
+            Place.Dispose();
     }
 
     /// <summary>Whether the call certainly has none: engines read no body without a content type, and its length stands in no header when it comes in chunks.</summary>

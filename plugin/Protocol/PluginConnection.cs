@@ -19,14 +19,32 @@ sealed partial class PluginConnection(Socket socket, AuthZFirstLook look, Channe
 
     public async Task ServeAsync()
     {
+        using var held = socket;
         using var ending = end.UnsafeRegister(static socket => ((Socket)socket!).Dispose(), socket);
-        var buffer = ArrayPool<byte>.Shared.Rent(MostAtOnce);
-        await UntilGoneAsync(ReceiveAllAsync(buffer));
-        ArrayPool<byte>.Shared.Return(buffer);
+        await UntilGoneAsync(ReceiveAllAsync());
         _server?.Close();
     }
 
-    async Task ReceiveAllAsync(byte[] buffer)
+    /// <summary>No buffer is kept while somebody judges a call: that may take seconds, of many calls.</summary>
+    async Task ReceiveAllAsync()
+    {
+        for (var isMore = true; isMore;)
+        {
+            var buffer = ArrayPool<byte>.Shared.Rent(MostAtOnce);
+            try
+            {
+                isMore = await ReceiveAsync(buffer);
+            }
+            finally
+            {
+                ArrayPool<byte>.Shared.Return(buffer);
+            }
+            if (isMore) await socket.ReceiveAsync(Memory<byte>.Empty);
+        }
+    }
+
+    /// <summary>Until a call was passed on, or the connection ended: then false.</summary>
+    async Task<bool> ReceiveAsync(byte[] buffer)
     {
         while (await socket.ReceiveAsync(buffer.AsMemory()) is > 0 and var count)
         {
@@ -42,8 +60,10 @@ sealed partial class PluginConnection(Socket socket, AuthZFirstLook look, Channe
             else
             {
                 await PassAsync(buffer, count, head.CallLength - count);
+                return true;
             }
         }
+        return false;
     }
 
     /// <summary>Gives the web server what was received and what is still to come of it.</summary>

@@ -62,6 +62,12 @@ static partial class PluginEndpoint
 #pragma warning disable CA1031 // whatever it is, the engine gets an answer
         catch (Exception bug)
         {
+            if (StaticState.IsLost(bug))
+            {
+                LogLost(Log(context), bug, path);
+                context.RequestServices.GetRequiredService<IHostApplicationLifetime>().StopApplication();
+                return failure($"{path}: the plugin had no memory left and starts again: try again");
+            }
             LogBug(Log(context), bug, path);
             return failure($"{path}: an error in the plugin, see its log");
         }
@@ -77,6 +83,8 @@ static partial class PluginEndpoint
             context.RequestAborted, (int)Math.Min(context.Request.ContentLength ?? 0, MaxBodyBytes));
         if (held.Value is AuthZRequest call)
             call.Place = held;
+        else if (context.Request.ContentLength <= LargeInput.SmallBytes)
+            held.Dispose(); // what follows may wait for the engine, and what was read is no longer than its text
         return await handle(held.Value, context.RequestAborted);
     }
 
@@ -84,6 +92,9 @@ static partial class PluginEndpoint
 
     [LoggerMessage(100, LogLevel.Warning, "Unreadable call {Path}: {Problem}")]
     static partial void LogUnreadable(ILogger logger, string path, string problem);
+
+    [LoggerMessage(104, LogLevel.Critical, "{Path} met what a lack of memory broke for good: this process ends, and the engine starts it again")]
+    static partial void LogLost(ILogger logger, Exception bug, string path);
 
     [LoggerMessage(101, LogLevel.Error, "Bug in {Path}")]
     static partial void LogBug(ILogger logger, Exception bug, string path);

@@ -18,18 +18,22 @@ sealed class PluginListenerFactory(IAuthorizer authorizer, ILogger<PluginListene
 sealed partial class PluginListener : IConnectionListener
 {
     const int Backlog = 512;
+    /// <summary>Connections at a time. The engine has one for each API call about which it asks; who comes then waits in the socket's queue.</summary>
+    public const int Most = 2000;
     static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
     readonly Socket _socket;
     readonly AuthZFirstLook _look;
     readonly ILogger _log;
+    readonly int _most;
+    readonly SemaphoreSlim _room;
     readonly Channel<ConnectionContext> _forServer = Channel.CreateUnbounded<ConnectionContext>(new() { AllowSynchronousContinuations = true, SingleReader = true });
     readonly CancellationTokenSource _end = new();
     readonly CancellationToken _ending;
 
-    public PluginListener(Socket bound, AuthZFirstLook look, ILogger log)
+    public PluginListener(Socket bound, AuthZFirstLook look, ILogger log, int most = Most)
     {
-        (_socket, _look, _log, _ending, EndPoint) = (bound, look, log, _end.Token, bound.LocalEndPoint!);
+        (_socket, _look, _log, _ending, EndPoint, _most, _room) = (bound, look, log, _end.Token, bound.LocalEndPoint!, most, new(most));
         _socket.Listen(Backlog);
         _ = TakeAllAsync();
     }
@@ -52,19 +56,31 @@ sealed partial class PluginListener : IConnectionListener
         await UnbindAsync();
         await _end.CancelAsync();
         _end.Dispose();
+        _room.Dispose();
     }
 
     async Task TakeAllAsync()
     {
-        for (var failures = 0; ;)
+        for (int failures = 0, waits = 0; ;)
         {
             try
             {
-                var connection = new PluginConnection(await _socket.AcceptAsync(), _look, _forServer.Writer, _log, _ending);
-                _ = connection.ServeAsync();
+                if (_room.Wait(0, CancellationToken.None)) waits = 0;
+                else await WaitForRoomAsync(waits++);
+                var isTaken = false;
+                try
+                {
+                    var connection = new PluginConnection(await _socket.AcceptAsync(), _look, _forServer.Writer, _log, _ending);
+                    _ = ServeAsync(connection);
+                    isTaken = true;
+                }
+                finally
+                {
+                    if (!isTaken) _room.Release();
+                }
                 failures = 0;
             }
-            catch (Exception end) when (end is ObjectDisposedException or SocketException { SocketErrorCode: SocketError.OperationAborted })
+            catch (Exception end) when (end is ObjectDisposedException or OperationCanceledException or SocketException { SocketErrorCode: SocketError.OperationAborted })
             {
                 _forServer.Writer.TryComplete();
                 return;
@@ -79,6 +95,28 @@ sealed partial class PluginListener : IConnectionListener
 #pragma warning restore CA1031
         }
     }
+
+    async Task ServeAsync(PluginConnection connection)
+    {
+        try
+        {
+            await connection.ServeAsync();
+        }
+        finally
+        {
+            if (!_ending.IsCancellationRequested) _room.Release();
+        }
+    }
+
+    /// <summary>Said once while there is none.</summary>
+    Task WaitForRoomAsync(int waits)
+    {
+        if (waits == 0) LogFull(_log, _most);
+        return _room.WaitAsync(_ending);
+    }
+
+    [LoggerMessage(106, LogLevel.Warning, "The engine has {Count} connections open to the plugin, as many as it may: further calls of the API wait until one ends")]
+    static partial void LogFull(ILogger logger, int count);
 
     [LoggerMessage(102, LogLevel.Warning, "A connection of the engine cannot be taken yet: {Problem}")]
     static partial void LogNotTaken(ILogger logger, string problem);

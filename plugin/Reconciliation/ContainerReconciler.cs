@@ -35,7 +35,7 @@ public sealed class ContainerReconciler(
             || IsAsLeft(known, mounts.OfProcess(known.Pid)) && known.Directories.All(dirId => directories.HasQuota(dirId, known.Quota)));
 
     bool IsAsLeft(Known known, IReadOnlyList<MountEntry> table) =>
-        known.Directories.ToHashSet().SetEquals(DirectoriesIn(table)) && Look(table).Coverings.Count == 0
+        !IsCut(table) && known.Directories.ToHashSet().SetEquals(DirectoriesIn(table)) && Look(table).Coverings.Count == 0
         && MissingIn(table) == known.Missing
         && known.Directories.All(dirId => Slaves(table, dirId).All(mount => known.MadePrivate.Contains(mount.Id)));
 
@@ -52,25 +52,27 @@ public sealed class ContainerReconciler(
     public void Started(string id, DateTimeOffset at) => ledger.Started(id, at);
 
     /// <summary>Somebody stopped or removed it.</summary>
-    public void Ended(string id)
+    /// <param name="id">The container.</param>
+    /// <param name="at">When, by the engine's word. It may be heard after that of the next run.</param>
+    public void Ended(string id, DateTimeOffset at)
     {
-        ledger.Ended(id, restarts: false);
+        ledger.Ended(id, restarts: false, at);
         Forget(id);
     }
 
     /// <summary>It ended by itself. Whether it is about to run again only the engine knows: a restart policy can be changed at any time.</summary>
-    public async Task DiedAsync(string id, CancellationToken cancel)
+    public async Task DiedAsync(string id, DateTimeOffset at, CancellationToken cancel)
     {
         Forget(id);
         if (ledger.Held().All(holder => holder.Id != id)) return;
         try
         {
             var state = (await engine.InspectContainerAsync(id, cancel))?.State;
-            if (state is not { Running: true } || state.Pid == 0) ledger.Ended(id, restarts: state is { Running: true });
+            if (state is not { Running: true } || state.Pid == 0) ledger.Ended(id, restarts: state is { Running: true }, at);
         }
         catch (EngineException)
         {
-            ledger.Ended(id, restarts: null);
+            ledger.Ended(id, restarts: null, at);
         }
     }
 
@@ -108,9 +110,10 @@ public sealed class ContainerReconciler(
             WithoutShim = isOurs && isLoaded ? programs.FindWithoutShim(pid) : null,
         });
         ledger.Running(container, verdict);
+        var asOf = time.GetUtcNow();
         if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel))
         {
-            ledger.Ended(id, restarts: null); // its end may have been told before
+            ledger.Ended(id, restarts: null, asOf); // its end may have been told before
             return;
         }
         Report(container, verdict);
@@ -173,7 +176,7 @@ public sealed class ContainerReconciler(
     {
         var slaves = Slaves(table, dirId);
         foreach (var mount in slaves)
-            if (await containerMounts.MakePrivateAsync(container.State.Pid, mount, directories.PathOf(dirId)) is { } problem && mounts.OfProcess(container.State.Pid).Count > 0)
+            if (await containerMounts.MakePrivateAsync(container.State.Pid, mount, directories.PathOf(dirId)) is { } problem && mounts.OneByOne(container.State.Pid).Any())
                 log.NotPrivate(container.Id, container.Name, dirId, problem);
         return [.. slaves.Select(mount => mount.Id)];
     }
@@ -183,7 +186,7 @@ public sealed class ContainerReconciler(
     /// <summary>For people, which part of the private directory a container with the volume has not got. Null where its process has ended.</summary>
     string? MissingIn(IReadOnlyList<MountEntry> table)
     {
-        if (table.Count == 0) return null;
+        if (table.Count == 0 || IsCut(table)) return null;
         var whole = WholeOnes(table);
         return whole.Count == 0 ? "the private directory"
             : !whole.Exists(our => table.Any(mount => mount.Parent == our.Id && mount.Target == our.Target + Coverings.Usage)) ? "the account of its processes" : null;
@@ -209,7 +212,9 @@ public sealed class ContainerReconciler(
             Error = verdict.Allow ? "the container has the volume but no quota: add --label gpu-memory=0.5" : verdict.Message,
         };
 
-    Observed Look(IReadOnlyList<MountEntry> table) => Coverings.Look(table, mount => directories.Find(mount) is not null);
+    static bool IsCut(IReadOnlyList<MountEntry> table) => table is [.., var last] && ReferenceEquals(last, MountEntry.More);
+
+    Observed Look(IReadOnlyList<MountEntry> table) => IsCut(table) ? Observed.None with { IsCut = true } : Coverings.Look(table, mount => directories.Find(mount) is not null);
 
     List<string> DirectoriesIn(IReadOnlyList<MountEntry> table) => [.. table.Where(mount => !mount.IsDeleted).Select(directories.Find).OfType<string>().Distinct(StringComparer.Ordinal)];
 }

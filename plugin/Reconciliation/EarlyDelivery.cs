@@ -20,11 +20,12 @@ public sealed class EarlyDelivery(IShimWatch watch, AllowedStarts starts, IMount
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    void Follow()
+    void Follow() => Loop.Run(() =>
     {
-        while (watch.Wait() is { } openings)
-            foreach (var opening in openings) Opened(opening);
-    }
+        if (watch.Wait() is not { } openings) return false;
+        foreach (var opening in openings) Opened(opening);
+        return true;
+    }, log);
 
     internal void Opened(ShimOpening opening)
     {
@@ -60,7 +61,7 @@ public sealed class EarlyDelivery(IShimWatch watch, AllowedStarts starts, IMount
     List<string> DirectoriesOf(int pid)
     {
         var found = new List<string>();
-        foreach (var mount in mounts.OfProcess(pid))
+        foreach (var mount in mounts.OneByOne(pid))
             if (directories.Find(mount) is { } dirId && !PrivateDirectories.IsHandedOut(mount, dirId) && !found.Contains(dirId)) found.Add(dirId);
         return found;
     }

@@ -34,21 +34,24 @@ public sealed class ReconciliationService(
         _sweeps.Writer.TryWrite(true);
     }
 
-    async Task WatchAsync(CancellationToken stop)
+    Task WatchAsync(CancellationToken stop)
     {
-        for (var failures = 0; !stop.IsCancellationRequested;)
+        var failures = 0;
+        return Loop.RunAsync(log, stop, WatchOnceAsync, token => Task.Delay(options.Reconnect[Math.Min(failures++, options.Reconnect.Count - 1)], time, token));
+
+        async Task WatchOnceAsync(CancellationToken token)
         {
             try
             {
-                var events = await engine.WatchContainersAsync(stop);
+                var events = await engine.WatchContainersAsync(token);
                 log.Connected();
                 chain.IsApiServed = true;
                 failures = 0;
-                await LearnNameAsync(stop);
+                await LearnNameAsync(token);
                 LookAtAll();
-                await foreach (var one in events.WithCancellation(stop))
+                await foreach (var one in events.WithCancellation(token))
                 {
-                    if (one.Action == "start") reconciler.Started(one.Actor.Id, one.TimeNano > 0 ? DateTimeOffset.UnixEpoch.AddTicks(one.TimeNano / 100) : time.GetUtcNow());
+                    if (one.Action == "start") reconciler.Started(one.Actor.Id, TimeOf(one));
                     Queue(one);
                 }
             }
@@ -56,16 +59,10 @@ public sealed class ReconciliationService(
             {
                 if (failures == 0) log.Disconnected(e.Message);
             }
-            catch (OperationCanceledException) when (stop.IsCancellationRequested)
+            finally
             {
-                return;
+                chain.IsApiServed = false;
             }
-            catch (Exception e)
-            {
-                log.Bug(e);
-            }
-            chain.IsApiServed = false;
-            await PauseAsync(options.Reconnect[Math.Min(failures++, options.Reconnect.Count - 1)], stop);
         }
     }
 
@@ -83,42 +80,25 @@ public sealed class ReconciliationService(
         log.NameKnown(name);
     }
 
-    async Task WorkAsync(CancellationToken stop)
-    {
-        try
-        {
-            await foreach (var one in _events.Reader.ReadAllAsync(stop)) await TryHandleAsync(one, stop);
-        }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested) { }
-    }
-
     /// <summary>A worker outlives whatever a single event brings.</summary>
-    async Task TryHandleAsync(EngineEvent one, CancellationToken stop)
-    {
-        try
-        {
-            await HandleAsync(one, stop);
-        }
-        catch (Exception e) when (e is not OperationCanceledException)
-        {
-            log.Bug(e);
-        }
-    }
+    Task WorkAsync(CancellationToken stop) => Loop.RunAsync(log, stop, async token => await HandleAsync(await _events.Reader.ReadAsync(token), token));
 
     Task HandleAsync(EngineEvent one, CancellationToken stop) => one.Action switch
     {
         "start" => TryAsync(one.Actor.Id, log.NotReconciled, reconciler.ReconcileAsync, stop),
         "create" => TryAsync(one.Actor.Id, log.NotInjected, InjectAsync, stop),
-        "die" => reconciler.DiedAsync(one.Actor.Id, stop),
-        "stop" or "destroy" => Forget(one.Actor.Id),
+        "die" => reconciler.DiedAsync(one.Actor.Id, TimeOf(one), stop),
+        "stop" or "destroy" => Forget(one),
         _ => Task.CompletedTask,
     };
 
-    Task Forget(string id)
+    Task Forget(EngineEvent one)
     {
-        reconciler.Ended(id);
+        reconciler.Ended(one.Actor.Id, TimeOf(one));
         return Task.CompletedTask;
     }
+
+    DateTimeOffset TimeOf(EngineEvent one) => one.TimeNano > 0 ? DateTimeOffset.UnixEpoch.AddTicks(one.TimeNano / 100) : time.GetUtcNow();
 
     /// <summary>Whether the container came by an API call that admission saw to. An inspect for each event would make creating containers three times as slow.</summary>
     bool IsAdmitted(EngineEvent one) => own.EngineAsks && one.Actor.Attributes?.ContainsKey(SwarmTask) != true;
@@ -157,14 +137,11 @@ public sealed class ReconciliationService(
         }
     }
 
-    async Task SweepAsync(CancellationToken stop)
+    Task SweepAsync(CancellationToken stop) => Loop.RunAsync(log, stop, async token =>
     {
-        try
-        {
-            await foreach (var _ in _sweeps.Reader.ReadAllAsync(stop)) await SweepOnceAsync(stop);
-        }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested) { }
-    }
+        await _sweeps.Reader.ReadAsync(token);
+        await SweepOnceAsync(token);
+    });
 
     async Task SweepOnceAsync(CancellationToken stop)
     {
@@ -182,21 +159,13 @@ public sealed class ReconciliationService(
         {
             log.SweepFailed(e.Message);
         }
-        catch (Exception e) when (e is not OperationCanceledException)
-        {
-            log.Bug(e);
-        }
     }
 
-    async Task TickAsync(CancellationToken stop)
+    Task TickAsync(CancellationToken stop) => Loop.EveryAsync(options.SweepEvery, time, _ =>
     {
-        using var timer = new PeriodicTimer(options.SweepEvery, time);
-        try
-        {
-            while (await timer.WaitForNextTickAsync(stop)) _sweeps.Writer.TryWrite(true);
-        }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested) { }
-    }
+        _sweeps.Writer.TryWrite(true);
+        return Task.CompletedTask;
+    }, log, stop);
 
     async Task PauseAsync(TimeSpan pause, CancellationToken stop)
     {

@@ -18,18 +18,9 @@ public sealed class UseWatch(
     /// <summary>Who had too much at the last reading. Only who still has it at the next one is reported.</summary>
     HashSet<string> _suspects = [];
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
-    {
-        if (settings.WatchUse == TimeSpan.Zero) return;
-        using var timer = new PeriodicTimer(settings.WatchUse, time);
-        try
-        {
-            while (await timer.WaitForNextTickAsync(stoppingToken))
-                // A thread of its own: a driver that hangs keeps whoever asks it.
-                await await Task.Factory.StartNew(() => LookAsync(stoppingToken), stoppingToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-        }
-        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested) { }
-    }
+    // A thread of its own: a driver that hangs keeps whoever asks it.
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => settings.WatchUse == TimeSpan.Zero ? Task.CompletedTask
+        : Loop.EveryAsync(settings.WatchUse, time, stop => Task.Factory.StartNew(() => LookAsync(stop), stop, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap(), log, stoppingToken);
 
     async Task LookAsync(CancellationToken stop)
     {

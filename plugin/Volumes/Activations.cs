@@ -152,7 +152,7 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
         references.Remove(dirId);
     }
 
-    bool HasMounted(int pid, string dirId) => pid > 0 && mounts.OfProcess(pid).Any(mount => IsUse(mount, dirId));
+    bool HasMounted(int pid, string dirId) => pid > 0 && mounts.OneByOne(pid).Any(mount => IsUse(mount, dirId));
 
     /// <summary>All directories that some process of this host has mounted, other than where they are handed out.</summary>
     HashSet<string> InUse()

@@ -34,18 +34,17 @@ public sealed class ChainGuard(ChainProbe probe, PluginIdentity identity, Plugin
     async Task<Asking> LookAsync(CancellationToken cancel) =>
         await probe.LookAsync(cancel) is var asking && asking == Asking.Booting && !File.Exists(settings.EngineSocket) ? Asking.Absent : asking;
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    protected override Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        try
+        var asking = Asking.Booting;
+        return Loop.RunAsync(log, stoppingToken, SayAsync, stop => _look.WaitAsync(asking is Asking.Booting or Asking.Absent ? Soon : Seldom, stop));
+
+        async Task SayAsync(CancellationToken stop)
         {
-            for (var asking = Asking.Booting; ; await _look.WaitAsync(asking is Asking.Booting or Asking.Absent ? Soon : Seldom, stoppingToken))
-            {
-                asking = await probe.LookAsync(stoppingToken);
-                // While nothing is mounted, an engine that is away is nothing to tell.
-                if (asking is not Asking.Absent && IsNews(asking)) Say(await ProblemAsync(asking, stoppingToken));
-            }
+            asking = await probe.LookAsync(stop);
+            // While nothing is mounted, an engine that is away is nothing to tell.
+            if (asking is not Asking.Absent && IsNews(asking)) Say(await ProblemAsync(asking, stop));
         }
-        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested) { }
     }
 
     public override void Dispose()

@@ -31,7 +31,15 @@ public sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : ICon
             return "too many containers' file systems do not answer";
         }
         var done = new TaskCompletionSource<string?>(TaskCreationOptions.RunContinuationsAsynchronously);
-        new Thread(() => Work(pid, mount, directory, done), StackBytes) { IsBackground = true, Name = "container's mount" }.Start();
+        try
+        {
+            new Thread(() => Work(pid, mount, directory, done), StackBytes) { IsBackground = true, Name = "container's mount" }.Start();
+        }
+        catch (OutOfMemoryException)
+        {
+            Interlocked.Decrement(ref _threads);
+            return "there is no memory for a thread";
+        }
         try
         {
             return await done.Task.WaitAsync(Patience);

@@ -9,23 +9,17 @@ public sealed class DirectoryCollector(Activations activations, TimeProvider tim
     /// <summary>How long a mounted directory may wait for a process that has it: an engine may take its time between mounting and starting.</summary>
     static readonly TimeSpan Grace = TimeSpan.FromMinutes(10);
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Loop.RunAsync(log, stoppingToken, CollectAsync, WaitAsync);
+
+    async Task WaitAsync(CancellationToken stop)
     {
-        try
-        {
-            while (true)
-            {
-                Collect();
-                await Task.WhenAny(activations.Idle.WaitToReadAsync(stoppingToken).AsTask(), Task.Delay(Every, time, stoppingToken));
-                stoppingToken.ThrowIfCancellationRequested();
-                await Task.Delay(Gather, time, stoppingToken);
-                activations.Idle.TryRead(out _);
-            }
-        }
-        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested) { }
+        await Task.WhenAny(activations.Idle.WaitToReadAsync(stop).AsTask(), Task.Delay(Every, time, stop));
+        stop.ThrowIfCancellationRequested();
+        await Task.Delay(Gather, time, stop);
+        activations.Idle.TryRead(out _);
     }
 
-    void Collect()
+    Task CollectAsync(CancellationToken stop)
     {
         try
         {
@@ -35,5 +29,6 @@ public sealed class DirectoryCollector(Activations activations, TimeProvider tim
         {
             log.CollectionFailed(e.Message);
         }
+        return Task.CompletedTask;
     }
 }

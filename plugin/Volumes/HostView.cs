@@ -64,7 +64,7 @@ public sealed class HostView(StateLayout layout, IMountTable mounts, PrivateDire
 
     bool SomebodyHas(Func<MountEntry, bool> isIt)
     {
-        if (_seer is > 0 and var seer && mounts.OfProcess(seer).Any(isIt)) return true;
+        if (_seer is > 0 and var seer && mounts.OneByOne(seer).Any(isIt)) return true;
         foreach (var (pid, table) in mounts.All())
         {
             if (pid == Environment.ProcessId || !table.Any(isIt)) continue;
@@ -80,23 +80,25 @@ public sealed class HostWatch(IHostView host, TimeProvider time, ILogger<HostWat
 {
     static readonly TimeSpan Young = TimeSpan.FromSeconds(15), Settling = TimeSpan.FromSeconds(2), Often = TimeSpan.FromMilliseconds(250), Seldom = TimeSpan.FromSeconds(30);
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    long _start;
+
+    protected override Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        _start = time.GetTimestamp();
+        return Loop.RunAsync(log, stoppingToken, LookAsync, stop => Task.Delay(time.GetElapsedTime(_start) < Young ? Often : Seldom, time, stop));
+    }
+
+    Task LookAsync(CancellationToken stop)
     {
         try
         {
-            for (var start = time.GetTimestamp(); ; await Task.Delay(time.GetElapsedTime(start) < Young ? Often : Seldom, time, stoppingToken))
-            {
-                try
-                {
-                    if (!host.IsConnected()) host.StartAnew();
-                    else if (time.GetElapsedTime(start) >= Settling) host.Settled();
-                }
-                catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-                {
-                    log.WatchFailed(e.Message);
-                }
-            }
+            if (!host.IsConnected()) host.StartAnew();
+            else if (time.GetElapsedTime(_start) >= Settling) host.Settled();
         }
-        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested) { }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            log.WatchFailed(e.Message);
+        }
+        return Task.CompletedTask;
     }
 }

@@ -15,6 +15,9 @@ public sealed record MountEntry(string Device, string Root, string Target, strin
     /// <summary>The peer group whose mounts and unmounts below it come here too; null for none.</summary>
     public string? Master { get; init; }
 
+    /// <summary>Stands at the end of a list for the mounts that were not kept, because they are too many or their paths too long.</summary>
+    public static MountEntry More { get; } = new("", "", "");
+
     /// <summary>Whether what happens below other mounts stays away from here.</summary>
     public bool IsPrivate => PeerGroup is null && Master is null;
 
@@ -41,9 +44,6 @@ public sealed record MountEntry(string Device, string Root, string Target, strin
         }
         return null;
     }
-
-    public static IEnumerable<MountEntry> ParseAll(string text) =>
-        text.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(Parse).OfType<MountEntry>();
 
     /// <summary>The kernel writes space, tab, newline, backslash and <c>#</c> as a backslash and three octal digits.</summary>
     public static string Unescape(string text)
@@ -79,12 +79,14 @@ public sealed record MountEntry(string Device, string Root, string Target, strin
 /// <summary>What processes have mounted, by the kernel's word.</summary>
 public interface IMountTable
 {
-    /// <summary>Of the plugin itself.</summary>
-    IReadOnlyList<MountEntry> Own();
-    /// <summary>Of another process; empty when it is gone.</summary>
+    /// <summary>Of the plugin itself, one by one.</summary>
+    IEnumerable<MountEntry> Own();
+    /// <summary>Of another process; empty when it is gone. Ends with <see cref="MountEntry.More"/> where it is not whole.</summary>
     IReadOnlyList<MountEntry> OfProcess(int pid);
-    /// <summary>Of all processes of this host; once for those that share their mounts.</summary>
-    IEnumerable<(int Pid, IReadOnlyList<MountEntry> Mounts)> All();
+    /// <summary>The same one by one, for who needs none of them for longer: then all of them.</summary>
+    IEnumerable<MountEntry> OneByOne(int pid) => OfProcess(pid);
+    /// <summary>Of all processes of this host, one by one; once for those that share their mounts.</summary>
+    IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All();
     /// <summary>Whether the process is in the control group of this container. False where the kernel does not show it.</summary>
     bool IsInContainer(int pid, string container) => false;
     /// <summary>The containers whose control groups the process is in, the outer one first: what has the form of an ID in their paths.</summary>
@@ -94,21 +96,27 @@ public interface IMountTable
 /// <summary>The table as <c>/proc</c> shows it.</summary>
 public sealed class ProcMountTable : IMountTable
 {
-    // Some hundred thousand mounts: whoever makes more shall not fill our memory with them.
-    const int MaxBytes = 64 << 20;
+    /// <summary>Of a list that is kept: mounts, and characters of their paths. Who may mount can make a hundred thousand, with paths of any length.</summary>
+    internal const int MostMounts = 8000, MostChars = 1 << 20;
+    /// <summary>Of a line: two paths of the kernel's longest, each character of them written as four, and what stands between.</summary>
+    internal const int MostLine = 40_000;
 
     // The thread's list, not the process's: the same in the plugin, and in tests a thread can have mounts of its own.
-    public IReadOnlyList<MountEntry> Own() => Read("/proc/thread-self/mountinfo");
+    public IEnumerable<MountEntry> Own() => Readable(Read("/proc/thread-self/mountinfo"));
 
-    public IReadOnlyList<MountEntry> OfProcess(int pid) => pid > 0 ? Read(string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/mountinfo")) : [];
+    public IReadOnlyList<MountEntry> OfProcess(int pid) => Keep(Read(PathOf(pid)));
 
-    public IEnumerable<(int Pid, IReadOnlyList<MountEntry> Mounts)> All()
+    public IEnumerable<MountEntry> OneByOne(int pid) => Readable(Read(PathOf(pid)));
+
+    static string? PathOf(int pid) => pid > 0 ? string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/mountinfo") : null;
+
+    public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All()
     {
         var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (var folder in Directory.EnumerateDirectories("/proc"))
         {
             if (!int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out var pid)) continue;
-            if (FirstId(folder + "/mountinfo") is { } id && seen.Add(id)) yield return (pid, OfProcess(pid));
+            if (FirstId(folder + "/mountinfo") is { } id && seen.Add(id)) yield return (pid, OneByOne(pid));
         }
     }
 
@@ -149,20 +157,40 @@ public sealed class ProcMountTable : IMountTable
         }
     }
 
-    static List<MountEntry> Read(string path)
+    static IEnumerable<(MountEntry? Entry, bool IsCut)> Read(string? path)
+    {
+        using var file = path is null ? null : Open(path);
+        if (file is null) yield break;
+        foreach (var line in Lines(file)) yield return line;
+    }
+
+    static FileStream? Open(string path)
     {
         try
         {
-            using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, 1 << 16);
-            using var reader = new StreamReader(file, Encoding.UTF8);
-            var entries = new List<MountEntry>();
-            for (var left = MaxBytes; reader.ReadLine() is { } line && (left -= line.Length) > 0;)
-                if (MountEntry.Parse(line) is { } entry) entries.Add(entry);
-            return entries;
+            return new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return [];
+            return null;
         }
+    }
+
+    /// <summary>Each line, and whether of what counts of it something was left out.</summary>
+    internal static IEnumerable<(MountEntry? Entry, bool IsCut)> Lines(Stream file) =>
+        BoundedLines.Read(file, MostLine).Select(line => (MountEntry.Parse(line.Text), line.IsCut && !line.Text.Contains(" - ", StringComparison.Ordinal)));
+
+    internal static IEnumerable<MountEntry> Readable(IEnumerable<(MountEntry? Entry, bool IsCut)> lines) => lines.Select(line => line.Entry).OfType<MountEntry>();
+
+    internal static IReadOnlyList<MountEntry> Keep(IEnumerable<(MountEntry? Entry, bool IsCut)> lines)
+    {
+        var (kept, chars) = (new List<MountEntry>(), 0);
+        foreach (var (entry, isCut) in lines)
+        {
+            chars += entry is null ? 0 : entry.Root.Length + entry.Target.Length;
+            if (isCut || chars > MostChars || kept.Count == MostMounts) return [.. kept, MountEntry.More];
+            if (entry is not null) kept.Add(entry);
+        }
+        return kept;
     }
 }

@@ -10,10 +10,11 @@ public sealed class VolumeMakers
 
     readonly ConcurrentDictionary<string, string> _makers = new(StringComparer.Ordinal);
 
-    /// <param name="volume">Its name.</param>
+    /// <param name="volume">Its name. One that no volume of ours can have is not kept in mind.</param>
     /// <param name="owner">As in <see cref="QuotaVolume.Owner"/>.</param>
     public void Expect(string volume, string? owner)
     {
+        if (volume.Length > VolumeName.MostLength || VolumeName.FindProblem(volume) is not null) return;
         if (owner is null || _makers.Count >= Most) _makers.TryRemove(volume, out _);
         else _makers[volume] = owner;
         if (_makers.Count >= Most) _makers.Clear();

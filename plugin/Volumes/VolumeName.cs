@@ -6,6 +6,8 @@ namespace Runai.GpuMemory.Volumes;
 /// call reaches a volume <c>../x</c>, since servers clean the paths of calls.</summary>
 static class VolumeName
 {
+    /// <summary>A file is named after it.</summary>
+    public const int MostLength = 255;
     const string Allowed = "[a-zA-Z0-9][a-zA-Z0-9_.-]";
 
     /// <summary>Null for a name that the engine would give a local volume; else why not.</summary>

@@ -22,6 +22,8 @@ sealed class FakeEngine : IEngineClient
     public EngineException? Failure { get; set; }
     /// <summary>Never answers.</summary>
     public bool Hangs { get; set; }
+    /// <summary>Never answers calls that are written so.</summary>
+    public string? HangsAt { get; set; }
     /// <summary>Runs at each call.</summary>
     public Action<string>? OnCall { get; set; }
     public bool HasEtc { get; set; } = true;
@@ -31,7 +33,7 @@ sealed class FakeEngine : IEngineClient
         lock (Calls)
             Calls.Add(what);
         OnCall?.Invoke(what);
-        if (Hangs)
+        if (Hangs || what == HangsAt)
             await Task.Delay(Timeout.Infinite, cancel);
         if (Failure is not null)
             throw Failure;

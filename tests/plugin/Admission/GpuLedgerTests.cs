@@ -92,7 +92,7 @@ public class GpuLedgerTests
         Starts(Container("a", "1"));
         Assert.That(_ledger.Held(), Has.Count.EqualTo(1), "its use is watched all the time");
         _ledger.RunsAlready(Id("a"));
-        _ledger.Ended(Id("a"), restarts: false);
+        _ledger.Ended(Id("a"), restarts: false, _clock.GetUtcNow());
         Assert.That(Starts(Container("b", "1")), "its end is its end");
     }
 
@@ -101,7 +101,7 @@ public class GpuLedgerTests
     {
         Starts(Container("a", "1", "no"));
         Runs(Container("a", "1", "no"));
-        _ledger.Ended(Id("a"), restarts: true);
+        _ledger.Ended(Id("a"), restarts: true, _clock.GetUtcNow());
         Assert.That(Starts(Container("b", "1")), Is.False, "docker update --restart");
     }
 
@@ -136,7 +136,7 @@ public class GpuLedgerTests
         Starts(Container("a", "1"));
         _clock.Advance(TimeSpan.FromMilliseconds(20));
         _ledger.Started(Id("a"), _clock.GetUtcNow());
-        _ledger.Ended(Id("a"), restarts: false);
+        _ledger.Ended(Id("a"), restarts: false, _clock.GetUtcNow());
         Assert.That(Starts(Container("b", "1")));
     }
 
@@ -147,7 +147,7 @@ public class GpuLedgerTests
         _clock.Advance(TimeSpan.FromMilliseconds(20));
         Starts(Container("a", "1"));
         _ledger.Started(Id("a"), before);
-        _ledger.Ended(Id("a"), restarts: false);
+        _ledger.Ended(Id("a"), restarts: false, _clock.GetUtcNow());
         Assert.That(Starts(Container("b", "1")), Is.False);
     }
 
@@ -162,13 +162,98 @@ public class GpuLedgerTests
         Assert.That(Starts(Container("b", "1")), "that failed too");
     }
 
+    [Test]
+    public void A_storm_of_restarts_ends_with_the_place_of_who_runs()
+    {
+        DateTimeOffset Later()
+        {
+            _clock.Advance(TimeSpan.FromMilliseconds(20));
+            return _clock.GetUtcNow();
+        }
+        var a = Container("a", "1");
+        Starts(a);
+        _ledger.Started(Id("a"), Later());
+        Starts(a); // three restarts at once
+        Starts(a);
+        Later();
+        Starts(a);
+        _ledger.Ended(Id("a"), restarts: null, Later());
+        _ledger.Started(Id("a"), Later()); // the first is done
+        Starts(a); // a fourth
+        _ledger.Ended(Id("a"), restarts: null, Later());
+        _ledger.Failed(Id("a")); // the second failed while the container was down
+        _ledger.Started(Id("a"), Later()); // the third is done
+        _ledger.Failed(Id("a")); // the fourth failed, and that is told late
+        Assert.That(Starts(Container("b", "0.1")), Is.False, "it runs");
+        _ledger.Ended(Id("a"), restarts: false, Later());
+        Assert.That(Starts(Container("b", "1")), "and its end is its end");
+    }
+
+    [TestCase(false)]
+    [TestCase(null)]
+    public void The_end_of_a_run_before_that_is_told_late_takes_nothing_from_the_next_run(bool? restarts)
+    {
+        Starts(Container("a", "1"));
+        _ledger.Started(Id("a"), _clock.GetUtcNow());
+        _clock.Advance(TimeSpan.FromMilliseconds(20));
+        var died = _clock.GetUtcNow();
+        _clock.Advance(TimeSpan.FromMilliseconds(20));
+        Starts(Container("a", "1"));
+        _ledger.Started(Id("a"), _clock.GetUtcNow());
+        _ledger.Ended(Id("a"), restarts, died);
+        Assert.That(Starts(Container("b", "0.1")), Is.False);
+        _ledger.Ended(Id("a"), restarts, _clock.GetUtcNow());
+        Assert.That(Starts(Container("b", "1")));
+    }
+
+    [Test]
+    public void A_run_that_only_the_engines_description_told_is_not_ended_by_the_word_of_an_earlier_one()
+    {
+        var died = _clock.GetUtcNow();
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        Runs(Container("a", "1") with { State = new() { Running = true, StartedAt = _clock.GetUtcNow().ToString("o") } });
+        _ledger.Ended(Id("a"), restarts: false, died);
+        Assert.That(Starts(Container("b", "0.1")), Is.False);
+    }
+
+    [Test]
+    public void A_start_that_is_told_twice_is_one()
+    {
+        Starts(Container("a", "1"));
+        Starts(Container("a", "1"));
+        _ledger.Started(Id("a"), _clock.GetUtcNow());
+        _ledger.Started(Id("a"), _clock.GetUtcNow());
+        _ledger.Ended(Id("a"), restarts: false, _clock.GetUtcNow());
+        Assert.That(Starts(Container("b", "0.1")), Is.False, "the other is under way");
+    }
+
+    [TestCase(64, 128, 1)]
+    [TestCase(65, 128, 2)]
+    [TestCase(64, 129, 2)]
+    public void A_choice_of_GPUs_is_kept_within_bounds_and_beyond_them_counts_on_all(int ids, int length, int gpus)
+    {
+        var container = Container("a", "1");
+        container = container with { HostConfig = container.HostConfig with { DeviceRequests = [new() { DeviceIds = [.. Enumerable.Repeat("0".PadLeft(length, '0'), ids)] }] } };
+        Starts(container);
+        Sweep();
+        Assert.That(_ledger.HoldingsBeside("")!.ByUuid, Has.Count.EqualTo(gpus));
+    }
+
+    [Test]
+    public void A_name_is_kept_within_a_bound()
+    {
+        Starts(Container("a") with { Name = "/" + new string('n', 60_000) });
+        Sweep();
+        Assert.That(_ledger.HoldingsBeside("")!.Of("GPU-11111111-0000")[0].Container, Has.Length.EqualTo(129));
+    }
+
     [TestCase(false)]
     [TestCase(null)]
     public void A_container_that_ended_gives_back(bool? restarts)
     {
         Starts(Container("a", "1"));
         Runs(Container("a", "1"));
-        _ledger.Ended(Id("a"), restarts);
+        _ledger.Ended(Id("a"), restarts, _clock.GetUtcNow());
         Assert.That(Starts(Container("b", "1")));
     }
 
@@ -177,9 +262,9 @@ public class GpuLedgerTests
     {
         Starts(Container("a", "1", "always"));
         Runs(Container("a", "1", "always"));
-        _ledger.Ended(Id("a"), restarts: null);
+        _ledger.Ended(Id("a"), restarts: null, _clock.GetUtcNow());
         Assert.That(Starts(Container("b", "1")), Is.False);
-        _ledger.Ended(Id("a"), restarts: false);
+        _ledger.Ended(Id("a"), restarts: false, _clock.GetUtcNow());
         Assert.That(Starts(Container("b", "1")), "docker stop ended it for good");
     }
 
@@ -189,8 +274,8 @@ public class GpuLedgerTests
         Starts(Container("a", "1", "always"));
         Runs(Container("a", "1", "always"));
         Assert.That(Starts(Container("a", "1", "always")), "docker restart");
-        _ledger.Ended(Id("a"), restarts: null);
-        _ledger.Ended(Id("a"), restarts: false);
+        _ledger.Ended(Id("a"), restarts: null, _clock.GetUtcNow());
+        _ledger.Ended(Id("a"), restarts: false, _clock.GetUtcNow());
         Assert.That(Starts(Container("b", "1")), Is.False);
     }
 

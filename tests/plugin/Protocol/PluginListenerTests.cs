@@ -1,6 +1,11 @@
+using System.Collections.Concurrent;
+using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Text;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using NUnit.Framework;
+using Runai.GpuMemory.Protocol;
+using Runai.GpuMemory.Tests.Reconciliation;
 
 namespace Runai.GpuMemory.Tests.Protocol;
 
@@ -163,6 +168,48 @@ public partial class PluginListenerTests
         Assert.That(Task.WhenAll(calls).Result.SelectMany(answers => answers), Is.All.EqualTo((200, Allowed)));
         Assert.That(_plugin.Asked, Has.Count.EqualTo(clients.Count));
         clients.ForEach(client => client.Dispose());
+    }
+
+    /// <summary>There are 128 places for small bodies: who has read his waits for the engine without one.</summary>
+    [Test]
+    public void Ever_so_many_calls_that_wait_for_the_engine_hold_up_no_other()
+    {
+        var answer = new TaskCompletionSource();
+        _plugin.Engine = answer.Task;
+        var clients = Enumerable.Range(0, 500).Select(_ => new RawHttp(_plugin.Socket)).ToList();
+        clients.ForEach(client => client.Send(Call(Start)));
+        Assert.That(() => _plugin.Asked.Count, Is.EqualTo(500).After(10_000, 20));
+        _plugin.Engine = null;
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Start), Is.EqualTo((200, Allowed)));
+        Assert.That(_engine.Call("VolumeDriver.Get", """{"Name":"runai"}""").Body, Does.Contain("runai"));
+        answer.SetResult();
+        Assert.That(clients.ConvertAll(client => client.Receive()), Is.All.EqualTo((200, Allowed)));
+        clients.ForEach(client => client.Dispose());
+    }
+
+    [Test]
+    public async Task There_are_no_more_connections_than_a_bound_and_who_waits_gets_his_turn()
+    {
+        var log = new ConcurrentQueue<string>();
+        var place = _plugin.Socket + "2";
+        await using var listener = new PluginListener(SocketTransportOptions.CreateDefaultBoundListenSocket(new UnixDomainSocketEndPoint(place)), new(_plugin), new ListLogger<PluginListener>(log), most: 2);
+        using var first = new RawHttp(place);
+        var second = new RawHttp(place);
+        Assert.That((first.Call("AuthZPlugin.AuthZReq", Ping).Status, second.Call("AuthZPlugin.AuthZReq", Ping).Status), Is.EqualTo((200, 200)));
+        using var third = new RawHttp(place);
+        using var fourth = new RawHttp(place);
+        third.Send(Call(Ping));
+        fourth.Send(Call(Ping));
+        var answer = Task.Factory.StartNew(third.Receive, TaskCreationOptions.LongRunning);
+        Assert.That(first.Call("AuthZPlugin.AuthZReq", Ping).Status, Is.EqualTo(200));
+        await Task.Delay(100);
+        Assert.That(answer.IsCompleted, Is.False);
+        Assert.That(log, Has.Count.EqualTo(1).And.Some.StartsWith("Warning 106 The engine has 2 connections open to the plugin, as many as it may"));
+        second.Dispose();
+        Assert.That(await answer, Is.EqualTo((200, Allowed)));
+        third.Dispose();
+        Assert.That(fourth.Receive(), Is.EqualTo((200, Allowed)));
+        Assert.That(log, Has.Count.EqualTo(1));
     }
 
     [Test]

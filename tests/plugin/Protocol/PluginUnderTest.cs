@@ -29,6 +29,9 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
         return plugin;
     }
 
+    /// <summary>The web server was told to end.</summary>
+    public bool IsEnding => _app.Lifetime.ApplicationStopping.IsCancellationRequested;
+
     public Task StopAsync() => _app.StopAsync();
 
     public string Socket => Path.Combine(_folder, "gpu.sock");
@@ -37,6 +40,8 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
     /// <summary>What the services throw.</summary>
     public Exception? Bug { get; set; }
     public string? Refusal { get; set; }
+    /// <summary>For what authorization waits, its bodies read.</summary>
+    public Task? Engine { get; set; }
     /// <summary>What the services do before they answer.</summary>
     public Action? Work { get; set; }
 
@@ -45,11 +50,16 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
     public ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "before");
     public ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "after");
 
-    ValueTask<AuthZAnswer> Answer(AuthZRequest apiCall, string when)
+    async ValueTask<AuthZAnswer> Answer(AuthZRequest apiCall, string when)
     {
         Note($"{when} {apiCall.RequestMethod} {apiCall.RequestUri}");
         LastCall = apiCall;
-        return new(Refusal is null ? AuthZAnswer.Allowed : AuthZAnswer.Denied(Refusal));
+        if (Engine is { } engine)
+        {
+            apiCall.ReleaseBodies();
+            await engine;
+        }
+        return (Refusal is null ? AuthZAnswer.Allowed : AuthZAnswer.Denied(Refusal));
     }
 
     public string? Create(string name, IReadOnlyDictionary<string, string> options)

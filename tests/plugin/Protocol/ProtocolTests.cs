@@ -182,6 +182,17 @@ public class ProtocolTests
     }
 
     [Test]
+    public void A_type_that_a_lack_of_memory_broke_for_good_ends_the_process()
+    {
+        _plugin.Bug = new TypeInitializationException("Types", new InvalidOperationException());
+        Assert.That(_engine.Call("VolumeDriver.Remove", """{"Name":"runai"}""").Body, Does.Contain("an error in the plugin, see its log"));
+        Assert.That(_plugin.IsEnding, Is.False, "it is as broken after a restart");
+        _plugin.Bug = new TypeInitializationException("Types", new InsufficientMemoryException());
+        Assert.That(_engine.Call("VolumeDriver.Remove", """{"Name":"runai"}""").Body, Does.Contain("the plugin had no memory left and starts again: try again"));
+        Assert.That(_plugin.IsEnding);
+    }
+
+    [Test]
     public void A_request_body_of_4_MiB_arrives()
     {
         var body = new byte[4 << 20];

@@ -136,15 +136,18 @@ sealed class FakeMounts(string state) : IMountTable
     /// <summary>More mounts of a process, by ID, parent and target. What was set has the IDs 1, 2…, the first being the root.</summary>
     public void Add(int pid, params (int Id, int Parent, string Target)[] more) => _tables[pid].AddRange(more.Select(m => new MountEntry("0:99", "/", m.Target, null, m.Id, m.Parent)));
 
+    /// <summary>As of a list that was too long to be kept.</summary>
+    public void Cut(int pid) => _tables[pid].Add(MountEntry.More);
+
     /// <summary>The containers in whose control groups a process is.</summary>
     public Dictionary<int, string[]> Groups { get; } = [];
     public IReadOnlyList<string> ContainersOf(int pid) => Groups.GetValueOrDefault(pid) ?? [];
 
     public void End(int pid) => _tables.TryRemove(pid, out _);
 
-    public IReadOnlyList<MountEntry> Own() => [new("0:1", "/", "/"), new("8:1", $"/docker/plugins/{new string('1', 64)}/propagated-mount", state)];
+    public IEnumerable<MountEntry> Own() => [new("0:1", "/", "/"), new("8:1", $"/docker/plugins/{new string('1', 64)}/propagated-mount", state)];
     public IReadOnlyList<MountEntry> OfProcess(int pid) => _tables.TryGetValue(pid, out var table) ? table : [];
-    public IEnumerable<(int Pid, IReadOnlyList<MountEntry> Mounts)> All() => _tables.Select(table => (table.Key, (IReadOnlyList<MountEntry>)table.Value));
+    public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() => _tables.Select(table => (table.Key, table.Value.AsEnumerable()));
 }
 
 /// <summary>The label is the quota, else the policy's default; <c>bad</c> is refused, and so is a container called <c>/outlaw</c> that has a fine one; <c>/desperado</c> is to be stopped.</summary>
@@ -164,6 +167,7 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
     {
         if (requester != Requester.Engine) throw new InvalidOperationException("asked for somebody else");
         if (container.Name == "/bug") throw new InvalidOperationException("a bug in the judgement");
+        if (observed?.IsCut == true) return new([new("volume-covered", "too many mounts")], "0.5", "--gpus") { StopsAtOnce = true };
         if (observed?.Coverings is [var covering, ..]) return new([new("volume-covered", $"{covering.By} covers {covering.Hidden}")], "0.5", "--gpus") { StopsAtOnce = true };
         if (observed?.Missing is { } missing) return new([new("volume-gone", missing)], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
         if (observed?.WithoutShim is { } program) return new([new("preload-missing", program)], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
@@ -206,7 +210,7 @@ sealed class FakeLedger : IGpuLedger
 
     public void Started(string id, DateTimeOffset at) => Told.Enqueue($"{id.TrimStart('0')} started");
     public void Running(ContainerInspect container, Verdict verdict) => Told.Enqueue($"{container.Name} runs with {verdict.Quota}");
-    public void Ended(string id, bool? restarts) => Told.Enqueue($"{id.TrimStart('0')} ended{(restarts switch { null => "", true => " and restarts", false => " for good" })}");
+    public void Ended(string id, bool? restarts, DateTimeOffset at) => Told.Enqueue($"{id.TrimStart('0')} ended{(restarts switch { null => "", true => " and restarts", false => " for good" })}");
     public void KeepOnly(IReadOnlySet<string> running, long asOf) => Told.Enqueue($"{running.Count} run");
 }
 

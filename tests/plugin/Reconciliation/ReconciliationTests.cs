@@ -470,10 +470,20 @@ public class ReconciliationTests
         Assert.That(GpuMemoryQuota.TryParse("0.5", out var quota, out _));
         _ledger.Holders[Id(1)] = quota!;
         _docker.Put(Container(1, "0.5", "d1") with { State = new() { Running = running, Pid = pid } });
-        await _reconciler.DiedAsync(Id(1), default);
+        await _reconciler.DiedAsync(Id(1), DateTimeOffset.UtcNow, default);
         _docker.Down = true;
-        await _reconciler.DiedAsync(Id(1), default);
+        await _reconciler.DiedAsync(Id(1), DateTimeOffset.UtcNow, default);
         Assert.That(_ledger.Told, Is.EqualTo(told is null ? new[] { "1 ended" } : [told, "1 ended"]), "the last one while the engine does not answer");
+    }
+
+    [Test]
+    public async Task A_container_whose_mounts_are_too_many_to_be_read_does_not_go_on()
+    {
+        _docker.Put(Container(1, "0.5", "d1"));
+        _mounts.Cut(1001);
+        await _reconciler.ReconcileAsync(Id(1), default);
+        Assert.That(_docker.Stopped, Is.EqualTo(new[] { $"{Id(1)} at once" }));
+        Assert.That(_log, Has.Some.Contains("rules=volume-covered: too many mounts"));
     }
 
     /// <summary>The container's mount gets what the host's gets, as runc makes it.</summary>

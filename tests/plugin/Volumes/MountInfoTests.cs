@@ -43,7 +43,76 @@ public class MountInfoTests
     }));
 
     [Test]
-    public void No_text_breaks_the_reading() => Check.QuickThrowOnFailure(Prop.ForAll<NonNull<string>>(text => MountEntry.ParseAll(text.Get).Count() >= 0));
+    public void No_text_breaks_the_reading() => Check.QuickThrowOnFailure(Prop.ForAll<NonNull<string>>(text => Keep(text.Get).Count >= 0));
+
+    static IReadOnlyList<MountEntry> Keep(string text) => ProcMountTable.Keep(ProcMountTable.Lines(new MemoryStream(System.Text.Encoding.UTF8.GetBytes(text))));
+
+    static string Line(int id, int length, int more = 0) => $"{id} 35 98:0 / /{new string('m', length - 1)} rw - ext3 x {new string('o', more)}";
+
+    [Test]
+    public void Lines_of_any_length_are_read_as_far_as_a_bound()
+    {
+        var text = string.Join('\n', new string('a', 10), "", new string('b', 11), new string('c', 50_000), "d");
+        var lines = BoundedLines.Read(new MemoryStream(System.Text.Encoding.UTF8.GetBytes(text)), 10).ToArray();
+        Assert.That(lines, Is.EqualTo(new[] { (new string('a', 10), false), ("", false), (new string('b', 10), true), (new string('c', 10), true), ("d", false) }));
+    }
+
+    [TestCase(8000, 10, 0, true)]
+    [TestCase(8001, 10, 0, false)]
+    [TestCase(256, 4095, 0, true, Description = "and a root of one character each: a megabyte")]
+    [TestCase(257, 4095, 0, false)]
+    [TestCase(1, 39_000, 0, true)]
+    [TestCase(1, 40_000, 0, false)]
+    [TestCase(3, 10, 100_000, true, Description = "options, which nobody needs")]
+    public void A_list_is_kept_within_bounds_and_says_where_it_is_not_whole(int count, int length, int more, bool isWhole)
+    {
+        var kept = Keep(string.Join('\n', Enumerable.Range(1, count).Select(id => Line(id, length, more))));
+        Assert.That(kept.Any(mount => ReferenceEquals(mount, MountEntry.More)), Is.EqualTo(!isWhole));
+        if (isWhole) Assert.That(kept, Has.Count.EqualTo(count).And.All.Property("Target").Length.EqualTo(length));
+    }
+
+    /// <summary>Lines without end, made as they are read.</summary>
+    sealed class Endless(int lines) : Stream
+    {
+        readonly byte[] _line = System.Text.Encoding.UTF8.GetBytes(Line(1, 4000) + "\n");
+        long _left = (long)lines * (Line(1, 4000).Length + 1);
+
+        public override int Read(byte[] buffer, int offset, int count)
+        {
+            var read = (int)Math.Min(Math.Min(count, _left), _line.Length);
+            if (_left % _line.Length is > 0 and var rest) read = (int)Math.Min(read, rest);
+            _line.AsSpan((int)((_line.Length - (_left % _line.Length)) % _line.Length), read).CopyTo(buffer.AsSpan(offset));
+            _left -= read;
+            return read;
+        }
+
+        public override bool CanRead => true;
+        public override bool CanSeek => false;
+        public override bool CanWrite => false;
+        public override long Length => throw new NotSupportedException();
+        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
+        public override void Flush() { }
+        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+        public override void SetLength(long value) => throw new NotSupportedException();
+        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+    }
+
+    [Test]
+    public void Ever_so_many_long_mounts_take_no_memory()
+    {
+        var before = GC.GetTotalMemory(forceFullCollection: true);
+        var (seen, kept) = (0, 0L);
+        foreach (var mount in ProcMountTable.Readable(ProcMountTable.Lines(new Endless(10_000))))
+        {
+            Assert.That(mount.Target, Has.Length.EqualTo(4000));
+            if (++seen % 1000 == 0) kept = Math.Max(kept, GC.GetTotalMemory(forceFullCollection: true) - before);
+        }
+        Assert.That((seen, kept), Is.EqualTo((10_000, kept)));
+        Assert.That(kept, Is.LessThan(4 << 20));
+        var list = ProcMountTable.Keep(ProcMountTable.Lines(new Endless(10_000)));
+        Assert.That(GC.GetTotalMemory(forceFullCollection: true) - before, Is.LessThan(8 << 20));
+        Assert.That(list[^1], Is.SameAs(MountEntry.More));
+    }
 
     [Test]
     public void A_directory_is_found_by_what_is_mounted_not_by_where()
@@ -75,8 +144,8 @@ public class MountInfoTests
 
     sealed class OneMount(MountEntry mount) : IMountTable
     {
-        public IReadOnlyList<MountEntry> Own() => [new("0:1", "/", "/"), mount];
+        public IEnumerable<MountEntry> Own() => [new("0:1", "/", "/"), mount];
         public IReadOnlyList<MountEntry> OfProcess(int pid) => [];
-        public IEnumerable<(int Pid, IReadOnlyList<MountEntry> Mounts)> All() => [];
+        public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() => [];
     }
 }

@@ -48,8 +48,8 @@ public class PluginIdentityTests
 
     sealed class Mounts(MountEntry state) : IMountTable
     {
-        public IReadOnlyList<MountEntry> Own() => [state];
+        public IEnumerable<MountEntry> Own() => [state];
         public IReadOnlyList<MountEntry> OfProcess(int pid) => [];
-        public IEnumerable<(int Pid, IReadOnlyList<MountEntry> Mounts)> All() => [];
+        public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() => [];
     }
 }

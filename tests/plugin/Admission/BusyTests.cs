@@ -1,0 +1,128 @@
+using Microsoft.Extensions.DependencyInjection;
+using NUnit.Framework;
+using Runai.GpuMemory.Admission;
+
+namespace Runai.GpuMemory.Tests.Admission;
+
+/// <summary>What callers can make the authorizer keep, and for whom it has no time then.</summary>
+public class BusyTests : AuthorizerFixture
+{
+    const string Exec = """{"Cmd":["true"]}""";
+
+    sealed class Place : IDisposable
+    {
+        public bool IsFree { get; private set; }
+        public void Dispose() => IsFree = true;
+    }
+
+    void UnderPolicy()
+    {
+        File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), """{"localSocket":"user","allowBindMounts":["/home"]}""");
+        _services.GetRequiredService<PolicySource>().Refresh();
+    }
+
+    [TestCase("POST", "/containers/web/start")]
+    [TestCase("POST", "/containers/web/restart?t=0")]
+    [TestCase("POST", "/containers/web/rename?name=other")]
+    [TestCase("POST", "/containers/web/attach?stream=1")]
+    [TestCase("PUT", "/containers/web/archive?path=/")]
+    [TestCase("GET", "/containers/web/archive?path=/")]
+    [TestCase("GET", "/containers/web/export")]
+    [TestCase("GET", "/containers/web/checkpoints")]
+    [TestCase("POST", "/commit?container=web")]
+    [TestCase("POST", "/exec/web/start", "{}")]
+    [TestCase("POST", "/containers/web/exec", Exec)]
+    [TestCase("POST", "/containers/web/checkpoints", "{}")]
+    public async Task While_the_engine_is_asked_the_body_has_no_place_any_more(string method, string uri, string? body = null)
+    {
+        UnderPolicy();
+        _engine.Hangs = true;
+        using var place = new Place();
+        var call = Call(method, uri, body);
+        call.Place = place;
+        using var cancel = new CancellationTokenSource();
+        var answer = _authorizer.BeforeAsync(call, cancel.Token).AsTask();
+        Assert.That((answer.IsCompleted, place.IsFree), Is.EqualTo((false, true)));
+        await cancel.CancelAsync();
+        Assert.That(async () => await answer, Throws.InstanceOf<OperationCanceledException>());
+    }
+
+    [Test]
+    public async Task A_call_whose_URI_is_long_keeps_its_place()
+    {
+        UnderPolicy();
+        _engine.Hangs = true;
+        using var place = new Place();
+        var call = Call("POST", $"/build?networkmode=container:web&labels={new string('x', 900_000)}");
+        call.Place = place;
+        using var cancel = new CancellationTokenSource();
+        var answer = _authorizer.BeforeAsync(call, cancel.Token).AsTask();
+        Assert.That((answer.IsCompleted, place.IsFree), Is.EqualTo((false, false)));
+        await cancel.CancelAsync();
+        Assert.That(async () => await answer, Throws.InstanceOf<OperationCanceledException>());
+    }
+
+    [Test]
+    public async Task Starts_of_a_container_that_hangs_hold_up_no_other_and_say_what_hangs()
+    {
+        Have("0.5");
+        _engine.HangsAt = "inspect hangs";
+        using var cancel = new CancellationTokenSource();
+        var waiting = Enumerable.Range(0, JudgedCalls.MostOfContainer).Select(i => _authorizer.BeforeAsync(Call("POST", "/containers/hangs/start"), cancel.Token).AsTask()).ToArray();
+        Assert.That(await BeforeAsync(Call("POST", "/containers/hangs/start")), Does.StartWith("50 calls for hangs wait for the engine"));
+        Assert.That(_log.Lines[^1], Does.StartWith("denied ContainerStart user= container=hangs ").And.Contains("rule=engine"));
+        Assert.That(await BeforeAsync(Call("POST", "/containers/other/start")), Is.EqualTo("allowed"));
+        Assert.That((await _authorizer.AfterAsync(Call("POST", "/containers/hangs/start") with { ResponseStatusCode = 500 }, default)).Allow, "what the engine did is told all the same");
+        await cancel.CancelAsync();
+        foreach (var start in waiting)
+            Assert.That(async () => await start, Throws.InstanceOf<OperationCanceledException>());
+        _engine.HangsAt = null;
+        Assert.That(await BeforeAsync(Call("POST", "/containers/hangs/start")), Is.EqualTo("allowed"));
+    }
+
+    [TestCase("POST", "start", 0, true)]
+    [TestCase("POST", "start", 1, false)]
+    [TestCase("GET", "json", 1, true)]
+    public async Task A_URI_has_a_bound(string method, string what, int beyond, bool isAllowed)
+    {
+        var uri = $"/containers/{new string('x', CallBounds.MostUri - "/containers//".Length - what.Length + beyond)}/{what}";
+        Assert.That(await BeforeAsync(Call(method, uri)), Is.EqualTo(isAllowed ? "allowed" : "the URI of this call is longer than 16384 characters: shorten what it names"));
+    }
+
+    [TestCase(256, true)]
+    [TestCase(257, false)]
+    public async Task A_TLS_name_has_a_bound(int length, bool isAllowed) =>
+        Assert.That(await BeforeAsync(Call("POST", "/containers/x/start", user: new string('u', length))),
+            Is.EqualTo(isAllowed ? "allowed" : "the common name of your TLS client certificate is longer than 256 characters: use a certificate with a shorter one"));
+
+    const string LikeId = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    /// <summary>The engine looks for an ID first: a call by that of a container that is gone would start the one that is called so.</summary>
+    [TestCase($"/containers/create?name={LikeId}", false)]
+    [TestCase($"/containers/create?platform=x&name=%2F{LikeId}", false)]
+    [TestCase($"/containers/web/rename?name={LikeId}", false)]
+    [TestCase($"/containers/create?name={LikeId}0", true)]
+    [TestCase("/containers/create?name=0123456789ab", true)]
+    [TestCase("/containers/web/rename?name=0123456789ab", true)]
+    public async Task No_container_is_called_like_the_ID_of_another(string uri, bool isAllowed) =>
+        Assert.That(await BeforeAsync(Call("POST", uri, uri.Contains("create", StringComparison.Ordinal) ? Good : null)),
+            Is.EqualTo(isAllowed ? "allowed" : $"the name {LikeId} has the form of a container's ID: take another one"));
+
+    [TestCase(255, true)]
+    [TestCase(256, false)]
+    public async Task Names_that_no_volume_can_have_are_not_kept_in_mind(int length, bool isKept)
+    {
+        UnderPolicy();
+        var name = new string('v', length);
+        await BeforeAsync(Call("POST", "/volumes/create", $$"""{"Name":"{{name}}","Driver":"runai/gpu-memory"}""", "alice"));
+        Assert.That(_services.GetRequiredService<Runai.GpuMemory.Volumes.VolumeMakers>().Take(name), Is.EqualTo(isKept ? "alice" : null));
+    }
+
+    [Test]
+    public async Task A_name_that_is_none_is_not_kept_in_mind()
+    {
+        UnderPolicy();
+        await BeforeAsync(Call("POST", "/volumes/create", """{"Name":"a b","Driver":"runai/gpu-memory"}""", "alice"));
+        Assert.That(_services.GetRequiredService<Runai.GpuMemory.Volumes.VolumeMakers>().Take("a b"), Is.Null);
+    }
+}
