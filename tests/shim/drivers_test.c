@@ -334,6 +334,7 @@ static void start_while_others_close(void *unused) {
     static unsigned first[3] = {0, 1, 2};
     pthread_t threads[3];
     (void)unused;
+    setenv("RUNAI_STUB_WAIT_MS", "1", 1);
     for (int i = 0; i < 3; i++)
         pthread_create(&threads[i], NULL, open_and_close, &first[i]);
     gpu_look_up(open_built("sim/libcuda.so.1", 0), NULL);
