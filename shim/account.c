@@ -231,7 +231,7 @@ bool account_credit_take(struct device *device, uint64_t most, struct reservatio
     uint64_t credit = atomic_load_explicit(&row->credit, memory_order_relaxed);
     while (CREDIT_BYTES(credit) >= most)
         if (LIKELY(atomic_compare_exchange_weak(&row->credit, &credit, credit - most + CREDIT_CALL))) {
-            *r = (struct reservation){row, most, 0};
+            *r = (struct reservation){row, most, MEASURE_CLOSE};
             return true;
         }
     return false;

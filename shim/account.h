@@ -11,11 +11,6 @@
 
 #include "process.h"
 
-struct reservation {
-    struct ledger_row *row; /* where it stands, whatever becomes of our row meanwhile */
-    uint64_t bytes;
-    uint64_t room; /* that it left */
-};
 bool account_reserve(struct device *device, uint64_t most, struct reservation *reservation);
 void account_settle(struct device *device, struct reservation *reservation, uint64_t taken);
 /* For calls that hardly ever take what they might (hook_pool.c). A reservation of which nothing was taken, far from the

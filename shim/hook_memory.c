@@ -68,6 +68,8 @@ bool linear_forget(uint64_t pointer, bool ordered, struct entry *entry, uint64_t
         return false;
     if (entry->kind == KIND_MANAGED)
         atomic_fetch_sub(&device_at(entry->device)->managed, entry->size);
+    if (entry->kind == KIND_POOL)
+        pool_frees(entry);
     return true;
 }
 

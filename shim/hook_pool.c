@@ -8,9 +8,13 @@
    That it has given back none: an era of the pool ends, and with it all that is known of its blocks, at every
    synchronisation and trim that may make it smaller. What the driver takes from pools by itself, at the end of the
    GPU's memory, is seen when it is asked: less than is charged. It also moves
-   what lies idle in a pool to other addresses. So an allocation outside the known blocks ends the era, and while
-   another allocates, waits or trims, nothing counts as known. While all blocks are known, by some allocations in a row,
-   the driver is not asked before one.
+   what lies idle in a pool to other addresses. So an allocation outside the known blocks ends the era, before another
+   one's turn in the driver comes; beside one that did not wait for its turn, or a trim or wait, nothing counts as
+   known. Known is what an allocation got in this era, and what is freed in it: that is there until it is free.
+
+   Threads that allocate from a pool at once ask together. One that is done while others are on their way may leave its
+   reservation with the pool (park), some at most and far from the limit only; who is the last, or asks anyway, asks
+   after it and gives it back.
 
    Managed memory can come to lie on a GPU wherever its pool prefers it to: the pool is charged in full to the GPU that
    it prefers, else to the one that was current when the program got the pool. What is freed of it is given back by
@@ -29,9 +33,8 @@
 #include "measure.h"
 
 enum {
-    CHUNK_MAX = 32 << 20, /* a pool grows by multiples of this at most; seen on an H200 */
-    KNOWN_ENOUGH = 16, /* allocations in known blocks, one after another: from then on the driver is not asked before */
-    UNASKED_MAX = 64,
+    CHUNK_MAX = 32 << 20,  /* a pool grows by multiples of this at most; seen on an H200 */
+    UNASKED_MAX = 1024,    /* allocations in known blocks until the driver is asked all the same */
     STREAM_WAIT_MS = 1000, /* for the work before an allocation that else is refused */
     ERA_BITS = 28,
     BLOCKS_MAX = 64 /* of one allocation; of a larger one the driver is asked */
@@ -91,7 +94,7 @@ static bool holds(uint32_t era, uint64_t pointer, uint64_t size) {
 /* In an era that began before the driver answered: if it has ended meanwhile, this is noted for nobody. */
 static void note_held(uint32_t era, uint64_t pointer, uint64_t size) {
     _Atomic uint64_t *block = process()->pools.block;
-    if (size && size <= BLOCKS_MAX * BLOCK)
+    if (size && size <= BLOCKS_MAX * BLOCK && !holds(era, pointer, size))
         EACH_BLOCK(b, pointer, size)
     atomic_store_explicit(&block[b % POOL_BLOCKS], b << ERA_BITS | era, memory_order_relaxed);
 }
@@ -331,6 +334,47 @@ static void pool_settle(struct pool *pool, struct device *device, struct reserva
         account_release_end(device, before - bytes);
 }
 
+static unsigned take_parked(struct pool *pool, struct reservation *parked) {
+    if (LIKELY(atomic_load(&pool->parked) == 0))
+        return 0;
+    lock_take(&pool->lock);
+    unsigned n = atomic_load(&pool->parked);
+    for (unsigned i = 0; i < n; i++)
+        parked[i] = pool->parking[i];
+    atomic_store(&pool->parked, 0);
+    lock_drop(&pool->lock);
+    return n;
+}
+
+/* The same, with the reservations of all calls that are done. */
+static void settle_calls(struct pool *pool, struct device *device, struct reservation *own) {
+    struct reservation parked[POOL_PARKING];
+    unsigned n = take_parked(pool, parked); /* before the driver is asked: what they took is in its answer */
+    pool_settle(pool, device, own);
+    for (unsigned i = 0; i < n; i++)
+        account_keep(device, &parked[i]);
+}
+
+/* Leaves a reservation for who is still on his way. */
+static bool park(struct pool *pool, const struct reservation *reservation) {
+    if (reservation->room < MEASURE_CLOSE || atomic_load(&pool->visits) == 1)
+        return false;
+    lock_take(&pool->lock);
+    unsigned n = atomic_load(&pool->parked);
+    if (n < POOL_PARKING) {
+        pool->parking[n] = *reservation;
+        atomic_store(&pool->parked, n + 1);
+    }
+    lock_drop(&pool->lock);
+    return n < POOL_PARKING;
+}
+
+/* The last one asks for all. */
+static void leave(struct pool *pool, struct device *device) {
+    if (atomic_fetch_sub(&pool->visits, 1) == 1 && UNLIKELY(atomic_load(&pool->parked)))
+        settle_calls(pool, device, NULL);
+}
+
 static void settle(bool synchronised) {
     struct process *p = process();
     unsigned n = atomic_load_explicit(&p->pools.known, memory_order_acquire);
@@ -340,6 +384,8 @@ static void settle(bool synchronised) {
             bury(pool);
         if (synchronised && atomic_load_explicit(&pool->keeps, memory_order_relaxed) != UINT64_MAX)
             next_era(pool);
+        if (UNLIKELY(atomic_load(&pool->parked)))
+            settle_calls(pool, device_at(atomic_load(&pool->device)), NULL);
         uint64_t charged = atomic_load_explicit(&pool->charged, memory_order_relaxed);
         if (charged > pool_live(pool) && charged > atomic_load_explicit(&pool->keeps, memory_order_relaxed) &&
             atomic_load(&pool->handle))
@@ -485,6 +531,8 @@ struct attempt {
     struct pool *pool;
     struct device *device;
     struct reservation reservation;
+    bool entered; /* in its turn */
+    bool known;   /* it lies in blocks that the pool held before */
     uint32_t era;
 };
 
@@ -518,9 +566,6 @@ static enum plan prepare(struct attempt *a, uint64_t size, CUstream stream) {
         return PLAN_NOT_OURS;
     if (UNLIKELY(atomic_load_explicit(&pool->managed, memory_order_relaxed)))
         return managed_begin(pool, a->device, managed_most(size)) ? PLAN_COVERED : PLAN_REFUSED;
-    if (UNLIKELY(atomic_load_explicit(&pool->unasked, memory_order_relaxed) < KNOWN_ENOUGH))
-        pool_settle(pool, a->device, NULL);
-    a->era = atomic_load(&pool->era);
     uint64_t chunk = atomic_load_explicit(&process()->pools.chunk, memory_order_relaxed);
     uint64_t most = round_up(size, chunk ? chunk : CHUNK_MAX);
     if (LIKELY(account_credit_take(a->device, most, &a->reservation)))
@@ -547,49 +592,69 @@ static bool may_shrink(const struct pool *pool) {
     return atomic_load(&pools->trims) || (atomic_load(&pools->waits) && atomic_load(&pool->keeps) != UINT64_MAX);
 }
 
-/* The allocation lies in what the pool held in an era that has not ended: who ends it later sees in `live` that there
-   was an allocation, and asks the driver again. */
-static bool was_held(const struct attempt *a, uint64_t pointer, uint64_t size) {
-    unsigned unasked = atomic_load_explicit(&a->pool->unasked, memory_order_relaxed);
-    if (a->plan == PLAN_COVERED || !holds(a->era, pointer, size) || atomic_load(&a->pool->calls) != 1 ||
-        may_shrink(a->pool) || atomic_load(&a->pool->era) != a->era)
-        return false;
-    atomic_store_explicit(&a->pool->unasked, unasked + 1, memory_order_relaxed); /* threads may lose a count */
-    return unasked < UNASKED_MAX;
+/* The calls to a device's pools are made by one thread at a time, for as long as that costs no thread more than a
+   moment (base.h). */
+static void begin_turn(struct attempt *a) {
+    a->entered = queue_enter(&a->device->queue);
+    if (UNLIKELY(!a->entered))
+        atomic_fetch_add(&a->pool->strays, 1);
+    a->era = atomic_load(&a->pool->era);
 }
 
-/* Asks what the pool holds now. */
+/* The allocation lies in what the pool held in an era that has not ended: who ends it later sees in `live` that there
+   was an allocation, and asks the driver again. */
+static bool was_held(const struct attempt *a) {
+    return a->known && a->entered && !atomic_load(&a->pool->strays) && !may_shrink(a->pool) &&
+           atomic_load(&a->pool->era) == a->era;
+}
+
+/* What is unknown may lie in memory that was moved from a known block. True: the driver need not be asked. */
+static bool end_turn(struct attempt *a, uint64_t pointer, uint64_t size) {
+    struct pool *pool = a->pool;
+    a->known = pointer && holds(a->era, pointer, size);
+    bool managed = a->plan == PLAN_COVERED, held = !managed && was_held(a);
+    if (!a->known && !managed)
+        a->era = next_era(pool);
+    if (UNLIKELY(!a->entered))
+        atomic_fetch_sub(&pool->strays, 1);
+    queue_leave(&a->device->queue, a->entered);
+    unsigned unasked = atomic_load_explicit(&pool->unasked, memory_order_relaxed);
+    if (held)
+        atomic_store_explicit(&pool->unasked, unasked + 1, memory_order_relaxed); /* threads may lose a count */
+    return held && unasked < UNASKED_MAX;
+}
+
+/* Asks what the pool holds now, or leaves that to another. */
 static void ask_after(struct attempt *a, uint64_t pointer, uint64_t size) {
     struct pool *pool = a->pool;
-    bool known = pointer && holds(a->era, pointer, size); /* just looked up, now and then */
     if (a->plan == PLAN_CREDIT)
         account_credit_used(a->device, &a->reservation);
-    uint32_t era = known ? a->era : next_era(pool); /* it may lie in memory that was moved from a known block */
-    pool_settle(pool, a->device, &a->reservation);
-    atomic_store_explicit(&pool->unasked, known ? KNOWN_ENOUGH : 0, memory_order_relaxed);
+    if (!park(pool, &a->reservation)) {
+        settle_calls(pool, a->device, &a->reservation);
+        atomic_store_explicit(&pool->unasked, 0, memory_order_relaxed);
+    }
     if (pointer)
-        note_held(era, pointer, size);
+        note_held(a->era, pointer, size);
 }
 
 static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr *pointer, size_t size) {
     uint64_t rounded = round_up(size, POOL_UNIT), at = result == CUDA_SUCCESS ? *pointer : 0;
     if (LIKELY(at))
         atomic_fetch_add(&a->pool->live, rounded / POOL_UNIT + POOL_ALLOCATION);
-    if (UNLIKELY(!at || !was_held(a, at, size)))
+    bool held = end_turn(a, at, size);
+    if (UNLIKELY(!held))
         a->plan == PLAN_COVERED ? managed_end(a->pool, a->device, managed_most(size)) : ask_after(a, at, size);
     else if (LIKELY(a->plan == PLAN_CREDIT))
         account_credit_return(&a->reservation);
     else
         account_keep(a->device, &a->reservation);
-    atomic_fetch_sub(&a->pool->calls, 1);
+    leave(a->pool, a->device);
     if (at)
         enter(a->pool, a->device, at, rounded);
     return result;
 }
 
-/* A call to a device's pools, by one thread at a time for as long as that costs no thread more than a moment (base.h).
- */
-#define QUEUED(device, real_call)                                                                                      \
+#define FREE(device, real_call)                                                                                        \
     ({                                                                                                                 \
         struct lock *queue = &(device)->queue;                                                                         \
         bool entered = queue_enter(queue);                                                                             \
@@ -608,8 +673,9 @@ static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr 
         return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
     if (a.plan == PLAN_NOT_OURS)                                                                                       \
         return real_call;                                                                                              \
-    atomic_fetch_add(&a.pool->calls, 1);                                                                               \
-    return allocated(&a, QUEUED(a.device, real_call), pointer, size)
+    atomic_fetch_add(&a.pool->visits, 1);                                                                              \
+    begin_turn(&a);                                                                                                    \
+    return allocated(&a, INSIDE(real_call), pointer, size)
 
 CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t size, CUstream stream) {
     ALLOCATE(pool_of_stream(stream), CUDA->cuMemAllocAsync(pointer, size, stream));
@@ -627,6 +693,14 @@ CUresult cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t size, CUmemoryPool
 CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t size, CUmemoryPool from, CUstream stream) {
     stream = per_thread(stream);
     ALLOCATE(pool_named(from), CUDA->cuMemAllocFromPoolAsync_ptsz(pointer, size, from, stream));
+}
+
+/* Before it is free: until then it is there, and cannot be moved. */
+void pool_frees(const struct entry *entry) {
+    struct pool *pool = &process()->pools.pool[entry->extra & 255];
+    uint32_t era = atomic_load(&pool->era);
+    if (LIKELY(atomic_load(&pool->generation) == entry->extra >> 8)) /* not another that has the place since */
+        note_held(era, entry->key, entry->size);
 }
 
 void pool_freed(const struct entry *entry, CUstream stream) {
@@ -655,7 +729,7 @@ CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
     uint64_t released;
     if (inside_driver || !linear_forget(pointer, true, &entry, &released))
         return CUDA->cuMemFreeAsync(pointer, stream);
-    return freed(&entry, released, stream, QUEUED(device_at(entry.device), CUDA->cuMemFreeAsync(pointer, stream)));
+    return freed(&entry, released, stream, FREE(device_at(entry.device), CUDA->cuMemFreeAsync(pointer, stream)));
 }
 
 CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
@@ -664,7 +738,7 @@ CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
     if (inside_driver || !linear_forget(pointer, true, &entry, &released))
         return CUDA->cuMemFreeAsync_ptsz(pointer, stream);
     stream = per_thread(stream);
-    return freed(&entry, released, stream, QUEUED(device_at(entry.device), CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
+    return freed(&entry, released, stream, FREE(device_at(entry.device), CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
 }
 
 /* Pools. */

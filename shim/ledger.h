@@ -43,6 +43,13 @@ struct ledger_row {
     _Atomic uint64_t born;      /* when the owner started, in ticks since boot */
     uint64_t unused;
 };
+/* What a call may take, in a row's `pending` or out of its credit. */
+struct reservation {
+    struct ledger_row *row; /* where it stands, whatever becomes of our row meanwhile */
+    uint64_t bytes;
+    uint64_t room; /* that it left */
+};
+
 /* In the low bits of credit the bytes, in the high ones how many calls use some that they have taken out and will put
    back. */
 enum { CREDIT_BITS = 48 };

@@ -9,6 +9,8 @@
 bool linear_forget(uint64_t pointer, bool ordered, struct entry *entry, uint64_t *released);
 /* The driver did not free it after all. */
 void linear_remember_again(struct entry *entry);
+/* A pool's memory is about to be freed. */
+void pool_frees(const struct entry *entry);
 /* The driver freed a pool's memory, in order of that stream: the pool keeps holding it. */
 void pool_freed(const struct entry *entry, CUstream stream);
 #define NO_STREAM ((CUstream) ~(uintptr_t)0)

@@ -4,8 +4,9 @@
 
 #include "base.h"
 #include "cuda_api.h"
+#include "ledger.h"
 
-enum { POOLS_MAX = 64, STREAMS_CACHED = 64, POOL_BLOCKS = 16384 };
+enum { POOLS_MAX = 64, STREAMS_CACHED = 64, POOL_BLOCKS = 16384, POOL_PARKING = 8 };
 
 #define POOL_DESTROYED ((CUmemoryPool) ~(uintptr_t)0)
 
@@ -24,14 +25,18 @@ struct pool {
     struct lock lock;             /* guards changes of charged and version, and the last three */
     /* What every allocation changes: */
     _Atomic uint64_t live __attribute__((aligned(64))); /* see POOL_UNITS */
-    _Atomic unsigned calls;                             /* allocations under way: any may move what lies idle */
-    _Atomic unsigned unasked;                           /* allocations since the driver was asked what the pool holds */
+    _Atomic unsigned visits;                            /* allocations under way, in the driver or on their way */
+    _Atomic unsigned strays;  /* those of them in the driver beside the one whose turn it is */
+    _Atomic unsigned unasked; /* allocations since the driver was asked what the pool holds */
+    _Atomic unsigned parked;  /* reservations of calls that are done, not asked about yet */
     /* What is changed when the pool grows: */
     _Atomic uint64_t version; /* counts changes of charged */
     /* Of managed memory, under `lock`: */
     uint64_t most;      /* that it ever held */
     uint64_t asked;     /* by allocations under way, */
     unsigned under_way; /* so many, and resets of the driver's own figure */
+    /* Of ordinary memory, under `lock`: the first `parked` of them. */
+    struct reservation parking[POOL_PARKING];
 };
 
 /* In the low bits of live what is allocated, in units of 512 bytes (an estimate where frees are captured into graphs),

@@ -439,7 +439,12 @@ API(MemPoolTrimTo, struct pool *pool, size_t keep) {
     return CUDA_SUCCESS;
 }
 
+/* How often this process was asked what a pool holds: for tests, by dlsym. */
+extern _Atomic unsigned sim_pool_questions;
+__attribute__((visibility("default"))) _Atomic unsigned sim_pool_questions;
+
 API(MemPoolGetAttribute, struct pool *pool, int attribute, void *value) {
+    sim_pool_questions++;
     PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter() ? sim_enter() : check(pool);
     if (rc || !value)
