@@ -67,6 +67,8 @@ public sealed record QuotaMount(string Volume, string Target, string? GpuMemory 
     /// <summary>What the loader of Nix reads in its place (nixpkgs' glibc).</summary>
     public const string NixPreloadName = "ld-nix.so.preload", NixPreloadFile = "/etc/" + NixPreloadName, NixFolder = "/nix", NixStore = NixFolder + "/store";
 
+    /// <summary>See <see cref="Volumes.QuotaVolume.IsDamaged"/>.</summary>
+    public bool IsDamaged { get; init; }
     public bool IsPart => Subpath.Length > 0;
     public bool IsPreload => Subpath == PreloadName && Target == PreloadFile;
     public string Shim => Target + "/librunai.so";

@@ -99,7 +99,7 @@ sealed class MountTable(IVolumeCatalog volumes, IReadOnlyDictionary<string, stri
     void AddOurs(string name, string target, string? inlineOption, string? subpath, bool isReadOnly)
     {
         if (!_targets.Contains(target) && _oursAt.Add(target))
-            _ours.Add(new(name, target, volumes.Find(name) is { } volume ? volume.GpuMemory : inlineOption, subpath ?? "", isReadOnly));
+            _ours.Add(new(name, target, volumes.Find(name) is { } volume ? volume.GpuMemory : inlineOption, subpath ?? "", isReadOnly) { IsDamaged = volumes.Find(name) is { IsDamaged: true } });
     }
 
     void AddOther(string target, string? source = null, string? driver = null, bool isAsked = true)

@@ -22,6 +22,7 @@ static partial class Policy
         ("quota-syntax", c => c.QuotaProblem),
         ("quota-needs-volume", QuotaNeedsVolume),
         ("volume-needs-quota", VolumeNeedsQuota),
+        ("volume-damaged", VolumeDamaged),
         ("volume-letter", VolumeLetter),
         ("volume-mistaken", VolumeMistaken),
         ("one-volume", OneVolume),
@@ -103,7 +104,9 @@ static partial class Policy
         : null;
 
     static string? VolumeNeedsQuota(Case c) =>
-        !c.HasQuota && c.Spec.QuotaMounts.Count > 0 ? $"the {Quoted.Text(c.Spec.QuotaMounts[0].Volume)} volume needs a quota: {Advice.Label(c.Spec.Tool, "0.5")}" : null;
+        !c.HasQuota && c.Spec.QuotaMounts.Count > 0 && !c.Spec.QuotaMounts.Any(m => m.IsDamaged) ? $"the {Quoted.Text(c.Spec.QuotaMounts[0].Volume)} volume needs a quota: {Advice.Label(c.Spec.Tool, "0.5")}" : null;
+
+    static string? VolumeDamaged(Case c) => c.Spec.QuotaMounts.FirstOrDefault(m => m.IsDamaged) is { } damaged ? QuotaVolume.Damage(damaged.Volume, c.Spec.Plugin) : null;
 
     /// <summary>Clients take <c>-v c:/runai</c> for one path, of a drive, and the engine makes an anonymous volume at <c>/c:/runai</c>.</summary>
     static string? VolumeLetter(Case c) =>

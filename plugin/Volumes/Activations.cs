@@ -32,7 +32,11 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
     {
         references.Load();
         foreach (var dirId in references.Directories)
-            if (references.Find(dirId) is { } old && old.Boot != _boot) references.Set(dirId, old with { Count = 0, Boot = _boot, Container = null, Pid = 0 });
+        {
+            if (references.Find(dirId) is not { } old || old.Boot == _boot) continue;
+            directories.ForgetQuota(dirId);
+            references.Set(dirId, old with { Count = 0, Boot = _boot, Container = null, Pid = 0 });
+        }
     }
 
     public MountResult Mount(string volume, string mountId)

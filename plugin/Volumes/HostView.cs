@@ -49,7 +49,7 @@ public sealed class HostView(StateLayout layout, IMountTable mounts, PrivateDire
             log.HostStillLost();
             return;
         }
-        StateLayout.WriteFile(_stamp, [], FileModes.Owner);
+        StateLayout.WriteFile(_stamp, [], FileModes.Owner, isLasting: false);
         log.HostLost();
         (end ?? EndProcess)();
     }

@@ -4,7 +4,7 @@ namespace Runai.GpuMemory.Volumes;
 /// <param name="Name">The volume's name.</param>
 /// <param name="Mountpoint">Below the propagated mount; empty where nothing stands for the volume as a whole, since each activation has a directory of its own.</param>
 /// <param name="CreatedAt">When it was made.</param>
-/// <param name="Status">Shown as <c>Status</c>: <c>Version</c> of the plugin, and <c>gpu-memory</c> where the volume has it.</param>
+/// <param name="Status">Shown as <c>Status</c>: <c>Version</c> of the plugin, <c>gpu-memory</c> where the volume has it, and <c>Problem</c> where it is damaged.</param>
 public sealed record VolumeInfo(string Name, string Mountpoint, DateTimeOffset CreatedAt, IReadOnlyDictionary<string, string> Status);
 
 /// <summary>The directory that the engine shall bind into the container, or why there is none.</summary>

@@ -88,8 +88,14 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
     public bool WriteQuota(string dirId, QuotaFile quota)
     {
         if (HasQuota(dirId, quota)) return false;
-        StateLayout.WriteFile(QuotaPath(dirId), quota.ToBytes(), FileModes.Readable);
+        StateLayout.WriteFile(QuotaPath(dirId), quota.ToBytes(), FileModes.Readable, isLasting: false);
         return true;
+    }
+
+    /// <summary>After a reboot: the quota of a container that runs no more, or nothing, where power failed before it was on the disk.</summary>
+    public void ForgetQuota(string dirId)
+    {
+        if (File.Exists(QuotaPath(dirId))) File.Delete(QuotaPath(dirId));
     }
 
     public bool HasQuota(string dirId, QuotaFile quota)
@@ -148,7 +154,7 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
             var (kept, wanted) = (Path.Combine(store.Folder, name), Path.Combine(work, name));
             if (!File.Exists(wanted) && !MountSyscalls.TryHardLink(kept, wanted)) StateLayout.WriteFile(wanted, File.ReadAllBytes(kept), FileModes.Readable);
         }
-        StateLayout.WriteFile(Path.Combine(work, StateLayout.PreloadName), "/runai/librunai.so\n"u8, FileModes.Readable);
+        StateLayout.WriteFile(Path.Combine(work, StateLayout.PreloadName), "/runai/librunai.so\n"u8, FileModes.Readable, isLasting: false);
     }
 
     /// <summary>Read-only where nothing propagates: a mount that is made read-only after it has propagated stays writable on the host's side.</summary>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 
 namespace Runai.GpuMemory.Volumes;
@@ -61,16 +62,41 @@ public sealed class StateLayout(PluginSettings settings)
         return safe.ToString();
     }
 
+    /// <summary>The text that became this file name; null where none did.</summary>
+    public static string? NameOf(string fileName)
+    {
+        var bytes = new List<byte>(fileName.Length);
+        for (var i = 0; i < fileName.Length; i++)
+        {
+            if (fileName[i] == '%' && i + 2 < fileName.Length && byte.TryParse(fileName.AsSpan(i + 1, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var one))
+            {
+                bytes.Add(one);
+                i += 2;
+            }
+            else bytes.Add((byte)fileName[i]);
+        }
+        var name = Encoding.UTF8.GetString([.. bytes]);
+        return FileName(name) == fileName ? name : null;
+    }
+
     /// <summary>Writes beside, then renames: a reader sees the old content or the new one, whole.</summary>
-    public static void WriteFile(string path, ReadOnlySpan<byte> content, UnixFileMode mode)
+    /// <param name="path">The file.</param>
+    /// <param name="content">All of it.</param>
+    /// <param name="mode">Its permissions.</param>
+    /// <param name="isLasting">It is on the disk when this returns, so that a power cut leaves no empty file either: milliseconds. Else only a reader is served, and nothing of it may be believed after a reboot.</param>
+    public static void WriteFile(string path, ReadOnlySpan<byte> content, UnixFileMode mode, bool isLasting = true)
     {
         var beside = $"{path}.{Guid.NewGuid():N}~";
         try
         {
             using (var file = new FileStream(beside, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = mode }))
+            {
                 file.Write(content);
+                if (isLasting) file.Flush(flushToDisk: true);
+            }
             File.SetUnixFileMode(beside, mode);
             File.Move(beside, path, overwrite: true);
+            if (isLasting) DiskSync.Folder(Path.GetDirectoryName(path)!);
         }
         catch
         {

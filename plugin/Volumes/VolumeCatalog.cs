@@ -51,15 +51,24 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
                 log.TooManyVolumes(Ceiling, layout.Volumes);
                 break;
             }
-            if (Read(path) is not { } volume) log.VolumeUnreadable(path);
-            else if (!VolumeName.IsReachable(volume.Name)) Drop(path, volume.Name);
-            else _volumes[volume.Name] = Loaded(volume, path);
+            if (FromFile(path) is not { } volume) continue;
+            if (!VolumeName.IsReachable(volume.Name)) Drop(path, volume.Name);
+            else _volumes[volume.Name] = volume;
         }
-        if (!File.Exists(layout.Volume(Everyone))) Write(new(Everyone, null)); // its time is when the plugin was installed
+        foreach (var path in Directory.EnumerateFiles(layout.Volumes, "*~")) File.Delete(path); // of a process that was killed
+        if (_volumes[Everyone].CreatedAt == default) Write(new(Everyone, null)); // its time is when the plugin was installed
     }
 
-    static QuotaVolume Loaded(StoredVolume volume, string path) =>
-        new(volume.Name, volume.Name == Everyone ? null : volume.GpuMemory) { CreatedAt = File.GetLastWriteTimeUtc(path), Owner = volume.Owner };
+    /// <summary>Damaged where the file does not say what it should. Null for a file that is no volume's, and for <c>runai</c>, of which nothing is lost.</summary>
+    QuotaVolume? FromFile(string path)
+    {
+        var name = StateLayout.NameOf(Path.GetFileNameWithoutExtension(path));
+        var createdAt = File.GetLastWriteTimeUtc(path);
+        if (Read(path) is { } stored && stored.Name == name && (stored.GpuMemory is null || GpuMemoryQuota.TryParse(stored.GpuMemory, out _, out _)))
+            return new(stored.Name, stored.Name == Everyone ? null : stored.GpuMemory) { CreatedAt = createdAt, Owner = stored.Owner };
+        log.VolumeUnreadable(path);
+        return name is null or Everyone ? null : new(name, null) { CreatedAt = createdAt, IsDamaged = true };
+    }
 
     /// <summary>From here on it is listed: who looks in the engine's list for what is used finds it.</summary>
     QuotaVolume? FindFile(string name)
@@ -67,8 +76,7 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
         lock (_lock)
         {
             var path = layout.Volume(name);
-            if (!File.Exists(path) || Read(path) is not { } volume) return null;
-            var found = Loaded(volume, path);
+            if (!File.Exists(path) || FromFile(path) is not { } found) return null;
             if (_volumes.Count < 2 * Ceiling) _volumes[name] = found;
             return found;
         }
@@ -95,7 +103,7 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
         lock (_lock)
         {
             if (Find(volume.Name) is { } there)
-                return there.GpuMemory == volume.GpuMemory ? null : $"volume {volume.Name} exists already {With(there)}, and was now to be made {With(volume)}: take another name";
+                return there.IsDamaged ? QuotaVolume.Damage(there.Name, DriverName) : there.GpuMemory == volume.GpuMemory ? null : $"volume {volume.Name} exists already {With(there)}, and was now to be made {With(volume)}: take another name";
             if (Path.GetFileName(layout.Volume(volume.Name)).Length > 200) return $"the volume's name is too long: {volume.Name[..32]}…";
             if (_hasMore || _volumes.Count > Most())
                 return $"there are {(_hasMore ? $"more than {Ceiling}" : _volumes.Count - 1)} volumes with a quota, as many as this machine allows (maxVolumes in the policy): remove some with docker volume rm";
@@ -123,7 +131,7 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
             var volume = JsonSerializer.Deserialize(File.ReadAllBytes(path), StateJson.Default.StoredVolume);
             return string.IsNullOrEmpty(volume?.Name) ? null : volume;
         }
-        catch (JsonException)
+        catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
         {
             return null;
         }

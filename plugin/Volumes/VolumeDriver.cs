@@ -23,7 +23,8 @@ public sealed class VolumeDriver(VolumeCatalog catalog, Activations activations,
 
     public async Task<MountResult> MountAsync(string name, string id, CancellationToken cancel)
     {
-        if (catalog.Find(name) is null) return MountResult.Failed($"no volume {name}: make it with docker volume create");
+        if (catalog.Find(name) is not { } volume) return MountResult.Failed($"no volume {name}: make it with docker volume create");
+        if (volume.IsDamaged) return MountResult.Failed(QuotaVolume.Damage(name, catalog.DriverName));
         // Who has it and runs is not about to start: somebody copies files.
         return !activations.IsInUse(id) && await guard.RefusalAsync(cancel) is { } refusal ? MountResult.Failed(refusal) : activations.Mount(name, id);
     }
@@ -37,10 +38,11 @@ public sealed class VolumeDriver(VolumeCatalog catalog, Activations activations,
     }
 
     // No mountpoint: each activation has a directory of its own.
-    static VolumeInfo Info(QuotaVolume volume)
+    VolumeInfo Info(QuotaVolume volume)
     {
         var status = new Dictionary<string, string> { ["Version"] = PluginVersion.Text };
         if (volume.GpuMemory is not null) status[Option] = volume.GpuMemory;
+        if (volume.IsDamaged) status["Problem"] = QuotaVolume.Damage(volume.Name, catalog.DriverName);
         return new(volume.Name, "", volume.CreatedAt, status);
     }
 }

@@ -3,7 +3,7 @@ namespace Runai.GpuMemory.Volumes;
 /// <summary>Events 200 to 299.</summary>
 static partial class VolumeLog
 {
-    [LoggerMessage(200, LogLevel.Error, "The volume file {Path} cannot be read; the volume is missing until it is made again")]
+    [LoggerMessage(200, LogLevel.Error, "The volume file {Path} is damaged: the volume is listed, and not mounted until it is removed and made again")]
     public static partial void VolumeUnreadable(this ILogger log, string path);
 
     [LoggerMessage(201, LogLevel.Debug, "mounted directory={Directory} volume={Volume} references={References}")]

@@ -157,7 +157,7 @@ sealed class FakeVolumes : IVolumeCatalog
 {
     const string Driver = "runai/gpu-memory";
     public string DriverName => Driver;
-    readonly QuotaVolume[] _volumes = [new("runai", null), new("half", "0.5"), new("bad", "2"), new("alices", "0.5") { Owner = "alice" }, new("sockets", "0.5") { Owner = "" }];
+    readonly QuotaVolume[] _volumes = [new("runai", null), new("half", "0.5"), new("bad", "2"), new("alices", "0.5") { Owner = "alice" }, new("sockets", "0.5") { Owner = "" }, new("broken", null) { IsDamaged = true }];
 
     public QuotaVolume? Find(string name) => Array.Find(_volumes, v => v.Name == name);
     public IReadOnlyList<QuotaVolume> List() => _volumes;

@@ -229,8 +229,10 @@ public class MountTests
     public void After_a_reboot_the_old_directories_are_collected() => Test(volumes =>
     {
         volumes.Mount(Id);
+        volumes.Directories.WriteQuota(Id, new QuotaFile(new('c', 64)) { Limit = "0.5" });
         Assert.That(Sh.Run($"umount -R {volumes.Layout.Mount(Id)} && sed -i 's/\"Boot\":\"[^\"]*\"/\"Boot\":\"another\"/' {volumes.Layout.Reference(Id)}"), Is.EqualTo((0, "")));
         volumes.Restart();
+        Assert.That(File.Exists(Path.Combine(volumes.Layout.Directory(Id), "quota")), Is.False, "after a power cut it may be anything");
         Assert.That(volumes.Activations.Collect(TimeSpan.FromHours(1)), Is.EqualTo(new[] { Id }));
         Assert.That(volumes.Directories.List(), Is.Empty);
         Assert.That(Directory.GetFileSystemEntries(volumes.Layout.Mounts), Is.Empty);

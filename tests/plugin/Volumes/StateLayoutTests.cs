@@ -17,6 +17,19 @@ public class StateLayoutTests
     }));
 
     [Test]
+    public void A_name_is_found_again_from_its_file() => Check.QuickThrowOnFailure(Prop.ForAll<NonEmptyString>(name =>
+        !IsText(name.Get) || StateLayout.NameOf(StateLayout.FileName(name.Get)) == name.Get));
+
+    [TestCase("a b")]
+    [TestCase("%")]
+    [TestCase("%6")]
+    [TestCase("%61")]
+    [TestCase("%ff")]
+    [TestCase(".x")]
+    [TestCase("ü")]
+    public void A_file_that_no_name_became_is_nobodys(string file) => Assert.That(StateLayout.NameOf(file), Is.Null);
+
+    [Test]
     public void A_mount_id_is_found_again_from_its_directory() => Check.QuickThrowOnFailure(Prop.ForAll<NonEmptyString>(id =>
         !IsText(id.Get) || StateLayout.DirId(id.Get) is not { } dirId || StateLayout.MountId(dirId) == id.Get));
 

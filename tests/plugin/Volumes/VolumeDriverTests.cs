@@ -114,14 +114,41 @@ public class VolumeDriverTests
     [Test]
     public void A_name_too_long_for_a_file_is_refused() => Assert.That(_volumes.Driver.Create(new string('n', 300), Quota("0.5")), Does.Contain("too long"));
 
-    [Test]
-    public void A_damaged_file_costs_its_volume_only()
+    /// <summary>Were it not listed, the engine would make a volume of its own of that name, and a container with it would have no quota.</summary>
+    [TestCase("")]
+    [TestCase("null")]
+    [TestCase("{\"Na")]
+    [TestCase("\0\0\0\0")]
+    [TestCase("""{"Name":"other","GpuMemory":"0.5"}""")]
+    [TestCase("""{"Name":"bad","GpuMemory":"0;5"}""")]
+    public void A_volume_whose_file_is_damaged_stays_and_is_not_mounted(string content)
     {
+        const string Words = "the file of the volume bad is damaged, so its quota is not known: docker volume rm bad, then docker volume create -d gpu -o gpu-memory=0.5 bad with the quota that it had";
         _volumes.Driver.Create("half", Quota("0.5"));
-        File.WriteAllText(_volumes.Layout.Volume("bad"), "{\"Na");
-        File.WriteAllText(_volumes.Layout.Volume("empty"), "null");
+        File.WriteAllText(_volumes.Layout.Volume("bad"), content);
         _volumes.Restart();
-        Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Is.EqualTo(new[] { "half", "runai" }));
+        Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Is.EqualTo(new[] { "bad", "half", "runai" }));
+        Assert.That(_volumes.Driver.Describe("bad")!.Status["Problem"], Is.EqualTo(Words));
+        Assert.That(_volumes.Driver.MountAsync("bad", new('a', 64), default).Result.Error, Is.EqualTo(Words));
+        Assert.That(_volumes.Driver.Create("bad", Quota("0.5")), Is.EqualTo(Words));
+        _volumes.Driver.Remove("bad");
+        Assert.That(_volumes.Driver.Create("bad", Quota("0.5")), Is.Null);
+        _volumes.Restart();
+        Assert.That(_volumes.Driver.Describe("bad")!.Status["gpu-memory"], Is.EqualTo("0.5"));
+    }
+
+    [Test]
+    public void Of_runai_nothing_can_be_damaged_and_files_that_are_no_volumes_are_none()
+    {
+        File.WriteAllText(_volumes.Layout.Volume("runai"), "{");
+        File.WriteAllText(Path.Combine(_volumes.Layout.Volumes, "a b.json"), "{");
+        var left = _volumes.Layout.Volume("half") + ".0123~";
+        File.WriteAllText(left, "{");
+        _volumes.Restart();
+        Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Is.EqualTo(new[] { "runai" }));
+        Assert.That(_volumes.Driver.Describe("runai")!.Status.Keys, Is.EqualTo(new[] { "Version" }));
+        Assert.That(File.ReadAllText(_volumes.Layout.Volume("runai")), Does.Contain("runai"));
+        Assert.That(File.Exists(left), Is.False);
     }
 
     [TestCase("gpu", true)]
