@@ -11,7 +11,7 @@ namespace Runai.GpuMemory.Admission;
 /// to it that they load the shim.</summary>
 sealed partial class Authorizer(
     IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own, PolicySource policy,
-    GpuLedger ledger, StartCalls starts, JudgedCalls judged, AllowedStarts allowed, SideRoutes side, ContainerReach reach, NamedVolumes named, IVolumeCatalog volumes, VolumeMakers makers, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
+    GpuLedger ledger, StartCalls starts, JudgedCalls judged, AllowedStarts allowed, LeftBehind left, SideRoutes side, ContainerReach reach, NamedVolumes named, IVolumeCatalog volumes, VolumeMakers makers, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
 {
     /// <summary>Within 5 s the user has an answer, whatever the engine does.</summary>
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(4.5);
@@ -20,7 +20,7 @@ sealed partial class Authorizer(
     {
         own.NoteAsked(apiCall.RequestUri);
         if (string.IsNullOrEmpty(apiCall.RequestMethod) || string.IsNullOrEmpty(apiCall.RequestUri))
-            return AuthZAnswer.Denied("the engine did not say which API call it asks about; try again");
+            return Unread("the engine did not say which API call it asks about; try again");
         var route = EngineRoute.Match(apiCall.RequestMethod, apiCall.RequestUri);
         if (own.IsOwn(apiCall.RequestHeaders))
             return AuthZAnswer.Allowed;
@@ -33,7 +33,7 @@ sealed partial class Authorizer(
             return AuthZAnswer.Allowed;
         using var place = judged.TryEnter(ContainerOf(route), apiCall.User ?? "", out var busy);
         if (place is null)
-            return Answer(route.Kind, apiCall, route.Name, null, Verdict.Refused("engine", busy), decisions.Start());
+            return Refuse(apiCall, route, Verdict.Refused("engine", busy));
         if (question is not null)
             return await AnswerAsync(question, unreadable, apiCall, route, cancel);
         if (!NeedsBody(route.Kind))
@@ -49,10 +49,24 @@ sealed partial class Authorizer(
 
     /// <summary>The others are judged without it, or read it before they wait for the engine.</summary>
     static bool NeedsBody(RouteKind kind) => kind is RouteKind.ContainerCreate or RouteKind.ContainerStart or RouteKind.ContainerRestart or RouteKind.ExecCreate or RouteKind.VolumeCreate
-        or RouteKind.ServiceChange or RouteKind.Checkpoint;
+        or RouteKind.ServiceChange or RouteKind.Checkpoint or RouteKind.NetworkConnect;
 
     /// <summary>Empty where the call names none, or not in its path.</summary>
     static string ContainerOf(EngineRoute route) => EngineRoutes.IsOfContainer(route.Kind) ? route.Name : "";
+
+    public AuthZAnswer Unread(string problem)
+    {
+        left.RefusedUnread();
+        return AuthZAnswer.Denied(problem);
+    }
+
+    /// <summary>A refusal before anybody looked at what the call is about.</summary>
+    AuthZAnswer Refuse(AuthZRequest apiCall, EngineRoute route, Verdict refusal)
+    {
+        if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
+            left.Refused(route.Name);
+        return Answer(route.Kind, apiCall, route.Name, null, refusal, decisions.Start());
+    }
 
     async ValueTask<AuthZAnswer> SideAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
@@ -165,10 +179,10 @@ sealed partial class Authorizer(
         var (started, settings) = (decisions.Start(), policy.Current);
         var requester = settings.RequesterOf(apiCall);
         if (HasOldBody(apiCall, route))
-            return Answer(route.Kind, apiCall, route.Name, null, OldBody, started);
+            return Refuse(apiCall, route, OldBody);
         apiCall.ReleaseBodies();
         if (starts.FindProblem(apiCall, route.Name) is { } full)
-            return Answer(route.Kind, apiCall, route.Name, null, Verdict.Refused("engine", full), started);
+            return Refuse(apiCall, route, Verdict.Refused("engine", full));
         using var deadline = new CancellationTokenSource(Deadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         ContainerSpec? spec = null;
@@ -196,8 +210,8 @@ sealed partial class Authorizer(
             if (spec?.QuotaMounts.Count > 0)
                 allowed.Note(new(container.Id, container.Name, verdict));
         }
-        else if (!verdict.Allow && container is { HostConfig.AutoRemove: true, State.Status: "created" })
-            _ = RemoveAsync(container.Id);
+        else if (container is null or { HostConfig.AutoRemove: true, State.Status: "created" })
+            left.Refused(container?.Id ?? route.Name);
         return Answer(route.Kind, apiCall, route.Name, spec, verdict, started);
     }
 
@@ -207,19 +221,6 @@ sealed partial class Authorizer(
         {
             Reasons = [.. verdict.Reasons.Take(verdict.Reasons.Count - 1), verdict.Reasons[^1] with { Message = $"{verdict.Reasons[^1].Message}; {Advice.NextTry(tool, container.Name.TrimStart('/'), container.State.Status == "created")}" }],
         };
-
-    /// <summary>An engine removes a <c>--rm</c> container whose start failed, and <c>docker run</c> waits for that; one whose start was refused it leaves.</summary>
-    async Task RemoveAsync(string id)
-    {
-        try
-        {
-            await engine.RemoveContainerAsync(id, CancellationToken.None);
-        }
-        catch (EngineException failure)
-        {
-            LogNotRemoved(log, id, failure.Message);
-        }
-    }
 
     async ValueTask<Verdict> JudgeStartAsync(ContainerInspect container, ContainerSpec spec, Requester requester, PolicySettings settings, CancellationToken cancel)
     {
@@ -320,9 +321,6 @@ sealed partial class Authorizer(
         decisions.Write(route, apiCall.User ?? "", container, spec, verdict, started);
         return verdict.Allow ? AuthZAnswer.Allowed : AuthZAnswer.Denied(verdict.Message);
     }
-
-    [LoggerMessage(606, LogLevel.Warning, "{Container} was to be removed after its start was refused: {Problem}")]
-    static partial void LogNotRemoved(ILogger logger, string container, string problem);
 
     [LoggerMessage(605, LogLevel.Debug, "Whether the start of {Container} failed will be seen by the next sweep: {Problem}")]
     static partial void LogNotTakenBack(ILogger logger, string container, string problem);

@@ -1,5 +1,6 @@
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
 
@@ -24,4 +25,8 @@ sealed class ContainerJudge(ContainerSpecs specs, EngineDefaults defaults, IGpuI
             : caller is not null ? verdict with { Reasons = [.. verdict.Reasons, Unjudged], StopsAtOnce = true }
             : verdict with { StopsAtOnce = verdict.Reasons.Any(reason => Policy.MeansNoQuota(reason.Rule)) };
     }
+
+    public Verdict JudgeUnreadable(string problem) => Verdict.Refused("container-unreadable",
+        $"what the engine says of it cannot be read ({Quoted.Text(problem, 200).Trim('"')}), so nobody knows whether it keeps the rules: remove it, and create it with fewer labels, variables and names") with
+    { StopsBreach = policy.Current.StopsBreaches };
 }

@@ -35,6 +35,8 @@ public enum RouteKind
     VolumeCreate,
     /// <summary>Of volumes that carry quotas: admins.</summary>
     VolumeRemove,
+    /// <summary>The names that a container gets in a network stand in its description, which has to stay readable.</summary>
+    NetworkConnect,
     /// <summary>Tasks pass no other call: judged here by what the service asks for, and again when they run.</summary>
     ServiceChange,
     /// <summary>The classic builder's containers pass no other call: its network is judged here.</summary>
@@ -118,7 +120,7 @@ static class EngineRoutes
         ("GET", "/networks", RouteKind.OfNoConcern),
         ("GET", "/networks/*", RouteKind.OfNoConcern),
         ("POST", "/networks/create", RouteKind.OfNoConcern),
-        ("POST", "/networks/*/connect", RouteKind.OfNoConcern),
+        ("POST", "/networks/*/connect", RouteKind.NetworkConnect),
         ("POST", "/networks/*/disconnect", RouteKind.OfNoConcern),
         ("POST", "/networks/prune", RouteKind.OfNoConcern),
         ("DELETE", "/networks/*", RouteKind.OfNoConcern),
@@ -176,7 +178,7 @@ static class EngineRoutes
         or RouteKind.ContainerExport or RouteKind.ContainerRename or RouteKind.ExecCreate or RouteKind.Checkpoint;
 
     /// <summary>Of concern to a policy file alone.</summary>
-    public static bool IsReach(RouteKind kind) => kind is RouteKind.ContainerArchiveGet or RouteKind.ContainerAttach or RouteKind.ContainerExport or RouteKind.Commit or RouteKind.ContainerRename or RouteKind.ExecStart;
+    public static bool IsReach(RouteKind kind) => kind is RouteKind.ContainerArchiveGet or RouteKind.ContainerAttach or RouteKind.ContainerExport or RouteKind.Commit or RouteKind.ContainerRename or RouteKind.ExecStart or RouteKind.NetworkConnect;
 
     public static IEnumerable<(string Method, string Pattern, RouteKind Kind)> All => Table;
 }

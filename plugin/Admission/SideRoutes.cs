@@ -28,6 +28,7 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             RouteKind.ContainerExport => await reach.JudgeAsync("docker export", [route.Name], requester, policy, cancel),
             RouteKind.ContainerRename => ContainerNames.FindProblem(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "name")) is { } name ? Verdict.Refused("container-name", name) : await reach.JudgeAsync("docker rename", [route.Name], requester, policy, cancel),
             RouteKind.Commit => await reach.JudgeAsync("docker commit", EngineRoute.QueryValues(apiCall.RequestUri ?? "", "container"), requester, policy, cancel),
+            RouteKind.NetworkConnect => OfNetwork(apiCall, policy, requester),
             RouteKind.ExecStart => await OfExecStartAsync(route, policy, requester, cancel),
             RouteKind.ServiceChange => await OfServiceAsync(apiCall, route, policy, requester, cancel),
             RouteKind.Build => await OfBuildAsync(apiCall, policy, requester, cancel),
@@ -49,6 +50,14 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         return body.Driver is null or "" or LocalVolume.Driver && !policy.ExemptUsers.Contains(requester.Name) && Policy.FindHostPath(LocalVolume.HostPaths(body.DriverOpts), policy, "a volume") is { } refusal
             ? Verdict.RefusedByFile(policy, "bind-mount", refusal) : Verdict.Fine;
     }
+
+    /// <summary>A name in a network and an address take some hundred bytes.</summary>
+    const int MaxConnectBytes = 64 << 10;
+
+    /// <summary>The engine keeps what such a call brings, so calls of megabytes would make a container that takes long to describe, and never end.</summary>
+    static Verdict OfNetwork(AuthZRequest apiCall, PolicySettings policy, Requester requester) =>
+        policy.IsBuiltIn || requester.IsAdmin || policy.ExemptUsers.Contains(requester.Name) || apiCall.HasNoBody || apiCall.RequestBody is { Length: > 0 and <= MaxConnectBytes } ? Verdict.Fine
+        : Verdict.RefusedByFile(policy, "network-body", $"the body of this network connect call {(apiCall.RequestBody is { Length: > 0 } body ? $"has {body.Length} bytes, and" : "was not passed on by the engine, as those of megabytes are not, and")} at most {MaxConnectBytes} are allowed on this machine: give the container fewer aliases and driver options");
 
     /// <summary>Whoever may name any folder can remove the policy's.</summary>
     static Verdict OfCheckpoint(AuthZRequest apiCall, PolicySettings policy, Requester requester)

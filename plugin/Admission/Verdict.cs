@@ -64,4 +64,7 @@ public interface IContainerJudge
     /// <param name="requester">For whom.</param>
     /// <param name="observed">What it is found to have; null where nobody looked.</param>
     Verdict Judge(Engine.ContainerInspect container, Requester requester, Observed? observed = null);
+    /// <summary>Of a running container that the engine does not describe: it breaks a rule by that.</summary>
+    /// <param name="problem">Why it does not.</param>
+    Verdict JudgeUnreadable(string problem);
 }

@@ -70,8 +70,21 @@ public sealed class EngineClient : IEngineClient, IDisposable
     }
 
     public async Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel) =>
-        (await GetAsync($"containers/{EnginePath.Segment(id)}/json", EngineJson.Default.ContainerInspect, cancel))?.Normalized() is { } container
+        (await GetContainerAsync(id, EngineJson.Default.ContainerInspect, cancel))?.Normalized() is { } container
             ? container with { Joined = container.HostConfig.NamesOfJoined(), Mounts = await WithHostPathsAsync(container.Mounts, cancel), HostConfig = await WithNamespacesAsync(container.HostConfig, cancel) } : null;
+
+    public async Task<ContainerInspect?> GlanceAtContainerAsync(string id, CancellationToken cancel) =>
+        await GetContainerAsync(id, EngineJson.Default.ContainerGlance, cancel) is { } container
+            ? new() { Id = container.Id ?? "", Created = container.Created ?? "", State = container.State ?? new(), HostConfig = container.HostConfig ?? new() } : null;
+
+    /// <summary>What others can let grow while it runs, the names that it has in networks and its execs, is not kept.</summary>
+    Task<T?> GetContainerAsync<T>(string id, JsonTypeInfo<T> type, CancellationToken cancel) where T : class =>
+        CallAsync(HttpMethod.Get, $"containers/{EnginePath.Segment(id)}/json", null, _options.CallDeadline, async (body, token) =>
+        {
+            using var selected = new BoundedStream(new SelectedMembers(body, type.Properties.Select(property => property.Name).ToHashSet()), _options.MaxAnswerBytes);
+            using var answer = await _answers.ReadAsync(selected, json => JsonSerializer.Deserialize(json.Span, type), token);
+            return answer.Value;
+        }, _options.MaxSkimmedBytes, cancel);
 
     async Task<HostConfig> WithNamespacesAsync(HostConfig host, CancellationToken cancel) => host with
     {
@@ -85,7 +98,7 @@ public sealed class EngineClient : IEngineClient, IDisposable
     {
         for (var hops = 0; hops < MaxHops && mode?.StartsWith(OfContainer, StringComparison.Ordinal) == true; hops++)
         {
-            if (await GetAsync($"containers/{EnginePath.Segment(mode[OfContainer.Length..])}/json", EngineJson.Default.ContainerInspect, cancel) is not { HostConfig: { } other }) break;
+            if (await GetContainerAsync(mode[OfContainer.Length..], EngineJson.Default.ContainerInspect, cancel) is not { HostConfig: { } other }) break;
             mode = modeOf(other);
         }
         return mode;
@@ -113,6 +126,9 @@ public sealed class EngineClient : IEngineClient, IDisposable
         await GetAsync($"images/{EnginePath.Segments(name)}/json", EngineJson.Default.ImageInspect, cancel) is { } image ? image with { Config = image.Config?.Normalized() } : null;
 
     public Task<IReadOnlyList<string>> ListRunningAsync(CancellationToken cancel) => ListAsync("containers/json", cancel);
+
+    public Task<IReadOnlyList<string>> ListCreatedAsync(CancellationToken cancel) =>
+        ListAsync($"containers/json?all=1&filters={Uri.EscapeDataString("""{"status":["created"]}""")}", cancel);
 
     public Task<IReadOnlyList<string>> ListByPrefixAsync(string id, CancellationToken cancel) =>
         ListAsync($"containers/json?all=1&filters={Uri.EscapeDataString($$"""{"id":["^{{id}}"]}""")}", cancel);

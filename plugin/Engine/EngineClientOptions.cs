@@ -13,6 +13,8 @@ public sealed record EngineClientOptions(string Socket)
     /// <summary>How far the event stream reaches back.</summary>
     public TimeSpan EventOverlap { get; init; } = TimeSpan.FromSeconds(1);
     public long MaxAnswerBytes { get; init; } = 8 << 20;
+    /// <summary>Of an answer that is kept in part, the whole.</summary>
+    public long MaxSkimmedBytes { get; init; } = 256 << 20;
     /// <summary>An event carries all labels of its container. Of a longer one, what comes before them counts.</summary>
     public int MaxEventBytes { get; init; } = 4 << 20;
 }

@@ -38,6 +38,15 @@ sealed record ExecInspect
     public string? ContainerId { get; init; }
 }
 
+/// <summary>Of what <c>GET /containers/{id}/json</c> says, what no image and no label makes longer.</summary>
+sealed record ContainerGlance
+{
+    public string? Id { get; init; }
+    public string? Created { get; init; }
+    public ContainerState? State { get; init; }
+    public HostConfig? HostConfig { get; init; }
+}
+
 /// <summary>What <c>GET /services/{id}</c> says.</summary>
 sealed record ServiceInspect
 {
@@ -65,6 +74,7 @@ sealed record EngineError
 [JsonSerializable(typeof(VolumeInspect))]
 [JsonSerializable(typeof(VolumeList))]
 [JsonSerializable(typeof(ExecInspect))]
+[JsonSerializable(typeof(ContainerGlance))]
 [JsonSerializable(typeof(ServiceInspect))]
 [JsonSerializable(typeof(EngineError))]
 sealed partial class EngineJson : JsonSerializerContext;

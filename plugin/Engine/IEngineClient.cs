@@ -15,6 +15,10 @@ public interface IEngineClient
     /// <returns>The answer's status, or <see cref="NobodyListens"/>.</returns>
     Task<int?> PingAsync(string target, TimeSpan limit, CancellationToken cancel);
     Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel);
+    /// <summary>Of a container just its ID, state, time of creation and host configuration, however long the rest is.</summary>
+    Task<ContainerInspect?> GlanceAtContainerAsync(string id, CancellationToken cancel);
+    /// <summary>The IDs of containers that were created and never started, the newest first.</summary>
+    Task<IReadOnlyList<string>> ListCreatedAsync(CancellationToken cancel);
     Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel);
     /// <summary>The IDs of all containers that run.</summary>
     Task<IReadOnlyList<string>> ListRunningAsync(CancellationToken cancel);
@@ -66,6 +70,6 @@ public interface IEngineClient
 public sealed class EngineException(string message, int? statusCode = null, Exception? inner = null) : Exception(message, inner)
 {
     public int? StatusCode { get; } = statusCode;
-    /// <summary>Whether the answer was longer than the bound.</summary>
+    /// <summary>Whether it answered more than is read: it will again.</summary>
     public bool IsTooLong { get; init; }
 }

@@ -9,6 +9,8 @@ public interface IAuthorizer
     bool CanBeQuestion(string method);
     /// <summary>Before the engine does it.</summary>
     ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel);
+    /// <summary>The denial of a call that cannot be read: nobody knows what it was.</summary>
+    AuthZAnswer Unread(string problem);
     /// <summary>After the engine did it: a denial would hide the answer from the user and undo nothing.</summary>
     ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel);
 }
@@ -25,7 +27,7 @@ public static class AuthZPlugin
     {
         var authorizer = app.ServiceProvider.GetRequiredService<IAuthorizer>();
         var (json, answer) = (AuthZJson.Default.AuthZRequest, AuthZJson.Default.AuthZAnswer);
-        app.MapPluginCall(BeforePath, json, answer, authorizer.BeforeAsync, AuthZAnswer.Denied);
+        app.MapPluginCall(BeforePath, json, answer, authorizer.BeforeAsync, authorizer.Unread);
         app.MapPluginCall(AfterPath, json, answer, authorizer.AfterAsync, _ => AuthZAnswer.Allowed);
         return app;
     }

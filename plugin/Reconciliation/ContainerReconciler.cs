@@ -95,6 +95,34 @@ public sealed class ContainerReconciler(
 
     async Task ReconcileAsync(string id, IReadOnlyList<Excess> excesses, bool isLoaded, CancellationToken cancel)
     {
+        try
+        {
+            await ReconcileReadableAsync(id, excesses, isLoaded, cancel);
+        }
+        catch (EngineException failure) when (failure.IsTooLong)
+        {
+            await EndUnreadableAsync(id, failure.Message, cancel);
+        }
+    }
+
+    /// <summary>A running container of which the engine does not say what it is.</summary>
+    /// <param name="id">The container.</param>
+    /// <param name="problem">Why it does not.</param>
+    /// <param name="cancel">Ends the work.</param>
+    public async Task EndUnreadableAsync(string id, string problem, CancellationToken cancel)
+    {
+        var verdict = judge.JudgeUnreadable(problem);
+        var rules = RulesOf(verdict);
+        if (_judged.GetValueOrDefault(id).Rules != rules)
+        {
+            _judged[id] = ("", rules);
+            log.RunsAgainstRules(id, "", "", "none", rules, verdict.Message);
+        }
+        if (verdict.StopsBreach) await engine.StopContainerAsync(id, StopGrace, cancel);
+    }
+
+    async Task ReconcileReadableAsync(string id, IReadOnlyList<Excess> excesses, bool isLoaded, CancellationToken cancel)
+    {
         var epoch = _epoch;
         if (await engine.InspectContainerAsync(id, cancel) is not { State: { Running: true, Pid: > 0 } } container) return;
         var pid = container.State.Pid;
@@ -199,11 +227,17 @@ public sealed class ContainerReconciler(
     /// <summary>A container that came past admission and should not have is said so once a run and for the same rules.</summary>
     void Report(ContainerInspect container, Verdict verdict)
     {
-        var rules = string.Join(",", verdict.Reasons.Select(reason => reason.Rule));
-        if (verdict.Allow || _judged.TryGetValue(container.Id, out var said) && said == (container.State.StartedAt, rules)) return;
+        var rules = RulesOf(verdict);
+        if (rules.Length == 0 || _judged.TryGetValue(container.Id, out var said) && said == (container.State.StartedAt, rules)) return;
         _judged[container.Id] = (container.State.StartedAt, rules);
-        log.RunsAgainstRules(container.Id, container.Name, container.Config.Image, verdict.Gpu ?? "none", rules, verdict.Message);
+        if (verdict.Audited.Count > 0)
+            log.WouldRunAgainstRules(container.Id, container.Name, container.Config.Image, verdict.Gpu ?? "none", Rules(verdict.Audited), string.Join("; ", verdict.Audited.Select(reason => reason.Message)));
+        if (!verdict.Allow) log.RunsAgainstRules(container.Id, container.Name, container.Config.Image, verdict.Gpu ?? "none", Rules(verdict.Reasons), verdict.Message);
     }
+
+    static string RulesOf(Verdict verdict) => Rules([.. verdict.Reasons, .. verdict.Audited]);
+
+    static string Rules(IEnumerable<Reason> reasons) => string.Join(",", reasons.Select(reason => reason.Rule));
 
     internal static QuotaFile QuotaOf(string container, Verdict verdict) =>
         verdict.Quota is { } limit ? new(container) { Limit = limit }

@@ -42,6 +42,12 @@ static partial class ReconciliationLog
     [LoggerMessage(510, LogLevel.Information, "this plugin is {Name} to the engine")]
     public static partial void NameKnown(this ILogger log, string name);
 
+    [LoggerMessage(514, LogLevel.Warning, "audit: running against the rules container={Container} name={Name} image={Image} gpu={Gpu} rules={Rules}: {Reasons}")]
+    public static partial void WouldRunAgainstRules(this ILogger log, string container, string name, string image, string gpu, string rules, string reasons);
+
+    [LoggerMessage(515, LogLevel.Warning, "container={Container} has more of a GPU than it may, and could not be judged, the next reading follows: {Problem}")]
+    public static partial void SuspectUnknown(this ILogger log, string container, string problem);
+
     [LoggerMessage(513, LogLevel.Warning, "what containers use of the GPUs could not be compared with their quotas, the next reading follows: {Problem}")]
     public static partial void UseUnknown(this ILogger log, string problem);
 }

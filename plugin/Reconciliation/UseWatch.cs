@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Runai.GpuMemory.Admission;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
@@ -15,6 +16,14 @@ public sealed class UseWatch(
     /// <summary>The driver gives memory in blocks of this size, and counts a moment later than it gives.</summary>
     const long Tolerance = 2 << 20;
 
+    /// <summary>So often in a row the engine may fail to say what a container is that has more than its quota. A moment's trouble of the engine ends nobody.</summary>
+    const int MostUnknown = 3;
+
+    /// <summary>Stopping one takes as long as it wants to, and nobody waits for others' ends.</summary>
+    const int AtOnce = 8;
+
+    readonly ConcurrentDictionary<string, int> _unknown = new(StringComparer.Ordinal);
+
     /// <summary>Who had too much at the last reading. Only who still has it at the next one is reported.</summary>
     HashSet<string> _suspects = [];
 
@@ -28,9 +37,10 @@ public sealed class UseWatch(
         {
             var held = ledger.Held();
             var found = held.Count == 0 ? [] : Find(held, use.Read());
-            foreach (var (id, excesses) in found)
-                if (_suspects.Contains(id)) await reconciler.ReconcileAsync(id, excesses, stop);
+            var again = found.Where(one => _suspects.Contains(one.Key)).ToArray();
             _suspects = [.. found.Keys];
+            foreach (var id in _unknown.Keys.Except(_suspects)) _unknown.TryRemove(id, out _);
+            await Parallel.ForEachAsync(again, new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = stop }, async (one, token) => await JudgeAsync(one.Key, one.Value, token));
         }
         catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
         {
@@ -39,6 +49,38 @@ public sealed class UseWatch(
         catch (Exception e) when (e is not OperationCanceledException)
         {
             log.Bug(e);
+        }
+    }
+
+    /// <summary>What one container does to its judgement shields no other.</summary>
+    async Task JudgeAsync(string id, IReadOnlyList<Excess> excesses, CancellationToken stop)
+    {
+        try
+        {
+            await reconciler.ReconcileAsync(id, excesses, stop);
+            _unknown.TryRemove(id, out _);
+        }
+        catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
+        {
+            log.SuspectUnknown(id, e.Message);
+            // Who has no quota may be allowed to.
+            if (_unknown.AddOrUpdate(id, 1, (_, looks) => looks + 1) >= MostUnknown && excesses.Any(excess => excess.Limit > 0)) await EndAsync(id, e.Message, stop);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            log.Bug(e);
+        }
+    }
+
+    async Task EndAsync(string id, string problem, CancellationToken stop)
+    {
+        try
+        {
+            await reconciler.EndUnreadableAsync(id, problem, stop);
+        }
+        catch (EngineException e)
+        {
+            log.SuspectUnknown(id, e.Message);
         }
     }
 

@@ -39,6 +39,22 @@ sealed class SurvivalTests(string version) : EngineFixture(version)
         Keeps(after, 5494);
     }
 
+    /// <summary>The engine asks again about a call whose connection broke, and may not say which call that is: the plugin refuses it then.</summary>
+    [Test]
+    public void Kill_9_of_the_plugin_while_docker_run_rm_waits_for_it()
+    {
+        var plugin = Engine.PluginProcess();
+        var id = Engine.Docker("create", "--rm", "--network", "none", Image, "true").Ok();
+        var waits = Task.Run(() => Engine.Raw("POST", $"/containers/{id}/wait?condition=removed"));
+        Thread.Sleep(300);
+        Shell.Run("kill", "-STOP", $"{plugin}").Ok();
+        var starts = Task.Run(() => Engine.Raw("POST", $"/containers/{id}/start"));
+        Thread.Sleep(300);
+        Shell.Run("kill", "-KILL", $"{plugin}").Ok();
+        Assert.That(waits.Wait(TimeSpan.FromSeconds(50)), "the client that waits for the container's end has it");
+        Assert.That((starts.Result.Status, waits.Result.Status, Engine.Docker("ps", "-aq").Ok()), Is.EqualTo((403, 200, "")).Or.EqualTo((204, 200, "")));
+    }
+
     [Test]
     public void Kill_9_of_the_plugin_under_a_running_allocation()
     {

@@ -53,6 +53,19 @@ sealed class FakeEngine : IEngineClient
         return Containers.Values.FirstOrDefault(c => c.Id.StartsWith(id, StringComparison.Ordinal) || c.Name == "/" + id);
     }
 
+    public async Task<ContainerInspect?> GlanceAtContainerAsync(string id, CancellationToken cancel)
+    {
+        await CallAsync($"glance {id}", cancel);
+        return Containers.Values.FirstOrDefault(c => c.Id.StartsWith(id, StringComparison.Ordinal) || c.Name == "/" + id) is { } found
+            ? new() { Id = found.Id, Created = found.Created, State = found.State, HostConfig = found.HostConfig } : null;
+    }
+
+    public async Task<IReadOnlyList<string>> ListCreatedAsync(CancellationToken cancel)
+    {
+        await CallAsync("list created", cancel);
+        return [.. Containers.Values.Where(c => c.State.Status == "created").Select(c => c.Id)];
+    }
+
     public async Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel)
     {
         await CallAsync($"image {name}", cancel);

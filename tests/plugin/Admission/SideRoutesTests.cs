@@ -243,6 +243,19 @@ public class SideRoutesTests
         Assert.That(await AskAsync(null, "POST", "/v1.51/services/web/update?version=7&rollback=previous", Body, engine: engine), Is.EqualTo("allowed"), "no policy");
     }
 
+    [TestCase(64 << 10, "", "allowed")]
+    [TestCase((64 << 10) + 1, "", "the body of this network connect call has 65537 bytes, and at most 65536 are allowed on this machine: give the container fewer aliases and driver options")]
+    [TestCase((64 << 10) + 1, "ada", "allowed")]
+    [TestCase((64 << 10) + 1, "ops", "allowed")]
+    public async Task A_container_is_not_grown_by_its_names_in_networks(int bytes, string user, string answer)
+    {
+        const string Uri = "/v1.51/networks/lab/connect";
+        var body = """{"Container":"x"}""".PadRight(bytes);
+        Assert.That(await AskAsync(Closed, "POST", Uri, body, user), Is.EqualTo(answer));
+        Assert.That(await AskAsync(null, "POST", Uri, body, user), Is.EqualTo("allowed"));
+        Assert.That(await AskAsync("{}", "POST", Uri, body), Is.EqualTo("allowed"), "an admin's socket");
+    }
+
     const string Service = "/v1.51/services/create";
 
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{},"Networks":[{"Target":"host"}]}}""")]

@@ -46,6 +46,48 @@ public class EngineClientTests
         Assert.That((await client.NetworkNameAsync("7yv", default), await client.NetworkNameAsync("gone", default)), Is.EqualTo(("host", (string?)null)));
     }
 
+    /// <summary>Names in networks, and execs that were made: both can be given to a container while it runs.</summary>
+    [Test]
+    public async Task What_others_let_a_container_grow_by_does_not_keep_it_from_being_read()
+    {
+        var megabytes = new string('x', 12 << 20);
+        _engine.On("GET /containers/grown/json", $$"""{"Id":"grown","ExecIDs":["{{megabytes}}"],"State":{"Running":true},"NetworkSettings":{"Networks":{"n":{"Aliases":["{{megabytes}}","\"},"],"DriverOpts":{"a":"b"} } } },"HostConfig":{"Privileged":true} }""");
+        using var client = _engine.Client();
+        var container = (await client.InspectContainerAsync("grown", default))!;
+        Assert.That((container.Id, container.State.Running, container.HostConfig.Privileged), Is.EqualTo(("grown", true, true)));
+    }
+
+    /// <summary>Of what counts, 8 MiB; of all of it, 256 MiB.</summary>
+    [Test]
+    public async Task What_is_too_long_says_so_and_its_state_is_read_all_the_same()
+    {
+        var filler = new string('x', 1000);
+        string Text(string more) => $$"""{"Id":"big","Created":"then","State":{"Status":"created"},"HostConfig":{"AutoRemove":true},{{more}}}""";
+        _engine.On("GET /containers/fits/json", Text("\"Name\":\"" + new string('y', 800) + "\""));
+        _engine.On("GET /containers/big/json", Text("\"Name\":\"" + filler + "\""));
+        _engine.On("GET /containers/vast/json", Text("\"Other\":\"" + filler + filler + "\""));
+        using var client = _engine.Client(options => options with { MaxAnswerBytes = 1000, MaxSkimmedBytes = 2000 });
+        Assert.That((await client.InspectContainerAsync("fits", default))!.Name, Has.Length.EqualTo(800));
+        Assert.That((await client.GlanceAtContainerAsync("big", default))!.HostConfig.AutoRemove);
+        foreach (var name in (string[])["big", "vast"])
+            Assert.That(Assert.ThrowsAsync<EngineException>(() => client.InspectContainerAsync(name, default))!.IsTooLong, name);
+    }
+
+    [Test]
+    public async Task Members_are_selected_however_the_text_comes()
+    {
+        const string Text = """ { "a" : {"x":[1,{"b":"}"}]} , "drop":"\\\"},\"a\":", "b":[ "]" , {} ], "n":-1.5e3 ,"c":null,"drop2" : [[{"a":1}]],"":{}, "b2":true } """;
+        foreach (var size in (int[])[1, 2, 3, 5, 7, 1000])
+        {
+            using var selected = new SelectedMembers(new MemoryStream(Encoding.UTF8.GetBytes(Text)), new HashSet<string> { "a", "b", "c" });
+            using var all = new MemoryStream();
+            var buffer = new byte[size];
+            while (await selected.ReadAsync(buffer) is > 0 and var read)
+                all.Write(buffer, 0, read);
+            Assert.That(Encoding.UTF8.GetString(all.ToArray()).Replace(" ", "", StringComparison.Ordinal), Is.EqualTo("""{"a":{"x":[1,{"b":"}"}]},"drop":0,"b":["]",{}],"n":0,"c":null,"drop2":0,"":0,"b2":0}"""), $"{size} bytes a time");
+        }
+    }
+
     [Test]
     public async Task A_service_has_a_previous_specification()
     {

@@ -47,6 +47,7 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
 
     public bool IsOfConcern(string method, string uri) => Bug is null ? uri != "/_ping" : throw Bug;
     public bool CanBeQuestion(string method) => method == "POST";
+    public AuthZAnswer Unread(string problem) => AuthZAnswer.Denied(problem);
     public ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "before");
     public ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "after");
 

@@ -13,6 +13,8 @@ namespace Runai.GpuMemory.Tests.Reconciliation;
 sealed class FakeDocker : IEngineClient
 {
     public Task<IReadOnlyList<string>> ListByPrefixAsync(string id, CancellationToken cancel) => throw new NotSupportedException();
+    public Task<IReadOnlyList<string>> ListCreatedAsync(CancellationToken cancel) => throw new NotSupportedException();
+    public Task<ContainerInspect?> GlanceAtContainerAsync(string id, CancellationToken cancel) => throw new NotSupportedException();
     public Task<IReadOnlyList<string>?> VolumeHostPathsAsync(string name, CancellationToken cancel) => throw new NotSupportedException();
     public Task<string?> ContainerOfExecAsync(string execId, CancellationToken cancel) => throw new NotSupportedException();
     readonly ConcurrentDictionary<string, ContainerInspect> _containers = new();
@@ -22,6 +24,8 @@ sealed class FakeDocker : IEngineClient
     public bool Down { get; set; }
     /// <summary>So many inspects fail before one succeeds.</summary>
     public int FailingInspects { get; set; }
+    /// <summary>Containers that cannot be inspected.</summary>
+    public ConcurrentDictionary<string, EngineException> Unreadable { get; } = [];
     /// <summary>Runs at each inspect, with its number.</summary>
     public Action<int>? OnInspect { get; set; }
     public int Inspects => _inspects;
@@ -66,6 +70,7 @@ sealed class FakeDocker : IEngineClient
         Check();
         OnInspect?.Invoke(Interlocked.Increment(ref _inspects));
         if (FailingInspects-- > 0) throw new EngineException("busy", 500);
+        if (Unreadable.TryGetValue(id, out var failure)) throw failure;
         return Task.FromResult(_containers.GetValueOrDefault(id));
     }
 
@@ -163,6 +168,8 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
         return verdict;
     }
 
+    public Verdict JudgeUnreadable(string problem) => Verdict.Refused("container-unreadable", problem) with { StopsBreach = policy.Current.StopsBreaches };
+
     Verdict Find(ContainerInspect container, Requester requester, Observed? observed)
     {
         if (requester != Requester.Engine) throw new InvalidOperationException("asked for somebody else");
@@ -174,6 +181,7 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
         if (observed?.Excesses is [var excess, ..]) return new([new("quota-exceeded", $"{excess.Used} of {excess.Gpu.Uuid} are more than {excess.Limit}")], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
         var quota = container.Config.Labels?.GetValueOrDefault("gpu-memory") ?? policy.Current.Limits.DefaultQuota?.Text;
         if (policy.Current.Limits.MaxQuota is { } max && quota != max.Text) return new([new("max-quota", $"{quota} is not {max}")], quota, "--gpus") { StopsBreach = policy.Current.StopsBreaches };
+        if (container.Name == "/audited") return new([], quota, "--gpus") { Audited = [new("max-quota", "it is too much")], StopsBreach = policy.Current.StopsBreaches };
         return quota == "bad" ? new([new("quota-syntax", "gpu-memory=bad is\nno quota")], null, null)
             : new(container.Name is "/outlaw" or "/desperado" ? [new("outlaw", "it is an outlaw")] : [], quota, "--gpus") { StopsBreach = container.Name == "/desperado" };
     }

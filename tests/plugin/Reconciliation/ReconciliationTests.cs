@@ -635,6 +635,48 @@ public class ReconciliationTests
         }));
     }
 
+    /// <summary>Its description is longer than is read, or the engine fails at it for long.</summary>
+    [TestCase(true, true)]
+    [TestCase(true, false)]
+    [TestCase(false, true)]
+    [TestCase(false, false)]
+    public async Task Who_cannot_be_inspected_shields_nobody_and_is_stopped_itself_where_the_policy_stops_breaches(bool isTooLong, bool stops)
+    {
+        if (stops) Enforce("""{"onBreach":"stop"}""");
+        Assert.That(GpuMemoryQuota.TryParse("0.4", out var quota, out _));
+        _ledger.Holders[Id(2)] = quota!;
+        _docker.Unreadable[Id(2)] = new("no", 500) { IsTooLong = isTooLong };
+        _docker.Put(Container(2, "0.4", "d2"));
+        var use = new FakeUse([(53, 600), (51, 503)]);
+        await WatchAsync(use, "/greedy", () => use.Readings > 8 && _docker.Stopped.Contains(Id(1)) && (!stops || _docker.Stopped.Contains(Id(2))));
+        Assert.That(_docker.Stopped.Contains(Id(2)), Is.EqualTo(stops));
+        Assert.That(_log, Has.Some.Contains($"container={Id(2)}").And.Some.Contains("rules=container-unreadable: no"));
+    }
+
+    /// <summary>A policy may allow it a GPU without a quota; what the engine does not say for a while is no reason to end it.</summary>
+    [Test]
+    public async Task Who_holds_nothing_and_cannot_be_inspected_for_a_while_is_left_alone()
+    {
+        Enforce("""{"onBreach":"stop"}""");
+        _docker.Unreadable[Id(2)] = new("busy", 500);
+        var use = new FakeUse([(53, 600)]);
+        await WatchAsync(use, "/c1", () => use.Readings > 20);
+        Assert.That(_docker.Stopped, Is.Empty);
+        Assert.That(_log, Has.Some.Contains($" 515 container={Id(2)} has more of a GPU than it may, and could not be judged"));
+    }
+
+    [Test]
+    public async Task What_an_audit_would_refuse_is_told_of_what_runs_once_a_run_and_ends_nobody()
+    {
+        Enforce("""{"mode":"audit","onBreach":"stop"}""");
+        _docker.Put(Container(1, "0.5", "d1") with { Name = "/audited" });
+        await StartAsync();
+        await UntilQuota("d1", "limit=0.5");
+        await Task.Delay(300); // sweeps
+        Assert.That(_log.Where(line => line.Contains("audit:", StringComparison.Ordinal)), Is.EqualTo(new[] { $"Warning 514 audit: running against the rules container={Id(1)} name=/audited image= gpu=--gpus rules=max-quota: it is too much" }));
+        Assert.That(_docker.Stopped, Is.Empty);
+    }
+
     static readonly FakeUse[] Fine =
     [
         new([(51, 300), (52, 202)]),

@@ -1,0 +1,86 @@
+using System.Globalization;
+using Runai.GpuMemory.Engine;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>Removes <c>--rm</c> containers whose start was refused. An engine removes one whose start failed, and <c>docker run</c> waits for that for ever; one whose start was refused it leaves.</summary>
+sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger<LeftBehind> log)
+{
+    /// <summary>Between tries, while the engine does not answer.</summary>
+    static readonly TimeSpan[] Pauses = [TimeSpan.Zero, TimeSpan.FromMilliseconds(300), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(30)];
+    /// <summary>So long somebody has between creating a container and starting it, before a start that cannot be read may have been its.</summary>
+    static readonly TimeSpan Fresh = TimeSpan.FromMinutes(1);
+    /// <summary>In which starts under way are done.</summary>
+    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(10);
+    const int Most = 200;
+
+    int _tries, _sweeps;
+    long _unread;
+
+    /// <summary>A start of this container was refused.</summary>
+    /// <param name="name">Its ID, or as the call names it.</param>
+    public void Refused(string name)
+    {
+        if (Interlocked.Increment(ref _tries) <= Most)
+            _ = TryAsync(name, time.GetUtcNow());
+        else
+            Interlocked.Decrement(ref _tries);
+    }
+
+    /// <summary>A call was refused of which is not known what it was: an engine can repeat one whose connection broke without saying it. It may have been the start of any.</summary>
+    public void RefusedUnread()
+    {
+        Interlocked.Exchange(ref _unread, time.GetUtcNow().UtcTicks);
+        if (Interlocked.Exchange(ref _sweeps, 1) == 0)
+            _ = SweepAsync();
+    }
+
+    async Task TryAsync(string name, DateTimeOffset refused)
+    {
+        var problem = "";
+        foreach (var pause in Pauses)
+        {
+            try
+            {
+                if (pause > TimeSpan.Zero)
+                    await Task.Delay(pause, time);
+                await RemoveAsync(name, created => created is null || created <= refused);
+                problem = "";
+                break;
+            }
+            catch (EngineException failure)
+            {
+                problem = failure.Message;
+            }
+        }
+        Interlocked.Decrement(ref _tries);
+        if (problem.Length > 0)
+            LogNotRemoved(log, name, problem);
+    }
+
+    async Task SweepAsync()
+    {
+        await Task.Delay(Patience, time);
+        Interlocked.Exchange(ref _sweeps, 0); // who is refused from here on is looked after by the next
+        var refused = new DateTimeOffset(Interlocked.Read(ref _unread), TimeSpan.Zero);
+        try
+        {
+            foreach (var id in (await engine.ListCreatedAsync(CancellationToken.None)).Take(Most))
+                await RemoveAsync(id, created => created <= refused && created > refused - Patience - Fresh);
+        }
+        catch (EngineException failure)
+        {
+            LogNotRemoved(log, "a container", failure.Message);
+        }
+    }
+
+    async Task RemoveAsync(string name, Predicate<DateTimeOffset?> isMeant)
+    {
+        if (await engine.GlanceAtContainerAsync(name, CancellationToken.None) is { HostConfig.AutoRemove: true, State.Status: "created" } container
+            && isMeant(DateTimeOffset.TryParse(container.Created, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var created) ? created : null))
+            await engine.RemoveContainerAsync(container.Id, CancellationToken.None);
+    }
+
+    [LoggerMessage(606, LogLevel.Warning, "{Container} was to be removed after its start was refused: {Problem}")]
+    static partial void LogNotRemoved(ILogger logger, string container, string problem);
+}
