@@ -76,6 +76,11 @@ static class Advice
         ? $"add LD_PRELOAD: {Quoted.Text(directory.Shim)} to the environment of the service, which env -i and sudo take away"
         : $"add -e LD_PRELOAD={Quoted.Text(directory.Shim)}, which env -i and sudo take away";
 
+    /// <summary>For the first program of a task; the file, which comes a little later, is for those whose environment is taken away.</summary>
+    public static string ServicePreload(ClientTool tool, QuotaMount directory) => tool == ClientTool.Compose
+        ? $"add LD_PRELOAD: {Quoted.Text(directory.Shim)} to the environment of the service"
+        : $"add --env LD_PRELOAD={Quoted.Text(directory.Shim)} (docker service update: --env-add)";
+
     public static string PreloadMount(string volume) => $"--mount type=volume,src={volume},dst={QuotaMount.PreloadFile},volume-subpath={QuotaMount.PreloadName}";
 
     /// <summary>What is mounted where a volume of this plugin would be, and what to write in its place; null where nothing is.</summary>

@@ -118,15 +118,12 @@ sealed partial class Authorizer(
         return AuthZAnswer.Allowed;
     }
 
-    /// <summary>The minor API version from which on the engine reads subpaths of volumes.</summary>
-    const int SubpathSince = 45;
-
     async ValueTask<AuthZAnswer> CreateAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
         var (started, settings) = (decisions.Start(), policy.Current);
         var (spec, verdict) = await JudgeCreateAsync(apiCall, settings, GpuHoldings.None, withImage: false, cancel);
-        if (verdict.Allow && route.IsOlderThan(SubpathSince) && spec is { Directory: { } directory } && spec.QuotaMounts.FirstOrDefault(m => m.IsPart) is { } part)
-            verdict = Verdict.Refused("volume-subpath", Policy.NoSubpath(spec.Tool, part.Volume, directory));
+        if (verdict.Allow)
+            verdict = Policy.OfSubpath(route, spec!).And(verdict);
         if (verdict.Allow)
             foreach (var volume in spec!.QuotaMounts.Select(mount => mount.Volume).Where(volume => volumes.Find(volume) is null))
                 makers.Expect(volume, settings.OwnerOf(apiCall)); // the engine makes it now

@@ -26,7 +26,7 @@ sealed class ContainerSpecs(IVolumeCatalog volumes, IDeviceNodes nodes)
         var tool = Advice.ToolOf(body.Labels, body.IsOfService);
         return Make(body.Image ?? "", image?.Id, host, mounts, env, tool, body.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) ?? image?.Config?.Labels?.GetValueOrDefault(GpuMemoryQuota.Name), defaultRuntime)
             with
-        { IsQuotaAsked = body.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) is not null };
+        { IsOfService = body.IsOfService, IsQuotaAsked = body.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) is not null };
     }
 
     /// <summary>The merged truth: image, volumes and spellings resolved by the engine.</summary>

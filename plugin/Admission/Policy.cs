@@ -34,6 +34,7 @@ static partial class Policy
         ("volume-gone", VolumeGone),
         ("preload-read-only", PreloadReadOnly),
         ("preload-covered", PreloadCovered),
+        ("preload-service", PreloadOfService),
         ("preload-missing", PreloadMissing),
         ("cgroup-parent", CgroupParent),
         ("quota-exceeds-gpu", QuotaExceedsGpu),
@@ -128,8 +129,13 @@ static partial class Policy
     }
 
     /// <summary>An engine or a client that knows no subpath of a volume mounts all of it there.</summary>
-    internal static string NoSubpath(ClientTool tool, string volume, QuotaMount directory) =>
+    static string NoSubpath(ClientTool tool, string volume, QuotaMount directory) =>
         $"this engine, or the API version of this call, knows no volume-subpath (Docker 26 and newer do, from API 1.45 on), so the whole {Quoted.Text(volume)} volume would be at {QuotaMount.PreloadFile}: leave that mount out, and where the container has --read-only {Advice.PreloadVariable(tool, directory)}";
+
+    /// <summary>Before its API 1.45 an engine leaves subpaths away without a word.</summary>
+    internal static Verdict OfSubpath(EngineRoute route, ContainerSpec spec) =>
+        route.IsOlderThan(45) && spec is { Directory: { } directory } && spec.QuotaMounts.FirstOrDefault(m => m.IsPart) is { } part
+        ? Verdict.Refused("volume-subpath", NoSubpath(spec.Tool, part.Volume, directory)) : Verdict.Fine;
 
     static string? VolumeSubpath(Case c)
     {
@@ -180,10 +186,15 @@ static partial class Policy
         c.Spec is { NeedsPreloadFile: true, ReadOnlyRoot: false, Directory: { } directory } && c.Spec.OtherTargets.Concat(c.Spec.Observed.Targets).FirstOrDefault(ContainerSpec.CoversPreload) is { } cover
         ? $"the mount at {Quoted.Text(cover)} covers {(cover == QuotaMount.NixPreloadFile ? cover : QuotaMount.PreloadFile)}, which loads the quota: remove it, or {Advice.Preload(c.Spec.Tool, directory)}" : null;
 
+    /// <summary>The engine's word that it made a task's container, and the calls that put the file in, take longer than swarm takes to start it: seen on 20.10, 26.1 and 28.5, idle, of every task.</summary>
+    static string? PreloadOfService(Case c) =>
+        c.Spec is { IsOfService: true, NeedsPreloadFile: true, ReadOnlyRoot: false, Directory: { } directory }
+        ? $"swarm starts tasks before {QuotaMount.PreloadFile} can be put into them, so nothing would limit their first program: {Advice.ServicePreload(c.Spec.Tool, directory)}" : null;
+
     /// <summary>The file came too late for it, as it may for the first task of a service, somebody took the file away, or the program has a loader that reads another.</summary>
     static string? PreloadMissing(Case c) =>
         c.Spec is { Observed.WithoutShim: { } program, Gpu: not null, Directory: { } directory }
-        ? $"{Quoted.Text(program)} in it runs without the shim, so nothing limits its GPU memory: restart the container (docker service update --force restarts a service), and if that changes nothing {Advice.PreloadVariable(c.Spec.Tool, directory)}" : null;
+        ? $"{Quoted.Text(program)} in it runs without the shim, so nothing limits its GPU memory: restart the container, and if that changes nothing {Advice.PreloadVariable(c.Spec.Tool, directory)}" : null;
 
     static string? QuotaExceeded(Case c) =>
         c.Quota is { } quota && c.Spec.Observed.Excesses.FirstOrDefault(e => e.Used > quota.Of(e.Gpu.AllocatableBytes)) is { } excess && quota.Of(excess.Gpu.AllocatableBytes) is var limit

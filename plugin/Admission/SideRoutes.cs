@@ -89,7 +89,7 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         apiCall.ReleaseBodies();
         if (body.MisplacedQuota is { } quota)
             return Verdict.Refused("service-label", Advice.MisplacedLabel(Advice.ToolOf(body.Labels, isService: true), Quoted.Text(quota), isNew: route.Name.Length == 0));
-        var verdict = await OfServiceAsync(body, policy, requester, cancel);
+        var verdict = await OfServiceAsync(body, route, policy, requester, cancel);
         return verdict.Allow && !policy.IsBuiltIn && EngineRoute.QueryValues(apiCall.RequestUri ?? "", "rollback").Contains("previous")
             ? verdict.And(await OfRollbackAsync(apiCall, route, policy, requester, cancel)) : verdict;
     }
@@ -103,12 +103,12 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             return Verdict.RefusedByFile(policy, "rollback", $"the service {Quoted.Text(route.Name)} is being changed by somebody else: try again");
         if (!StrictBodies.Service.TryRead(spec, out var body, out var problem))
             return Verdict.RefusedByFile(policy, "rollback", $"what the service {Quoted.Text(route.Name)} was before cannot be read ({problem}): update it to what you want, without --rollback");
-        var verdict = await OfServiceAsync(body, policy, requester, cancel);
+        var verdict = await OfServiceAsync(body, route, policy, requester, cancel);
         return verdict with { Reasons = [.. verdict.Reasons.Select(reason => reason with { Message = $"--rollback brings back what you could not ask for yourself: {reason.Message}" })] };
     }
 
     /// <summary>As far as it can be told before a task runs: what the image adds is known where this engine has it.</summary>
-    async ValueTask<Verdict> OfServiceAsync(ServiceBody body, PolicySettings policy, Requester requester, CancellationToken cancel)
+    async ValueTask<Verdict> OfServiceAsync(ServiceBody body, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
     {
         if (body.TaskTemplate?.PluginSpec is not null && !requester.IsAdmin)
             return PluginsOfAdmins;
@@ -120,7 +120,7 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             return Verdict.RefusedByFile(policy, refusal!.Rule, refusal.Message);
         if (policy.AllowBindMounts is not null)
             spec = spec with { HostPaths = [.. spec.HostPaths, .. await named.FindHostPathsAsync(task.HostConfig, cancel)] };
-        return Policy.Evaluate(spec, requester, gpus.Devices, policy);
+        return Policy.OfSubpath(route, spec).And(Policy.Evaluate(spec, requester, gpus.Devices, policy));
     }
 
     /// <summary>The engine takes a network's name, its ID in the engine or in the swarm, and the beginning of one.</summary>

@@ -103,7 +103,7 @@ public sealed class ReconciliationService(
     /// <summary>Whether the container came by an API call that admission saw to. An inspect for each event would make creating containers three times as slow.</summary>
     bool IsAdmitted(EngineEvent one) => own.EngineAsks && one.Actor.Attributes?.ContainsKey(SwarmTask) != true;
 
-    /// <summary>For tasks of swarm: nobody else gives them their preload. It may come too late for the first program of a container that starts at once, not for its next start.
+    /// <summary>For tasks of swarm: nobody else gives them their preload. It comes too late for the first program, which the environment of the service serves; it is for those that lose that.
     /// Where the engine does not ask this plugin nothing is mounted, so nothing can be copied either: the start, once it asks, sees to it.</summary>
     async Task InjectAsync(string id, CancellationToken stop)
     {

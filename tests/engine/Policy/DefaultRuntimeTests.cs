@@ -26,6 +26,7 @@ sealed class DefaultRuntimeTests(string version) : PolicyFixture(version)
 
     const string NamedResource = ""","Resources":{"Reservations":{"GenericResources":[{"NamedResourceSpec":{"Kind":"gpu","Value":"all"}}]}}""";
     const string DiscreteResource = ""","Resources":{"Reservations":{"GenericResources":[{"DiscreteResourceSpec":{"Kind":"gpu","Value":1}}]}}""";
+    const string Preload = ""","Env":["LD_PRELOAD=/runai/librunai.so"]""";
     const string Quota = ""","Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]""";
 
     [Test]
@@ -43,10 +44,14 @@ sealed class DefaultRuntimeTests(string version) : PolicyFixture(version)
     [Test]
     public void A_service_with_a_quota_runs_and_is_limited()
     {
-        Assert.That(Create(Image, Quota, DiscreteResource, replicas: 1).Status, Is.EqualTo(201));
+        Assert.That(Create(Image, Quota, DiscreteResource, replicas: 1).Body, Does.Contain("swarm starts tasks before /etc/ld.so.preload can be put into them, so nothing would limit their first program: add --env LD_PRELOAD=/runai/librunai.so (docker service update: --env-add)"));
+        Assert.That(Create(Image, Quota + Preload, DiscreteResource, replicas: 1).Status, Is.EqualTo(201));
         var id = "";
         Eventually(() => (id = Engine.Docker("ps", "-q", "--no-trunc", "--filter", "label=com.docker.swarm.service.name=job").Ok()).Length > 0, "its task runs");
         Assert.That(Engine.Docker("inspect", "-f", "{{.Config.Env}}", id).Ok(), Does.Contain("DOCKER_RESOURCE_GPU=all"), "swarm says which it has");
+        Eventually(() => Engine.Docker("exec", id, "cat", "/proc/1/maps").Out.Contains("libc.so", StringComparison.Ordinal), "its first program runs");
+        Assert.That(Engine.Docker("exec", id, "cat", "/proc/1/maps").Ok(), Does.Contain("/runai/librunai.so"), "with the shim");
+        Eventually(() => Engine.Docker("exec", id, "env", "-i", "cat", "/proc/self/maps").Out.Contains("/runai/librunai.so", StringComparison.Ordinal), "and those without its environment have it a little later");
         Eventually(() => Engine.Docker(["exec", id, .. SmiQuery]).Out.StartsWith($"{Part(0.5m)},", StringComparison.Ordinal), "it is limited");
         Engine.Docker("service", "rm", "job").Ok();
     }

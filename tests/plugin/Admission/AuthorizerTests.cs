@@ -55,6 +55,11 @@ public class AuthorizerTests : AuthorizerFixture
         Assert.That(_log.Lines.Single(), Does.Match("^denied ContainerCreate user= container= image=debian gpu=none quota=0.5 rule=quota-needs-volume ms=[0-9.]+ reason=gpu-memory=0.5 needs"));
     }
 
+    [TestCase("/v1.44/containers/create", "this engine, or the API version of this call, knows no volume-subpath")]
+    [TestCase("/v1.45/containers/create", "allowed")]
+    public async Task A_subpath_counts_where_the_engine_reads_it(string target, string answer) =>
+        Assert.That(await BeforeAsync(Call("POST", target, """{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"],"Mounts":[{"Type":"volume","Source":"runai","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]}}""")), Does.StartWith(answer));
+
     [TestCase("local", Good, "gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver local, made before this plugin was there: docker volume rm runai, and try again (")]
     [TestCase("old/gpu:latest", Good, "gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver old/gpu:latest, made before")]
     [TestCase("", Good, "gpu-memory=0.5 needs the runai volume, and the engine keeps runai for a volume driver that is not there (this plugin under another name?), which docker volume rm cannot end: docker volume create -d runai/gpu-memory gpu, and write gpu in place of runai")]

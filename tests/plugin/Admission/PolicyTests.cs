@@ -250,8 +250,8 @@ public class PolicyTests
         var seen = Observed.None with { WithoutShim = "/usr/bin/a b" };
         Assert.That(Mounted(seen).Allow, "without a GPU there is nothing to limit");
         var missing = Mounted(seen, gpu: ""","DeviceRequests":[{"Count":1,"Capabilities":[["gpu"]]}]""").Reasons.Single();
-        Assert.That((missing.Rule, missing.Message), Is.EqualTo(("preload-missing", "\"/usr/bin/a b\" in it runs without the shim, so nothing limits its GPU memory: restart the container " +
-            "(docker service update --force restarts a service), and if that changes nothing add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away")));
+        Assert.That((missing.Rule, missing.Message), Is.EqualTo(("preload-missing", "\"/usr/bin/a b\" in it runs without the shim, so nothing limits its GPU memory: restart the container, " +
+            "and if that changes nothing add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away")));
         Assert.That(Policy.MeansNoQuota(missing.Rule), Is.False, "the policy says what follows");
     }
 

@@ -179,14 +179,19 @@ public class SideRoutesTests
     }
 
     [TestCase("""{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"debian","Labels":{"gpu-memory":"0.5"}}}}""", "gpu-memory=0.5 needs the runai volume: add --mount type=volume,src=runai,dst=/runai")]
-    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]}}}""", "allowed")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Env":["LD_PRELOAD=/runai/librunai.so"],"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]}}}""", "allowed")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Env":["LD_PRELOAD=/usr/lib/x.so"],"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]}}}""",
+        "swarm starts tasks before /etc/ld.so.preload can be put into them, so nothing would limit their first program: add --env LD_PRELOAD=/runai/librunai.so (docker service update: --env-add)")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Labels":{"gpu-memory":"0.5","com.docker.stack.namespace":"lab"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]}}}""",
+        "swarm starts tasks before /etc/ld.so.preload can be put into them, so nothing would limit their first program: add LD_PRELOAD: /runai/librunai.so to the environment of the service")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"},{"Type":"volume","Source":"runai","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]}}}""", "allowed")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"bind","Source":"/dev","Target":"/dev"}]}}}""", "a mount of the host's /dev is not allowed on this machine: mount /home/* as a whole, or use a volume")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Source":"/","Target":"/x"}]}}}""", "a mount of the host's / is not allowed on this machine: mount /home/* as a whole, or use a volume")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[null,{"Type":"","Source":"/","Target":"/x"}]}}}""", "a mount of the host's / is not allowed on this machine")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"Bind","Source":"/run","Target":"/x"}]}}}""", "a mount of the host's /run is not allowed on this machine")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"b\u0131nd","Source":"/run","Target":"/x"}]}}}""", "a mount of the host's /run is not allowed on this machine")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"VOLUME","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"none","o":"bind","device":"/etc"}}}}]}}}""", "a mount of the host's /etc is not allowed on this machine")]
-    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"VOLUME","Source":"runai","Target":"/runai"},{"Type":"Tmpfs","Target":"/x"}]}}}""", "allowed")]
+    [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Env":["LD_PRELOAD=/runai/librunai.so"],"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"VOLUME","Source":"runai","Target":"/runai"},{"Type":"Tmpfs","Target":"/x"}]}}}""", "allowed")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"bind","Source":"/home/{{.Service.Name}}","Target":"/x"}]}}}""", "a mount of the host's \"/home/{{.Service.Name}}\" is not allowed on this machine")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"bind","Source":"/home/{{printf \"bob%c..%c..%cetc\" 47 47 47}}","Target":"/x"}]}}}""", "a mount of the host's")]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"nfs","o":"{{print \"bind\"}}","device":"/etc"}}}}]}}}""", "a local volume with \"o={{…}}\" is not allowed on this machine: swarm would fill it in later, so write it out")]
@@ -215,13 +220,19 @@ public class SideRoutesTests
         Assert.That(await AskAsync(Closed, "POST", "/v1.51/services/0123/update?version=7", body), Does.StartWith(answer));
     }
 
+    [TestCase("/v1.44/services/create", "this engine, or the API version of this call, knows no volume-subpath (Docker 26 and newer do, from API 1.45 on), so the whole runai volume would be at /etc/ld.so.preload: leave that mount out")]
+    [TestCase("/v1.45/services/create", "allowed")]
+    [TestCase("/services/create", "allowed")]
+    public async Task A_subpath_counts_where_the_engine_reads_it(string target, string answer) =>
+        Assert.That(await AskAsync(null, "POST", target, """{"TaskTemplate":{"ContainerSpec":{"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"},{"Type":"volume","Source":"runai","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]}}}"""), Does.StartWith(answer));
+
     [TestCase("{}", "", "write --container-label gpu-memory=0.5 in place of --label", "write --label-rm gpu-memory --container-label-add gpu-memory=0.5")]
     [TestCase("""{"gpu-memory":"0.25"}""", "", "write --container-label gpu-memory=0.5 in place of --label", "write --label-rm gpu-memory --container-label-add gpu-memory=0.5")]
     [TestCase("""{"com.docker.stack.namespace":"lab"}""", ""","com.docker.stack.namespace":"lab" """, "write gpu-memory under labels of the service in the file, not under labels of its deploy")]
     [TestCase("""{"gpu-memory":"0.5"}""", "", null)]
     public async Task A_quota_that_labels_the_service_and_no_container_is_refused(string ofContainer, string more, string? onCreate, string? onUpdate = null)
     {
-        var body = $$$"""{"Name":"web","Labels":{"gpu-memory":"0.5"{{{more}}} },"TaskTemplate":{"ContainerSpec":{"Labels":{{{ofContainer}}},"Mounts":[{"Type":"volume","Source":"half","Target":"/runai"}]} } }""";
+        var body = $$$"""{"Name":"web","Labels":{"gpu-memory":"0.5"{{{more}}} },"TaskTemplate":{"ContainerSpec":{"Env":["LD_PRELOAD=/runai/librunai.so"],"Labels":{{{ofContainer}}},"Mounts":[{"Type":"volume","Source":"half","Target":"/runai"}]} } }""";
         string Answer(string? remedy) => remedy is null ? "allowed" : $"gpu-memory=0.5 is a label of the service, which its containers do not have, so nothing would limit them: {remedy}";
         Assert.That(await AskAsync(null, "POST", Service, body), Is.EqualTo(Answer(onCreate)));
         Assert.That(await AskAsync(null, "POST", "/v1.51/services/0123/update?version=7", body), Is.EqualTo(Answer(onUpdate ?? onCreate)));
