@@ -3,13 +3,13 @@
    No overshoot. A process first adds `most` to `pending` of its own row, then sums all rows, and goes on only if the
    sum is within the limit. Suppose reservations that together exceed the limit were all live at one moment. Take the
    one that was added last: all the others were in their rows before its scan began, and stay there until the moment in
-   question, which is after its scan; so its scan saw them all (an amount moves from `pending` to `charged`, and from
-   there to `overhead`, by adding first, and a scan reads a row in that order), found the sum above the limit, and
-   refused. Freed memory leaves its row only after the driver has taken it back. No lock, no global total; a process
+   question, which is after its scan; so its scan saw them all (an amount moves from `pending` to `credit` or `charged`,
+   and from there to `overhead`, by adding first, and a scan reads a row in that order), found the sum above the limit,
+   and refused. Freed memory leaves its row only after the driver has taken it back. No lock, no global total; a process
    killed at any point leaves just its own row, which counts until its kernel lock is seen to be gone. Credit is a
-   reservation that stays: it is part of `pending` from its first sum on. A call takes it out of `credit`, by one atomic
-   operation, so that nobody else gives it back meanwhile; who takes credit back takes it out of there first and then
-   off `pending`.
+   reservation that stays: it moves from `pending` to `credit`, by adding first, and never back. A call marks what it
+   uses of it, by one atomic operation, so that nobody else takes that meanwhile; who takes the rest does so in one,
+   too.
 
    Nothing that fits is refused. A sum above the limit may be due to rows of dead processes, to measurements out of
    date, to a changed quota, or to others that reserve at this moment and will be refused themselves. The slow path
@@ -106,11 +106,9 @@ static void heal(struct device *device, struct ledger_row *row) {
     int64_t overhead = atomic_load(&device->overhead);
     if (!row)
         return;
-    uint64_t credit = atomic_load(&row->credit);
-    uint64_t more = charged - atomic_load(&row->charged), less = atomic_load(&row->pending) - CREDIT_BYTES(credit);
+    uint64_t more = charged - atomic_load(&row->charged), less = atomic_load(&row->pending);
     int64_t beyond = overhead - atomic_load(&row->overhead);
-    if ((uint32_t)activity != 0 || credit >= CREDIT_CALL || atomic_load(&device->activity) != activity ||
-        atomic_load(&row->credit) != credit)
+    if ((uint32_t)activity != 0 || atomic_load(&device->activity) != activity)
         return;
     atomic_fetch_add(&row->charged, more);
     atomic_fetch_add(&row->overhead, beyond);
@@ -201,7 +199,7 @@ static bool reserve_closely(struct device *device, struct reservation *r) {
 bool account_reserve(struct device *device, uint64_t most, struct reservation *r) {
     if (UNLIKELY(quota_tick()))
         housekeeping(device);
-    *r = (struct reservation){row_now(device), most, 0};
+    *r = (struct reservation){row_now(device), most, 0, false};
     bool fits = try(device, r);
     if (LIKELY(fits && !measure_is_due(device, r->room)))
         return true;
@@ -226,34 +224,44 @@ void account_settle(struct device *device, struct reservation *r, uint64_t taken
 bool account_credit_take(struct device *device, uint64_t most, struct reservation *r) {
     struct ledger_row *row = atomic_load_explicit(&device->row, memory_order_acquire);
     if (UNLIKELY(!row || atomic_load_explicit(&row->owner, memory_order_relaxed) != process()->token ||
-                 !ledger_intact() || quota_is_due()))
+                 !ledger_intact() || quota_is_due() || most % MIB))
         return false;
     uint64_t credit = atomic_load_explicit(&row->credit, memory_order_relaxed);
-    while (CREDIT_BYTES(credit) >= most)
-        if (LIKELY(atomic_compare_exchange_weak(&row->credit, &credit, credit - most + CREDIT_CALL))) {
-            *r = (struct reservation){row, most, MEASURE_CLOSE};
+    while (credit_free(credit) >= most)
+        if (LIKELY(atomic_compare_exchange_weak(&row->credit, &credit, credit - most / MIB + (most / MIB << 32)))) {
+            *r = (struct reservation){row, most, MEASURE_CLOSE, true};
             return true;
         }
     return false;
 }
 
-void account_credit_return(struct reservation *r) {
-    atomic_fetch_add(&r->row->credit, r->bytes - CREDIT_CALL);
+/* Nothing, where the row was lost and taken anew meanwhile. */
+static void leave_credit(struct reservation *r, uint64_t free_again) {
+    uint64_t credit = atomic_load_explicit(&r->row->credit, memory_order_relaxed);
+    while (credit_used(credit) >= r->bytes &&
+           !atomic_compare_exchange_weak(&r->row->credit, &credit, credit - (r->bytes / MIB << 32) + free_again / MIB))
+        continue;
 }
 
-void account_credit_used(struct device *device, struct reservation *r) {
+void account_credit_return(struct reservation *r) {
+    leave_credit(r, r->bytes);
+}
+
+void account_credit_used(struct device *device) {
     begin(device);
-    atomic_fetch_sub(&r->row->credit, CREDIT_CALL);
 }
 
 void account_keep(struct device *device, struct reservation *r) {
-    if (r->room >= MEASURE_CLOSE && r->row != &lonely[device_position(device)] &&
-        CREDIT_BYTES(atomic_load(&r->row->credit)) + r->bytes <= CREDIT_MAX) {
-        atomic_fetch_add(&r->row->credit, r->bytes);
-        end(device);
-    } else {
-        take_back(device, r);
-    }
+    uint64_t credit = atomic_load(&r->row->credit);
+    bool more = r->room >= MEASURE_CLOSE && r->row != &lonely[device_position(device)] && r->bytes % MIB == 0 &&
+                credit_free(credit) + r->bytes <= CREDIT_MAX;
+    if (more && !r->of_credit)
+        atomic_fetch_add(&r->row->credit, r->bytes / MIB);
+    if (r->of_credit)
+        leave_credit(r, more ? r->bytes : 0);
+    else
+        atomic_fetch_sub(&r->row->pending, r->bytes);
+    end(device);
 }
 
 void account_add(struct device *device, uint64_t bytes) {

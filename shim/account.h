@@ -14,12 +14,12 @@
 bool account_reserve(struct device *device, uint64_t most, struct reservation *reservation);
 void account_settle(struct device *device, struct reservation *reservation, uint64_t taken);
 /* For calls that hardly ever take what they might (hook_pool.c). A reservation of which nothing was taken, far from the
-   limit, is not given back but left as credit: still pending, and anybody's who runs short. The next call takes it out
-   of there, with one atomic operation instead of a sum over the container, and puts it back when it has not grown
+   limit, is not given back but left as credit: still pending, and anybody's who runs short. The next call marks
+   it as used, with one atomic operation instead of a sum over the container, and unmarks it when it has not grown
    either; else it is a reservation as any other, from account_credit_used on. */
 bool account_credit_take(struct device *device, uint64_t most, struct reservation *reservation);
 void account_credit_return(struct reservation *reservation);
-void account_credit_used(struct device *device, struct reservation *reservation);
+void account_credit_used(struct device *device);
 void account_keep(struct device *device, struct reservation *reservation);
 void account_release_begin(struct device *device);
 void account_release_end(struct device *device, uint64_t released);

@@ -276,16 +276,6 @@ static void bury(struct pool *pool) {
     managed_charge(device, charged, 0);
 }
 
-/* A reservation for growth: what was taken of it, or it is kept for the next. */
-static void settle_growth(struct device *device, struct reservation *reservation, uint64_t grown) {
-    if (reservation && grown)
-        account_settle(device, reservation, grown);
-    else if (reservation)
-        account_keep(device, reservation);
-    else if (grown)
-        account_add(device, grown);
-}
-
 /* May this be what the pool holds? Not when another thread has changed the charge since the driver was asked; nor when
    it is less than what is charged and another thread has allocated since, of memory that it took for held: that may
    have come back. First the era ends, so that who allocates later sees it (see was_held). Under the pool's
@@ -297,7 +287,7 @@ static bool still_true(struct pool *pool, uint64_t bytes, uint64_t version, uint
     return version == atomic_load(&pool->version) && (atomic_load(&pool->live) ^ live) < POOL_ALLOCATION;
 }
 
-/* Brings the charge to what the pool holds. A reservation made for growth is settled with it. */
+/* Brings the charge to what the pool holds. A reservation made for growth is kept for the next. */
 static void pool_settle(struct pool *pool, struct device *device, struct reservation *reservation) {
     uint64_t version, live, bytes, before;
     if (atomic_load(&pool->managed))
@@ -308,7 +298,8 @@ static void pool_settle(struct pool *pool, struct device *device, struct reserva
         before = atomic_load(&pool->charged);
         bytes = held(pool, before);
         if (LIKELY(bytes == before && version == atomic_load(&pool->version))) {
-            settle_growth(device, reservation, 0);
+            if (reservation)
+                account_keep(device, reservation);
             return;
         }
         lock_take(&pool->lock);
@@ -329,7 +320,8 @@ static void pool_settle(struct pool *pool, struct device *device, struct reserva
     atomic_fetch_add(&pool->version, 1);
     lock_drop(&pool->lock);
     learn_chunk(bytes);
-    settle_growth(device, reservation, 0);
+    if (reservation)
+        account_keep(device, reservation);
     if (before > bytes)
         account_release_end(device, before - bytes);
 }
@@ -628,7 +620,7 @@ static bool end_turn(struct attempt *a, uint64_t pointer, uint64_t size) {
 static void ask_after(struct attempt *a, uint64_t pointer, uint64_t size) {
     struct pool *pool = a->pool;
     if (a->plan == PLAN_CREDIT)
-        account_credit_used(a->device, &a->reservation);
+        account_credit_used(a->device);
     if (!park(pool, &a->reservation)) {
         settle_calls(pool, a->device, &a->reservation);
         atomic_store_explicit(&pool->unasked, 0, memory_order_relaxed);

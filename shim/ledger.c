@@ -588,8 +588,8 @@ static uint64_t saturating(uint64_t a, uint64_t b) {
  * them at least. */
 static void add_row(const struct ledger_row *row, void *data) {
     struct ledger_sum *sum = data;
-    uint64_t credit = CREDIT_BYTES(atomic_load_explicit(&row->credit, memory_order_relaxed));
     uint64_t pending = atomic_load(&row->pending);
+    uint64_t credit = atomic_load(&row->credit);
     uint64_t charged = atomic_load(&row->charged);
     int64_t overhead = atomic_load(&row->overhead);
     if (overhead >= 0)
@@ -597,8 +597,8 @@ static void add_row(const struct ledger_row *row, void *data) {
     else
         charged = charged > -(uint64_t)overhead ? charged + (uint64_t)overhead : 0;
     sum->settled = saturating(sum->settled, charged);
-    sum->pending = saturating(sum->pending, pending);
-    sum->credit = saturating(sum->credit, credit < pending ? credit : pending);
+    sum->pending = saturating(sum->pending, saturating(pending, credit_free(credit) + credit_used(credit)));
+    sum->credit = saturating(sum->credit, credit_free(credit));
 }
 
 struct ledger_sum ledger_sum(int device) {
@@ -610,18 +610,9 @@ struct ledger_sum ledger_sum(int device) {
     return sum;
 }
 
-/* Counts as a call meanwhile: whoever heals the row between the two steps would take the bytes off once more. */
 static void take_credit(const struct ledger_row *row, void *data) {
-    struct ledger_row *of = (struct ledger_row *)row;
-    uint64_t credit = atomic_load(&of->credit);
     (void)data;
-    while (CREDIT_BYTES(credit) &&
-           !atomic_compare_exchange_weak(&of->credit, &credit, credit - CREDIT_BYTES(credit) + CREDIT_CALL))
-        continue;
-    if (CREDIT_BYTES(credit)) {
-        atomic_fetch_sub(&of->pending, CREDIT_BYTES(credit));
-        atomic_fetch_sub(&of->credit, CREDIT_CALL);
-    }
+    atomic_fetch_and(&((struct ledger_row *)row)->credit, ~(uint64_t)UINT32_MAX);
 }
 
 void ledger_revoke(int device) {

@@ -24,7 +24,7 @@
 #include "base.h"
 
 enum {
-    LEDGER_VERSION = 4, /* in the file's name too: another layout is another ledger, and neither disturbs the other */
+    LEDGER_VERSION = 5, /* in the file's name too: another layout is another ledger, and neither disturbs the other */
     LEDGER_DEVICES = 32,
     LEDGER_CHUNKS = 56,
     LEDGER_CHUNK_ROWS = 16,
@@ -37,24 +37,28 @@ struct ledger_row {
     _Atomic uint64_t charged; /* bytes of live allocations */
     _Atomic uint64_t pending; /* bytes reserved for driver calls under way */
     _Atomic int64_t overhead; /* what the driver counts for this process beyond `charged` */
-    _Atomic uint64_t credit;  /* of pending, what no call uses now: anybody may take it back; see below */
+    _Atomic uint64_t credit;  /* pending as well, but what no call uses now anybody may take back; see below */
     /* Who that is, for whoever finds the row unlocked; stored before owner. */
     _Atomic uint64_t namespace; /* of its owner's PIDs, by inode */
     _Atomic uint64_t born;      /* when the owner started, in ticks since boot */
     uint64_t unused;
 };
-/* What a call may take, in a row's `pending` or out of its credit. */
+/* What a call may take, in a row's `pending` or in its credit. */
 struct reservation {
     struct ledger_row *row; /* where it stands, whatever becomes of our row meanwhile */
     uint64_t bytes;
     uint64_t room; /* that it left */
+    bool of_credit;
 };
 
-/* In the low bits of credit the bytes, in the high ones how many calls use some that they have taken out and will put
-   back. */
-enum { CREDIT_BITS = 48 };
-#define CREDIT_CALL ((uint64_t)1 << CREDIT_BITS)
-#define CREDIT_BYTES(credit) ((credit) & (CREDIT_CALL - 1))
+/* Credit, in MiB: in the low half what no call uses, in the high one what calls use that will put it back. All in one
+   word, so that who takes it back does so in one step: in between the row might become another process's. */
+static inline uint64_t credit_free(uint64_t credit) {
+    return (credit & UINT32_MAX) * MIB;
+}
+static inline uint64_t credit_used(uint64_t credit) {
+    return (credit >> 32) * MIB;
+}
 
 struct ledger_device {
     unsigned char uuid[16];

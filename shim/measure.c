@@ -179,9 +179,8 @@ static uint32_t pid_here(struct measure_scratch *s, const struct ledger_row *row
 static void note_row(const struct ledger_row *row, void *data) {
     struct measure_scratch *s = data;
     uint32_t pid = pid_here(s, row);
-    uint64_t credit = CREDIT_BYTES(atomic_load(&row->credit)), pending = atomic_load(&row->pending);
-    int64_t bytes =
-        (int64_t)(atomic_load(&row->charged) + (pending > credit ? pending - credit : 0)) + atomic_load(&row->overhead);
+    uint64_t pending = atomic_load(&row->pending) + credit_used(atomic_load(&row->credit));
+    int64_t bytes = (int64_t)(atomic_load(&row->charged) + pending) + atomic_load(&row->overhead);
     uint64_t known = bytes > 0 ? (uint64_t)bytes : 0;
     if (pid == 0) {
         s->partial = true;

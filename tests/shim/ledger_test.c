@@ -71,6 +71,45 @@ TEST(Sums_of_garbage_saturate) {
     clean();
 }
 
+enum { REUSED = 200000 };
+
+static void *revoke_again_and_again(void *device) {
+    for (int i = 0; i < REUSED; i++)
+        ledger_revoke(*(int *)device);
+    return NULL;
+}
+
+/* A row that is given to the next process while its last one's credit is taken back: nothing of the next one's goes. */
+TEST(Credit_is_taken_back_in_one_step_whoever_gets_the_row_meanwhile) {
+    int a = ledger_device(one);
+    pthread_t thread;
+    struct ledger_row *row = ledger_claim(a, 1);
+    EXPECT_EQUAL(pthread_create(&thread, NULL, revoke_again_and_again, &a), 0);
+    for (int i = 0; i < REUSED; i++) {
+        atomic_store(&row->pending, 0); /* as the ledger does when it gives a row */
+        atomic_store(&row->credit, 0);
+        atomic_fetch_add(&row->pending, 5 * MIB);
+        atomic_fetch_add(&row->credit, 32);
+        struct ledger_sum sum = ledger_sum(a);
+        EXPECT(sum.pending - sum.credit == 5 * MIB && (sum.credit == 0 || sum.credit == 32 * MIB));
+    }
+    pthread_join(thread, NULL);
+    EXPECT_EQUAL(ledger_sum(a).pending - ledger_sum(a).credit, 5 * MIB);
+    clean();
+}
+
+TEST(What_calls_use_of_credit_counts_and_is_not_taken_back) {
+    int a = ledger_device(one);
+    struct ledger_row *row = ledger_claim(a, 1);
+    atomic_store(&row->credit, (uint64_t)32 << 32 | 64);
+    EXPECT_EQUAL(ledger_sum(a).pending, 96 * MIB);
+    EXPECT_EQUAL(ledger_sum(a).credit, 64 * MIB);
+    ledger_revoke(a);
+    EXPECT_EQUAL(ledger_sum(a).pending, 32 * MIB);
+    EXPECT_EQUAL(ledger_sum(a).credit, 0);
+    clean();
+}
+
 enum { MOVING_ROWS = 400, MOVING_ROUNDS = 3000, MOVED = 2 };
 
 /* Each row's reservation becomes a charge, as account_settle does it. */
