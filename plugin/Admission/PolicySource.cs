@@ -11,6 +11,9 @@ public sealed record PolicyInForce(PolicySettings Settings, DateTimeOffset? Sinc
 /// <summary>The policy in force. The file is read again when it changes; one with a problem is refused whole, and the last good one stays, also over a restart of the plugin.</summary>
 public sealed partial class PolicySource
 {
+    /// <summary>The plugin's mount that the file is below.</summary>
+    public const string Mount = "etc";
+
     readonly string _path;
     readonly string _lastGood;
     readonly ILogger<PolicySource> _log;
@@ -18,6 +21,7 @@ public sealed partial class PolicySource
     volatile PolicyInForce _state = new(PolicySettings.BuiltIn, null, []);
     (bool Exists, DateTime Written, long Length) _seen = (false, default, -1);
     string? _failure;
+    volatile bool _isDistrusted;
 
     /// <param name="path">The admin's file.</param>
     /// <param name="lastGood">Where the last good one is kept.</param>
@@ -45,8 +49,17 @@ public sealed partial class PolicySource
             Changed?.Invoke();
     }
 
+    /// <summary>The file is not the admin's, there or not: as with one that cannot be read, nothing that matters goes on until the plugin is enabled again.</summary>
+    public void Distrust(string problem)
+    {
+        _isDistrusted = true;
+        _state = new(new() { Problem = problem }, null, [new(0, problem)]);
+        Changed?.Invoke();
+    }
+
     void Look()
     {
+        if (_isDistrusted) return;
         try
         {
             var file = new FileInfo(_path);

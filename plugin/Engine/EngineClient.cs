@@ -143,6 +143,15 @@ public sealed class EngineClient : IEngineClient, IDisposable
     public async Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) =>
         (await GetAsync($"plugins/{EnginePath.Segment(pluginId)}/json", EngineJson.Default.PluginInspect, cancel))?.Name;
 
+    public async Task<IReadOnlyList<LostSource>> LostSourcesAsync(string pluginId, CancellationToken cancel)
+    {
+        var plugin = await GetAsync($"plugins/{EnginePath.Segment(pluginId)}/json", EngineJson.Default.PluginInspect, cancel);
+        return [.. from set in plugin?.Settings?.Mounts ?? []
+                   from mounted in plugin?.Config?.Mounts ?? []
+                   where set is { Name: not null, Source: not null } && mounted?.Name == set.Name && mounted.Source is not null && mounted.Source != set.Source
+                   select new LostSource(set.Name!, set.Source!, mounted.Source!)];
+    }
+
     public async Task<string?> VolumeDriverAsync(string name, CancellationToken cancel)
     {
         // The engine takes the filter for a regular expression.

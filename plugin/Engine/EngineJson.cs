@@ -7,7 +7,18 @@ namespace Runai.GpuMemory.Engine;
 sealed record PluginInspect
 {
     public string? Name { get; init; }
+    /// <summary>As they were set.</summary>
+    public PluginMounts? Settings { get; init; }
+    /// <summary>Of the plugin as it is installed, changed by what was set since.</summary>
+    public PluginMounts? Config { get; init; }
 }
+
+sealed record PluginMounts
+{
+    public IReadOnlyList<PluginMount?>? Mounts { get; init; }
+}
+
+sealed record PluginMount(string? Name, string? Source);
 
 /// <summary>What <c>GET /networks/{id}</c> says.</summary>
 sealed record NetworkInspect

@@ -55,6 +55,8 @@ public interface IEngineClient
     Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel);
     /// <summary>The name:tag of the managed plugin with this ID; null when there is none.</summary>
     Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel);
+    /// <summary>Which sources of mounts this managed plugin has lost by an upgrade: engines show them as they were set, and mount the defaults (seen on 20.10, 26.1 and 28.5).</summary>
+    Task<IReadOnlyList<LostSource>> LostSourcesAsync(string pluginId, CancellationToken cancel);
     /// <summary>The driver for which the engine has a volume of this name; empty where it has none by it, null where a driver did not answer. Asks what is there, and so never waits for
     /// a driver that is not, as the inspection of a volume does for 15 s.</summary>
     Task<string?> VolumeDriverAsync(string name, CancellationToken cancel);
@@ -65,6 +67,9 @@ public interface IEngineClient
     /// <summary>What a rollback of a service would bring back; null when there is no such service.</summary>
     Task<PreviousService?> PreviousServiceAsync(string service, CancellationToken cancel);
 }
+
+/// <summary>The setting <c>NAME.source</c>: what was set, and what is mounted.</summary>
+public sealed record LostSource(string Name, string Set, string Mounted);
 
 /// <summary>A call to the engine that failed. <see cref="StatusCode"/> is null where no answer came.</summary>
 public sealed class EngineException(string message, int? statusCode = null, Exception? inner = null) : Exception(message, inner)

@@ -2,6 +2,7 @@ using System.Threading.Channels;
 using Runai.GpuMemory.Admission;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Quotas;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Reconciliation;
@@ -76,8 +77,15 @@ public sealed class ReconciliationService(
     async Task LearnNameAsync(CancellationToken stop)
     {
         if (identity.Id is null || await engine.PluginNameAsync(identity.Id, stop) is not { } name || name == identity.Name) return;
+        var lostOnes = await engine.LostSourcesAsync(identity.Id, stop);
         identity.Name = name;
         log.NameKnown(name);
+        foreach (var lost in lostOnes)
+        {
+            var problem = $"{lost.Name}.source={Quoted.Text(lost.Set)} was lost by an upgrade, and {Quoted.Text(lost.Mounted)} is mounted: with the plugin disabled, docker plugin set {identity.DisplayName} {lost.Name}.source={Quoted.Text(lost.Set)}";
+            log.SourceLost(problem);
+            if (lost.Name == PolicySource.Mount) policy.Distrust(problem);
+        }
     }
 
     /// <summary>A worker outlives whatever a single event brings.</summary>

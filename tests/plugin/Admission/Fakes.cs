@@ -146,6 +146,7 @@ sealed class FakeEngine : IEngineClient
     public Task<IReadOnlyList<string>> ListRunningAsync(CancellationToken cancel) => Task.FromResult<IReadOnlyList<string>>([]);
     public Task RemoveContainerAsync(string id, CancellationToken cancel) => CallAsync($"remove {id}", cancel);
     public Task StopContainerAsync(string id, TimeSpan grace, CancellationToken cancel) => CallAsync($"stop {id}", cancel);
+    public Task<IReadOnlyList<LostSource>> LostSourcesAsync(string pluginId, CancellationToken cancel) => Task.FromResult<IReadOnlyList<LostSource>>([]);
     public Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) => Task.FromResult<string?>(null);
 
     public async Task<string?> NetworkNameAsync(string network, CancellationToken cancel)

@@ -149,4 +149,17 @@ public class PolicySourceTests
         source.Refresh();
         Assert.That(source.Current.IsBuiltIn || source.Current.Limits.RequireQuota == true);
     }
+
+    /// <summary>An upgrade lost the folder that the admin had set: what is in the default one, or not, is nobody's policy.</summary>
+    [Test]
+    public void A_file_of_another_folder_than_the_admins_allows_nothing()
+    {
+        Write("""{ "maxQuota": "0.5" }""");
+        var source = Open();
+        var changes = 0;
+        source.Changed += () => changes++;
+        source.Distrust("etc.source was lost");
+        Write("{}", source);
+        Assert.That((source.Current.Problem, source.Current.IsBuiltIn, changes), Is.EqualTo(("etc.source was lost", false, 1)));
+    }
 }

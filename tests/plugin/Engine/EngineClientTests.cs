@@ -198,6 +198,18 @@ public class EngineClientTests
     }
 
     [Test]
+    public async Task What_an_upgrade_lost_is_what_is_set_and_not_mounted()
+    {
+        _engine.On("GET /plugins/me/json", """
+            {"Name":"gpu","Settings":{"Mounts":[{"Name":"run","Source":"/run"},{"Name":"etc","Source":"/srv/etc"},null,{"Name":"old","Source":"/x"}]},
+             "Config":{"Mounts":[{"Name":"etc","Source":"/etc"},{"Name":"run","Source":"/run"},{"Name":"new","Source":"/new"}]}}
+            """);
+        using var client = _engine.Client();
+        Assert.That(await client.LostSourcesAsync("me", default), Is.EqualTo(new[] { new LostSource("etc", "/srv/etc", "/etc") }));
+        Assert.That(await client.LostSourcesAsync("gone", default), Is.Empty);
+    }
+
+    [Test]
     public async Task What_is_not_there_is_null()
     {
         using var client = _engine.Client();

@@ -88,6 +88,8 @@ sealed class FakeDocker : IEngineClient
         return Task.FromResult(channel.Reader.ReadAllAsync(cancel));
     }
 
+    public IReadOnlyList<LostSource> LostSources { get; set; } = [];
+    public Task<IReadOnlyList<LostSource>> LostSourcesAsync(string pluginId, CancellationToken cancel) => Task.FromResult(LostSources);
     public Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) => Task.FromResult(PluginName);
     public Task<string?> VolumeDriverAsync(string name, CancellationToken cancel) => throw new NotSupportedException();
     public Task<string?> NetworkNameAsync(string network, CancellationToken cancel) => throw new NotSupportedException();

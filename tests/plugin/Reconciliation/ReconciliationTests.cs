@@ -140,6 +140,17 @@ public class ReconciliationTests
         Assert.That(_identity.Name, Is.EqualTo("lab/gpu:v1"));
     }
 
+    [TestCase("etc", true)]
+    [TestCase("driver", false)]
+    public async Task What_an_upgrade_lost_of_the_settings_is_an_error_and_where_it_is_the_policy_nothing_starts(string mount, bool isPolicy)
+    {
+        _docker.LostSources = [new(mount, "/srv/x", "/x")];
+        await StartAsync();
+        var problem = $"{mount}.source=/srv/x was lost by an upgrade, and /x is mounted: with the plugin disabled, docker plugin set lab/gpu:v1 {mount}.source=/srv/x";
+        await Until(() => _log.Any(line => line.StartsWith($"Error 514 {problem}", StringComparison.Ordinal)), "it says so");
+        await Until(() => _policy.Current.Problem == (isPolicy ? problem : null), "the policy is another's");
+    }
+
     [Test]
     public async Task Every_directory_of_a_container_gets_the_quota_also_a_subpaths()
     {
