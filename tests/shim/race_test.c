@@ -399,3 +399,41 @@ SCENARIO(Of_processes_that_race_for_the_last_place_one_gets_it, .limit = "612m",
     for (int i = 0; i < 8; i++)
         EXPECT_EQUAL(wait_for(pids[i]), 0);
 }
+
+static void hold_a_context(struct shared *s) {
+    CUcontext context;
+    end_with_parent();
+    gpu_open();
+    atomic_fetch_add(&s->ready, 1);
+    while (!atomic_load(&s->go))
+        pause_ms(1);
+    EXPECT_EQUAL(gpu.cuInit(0), CUDA_SUCCESS);
+    CUresult result = gpu.cuDevicePrimaryCtxRetain(&context, 0);
+    EXPECT(result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY);
+    atomic_fetch_add(&s->succeeded, result == CUDA_SUCCESS);
+    atomic_fetch_add(&s->done, 1);
+    while (atomic_load(&s->go) < 2)
+        pause_ms(1);
+}
+
+/* Nobody but the shims can say what a context takes, and each reserves it. As many get one as fit. */
+SCENARIO(Without_NVML_of_processes_that_start_at_once_as_many_as_fit_get_a_context, .limit = "2g",
+         .without_nvml = true) {
+    struct shared *s = shared_memory(sizeof *s);
+    int pids[PROCESSES];
+    for (int i = 0; i < PROCESSES; i++)
+        if ((pids[i] = fork()) == 0) {
+            hold_a_context(s);
+            _exit(0);
+        }
+    while (atomic_load(&s->ready) < PROCESSES)
+        pause_ms(1);
+    atomic_store(&s->go, 1);
+    while (atomic_load(&s->done) < PROCESSES)
+        pause_ms(1);
+    EXPECT(device_peak(0) <= 2 * GIB);
+    EXPECT_EQUAL(atomic_load(&s->succeeded), 2 * GIB / CONTEXT);
+    atomic_store(&s->go, 2);
+    for (int i = 0; i < PROCESSES; i++)
+        EXPECT_EQUAL(wait_for(pids[i]), 0);
+}
