@@ -46,6 +46,28 @@ sealed class RunningTests(string version) : PolicyFixture(version)
         Engine.Docker("rm", "-f", good, bad).Ok(); // whom a short ID would mean twice
     }
 
+    /// <summary>By somebody on the host, or by docker kill: as soon as the process is there, and while the plugin comes back.</summary>
+    [Test]
+    public void A_container_whose_first_process_stands_still_has_its_quota()
+    {
+        for (var n = 0; n < 3; n++)
+        {
+            var id = CreateLegal($"still{n}");
+            var starts = Task.Run(() => Engine.Raw("POST", $"/containers/{id}/start"));
+            var pid = "0";
+            Eventually(() => (pid = Engine.Docker("inspect", "-f", "{{.State.Pid}}", id).Ok()) != "0", "it has a process");
+            Shell.Run("kill", "-STOP", pid).Ok();
+            Assert.That(starts.Result.Status, Is.EqualTo(204));
+            Assert.That(Engine.Smi(id).Total, Is.EqualTo(Part(0.5m)), $"at its start {n}");
+            if (n == 0)
+            {
+                Engine.KillPlugin();
+                Assert.That(Engine.Smi(id).Total, Is.EqualTo(Part(0.5m)), "with the plugin back");
+            }
+            Engine.Docker("rm", "-f", id).Ok(); // the GPU has room for two
+        }
+    }
+
     [Test]
     public void A_name_that_nobody_has_when_it_is_judged()
     {

@@ -588,6 +588,25 @@ public class ReconciliationTests
         await Until(() => _log.Any(line => line.Contains("rules=volume-gone: the account of its processes", StringComparison.Ordinal)), "the ledger is gone");
     }
 
+    /// <summary>Events come faster than the engine describes containers: what is too much is not kept, and who was among it is found by looking at all.</summary>
+    [Test]
+    public async Task A_flood_of_events_hides_nobody()
+    {
+        await StartAsync();
+        using var gate = new ManualResetEventSlim();
+        _docker.OnInspect = _ => gate.Wait();
+        for (var n = 0; n < 11_000; n++)
+            _docker.Say(n % 3 == 0 ? "start" : n % 3 == 1 ? "die" : "destroy", Id(100 + n), new string('x', 1000));
+        _docker.Start(Container(1, "0.5", "d1"));
+        for (var n = 0; n < 11_000; n++)
+            _docker.Say("start", Id(100 + n), new string('x', 1000));
+        await Until(() => _ledger.Told.Count(line => line.EndsWith(" started", StringComparison.Ordinal)) > 14_600, "all are read, though nobody works on them");
+        gate.Set();
+        await UntilQuota("d1", "limit=0.5");
+        _docker.Start(Container(2, "0.25", "d2"));
+        await UntilQuota("d2", "limit=0.25");
+    }
+
     /// <summary>A GPU of 1000 MiB, and what processes are said to have of it at the first reading, the second…; the last one repeats.</summary>
     sealed class FakeUse(params (int Pid, int MiB)[][] readings) : IGpuUse, IGpuInventory
     {
