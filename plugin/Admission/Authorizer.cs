@@ -15,6 +15,8 @@ sealed partial class Authorizer(
 {
     /// <summary>Within 5 s the user has an answer, whatever the engine does.</summary>
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(4.5);
+    /// <summary>The engine's answer to a start or restart that it did.</summary>
+    const int Started = 204;
 
     public async ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel)
     {
@@ -97,7 +99,7 @@ sealed partial class Authorizer(
         if (route.Kind == RouteKind.OfNoConcern || own.IsOwn(apiCall.RequestHeaders))
             return AuthZAnswer.Allowed;
         if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
-            starts.Answered(apiCall, route.Name);
+            Answered(apiCall, route);
         using var place = judged.TryEnter(ContainerOf(route), apiCall.User ?? "", out var busy);
         if (place is null)
         {
@@ -112,10 +114,16 @@ sealed partial class Authorizer(
         {
             apiCall.ReleaseBodies();
             // 204: it started. One that runs already, or whose start failed, shows some other status here, not always its own.
-            if (apiCall.ResponseStatusCode != 204)
+            if (apiCall.ResponseStatusCode != Started)
                 await TakeBackAsync(route, cancel);
         }
         return AuthZAnswer.Allowed;
+    }
+
+    void Answered(AuthZRequest apiCall, EngineRoute route)
+    {
+        if (starts.Answered(apiCall, route.Name) is { } id && apiCall.ResponseStatusCode == Started)
+            ledger.Succeeded(id);
     }
 
     async ValueTask<AuthZAnswer> CreateAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)

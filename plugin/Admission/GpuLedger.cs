@@ -38,9 +38,9 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
         public bool Runs { get; init; }
         /// <summary>When the newest run began that is known; the default before one is.</summary>
         public DateTimeOffset RunAt { get; init; }
-        /// <summary>The engine described it, and has not said yet that it started it.</summary>
-        public bool IsOnlyDescribed { get; init; }
-        /// <summary>When the starts and restarts were allowed that are not done, the oldest first. Each is done by one run, or by failing.</summary>
+        /// <summary>It ended, and the engine is about to start it again by itself.</summary>
+        public bool IsComing { get; init; }
+        /// <summary>When the starts and restarts were allowed that are not answered, the oldest first.</summary>
         public ImmutableArray<DateTimeOffset> Calls { get; init; } = [];
         /// <summary>A time stamp of the last change.</summary>
         public long Since { get; init; }
@@ -86,16 +86,19 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
                 Put(id, entry with { Calls = [.. others] });
     }
 
+    /// <summary>An allowed start was done: the container runs now, or has ended since. Of several that were allowed together the engine may do all by one run.</summary>
+    public void Succeeded(string id)
+    {
+        lock (_lock)
+            if (_entries.GetValueOrDefault(id) is { Calls: [var first, .. var others] } entry)
+                Put(id, entry with { Runs = entry.Runs || entry.RunAt < first, Calls = others }); // where no run is known since then, its word is yet to come
+    }
+
     public void Started(string id, DateTimeOffset at)
     {
         lock (_lock)
-        {
-            if (_entries.GetValueOrDefault(id) is not { } entry)
-                return;
-            var now = entry.IsOnlyDescribed ? entry with { RunAt = Later(entry.RunAt, at), IsOnlyDescribed = false } : WithRun(entry, at);
-            if (!ReferenceEquals(now, entry))
-                Put(id, now);
-        }
+            if (_entries.GetValueOrDefault(id) is { } entry && at > entry.RunAt) // else the word comes twice, or late
+                Put(id, entry with { Runs = true, RunAt = at, IsComing = false });
     }
 
     /// <summary>An allowed start came to nothing, because the container runs already.</summary>
@@ -103,46 +106,29 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
     {
         lock (_lock)
             if (_entries.GetValueOrDefault(id) is { Calls: [.. var others, _] } entry)
-                Put(id, entry with { Runs = true, Calls = [.. others] });
+                Put(id, entry with { Runs = true, IsComing = false, Calls = [.. others] });
     }
 
     public void Running(ContainerInspect container, Verdict verdict)
     {
         lock (_lock)
-            Hold(container, specs.FromInspect(container, defaults.Runtime), owners.Find(container.Id) ?? "", verdict, entry => WithDescribed(entry, container.State.StartedAt));
+            Hold(container, specs.FromInspect(container, defaults.Runtime), owners.Find(container.Id) ?? "", verdict, entry => entry with { Runs = true, IsComing = false, RunAt = Later(entry.RunAt, container.State.StartedAt) });
     }
 
     public void Ended(string id, bool? restarts, DateTimeOffset at)
     {
         lock (_lock)
-        {
-            if (_entries.GetValueOrDefault(id) is not { } entry || at < entry.RunAt)
-                return;
-            if (entry.Calls.IsEmpty && !(restarts ?? entry.Restarts))
-                _entries.Remove(id);
-            else // it starts again, or this is the end that a restart begins with, or that of a run before
-                _entries[id] = entry with { Runs = false, IsOnlyDescribed = false, Since = entry.Calls.IsEmpty ? time.GetTimestamp() : entry.Since };
-        }
+            if (_entries.GetValueOrDefault(id) is { } entry && at >= entry.RunAt)
+                Put(id, entry with { Runs = false, IsComing = restarts ?? entry.Restarts });
     }
 
-    /// <summary>A run that began then: the first call is done by it. Nothing new where the word comes twice, or late.</summary>
-    static Entry WithRun(Entry entry, DateTimeOffset at) => at <= entry.RunAt || (entry.Calls is [var first, ..] && at < first) ? entry
-        : entry with { Runs = true, RunAt = at, Calls = entry.Calls is [_, .. var others] ? others : [] };
-
-    /// <summary>The engine's word that it started the run may come yet; its time is a little later then.</summary>
-    Entry WithDescribed(Entry entry, string? startedAt)
-    {
-        var at = DateTimeOffset.TryParse(startedAt, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var told) ? told : time.GetUtcNow();
-        var now = WithRun(entry, at);
-        return ReferenceEquals(now, entry) ? entry with { Runs = true } : now with { IsOnlyDescribed = true };
-    }
-
-    static DateTimeOffset Later(DateTimeOffset one, DateTimeOffset other) => other > one ? other : one;
+    static DateTimeOffset Later(DateTimeOffset one, string? other) =>
+        DateTimeOffset.TryParse(other, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var at) && at > one ? at : one;
 
     /// <summary>Who neither runs nor is about to holds nothing.</summary>
     void Put(string id, Entry entry)
     {
-        if (entry.Runs || !entry.Calls.IsEmpty)
+        if (entry.Runs || entry.IsComing || !entry.Calls.IsEmpty)
             _entries[id] = entry with { Since = time.GetTimestamp() };
         else
             _entries.Remove(id);
@@ -223,7 +209,7 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
         {
             Runs = before?.Runs == true,
             RunAt = before?.RunAt ?? default,
-            IsOnlyDescribed = before?.IsOnlyDescribed == true,
+            IsComing = before?.IsComing == true,
             Calls = before?.Calls ?? [],
         };
         Put(container.Id, change(now));

@@ -77,7 +77,8 @@ sealed class StartCalls(TimeProvider time)
 
     /// <summary>The engine is done with a start, whatever came of it. Of calls that look alike nobody says which: one that has had its run, else the last. Those that stay open
     /// began before it and say as much about what comes.</summary>
-    public void Answered(AuthZRequest apiCall, string name)
+    /// <returns>The container that was judged; null where there was none, or the call is not known.</returns>
+    public string? Answered(AuthZRequest apiCall, string name)
     {
         var key = KeyOf(apiCall, name);
         lock (_lock)
@@ -87,18 +88,18 @@ sealed class StartCalls(TimeProvider time)
                 one = _open.FindLastIndex(call => call.Key == key && !call.IsLapsed);
             if (one < 0)
                 one = _open.FindLastIndex(call => call.Key == key);
-            if (one >= 0)
-                Close(one);
+            return one >= 0 ? Close(one).Id : null;
         }
     }
 
-    void Close(int index)
+    StartCall Close(int index)
     {
         var call = _open[index];
         _open.RemoveAt(index);
         call.To = time.GetUtcNow();
         _over.Add(call);
         Forget();
+        return call;
     }
 
     /// <summary>What is not kept of a long name makes calls look alike that are not, which is harmless.</summary>

@@ -84,7 +84,6 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     [Test]
     public void What_was_judged_for_one_run_is_not_judged_for_the_next()
     {
-        string Create(string name, string quota) => Engine.Docker("create", "--name", name, "--network", "none", "--gpus", "1", "-v", "runai:/runai", "--label", $"gpu-memory={quota}", Image, "sleep", "300").Ok();
         var (large, holder) = (Create("large", "0.7"), Create("holder", "0.7"));
         Create("small", "0.1");
         Engine.Docker("start", large).Ok();
@@ -107,6 +106,48 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
         Eventually(() => Engine.Docker("inspect", "-f", "{{.State.Running}}", large).Ok() == "false", "it is stopped");
         Assert.That(Engine.Log, Does.Contain("rules=capacity,unjudged-start"));
         Assert.That(Engine.Docker("inspect", "-f", "{{.State.Running}}", holder).Ok(), Is.EqualTo("true"));
+    }
+
+    string Create(string name, string quota) =>
+        Engine.Docker("create", "--name", name, "--network", "none", "--gpus", "1", "-v", "runai:/runai", "--label", $"gpu-memory={quota}", Image, "sleep", "300").Ok();
+
+    /// <summary>While an archive is read from it, the engine does not tell what a container is.</summary>
+    [Test]
+    public void Starts_of_a_container_that_hangs_hold_up_no_other_and_say_what_hangs()
+    {
+        Create("hangs", "0.1");
+        Create("free", "0.1");
+        using var reader = new System.Net.Sockets.Socket(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, System.Net.Sockets.ProtocolType.Unspecified);
+        reader.Connect(new System.Net.Sockets.UnixDomainSocketEndPoint(Engine.Socket));
+        reader.Send("GET /containers/hangs/archive?path=/usr HTTP/1.1\r\nHost: x\r\n\r\n"u8);
+        reader.Receive(new byte[100]);
+        var flood = Enumerable.Range(0, 300).Select(_ => Task.Factory.StartNew(() => Engine.Raw("POST", "/containers/hangs/start"), TaskCreationOptions.LongRunning)).ToArray();
+        Eventually(() => flood.Any(start => start.IsCompleted), "some are refused at once");
+        Engine.Docker("start", "free").Ok();
+        Assert.That(Task.WhenAll(flood).Result.Select(Refusal).Distinct(), Has.Some.Contains("50 calls for hangs wait for the engine, which does not answer about it").And.Exactly(2).Items);
+        reader.Dispose();
+        Eventually(() => Engine.Docker("start", "hangs").Code == 0, "it is described again");
+    }
+
+    [Test]
+    public void A_container_that_is_restarted_many_times_at_once_keeps_its_place()
+    {
+        var (stormy, other) = (Create("stormy", "0.7"), Create("other", "0.7"));
+        Engine.Docker("start", stormy).Ok();
+        Parallel.For(0, 8, new ParallelOptions { MaxDegreeOfParallelism = 8 }, i => Engine.Raw("POST", $"/containers/{(i % 2 == 0 ? stormy : "stormy")}/restart?t=0"));
+        Eventually(() => Engine.Docker("inspect", "-f", "{{.State.Running}}", stormy).Ok() == "true", "it runs");
+        Assert.That(Engine.Docker("start", other).Error, Does.Contain("stormy"), "it holds seven tenths");
+        Engine.Docker("stop", "-t", "0", stormy).Ok();
+        Eventually(() => Engine.Docker("start", other).Code == 0, "its end is its end");
+        Engine.Docker("rm", "-f", stormy, other).Ok();
+    }
+
+    [Test]
+    public void No_container_is_called_like_an_ID()
+    {
+        var id = Create("plain", "0.1");
+        Assert.That(Refusal(Engine.Raw("POST", $"/containers/create?name={id}", Text(Body("")))), Does.Contain("has the form of a container's ID"));
+        Assert.That(Engine.Docker("rename", "plain", id).Error, Does.Contain("has the form of a container's ID"));
     }
 
     [Test]
