@@ -15,7 +15,8 @@ public interface IPrograms
 public sealed class ProcPrograms : IPrograms
 {
     /// <summary>Of one container, and of threads of one process that may have begun others.</summary>
-    const int MaxProcesses = 64, MaxThreads = 64;
+    internal const int MaxProcesses = 64;
+    const int MaxThreads = 64;
     /// <summary>Of one process's maps: some hundred thousand mappings. Of more nobody says anything.</summary>
     const int MaxChars = 16 << 20;
     /// <summary>So the container's runtime is called before it becomes the first program.</summary>

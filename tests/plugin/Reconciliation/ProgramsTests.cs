@@ -40,7 +40,14 @@ public class ProgramsTests
     [TestCase("sleep 60 & wait", "", false)]
     [TestCase("env -u LD_PRELOAD sleep 60 & wait", "sleep", true)]
     [TestCase("unset LD_PRELOAD; exec sleep 60", "sleep", true)]
-    public async Task The_processes_that_the_first_one_began_are_looked_at(string script, string program, bool isWithout)
+    public Task The_processes_that_the_first_one_began_are_looked_at(string script, string program, bool isWithout) => RunAsync(script, 1, program, isWithout);
+
+    [TestCase(ProcPrograms.MaxProcesses, true)]
+    [TestCase(ProcPrograms.MaxProcesses + 1, false)]
+    public Task So_many_of_them_are_looked_at_and_no_more(int processes, bool isWithout) =>
+        RunAsync($"for n in $(seq {processes - 2}); do sleep 60 & done; env -u LD_PRELOAD sleep 60 & wait", processes - 1, isWithout ? "sleep" : "", isWithout);
+
+    static async Task RunAsync(string script, int sleeping, string program, bool isWithout)
     {
         var folder = Directory.CreateTempSubdirectory("programs").FullName;
         File.Copy("/lib/x86_64-linux-gnu/libm.so.6", Path.Combine(folder, "librunai.so"));
@@ -49,7 +56,7 @@ public class ProgramsTests
         using var shell = Process.Start(start)!;
         try
         {
-            await Until(() => Comms(shell.Id).Contains("sleep"));
+            await Until(() => Comms(shell.Id).Count(name => name == "sleep") == sleeping);
             // The name is there a little before the libraries are.
             string? found = null;
             for (var n = 0; n < 100 && (found = new ProcPrograms().FindWithoutShim(shell.Id)) is null == isWithout; n++) await Task.Delay(20);
