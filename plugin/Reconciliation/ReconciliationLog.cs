@@ -51,6 +51,6 @@ static partial class ReconciliationLog
     [LoggerMessage(513, LogLevel.Warning, "what containers use of the GPUs could not be compared with their quotas, the next reading follows: {Problem}")]
     public static partial void UseUnknown(this ILogger log, string problem);
 
-    [LoggerMessage(514, LogLevel.Error, "{Problem} (docs/operate.md, \"Upgrade, removal\")")]
+    [LoggerMessage(516, LogLevel.Error, "{Problem} (docs/operate.md, \"Upgrade, removal\")")]
     public static partial void SourceLost(this ILogger log, string problem);
 }

@@ -34,6 +34,17 @@ public partial class DocumentationTests
     [GeneratedRegex(@"^\| `([^`]+)` \| ([^|]+) \|", RegexOptions.Multiline)]
     private static partial Regex Row();
 
+    [GeneratedRegex(@"\[LoggerMessage\((\d+),")]
+    private static partial Regex EventId();
+
+    [Test]
+    public void Every_event_has_an_id_of_its_own()
+    {
+        var ids = Directory.EnumerateFiles(Path.Combine(Root, "plugin"), "*.cs", SearchOption.AllDirectories)
+            .SelectMany(file => EventId().Matches(File.ReadAllText(file))).Select(match => match.Groups[1].Value).ToArray();
+        Assert.That(ids, Is.Unique.And.Not.Empty);
+    }
+
     static string FindRoot()
     {
         var folder = AppContext.BaseDirectory;

@@ -147,7 +147,7 @@ public class ReconciliationTests
         _docker.LostSources = [new(mount, "/srv/x", "/x")];
         await StartAsync();
         var problem = $"{mount}.source=/srv/x was lost by an upgrade, and /x is mounted: with the plugin disabled, docker plugin set lab/gpu:v1 {mount}.source=/srv/x";
-        await Until(() => _log.Any(line => line.StartsWith($"Error 514 {problem}", StringComparison.Ordinal)), "it says so");
+        await Until(() => _log.Any(line => line.StartsWith($"Error 516 {problem}", StringComparison.Ordinal)), "it says so");
         await Until(() => _policy.Current.Problem == (isPolicy ? problem : null), "the policy is another's");
     }
 
