@@ -46,6 +46,7 @@ sealed class BodyGenerator(int seed)
         [
             """["/dev:/x"]""", """["/dev/nvidia0:/x"]""", """["devices:/x"]""", """["runai:/runai","devices:/x:ro"]""", """["runai:/runai:ro"]""", """["runai:/runai","plain:/runai/usage"]""", """["runai:/other"]""",
             """["runai:/etc"]""", """["runai:/runai","runai:/runai2"]""", """["plain:/etc"]""", """["/dev/../dev/dri:/x:rw"]""", "\"/dev:/x\"", "[]", "null", """["/:/x/../y"]""", """["plain:/data"]""", """["runai:/runai","/tmp:/etc/ld.so.preload"]""",
+            """["plain:/runai"]""", """["hafl:/runai"]""", """["/c:/runai"]""",
         ]),
         ("Mounts",
         [
@@ -70,7 +71,7 @@ sealed class BodyGenerator(int seed)
         ("ShmSize", ["67108864.0", "6.7108864e7", "-1", "null", "1e400"]),
         // Not [null]: 28.5 dies of it while it holds the container's lock, and that container hangs for ever.
         ("Ulimits", ["""[{"Name":"nofile","Soft":64.0,"Hard":64}]""", """[{"Name":"nofile","Soft":64,"soft":65,"Hard":64}]"""]),
-        ("CapAdd", ["""["MKNOD"]""", """["SYS_ADMIN"]""", """["\\u017fYS_ADMIN"]""", """["CAP_SYS_ADM\u0131N"]""", """["NET_ADMIN"]""", "[]", "\"ALL\""]),
+        ("CapAdd", ["""["MKNOD"]""", """["SYS_ADMIN"]""", """["\\u017fYS_ADMIN"]""", """["CAP_SYS_ADM\u0131N"]""", """["NET_ADMIN"]""", """["SYS_TIME"]""", """["cap_linux_immutable"]""", """["SYSLOG","NET_RAW"]""", "[]", "\"ALL\""]),
         ("ReadonlyRootfs", ["true", "false", "null"]),
         ("AutoRemove", ["false"]),
         ("Memory", ["67108864", "0"]),
@@ -90,7 +91,7 @@ sealed class BodyGenerator(int seed)
             """{"gpu-memory":null}""", """{"gpu-memory":""}""", """{"gpu\u002dmemory":"1","gpu-memory":"0.1"}""", "{}", "null", """{"gpu-memory":"0.500000001"}""", """{"gpu-memory":"00.5"}""", """{"gpu-memory":" 0.5"}""", """{"gpu-memory":"5494m"}""",
         ]),
         ("Volumes", ["""{"/runai":{}}""", """{"/etc":{}}""", "{}", """{"runai":{}}"""]),
-        ("User", ["\"1000\"", "\"\""]),
+        ("User", ["\"1000\"", "\"1000:0\"", "\"\""]),
         ("WorkingDir", ["\"/runai\"", "\"/\""]),
         ("NetworkDisabled", ["true"]),
         ("Domainname", ["null"]),

@@ -6,8 +6,9 @@ namespace Runai.GpuMemory.EngineTests.Policy;
 /// <summary>The kernel as the judge of what a running container has of the host, under a policy that allows it none.</summary>
 static class Ground
 {
-    /// <summary>SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, by their numbers in linux/capability.h.</summary>
-    static readonly int[] Capabilities = [16, 17, 19, 21];
+    /// <summary>DAC_READ_SEARCH, LINUX_IMMUTABLE, SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, SYS_BOOT, SYS_RESOURCE, SYS_TIME, SYSLOG, PERFMON, BPF, CHECKPOINT_RESTORE, by their numbers in
+    /// linux/capability.h.</summary>
+    static readonly int[] Capabilities = [2, 9, 16, 17, 19, 21, 22, 24, 25, 34, 38, 39, 40];
 
     /// <summary>What a container has at places that runc chooses.</summary>
     static readonly HashSet<string> OwnPlaces = ["/", "/proc", "/sys", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys/fs/cgroup"];
