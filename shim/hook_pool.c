@@ -600,12 +600,13 @@ static bool was_held(const struct attempt *a) {
            atomic_load(&a->pool->era) == a->era;
 }
 
-/* What is unknown may lie in memory that was moved from a known block. True: the driver need not be asked. */
+/* Else it may lie in memory that was moved from a block known now, also where its own was known before. True: the
+ * driver need not be asked. */
 static bool end_turn(struct attempt *a, uint64_t pointer, uint64_t size) {
     struct pool *pool = a->pool;
     a->known = pointer && holds(a->era, pointer, size);
     bool managed = a->plan == PLAN_COVERED, held = !managed && was_held(a);
-    if (!a->known && !managed)
+    if (!held && !managed)
         a->era = next_era(pool);
     if (UNLIKELY(!a->entered))
         atomic_fetch_sub(&pool->strays, 1);
