@@ -397,26 +397,31 @@ static bool starts(int number) {
     return good;
 }
 
-static int start_opened(const struct link_map *map) {
-    int number = map ? real_driver_of(map->l_ld, LIBRARY_nvml) : REAL_NONE;
+/* All that are tried, held open until the end: the program may close any, while it is called or counted. */
+struct tries {
+    struct link_map *open[REAL_DRIVERS + LIBRARIES];
+    unsigned count;
+};
+
+/* What was tried before, the loader gives again: not once more. */
+static int start_opened(struct tries *tries, struct link_map *map) {
+    bool again = false;
+    for (unsigned i = 0; i < tries->count; i++)
+        again |= tries->open[i] == map;
+    tries->open[tries->count++] = map;
+    int number = map && !again ? real_driver_of(map->l_ld, LIBRARY_nvml) : REAL_NONE;
     return starts(number) ? number : REAL_NONE;
 }
 
-/* All that are tried are held open until the end: the program may close any, while it is called or counted. */
-static int start_loaded(void) {
-    struct link_map *open[REAL_DRIVERS] = {0};
+static int start_loaded(struct tries *tries) {
     int number = REAL_NONE;
-    unsigned n = 0;
-    for (; number == REAL_NONE && n < REAL_DRIVERS; n++) {
+    for (unsigned n = 0; number == REAL_NONE && n < REAL_DRIVERS; n++) {
         struct sought sought = {.library = LIBRARY_nvml, .skip = n};
-        open[n] = open_sought(&sought, 0);
+        struct link_map *map = open_sought(&sought, 0);
         if (!sought.path[0])
             break;
-        number = start_opened(open[n]);
+        number = start_opened(tries, map);
     }
-    for (unsigned i = 0; i < REAL_DRIVERS; i++)
-        if (open[i])
-            close_library(open[i]);
     return number;
 }
 
@@ -440,14 +445,14 @@ static bool beside_the_driver(char *path, size_t size) {
 
 int real_start_nvml(void) {
     char path[4096];
-    int number = start_loaded();
-    for (int i = 0; number == REAL_NONE && i < 2; i++) {
-        void *opened = i == 0                                 ? open_library(NVML_FILE, RTLD_LAZY)
-                       : beside_the_driver(path, sizeof path) ? open_library(path, RTLD_LAZY)
-                                                              : NULL;
-        number = start_opened(opened);
-        if (opened && number == REAL_NONE)
-            close_library(opened);
-    }
+    struct tries tries = {.count = 0};
+    int number = start_loaded(&tries);
+    if (number == REAL_NONE)
+        number = start_opened(&tries, open_library(NVML_FILE, RTLD_LAZY));
+    if (number == REAL_NONE && beside_the_driver(path, sizeof path))
+        number = start_opened(&tries, open_library(path, RTLD_LAZY));
+    for (unsigned i = 0; i + (number != REAL_NONE) < tries.count; i++) /* what has started, the last, stays */
+        if (tries.open[i])
+            close_library(tries.open[i]);
     return number;
 }
