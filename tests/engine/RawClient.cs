@@ -15,7 +15,7 @@ static class RawClient
 {
     const int Deadline = 60_000;
 
-    /// <summary>Sends one call and reads the answer to its end. No body means no length as well. Headers are given as <c>Name: value</c>. <c>Name: value</c>. One with the name Content-Type, Content-Length or Host takes the place of the usual one; with an empty value it leaves it out.</summary>
+    /// <summary>Sends one call and reads the answer to its end. No body means no length as well. Headers are given as <c>Name: value</c>. One with the name Content-Type, Content-Length or Host takes the place of the usual one; with an empty value it leaves it out.</summary>
     public static RawAnswer Send(string socket, string method, string target, byte[]? body, params string[] headers)
     {
         var head = new StringBuilder($"{method} {target} HTTP/1.1\r\n");
@@ -63,15 +63,17 @@ static class RawClient
         {
         }
 
-        var text = Encoding.UTF8.GetString(all.ToArray());
+        // A character a byte, for the engine counts bytes.
+        var text = Encoding.Latin1.GetString(all.ToArray());
         var end = text.IndexOf("\r\n\r\n", StringComparison.Ordinal);
-        if (end < 0) return new(0, text);
+        if (end < 0) return new(0, Decode(text));
         var body = text[(end + 4)..];
         if (text[..end].Contains("transfer-encoding: chunked", StringComparison.OrdinalIgnoreCase)) body = Unchunk(body);
-        return new(int.Parse(text.Split(' ')[1], CultureInfo.InvariantCulture), body);
+        return new(int.Parse(text.Split(' ')[1], CultureInfo.InvariantCulture), Decode(body));
     }
 
-    /// <summary>Good for ASCII, which the engine's answers are here.</summary>
+    static string Decode(string bytes) => Encoding.UTF8.GetString(Encoding.Latin1.GetBytes(bytes));
+
     static string Unchunk(string body)
     {
         var whole = new StringBuilder();
