@@ -198,7 +198,7 @@ static partial class Policy
 
     static string? QuotaExceeded(Case c) =>
         c.Quota is { } quota && c.Spec.Observed.Excesses.FirstOrDefault(e => e.Used > quota.Of(e.Gpu.AllocatableBytes)) is { } excess && quota.Of(excess.Gpu.AllocatableBytes) is var limit
-        ? $"its processes have {excess.Used} bytes ({Bytes.Text(excess.Used)}) of {Name(excess.Gpu)}, more than {GpuMemoryQuota.Name}={quota} ({limit} bytes, {Bytes.Text(limit)}): a program in it runs without the shim" : null;
+        ? $"its processes have {excess.Used} bytes ({Bytes.Text(excess.Used)}) of {Name(excess.Gpu)}, more than {GpuMemoryQuota.Name}={quota} ({limit} bytes, {Bytes.Text(limit)}): a program in it runs without the shim, or the quota is less than the driver's own share of one" : null;
 
     static string? QuotaExceedsGpu(Case c)
     {

@@ -13,8 +13,8 @@ static class LocalVolume
     static readonly HashSet<string> NotOfThisHost = new(StringComparer.Ordinal) { "nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "glusterfs", "lustre", "tmpfs" };
     /// <summary>What lies on a block device, or in a file: as much of the host as the device is.</summary>
     static readonly HashSet<string> OnBlockDevices = new(StringComparer.Ordinal) { "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "vfat", "exfat", "ntfs3", "iso9660", "udf", "squashfs", "erofs" };
-    /// <summary>9p otherwise goes over the host's Unix sockets, or over files that the engine has open.</summary>
-    static readonly HashSet<string> NetworkTransports = new(StringComparer.Ordinal) { "trans=tcp", "trans=virtio", "trans=rdma", "trans=xen" };
+    /// <summary>9p otherwise goes over the host's Unix sockets, over files that the engine has open, or to shares that a hypervisor gives this host.</summary>
+    static readonly HashSet<string> NetworkTransports = new(StringComparer.Ordinal) { "trans=tcp", "trans=rdma" };
     /// <summary>In the words of a refusal.</summary>
     public const string AllowedTypes = "type nfs, cifs, ceph, 9p, glusterfs, lustre or tmpfs, a file system on an allowed device, or a bind of an allowed folder";
 
@@ -37,11 +37,14 @@ static class LocalVolume
         else if (OnBlockDevices.Contains(type))
             paths.AddRange([Absolute(device), .. flags.Where(NamesDevice).Select(flag => Absolute(ValueOf(flag)))]);
         else if (NotOfThisHost.Contains(type))
-            paths.AddRange(type == "9p" ? flags.Where(flag => NameOf(flag) == "trans" && !NetworkTransports.Contains(flag)) : []);
+            paths.AddRange(flags.Where(flag => type == "9p" ? NameOf(flag) == "trans" && !NetworkTransports.Contains(flag) : IsTicketsOfOther(flag)));
         else if (type.Length > 0 || device.Length > 0)
             paths.AddRange(OfOther(type, device, flags));
         return paths;
     }
+
+    /// <summary>cifs takes the Kerberos tickets of that user of the host.</summary>
+    static bool IsTicketsOfOther(string flag) => NameOf(flag).Equals("cruid", StringComparison.OrdinalIgnoreCase);
 
     public static bool IsPath(string hostPath) => hostPath.StartsWith('/');
 

@@ -268,7 +268,7 @@ public class PolicyTests
     {
         var verdict = Mounted(Observed.None with { Excesses = [new(new FakeGpus().Devices[1], 6L << 30, 5761400832)] });
         Assert.That((verdict.Reasons.Single().Rule, verdict.Message), Is.EqualTo(("quota-exceeded",
-            "its processes have 6442450944 bytes (6g) of GPU 1 (NVIDIA GeForce RTX 2080 Ti), more than gpu-memory=0.5 (5761400832 bytes, 5.3g): a program in it runs without the shim")));
+            "its processes have 6442450944 bytes (6g) of GPU 1 (NVIDIA GeForce RTX 2080 Ti), more than gpu-memory=0.5 (5761400832 bytes, 5.3g): a program in it runs without the shim, or the quota is less than the driver's own share of one")));
         Assert.That(Policy.MeansNoQuota("quota-exceeded"), Is.False, "the policy says what follows");
     }
 
