@@ -3,7 +3,10 @@
 #   as root     FOLDER is /usr/local/bin; the CLI plugin is for all users
 #   otherwise   FOLDER is ~/.local/bin; the CLI plugin is yours alone
 #   DOCKER_CLI_PLUGINS  another folder for the CLI plugin
+# It writes FOLDER/runai-docker, and a link to it: as root /usr/local/lib/docker/cli-plugins/docker-runai,
+# otherwise ~/.docker/cli-plugins/docker-runai. To remove it, remove these two.
 set -eu
+case ${1:-} in -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 0 ;; -*) echo "get.sh: unknown option $1; --help says what there is" >&2 && exit 2 ;; esac
 here=$(cd "$(dirname "$0")" && pwd)
 if [ "$(id -u)" = 0 ]; then
     folder=/usr/local/bin plugins=/usr/local/lib/docker/cli-plugins
@@ -16,4 +19,5 @@ folder=$(cd "$folder" && pwd) plugins=$(cd "$plugins" && pwd)
 install -m 0755 "$here/runai-docker" "$folder/runai-docker"
 ln -sf "$folder/runai-docker" "$plugins/docker-runai"
 echo "runai-docker is in $folder; docker runai is in $plugins"
+echo "to remove both: rm $folder/runai-docker $plugins/docker-runai"
 case ":$PATH:" in *":$folder:"*) ;; *) echo "$folder is not on your PATH: add it to call runai-docker by its name" ;; esac

@@ -69,7 +69,11 @@ $unprivileged env -u DOCKER_CONFIG -u DOCKER_CLI_PLUGINS HOME="$work/home" sh "$
 cli=$work/home/.docker/cli-plugins/docker-runai
 check "installed without root" "[ps]" runai ps
 equal "what get.sh says then" "runai-docker is in $work/home/.local/bin; docker runai is in $work/home/.docker/cli-plugins
+to remove both: rm $work/home/.local/bin/runai-docker $work/home/.docker/cli-plugins/docker-runai
 $work/home/.local/bin is not on your PATH: add it to call runai-docker by its name" "$(cat "$work/installed")"
+
+equal "get.sh --help installs nothing and says how to remove it" "0 yes" "$(HOME=$work/nothing sh "$work/cli/get.sh" --help >"$work/help"; echo $? "$(grep -q 'To remove it' "$work/help" && [ ! -e "$work/nothing" ] && echo yes)")"
+equal "an unknown option of get.sh is no folder" "2 get.sh: unknown option --prefix; --help says what there is" "$(cd "$work" && sh "$work/cli/get.sh" --prefix 2>"$work/help"; echo $? "$(cat "$work/help")")"
 
 # Questions, put to a docker whose engine answers as the plugin does, by the headers in the configuration. Each call is a line in calls.
 cli=$here/../../cli/runai-docker
