@@ -59,8 +59,13 @@ static class Advice
     public static string VolumeAndLabel(ClientTool tool, string? quota) => Volume(tool) + (quota is null ? "" : tool == ClientTool.Compose ? $", and {Label(tool, quota)}" : Label(tool, quota)["add".Length..]);
 
     /// <summary>How a container loads the shim that cannot be given <c>/etc/ld.so.preload</c>: by a mount that every program finds, or by a variable that some programs do not pass on.</summary>
-    public static string Preload(ClientTool tool, QuotaMount directory)
+    /// <param name="tool">Of the caller.</param>
+    /// <param name="directory">Its private directory.</param>
+    /// <param name="knowsSubpath">See <see cref="EngineRoute.KnowsSubpath"/>: what the engine does not know is not named.</param>
+    public static string Preload(ClientTool tool, QuotaMount directory, bool? knowsSubpath = null)
     {
+        if (knowsSubpath == false)
+            return PreloadVariable(tool, directory);
         var (volume, shim) = (Quoted.Text(directory.Volume), Quoted.Text(directory.Shim));
         return tool == ClientTool.Compose
             ? $"add {{ type: volume, source: {volume}, target: {QuotaMount.PreloadFile}, volume: {{ subpath: {QuotaMount.PreloadName} }} }} to the volumes of the service (Docker 26 and newer), or LD_PRELOAD: {shim} to its environment, which env -i and sudo take away"
@@ -80,6 +85,10 @@ static class Advice
     public static string ServicePreload(ClientTool tool, QuotaMount directory) => tool == ClientTool.Compose
         ? $"add LD_PRELOAD: {Quoted.Text(directory.Shim)} to the environment of the service"
         : $"add --env LD_PRELOAD={Quoted.Text(directory.Shim)} (docker service update: --env-add)";
+
+    /// <summary>For a mount of the whole volume where the file belongs.</summary>
+    public static string Subpath(ClientTool tool, string volume) => tool == ClientTool.Compose
+        ? $"add volume: {{ subpath: {QuotaMount.PreloadName} }} to it" : $"add ,volume-subpath={QuotaMount.PreloadName} to it, as in {PreloadMount(Quoted.Text(volume))}";
 
     public static string PreloadMount(string volume) => $"--mount type=volume,src={volume},dst={QuotaMount.PreloadFile},volume-subpath={QuotaMount.PreloadName}";
 

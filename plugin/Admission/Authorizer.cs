@@ -129,7 +129,7 @@ sealed partial class Authorizer(
     async ValueTask<AuthZAnswer> CreateAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
         var (started, settings) = (decisions.Start(), policy.Current);
-        var (spec, verdict) = await JudgeCreateAsync(apiCall, settings, GpuHoldings.None, withImage: false, cancel);
+        var (spec, verdict) = await JudgeCreateAsync(apiCall, route, settings, GpuHoldings.None, withImage: false, cancel);
         if (verdict.Allow)
             verdict = Policy.OfSubpath(route, spec!).And(verdict);
         if (verdict.Allow)
@@ -139,7 +139,7 @@ sealed partial class Authorizer(
     }
 
     /// <summary>No spec where the body cannot be read.</summary>
-    async ValueTask<(ContainerSpec? Spec, Verdict Verdict)> JudgeCreateAsync(AuthZRequest apiCall, PolicySettings settings, GpuHoldings? holdings, bool withImage, CancellationToken cancel)
+    async ValueTask<(ContainerSpec? Spec, Verdict Verdict)> JudgeCreateAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings settings, GpuHoldings? holdings, bool withImage, CancellationToken cancel)
     {
         if (ContainerNames.FindProblem(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "name")) is { } name)
             return (null, Verdict.Refused("container-name", name));
@@ -151,6 +151,7 @@ sealed partial class Authorizer(
         var (spec, refusal) = await creates.DescribeAsync(body, withImage, needsImage: false, cancel);
         if (spec is null)
             return (null, new([refusal!], null, null));
+        spec = spec with { KnowsSubpath = route.KnowsSubpath };
         var requester = settings.RequesterOf(apiCall);
         var (judged, verdict) = await AskOfOthersAsync(spec, body, requester, settings, cancel);
         return (judged, verdict.Allow ? verdict.And(Policy.Evaluate(judged, requester, gpus.Devices, settings, holdings)) : verdict);
@@ -201,7 +202,7 @@ sealed partial class Authorizer(
                 starts.Allowed(apiCall, route.Name, null);
                 return AuthZAnswer.Allowed; // the engine says so itself
             }
-            spec = specs.FromInspect(container, defaults.Runtime);
+            spec = specs.FromInspect(container, defaults.Runtime) with { KnowsSubpath = route.KnowsSubpath };
             var checkpoint = SideRoutes.OfCheckpointFolders(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "checkpoint-dir"), settings, requester);
             verdict = checkpoint.Allow ? checkpoint.And(WithNextTry(await JudgeStartAsync(container, spec, requester, settings, both.Token), container, spec.Tool)) : checkpoint;
         }

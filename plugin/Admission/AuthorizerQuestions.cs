@@ -14,7 +14,7 @@ sealed partial class Authorizer
         var inForce = policy.State;
         var (settings, asker) = (inForce.Settings, inForce.Settings.RequesterOf(apiCall));
         if (unreadable is null && (question.User is not null || question.Policy is not null) && !asker.IsAdmin)
-            unreadable = "to ask for somebody else, or with another policy, is the admins' on this machine";
+            unreadable = "to ask for somebody else, or with another policy, is the admins' on this machine: use a certificate of one of \"admins\" in its policy file";
         if (unreadable is not null)
             return AuthZAnswer.Denied(PolicyAnswer.Unreadable(unreadable).ToString());
         if (question.Policy is { } text)
@@ -38,14 +38,14 @@ sealed partial class Authorizer
         ContainerSpec? spec = null;
         Verdict verdict;
         if (route.Kind == RouteKind.ContainerCreate)
-            (spec, verdict) = await JudgeCreateAsync(apiCall, settings, holdings, withImage: true, cancel);
+            (spec, verdict) = await JudgeCreateAsync(apiCall, route, settings, holdings, withImage: true, cancel);
         else if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
         {
             var (container, problem) = await FindContainerAsync(route, cancel);
             if (container is null)
                 return PolicyAnswer.Unreadable(problem ?? $"there is no container {Quoted.Text(route.Name)}");
             holdings = ledger.HoldingsBeside(container.Id);
-            spec = specs.FromInspect(container, defaults.Runtime);
+            spec = specs.FromInspect(container, defaults.Runtime) with { KnowsSubpath = route.KnowsSubpath };
             verdict = HasOldBody(apiCall, route) ? OldBody : Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings);
             try
             {

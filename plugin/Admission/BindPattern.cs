@@ -23,6 +23,14 @@ static class BindPattern
         return above.Length < below.Length && Fits(below[..above.Length], above);
     }
 
+    /// <summary>The path above <paramref name="hostPath"/> that the pattern allows; null where it allows none.</summary>
+    public static string? FolderAbove(string pattern, string hostPath)
+    {
+        var (names, wanted) = (Names(hostPath), Names(pattern));
+        var folder = names.Length > wanted.Length && !names.Contains("..") ? "/" + string.Join('/', names[..wanted.Length]) : null;
+        return folder is not null && Matches(pattern, folder) ? folder : null;
+    }
+
     static bool Fits(string[] names, string[] pattern)
     {
         for (var i = 0; i < names.Length; i++)

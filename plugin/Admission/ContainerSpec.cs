@@ -21,6 +21,8 @@ public sealed record ContainerSpec
     /// <summary>Mounts where one of ours was meant.</summary>
     public IReadOnlyList<Mistaken> Mistaken { get; init; } = [];
     public ClientTool Tool { get; init; }
+    /// <summary>Of the call that is judged, see <see cref="EngineRoute.KnowsSubpath"/>; null without one.</summary>
+    public bool? KnowsSubpath { get; init; }
     /// <summary>Whether it is asked for as a task of a service, which swarm starts without a call about it.</summary>
     public bool IsOfService { get; init; }
     /// <summary>Under which name the engine has this plugin.</summary>

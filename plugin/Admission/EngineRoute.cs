@@ -93,6 +93,9 @@ public readonly record struct EngineRoute(RouteKind Kind, string Name = "", stri
         return Encoding.UTF8.GetString([.. bytes]);
     }
 
+    /// <summary>Whether the call's API has subpaths of volumes, as 1.45 (Docker 26) and newer have; null where the call names no version.</summary>
+    public bool? KnowsSubpath => Version.Length == 0 ? null : !IsOlderThan(45);
+
     /// <summary>Whether the engine treats the call as one of an API older than 1.<paramref name="minor"/>. A version that is not of the form 1.N counts as old.</summary>
     public bool IsOlderThan(int minor) =>
         Version.Length > 0 && !(Version.StartsWith("1.", StringComparison.Ordinal) && int.TryParse(Version.AsSpan(2), out var given) && given >= minor);

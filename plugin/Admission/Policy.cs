@@ -123,7 +123,8 @@ static partial class Policy
     {
         var whole = c.Spec.QuotaMounts.Where(m => !m.IsPart).ToArray();
         if (whole.FirstOrDefault(m => m.Target == QuotaMount.PreloadFile) is { } unknown && whole.Length > 1)
-            return NoSubpath(c.Spec.Tool, unknown.Volume, c.Spec.Directory! == unknown ? whole[1] : c.Spec.Directory!);
+            return c.Spec.KnowsSubpath == true ? $"the mount of the {Quoted.Text(unknown.Volume)} volume at {QuotaMount.PreloadFile} has no volume-subpath: {Advice.Subpath(c.Spec.Tool, unknown.Volume)}"
+                : NoSubpath(c.Spec.Tool, unknown.Volume, c.Spec.Directory! == unknown ? whole[1] : c.Spec.Directory!);
         return whole.Length < 2 ? null
             : $"a container has one private directory, and {Bounded.List([.. whole.Select(m => $"{Quoted.Text(m.Volume)} at {Quoted.Text(m.Target)}")], " and ")} are {whole.Length}: mount one volume of this plugin once";
     }
@@ -180,11 +181,11 @@ static partial class Policy
 
     static string? PreloadReadOnly(Case c) =>
         c.Spec is { ReadOnlyRoot: true, NeedsPreloadFile: true, Directory: { } directory }
-        ? $"--read-only leaves no way to put {QuotaMount.PreloadFile} into the container: {Advice.Preload(c.Spec.Tool, directory)}" : null;
+        ? $"--read-only leaves no way to put {QuotaMount.PreloadFile} into the container: {Advice.Preload(c.Spec.Tool, directory, c.Spec.KnowsSubpath)}" : null;
 
     static string? PreloadCovered(Case c) =>
         c.Spec is { NeedsPreloadFile: true, ReadOnlyRoot: false, Directory: { } directory } && c.Spec.OtherTargets.Concat(c.Spec.Observed.Targets).FirstOrDefault(ContainerSpec.CoversPreload) is { } cover
-        ? $"the mount at {Quoted.Text(cover)} covers {(cover == QuotaMount.NixPreloadFile ? cover : QuotaMount.PreloadFile)}, which loads the quota: remove it, or {Advice.Preload(c.Spec.Tool, directory)}" : null;
+        ? $"the mount at {Quoted.Text(cover)} covers {(cover == QuotaMount.NixPreloadFile ? cover : QuotaMount.PreloadFile)}, which loads the quota: remove it, or {Advice.Preload(c.Spec.Tool, directory, c.Spec.KnowsSubpath)}" : null;
 
     /// <summary>The engine's word that it made a task's container, and the calls that put the file in, take longer than swarm takes to start it: seen on 20.10, 26.1 and 28.5, idle, of every task.</summary>
     static string? PreloadOfService(Case c) =>
@@ -208,6 +209,6 @@ static partial class Policy
         var gpu = VisibleGpus.Of(access.Selection, c.Gpus)?.FirstOrDefault(g => g.TotalBytes < size)
             ?? (c.Gpus.MaxBy(g => g.TotalBytes) is { } largest && largest.TotalBytes < size ? largest : null);
         return gpu is null ? null
-            : $"{GpuMemoryQuota.Name}={c.Quota} is more than GPU {gpu.Index} ({Quoted.Text(gpu.Name).Trim('"')}) has: {size} > {gpu.TotalBytes} bytes ({Bytes.Text(size)} > {Bytes.Text(gpu.TotalBytes)})";
+            : $"{GpuMemoryQuota.Name}={c.Quota} is more than GPU {gpu.Index} ({Quoted.Text(gpu.Name).Trim('"')}) has: {size} > {gpu.TotalBytes} bytes ({Bytes.Text(size)} > {Bytes.Text(gpu.TotalBytes)}): write {GpuMemoryQuota.Name}=1 for all of it, or a smaller size";
     }
 }

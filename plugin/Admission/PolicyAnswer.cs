@@ -15,6 +15,8 @@ sealed class PolicyAnswer
 
     const int MaxProblems = 20;
 
+    const string WithoutFile = "quotas that are asked for are enforced, all else is allowed";
+
     readonly StringBuilder _text = new();
 
     PolicyAnswer(string first) => _text.Append(first).Append('\n');
@@ -33,7 +35,7 @@ sealed class PolicyAnswer
     public static PolicyAnswer Unreadable(string problem) => new($"cannot be answered: {problem}");
 
     /// <summary>About a file that is none.</summary>
-    public static PolicyAnswer OfProblems(IReadOnlyList<PolicyProblem> problems) => new PolicyAnswer("no policy").With(problems);
+    public static PolicyAnswer OfProblems(IReadOnlyList<PolicyProblem> problems) => new PolicyAnswer("refused").With(problems);
 
     /// <summary>About a file that is one.</summary>
     public static PolicyAnswer OfPolicy(PolicySettings policy, Requester reader) => new PolicyAnswer("a policy").With(policy, reader);
@@ -41,8 +43,10 @@ sealed class PolicyAnswer
     /// <summary>About the policy in force, and the file on disk where that is refused. The first words tell one from the other.</summary>
     public static PolicyAnswer OfPolicyInForce(PolicyInForce policy, Requester reader)
     {
+        if (policy.Settings.IsBuiltIn && policy.Refused.Count == 0)
+            return new($"no policy file: {WithoutFile}");
         var answer = policy.Refused.Count == 0 ? new PolicyAnswer("a policy") : new PolicyAnswer(policy.Settings.Problem is null
-            ? "no policy on disk: the file is refused, and the last good one stays in force" : "no policy on disk: the file is refused, and there was no good one before: no container with a GPU or a quota runs").With(policy.Refused);
+            ? "refused: the file on disk; the last good policy stays in force" : "refused: the file on disk, and there was no good one before: no container with a GPU or a quota runs").With(policy.Refused);
         if (policy.Settings.Problem is not null)
             return answer;
         if (policy.Since is { } since)
@@ -80,10 +84,16 @@ sealed class PolicyAnswer
             answer.Row("refused", $"by {reason.Rule}: {reason.Message}");
         foreach (var reason in verdict.Audited)
             answer.Row("audit", $"the policy would refuse it by {reason.Rule}: {reason.Message}");
-        return answer
+        answer
             .Row("caller", $"{(requester.Name.Length == 0 ? "somebody on the unix socket" : Quoted.Text(requester.Name))}, {(requester.IsAdmin ? "an admin" : "no admin")}")
             .Row("policy", $"{(isInForce ? "in force" : "the one given")}, {Describe(policy)}");
+        return policy.IsBuiltIn || policy.Problem is not null ? answer : answer.Row("limits", Limits(policy, requester));
     }
+
+    /// <summary>A mistyped name would else look like that of somebody with few limits.</summary>
+    static string Limits(PolicySettings policy, Requester requester) =>
+        $"{(requester.Name.Length == 0 ? "everybody's" : policy.Users.ContainsKey(requester.Name) ? $"of users.{Quoted.Text(requester.Name)}" : $"everybody's, as users has no {Quoted.Text(requester.Name)}")}: "
+        + (PolicyText.Of(policy.LimitsOf(requester)) is { Length: > 0 } limits ? limits : "none");
 
     /// <summary>What it would have, GPU by GPU.</summary>
     /// <param name="spec">The container.</param>
@@ -118,6 +128,6 @@ sealed class PolicyAnswer
 
     static string Describe(PolicySettings policy) =>
         policy.Problem is { } problem ? $"of no use: {problem}"
-        : policy.IsBuiltIn ? "no file: quotas that are asked for are enforced, all else is allowed"
+        : policy.IsBuiltIn ? $"no file: {WithoutFile}"
         : policy.Summary;
 }

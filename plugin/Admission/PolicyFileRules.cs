@@ -11,12 +11,21 @@ static partial class Policy
 
     static string? MaxQuota(Case c)
     {
-        if (c.Limits.MaxQuota is not { } max || c.Quota is not { } quota || !Exceeds(c, quota, max, out var uncertain))
+        if (c.Limits.MaxQuota is not { } max || c.Quota is not { } quota || !Exceeds(c, quota, max, out var uncertain) || IsTotalLess(c, quota, max))
             return null;
         return uncertain
             ? $"{GpuMemoryQuota.Name}={quota} cannot be compared with your limit of {max}, for the GPUs' sizes are not known: write {(max.SizeBytes is null ? "a fraction" : "a size")} of at most {max}"
             : $"{GpuMemoryQuota.Name}={quota} is more than you may have on one GPU, {max}: write {GpuMemoryQuota.Name}={max} or less";
     }
+
+    /// <summary>Whether <see cref="TotalQuota"/> refuses with a smaller number: two would leave the user to find out which to write.</summary>
+    static bool IsTotalLess(Case c, GpuMemoryQuota quota, GpuMemoryQuota max) =>
+        c.Limits.TotalQuota is { } total && c is { Spec.Gpu: not null, Holdings: not null, Requester.Name.Length: > 0 }
+        && PossibleGpus(c).Any(g => total.Of(g.AllocatableBytes) < max.Of(g.AllocatableBytes) && quota.Of(g.AllocatableBytes) > total.Of(g.AllocatableBytes));
+
+    /// <summary>Whether <see cref="MaxQuota"/> refuses with a number that is no larger.</summary>
+    static bool IsMaxLess(Case c, GpuDevice gpu, GpuMemoryQuota quota, GpuMemoryQuota total) =>
+        c.Limits.MaxQuota is { } max && max.Of(gpu.AllocatableBytes) <= total.Of(gpu.AllocatableBytes) && quota.Of(gpu.AllocatableBytes) > max.Of(gpu.AllocatableBytes) && MaxQuota(c) is not null;
 
     /// <summary>Like is compared with like; a size with a fraction on each GPU that it may see.</summary>
     static bool Exceeds(Case c, GpuMemoryQuota quota, GpuMemoryQuota max, out bool uncertain)
@@ -52,6 +61,8 @@ static partial class Policy
         foreach (var gpu in PossibleGpus(c))
         {
             var (held, most, wanted) = (holdings.OfUser(gpu.Uuid, c.Requester.Name), total.Of(gpu.AllocatableBytes), quota.Of(gpu.AllocatableBytes));
+            if (wanted > most && IsMaxLess(c, gpu, quota, total))
+                continue;
             if (wanted > most)
                 return $"{GpuMemoryQuota.Name}={quota} ({Bytes.Text(wanted)}) is more than all that you may have on {Name(gpu)}, {total} ({Bytes.Text(most)}): write {GpuMemoryQuota.Name}={total} or less";
             if (held.Sum(h => (decimal)h.Bytes) + wanted > most)
@@ -69,7 +80,7 @@ static partial class Policy
             var held = holdings.Of(gpu.Uuid);
             var (whole, wanted) = (Math.Floor(gpu.AllocatableBytes * factor), quota.Of(gpu.AllocatableBytes));
             if (wanted > whole)
-                return $"{GpuMemoryQuota.Name}={quota} ({wanted} bytes) is more than all that {Name(gpu)} has for quotas, {whole} bytes ({Bytes.Text((long)whole)}): write less";
+                return $"{GpuMemoryQuota.Name}={quota} ({wanted} bytes) is more than all that {Name(gpu)} has for quotas, {whole} bytes ({Bytes.Text((long)whole)}): write {GpuMemoryQuota.Name}={Bytes.Text((long)whole)} or less";
             var free = whole - held.Sum(h => (decimal)h.Bytes);
             if (wanted > free)
                 return $"{Name(gpu)} has {Bytes.Text((long)Math.Max(free, 0))} left for {GpuMemoryQuota.Name}={quota} ({Bytes.Text(wanted)}): {Holders(held)}";
@@ -99,6 +110,10 @@ static partial class Policy
             return null;
         return !Engine.LocalVolume.IsPath(path)
             ? $"a local volume with {Quoted.Text(path)} is not allowed on this machine: {(path.Contains("{{", StringComparison.Ordinal) ? "swarm would fill it in later, so write it out" : $"use {Engine.LocalVolume.AllowedTypes}")}"
-            : $"{what} of the host's {Quoted.Text(path)} is not allowed on this machine: {(settings.AllowBindMounts is { Count: > 0 } allowed ? $"mount {Bounded.List([.. allowed.Select(a => Quoted.Text(a))], " or ")} as a whole, or " : "")}use a volume";
+            : $"{what} of the host's {Quoted.Text(path)} is not allowed on this machine: {(settings.AllowBindMounts is { Count: > 0 } allowed ? $"mount {Bounded.List([.. Instead(allowed, path).Select(a => Quoted.Text(a))], " or ")} as a whole, or " : "")}use a volume";
     }
+
+    /// <summary>What is above the path, where some of it is allowed; all that is, where none is.</summary>
+    static IReadOnlyList<string> Instead(IReadOnlyList<string> allowed, string path) =>
+        allowed.Select(pattern => BindPattern.FolderAbove(pattern, path)).OfType<string>().Distinct().ToArray() is { Length: > 0 } above ? above : allowed;
 }

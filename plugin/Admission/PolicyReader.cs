@@ -17,6 +17,8 @@ public static class PolicyReader
     /// <summary>Who has so many has written something else than a policy; each costs a look at the whole file.</summary>
     public const int MaxProblems = 100;
 
+    const string ImageId = "sha256:";
+
     delegate PolicySettings KeyReader(PolicySettings policy, ref PolicyJson json);
     delegate QuotaLimits LimitReader(QuotaLimits limits, ref PolicyJson json);
 
@@ -31,7 +33,7 @@ public static class PolicyReader
     static readonly Dictionary<string, KeyReader> ExemptKeys = new(StringComparer.Ordinal)
     {
         ["users"] = (PolicySettings p, ref PolicyJson json) => p with { ExemptUsers = json.Texts().ToHashSet() },
-        ["images"] = (PolicySettings p, ref PolicyJson json) => p with { ExemptImages = json.Texts() },
+        ["images"] = (PolicySettings p, ref PolicyJson json) => p with { ExemptImages = json.Images() },
     };
 
     static readonly Dictionary<string, KeyReader> TopKeys = new(StringComparer.Ordinal)
@@ -174,6 +176,16 @@ public static class PolicyReader
                 texts.Add(text);
             }
             return texts;
+        }
+
+        /// <summary>Names with <c>*</c>, or IDs; a part of an ID is none, and would never match.</summary>
+        public List<string> Images()
+        {
+            var images = Texts();
+            foreach (var image in images)
+                if (image.StartsWith(ImageId, StringComparison.Ordinal) && !(image.Length == ImageId.Length + 64 && image.Skip(ImageId.Length).All(char.IsAsciiHexDigitLower)))
+                    Problem($"has {Quoted.Text(image)}, which is no image ID: behind {ImageId} are 64 hexadecimal digits, see docker image inspect -f '{{{{.Id}}}}' IMAGE");
+            return images;
         }
 
         public List<string> Some(IReadOnlyList<string> known)

@@ -49,14 +49,17 @@ static class PolicyText
     }
 
     /// <summary>What a user's entry says itself.</summary>
-    static string Own(QuotaLimits limits)
+    static string Own(QuotaLimits limits) => Of(limits) is { Length: > 0 } text ? text : "as everybody";
+
+    /// <summary>Empty where nothing is said.</summary>
+    public static string Of(QuotaLimits limits)
     {
         string?[] own =
         [
             limits.RequireQuota is { } requires ? $"requireQuota {Flag(requires)}" : null, limits.DefaultQuota is { } usual ? $"defaultQuota {usual}" : null,
             limits.MaxQuota is { } max ? $"maxQuota {max}" : null, limits.TotalQuota is { } total ? $"totalQuota {total}" : null,
         ];
-        return string.Join(", ", own.OfType<string>()) is { Length: > 0 } text ? text : "as everybody";
+        return string.Join(", ", own.OfType<string>());
     }
 
     static string Flag(bool value) => value ? "true" : "false";

@@ -120,6 +120,7 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             return Verdict.RefusedByFile(policy, refusal!.Rule, refusal.Message);
         if (policy.AllowBindMounts is not null)
             spec = spec with { HostPaths = [.. spec.HostPaths, .. await named.FindHostPathsAsync(task.HostConfig, cancel)] };
+        spec = spec with { KnowsSubpath = route.KnowsSubpath };
         return Policy.OfSubpath(route, spec).And(Policy.Evaluate(spec, requester, gpus.Devices, policy));
     }
 

@@ -18,8 +18,8 @@ static partial class ReconciliationLog
     [LoggerMessage(504, LogLevel.Information, "watching the engine's containers")]
     public static partial void Connected(this ILogger log);
 
-    [LoggerMessage(505, LogLevel.Warning, "the engine does not answer, trying again until it does: {Problem}")]
-    public static partial void Disconnected(this ILogger log, string problem);
+    [LoggerMessage(505, LogLevel.Warning, "the engine does not answer at {Socket} (settings run.source and DOCKER_HOST), trying again until it does: {Problem}")]
+    public static partial void Disconnected(this ILogger log, string socket, string problem);
 
     [LoggerMessage(506, LogLevel.Warning, "container={Container} is not done yet: {Problem}")]
     public static partial void NotReconciled(this ILogger log, string container, string problem);

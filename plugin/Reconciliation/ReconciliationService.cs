@@ -11,7 +11,7 @@ namespace Runai.GpuMemory.Reconciliation;
 /// another policy.</summary>
 public sealed class ReconciliationService(
     IEngineClient engine, ContainerReconciler reconciler, IPreloadInjector injector, IVolumeCatalog catalog, PluginIdentity identity, OwnCalls own, ChainProbe chain,
-    PolicySource policy, IGpuInventory gpus, ReconciliationOptions options, TimeProvider time, ILogger<ReconciliationService> log) : BackgroundService
+    PolicySource policy, IGpuInventory gpus, PluginSettings settings, ReconciliationOptions options, TimeProvider time, ILogger<ReconciliationService> log) : BackgroundService
 {
     /// <summary>The label of containers that swarm makes, without an API call.</summary>
     const string SwarmTask = "com.docker.swarm.task.id";
@@ -58,7 +58,7 @@ public sealed class ReconciliationService(
             }
             catch (EngineException e)
             {
-                if (failures == 0) log.Disconnected(e.Message);
+                if (failures == 0) log.Disconnected(settings.EngineSocket, e.Message);
             }
             finally
             {

@@ -72,7 +72,7 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
         if (before is null) Remove(dirId);
         else references.Set(dirId, before);
         host.StartAnew();
-        return MountResult.Failed("the engine does not see the plugin's mounts: as root, docker plugin disable -f the plugin and enable it, then kill -HUP $(pidof dockerd) and start the container again");
+        return MountResult.Failed("the engine does not see the plugin's mounts: as root, docker plugin disable -f the plugin and enable it, then systemctl reload docker, or kill -HUP $(cat /run/docker.pid), and start the container again");
     }
 
     /// <returns>Null, or what went wrong.</returns>

@@ -81,7 +81,7 @@ public sealed class ChainGuard(ChainProbe probe, PluginIdentity identity, Plugin
         Asking.Absent => $"the plugin finds no engine at {settings.EngineSocket}, so no limit would hold: look at its settings run.source and DOCKER_HOST (docker plugin inspect)",
         Asking.Silent => $"the engine at {settings.EngineSocket} does not tell the plugin whether it asks about containers, so no limit would hold: try again, and if it lasts, look at the plugin's settings run.source and DOCKER_HOST (docker plugin inspect)",
         Asking.Denied => "another authorization plugin refuses, or fails at, this plugin's calls to the engine, so nobody knows whether the engine asks about containers, and no limit would hold. As root, name this plugin first in "
-            + "authorization-plugins of /etc/docker/daemon.json, or let the other one allow GET /_ping and GET /containers/NAME/json, then let the engine read it: kill -HUP $(pidof dockerd)",
+            + "authorization-plugins of /etc/docker/daemon.json, or let the other one allow GET /_ping and GET /containers/NAME/json, then let the engine read it: systemctl reload docker, or kill -HUP $(cat /run/docker.pid)",
         _ => null,
     };
 
@@ -90,7 +90,7 @@ public sealed class ChainGuard(ChainProbe probe, PluginIdentity identity, Plugin
     {
         var name = await NameAsync(cancel);
         return $"the engine does not ask the plugin {name ?? "for GPU memory"} about containers, so no limit would hold. As root, see that /etc/docker/daemon.json has "
-            + $"\"authorization-plugins\": [\"{name ?? "NAME"}\"]{(name is null ? " with the name that docker plugin ls shows" : "")}, then let the engine read it: kill -HUP $(pidof dockerd)";
+            + $"\"authorization-plugins\": [\"{name ?? "NAME"}\"]{(name is null ? " with the name that docker plugin ls shows" : "")}, then let the engine read it: systemctl reload docker, or kill -HUP $(cat /run/docker.pid)";
     }
 
     async Task<string?> NameAsync(CancellationToken cancel)

@@ -129,14 +129,17 @@ See "docker run --help".' "$probe
 run ubuntu Ask\":\"call\"" ask run ubuntu
 asked "a policy file" 0 "a policy
   some line" "$probe$ask_policy" check "$work/audit.json"
-POLICY=$(answers "no policy")
-asked "a file that is no policy" 1 "no policy
+POLICY=$(answers "refused")
+asked "a file that is no policy" 1 "refused
   some line" "$probe$ask_policy" check "$work/audit.json"
-asked "by a policy that is none nothing is judged" 1 "no policy
+asked "by a policy that is none nothing is judged" 1 "refused
   some line
 $end" "$probe$ask_policy" ask --policy "$work/audit.json" run ubuntu
-POLICY=$(answers "no policy on disk: the file is refused, and the last good one stays in force")
-asked "the policy in force where the file is refused" 1 "no policy on disk: the file is refused, and the last good one stays in force
+POLICY=$(answers "no policy file: all else is allowed")
+asked "where there is no file" 0 "no policy file: all else is allowed
+  some line" "$probe" check
+POLICY=$(answers "refused: the file on disk; the last good policy stays in force")
+asked "the policy in force where the file is refused" 1 "refused: the file on disk; the last good policy stays in force
   some line" "$probe" check
 VERDICT=$(answers "would be allowed")
 asked "by the last good one a command is judged" 0 "would be allowed
@@ -146,9 +149,16 @@ run ubuntu Ask\":\"call\"$ask_user" ask --user bob run ubuntu
 POLICY="No such container: runai-policy-question"
 asked "where no plugin answers nothing else is called" 2 "runai-docker: no answer from the plugin: is it in the engine's authorization-plugins? docker said: docker: Error response from daemon: $POLICY.
 See \"docker run --help\"." "$probe" ask run ubuntu
-usage='runai-docker: policy ask knows run, create, start, restart, exec and service; say by DOCKER_HOST, DOCKER_CONTEXT or DOCKER_CONFIG which engine'
-asked "options before the command are not taken" 2 "$usage" "" ask --config /elsewhere run ubuntu
-asked "other commands are not asked about" 2 "$usage" "" ask compose up
+asked "options before the command are not taken" 2 \
+    "runai-docker: policy ask takes no option --config before the command: say by DOCKER_HOST, DOCKER_CONTEXT or DOCKER_CONFIG which engine" "" ask --config /elsewhere run ubuntu
+known="runai-docker: policy ask knows run, create, start, restart, exec and service, not"
+asked "other commands are not asked about" 2 "$known 'compose'" "" ask docker compose up
+asked "nothing is not asked about" 2 "$known ''" "" ask
+asked "two files are not checked at once" 2 "runai-docker: policy check takes one file" "" check a b
+for words in "--help" "check --help" "ask --help" "check -h"; do
+    # shellcheck disable=SC2086
+    equal "policy $words says what there is" "0 1" "$("$cli" policy $words >"$work/help" 2>&1; echo $? "$(grep -c '^  runai-docker policy check .FILE.$' "$work/help")")"
+done
 asked "a policy file that is not there" 2 "runai-docker: there is no file /no/where to read" "" ask --policy /no/where run ubuntu
 equal "no copy of the configuration is left" "" "$(ls "$work/tmp")"
 

@@ -10,7 +10,7 @@ namespace Runai.GpuMemory.EngineTests;
 [TestFixture(Engines.Newest)]
 sealed class UnaskedTests(string version) : EngineFixture(version)
 {
-    const string Mend = $"see that /etc/docker/daemon.json has \"authorization-plugins\": [\"{Plugin}\"], then let the engine read it: kill -HUP $(pidof dockerd)";
+    const string Mend = $"see that /etc/docker/daemon.json has \"authorization-plugins\": [\"{Plugin}\"], then let the engine read it: systemctl reload docker, or kill -HUP $(cat /run/docker.pid)";
     static readonly string[] Quota = ["-v", "runai:/runai", "--label", "gpu-memory=0.3", Image];
 
     protected override TestEngine Create(string version) => new(version, authorize: false);

@@ -55,7 +55,7 @@ start_engine() {
     if [ "${ENGINE:-private}" = system ]; then
         asked && return
         echo "The running engine does not have the plugin in charge. As root: make plugin enable, then
-{\"authorization-plugins\": [\"$plugin\"]} in /etc/docker/daemon.json, and kill -HUP the engine." >&2
+{\"authorization-plugins\": [\"$plugin\"]} in /etc/docker/daemon.json, and systemctl reload docker." >&2
         exit 1
     fi
     say "A Docker engine of our own, and the plugin installed in it as an admin would"
@@ -67,7 +67,7 @@ start_engine() {
     run docker plugin set "$plugin" "run.source=$work/engine/run"
     if [ "$gpu" = simulated ]; then run docker plugin set "$plugin" "driver.source=$build/sim" NVML_LIBRARY=/host/usr/libnvidia-ml.so.1; fi
     run docker plugin enable "$plugin"
-    echo "\$ echo '{\"authorization-plugins\": [\"$plugin\"]}' > daemon.json && kill -HUP \$(pidof dockerd)"
+    echo "\$ echo '{\"authorization-plugins\": [\"$plugin\"]}' > $work/engine/daemon.json && kill -HUP \$(cat $work/engine/pid)"
     echo "{\"authorization-plugins\": [\"$plugin\"]}" >"$work/engine/daemon.json"
     $engine reload "$work/engine"
     for _ in $(seq 50); do

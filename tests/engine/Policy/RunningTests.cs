@@ -210,7 +210,7 @@ sealed class RunningTests(string version) : PolicyFixture(version)
         Assert.That((Ask("check").Code, Ask("check").Out), Is.EqualTo((0, Ask("check").Out)));
         Engine.WritePolicy("{ \"maxQuota\": 1 }");
         Eventually(() => Ask("check").Code == 1, "the file is refused");
-        Assert.That(Ask("check").Out, Does.StartWith("no policy on disk: the file is refused, and the last good one stays in force\n  line 1: maxQuota must be").And.Contain("\n  in force since 20").And.Contain("\n  maxQuota             0.5\n"));
+        Assert.That(Ask("check").Out, Does.StartWith("refused: the file on disk; the last good policy stays in force\n  line 1: maxQuota must be").And.Contain("\n  in force since 20").And.Contain("\n  maxQuota             0.5\n"));
         Assert.That(Ask("ask", "--user", "bob", "run", "--gpus", "1", "--gpu-memory", "0.3", Image).Out, Does.StartWith("would be allowed"));
         Engine.WritePolicy(PolicyFile);
         Eventually(() => Ask("check").Code == 0, "the file counts again");

@@ -60,6 +60,20 @@ public class AuthorizerTests : AuthorizerFixture
     public async Task A_subpath_counts_where_the_engine_reads_it(string target, string answer) =>
         Assert.That(await BeforeAsync(Call("POST", target, """{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"],"Mounts":[{"Type":"volume","Source":"runai","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]}}""")), Does.StartWith(answer));
 
+    const string Forgotten = "the mount of the half volume at /etc/ld.so.preload has no volume-subpath: ";
+
+    [TestCase("/v1.51/containers/create", "", Forgotten + "add ,volume-subpath=ld.so.preload to it, as in --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload")]
+    [TestCase("/v1.45/containers/create", "com.docker.compose.project", Forgotten + "add volume: { subpath: ld.so.preload } to it")]
+    [TestCase("/v1.44/containers/create", "", "this engine, or the API version of this call, knows no volume-subpath")]
+    [TestCase("/containers/create", "", "this engine, or the API version of this call, knows no volume-subpath")]
+    public async Task A_subpath_that_was_forgotten_is_named_where_the_engine_knows_subpaths(string target, string label, string answer) =>
+        Assert.That(await BeforeAsync(Call("POST", target, $$$"""{"Labels":{"{{{label}}}":"lab"},"HostConfig":{"Binds":["half:/runai"],"Mounts":[{"Type":"volume","Source":"half","Target":"/etc/ld.so.preload"}]}}""")), Does.StartWith(answer));
+
+    [TestCase("/v1.41/containers/create", "add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away")]
+    [TestCase("/v1.45/containers/create", "add --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload (Docker 26 and newer), or -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away")]
+    public async Task A_read_only_container_is_told_what_its_engine_knows(string target, string remedy) =>
+        Assert.That(await BeforeAsync(Call("POST", target, """{"HostConfig":{"Binds":["half:/runai"],"ReadonlyRootfs":true}}""")), Is.EqualTo("--read-only leaves no way to put /etc/ld.so.preload into the container: " + remedy));
+
     [TestCase("local", Good, "gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver local, made before this plugin was there: docker volume rm runai, and try again (")]
     [TestCase("old/gpu:latest", Good, "gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver old/gpu:latest, made before")]
     [TestCase("", Good, "gpu-memory=0.5 needs the runai volume, and the engine keeps runai for a volume driver that is not there (this plugin under another name?), which docker volume rm cannot end: docker volume create -d runai/gpu-memory gpu, and write gpu in place of runai")]

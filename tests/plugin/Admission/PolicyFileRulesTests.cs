@@ -70,7 +70,7 @@ public class PolicyFileRulesTests
         new("""{"allowHostNamespaces":false}""", """{"HostConfig":{"PidMode":"container:x","NetworkMode":"bridge","IpcMode":"private"}}""", ""),
         new("""{"allowBindMounts":[]}""", """{"HostConfig":{"Binds":["/home/bob:/x"]}}""", "a mount of the host's /home/bob is not allowed on this machine: use a volume"),
         new("""{"allowBindMounts":["/home/*","/data"]}""", """{"HostConfig":{"Binds":["/home/bob/:/x","/data:/z","data:/y"]}}""", ""),
-        new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Binds":["/home/bob/link:/x"]}}""", "a mount of the host's /home/bob/link is not allowed on this machine: mount /home/* as a whole, or use a volume"),
+        new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Binds":["/home/bob/link:/x"]}}""", "a mount of the host's /home/bob/link is not allowed on this machine: mount /home/bob as a whole, or use a volume"),
         new("""{"allowBindMounts":["/data"]}""", """{"HostConfig":{"Binds":["/*:/x"]}}""", "a mount of the host's /* is not allowed on this machine: mount /data as a whole, or use a volume"),
         new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Binds":["/home:/x"]}}""", "a mount of the host's /home is not allowed on this machine: mount /home/* as a whole, or use a volume"),
         new("""{"allowBindMounts":["/home/*"]}""", """{"HostConfig":{"Binds":["/:/x"]}}""", "a mount of the host's / is not allowed on this machine: mount /home/* as a whole, or use a volume"),
@@ -154,10 +154,27 @@ public class PolicyFileRulesTests
         Assert.That(Judge("{}", Quota("0.51"), holdings: Holding(half)).Message, Is.EqualTo("GPU 0 (NVIDIA H200) has 69.8g left for gpu-memory=0.51 (71.2g): web holds 0.5 (69.8g)"));
         Assert.That(Judge("{}", Quota("0.5"), holdings: Holding(half, half with { Bytes = 1 })).Message, Does.StartWith("GPU 0 (NVIDIA H200) has 69.8g left for gpu-memory=0.5 (69.8g): web holds 0.5"));
         Assert.That(Judge("""{"overcommit":1.5}""", Quota("1"), holdings: Holding(half)).Allow);
-        Assert.That(Judge("""{"overcommit":0.5}""", Quota("0.51"), holdings: GpuHoldings.None).Message, Is.EqualTo("gpu-memory=0.51 (76555537612 bytes) is more than all that GPU 0 (NVIDIA H200) has for quotas, 75054448640 bytes (69.8g): write less"));
+        Assert.That(Judge("""{"overcommit":0.5}""", Quota("0.51"), holdings: GpuHoldings.None).Message, Is.EqualTo("gpu-memory=0.51 (76555537612 bytes) is more than all that GPU 0 (NVIDIA H200) has for quotas, 75054448640 bytes (69.8g): write gpu-memory=69.8g or less"));
         Assert.That(Judge("{}", Quota("150754820096b"), holdings: GpuHoldings.None).Message, Does.StartWith("gpu-memory=150754820096b (150754820096 bytes) is more than all that GPU 0 (NVIDIA H200) has for quotas, 150108897280 bytes"));
         Assert.That(Judge("{}", """{"Labels":{"gpu-memory":"1"},"HostConfig":{"Binds":["runai:/runai"]}}""", holdings: Holding(half)).Allow, "it has no GPU");
     }
+
+    [TestCase("0.1", "0.2", "gpu-memory=0.5 is more than you may have on one GPU, 0.1: write gpu-memory=0.1 or less")]
+    [TestCase("0.2", "0.2", "gpu-memory=0.5 is more than you may have on one GPU, 0.2: write gpu-memory=0.2 or less")]
+    [TestCase("0.4", "0.2", "gpu-memory=0.5 (69.8g) is more than all that you may have on GPU 0 (NVIDIA H200), 0.2 (27.9g): write gpu-memory=0.2 or less")]
+    [TestCase("1", "0.2", "gpu-memory=0.5 (69.8g) is more than all that you may have on GPU 0 (NVIDIA H200), 0.2 (27.9g): write gpu-memory=0.2 or less")]
+    [TestCase("10g", "0.2", "gpu-memory=0.5 is more than you may have on one GPU, 10g: write gpu-memory=10g or less")]
+    [TestCase("0.6", "0.5", "")]
+    public void Of_two_limits_the_smaller_is_the_remedy(string max, string total, string message) =>
+        Assert.That(Judge($$$"""{"maxQuota":"{{{max}}}","totalQuota":"{{{total}}}"}""", Quota("0.5"), holdings: GpuHoldings.None).Message, Is.EqualTo(message));
+
+    [TestCase("/home/bob/a/b", "/home/bob")]
+    [TestCase("/srv/data/../x", "/home/* or /srv/data")]
+    [TestCase("/home/*/x", "/home/* or /srv/data")]
+    [TestCase("/etc/x", "/home/* or /srv/data")]
+    public void The_folder_that_may_be_mounted_in_place_of_one_below_it_is_named(string path, string instead) =>
+        Assert.That(Judge("""{"allowBindMounts":["/home/*","/srv/data"]}""", $$$"""{"HostConfig":{"Binds":["{{{path}}}:/x"]}}""").Message,
+            Is.EqualTo($"a mount of the host's {path} is not allowed on this machine: mount {instead} as a whole, or use a volume"));
 
     /// <summary>All of <c>man 7 capabilities</c> (Linux 5.9 and later), and one that no kernel has yet.</summary>
     [TestCase("AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT IPC_LOCK IPC_OWNER NET_ADMIN NET_BROADCAST SYS_NICE", true)]

@@ -79,23 +79,33 @@ public class PolicyQuestionTests : AuthorizerFixture
     }
 
     [Test]
+    public async Task Which_limits_apply_is_told_and_that_a_name_is_not_known()
+    {
+        HavePolicy("""{"maxQuota":"1","users":{"bob":{"totalQuota":"2g"}}}""");
+        foreach (var (user, limits) in ((string, string)[])[("bob", "of users.bob: maxQuota 1, totalQuota 2g"), ("bbo", "everybody's, as users has no bbo: maxQuota 1"), ("", "everybody's: maxQuota 1")])
+            Assert.That(await BeforeAsync(Ask("POST", Create, Good, asUser: user)), Does.Contain($"\n  limits   {limits}\n"));
+        HavePolicy("{}");
+        Assert.That(await BeforeAsync(Ask("POST", Create, Good)), Does.Contain("\n  limits   everybody's: none\n"));
+    }
+
+    [Test]
     public async Task Who_is_no_admin_asks_for_himself_by_the_policy_in_force()
     {
         HavePolicy("""{"localSocket":"user"}""");
         foreach (var call in (AuthZRequest[])[Ask("POST", Create, Good, asUser: "ada"), Ask("POST", Create, Good, policy: "{}"), Ask("POST", Create, Good, user: "bob", asUser: "ada")])
-            Assert.That(await BeforeAsync(call), Does.StartWith("cannot be answered: to ask for somebody else, or with another policy, is the admins' on this machine"));
+            Assert.That(await BeforeAsync(call), Does.StartWith("cannot be answered: to ask for somebody else, or with another policy, is the admins' on this machine: use a certificate of one of \"admins\" in its policy file\nnothing"));
         Assert.That(await BeforeAsync(Ask("POST", Create, Good, "bob")), Does.StartWith("would be allowed"));
     }
 
     [Test]
     public async Task A_policy_file_can_be_asked_about_alone()
     {
-        Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy")), Is.EqualTo("a policy\n  no file: quotas that are asked for are enforced, all else is allowed\nnothing was done: this was a question"));
+        Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy")), Is.EqualTo("no policy file: quotas that are asked for are enforced, all else is allowed\nnothing was done: this was a question"));
         Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy", policy: """{"mode":"audit"}""")), Does.StartWith("a policy\n  mode                 audit\n"));
-        Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy", policy: "{\n\"mode\": 1,\n\"a\": 2}")), Does.StartWith("no policy\n  line 2: mode must be \"enforce\" or \"audit\"\n  line 3: a is no key"));
+        Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy", policy: "{\n\"mode\": 1,\n\"a\": 2}")), Does.StartWith("refused\n  line 2: mode must be \"enforce\" or \"audit\"\n  line 3: a is no key"));
         HavePolicy("""{"mode":7}""");
         Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy")), Is.EqualTo(
-            "no policy on disk: the file is refused, and there was no good one before: no container with a GPU or a quota runs\n  line 1: mode must be \"enforce\" or \"audit\"\nnothing was done: this was a question"));
+            "refused: the file on disk, and there was no good one before: no container with a GPU or a quota runs\n  line 1: mode must be \"enforce\" or \"audit\"\nnothing was done: this was a question"));
     }
 
     [Test]
@@ -106,7 +116,7 @@ public class PolicyQuestionTests : AuthorizerFixture
         Assert.That(good, Does.Match(@"^a policy\n  in force since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n  mode ").And.Contain("\n  maxQuota             0.5\n").And.Contain("\n  users.bob            maxQuota 1\n"));
         HavePolicy("{\"maxQuota\":\"0.1\",\n\"a\":1,\n\"b\":2}");
         var refused = await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy"));
-        Assert.That(refused, Does.StartWith("no policy on disk: the file is refused, and the last good one stays in force\n  line 2: a is no key").And.Contain("\n  line 3: b is no key").And.EndsWith(good["a policy\n".Length..]));
+        Assert.That(refused, Does.StartWith("refused: the file on disk; the last good policy stays in force\n  line 2: a is no key").And.Contain("\n  line 3: b is no key").And.EndsWith(good["a policy\n".Length..]));
         Assert.That(await BeforeAsync(Ask("POST", Create, Good)), Does.StartWith("would be allowed"), "it is in force");
         HavePolicy("{}");
         Assert.That(await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy")), Does.StartWith("a policy\n").And.Contain("maxQuota             none"));

@@ -55,6 +55,14 @@ public class PolicyReaderTests
         });
     }
 
+    [TestCase("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", true)]
+    [TestCase("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde", false)]
+    [TestCase("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdeF", false)]
+    [TestCase("5c0b21a3…", false)]
+    [TestCase("*", false)]
+    public void An_image_ID_that_no_image_has_is_refused(string digits, bool isId) => Assert.That(ProblemsOf($$$"""{"exempt":{"images":["monitor:*","sha256:{{{digits}}}"]}}"""), isId ? Is.Empty
+        : Has.Exactly(1).Matches("^line 1: exempt.images has \"?sha256:.*, which is no image ID: behind sha256: are 64 hexadecimal digits, see docker image inspect -f '{{.Id}}' IMAGE$"));
+
     [TestCase("""{ "driverCapabilities": ["compute", "Graphics", "all"] }""", "line 1: driverCapabilities has Graphics: there are compute, utility, graphics, video, display, compat32, ngx", "line 1: driverCapabilities has all: there are compute, utility, graphics, video, display, compat32, ngx")]
     [TestCase("""{ "driverCapabilities": [] }""", "line 1: driverCapabilities names none: there are compute, utility, graphics, video, display, compat32, ngx")]
     public void Driver_capabilities_are_those_that_there_are(string policy, params string[] problems) => Assert.That(ProblemsOf(policy), Is.EqualTo(problems));

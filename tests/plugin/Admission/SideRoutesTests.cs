@@ -11,6 +11,8 @@ namespace Runai.GpuMemory.Tests.Admission;
 
 public class SideRoutesTests
 {
+    const string ExemptId = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
     const string Closed = """{"localSocket":"user","admins":["ada"],"allowPrivileged":false,"allowBindMounts":["/home/*"],"unknownRoutes":"deny","exempt":{"users":["ops"]}}""";
 
     static async Task<string> AskAsync(string? policy, string method, string uri, string? body = null, string user = "", FakeEngine? engine = null, string authentication = "", VolumeMakers? makers = null)
@@ -308,10 +310,10 @@ public class SideRoutesTests
                 ["cuda"] = new() { Config = new() { Env = ["NVIDIA_VISIBLE_DEVICES=all"] } },
                 ["swarm"] = new() { Config = new() { Env = ["DOCKER_RESOURCE_GPU=0"] } },
                 ["labelled"] = new() { Config = new() { Labels = new Dictionary<string, string> { ["gpu-memory"] = "0.5" } } },
-                ["exempt"] = new() { Id = "sha256:1", Config = new() { Env = ["NVIDIA_VISIBLE_DEVICES=all"] } },
+                ["exempt"] = new() { Id = ExemptId, Config = new() { Env = ["NVIDIA_VISIBLE_DEVICES=all"] } },
             },
         };
-        const string Policy = """{"requireQuota":true,"exempt":{"images":["sha256:1"]}}""";
+        const string Policy = $$$"""{"requireQuota":true,"exempt":{"images":["{{{ExemptId}}}"]}}""";
         var body = $$$"""{"TaskTemplate":{"ContainerSpec":{"Image":"{{{image}}}"} } }""";
         Assert.That(await AskAsync(Policy, "POST", Service, body, engine: engine), Is.EqualTo(answer));
         engine.Failure = new("no");

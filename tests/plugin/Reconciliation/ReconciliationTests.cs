@@ -47,7 +47,7 @@ public class ReconciliationTests
         _judge = new(_policy);
         _own = new();
         _reconciler = new ContainerReconciler(_docker, _judge, _ledger, catalog, _directories, activations, _mounts, _containerMounts = new(_mounts), _programs = new(), options, TimeProvider.System, new ListLogger<ContainerReconciler>(_log));
-        _service = new ReconciliationService(_docker, _reconciler, _injector, catalog, _identity, _own, new(_docker, _own, TimeProvider.System), _policy, new NoGpus(), options, TimeProvider.System, new ListLogger<ReconciliationService>(_log));
+        _service = new ReconciliationService(_docker, _reconciler, _injector, catalog, _identity, _own, new(_docker, _own, TimeProvider.System), _policy, new NoGpus(), settings, options, TimeProvider.System, new ListLogger<ReconciliationService>(_log));
     }
 
     [TearDown]
@@ -167,7 +167,7 @@ public class ReconciliationTests
         _docker.Start(Container(1, "0.5", "d1"));
         await UntilQuota("d1", "limit");
         _docker.GoDown();
-        await Until(() => _log.Any(line => line.Contains(" 505 ", StringComparison.Ordinal)), "it says so");
+        await Until(() => _log.Any(line => line.Contains(" 505 ", StringComparison.Ordinal) && line.Contains("at /host/run/docker.sock (settings run.source and DOCKER_HOST)", StringComparison.Ordinal)), "it says so, and where");
         _docker.Put(Container(2, "0.25", "d2"));
         _docker.Put(Container(1, "0.5", "d3") with { State = new ContainerState { Running = true, Pid = 1001, StartedAt = "later" } });
         _docker.Down = false;

@@ -50,7 +50,7 @@ public class ChainGuardTests
         Answer(Asking.No);
         Assert.That(await RefusalAsync(), Is.EqualTo(
             "the engine does not ask the plugin lab/gpu about containers, so no limit would hold. As root, see that /etc/docker/daemon.json has "
-            + "\"authorization-plugins\": [\"lab/gpu\"], then let the engine read it: kill -HUP $(pidof dockerd)"));
+            + "\"authorization-plugins\": [\"lab/gpu\"], then let the engine read it: systemctl reload docker, or kill -HUP $(cat /run/docker.pid)"));
         _identity.Name = "lab/gpu:v2";
         Assert.That(await RefusalAsync(), Does.Contain("[\"lab/gpu:v2\"]"));
     }
