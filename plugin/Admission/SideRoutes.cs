@@ -139,7 +139,7 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             return Unreadable("exec", problem);
         apiCall.ReleaseBodies();
         var verdict = await reach.JudgeAsync("docker exec", [route.Name], requester, policy, cancel);
-        if (body.Privileged && !policy.AllowPrivileged && !policy.ExemptUsers.Contains(requester.Name))
+        if (body.Privileged && !MayBePrivileged(policy, requester))
             verdict = Verdict.RefusedByFile(policy, "privileged", "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to exempt you").And(verdict);
         return verdict.Allow ? verdict.And(await OfExecEnvironmentAsync(body, route, cancel)) : verdict;
     }
@@ -153,10 +153,18 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             ? Verdict.Refused("preload", $"the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e LD_PRELOAD={Quoted.Text(directory.Shim)}:… with what you add") : Verdict.Fine;
     }
 
-    /// <summary>Between its making and its start by whoever made it, its ID stands in the events, and whoever is first has its input.</summary>
-    async ValueTask<Verdict> OfExecStartAsync(EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel) =>
-        policy.IsBuiltIn || requester.IsAdmin || await engine.ContainerOfExecAsync(route.Name, cancel) is not { } container ? Verdict.Fine
-        : await reach.JudgeAsync("docker exec", [container], requester, policy, cancel);
+    static bool MayBePrivileged(PolicySettings policy, Requester requester) => policy.AllowPrivileged || policy.ExemptUsers.Contains(requester.Name);
+
+    /// <summary>Between its making and its start by whoever made it, its ID stands in the events, and whoever is first has its input: so he must be one who may make it.</summary>
+    async ValueTask<Verdict> OfExecStartAsync(EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
+    {
+        if (policy.IsBuiltIn || (requester.IsAdmin && MayBePrivileged(policy, requester)) || await engine.InspectExecAsync(route.Name, cancel) is not { } exec)
+            return Verdict.Fine; // of one that is not there the engine says so itself
+        var verdict = exec.ContainerId is { Length: > 0 } container ? await reach.JudgeAsync("docker exec", [container], requester, policy, cancel)
+            : throw new EngineException($"of the exec {Quoted.Text(route.Name)} it does not say in which container it is");
+        return exec.ProcessConfig?.Privileged == false || MayBePrivileged(policy, requester) ? verdict
+            : Verdict.RefusedByFile(policy, "privileged", "this exec was made with --privileged, which is not allowed on this machine: make one without it, or ask an admin to exempt you").And(verdict);
+    }
 
     async ValueTask<Verdict> OfBuildAsync(AuthZRequest apiCall, PolicySettings policy, Requester requester, CancellationToken cancel)
     {

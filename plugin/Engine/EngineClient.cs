@@ -119,8 +119,7 @@ public sealed class EngineClient : IEngineClient, IDisposable
     public async Task<IReadOnlyList<string>?> VolumeHostPathsAsync(string name, CancellationToken cancel) =>
         await GetAsync($"volumes/{EnginePath.Segment(name)}", EngineJson.Default.VolumeInspect, cancel) is { Driver: null or "" or LocalVolume.Driver, Options: var options } ? LocalVolume.HostPaths(options) : null;
 
-    public async Task<string?> ContainerOfExecAsync(string execId, CancellationToken cancel) =>
-        (await GetAsync($"exec/{EnginePath.Segment(execId)}/json", EngineJson.Default.ExecInspect, cancel))?.ContainerId;
+    public Task<ExecInspect?> InspectExecAsync(string execId, CancellationToken cancel) => GetAsync($"exec/{EnginePath.Segment(execId)}/json", EngineJson.Default.ExecInspect, cancel);
 
     public async Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) =>
         await GetAsync($"images/{EnginePath.Segments(name)}/json", EngineJson.Default.ImageInspect, cancel) is { } image ? image with { Config = image.Config?.Normalized() } : null;

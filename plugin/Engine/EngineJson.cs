@@ -42,13 +42,6 @@ sealed record VolumeList
     public IReadOnlyList<string>? Warnings { get; init; }
 }
 
-/// <summary>What <c>GET /exec/{id}/json</c> says.</summary>
-sealed record ExecInspect
-{
-    [JsonPropertyName("ContainerID")]
-    public string? ContainerId { get; init; }
-}
-
 /// <summary>Of what <c>GET /containers/{id}/json</c> says, what no image and no label makes longer.</summary>
 sealed record ContainerGlance
 {

@@ -28,8 +28,8 @@ public interface IEngineClient
     Task<IReadOnlyList<string>> ListByPrefixAsync(string id, CancellationToken cancel);
     /// <summary>What of the host a volume of the local driver shows; null where there is none of this name and driver.</summary>
     Task<IReadOnlyList<string>?> VolumeHostPathsAsync(string name, CancellationToken cancel);
-    /// <summary>The ID of the container that an exec is in; null when there is no such exec.</summary>
-    Task<string?> ContainerOfExecAsync(string execId, CancellationToken cancel);
+    /// <summary>An exec by its whole ID; null when there is none.</summary>
+    Task<ExecInspect?> InspectExecAsync(string execId, CancellationToken cancel);
     /// <summary>The tar that <c>GET /containers/{id}/archive?path=</c> answers, null when there is no such path (or container).</summary>
     /// <param name="id">The container.</param>
     /// <param name="path">Absolute, in the container. A symbolic link in the last place is not followed.</param>

@@ -199,6 +199,8 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     static string[] RunFlags(string flags, string name, string network = "none") =>
         ["-d", "-i", "--name", name, .. (flags.Contains("--network", StringComparison.Ordinal) ? Array.Empty<string>() : ["--network", network]), .. flags.Split(' ', StringSplitOptions.RemoveEmptyEntries), Image, "sh"];
 
+    string? MakeExec(string container, string more) => Attempt.IdIn(Post($"/containers/{container}/exec", $$"""{"AttachStdin":true,"AttachStdout":true,"Cmd":["true"]{{more}}}""").Body);
+
     [Test]
     public void A_container_that_its_caller_could_not_start_is_out_of_reach()
     {
@@ -206,6 +208,8 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         var admins = Admins.Select((flags, n) => (Flags: flags, Id: Engine.Docker(["create", .. RunFlags(flags, $"admin{n}")[1..]]).Ok())).ToArray();
         Engine.Docker("start", "admin0").Ok();
         var exec = Attempt.IdIn(Post($"/containers/{admins[0].Id}/exec", """{"AttachStdin":true,"AttachStdout":true,"Cmd":["cat","/host/secret"]}""").Body);
+        var ordinary = Engine.Start(Image, "sleep", "300");
+        var (privileged, plain) = (MakeExec(ordinary, ""","Privileged":true"""), MakeExec(ordinary, ""));
         var created = Engine.Docker("create", "--name", "copied", "--network", "none", "-v", "hostly:/host", Image, "true").Ok();
         Close();
         var tar = Tar("made");
@@ -222,6 +226,8 @@ sealed class BreachTests(string version) : PolicyFixture(version)
                         Assert.That(answer.Status == 403, $"{method} {target} of {flags}: {answer}");
                     }
             IsRefused(Post($"/exec/{exec}/start", """{"Detach":false}"""), "an exec of an admin's");
+            IsRefused(Post($"/exec/{privileged}/start", """{"Detach":false}"""), "a privileged exec of an admin's in an ordinary container");
+            Assert.That(Post($"/exec/{plain}/start", """{"Detach":false}""").Status, Is.EqualTo(200), "an ordinary one");
             foreach (var (flags, id) in admins)
                 foreach (var (key, n) in ((string, int)[])[("PidMode", 0), ("IpcMode", 1), ("NetworkMode", 2)])
                     IsRefused(Create($"\"{key}\":\"container:{(n == 0 ? id[..12] : id)}\""), $"{key} of {flags}");

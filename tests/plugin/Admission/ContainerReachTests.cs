@@ -33,7 +33,7 @@ public class ContainerReachTests : AuthorizerFixture
         _engine.Containers[Admins] = new() { Id = Admins, Name = "/admins", HostConfig = new() { Binds = ["/etc:/host"] } };
         _engine.Containers[Mine] = new() { Id = Mine, Name = "/mine", HostConfig = new() { Binds = ["/home/bob:/x"] } };
         foreach (var name in (string[])[Admins, Mine, "admins", "mine", "aaa"])
-            _engine.Execs["of-" + name] = name;
+            _engine.Execs["of-" + name] = new() { ContainerId = name, ProcessConfig = new(false) };
     }
 
     Task<string> AskAsync((string Method, string Uri, string? Body) call, string name, string user = "") =>
@@ -89,6 +89,25 @@ public class ContainerReachTests : AuthorizerFixture
         Write(Users.Replace("{\"local", "{\"mode\":\"audit\",\"local", StringComparison.Ordinal));
         Assert.That(await AskAsync(Calls[0], Admins), Is.EqualTo("allowed"));
         Assert.That(_log.Lines, Has.Some.Contains("audit: would be denied ExecCreate").And.Some.Contains("rule=bind-mount"));
+    }
+
+    /// <summary>Its ID stands in the events before whoever made it starts it.</summary>
+    [TestCase(true, "this exec was made with --privileged, which is not allowed on this machine: make one without it, or ask an admin to exempt you")]
+    [TestCase(null, "this exec was made with --privileged, which is not allowed on this machine: make one without it, or ask an admin to exempt you")]
+    [TestCase(false, "allowed")]
+    public async Task A_privileged_exec_is_started_only_by_who_may_make_one(bool? privileged, string answer)
+    {
+        _engine.Execs["x"] = new() { ContainerId = Mine, ProcessConfig = privileged is null ? null : new(privileged) };
+        Task<string> StartAsync(string user = "") => BeforeAsync(Call("POST", "/exec/x/start", "{}", user));
+        Assert.That(await StartAsync(), Is.EqualTo("allowed"), "there is no policy");
+        Write(Users);
+        Assert.That((await StartAsync(), await StartAsync("bob"), await StartAsync("ops")), Is.EqualTo((answer, answer, "allowed")));
+        Write(Users.Replace("\"localSocket\":\"user\",", "", StringComparison.Ordinal));
+        Assert.That(await StartAsync(), Is.EqualTo(answer), "an admin's own is refused as well, unless he is exempt");
+        Write(Users.Replace("\"allowPrivileged\":false,", "", StringComparison.Ordinal));
+        Assert.That(await StartAsync(), Is.EqualTo("allowed"), "anybody may");
+        _engine.Execs["x"] = new() { ProcessConfig = new(false) };
+        Assert.That(await StartAsync(), Does.Contain("could not learn from the engine"));
     }
 
     /// <summary>A name may be given up between the look of the plugin and that of the engine.</summary>

@@ -122,8 +122,7 @@ sealed class FakeEngine : IEngineClient
     }
 
     public Dictionary<string, IReadOnlyList<string>> Volumes { get; } = [];
-    /// <summary>Containers by exec.</summary>
-    public Dictionary<string, string> Execs { get; } = [];
+    public Dictionary<string, ExecInspect> Execs { get; } = [];
 
     public async Task<IReadOnlyList<string>> ListByPrefixAsync(string id, CancellationToken cancel)
     {
@@ -137,7 +136,7 @@ sealed class FakeEngine : IEngineClient
         return Volumes.GetValueOrDefault(name);
     }
 
-    public async Task<string?> ContainerOfExecAsync(string execId, CancellationToken cancel)
+    public async Task<ExecInspect?> InspectExecAsync(string execId, CancellationToken cancel)
     {
         await CallAsync($"exec {execId}", cancel);
         return Execs.GetValueOrDefault(execId);

@@ -46,6 +46,17 @@ public class EngineClientTests
         Assert.That((await client.NetworkNameAsync("7yv", default), await client.NetworkNameAsync("gone", default)), Is.EqualTo(("host", (string?)null)));
     }
 
+    [TestCase("""{"ID":"x","ProcessConfig":{"tty":false,"entrypoint":"sh","arguments":[],"privileged":true},"ContainerID":"c"}""", true)]
+    [TestCase("""{"ID":"x","ProcessConfig":{"privileged":false,"user":"1000"},"ContainerID":"c"}""", false)]
+    [TestCase("""{"ID":"x","ProcessConfig":{"user":"1000"},"ContainerID":"c"}""", null)]
+    public async Task An_exec_says_where_it_runs_and_whether_it_is_privileged(string json, bool? privileged)
+    {
+        _engine.On("GET /exec/x/json", json);
+        using var client = _engine.Client();
+        Assert.That(await client.InspectExecAsync("x", default), Is.EqualTo(new ExecInspect { ContainerId = "c", ProcessConfig = new(privileged) }));
+        Assert.That(await client.InspectExecAsync("none", default), Is.Null);
+    }
+
     /// <summary>Names in networks, and execs that were made: both can be given to a container while it runs.</summary>
     [Test]
     public async Task What_others_let_a_container_grow_by_does_not_keep_it_from_being_read()

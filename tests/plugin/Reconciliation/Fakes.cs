@@ -16,7 +16,7 @@ sealed class FakeDocker : IEngineClient
     public Task<IReadOnlyList<string>> ListCreatedAsync(CancellationToken cancel) => throw new NotSupportedException();
     public Task<ContainerInspect?> GlanceAtContainerAsync(string id, CancellationToken cancel) => throw new NotSupportedException();
     public Task<IReadOnlyList<string>?> VolumeHostPathsAsync(string name, CancellationToken cancel) => throw new NotSupportedException();
-    public Task<string?> ContainerOfExecAsync(string execId, CancellationToken cancel) => throw new NotSupportedException();
+    public Task<ExecInspect?> InspectExecAsync(string execId, CancellationToken cancel) => throw new NotSupportedException();
     readonly ConcurrentDictionary<string, ContainerInspect> _containers = new();
     readonly List<Channel<EngineEvent>> _watchers = [];
     int _inspects, _pings;

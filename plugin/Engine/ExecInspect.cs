@@ -1,0 +1,14 @@
+using System.Text.Json.Serialization;
+
+namespace Runai.GpuMemory.Engine;
+
+/// <summary>Of what <c>GET /exec/{id}/json</c> says, what is judged. Its environment is not there: an exec that leaves the shim out is refused when it is made, whoever makes it.</summary>
+public sealed record ExecInspect
+{
+    [JsonPropertyName("ContainerID")]
+    public string? ContainerId { get; init; }
+    public ExecProcess? ProcessConfig { get; init; }
+}
+
+/// <param name="Privileged">All capabilities; null where the engine does not say.</param>
+public sealed record ExecProcess([property: JsonPropertyName("privileged")] bool? Privileged);
