@@ -80,6 +80,14 @@ extern __thread unsigned inside_driver __attribute__((tls_model("initial-exec"),
         inside_result;                                                                                                 \
     })
 
+/* Around each write of ours, in this thread: the signals by which the kernel ends a program that writes to a pipe
+   without a reader (SIGPIPE) or beyond its RLIMIT_FSIZE (SIGXFSZ). The program wrote nothing. Both keep errno. */
+struct muted {
+    uint64_t mask, pending; /* as they were */
+};
+struct muted signals_mute(void);
+void signals_unmute(const struct muted *before);
+
 /* Only with RUNAI_LOG=1. */
 void diagnose(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The one line that may go to stderr unasked; once a process. */

@@ -108,17 +108,31 @@ static int move_up(int fd) {
     return up;
 }
 
+static bool write_at(int fd, const void *bytes, size_t size, off_t at) {
+    struct muted before = signals_mute();
+    bool written = pwrite(fd, bytes, size, at) == (ssize_t)size;
+    signals_unmute(&before);
+    return written;
+}
+
+static bool fallocate_at_start(int fd, int mode) {
+    struct muted before = signals_mute();
+    bool done = syscall(SYS_fallocate, fd, mode, (off_t)0, (off_t)sizeof(struct ledger_file)) == 0;
+    signals_unmute(&before);
+    return done;
+}
+
 static bool allocate(int fd) {
     struct stat s;
     if (!stat_fd(fd, &s) || !S_ISREG(s.st_mode))
         return false;
-    if (syscall(SYS_fallocate, fd, 0, (off_t)0, (off_t)sizeof(struct ledger_file)) == 0)
+    if (fallocate_at_start(fd, 0))
         return true;
     if (errno != EOPNOTSUPP)
         return false;
     static const char zeros[4096]; /* constant */
     for (off_t at = 0; at < (off_t)sizeof(struct ledger_file); at += sizeof zeros)
-        if (s.st_size <= at && pwrite(fd, zeros, sizeof zeros, at) != sizeof zeros)
+        if (s.st_size <= at && !write_at(fd, zeros, sizeof zeros, at))
             return false;
     return true;
 }
@@ -244,7 +258,7 @@ static bool find_or_make(struct map *map, const struct map *before) {
         map->file = as_before ? before->file : make_segment(place);
         if (map->file && !as_before && were_rows)
             recall(map);
-        if (map->file && pwrite(map->fd, place, sizeof *place, 0) == sizeof *place)
+        if (map->file && write_at(map->fd, place, sizeof *place, 0))
             return true;
         if (map->file && !as_before)
             shmdt(map->file);
@@ -385,8 +399,7 @@ void ledger_repair(void) {
     diagnose("ledger damaged or lost: writing it anew");
     if (ours && old->in_file &&
         s.st_nlink == 0) /* deleted, but its pages count as long as anyone maps them: make room for the next */
-        syscall(SYS_fallocate, old->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)0,
-                (off_t)sizeof(struct ledger_file));
+        fallocate_at_start(old->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
     if (!attach(&new, old) && !attach_own_memory(&new))
         return;
     publish(&new);
@@ -684,9 +697,8 @@ void ledger_learn_context_size(int device, uint64_t bytes) {
     if (device < 0 || bytes == 0 || size >= CONTEXT_MIB_MAX ||
         atomic_exchange(&ledger_file()->devices[device].context, size) == size || !map || map->fd < 0 || map->in_file)
         return;
-    ssize_t ignored = pwrite(map->fd, map->file->devices, (size_t)(device + 1) * sizeof *map->file->devices,
-                             offsetof(struct ledger_file, devices));
-    (void)ignored;
+    write_at(map->fd, map->file->devices, (size_t)(device + 1) * sizeof *map->file->devices,
+             offsetof(struct ledger_file, devices));
 }
 
 bool ledger_context_lock(int device) {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -574,4 +575,54 @@ SCENARIO(Programs_go_on_beside_those_of_a_later_version, .limit = "1g") {
 
 SCENARIO(Programs_go_on_beside_those_of_an_earlier_version, .limit = "1g", .shim = "shim-tests/next/shim/librunai.so") {
     go_on_beside("shim/librunai.so");
+}
+
+static void limit_files(unsigned long long bytes) {
+    struct rlimit limit = {bytes, bytes};
+    EXPECT_EQUAL(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* docker run --ulimit fsize=0, and limits that cut off what is written later. */
+static void compute_within(void *bytes) {
+    CUdeviceptr pointer;
+    sigset_t pending;
+    limit_files(*(unsigned long long *)bytes);
+    gpu_begin(0);
+    gpu_allocate(500 * MIB);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 600 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(sigpending(&pending), 0);
+    EXPECT(!sigismember(&pending, SIGXFSZ));
+}
+
+SCENARIO(A_program_that_may_write_no_files_runs_all_the_same, .limit = "1g") {
+    for (unsigned long long *bytes = (unsigned long long[]){0, 64, 100, 4096, 61439, 61440, 1}; *bytes != 1; bytes++) {
+        unlink(ledger_path());
+        EXPECT_EQUAL(in_child(compute_within, bytes), 0);
+    }
+}
+
+/* Where there are no segments either, the file would be the ledger. */
+SCENARIO(A_program_that_may_have_neither_files_nor_segments_runs_all_the_same, .limit = "1g") {
+    unsigned long long bytes[] = {0, 4096};
+    EXPECT_EQUAL(unshare(CLONE_NEWIPC), 0);
+    FILE *segments = fopen("/proc/sys/kernel/shmmni", "w");
+    EXPECT(segments && fputs("0", segments) >= 0 && fclose(segments) == 0);
+    for (int i = 0; i < 2; i++) {
+        unlink(ledger_path());
+        EXPECT_EQUAL(in_child(compute_within, &bytes[i]), 0);
+    }
+}
+
+static void be_refused(void *ends) {
+    EXPECT_EQUAL(dup2(((int *)ends)[1], STDERR_FILENO), STDERR_FILENO);
+    setenv("RUNAI_QUOTA_TIMEOUT", "0", 1);
+    gpu_open();
+    _exit(gpu.cuInit(0) == CUDA_SUCCESS ? 1 : 0);
+}
+
+SCENARIO(A_refusal_to_a_pipe_that_nobody_reads_ends_no_program) {
+    int ends[2];
+    EXPECT_EQUAL(pipe(ends), 0);
+    close(ends[0]);
+    EXPECT_EQUAL(in_child(be_refused, ends), 0);
 }
