@@ -22,7 +22,10 @@ sealed partial class Authorizer(
     {
         own.NoteAsked(apiCall.RequestUri);
         if (string.IsNullOrEmpty(apiCall.RequestMethod) || string.IsNullOrEmpty(apiCall.RequestUri))
-            return Unread("the engine did not say which API call it asks about; try again");
+        {
+            left.RefusedUnknown();
+            return AuthZAnswer.Denied("the engine did not say which API call it asks about; try again");
+        }
         var route = EngineRoute.Match(apiCall.RequestMethod, apiCall.RequestUri);
         if (own.IsOwn(apiCall.RequestHeaders))
             return AuthZAnswer.Allowed;
@@ -56,17 +59,23 @@ sealed partial class Authorizer(
     /// <summary>Empty where the call names none, or not in its path.</summary>
     static string ContainerOf(EngineRoute route) => EngineRoutes.IsOfContainer(route.Kind) ? route.Name : "";
 
-    public AuthZAnswer Unread(string problem)
+    public AuthZAnswer Unread(string problem, string? method, string? uri)
     {
-        left.RefusedUnread();
+        if (method is not null && uri is not null)
+            LookAfterRefused(EngineRoute.Match(method, uri));
         return AuthZAnswer.Denied(problem);
+    }
+
+    void LookAfterRefused(EngineRoute route)
+    {
+        if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
+            left.Refused(route.Name);
     }
 
     /// <summary>A refusal before anybody looked at what the call is about.</summary>
     AuthZAnswer Refuse(AuthZRequest apiCall, EngineRoute route, Verdict refusal)
     {
-        if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
-            left.Refused(route.Name);
+        LookAfterRefused(route);
         return Answer(route.Kind, apiCall, route.Name, null, refusal, decisions.Start());
     }
 

@@ -8,14 +8,15 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
 {
     /// <summary>Between tries, while the engine does not answer.</summary>
     static readonly TimeSpan[] Pauses = [TimeSpan.Zero, TimeSpan.FromMilliseconds(300), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(30)];
-    /// <summary>So long somebody has between creating a container and starting it, before a start that cannot be read may have been its.</summary>
+    /// <summary>So long somebody has between creating a container and starting it, before a start of which nothing is known may have been its; and the engine for repeating it.</summary>
     static readonly TimeSpan Fresh = TimeSpan.FromMinutes(1);
     /// <summary>In which starts under way are done.</summary>
     public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(10);
     const int Most = 200;
 
+    /// <summary>When this process began.</summary>
+    readonly DateTimeOffset _began = time.GetUtcNow();
     int _tries, _sweeps;
-    long _unread;
 
     /// <summary>A start of this container was refused.</summary>
     /// <param name="name">Its ID, or as the call names it.</param>
@@ -27,11 +28,11 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
             Interlocked.Decrement(ref _tries);
     }
 
-    /// <summary>A call was refused of which is not known what it was: an engine can repeat one whose connection broke without saying it. It may have been the start of any.</summary>
-    public void RefusedUnread()
+    /// <summary>A call was refused of which is not known what it was. So an engine repeats one that the plugin's last process took with it: it may have been the start of any container that
+    /// was created before. Later, and for containers that were created later, no such call means anything: else who can make them come, by a flood, would have others' containers removed.</summary>
+    public void RefusedUnknown()
     {
-        Interlocked.Exchange(ref _unread, time.GetUtcNow().UtcTicks);
-        if (Interlocked.Exchange(ref _sweeps, 1) == 0)
+        if (time.GetUtcNow() <= _began + Fresh && Interlocked.Exchange(ref _sweeps, 1) == 0)
             _ = SweepAsync();
     }
 
@@ -62,11 +63,10 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
     {
         await Task.Delay(Patience, time);
         Interlocked.Exchange(ref _sweeps, 0); // who is refused from here on is looked after by the next
-        var refused = new DateTimeOffset(Interlocked.Read(ref _unread), TimeSpan.Zero);
         try
         {
             foreach (var id in (await engine.ListCreatedAsync(CancellationToken.None)).Take(Most))
-                await RemoveAsync(id, created => created <= refused && created > refused - Patience - Fresh);
+                await RemoveAsync(id, created => created <= _began && created > _began - Fresh);
         }
         catch (EngineException failure)
         {

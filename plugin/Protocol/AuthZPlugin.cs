@@ -9,8 +9,11 @@ public interface IAuthorizer
     bool CanBeQuestion(string method);
     /// <summary>Before the engine does it.</summary>
     ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel);
-    /// <summary>The denial of a call that cannot be read: nobody knows what it was.</summary>
-    AuthZAnswer Unread(string problem);
+    /// <summary>The denial of a call that was not read.</summary>
+    /// <param name="problem">For the caller.</param>
+    /// <param name="method">Null where the call's begin did not say it.</param>
+    /// <param name="uri">As the method.</param>
+    AuthZAnswer Unread(string problem, string? method, string? uri);
     /// <summary>After the engine did it: a denial would hide the answer from the user and undo nothing.</summary>
     ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel);
 }
@@ -27,8 +30,9 @@ public static class AuthZPlugin
     {
         var authorizer = app.ServiceProvider.GetRequiredService<IAuthorizer>();
         var (json, answer) = (AuthZJson.Default.AuthZRequest, AuthZJson.Default.AuthZAnswer);
-        app.MapPluginCall(BeforePath, json, answer, authorizer.BeforeAsync, authorizer.Unread);
-        app.MapPluginCall(AfterPath, json, answer, authorizer.AfterAsync, _ => AuthZAnswer.Allowed);
+        app.MapPluginCall(BeforePath, json, answer, authorizer.BeforeAsync,
+            (problem, begin) => AuthZGlance.TryRead(begin.Span, out var method, out var uri) ? authorizer.Unread(problem, method, uri) : authorizer.Unread(problem, null, null));
+        app.MapPluginCall(AfterPath, json, answer, authorizer.AfterAsync, (_, _) => AuthZAnswer.Allowed);
         return app;
     }
 }

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http.Features;
@@ -12,6 +13,9 @@ static partial class PluginEndpoint
     /// <summary>An authorization call carries up to 4 MiB of request body in base64, and the response's body beside it.</summary>
     public const int MaxBodyBytes = 16 << 20;
 
+    /// <summary>In which an authorization call says what it is about, where its URI is none of a build's.</summary>
+    const int MaxBeginBytes = 2 << 10;
+
     static readonly LargeInput Bodies = new(mostWaiting: 500, TimeSpan.FromSeconds(4));
 
     /// <param name="app">Where to map.</param>
@@ -19,17 +23,33 @@ static partial class PluginEndpoint
     /// <param name="request">How to read the request.</param>
     /// <param name="answer">How to write the answer.</param>
     /// <param name="handle">The service.</param>
-    /// <param name="failure">The answer to a body that cannot be read, or to a bug of ours.</param>
+    /// <param name="failure">The answer to a body that cannot be read, or to a bug of ours; with the body's begin, as far as it was there.</param>
     public static void MapPluginCall<TRequest, TAnswer>(
         this IEndpointRouteBuilder app, string path, JsonTypeInfo<TRequest> request, JsonTypeInfo<TAnswer> answer,
-        Func<TRequest, CancellationToken, ValueTask<TAnswer>> handle, Func<string, TAnswer> failure) where TRequest : class, new() =>
+        Func<TRequest, CancellationToken, ValueTask<TAnswer>> handle, Func<string, ReadOnlyMemory<byte>, TAnswer> failure) where TRequest : class, new() =>
         app.MapPost(path, async context =>
         {
+            var begin = ReadOnlyMemory<byte>.Empty;
             var json = await GuardAsync(context, path,
-                async () => JsonSerializer.SerializeToUtf8Bytes(await HandleAsync(context, request, handle), answer),
-                problem => JsonSerializer.SerializeToUtf8Bytes(failure(problem), answer));
+                async () =>
+                {
+                    begin = await BeginAsync(context);
+                    return JsonSerializer.SerializeToUtf8Bytes(await HandleAsync(context, request, handle), answer);
+                },
+                problem => JsonSerializer.SerializeToUtf8Bytes(failure(problem, begin), answer));
             await WriteAsync(context, json);
         });
+
+    /// <summary>Of a body that is to be read; it stays to be read.</summary>
+    static async ValueTask<ReadOnlyMemory<byte>> BeginAsync(HttpContext context)
+    {
+        if (context.Request.ContentLength == 0)
+            return default;
+        var read = await context.Request.BodyReader.ReadAsync(context.RequestAborted);
+        var begin = read.Buffer.Slice(0, Math.Min(read.Buffer.Length, MaxBeginBytes)).ToArray();
+        context.Request.BodyReader.AdvanceTo(read.Buffer.Start);
+        return begin;
+    }
 
     public static async Task WriteAsync(HttpContext context, byte[] json)
     {

@@ -26,14 +26,14 @@ public static class VolumeDriver
     static VolumeAnswer NoSuchVolume(string name) => new($"there is no volume {Quoted.Text(name)}");
 
     static void MapCall(this IEndpointRouteBuilder app, string path, Func<VolumeRequest, VolumeAnswer> answer) =>
-        app.MapPluginCall(path, VolumeJson.Default.VolumeRequest, VolumeJson.Default.VolumeAnswer, (request, _) => new(answer(request)), Failure);
+        app.MapPluginCall(path, VolumeJson.Default.VolumeRequest, VolumeJson.Default.VolumeAnswer, (request, _) => new(answer(request)), (problem, _) => Failure(problem));
 
     static void MapNamedCall(this IEndpointRouteBuilder app, string path, Func<string, VolumeRequest, VolumeAnswer> answer) =>
         app.MapCall(path, request => request.Name is { Length: > 0 } name ? answer(name, request) : Failure($"{path}: the engine named no volume"));
 
     static void MapActivation(this IEndpointRouteBuilder app, string path, Func<string, string, CancellationToken, Task<VolumeAnswer>> answer) =>
         app.MapPluginCall(path, VolumeJson.Default.VolumeRequest, VolumeJson.Default.VolumeAnswer, async (request, cancel) =>
-            request is { Name: { Length: > 0 } name, Id: { Length: > 0 } id } ? await answer(name, id, cancel) : Failure($"{path}: the engine named no volume or no ID"), Failure);
+            request is { Name: { Length: > 0 } name, Id: { Length: > 0 } id } ? await answer(name, id, cancel) : Failure($"{path}: the engine named no volume or no ID"), (problem, _) => Failure(problem));
 
     static VolumeAnswer Failure(string message) => new(message);
 }

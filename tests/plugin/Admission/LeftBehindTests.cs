@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using NUnit.Framework;
 using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Tests.Admission;
 
@@ -50,22 +51,58 @@ public class LeftBehindTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task It_is_removed_where_nobody_knows_which_call_was_refused()
+    public async Task It_is_removed_where_the_plugins_last_process_took_its_start_with_it()
     {
         var now = DateTime.UtcNow;
         HaveLeftAs("plain", "0.5", false, "created", now);
         HaveLeftAs("running", "0.5", true, "running", now);
         HaveLeftAs("older", "0.5", true, "created", now.AddMinutes(-3));
-        HaveLeftAs("later", "0.5", true, "created", now.AddMinutes(1));
+        HaveLeftAs("later", "0.5", true, "created", now.AddMilliseconds(5000));
         HaveLeftAs("another", "0.5", true, "created", now.AddSeconds(-10));
         HaveLeft();
         var left = new LeftBehind(_engine, TimeProvider.System, NullLogger<LeftBehind>.Instance) { Patience = TimeSpan.FromMilliseconds(50) };
         for (var n = 0; n < 1000; n++)
-            left.RefusedUnread();
+            left.RefusedUnknown();
         await UntilAsync(() => IsRemoved("another") && IsRemoved());
         await Task.Delay(100);
         Assert.That((IsRemoved("plain"), IsRemoved("running"), IsRemoved("older"), IsRemoved("later")), Is.EqualTo((false, false, false, false)));
         lock (_engine.Calls)
             Assert.That(_engine.Calls.Count(call => call == "list created"), Is.EqualTo(1), "one look for all");
+    }
+
+    sealed class Later(TimeSpan by) : TimeProvider
+    {
+        public bool IsLater { get; set; }
+        public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + (IsLater ? by : TimeSpan.Zero);
+    }
+
+    /// <summary>Such a call that comes later is no repetition of one that was lost.</summary>
+    [TestCase(59, true)]
+    [TestCase(61, false)]
+    public async Task Containers_are_looked_for_in_the_first_minute_of_a_process_only(int seconds, bool looks)
+    {
+        var time = new Later(TimeSpan.FromSeconds(seconds));
+        HaveLeft();
+        var left = new LeftBehind(_engine, time, NullLogger<LeftBehind>.Instance) { Patience = TimeSpan.Zero };
+        time.IsLater = true;
+        left.RefusedUnknown();
+        if (looks)
+            await UntilAsync(() => IsRemoved());
+        await Task.Delay(50);
+        Assert.That(IsRemoved(), Is.EqualTo(looks));
+    }
+
+    /// <summary>As those are of a flood of large ones.</summary>
+    [Test]
+    public async Task A_call_that_was_not_read_costs_no_container_but_that_which_it_starts()
+    {
+        HaveLeftAs("innocent", "0.5", true, "created", DateTime.UtcNow.AddSeconds(-5));
+        HaveLeft();
+        foreach (var (method, uri) in ((string?, string?)[])[(null, null), ("POST", "/containers/create"), ("POST", "/containers/innocent/exec"), ("GET", "/containers/innocent/start"), ("POST", "/build?q=/containers/innocent/start")])
+            Assert.That(_authorizer.Unread("busy", method, uri), Is.EqualTo(AuthZAnswer.Denied("busy")));
+        Assert.That(_engine.Calls, Is.Empty, "nothing is looked for");
+        _authorizer.Unread("busy", "POST", Starting);
+        await UntilAsync(() => IsRemoved());
+        Assert.That(IsRemoved("innocent"), Is.False);
     }
 }

@@ -36,6 +36,7 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
 
     public string Socket => Path.Combine(_folder, "gpu.sock");
     public List<string> Asked { get; } = [];
+    public List<string> NotRead { get; } = [];
     public AuthZRequest? LastCall { get; private set; }
     /// <summary>What the services throw.</summary>
     public Exception? Bug { get; set; }
@@ -47,7 +48,13 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
 
     public bool IsOfConcern(string method, string uri) => Bug is null ? uri != "/_ping" : throw Bug;
     public bool CanBeQuestion(string method) => method == "POST";
-    public AuthZAnswer Unread(string problem) => AuthZAnswer.Denied(problem);
+    public AuthZAnswer Unread(string problem, string? method, string? uri)
+    {
+        lock (Asked)
+            NotRead.Add($"{method} {uri}");
+        return AuthZAnswer.Denied(problem);
+    }
+
     public ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "before");
     public ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "after");
 

@@ -138,6 +138,16 @@ public class ProtocolTests
         Assert.That(_plugin.Asked, Is.Empty);
     }
 
+    /// <summary>Where its URI is none of a build's.</summary>
+    [TestCase("", "POST /containers/x/start?")]
+    [TestCase("LONG", " ")]
+    public void A_call_that_is_not_read_is_known_by_its_begin(string query, string asked)
+    {
+        var call = $$"""{"User":"alice","RequestMethod":"POST","RequestUri":"/containers/x/start?{{query.Replace("LONG", new string('A', 2100), StringComparison.Ordinal)}}","RequestHeaders":{"a":7} }""";
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", call).Body, Does.StartWith("{\"Allow\":false"));
+        Assert.That(_plugin.NotRead, Is.EqualTo(new[] { asked }));
+    }
+
     [Test]
     public void Bytes_that_are_no_text_are_a_denial() =>
         Assert.That(_engine.Call("AuthZPlugin.AuthZReq", [.. "{\"RequestMethod\":\""u8, 0xff, 0xfe, .. "\"}"u8]).Body, Does.Contain("\"Allow\":false"));
