@@ -102,7 +102,7 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
     {
         try
         {
-            return File.ReadAllBytes(QuotaPath(dirId)).AsSpan().SequenceEqual(quota.ToBytes());
+            return ServedFile.TryRead(QuotaPath(dirId)) is { } content && content.AsSpan().SequenceEqual(quota.ToBytes());
         }
         catch (IOException)
         {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Microsoft.Win32.SafeHandles;
 
 namespace Runai.GpuMemory.Volumes;
 
@@ -8,6 +9,8 @@ public sealed class ShimStore(StateLayout layout)
 {
     readonly Lock _lock = new();
     ShimFiles? _current;
+    /// <summary>Open as long as this process lives: so no container gets a lease on what all share, for which the programs of others would wait.</summary>
+    SafeFileHandle[] _held = [];
 
     /// <summary>This plugin's files in the store. Throws <see cref="IOException"/> when there is no shim to copy or no room for it.</summary>
     public ShimFiles Current()
@@ -19,9 +22,8 @@ public sealed class ShimStore(StateLayout layout)
             var folder = Path.Combine(layout.Shims, Version(shim));
             StateLayout.MakeDirectory(folder, FileModes.OwnerDirectory);
             StateLayout.MakeDirectory(Path.Combine(folder, StateLayout.QuietName), FileModes.OwnerDirectory);
-            Keep(Path.Combine(folder, StateLayout.ShimName), shim);
             string[] quiet = Directory.Exists(layout.Quiet) ? Directory.GetFiles(layout.Quiet) : [];
-            foreach (var file in quiet) Keep(Path.Combine(folder, Quiet(file)), File.ReadAllBytes(file));
+            _held = [Keep(Path.Combine(folder, StateLayout.ShimName), shim), .. quiet.Select(file => Keep(Path.Combine(folder, Quiet(file)), File.ReadAllBytes(file)))];
             RemoveOthers(folder);
             return _current = new(folder, [StateLayout.ShimName, .. quiet.Select(Quiet)]);
         }
@@ -29,9 +31,15 @@ public sealed class ShimStore(StateLayout layout)
 
     static string Quiet(string file) => Path.Combine(StateLayout.QuietName, Path.GetFileName(file));
 
-    static void Keep(string path, byte[] content)
+    static SafeFileHandle Keep(string path, byte[] content)
     {
-        if (!File.Exists(path) || !File.ReadAllBytes(path).AsSpan().SequenceEqual(content)) StateLayout.WriteFile(path, content, FileModes.Readable);
+        if (ServedFile.TryOpen(path) is { } kept)
+        {
+            if (ServedFile.Read(kept).AsSpan().SequenceEqual(content)) return kept;
+            kept.Dispose();
+        }
+        StateLayout.WriteFile(path, content, FileModes.Readable);
+        return ServedFile.TryOpen(path) ?? throw new IOException($"{path} cannot be opened");
     }
 
     /// <summary>Older versions live on in the private directories that have them.</summary>
