@@ -92,7 +92,7 @@ sealed class UnaskedTests(string version) : EngineFixture(version)
     [Test]
     public void The_check_in_the_docs_finds_a_name_without_an_enabled_plugin()
     {
-        var check = File.ReadLines(Path.Combine(Repository.Root, "docs/operate.md")).Single(line => line.StartsWith("    docker plugin inspect -f ", StringComparison.Ordinal));
+        var check = File.ReadLines(Path.Combine(Repository.Root, "docs/operate.md")).Single(line => line.StartsWith("    docker plugin inspect -f ", StringComparison.Ordinal) && line.Contains("daemon.json", StringComparison.Ordinal));
         Output Check(string names)
         {
             File.WriteAllText(Engine.Configuration, $$"""{ "debug": false,{{'\n'}}  "authorization-plugins":{{'\n'}}  [ {{names}} ], "labels": ["a=b"] }""");

@@ -208,7 +208,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         var admins = Admins.Select((flags, n) => (Flags: flags, Id: Engine.Docker(["create", .. RunFlags(flags, $"admin{n}")[1..]]).Ok())).ToArray();
         Engine.Docker("start", "admin0").Ok();
         var exec = Attempt.IdIn(Post($"/containers/{admins[0].Id}/exec", """{"AttachStdin":true,"AttachStdout":true,"Cmd":["cat","/host/secret"]}""").Body);
-        var ordinary = Engine.Start(Image, "sleep", "300");
+        var ordinary = Engine.Docker("run", "-d", "--network", "none", Image, "sleep", "300").Ok();
         var (privileged, plain) = (MakeExec(ordinary, ""","Privileged":true"""), MakeExec(ordinary, ""));
         var created = Engine.Docker("create", "--name", "copied", "--network", "none", "-v", "hostly:/host", Image, "true").Ok();
         Close();
@@ -226,7 +226,9 @@ sealed class BreachTests(string version) : PolicyFixture(version)
                         Assert.That(answer.Status == 403, $"{method} {target} of {flags}: {answer}");
                     }
             IsRefused(Post($"/exec/{exec}/start", """{"Detach":false}"""), "an exec of an admin's");
-            IsRefused(Post($"/exec/{privileged}/start", """{"Detach":false}"""), "a privileged exec of an admin's in an ordinary container");
+            var refused = Post($"/exec/{privileged}/start", """{"Detach":false}""");
+            IsRefused(refused, "a privileged exec of an admin's in an ordinary container");
+            Assert.That(refused.Body, Does.Contain("this exec was made with --privileged"));
             Assert.That(Post($"/exec/{plain}/start", """{"Detach":false}""").Status, Is.EqualTo(200), "an ordinary one");
             foreach (var (flags, id) in admins)
                 foreach (var (key, n) in ((string, int)[])[("PidMode", 0), ("IpcMode", 1), ("NetworkMode", 2)])

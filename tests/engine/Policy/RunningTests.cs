@@ -175,7 +175,7 @@ sealed class RunningTests(string version) : PolicyFixture(version)
     {
         var id = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "sh", "-c", "sleep 3; : >/etc/ld.so.preload; exec gpu-alloc --hold 300 5000m");
         Assert.That(Engine.Raw("POST", $"/containers/{id}/start").Status, Is.EqualTo(304));
-        Eventually(() => Lines(id, "rules=quota-exceeded").Length > 0, "it is told");
+        Eventually(() => Lines(id, "quota-exceeded: ").Length > 0, "it is told");
     }
 
     [Test]
