@@ -176,7 +176,9 @@ static partial class Policy
 
     /// <summary>Seen where a container outlived the plugin that it was started with.</summary>
     static string? VolumeGone(Case c) =>
-        c.Spec is { Observed.Missing: { } missing, Directory: { } directory }
+        c.Spec is not { Directory: { } directory } ? null
+        : c.Spec.Observed.IsUnreadable ? $"the mounts of its first process cannot be read, so whether the {Quoted.Text(directory.Volume)} volume at {Quoted.Text(directory.Target)} is still there is unknown: restart the container"
+        : c.Spec.Observed.Missing is { } missing
         ? $"{missing} of the {Quoted.Text(directory.Volume)} volume at {Quoted.Text(directory.Target)} is gone, so its quota is not kept: restart the container" : null;
 
     static string? PreloadReadOnly(Case c) =>

@@ -20,6 +20,8 @@ public sealed record Observed(IReadOnlyList<string> Targets, IReadOnlyList<Cover
     public static Observed None { get; } = new([], []);
     /// <summary>It has more mounts than are read: what they cover nobody knows.</summary>
     public bool IsCut { get; init; }
+    /// <summary>Its mounts cannot be read, time and again, although it runs: whether it has its private directory nobody knows.</summary>
+    public bool IsUnreadable { get; init; }
     /// <summary>GPUs of which its processes have more than its quota, or than none.</summary>
     public IReadOnlyList<Excess> Excesses { get; init; } = [];
     /// <summary>What of the private directory its processes do not have, although it has the volume: words for people; null where they have it all.</summary>

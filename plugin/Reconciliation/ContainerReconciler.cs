@@ -27,6 +27,8 @@ public sealed class ContainerReconciler(
     volatile int _epoch;
     readonly ConcurrentDictionary<string, Known> _known = new(StringComparer.Ordinal);
     readonly ConcurrentDictionary<string, (string StartedAt, string Rules)> _judged = new(StringComparer.Ordinal);
+    /// <summary>Containers whose mounts could not be read at the last look, and their first processes.</summary>
+    readonly ConcurrentDictionary<string, int> _unread = new(StringComparer.Ordinal);
 
     /// <summary>Whether all is still as this process left it; asks only the kernel.</summary>
     public bool IsSettled(string id) =>
@@ -35,7 +37,7 @@ public sealed class ContainerReconciler(
             || IsAsLeft(known, mounts.OfProcess(known.Pid)) && known.Directories.All(dirId => directories.HasQuota(dirId, known.Quota)));
 
     bool IsAsLeft(Known known, IReadOnlyList<MountEntry> table) =>
-        !IsCut(table) && known.Directories.ToHashSet().SetEquals(DirectoriesIn(table)) && Look(table).Coverings.Count == 0
+        !IsCut(table) && !IsUnreadable(table) && known.Directories.ToHashSet().SetEquals(DirectoriesIn(table)) && Look(table).Coverings.Count == 0
         && MissingIn(table) == known.Missing
         && known.Directories.All(dirId => Slaves(table, dirId).All(mount => known.MadePrivate.Contains(mount.Id)));
 
@@ -46,6 +48,7 @@ public sealed class ContainerReconciler(
     {
         _known.TryRemove(id, out _);
         _judged.TryRemove(id, out _);
+        _unread.TryRemove(id, out _);
     }
 
     /// <summary>The engine started it. To be told in the order of the engine's events: of a container that ends at once nobody can learn more.</summary>
@@ -82,7 +85,7 @@ public sealed class ContainerReconciler(
     /// <summary>Forgets all runs but these.</summary>
     public void KeepOnly(IReadOnlySet<string> ids)
     {
-        foreach (var id in _known.Keys.Union(_judged.Keys))
+        foreach (var id in _known.Keys.Union(_judged.Keys).Union(_unread.Keys))
             if (!ids.Contains(id)) Forget(id);
     }
 
@@ -135,6 +138,7 @@ public sealed class ContainerReconciler(
         {
             Excesses = excesses,
             Missing = isOurs ? MissingIn(table) : null,
+            IsUnreadable = isOurs && StaysUnreadable(container, table),
             WithoutShim = isOurs && isLoaded ? programs.FindWithoutShim(pid) : null,
         });
         ledger.Running(container, verdict);
@@ -195,7 +199,7 @@ public sealed class ContainerReconciler(
             if (directories.WriteQuota(dirId, quota)) log.QuotaWritten(container.Id, container.Name, dirId, quota.Error ?? quota.Limit ?? "");
             madePrivate.UnionWith(await MakePrivateAsync(container, table, dirId));
         }
-        if (claimed.Count == found.Count) _known[container.Id] = new(container.State.Pid, claimed, quota, epoch) { MadePrivate = madePrivate, Missing = MissingIn(table) };
+        if (claimed.Count == found.Count && !IsUnreadable(table)) _known[container.Id] = new(container.State.Pid, claimed, quota, epoch) { MadePrivate = madePrivate, Missing = MissingIn(table) };
     }
 
     /// <summary>Keeps what is mounted on the directory in the container from going when the engine takes the plugin's mounts away: the ledger.</summary>
@@ -211,10 +215,23 @@ public sealed class ContainerReconciler(
 
     List<MountEntry> Slaves(IReadOnlyList<MountEntry> table, string dirId) => [.. WholeOnes(table).Where(mount => directories.Find(mount) == dirId && !mount.IsPrivate)];
 
+    /// <summary>Whether they could not be read before either: a look can meet with a process that is about to end.</summary>
+    bool StaysUnreadable(ContainerInspect container, IReadOnlyList<MountEntry> table)
+    {
+        if (!IsUnreadable(table))
+        {
+            _unread.TryRemove(container.Id, out _);
+            return false;
+        }
+        var stays = _unread.TryGetValue(container.Id, out var pid) && pid == container.State.Pid;
+        _unread[container.Id] = container.State.Pid;
+        return stays;
+    }
+
     /// <summary>For people, which part of the private directory a container with the volume has not got. Null where its process has ended.</summary>
     string? MissingIn(IReadOnlyList<MountEntry> table)
     {
-        if (table.Count == 0 || IsCut(table)) return null;
+        if (table.Count == 0 || IsCut(table) || IsUnreadable(table)) return null;
         var whole = WholeOnes(table);
         return whole.Count == 0 ? "the private directory"
             : !whole.Exists(our => table.Any(mount => mount.Parent == our.Id && mount.Target == our.Target + Coverings.Usage)) ? "the account of its processes" : null;
@@ -222,7 +239,27 @@ public sealed class ContainerReconciler(
 
     /// <summary>Mounts of whole private directories, without those under another at the same place: engines up to 20.10 leave copies there.</summary>
     List<MountEntry> WholeOnes(IReadOnlyList<MountEntry> table) =>
-        [.. table.Where(our => directories.Find(our) is { } dirId && directories.IsWhole(our, dirId) && !table.Any(other => other.Parent == our.Id && other.Target == our.Target))];
+        [.. OursIn(table).Where(our => directories.IsWhole(our, directories.Find(our)!) && !table.Any(other => other.Parent == our.Id && other.Target == our.Target))];
+
+    /// <summary>Mounts of private directories. Not those that a bind of the engine's own folders brings along: all containers' lie there.</summary>
+    List<MountEntry> OursIn(IReadOnlyList<MountEntry> table)
+    {
+        var byId = table.DistinctBy(mount => mount.Id).ToDictionary(mount => mount.Id);
+        return [.. table.Where(mount => directories.Find(mount) is not null && !IsHandedOut(mount))];
+
+        // A second one on top of the first is where the first is.
+        bool IsHandedOut(MountEntry mount)
+        {
+            var at = mount;
+            for (var steps = 0; steps < table.Count && byId.TryGetValue(at.Parent, out var parent) && !ReferenceEquals(parent, at); steps++)
+            {
+                if (directories.IsHandedOut(mount, parent)) return true;
+                if (parent.Target != mount.Target) return false;
+                at = parent;
+            }
+            return false;
+        }
+    }
 
     /// <summary>A container that came past admission and should not have is said so once a run and for the same rules.</summary>
     void Report(ContainerInspect container, Verdict verdict)
@@ -248,7 +285,10 @@ public sealed class ContainerReconciler(
 
     static bool IsCut(IReadOnlyList<MountEntry> table) => table is [.., var last] && ReferenceEquals(last, MountEntry.More);
 
-    Observed Look(IReadOnlyList<MountEntry> table) => IsCut(table) ? Observed.None with { IsCut = true } : Coverings.Look(table, mount => directories.Find(mount) is not null);
+    static bool IsUnreadable(IReadOnlyList<MountEntry> table) => table.Any(mount => ReferenceEquals(mount, MountEntry.Unreadable));
 
-    List<string> DirectoriesIn(IReadOnlyList<MountEntry> table) => [.. table.Where(mount => !mount.IsDeleted).Select(directories.Find).OfType<string>().Distinct(StringComparer.Ordinal)];
+    Observed Look(IReadOnlyList<MountEntry> table) => IsCut(table) ? Observed.None with { IsCut = true } : Coverings.Look(table, OursIn(table));
+
+    List<string> DirectoriesIn(IReadOnlyList<MountEntry> table) =>
+        [.. OursIn(table).Where(mount => !mount.IsDeleted).Select(directories.Find).OfType<string>().Distinct(StringComparer.Ordinal)];
 }

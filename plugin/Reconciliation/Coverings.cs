@@ -10,11 +10,10 @@ static class Coverings
     public const string Usage = "/usage";
 
     /// <param name="mounts">Of one process.</param>
-    /// <param name="isOurs">Whether a mount is of a private directory.</param>
-    public static Observed Look(IReadOnlyList<MountEntry> mounts, Predicate<MountEntry> isOurs)
+    /// <param name="ours">Those of private directories that the process's container has by its own mounts.</param>
+    public static Observed Look(IReadOnlyList<MountEntry> mounts, IReadOnlyList<MountEntry> ours)
     {
-        var ours = mounts.Where(mount => isOurs(mount)).ToArray();
-        if (ours.Length == 0) return Observed.None;
+        if (ours.Count == 0) return Observed.None;
         var parents = mounts.DistinctBy(mount => mount.Id).ToDictionary(mount => mount.Id, mount => mount.Parent);
         var coverings = from our in ours
                         from other in mounts
@@ -40,7 +39,7 @@ static class Coverings
     static bool IsSame(MountEntry other, MountEntry our) => other.Id == our.Id || (other.Target, other.Device, other.Root) == (our.Target, our.Device, our.Root);
 
     /// <summary>The ledger's file system is the one mount that belongs there.</summary>
-    static bool IsBelow(MountEntry other, MountEntry our, MountEntry[] ours) =>
+    static bool IsBelow(MountEntry other, MountEntry our, IReadOnlyList<MountEntry> ours) =>
         other.Target != our.Target && ContainerPath.IsWithin(other.Target, our.Target)
-        && !(other.Target == our.Target + Usage && Array.Exists(ours, one => one.Id == other.Parent && IsSame(one, our)));
+        && !(other.Target == our.Target + Usage && ours.Any(one => one.Id == other.Parent && IsSame(one, our)));
 }

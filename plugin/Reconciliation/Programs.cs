@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
+using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Reconciliation;
 
@@ -10,9 +12,9 @@ public interface IPrograms
     string? FindWithoutShim(int pid);
 }
 
-/// <summary>By <c>/proc/PID/maps</c> (proc_pid_maps(5)). The loader maps what it preloads before the C library. So who has a 64-bit glibc and no shim was started without it. Static programs, those of
-/// musl, and 32-bit ones, which cannot load it, are passed over.</summary>
-public sealed class ProcPrograms : IPrograms
+/// <summary>By <c>/proc/PID/maps</c> and <c>auxv</c> (proc(5)). The loader maps what it preloads before the C library. So a program that a loader of glibc began, and that has a 64-bit glibc and no shim,
+/// was started without it. Static programs, also those that map a C library later, those of musl, and 32-bit ones, which cannot load it, are passed over.</summary>
+public sealed class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
 {
     /// <summary>Of one container, and of threads of one process that may have begun others.</summary>
     internal const int MaxProcesses = 64;
@@ -28,27 +30,51 @@ public sealed class ProcPrograms : IPrograms
         var (waiting, seen) = (new Queue<int>([pid]), new HashSet<int> { pid });
         while (waiting.TryDequeue(out var one))
         {
-            try
-            {
-                if (IsWithoutShim(one)) return ExecutableOf(one);
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException) { } // it has ended
+            if (LivingThread.FolderOf(one) is { } folder && IsWithoutShim(one, folder)) return ExecutableOf(folder);
             foreach (var child in ChildrenOf(one))
                 if (seen.Count < MaxProcesses && seen.Add(child)) waiting.Enqueue(child);
         }
         return null;
     }
 
-    static bool IsWithoutShim(int pid)
+    bool IsWithoutShim(int pid, string folder)
     {
-        using var maps = File.OpenText(PathOf(pid, "maps"));
-        return IsWithoutShim(maps) && !File.ReadAllText(PathOf(pid, "comm")).StartsWith(Runtime, StringComparison.Ordinal);
+        try
+        {
+            using var maps = File.OpenText(folder + "/maps");
+            return IsWithoutShim(maps, LoaderIn(File.ReadAllBytes(folder + "/auxv"))) && !File.ReadAllText(folder + "/comm").StartsWith(Runtime, StringComparison.Ordinal);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            if (LivingThread.FolderOf(pid) is not null) log.ProgramUnknown(pid, e.Message);
+            return false;
+        }
     }
 
-    /// <param name="maps">Lines as <c>7f0c5d228000-7f0c5d24e000 r--p 00000000 00:3b 1048 /usr/lib/x86_64-linux-gnu/libc.so.6</c>.</param>
-    internal static bool IsWithoutShim(TextReader maps)
+    /// <param name="auxv">Pairs of a type and a value, 8 bytes each, as the kernel gives them to a 64-bit program.</param>
+    /// <returns>Where the program's loader is: what the kernel loaded beside the program, or the program itself. 0 where that is not known.</returns>
+    internal static Loader LoaderIn(ReadOnlySpan<byte> auxv)
     {
-        var hasLibc = false;
+        const ulong Base = 7, Entry = 9;
+        var (loader, entry) = (0UL, 0UL);
+        var words = MemoryMarshal.Cast<byte, ulong>(auxv);
+        for (var at = 0; at + 1 < words.Length; at += 2)
+        {
+            if (words[at] == Base) loader = words[at + 1];
+            if (words[at] == Entry) entry = words[at + 1];
+        }
+        return loader != 0 ? new(loader, IsProgram: false) : new(entry, IsProgram: true);
+    }
+
+    /// <param name="Address">In the memory of the program.</param>
+    /// <param name="IsProgram">A static program, or a loader that was called with a program's name.</param>
+    internal readonly record struct Loader(ulong Address, bool IsProgram);
+
+    /// <param name="maps">Lines as <c>7f0c5d228000-7f0c5d24e000 r-xp 00000000 00:3b 1048 /usr/lib/x86_64-linux-gnu/libc.so.6</c>.</param>
+    /// <param name="loader">What began the program.</param>
+    internal static bool IsWithoutShim(TextReader maps, Loader loader)
+    {
+        var (hasLibc, hasLoader) = (false, false);
         for (var left = MaxChars; maps.ReadLine() is { } line;)
         {
             if ((left -= line.Length) < 0) return false;
@@ -56,16 +82,33 @@ public sealed class ProcPrograms : IPrograms
             var path = line.AsSpan(at);
             if (path.EndsWith(Deleted, StringComparison.Ordinal)) path = path[..^Deleted.Length];
             if (path.EndsWith(Shim, StringComparison.Ordinal)) return false;
-            hasLibc |= line.IndexOf('-', StringComparison.Ordinal) > 8 && IsGlibc(path[(path.LastIndexOf('/') + 1)..]);
+            var name = path[(path.LastIndexOf('/') + 1)..];
+            hasLoader |= IsAt(line, loader.Address) && (loader.IsProgram ? IsGlibcLoader(name) : !name.StartsWith("ld-musl", StringComparison.Ordinal));
+            hasLibc |= IsExecutable64(line) && IsGlibc(name);
         }
-        return hasLibc;
+        return hasLibc && hasLoader;
     }
+
+    /// <summary>Data can be a C library too.</summary>
+    static bool IsExecutable64(string line) => line.IndexOf('-', StringComparison.Ordinal) > 8 && line.Split(' ', 3) is [_, [_, _, 'x', ..], _];
+
+    static bool IsAt(string line, ulong address)
+    {
+        var (dash, blank) = (line.IndexOf('-', StringComparison.Ordinal), line.IndexOf(' ', StringComparison.Ordinal));
+        return dash > 0 && dash < blank && Hex(line.AsSpan(0, dash)) <= address && address < Hex(line.AsSpan((dash + 1)..blank));
+    }
+
+    static ulong Hex(ReadOnlySpan<char> digits) => ulong.TryParse(digits, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var value) ? value : 0;
+
+    /// <summary>Called with a program's name it is the program. Up to 2.33 the file has the version in its name.</summary>
+    static bool IsGlibcLoader(ReadOnlySpan<char> name) =>
+        name.StartsWith("ld-linux-", StringComparison.Ordinal) || name.StartsWith("ld-2.", StringComparison.Ordinal) || name is "ld.so" || name.StartsWith("ld.so.", StringComparison.Ordinal);
 
     /// <summary>Up to 2.33 the file has the version in its name, and <c>libc.so.6</c> is a link to it.</summary>
     static bool IsGlibc(ReadOnlySpan<char> name) =>
         name is "libc.so.6" or "libc.so.6.1" || (name.StartsWith("libc-2.", StringComparison.Ordinal) && name.EndsWith(".so", StringComparison.Ordinal));
 
-    static string ExecutableOf(int pid) => File.ResolveLinkTarget(PathOf(pid, "exe"), returnFinalTarget: false)?.FullName ?? "a program";
+    static string ExecutableOf(string folder) => new FileInfo(folder + "/exe").LinkTarget ?? "a program";
 
     /// <summary>Empty where the kernel was built without that list.</summary>
     static List<int> ChildrenOf(int pid)

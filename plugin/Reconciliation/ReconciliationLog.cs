@@ -53,4 +53,7 @@ static partial class ReconciliationLog
 
     [LoggerMessage(516, LogLevel.Error, "{Problem} (docs/operate.md, \"Upgrade, removal\")")]
     public static partial void SourceLost(this ILogger log, string problem);
+
+    [LoggerMessage(517, LogLevel.Debug, "whether process {Pid} runs without the shim is unknown: {Problem}")]
+    public static partial void ProgramUnknown(this ILogger log, int pid, string problem);
 }

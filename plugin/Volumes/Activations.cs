@@ -116,13 +116,22 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
     /// <summary>Removes the directories that no process has mounted, unless a reference came just now. Nothing is removed earlier: the engine leaves mounts of
     /// other activations below a container's own (<c>docker cp</c> up to 20.10), and to delete a directory takes away what is mounted on it.</summary>
     /// <param name="grace">How long a reference counts before a process must have it mounted.</param>
+    /// <param name="runs">Whether the engine says that the container that has it runs. What the kernel shows of a container's mounts is not enough to take one's directory away.</param>
     /// <returns>Those removed.</returns>
-    public IReadOnlyList<string> Collect(TimeSpan grace)
+    public async Task<IReadOnlyList<string>> CollectAsync(TimeSpan grace, Func<Reference, Task<bool>> runs)
     {
         var candidates = directories.List().Union(references.Directories).Where(dirId => IsIdle(dirId, grace)).ToList();
         if (candidates.Count == 0) return [];
-        var inUse = InUse();
-        return [.. candidates.Where(dirId => !inUse.Contains(dirId) && CollectOne(dirId, grace))];
+        var (inUse, unknown) = InUse();
+        var removed = new List<string>();
+        foreach (var dirId in candidates.Where(dirId => !inUse.Contains(dirId)))
+        {
+            var reference = references.Find(dirId);
+            if (unknown.Count > 0 && (reference?.Container is not { } container || unknown.Contains(container))
+                || reference is { Container: not null } && !references.IsSuperseded(reference) && await runs(reference)) log.Kept(dirId, reference?.Container);
+            else if (CollectOne(dirId, grace)) removed.Add(dirId);
+        }
+        return removed;
     }
 
     bool CollectOne(string dirId, TimeSpan grace)
@@ -156,16 +165,18 @@ public sealed class Activations(PrivateDirectories directories, ReferenceTable r
         references.Remove(dirId);
     }
 
-    bool HasMounted(int pid, string dirId) => pid > 0 && mounts.OneByOne(pid).Any(mount => IsUse(mount, dirId));
+    /// <summary>Whether the process has the directory mounted, or may have, because its mounts cannot be read.</summary>
+    bool HasMounted(int pid, string dirId) => pid > 0 && mounts.OneByOne(pid).Any(mount => IsUse(mount, dirId) || ReferenceEquals(mount, MountEntry.Unreadable));
 
-    /// <summary>All directories that some process of this host has mounted, other than where they are handed out.</summary>
-    HashSet<string> InUse()
+    /// <summary>All directories that some process of this host has mounted, other than where they are handed out; and the containers of which that is unknown.</summary>
+    (HashSet<string> Directories, HashSet<string> Unknown) InUse()
     {
-        var found = new HashSet<string>(StringComparer.Ordinal);
-        foreach (var (_, table) in mounts.All())
+        var (found, unknown) = (new HashSet<string>(StringComparer.Ordinal), new HashSet<string>(StringComparer.Ordinal));
+        foreach (var (pid, table) in mounts.All())
             foreach (var mount in table)
-                if (directories.Find(mount) is { } dirId && IsUse(mount, dirId)) found.Add(dirId);
-        return found;
+                if (ReferenceEquals(mount, MountEntry.Unreadable)) unknown.UnionWith(mounts.ContainersOf(pid));
+                else if (directories.Find(mount) is { } dirId && IsUse(mount, dirId)) found.Add(dirId);
+        return (found, unknown);
     }
 
     bool IsUse(MountEntry mount, string dirId) => directories.Find(mount) == dirId && !PrivateDirectories.IsHandedOut(mount, dirId);

@@ -1,7 +1,9 @@
+using Runai.GpuMemory.Engine;
+
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>Removes private directories that nobody has any more: soon after an unmount, and now and then what was left otherwise (an engine that was killed, a reboot).</summary>
-public sealed class DirectoryCollector(Activations activations, TimeProvider time, ILogger<DirectoryCollector> log) : BackgroundService
+public sealed class DirectoryCollector(Activations activations, IEngineClient engine, TimeProvider time, ILogger<DirectoryCollector> log) : BackgroundService
 {
     static readonly TimeSpan Every = TimeSpan.FromSeconds(30);
     /// <summary>Containers that end together are collected together.</summary>
@@ -19,16 +21,32 @@ public sealed class DirectoryCollector(Activations activations, TimeProvider tim
         activations.Idle.TryRead(out _);
     }
 
-    Task CollectAsync(CancellationToken stop)
+    async Task CollectAsync(CancellationToken stop)
     {
         try
         {
-            activations.Collect(Grace);
+            await activations.CollectAsync(Grace, reference => RunsAsync(reference, stop));
+        }
+        catch (EngineException e)
+        {
+            log.RunsUnknown(e.Message);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             log.CollectionFailed(e.Message);
         }
-        return Task.CompletedTask;
+    }
+
+    /// <summary>By the engine's word. Of one whose description is too long to be read nobody knows.</summary>
+    async Task<bool> RunsAsync(Reference reference, CancellationToken stop)
+    {
+        try
+        {
+            return await engine.GlanceAtContainerAsync(reference.Container!, stop) is { State: { Running: true, Pid: > 0 } };
+        }
+        catch (EngineException e) when (e.IsTooLong)
+        {
+            return true;
+        }
     }
 }

@@ -18,6 +18,9 @@ public sealed record MountEntry(string Device, string Root, string Target, strin
     /// <summary>Stands at the end of a list for the mounts that were not kept, because they are too many or their paths too long.</summary>
     public static MountEntry More { get; } = new("", "", "");
 
+    /// <summary>Stands in the list of a process that lives and whose mounts cannot be read: what it has mounted is unknown.</summary>
+    public static MountEntry Unreadable { get; } = new("", "", "");
+
     /// <summary>Whether what happens below other mounts stays away from here.</summary>
     public bool IsPrivate => PeerGroup is null && Master is null;
 
@@ -74,123 +77,4 @@ public sealed record MountEntry(string Device, string Root, string Target, strin
     }
 
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Device} {Root} on {Target}");
-}
-
-/// <summary>What processes have mounted, by the kernel's word.</summary>
-public interface IMountTable
-{
-    /// <summary>Of the plugin itself, one by one.</summary>
-    IEnumerable<MountEntry> Own();
-    /// <summary>Of another process; empty when it is gone. Ends with <see cref="MountEntry.More"/> where it is not whole.</summary>
-    IReadOnlyList<MountEntry> OfProcess(int pid);
-    /// <summary>The same one by one, for who needs none of them for longer: then all of them.</summary>
-    IEnumerable<MountEntry> OneByOne(int pid) => OfProcess(pid);
-    /// <summary>Of all processes of this host, one by one; once for those that share their mounts.</summary>
-    IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All();
-    /// <summary>Whether the process is in the control group of this container. False where the kernel does not show it.</summary>
-    bool IsInContainer(int pid, string container) => false;
-    /// <summary>The containers whose control groups the process is in, the outer one first: what has the form of an ID in their paths.</summary>
-    IReadOnlyList<string> ContainersOf(int pid) => [];
-}
-
-/// <summary>The table as <c>/proc</c> shows it.</summary>
-public sealed class ProcMountTable : IMountTable
-{
-    /// <summary>Of a list that is kept: mounts, and characters of their paths. Who may mount can make a hundred thousand, with paths of any length.</summary>
-    internal const int MostMounts = 8000, MostChars = 1 << 20;
-    /// <summary>Of a line: two paths of the kernel's longest, each character of them written as four, and what stands between.</summary>
-    internal const int MostLine = 40_000;
-
-    // The thread's list, not the process's: the same in the plugin, and in tests a thread can have mounts of its own.
-    public IEnumerable<MountEntry> Own() => Readable(Read("/proc/thread-self/mountinfo"));
-
-    public IReadOnlyList<MountEntry> OfProcess(int pid) => Keep(Read(PathOf(pid)));
-
-    public IEnumerable<MountEntry> OneByOne(int pid) => Readable(Read(PathOf(pid)));
-
-    static string? PathOf(int pid) => pid > 0 ? string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/mountinfo") : null;
-
-    public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All()
-    {
-        var seen = new HashSet<string>(StringComparer.Ordinal);
-        foreach (var folder in Directory.EnumerateDirectories("/proc"))
-        {
-            if (!int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out var pid)) continue;
-            if (FirstId(folder + "/mountinfo") is { } id && seen.Add(id)) yield return (pid, OneByOne(pid));
-        }
-    }
-
-    public bool IsInContainer(int pid, string container) => container.Length == 64 && ControlGroups(pid).Contains(container, StringComparison.Ordinal);
-
-    public IReadOnlyList<string> ContainersOf(int pid) => ContainersIn(ControlGroups(pid));
-
-    internal static IReadOnlyList<string> ContainersIn(string controlGroups) =>
-        [.. controlGroups.Split('/', '-', '.', '\n').Where(part => part.Length == 64 && part.All(char.IsAsciiHexDigitLower)).Distinct(StringComparer.Ordinal)];
-
-    // 0::/docker/<ID>, 0::/system.slice/docker-<ID>.scope, or a line like these for each controller of version 1.
-    static string ControlGroups(int pid)
-    {
-        try
-        {
-            return File.ReadAllText(string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/cgroup"));
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return "";
-        }
-    }
-
-    /// <summary>The number of the first mount. Numbers are the whole kernel's, so lists that begin alike are of one mount namespace.</summary>
-    static string? FirstId(string path)
-    {
-        try
-        {
-            Span<byte> start = stackalloc byte[64];
-            using var file = File.OpenHandle(path);
-            start = start[..RandomAccess.Read(file, start, 0)];
-            var end = start.IndexOf((byte)' ');
-            return end < 0 ? null : Encoding.ASCII.GetString(start[..end]);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return null;
-        }
-    }
-
-    static IEnumerable<(MountEntry? Entry, bool IsCut)> Read(string? path)
-    {
-        using var file = path is null ? null : Open(path);
-        if (file is null) yield break;
-        foreach (var line in Lines(file)) yield return line;
-    }
-
-    static FileStream? Open(string path)
-    {
-        try
-        {
-            return new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return null;
-        }
-    }
-
-    /// <summary>Each line, and whether of what counts of it something was left out.</summary>
-    internal static IEnumerable<(MountEntry? Entry, bool IsCut)> Lines(Stream file) =>
-        BoundedLines.Read(file, MostLine).Select(line => (MountEntry.Parse(line.Text), line.IsCut && !line.Text.Contains(" - ", StringComparison.Ordinal)));
-
-    internal static IEnumerable<MountEntry> Readable(IEnumerable<(MountEntry? Entry, bool IsCut)> lines) => lines.Select(line => line.Entry).OfType<MountEntry>();
-
-    internal static IReadOnlyList<MountEntry> Keep(IEnumerable<(MountEntry? Entry, bool IsCut)> lines)
-    {
-        var (kept, chars) = (new List<MountEntry>(), 0);
-        foreach (var (entry, isCut) in lines)
-        {
-            chars += entry is null ? 0 : entry.Root.Length + entry.Target.Length;
-            if (isCut || chars > MostChars || kept.Count == MostMounts) return [.. kept, MountEntry.More];
-            if (entry is not null) kept.Add(entry);
-        }
-        return kept;
-    }
 }

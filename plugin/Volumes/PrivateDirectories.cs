@@ -13,6 +13,10 @@ public interface IPrivateDirectories
     string? Find(MountEntry mount);
     /// <summary>Whether it is the whole of the directory that is mounted, not a part of it.</summary>
     bool IsWhole(MountEntry mount, string dirId);
+    /// <summary>Whether the mount lies where the directory is handed out to the engine, as a bind of a folder above shows it to a container.</summary>
+    /// <param name="mount">Of a private directory.</param>
+    /// <param name="parent">The mount on which it is.</param>
+    bool IsHandedOut(MountEntry mount, MountEntry parent);
     /// <summary>Where a directory is, as the plugin sees it.</summary>
     string PathOf(string dirId);
     /// <summary>Who opens its shim is known, or of no interest any more.</summary>
@@ -120,6 +124,13 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
     }
 
     public bool IsWhole(MountEntry mount, string dirId) => Find(mount) == dirId && mount.Root.EndsWith("/" + dirId, StringComparison.Ordinal);
+
+    public bool IsHandedOut(MountEntry mount, MountEntry parent)
+    {
+        if (Place() is not var (device, root) || parent.Device != device || Find(mount) is not { } dirId || !IsBelow(mount.Target, parent.Target)) return false;
+        var above = root.TrimEnd('/')[..^Path.GetFileName(layout.Directories).Length];
+        return Join(parent.Root, mount.Target[parent.Target.TrimEnd('/').Length..]) == $"{above}{Path.GetFileName(layout.Mounts)}/{dirId}";
+    }
 
     public string PathOf(string dirId) => layout.Directory(dirId);
 

@@ -32,6 +32,10 @@ public sealed class ReferenceTable(StateLayout layout)
     public Reference? Find(string dirId) => _all.GetValueOrDefault(dirId);
     public IReadOnlyCollection<string> Directories => [.. _all.Keys];
 
+    /// <summary>Whether the container has started again since, with another directory for the same volume.</summary>
+    public bool IsSuperseded(Reference reference) => _all.Values.Any(other =>
+        other.Container == reference.Container && other.Volume == reference.Volume && other.Pid != reference.Pid && other.MountedAt > reference.MountedAt);
+
     /// <summary>Reads what an earlier process left. A file that cannot be read is as good as none: its directory is then nobody's.</summary>
     public void Load()
     {

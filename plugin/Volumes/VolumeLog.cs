@@ -24,6 +24,12 @@ static partial class VolumeLog
     [LoggerMessage(206, LogLevel.Debug, "collected directory={Directory}: nobody mounts it")]
     public static partial void Collected(this ILogger log, string directory);
 
+    [LoggerMessage(215, LogLevel.Debug, "kept directory={Directory} container={Container}: no process is seen to have it mounted, but the container runs, or its mounts cannot be read")]
+    public static partial void Kept(this ILogger log, string directory, string? container);
+
+    [LoggerMessage(216, LogLevel.Debug, "the engine does not say which containers run, so their directories are kept: {Problem}")]
+    public static partial void RunsUnknown(this ILogger log, string problem);
+
     [LoggerMessage(207, LogLevel.Error, "collecting directories failed, it is tried again: {Problem}")]
     public static partial void CollectionFailed(this ILogger log, string problem);
 

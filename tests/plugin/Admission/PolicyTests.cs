@@ -261,6 +261,9 @@ public class PolicyTests
         var gone = Mounted(Observed.None with { Missing = "the private directory" }).Reasons.Single();
         Assert.That((gone.Rule, gone.Message), Is.EqualTo(("volume-gone", "the private directory of the runai volume at /runai is gone, so its quota is not kept: restart the container")));
         Assert.That(Policy.MeansNoQuota(gone.Rule), Is.False, "the policy says what follows");
+        var unknown = Mounted(Observed.None with { IsUnreadable = true }).Reasons.Single();
+        Assert.That((unknown.Rule, unknown.Message), Is.EqualTo(("volume-gone",
+            "the mounts of its first process cannot be read, so whether the runai volume at /runai is still there is unknown: restart the container")));
     }
 
     [Test]

@@ -9,7 +9,13 @@ public class CoveringsTests
     static readonly string[] Ordinary = ["10 1 /", "11 10 /proc", "12 10 /etc/hosts", "13 10 /run ours", "14 13 /run/usage", "15 10 /data"];
 
     static string Coverings(params IEnumerable<string> table) => string.Join(", ",
-        Runai.GpuMemory.Reconciliation.Coverings.Look([.. table.Select(Entry)], mount => mount.Device == "8:1").Coverings.Select(c => $"{c.By} on {c.Hidden}"));
+        Look(table).Coverings.Select(c => $"{c.By} on {c.Hidden}"));
+
+    static Runai.GpuMemory.Admission.Observed Look(IEnumerable<string> table)
+    {
+        var mounts = table.Select(Entry).ToArray();
+        return Runai.GpuMemory.Reconciliation.Coverings.Look(mounts, [.. mounts.Where(mount => mount.Device == "8:1")]);
+    }
 
     static MountEntry Entry(string line)
     {
@@ -58,5 +64,5 @@ public class CoveringsTests
 
     [Test]
     public void Targets_are_those_of_all_others() => Assert.That(
-        Runai.GpuMemory.Reconciliation.Coverings.Look([.. Ordinary.Select(Entry)], mount => mount.Device == "8:1").Targets, Is.EqualTo(new[] { "/proc", "/etc/hosts", "/run/usage", "/data" }));
+        Look(Ordinary).Targets, Is.EqualTo(new[] { "/proc", "/etc/hosts", "/run/usage", "/data" }));
 }

@@ -143,8 +143,13 @@ sealed class FakeMounts(string state) : IMountTable
     /// <summary>More mounts of a process, by ID, parent and target. What was set has the IDs 1, 2…, the first being the root.</summary>
     public void Add(int pid, params (int Id, int Parent, string Target)[] more) => _tables[pid].AddRange(more.Select(m => new MountEntry("0:99", "/", m.Target, null, m.Id, m.Parent)));
 
+    public void Put(int pid, params MountEntry[] more) => _tables[pid].AddRange(more);
+
     /// <summary>As of a list that was too long to be kept.</summary>
     public void Cut(int pid) => _tables[pid].Add(MountEntry.More);
+
+    /// <summary>Of a process that lives the list cannot be read.</summary>
+    public void Hide(int pid) => _tables[pid] = [MountEntry.Unreadable];
 
     /// <summary>The containers in whose control groups a process is.</summary>
     public Dictionary<int, string[]> Groups { get; } = [];
@@ -178,6 +183,7 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
         if (container.Name == "/bug") throw new InvalidOperationException("a bug in the judgement");
         if (observed?.IsCut == true) return new([new("volume-covered", "too many mounts")], "0.5", "--gpus") { StopsAtOnce = true };
         if (observed?.Coverings is [var covering, ..]) return new([new("volume-covered", $"{covering.By} covers {covering.Hidden}")], "0.5", "--gpus") { StopsAtOnce = true };
+        if (observed?.IsUnreadable == true) return new([new("volume-gone", "unreadable")], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
         if (observed?.Missing is { } missing) return new([new("volume-gone", missing)], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
         if (observed?.WithoutShim is { } program) return new([new("preload-missing", program)], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
         if (observed?.Excesses is [var excess, ..]) return new([new("quota-exceeded", $"{excess.Used} of {excess.Gpu.Uuid} are more than {excess.Limit}")], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };

@@ -497,6 +497,59 @@ public class ReconciliationTests
         Assert.That(_log, Has.Some.Contains("rules=volume-covered: too many mounts"));
     }
 
+    [TestCase("/c1", false)]
+    [TestCase("/greedy", true)]
+    public async Task Whose_mounts_stay_unreadable_is_reported_at_the_second_look(string name, bool stopped)
+    {
+        _docker.Put(Container(1, "0.5", "d1") with { Name = name });
+        _mounts.Hide(1001);
+        await _reconciler.ReconcileAsync(Id(1), default);
+        Assert.That(_reconciler.IsSettled(Id(1)), Is.False, "it is looked at again");
+        Assert.That(_log, Has.None.Contains("volume-gone"));
+        await _reconciler.ReconcileAsync(Id(1), default);
+        await _reconciler.ReconcileAsync(Id(1), default);
+        Assert.That(_log, Has.Exactly(1).Contains("rules=volume-gone: unreadable"));
+        Assert.That(_docker.Stopped.Contains(Id(1)), Is.EqualTo(stopped));
+    }
+
+    [Test]
+    public async Task Mounts_that_can_be_read_again_are_as_if_they_always_could()
+    {
+        _docker.Put(Container(1, "0.5", "d1"));
+        for (var n = 0; n < 3; n++)
+        {
+            _mounts.Hide(1001);
+            await _reconciler.ReconcileAsync(Id(1), default);
+            _mounts.Set(1001, "d1");
+            await _reconciler.ReconcileAsync(Id(1), default);
+            Assert.That(_reconciler.IsSettled(Id(1)));
+        }
+        Assert.That(_log, Has.None.Contains("volume-gone"));
+    }
+
+    /// <summary>As <c>-v /:/host</c> shows them: its own and a neighbour's, of which another container has the quota.</summary>
+    [Test]
+    public async Task Directories_that_a_bind_of_the_engines_folders_brings_along_are_no_concern_of_a_container()
+    {
+        _docker.Put(Container(1, "0.5", "d1"));
+        _docker.Put(Container(2, "0.3", "d2"));
+        await _reconciler.ReconcileAsync(Id(1), default);
+        var place = $"/docker/plugins/{new string('1', 64)}/propagated-mount";
+        _mounts.Put(1002, new("8:1", "/", "/host", null, 50, 1), new("8:1", place, $"/host{place}", null, 51, 50));
+        foreach (var (dir, id) in (IEnumerable<(string, int)>)[("d1", 60), ("d1", 62), ("d2", 64)])
+        {
+            _mounts.Put(1002, new MountEntry("8:1", $"{place}/state/{dir}", $"/host{place}/mounts/{dir}", null, id, id == 62 ? 60 : 51),
+                new MountEntry("0:60", "/", $"/host{place}/mounts/{dir}/usage", null, id + 1, id));
+        }
+        await _reconciler.ReconcileAsync(Id(2), default);
+        Assert.That(_docker.Stopped, Is.Empty);
+        Assert.That(_log, Has.None.Contains("rules=").And.None.Contains("of another running container"));
+        Assert.That((_reconciler.IsSettled(Id(1)), _reconciler.IsSettled(Id(2))), Is.EqualTo((true, true)));
+        _mounts.Add(1002, (70, 2, "/at0/quota"));
+        await _reconciler.ReconcileAsync(Id(2), default);
+        Assert.That(_log, Has.Some.Contains("rules=volume-covered: /at0/quota covers /at0"), "what covers its own counts");
+    }
+
     /// <summary>The container's mount gets what the host's gets, as runc makes it.</summary>
     void Follow(int pid) => _mounts.Change(pid, mount => mount.Target == "/at0" ? mount with { Master = "7" } : mount);
 

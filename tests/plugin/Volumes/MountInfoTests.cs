@@ -129,6 +129,21 @@ public class MountInfoTests
         Assert.That(directories.Find(new("8:1", "/", "/host")), Is.Null);
     }
 
+    /// <summary>Whatever folder above was bound, and wherever: what lies there is every container's.</summary>
+    [TestCase("/", "/host", "/host/var/lib/docker/plugins/p/propagated-mount/mounts/d1", true)]
+    [TestCase("/var/lib/docker/plugins/p/propagated-mount", "/host/p", "/host/p/mounts/d1", true)]
+    [TestCase("/var/lib/docker/plugins/p/propagated-mount/mounts", "/x", "/x/d1", true)]
+    [TestCase("/var/lib/docker/plugins/p/propagated-mount/mounts", "/x", "/x/d2", false)]
+    [TestCase("/", "/", "/runai", false)]
+    [TestCase("/data", "/mounts", "/mounts/d1", false)]
+    public void Where_it_is_handed_out_is_told_by_what_it_is_mounted_on(string root, string target, string at, bool isHandedOut)
+    {
+        var directories = Over("8:1", "/var/lib/docker/plugins/p/propagated-mount", "/var/lib/runai");
+        MountEntry mount = new("8:1", "/var/lib/docker/plugins/p/propagated-mount/state/d1", at);
+        Assert.That(directories.IsHandedOut(mount, new("8:1", root, target)), Is.EqualTo(isHandedOut));
+        Assert.That(directories.IsHandedOut(mount, new("8:2", root, target)), Is.False, "another file system");
+    }
+
     [Test]
     public void The_folder_need_not_be_a_mount_of_its_own()
     {

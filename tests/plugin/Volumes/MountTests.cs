@@ -143,7 +143,7 @@ public class MountTests
         Assert.That(volumes.Unmount(Id), Is.Null);
         Assert.That(Directory.Exists(path), Is.False);
         Assert.That(volumes.Activations.Idle.TryRead(out _), "the collector is woken");
-        Assert.That(volumes.Activations.Collect(TimeSpan.FromHours(1)), Is.EqualTo(new[] { Id }));
+        Assert.That(volumes.Collect(TimeSpan.FromHours(1)), Is.EqualTo(new[] { Id }));
         Assert.That(volumes.Directories.List(), Is.Empty);
         Assert.That(volumes.Directories.MountedOnes(), Is.Empty);
         Assert.That(Directory.GetFiles(volumes.Layout.References), Is.Empty);
@@ -233,7 +233,7 @@ public class MountTests
         Assert.That(Sh.Run($"umount -R {volumes.Layout.Mount(Id)} && sed -i 's/\"Boot\":\"[^\"]*\"/\"Boot\":\"another\"/' {volumes.Layout.Reference(Id)}"), Is.EqualTo((0, "")));
         volumes.Restart();
         Assert.That(File.Exists(Path.Combine(volumes.Layout.Directory(Id), "quota")), Is.False, "after a power cut it may be anything");
-        Assert.That(volumes.Activations.Collect(TimeSpan.FromHours(1)), Is.EqualTo(new[] { Id }));
+        Assert.That(volumes.Collect(TimeSpan.FromHours(1)), Is.EqualTo(new[] { Id }));
         Assert.That(volumes.Directories.List(), Is.Empty);
         Assert.That(Directory.GetFileSystemEntries(volumes.Layout.Mounts), Is.Empty);
     });
@@ -247,14 +247,85 @@ public class MountTests
             Assert.That(volumes.Activations.Claim(Id, new('c', 64), container.Pid));
             volumes.Unmount(Id);
             volumes.Unmount(Id);
-            Assert.That(volumes.Activations.Collect(TimeSpan.Zero), Is.Empty);
+            Assert.That(volumes.Collect(TimeSpan.Zero), Is.Empty);
             Assert.That(File.Exists($"{path}/librunai.so"));
             File.Delete(volumes.Layout.Reference(Id));
             volumes.Restart();
-            Assert.That(volumes.Activations.Collect(TimeSpan.Zero), Is.Empty, "with nothing but the kernel to tell");
+            Assert.That(volumes.Collect(TimeSpan.Zero), Is.Empty, "with nothing but the kernel to tell");
         }
-        Assert.That(volumes.Activations.Collect(TimeSpan.Zero), Is.EqualTo(new[] { Id }));
+        Assert.That(volumes.Collect(TimeSpan.Zero), Is.EqualTo(new[] { Id }));
         Assert.That(Directory.Exists(path), Is.False);
+    });
+
+    /// <summary>Of the one the kernel shows no list of mounts, of the other an empty one.</summary>
+    [TestCase(FakeContainer.Zombie)]
+    [TestCase(FakeContainer.Chrooted)]
+    public void What_a_container_has_mounted_is_known_whatever_its_first_thread_or_its_root(string program) => Test(volumes =>
+    {
+        var path = volumes.Mount(Id);
+        var target = Path.Combine(volumes.Settings.State, "target");
+        using (var container = new FakeContainer(path, target, program))
+        {
+            Assert.That(() => Lines(container.Pid), Is.Zero.After(10_000, 10), "what this is about");
+            Assert.That(new ProcMountTable().OfProcess(container.Pid).Select(mount => mount.Target), Is.SupersetOf(new[] { "/", target, target + "/usage" }));
+            foreach (var claims in (bool[])[false, true])
+            {
+                if (claims) Assert.That(volumes.Activations.Claim(Id, new('c', 64), container.Pid));
+                volumes.Unmount(Id);
+                Assert.That(volumes.Collect(TimeSpan.Zero), Is.Empty);
+            }
+            Assert.That(volumes.Activations.IsInUse(Id));
+            var mounted = new ProcMountTable().OfProcess(container.Pid).Last(mount => mount.Target == target);
+            var mounts = new ContainerMounts(Microsoft.Extensions.Logging.Abstractions.NullLogger<ContainerMounts>.Instance);
+            Assert.That(mounts.MakePrivateAsync(container.Pid, mounted, volumes.Layout.Directory(Id)).GetAwaiter().GetResult(), Is.Null);
+        }
+        Assert.That(volumes.Collect(TimeSpan.Zero), Is.EqualTo(new[] { Id }));
+    });
+
+    static int Lines(int pid)
+    {
+        try
+        {
+            return File.ReadAllLines($"/proc/{pid}/mountinfo").Length;
+        }
+        catch (IOException)
+        {
+            return 0;
+        }
+    }
+
+    [Test]
+    public void What_may_be_mounted_is_kept_and_looked_at_again() => Test(volumes =>
+    {
+        using (var container = new FakeContainer(volumes.Mount(Id), Path.Combine(volumes.Settings.State, "target")))
+        {
+            volumes.Hidden.Pids.Add(container.Pid);
+            volumes.Unmount(Id);
+            Assert.That(volumes.Collect(TimeSpan.Zero), Is.Empty, "whose it is nobody knows");
+            Assert.That(volumes.Activations.Claim(Id, new('c', 64), container.Pid));
+            Assert.That(volumes.Collect(TimeSpan.Zero), Is.Empty);
+            Assert.That(volumes.Activations.Claim(Id, new('d', 64), Environment.ProcessId), Is.False, "a neighbour does not get it");
+        }
+        volumes.Hidden.Pids.Clear();
+        Assert.That(volumes.Collect(TimeSpan.Zero), Is.EqualTo(new[] { Id }));
+    });
+
+    [Test]
+    public void The_directory_of_a_container_that_runs_by_the_engines_word_stays_until_it_runs_with_another() => Test(volumes =>
+    {
+        var container = new string('c', 64);
+        volumes.Running.Add(container);
+        volumes.Mount(Id);
+        Assert.That(volumes.Activations.Claim(Id, container, Environment.ProcessId));
+        volumes.Unmount(Id);
+        volumes.Time.Pass(TimeSpan.FromHours(1));
+        Assert.That(volumes.Collect(TimeSpan.FromMinutes(10)), Is.Empty);
+        volumes.Mount(OtherId);
+        Assert.That(volumes.Activations.Claim(OtherId, container, Environment.ProcessId + 1));
+        Assert.That(volumes.Collect(TimeSpan.FromMinutes(10)), Is.EqualTo(new[] { Id }));
+        volumes.Running.Clear();
+        volumes.Unmount(OtherId);
+        Assert.That(volumes.Collect(TimeSpan.FromMinutes(10)), Is.EqualTo(new[] { OtherId }));
     });
 
     [Test]
@@ -262,9 +333,9 @@ public class MountTests
     {
         volumes.Mount(Id);
         volumes.Time.Pass(TimeSpan.FromMinutes(9));
-        Assert.That(volumes.Activations.Collect(TimeSpan.FromMinutes(10)), Is.Empty);
+        Assert.That(volumes.Collect(TimeSpan.FromMinutes(10)), Is.Empty);
         volumes.Time.Pass(TimeSpan.FromMinutes(1));
-        Assert.That(volumes.Activations.Collect(TimeSpan.FromMinutes(10)), Is.EqualTo(new[] { Id }));
+        Assert.That(volumes.Collect(TimeSpan.FromMinutes(10)), Is.EqualTo(new[] { Id }));
     });
 
     [Test]
@@ -274,7 +345,7 @@ public class MountTests
         volumes.Directories.WriteQuota(Id, new QuotaFile(new('c', 64)) { Limit = "0.5" });
         volumes.Unmount(Id);
         volumes.Mount(Id);
-        Assert.That(volumes.Activations.Collect(TimeSpan.FromHours(1)), Is.Empty);
+        Assert.That(volumes.Collect(TimeSpan.FromHours(1)), Is.Empty);
         Assert.That(File.ReadAllText($"{path}/quota"), Does.Contain("0.5"));
     });
 
@@ -293,15 +364,15 @@ public class MountTests
         var other = volumes.Mount(OtherId);
         Assert.That(Sh.Run($"mount --rbind {other} {root}/runai && mount --make-rprivate {root}/runai && umount -l {root}/runai"), Is.EqualTo((0, "")));
         volumes.Unmount(OtherId);
-        volumes.Activations.Collect(TimeSpan.Zero);
+        volumes.Collect(TimeSpan.Zero);
 
         Assert.That(File.ReadAllText($"{seen}/quota"), Does.Contain("limit=0.5"));
         Assert.That(Sh.Run($"echo charged > {seen}/usage/ledger"), Is.EqualTo((0, "")));
-        Assert.That(volumes.Activations.Collect(TimeSpan.Zero), Is.Empty);
+        Assert.That(volumes.Collect(TimeSpan.Zero), Is.Empty);
         container.StandardInput.Close();
         container.WaitForExit();
         volumes.Unmount(Id);
-        Assert.That(volumes.Activations.Collect(TimeSpan.Zero), Is.SubsetOf(new[] { Id, OtherId }).And.Contains(Id));
+        Assert.That(volumes.Collect(TimeSpan.Zero), Is.SubsetOf(new[] { Id, OtherId }).And.Contains(Id));
     });
 
     [Test]

@@ -40,11 +40,12 @@ sealed class VolumesUnderTest : IDisposable
     public int Most { get; set; } = 1000;
     public VolumeCatalog Catalog { get; private set; } = null!;
     public VolumeDriver Driver { get; private set; } = null!;
+    public HiddenMounts Hidden { get; private set; } = null!;
     public GuardAtWill Guard { get; } = new();
 
     public void Restart()
     {
-        var mounts = new ProcMountTable();
+        var mounts = Hidden = new HiddenMounts(new ProcMountTable());
         Layout = new StateLayout(Settings);
         References = new ReferenceTable(Layout);
         Directories = new PrivateDirectories(Layout, new ShimStore(Layout), mounts);
@@ -65,6 +66,11 @@ sealed class VolumesUnderTest : IDisposable
 
     public string? Unmount(string id) => Driver.UnmountAsync("runai", id, CancellationToken.None).Result;
 
+    /// <summary>The containers that the engine says run.</summary>
+    public HashSet<string> Running { get; } = [];
+
+    public IReadOnlyList<string> Collect(TimeSpan grace) => Activations.CollectAsync(grace, reference => Task.FromResult(Running.Contains(reference.Container!))).GetAwaiter().GetResult();
+
     public void Dispose()
     {
         // Inside a namespace of its own nothing of it is left; a folder that is still busy outside would be a leak worth an error.
@@ -75,6 +81,16 @@ sealed class VolumesUnderTest : IDisposable
     {
         if (result != 0) throw new InvalidOperationException("mount failed");
     }
+}
+
+/// <summary>The mounts of some processes cannot be read.</summary>
+sealed class HiddenMounts(IMountTable real) : IMountTable
+{
+    public HashSet<int> Pids { get; } = [];
+    public IEnumerable<MountEntry> Own() => real.Own();
+    public IReadOnlyList<MountEntry> OfProcess(int pid) => Pids.Contains(pid) ? [MountEntry.Unreadable] : real.OfProcess(pid);
+    public IReadOnlyList<string> ContainersOf(int pid) => Pids.Contains(pid) ? [new('c', 64)] : [];
+    public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() => real.All().Select(one => (one.Pid, Pids.Contains(one.Pid) ? OfProcess(one.Pid) : one.Mounts));
 }
 
 /// <summary>Refuses when the test says so.</summary>
@@ -114,12 +130,18 @@ static class Sh
 /// <summary>A "container": a process with a private mount namespace in which the directory is bound, as the engine does it.</summary>
 sealed class FakeContainer : IDisposable
 {
+    /// <summary>Programs of Python that say <c>ready</c> and end when their input does: one whose first thread ends at once while another waits, and one that changes its root to a plain folder.</summary>
+    public const string Zombie = "import ctypes, os, sys, threading\nthreading.Thread(target=lambda: (sys.stdin.read(), os._exit(0))).start()\nprint(\"ready\", flush=True)\nctypes.CDLL(None).pthread_exit(None)";
+    public const string Chrooted = "import os, sys\nos.mkdir(\"/tmp/plain\") if not os.path.isdir(\"/tmp/plain\") else 0\nos.chroot(\"/tmp/plain\")\nprint(\"ready\", flush=True)\nsys.stdin.read()";
     readonly Process _process;
 
-    public FakeContainer(string source, string target)
+    /// <param name="source">The directory.</param>
+    /// <param name="target">Where it is bound.</param>
+    /// <param name="python">What the first process does; by default it waits.</param>
+    public FakeContainer(string source, string target, string? python = null)
     {
         Directory.CreateDirectory(target);
-        _process = Sh.Start($"exec unshare -m --propagation private sh -c 'mount --rbind \"{source}\" \"{target}\" && echo ready && exec cat'");
+        _process = Sh.Start($"exec unshare -m --propagation private sh -c 'mount --rbind \"{source}\" \"{target}\" && {(python is null ? "echo ready && exec cat" : $"exec python3 -c '\\''{python}'\\''")}'");
         var line = _process.StandardOutput.ReadLine();
         if (line != "ready") throw new InvalidOperationException(line);
     }
