@@ -24,6 +24,7 @@ public static class AdmissionRegistration
             .AddSingleton<GpuLedger>()
             .AddSingleton<StartCalls>()
             .AddSingleton<JudgedCalls>()
+            .AddSingleton<NamesInMotion>()
             .AddSingleton<LeftBehind>()
             .AddSingleton<ContainerReach>()
             .AddSingleton<NamedVolumes>()

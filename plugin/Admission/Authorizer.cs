@@ -11,10 +11,12 @@ namespace Runai.GpuMemory.Admission;
 /// to it that they load the shim.</summary>
 sealed partial class Authorizer(
     IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own, PolicySource policy,
-    GpuLedger ledger, StartCalls starts, JudgedCalls judged, AllowedStarts allowed, LeftBehind left, SideRoutes side, ContainerReach reach, NamedVolumes named, IVolumeCatalog volumes, VolumeMakers makers, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
+    GpuLedger ledger, StartCalls starts, JudgedCalls judged, NamesInMotion motion, AllowedStarts allowed, LeftBehind left, SideRoutes side, ContainerReach reach, NamedVolumes named, IVolumeCatalog volumes, VolumeMakers makers, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
 {
     /// <summary>Within 5 s the user has an answer, whatever the engine does.</summary>
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(4.5);
+    /// <summary>Of other containers, the most that a create may name: more are refused by the reach of each.</summary>
+    const int MostNames = 16;
     /// <summary>The engine's answer to a start or restart that it did.</summary>
     const int Started = 204;
 
@@ -31,6 +33,8 @@ sealed partial class Authorizer(
             return AuthZAnswer.Allowed;
         if (CallBounds.FindProblem(apiCall, route.Kind) is { } tooLong)
             return Answer(route.Kind, apiCall with { User = Quoted.Text(apiCall.User) }, route.Name, null, Verdict.Refused("call-length", tooLong), decisions.Start());
+        if (HiddenBodies.FindProblem(apiCall, route.Kind, policy.Current) is { } hidden)
+            return Refuse(apiCall, route, Verdict.Refused("call-body", hidden));
         var question = PolicyQuestion.Read(apiCall.RequestHeaders, out var unreadable);
         if (!CanBeQuestion(apiCall.RequestMethod))
             question = null;
@@ -43,13 +47,46 @@ sealed partial class Authorizer(
             return await AnswerAsync(question, unreadable, apiCall, route, cancel);
         if (!NeedsBody(route.Kind))
             apiCall.ReleaseBodies();
-        return route.Kind switch
+        using var names = motion.Of(apiCall);
+        if (await ReachNamesAsync(names, apiCall, route, cancel) is { } moving)
+            return Answer(route.Kind, apiCall, route.Name, null, Verdict.Refused("reach", moving), decisions.Start());
+        var answer = route.Kind switch
         {
-            RouteKind.ContainerCreate => await CreateAsync(apiCall, route, cancel),
+            RouteKind.ContainerCreate => await CreateAsync(apiCall, route, names, cancel),
             RouteKind.ContainerStart or RouteKind.ContainerRestart => await StartAsync(apiCall, route, cancel),
             RouteKind.ContainerArchivePut => BeforeArchive(await SideAsync(apiCall, route, cancel)),
             _ => await SideAsync(apiCall, route, cancel),
         };
+        if (answer.Allow && await MoveNamesAsync(names, apiCall, route, cancel) is { } held)
+            return Answer(route.Kind, apiCall, route.Name, null, Verdict.Refused("container-name", held), decisions.Start());
+        if (answer.Allow)
+            names.Allowed();
+        return answer;
+    }
+
+    /// <summary>The containers that a judged call names keep their names until the engine has looked.</summary>
+    /// <returns>Null, or why the call is refused.</returns>
+    async ValueTask<string?> ReachNamesAsync(CallNames names, AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
+    {
+        var settings = policy.Current;
+        if (settings.IsAudit || !ContainerReach.IsJudged(settings.RequesterOf(apiCall), settings))
+            return null;
+        foreach (var name in EngineRoutes.ContainersOf(route, apiCall.RequestUri ?? "").Where(name => !ContainerNames.IsWholeId(name)).Distinct())
+            if (await names.ReachAsync(name, cancel) is { } problem)
+                return problem;
+        return null;
+    }
+
+    /// <summary>A name goes to a container, whoever gives it, when judged calls that meant another by it are done.</summary>
+    /// <returns>Null, or why the call is refused.</returns>
+    async ValueTask<string?> MoveNamesAsync(CallNames names, AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
+    {
+        if (policy.Current is { IsBuiltIn: true } or { IsAudit: true })
+            return null;
+        foreach (var name in EngineRoutes.NewNamesOf(route.Kind, apiCall.RequestUri ?? "").Select(name => name.TrimStart('/')).Where(name => name != route.Name.TrimStart('/')).Distinct())
+            if (await names.MoveAsync(name, cancel) is { } problem)
+                return problem;
+        return null;
     }
 
     /// <summary>The others are judged without it, or read it before they wait for the engine.</summary>
@@ -107,6 +144,7 @@ sealed partial class Authorizer(
         var route = EngineRoute.Match(apiCall.RequestMethod ?? "", apiCall.RequestUri ?? "");
         if (route.Kind == RouteKind.OfNoConcern || own.IsOwn(apiCall.RequestHeaders))
             return AuthZAnswer.Allowed;
+        motion.Answered(apiCall);
         if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
             Answered(apiCall, route);
         using var place = judged.TryEnter(ContainerOf(route), apiCall.User ?? "", out var busy);
@@ -135,10 +173,10 @@ sealed partial class Authorizer(
             ledger.Succeeded(id);
     }
 
-    async ValueTask<AuthZAnswer> CreateAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
+    async ValueTask<AuthZAnswer> CreateAsync(AuthZRequest apiCall, EngineRoute route, CallNames names, CancellationToken cancel)
     {
         var (started, settings) = (decisions.Start(), policy.Current);
-        var (spec, verdict) = await JudgeCreateAsync(apiCall, route, settings, GpuHoldings.None, withImage: false, cancel);
+        var (spec, verdict) = await JudgeCreateAsync(apiCall, route, settings, GpuHoldings.None, names, cancel);
         if (verdict.Allow)
             verdict = Policy.OfSubpath(route, spec!).And(verdict);
         if (verdict.Allow)
@@ -147,37 +185,47 @@ sealed partial class Authorizer(
         return Answer(RouteKind.ContainerCreate, apiCall, "", spec, verdict, started);
     }
 
-    /// <summary>No spec where the body cannot be read.</summary>
-    async ValueTask<(ContainerSpec? Spec, Verdict Verdict)> JudgeCreateAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings settings, GpuHoldings? holdings, bool withImage, CancellationToken cancel)
+    /// <summary>No spec where the body cannot be read. Without names it is a question, and the image is looked at.</summary>
+    async ValueTask<(ContainerSpec? Spec, Verdict Verdict)> JudgeCreateAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings settings, GpuHoldings? holdings, CallNames? names, CancellationToken cancel)
     {
         if (ContainerNames.FindProblem(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "name")) is { } name)
             return (null, Verdict.Refused("container-name", name));
         var problem = "the engine did not pass it on, which it does for the type application/json only and, by its version, up to 1 or 4 MiB";
         if (apiCall.RequestBody is not { Length: > 0 } json || !CreateBody.TryRead(json, out var body, out problem))
             return (null, Verdict.Refused("create-body", $"the body of this create call cannot be read in one way only, so it is refused: {problem}"));
+        if (ContainerNames.FindAliasProblem(body.HostConfig?.Links) is { } alias)
+            return (null, Verdict.Refused("container-name", alias));
         apiCall.ReleaseBodies();
         body = body.WithoutIrrelevant(); // the rest may be megabytes, and the engine may take its time
-        var (spec, refusal) = await creates.DescribeAsync(body, withImage, needsImage: false, cancel);
+        var (spec, refusal) = await creates.DescribeAsync(body, withImage: names is null, needsImage: false, cancel);
         if (spec is null)
             return (null, new([refusal!], null, null));
         spec = spec with { KnowsSubpath = route.KnowsSubpath };
         var requester = settings.RequesterOf(apiCall);
-        var (judged, verdict) = await AskOfOthersAsync(spec, body, requester, settings, cancel);
+        var (judged, verdict) = await AskOfOthersAsync(spec, body, requester, settings, names, cancel);
         return (judged, verdict.Allow ? verdict.And(Policy.Evaluate(judged, requester, gpus.Devices, settings, holdings)) : verdict);
     }
 
     /// <summary>What the volumes are that the body names, and whether the containers whose namespaces it shares are within the caller's reach.</summary>
-    async ValueTask<(ContainerSpec Spec, Verdict Verdict)> AskOfOthersAsync(ContainerSpec spec, CreateBody body, Requester requester, PolicySettings settings, CancellationToken cancel)
+    async ValueTask<(ContainerSpec Spec, Verdict Verdict)> AskOfOthersAsync(ContainerSpec spec, CreateBody body, Requester requester, PolicySettings settings, CallNames? names, CancellationToken cancel)
     {
-        if (settings.IsBuiltIn || settings.IsExempt(spec, requester))
+        string[] links = [.. ContainerNames.OfLinks(body.HostConfig?.Links).Select(link => link.Name)];
+        var isExempt = settings.IsExempt(spec, requester);
+        if (settings.IsBuiltIn || (isExempt && links.Length == 0))
             return (spec, Verdict.Fine);
         using var deadline = new CancellationTokenSource(Deadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         try
         {
-            if (settings.AllowBindMounts is not null)
+            if (settings.AllowBindMounts is not null && !isExempt)
                 spec = spec with { HostPaths = [.. spec.HostPaths, .. await named.FindHostPathsAsync(body.HostConfig, both.Token)] };
-            return (spec, await JudgeJoinedAsync(body.HostConfig?.NamesOfJoined() ?? [], spec, requester, settings, both.Token));
+            string[] joined = isExempt ? [] : [.. body.HostConfig?.NamesOfJoined() ?? []];
+            if (names is not null && !settings.IsAudit && ContainerReach.IsJudged(requester, settings))
+                foreach (var name in joined.Concat(links).Where(name => !ContainerNames.IsWholeId(name)).Distinct().Take(MostNames))
+                    if (await names.ReachAsync(name, both.Token) is { } moving)
+                        return (spec, Verdict.Refused("reach", moving));
+            var linked = links.Length == 0 ? Verdict.Fine : await reach.JudgeAsync("--link", links, requester, settings, both.Token);
+            return (spec, linked.And(await JudgeJoinedAsync(joined, spec, requester, settings, both.Token)));
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
@@ -206,6 +254,10 @@ sealed partial class Authorizer(
         try
         {
             container = await engine.InspectContainerAsync(route.Name, both.Token);
+            var isJudged = ContainerReach.IsJudged(requester, settings) && !ContainerNames.IsWholeId(route.Name);
+            if (isJudged && (ContainerReach.FindNameProblem(route.Name) ?? (container is null ? ContainerReach.NoContainer(route.Name) : null)) is { } unreachable
+                && Verdict.RefusedByFile(settings, "reach", unreachable) is { Allow: false } refusal)
+                return Answer(route.Kind, apiCall, route.Name, null, refusal, started);
             if (container is null)
             {
                 starts.Allowed(apiCall, route.Name, null);

@@ -38,7 +38,7 @@ sealed partial class Authorizer
         ContainerSpec? spec = null;
         Verdict verdict;
         if (route.Kind == RouteKind.ContainerCreate)
-            (spec, verdict) = await JudgeCreateAsync(apiCall, route, settings, holdings, withImage: true, cancel);
+            (spec, verdict) = await JudgeCreateAsync(apiCall, route, settings, holdings, names: null, cancel);
         else if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
         {
             var (container, problem) = await FindContainerAsync(route, cancel);

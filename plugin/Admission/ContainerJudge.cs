@@ -9,10 +9,15 @@ sealed class ContainerJudge(ContainerSpecs specs, EngineDefaults defaults, IGpuI
 {
     static readonly Reason Unjudged = new("unjudged-start", "it was started by a call that meant another container when it was judged");
 
+    readonly RunTimes _runs = new();
+
+    public void Started(string id, DateTimeOffset at) => _runs.Note(id, at);
+
     public Verdict Judge(ContainerInspect container, Requester requester, Observed? observed = null)
     {
         var settings = policy.Current;
-        var caller = requester == Requester.Engine && container.RestartCount == 0 ? starts.FindCallerOfUnjudged(container.Id, container.State.StartedAt) : null;
+        // A run that a call began is judged for its caller, also when its restart policy has ended and started it before this look.
+        var caller = requester == Requester.Engine && _runs.FindCalled(container.Id, container.State.StartedAt, container.RestartCount) is { } called ? starts.FindCallerOfUnjudged(container.Id, called) : null;
         if (caller is not null)
             ledger.SetUser(container.Id, caller);
         var who = caller is not null ? settings.RequesterOfRecord(caller)

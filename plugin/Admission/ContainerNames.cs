@@ -5,13 +5,30 @@ namespace Runai.GpuMemory.Admission;
 /// <summary>Names that a container must not get.</summary>
 static class ContainerNames
 {
-    const int IdLength = 64;
+    public const int ShortId = 12, IdLength = 64;
 
-    /// <summary>The engine looks for an ID first and for a name then: a call by the ID of a container that is gone means the one that is called so, which nobody has judged for it.</summary>
+    /// <summary>The engine looks for an ID first, for a name then, and for the beginning of an ID last: a call by the ID of a container that is gone, or by a part of one, would mean the container that is called so,
+    /// which was not judged for it.</summary>
     /// <param name="names">As in the query of a create or a rename; the engine takes a slash before them.</param>
     /// <returns>Null, or what is wrong, for the caller.</returns>
     public static string? FindProblem(IEnumerable<string> names) =>
-        names.FirstOrDefault(IsLikeId) is { } name ? $"the name {Quoted.Text(name.TrimStart('/'))} has the form of a container's ID: take another one" : null;
+        names.Select(name => name.TrimStart('/')).FirstOrDefault(IsLikeId) is { } name ? $"the name {Quoted.Text(name)} has the form of a container's ID or of a part of one ({ShortId} to {IdLength} hexadecimal digits): take another one, with a letter after f or a - in it" : null;
 
-    static bool IsLikeId(string name) => name.TrimStart('/') is { Length: IdLength } plain && plain.All(char.IsAsciiHexDigitLower);
+    /// <summary>A whole ID: it means one container or none, whatever is created or renamed.</summary>
+    public static bool IsWholeId(string name) => name.Length == IdLength && name.All(char.IsAsciiHexDigitLower);
+
+    /// <summary>The names of containers that <c>--link</c> gives a second name, and that name, as the engine reads them (moby's opts.ParseLink).</summary>
+    public static IEnumerable<(string Name, string Alias)> OfLinks(IEnumerable<string>? links) =>
+        from link in links ?? []
+        let parts = link.Split(':')
+        select parts is [['/', .. var name], var path, ..] ? (name, path[(path.LastIndexOf('/') + 1)..]) : (parts[0], parts[^1]);
+
+    /// <summary>The engine joins the new container's name and the alias as a path: one that leads out of it could be any name.</summary>
+    /// <returns>Null, or what is wrong, for the caller.</returns>
+    public static string? FindAliasProblem(IEnumerable<string>? links) =>
+        OfLinks(links).Select(link => link.Alias).FirstOrDefault(alias => alias.Trim('/') is "" or "." or ".." || alias.TrimStart('/').Contains('/')) is { } alias
+            ? $"the alias {Quoted.Text(alias)} of a --link is no name: take one without a slash" : null;
+
+    /// <summary>Whether it looks like an ID, or like what clients show of one.</summary>
+    public static bool IsLikeId(string name) => name.Length is >= ShortId and <= IdLength && name.All(char.IsAsciiHexDigitLower);
 }

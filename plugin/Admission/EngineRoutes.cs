@@ -177,6 +177,14 @@ static class EngineRoutes
     public static bool IsOfContainer(RouteKind kind) => kind is RouteKind.ContainerStart or RouteKind.ContainerRestart or RouteKind.ContainerArchivePut or RouteKind.ContainerArchiveGet or RouteKind.ContainerAttach
         or RouteKind.ContainerExport or RouteKind.ContainerRename or RouteKind.ExecCreate or RouteKind.Checkpoint;
 
+    /// <summary>The containers that a call names where the engine looks for them at once, in its path or its query.</summary>
+    public static IEnumerable<string> ContainersOf(EngineRoute route, string uri) =>
+        route.Kind == RouteKind.Commit ? EngineRoute.QueryValues(uri, "container") : IsOfContainer(route.Kind) ? [route.Name] : [];
+
+    /// <summary>The names that a call gives to a container.</summary>
+    public static IEnumerable<string> NewNamesOf(RouteKind kind, string uri) =>
+        kind is RouteKind.ContainerCreate or RouteKind.ContainerRename ? EngineRoute.QueryValues(uri, "name") : [];
+
     /// <summary>Of concern to a policy file alone.</summary>
     public static bool IsReach(RouteKind kind) => kind is RouteKind.ContainerArchiveGet or RouteKind.ContainerAttach or RouteKind.ContainerExport or RouteKind.Commit or RouteKind.ContainerRename or RouteKind.ExecStart or RouteKind.NetworkConnect;
 

@@ -8,7 +8,6 @@ namespace Runai.GpuMemory.Admission;
 sealed class JudgedCalls
 {
     public const int MostOfContainer = 50, MostOfCaller = 600, Most = 1000;
-    const int ShortId = 12;
 
     readonly Lock _lock = new();
     readonly Dictionary<(bool IsCaller, string Name), int> _counts = [];
@@ -25,7 +24,7 @@ sealed class JudgedCalls
         lock (_lock)
         {
             problem = container.Length > 0 && _counts.GetValueOrDefault(ofContainer) >= MostOfContainer
-                ? Busy(MostOfContainer, $"calls for {Quoted.Text(container)} wait for the engine, which does not answer about it: wait, or look at what hangs there (the engine's log)")
+                ? Busy(MostOfContainer, $"calls for {Quoted.Text(container)} wait for the engine: try again when it has answered, and if it does not, look at what holds the container (the engine's log)")
                 : _counts.GetValueOrDefault(ofCaller) >= MostOfCaller ? Busy(MostOfCaller, "of your calls wait for the engine: try again when it has answered")
                 : _all >= Most ? Busy(Most, "calls wait for the engine: try again when it has answered") : "";
             if (problem.Length > 0)
@@ -39,9 +38,9 @@ sealed class JudgedCalls
 
     static string Busy(int count, string what) => string.Create(CultureInfo.InvariantCulture, $"{count} {what}");
 
-    /// <summary>The parts of an ID are many names of one container.</summary>
+    /// <summary>The longer parts of an ID are many names of one container, and no container gets a name of that form. What is shorter may be a name.</summary>
     static string KeyOf(string name) =>
-        name.Length > 0 && name.All(char.IsAsciiHexDigitLower) ? name[..(name.Length >= ShortId ? ShortId : 1)] : name;
+        ContainerNames.IsLikeId(name) ? name[..ContainerNames.ShortId] : name;
 
     void Leave((bool, string) container, (bool, string) caller)
     {

@@ -173,14 +173,15 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
                 return Verdict.Refused("cgroup-parent", problem);
         if (policy.ExemptUsers.Contains(requester.Name) || (policy.AllowHostNamespaces && requester.IsAdmin))
             return Verdict.Fine;
-        // A form counts before the query, and the engine does not pass it on.
-        if (apiCall.RequestHeaders?.Any(h => h.Key.Equals("Content-Type", StringComparison.OrdinalIgnoreCase) && h.Value.Contains("form", StringComparison.OrdinalIgnoreCase)) == true)
-            return Verdict.RefusedByFile(policy, "build-body", UnreadableMessage("build", "it is a form, and has to be a tar"));
         var modes = EngineRoute.QueryValues(apiCall.RequestUri ?? "", "networkmode").ToArray();
         foreach (var mode in policy.AllowHostNamespaces ? [] : modes)
             if (mode == "host" || (mode.StartsWith("container:", StringComparison.Ordinal) && await engine.InspectContainerAsync(mode["container:".Length..], cancel) is { HostConfig.NetworkMode: "host" }))
                 return Verdict.RefusedByFile(policy, "host-namespace", $"docker build --network {Quoted.Text(mode)} is not allowed on this machine: leave it out, or ask an admin to exempt you");
-        return await reach.JudgeAsync("docker build --network", modes.SelectMany(mode => new HostConfig { NetworkMode = mode }.NamesOfJoined()), requester, policy, cancel);
+        var joined = modes.SelectMany(mode => new HostConfig { NetworkMode = mode }.NamesOfJoined()).ToArray();
+        // The builder looks for the container at each step.
+        if (ContainerReach.IsJudged(requester, policy) && Array.Find(joined, name => !ContainerNames.IsWholeId(name)) is { } moving)
+            return Verdict.RefusedByFile(policy, "reach", $"docker build --network container:{Quoted.Text(moving)} could come to mean another container while it builds: write the whole ID (docker inspect -f '{{{{.Id}}}}')");
+        return await reach.JudgeAsync("docker build --network", joined, requester, policy, cancel);
     }
 
     static Verdict Unreadable(string what, string problem) => Verdict.Refused($"{what}-body", UnreadableMessage(what, problem));

@@ -66,6 +66,10 @@ public interface IContainerJudge
     /// <param name="requester">For whom.</param>
     /// <param name="observed">What it is found to have; null where nobody looked.</param>
     Verdict Judge(Engine.ContainerInspect container, Requester requester, Observed? observed = null);
+    /// <summary>The engine started a container. To be told in the order of the engine's events.</summary>
+    /// <param name="id">The container.</param>
+    /// <param name="at">By the engine's clock.</param>
+    void Started(string id, DateTimeOffset at) { }
     /// <summary>Of a running container that the engine does not describe: it breaks a rule by that.</summary>
     /// <param name="problem">Why it does not.</param>
     Verdict JudgeUnreadable(string problem);

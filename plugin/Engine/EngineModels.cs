@@ -85,6 +85,8 @@ public sealed record HostConfig
 {
     public IReadOnlyList<string>? Binds { get; init; }
     public IReadOnlyList<MountSpec>? Mounts { get; init; }
+    /// <summary><c>--link</c>: a container, a colon, an alias.</summary>
+    public IReadOnlyList<string>? Links { get; init; }
     public string? VolumeDriver { get; init; }
     public IReadOnlyList<string>? VolumesFrom { get; init; }
     public IReadOnlyDictionary<string, string>? Tmpfs { get; init; }

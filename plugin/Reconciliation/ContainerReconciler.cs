@@ -52,7 +52,11 @@ public sealed class ContainerReconciler(
     }
 
     /// <summary>The engine started it. To be told in the order of the engine's events: of a container that ends at once nobody can learn more.</summary>
-    public void Started(string id, DateTimeOffset at) => ledger.Started(id, at);
+    public void Started(string id, DateTimeOffset at)
+    {
+        judge.Started(id, at);
+        ledger.Started(id, at);
+    }
 
     /// <summary>Somebody stopped or removed it.</summary>
     /// <param name="id">The container.</param>

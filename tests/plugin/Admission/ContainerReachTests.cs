@@ -16,7 +16,7 @@ public class ContainerReachTests : AuthorizerFixture
     [
         ("POST", "/containers/{0}/exec", """{"Cmd":["sh"]}"""), ("POST", "/containers/{0}/attach?stdin=1", null), ("GET", "/containers/{0}/attach/ws", null), ("GET", "/containers/{0}/archive?path=/", null),
         ("HEAD", "/containers/{0}/archive?path=/", null), ("PUT", "/containers/{0}/archive?path=/", null), ("POST", "/v1.20/containers/{0}/copy", null), ("GET", "/containers/{0}/export", null), ("POST", "/commit?container={0}", "{}"),
-        ("POST", "/containers/{0}/rename?name=x", null), ("POST", "/containers/{0}/checkpoints", """{"CheckpointID":"x"}"""), ("POST", "/exec/of-{0}/start", "{}"), ("POST", "/build?networkmode=container:{0}", null),
+        ("POST", "/containers/{0}/rename?name=x", null), ("POST", "/containers/{0}/checkpoints", """{"CheckpointID":"x"}"""), ("POST", "/exec/of-{0}/start", "{}"),
         ("POST", "/containers/create", """{"Image":"x","HostConfig":{"PidMode":"container:{0}"}}"""), ("POST", "/containers/create", """{"Image":"x","HostConfig":{"IpcMode":"container:{0}"}}"""),
         ("POST", "/containers/create", """{"Image":"x","HostConfig":{"NetworkMode":"container:{0}"}}"""),
     ];
@@ -50,15 +50,80 @@ public class ContainerReachTests : AuthorizerFixture
             foreach (var name in (string[])[Mine, "mine"])
                 Assert.That(await AskAsync(call, name), Is.EqualTo("allowed"), $"{call} {name}");
             Assert.That(await AskAsync(call, Admins, "ops"), Is.EqualTo("allowed"), $"{call} of somebody exempt");
-            Assert.That(await AskAsync(call, "nobody"), Is.EqualTo("allowed"), "the engine says so itself");
+            Assert.That(await AskAsync(call, new string('0', 64)), Is.EqualTo("allowed"), "the engine says so itself");
+            if (!call.Uri.StartsWith("/exec", StringComparison.Ordinal))
+                Assert.That((await AskAsync(call, "nobody"), await AskAsync(call, "nobody", "ops")), Is.EqualTo(("there is no container nobody", "allowed")), $"{call}: it may be somebody when the engine looks");
         }
+    }
+
+    [Test]
+    public async Task A_start_of_what_is_not_there_may_mean_anybody_when_the_engine_looks()
+    {
+        Write(Users);
+        foreach (var call in (string[])["start", "restart"])
+            Assert.That((await BeforeAsync(Call("POST", $"/containers/nobody/{call}")), await BeforeAsync(Call("POST", $"/containers/nobody/{call}", user: "ops")), await BeforeAsync(Call("POST", $"/containers/{new string('0', 64)}/{call}"))),
+                Is.EqualTo(("there is no container nobody", "allowed", "allowed")));
+    }
+
+    [Test]
+    public async Task A_links_name_reaches_nobody_and_an_admins_container_gets_none_by_a_user()
+    {
+        Write(Users);
+        Assert.That(await AskAsync(Calls[0], "mine%2Fal"), Does.StartWith("mine/al is the name of a link, by which no container is reached on this machine"));
+        Assert.That(await BeforeAsync(Call("POST", "/containers/mine%2Fal/start")), Does.StartWith("mine/al is the name of a link"));
+        foreach (var (link, problem) in ((string, string)[])[("admins:al", "--link reaches into the container admins"), ("/admins:/c1/al", "--link reaches into the container admins"), ("nobody:al", "there is no container nobody"),
+            ("mine:../other", "the alias ../other of a --link is no name"), ("mine:..", "the alias .. of"), ("mine:", "the alias \"\" of")])
+            Assert.That(await BeforeAsync(Call("POST", "/containers/create", $$"""{"Image":"x","HostConfig":{"Links":["{{link}}"]}}""")), Does.StartWith(problem), link);
+        foreach (var link in (string[])["mine", "mine:al", "/mine:/c1/al"])
+            Assert.That(await BeforeAsync(Call("POST", "/containers/create", $$"""{"Image":"x","HostConfig":{"Links":["{{link}}"]}}""")), Is.EqualTo("allowed"), link);
+    }
+
+    [Test]
+    public async Task A_name_is_not_given_away_between_the_judgement_and_the_engines_look()
+    {
+        Write(Users);
+        Assert.That(await AskAsync(Calls[0], "mine"), Is.EqualTo("allowed"));
+        var rename = Call("POST", $"/containers/{Mine}/rename?name=mine", user: "ops");
+        var moves = BeforeAsync(rename);
+        Assert.That(moves.IsCompleted, Is.False, "it waits for the exec");
+        await _authorizer.AfterAsync(Call("POST", "/containers/mine/exec", Calls[0].Body), CancellationToken.None);
+        Assert.That(await moves, Is.EqualTo("allowed"));
+        Assert.That(await AskAsync(Calls[0], "mine"), Is.EqualTo("mine is being created or renamed: try again"));
+        await _authorizer.AfterAsync(rename, CancellationToken.None);
+        Assert.That(await AskAsync(Calls[0], "mine"), Is.EqualTo("allowed"));
+    }
+
+    [Test]
+    public async Task A_build_names_the_container_whose_network_it_uses_by_its_whole_ID()
+    {
+        Write(Users);
+        Task<string> Build(string name, string user = "") => BeforeAsync(Call("POST", $"/build?networkmode=container:{name}", user: user));
+        Assert.That(await Build("mine"), Does.StartWith("docker build --network container:mine could come to mean another container while it builds: write the whole ID"));
+        Assert.That((await Build(Mine), await Build("mine", "ops")), Is.EqualTo(("allowed", "allowed")));
+        Assert.That(await Build(Admins), Does.Contain("a mount of the host's /etc"));
+    }
+
+    [TestCase("POST", "/containers/mine/rename?name=x", "application/x-www-form-urlencoded", null, "the body of this call is a form")]
+    [TestCase("POST", "/commit?container=mine", "multipart/form-data; boundary=x", "5", "the body of this call is a form")]
+    [TestCase("POST", "/containers/mine/start", "application/x-www-form-urlencoded", null, "the body of this call is a form")]
+    [TestCase("POST", "/build", "application/x-www-form-urlencoded", null, "the body of this call is a form")]
+    [TestCase("POST", "/containers/mine/rename?name=x", "text/plain", "5", "the engine did not pass on the body of this call")]
+    [TestCase("POST", "/commit?container=mine", "application/json", null, "the engine did not pass on the body of this call")]
+    [TestCase("POST", "/containers/mine/rename?name=x", "text/plain", "0", "allowed")]
+    [TestCase("PUT", "/containers/mine/archive?path=/", "application/x-tar", "5", "allowed")]
+    public async Task A_body_that_counts_and_is_not_passed_on_is_refused(string method, string uri, string type, string? length, string answer)
+    {
+        Write(Users);
+        var headers = new Dictionary<string, string> { ["Content-Type"] = type };
+        if (length is not null) headers["Content-Length"] = length;
+        Assert.That(await BeforeAsync(Call(method, uri) with { RequestHeaders = headers }), Does.StartWith(answer));
     }
 
     [Test]
     public async Task Nobody_is_asked_where_no_policy_needs_it([Values(null, "{}", """{"allowBindMounts":[],"requireQuota":true}""")] string? policy)
     {
         if (policy is not null) Write(policy);
-        foreach (var call in Calls.Where(c => !c.Uri.Contains("create", StringComparison.Ordinal) && !c.Uri.Contains("build", StringComparison.Ordinal)))
+        foreach (var call in Calls.Where(c => !c.Uri.Contains("create", StringComparison.Ordinal)))
             Assert.That(await AskAsync(call, Admins), Is.EqualTo("allowed"));
         Assert.That(_engine.Calls, Is.Empty);
     }
@@ -115,7 +180,7 @@ public class ContainerReachTests : AuthorizerFixture
     public async Task A_name_that_is_the_beginning_of_anothers_ID_means_both()
     {
         Write(Users);
-        _engine.Containers[Mine] = _engine.Containers[Mine] with { Name = "/aaaa" };
+        _engine.Containers[Mine] = _engine.Containers[Mine] with { Name = "/aaaa" }; // the engine looks for a name first
         Assert.That(await AskAsync(Calls[0], "aaaa"), Does.Contain("a mount of the host's /etc"));
     }
 

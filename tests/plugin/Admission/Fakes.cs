@@ -50,7 +50,7 @@ sealed class FakeEngine : IEngineClient
     public async Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel)
     {
         await CallAsync($"inspect {id}", cancel);
-        return Containers.Values.FirstOrDefault(c => c.Id.StartsWith(id, StringComparison.Ordinal) || c.Name == "/" + id);
+        return Containers.Values.FirstOrDefault(c => c.Name == "/" + id) ?? Containers.Values.FirstOrDefault(c => c.Id.StartsWith(id, StringComparison.Ordinal));
     }
 
     public async Task<ContainerInspect?> GlanceAtContainerAsync(string id, CancellationToken cancel)
