@@ -78,7 +78,7 @@ sealed class NamesInMotion(TimeProvider time)
     }
 
     /// <summary>One that is judged yet ends by its judgement.</summary>
-    TimeSpan LeftOf(NameHold hold) => hold.Since is { } since ? (hold.IsMove ? MoveLasts : ReachLasts) - time.GetElapsedTime(since) : Patience;
+    TimeSpan LeftOf(NameHold hold) => hold.Since is { } since ? (hold.IsMove ? MoveLasts : ReachLasts) - time.GetElapsedTime(since) : TimeSpan.MaxValue;
 
     void Purge(string name)
     {

@@ -53,7 +53,7 @@ public class BusyTests : AuthorizerFixture
         UnderPolicy();
         _engine.Hangs = true;
         using var place = new Place();
-        var call = Call("POST", $"/build?networkmode=container:web&labels={new string('x', 900_000)}");
+        var call = Call("POST", $"/build?networkmode=container:{LikeId}&labels={new string('x', 900_000)}");
         call.Place = place;
         using var cancel = new CancellationTokenSource();
         var answer = _authorizer.BeforeAsync(call, cancel.Token).AsTask();

@@ -5,7 +5,10 @@ namespace Runai.GpuMemory.Tests.Admission;
 
 public class RunTimesTests
 {
-    readonly RunTimes _runs = new();
+    RunTimes _runs = null!;
+
+    [SetUp]
+    public void SetUp() => _runs = new();
 
     static DateTimeOffset At(double seconds) => DateTimeOffset.UnixEpoch.AddSeconds(seconds);
     static string Written(double seconds) => At(seconds).ToString("yyyy-MM-dd'T'HH:mm:ss.fffffff'00Z'", null);

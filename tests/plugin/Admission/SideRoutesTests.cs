@@ -21,7 +21,7 @@ public class SideRoutesTests
         var settings = new PluginSettings { State = folder, Policy = Path.Combine(folder, "policy") };
         if (policy is not null)
             File.WriteAllText(settings.Policy, policy);
-        await using var services = new ServiceCollection().AddLogging().AddSingleton(settings).AddSingleton<IEngineClient>(engine ?? new())
+        await using var services = new ServiceCollection().AddLogging().AddSingleton(settings).AddSingleton<IEngineClient>(engine ?? new() { Containers = { ["1"] = new() { Id = new('1', 64), Name = "/web" } } })
             .AddSingleton<IVolumeCatalog, FakeVolumes>().AddSingleton(makers ?? new()).AddSingleton<IDeviceNodes, FakeNodes>().AddSingleton<IGpuInventory, FakeGpus>().AddAdmission().BuildServiceProvider();
         var call = new AuthZRequest { RequestMethod = method, RequestUri = uri, User = user, UserAuthNMethod = authentication, RequestBody = body is null ? null : Encoding.UTF8.GetBytes(body) };
         var answer = await services.GetRequiredService<IAuthorizer>().BeforeAsync(call, CancellationToken.None);
@@ -95,11 +95,11 @@ public class SideRoutesTests
     {
         var engine = new FakeEngine();
         engine.Containers["1"] = new() { Id = "1", Name = "/sharing", HostConfig = new() { NetworkMode = "host" } };
-        engine.Containers["2"] = new() { Id = "2", Name = "/other", HostConfig = new() { NetworkMode = "none" } };
+        engine.Containers["2"] = new() { Id = new('2', 64), Name = "/other", HostConfig = new() { NetworkMode = "none" } };
         Assert.That(await AskAsync(NoHost, "POST", uri, engine: engine), Is.EqualTo($"docker build --network {mode} is not allowed on this machine: leave it out, or ask an admin to exempt you"));
         Assert.That(await AskAsync("{}", "POST", uri, engine: engine), Is.EqualTo("allowed"));
         Assert.That(await AskAsync(NoHost, "POST", uri, user: "ops", engine: engine), Is.EqualTo("allowed"));
-        foreach (var fine in (string[])["/build", "/build?networkmode=none&t=host", "/build?networkmode=container:other", "/build?networkmode="])
+        foreach (var fine in (string[])["/build", "/build?networkmode=none&t=host", $"/build?networkmode=container:{new string('2', 64)}", "/build?networkmode="])
             Assert.That(await AskAsync(NoHost, "POST", fine, engine: engine), Is.EqualTo("allowed"), fine);
     }
 
