@@ -17,7 +17,7 @@ sealed class ContainerJudge(ContainerSpecs specs, EngineDefaults defaults, IGpuI
     {
         var settings = policy.Current;
         // A run that a call began is judged for its caller, also when its restart policy has ended and started it before this look.
-        var caller = requester == Requester.Engine && _runs.FindCalled(container.Id, container.State.StartedAt, container.RestartCount) is { } called ? starts.FindCallerOfUnjudged(container.Id, called) : null;
+        var caller = requester == Requester.Engine && _runs.FindCalled(container.Id, container.State.StartedAt, container.RestartCount) is { } called ? starts.FindCallerOfUnjudged(container.Id, called, container.Name.TrimStart('/')) : null;
         if (caller is not null)
             ledger.SetUser(container.Id, caller);
         var who = caller is not null ? settings.RequesterOfRecord(caller)

@@ -32,7 +32,8 @@ sealed class StartCalls(TimeProvider time)
         /// <summary>When the run began that the judgement was for; null before one is seen.</summary>
         public string? Run { get; set; }
         public bool Lasts(DateTimeOffset moment) => From <= moment && moment <= To;
-        public bool MayHaveStarted(string container) => isLoose || (IsLapsed && id == container);
+        public bool MayHaveStarted(string container, string? name) =>
+            (isLoose && (name is null || key.Name == name || container.StartsWith(key.Name, StringComparison.Ordinal))) || (IsLapsed && id == container);
     }
 
     readonly Lock _lock = new();
@@ -102,11 +103,13 @@ sealed class StartCalls(TimeProvider time)
         return call;
     }
 
+    static (string Name, string User) KeyOf(AuthZRequest apiCall, string name) => (Shortened(name.TrimStart('/')), apiCall.User ?? "");
+
     /// <summary>What is not kept of a long name makes calls look alike that are not, which is harmless.</summary>
-    static (string Name, string User) KeyOf(AuthZRequest apiCall, string name)
+    static string Shortened(string name)
     {
         const int MostName = 128;
-        return (name.Length <= MostName ? name : string.Create(CultureInfo.InvariantCulture, $"{name.AsSpan(0, MostName)} {string.GetHashCode(name)}"), apiCall.User ?? "");
+        return name.Length <= MostName ? name : string.Create(CultureInfo.InvariantCulture, $"{name.AsSpan(0, MostName)} {string.GetHashCode(name)}");
     }
 
     /// <summary>Calls for this container that were allowed before this moment and have no answer count no more: if it still comes to run by one, it was not judged.</summary>
@@ -122,7 +125,8 @@ sealed class StartCalls(TimeProvider time)
     /// Null where the container was judged itself for this run, or no such call was in flight.</summary>
     /// <param name="id">A running container.</param>
     /// <param name="startedAt">As the engine writes it.</param>
-    public string? FindCallerOfUnjudged(string id, string startedAt)
+    /// <param name="name">Its name, without the slash: a call by another, or by no part of its ID, did not mean it. Null where it is not known.</param>
+    public string? FindCallerOfUnjudged(string id, string startedAt, string? name = null)
     {
         lock (_lock)
         {
@@ -135,7 +139,7 @@ sealed class StartCalls(TimeProvider time)
                 own.Run = startedAt;
                 return null;
             }
-            return Array.FindLast(calls, call => call.MayHaveStarted(id))?.User;
+            return Array.FindLast(calls, call => call.MayHaveStarted(id, name is null ? null : Shortened(name)))?.User;
         }
     }
 

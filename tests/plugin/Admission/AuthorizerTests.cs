@@ -351,7 +351,7 @@ public class AuthorizerTests : AuthorizerFixture
         var other = _engine.Containers[Id] with
         {
             Id = Other,
-            Name = "/web",
+            Name = $"/{named}",
             State = new() { Status = "running", Running = true, Pid = 7, StartedAt = DateTimeOffset.UtcNow.AddSeconds(answered ? 1 : 0).ToString("o") },
             Config = new() { Image = "debian", Labels = new Dictionary<string, string> { ["gpu-memory"] = otherLabel } },
         };
@@ -362,7 +362,7 @@ public class AuthorizerTests : AuthorizerFixture
     Verdict JudgeRunning(ContainerInspect container) => _services.GetRequiredService<IContainerJudge>().Judge(container, Requester.Engine);
 
     [TestCase("web", false, true)]
-    [TestCase("0123", false, true, Description = "the begin of an ID")]
+    [TestCase("0123", false, true, Description = "the begin of an ID, and a name")]
     [TestCase(Id, false, false, Description = "the whole ID means nobody else")]
     [TestCase("web", true, false, Description = "it started after the call was over")]
     public async Task Who_runs_by_a_start_that_was_judged_as_anothers_is_judged_and_ends_at_once(string named, bool afterwards, bool ends)

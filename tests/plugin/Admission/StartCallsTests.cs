@@ -44,6 +44,16 @@ public class StartCallsTests
     }
 
     [Test]
+    public void A_call_that_hangs_is_no_call_for_whoever_else_starts_meanwhile()
+    {
+        _starts.Allowed(Call("slow", "bob"), "slow", "a");
+        _starts.Allowed(Call("be", "eve"), "be", "a");
+        Assert.That(_starts.FindCallerOfUnjudged("c0ffee", Now, "task.1"), Is.Null);
+        Assert.That(_starts.FindCallerOfUnjudged("c0ffee", Now, "slow"), Is.EqualTo("bob"));
+        Assert.That(_starts.FindCallerOfUnjudged("beef", Now, "task.1"), Is.EqualTo("eve"), "by a part of its ID");
+    }
+
+    [Test]
     public void It_is_found_out_later_too()
     {
         _starts.Allowed(Call("web"), "web", "a");
