@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http.Features;
+using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Protocol;
 
@@ -70,6 +71,11 @@ static partial class PluginEndpoint
         {
             return failure($"{path}: the engine hung up");
         }
+        catch (WorkFailedException problem)
+        {
+            LogFailed(Log(context), path, problem.Message);
+            return failure($"the GPU memory plugin could not use its own files ({Quoted.Text(problem.Message, 200).Trim('"')}): an admin has to look at the disk of the engine's folder");
+        }
         catch (Exception problem) when (problem is JsonException or BadHttpRequestException or IOException)
         {
             LogUnreadable(Log(context), path, problem.Message);
@@ -105,13 +111,26 @@ static partial class PluginEndpoint
             call.Place = held;
         else if (context.Request.ContentLength <= LargeInput.SmallBytes)
             held.Dispose(); // what follows may wait for the engine, and what was read is no longer than its text
-        return await handle(held.Value, context.RequestAborted);
+        try
+        {
+            return await handle(held.Value, context.RequestAborted);
+        }
+        catch (Exception problem) when (problem is IOException and not (BusyException or BadHttpRequestException) or UnauthorizedAccessException)
+        {
+            throw new WorkFailedException(problem);
+        }
     }
+
+    /// <summary>The call was read, and what it asked for failed by the plugin's files: the disk is full, or cannot be written.</summary>
+    sealed class WorkFailedException(Exception cause) : Exception(cause.Message, cause);
 
     static ILogger Log(HttpContext context) => context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("Runai.GpuMemory.Protocol");
 
     [LoggerMessage(100, LogLevel.Warning, "Unreadable call {Path}: {Problem}")]
     static partial void LogUnreadable(ILogger logger, string path, string problem);
+
+    [LoggerMessage(107, LogLevel.Error, "{Path} failed by the plugin's own files: {Problem}")]
+    static partial void LogFailed(ILogger logger, string path, string problem);
 
     [LoggerMessage(104, LogLevel.Critical, "{Path} met what a lack of memory broke for good: this process ends, and the engine starts it again")]
     static partial void LogLost(ILogger logger, Exception bug, string path);

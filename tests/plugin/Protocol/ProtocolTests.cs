@@ -192,6 +192,16 @@ public class ProtocolTests
     }
 
     [Test]
+    public void A_full_disk_is_no_call_that_cannot_be_read()
+    {
+        _plugin.Bug = new IOException("No space left on device");
+        Assert.That(_engine.Call("VolumeDriver.Create", """{"Name":"half"}""").Body, Does.StartWith("""{"Err":"the GPU memory plugin could not use its own files (No space left on device): an admin has to"""));
+        Assert.That(_engine.Call("AuthZPlugin.AuthZReq", "{}").Body, Does.Contain("could not use its own files").And.Contain("\"Allow\":false"));
+        _plugin.Bug = new UnauthorizedAccessException("Read-only file system");
+        Assert.That(_engine.Call("VolumeDriver.Create", """{"Name":"half"}""").Body, Does.Contain("could not use its own files (Read-only file system)"));
+    }
+
+    [Test]
     public void A_type_that_a_lack_of_memory_broke_for_good_ends_the_process()
     {
         _plugin.Bug = new TypeInitializationException("Types", new InvalidOperationException());
