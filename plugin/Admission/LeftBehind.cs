@@ -16,16 +16,25 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
 
     /// <summary>When this process began.</summary>
     readonly DateTimeOffset _began = time.GetUtcNow();
-    int _tries, _sweeps;
+    readonly Lock _lock = new();
+    /// <summary>Containers that are looked after, as calls name them, and when a start of each was refused last.</summary>
+    readonly Dictionary<string, DateTimeOffset> _refused = new(StringComparer.Ordinal);
+    int _sweeps;
 
-    /// <summary>A start of this container was refused.</summary>
+    /// <summary>A start of this container was refused. One that hangs has one place, however often it is called for.</summary>
     /// <param name="name">Its ID, or as the call names it.</param>
     public void Refused(string name)
     {
-        if (Interlocked.Increment(ref _tries) <= Most)
-            _ = TryAsync(name, time.GetUtcNow());
-        else
-            Interlocked.Decrement(ref _tries);
+        lock (_lock)
+        {
+            var isNew = !_refused.ContainsKey(name);
+            if (isNew && _refused.Count >= Most)
+                return;
+            _refused[name] = time.GetUtcNow();
+            if (!isNew)
+                return;
+        }
+        _ = TryAsync(name);
     }
 
     /// <summary>A call was refused of which is not known what it was. So an engine repeats one that the plugin's last process took with it: it may have been the start of any container that
@@ -36,7 +45,7 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
             _ = SweepAsync();
     }
 
-    async Task TryAsync(string name, DateTimeOffset refused)
+    async Task TryAsync(string name)
     {
         var problem = "";
         foreach (var pause in Pauses)
@@ -45,18 +54,33 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
             {
                 if (pause > TimeSpan.Zero)
                     await Task.Delay(pause, time);
+                var refused = RefusedAt(name);
                 await RemoveAsync(name, created => created is null || created <= refused);
                 problem = "";
-                break;
+                if (IsDone(name, refused))
+                    return;
             }
             catch (EngineException failure)
             {
                 problem = failure.Message;
             }
         }
-        Interlocked.Decrement(ref _tries);
+        IsDone(name, RefusedAt(name));
         if (problem.Length > 0)
             LogNotRemoved(log, name, problem);
+    }
+
+    DateTimeOffset RefusedAt(string name)
+    {
+        lock (_lock)
+            return _refused[name];
+    }
+
+    /// <summary>Whether no start of it was refused since. Then it is looked after no more.</summary>
+    bool IsDone(string name, DateTimeOffset refused)
+    {
+        lock (_lock)
+            return _refused[name] == refused && _refused.Remove(name);
     }
 
     async Task SweepAsync()

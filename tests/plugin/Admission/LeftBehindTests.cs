@@ -105,4 +105,33 @@ public class LeftBehindTests : AuthorizerFixture
         await UntilAsync(() => IsRemoved());
         Assert.That(IsRemoved("innocent"), Is.False);
     }
+
+    [Test]
+    public async Task One_that_hangs_takes_nobody_elses_place()
+    {
+        HaveLeft();
+        _engine.OnCall = what => _engine.Failure = what.Contains("hanging", StringComparison.Ordinal) ? new("no answer") : null;
+        var left = new LeftBehind(_engine, TimeProvider.System, NullLogger<LeftBehind>.Instance);
+        for (var n = 0; n < 1000; n++)
+            left.Refused("hanging");
+        left.Refused(Id);
+        await UntilAsync(() => IsRemoved());
+    }
+
+    [Test]
+    public async Task Who_is_refused_again_while_it_is_looked_after_is_looked_after_again()
+    {
+        HaveLeft();
+        var left = new LeftBehind(_engine, TimeProvider.System, NullLogger<LeftBehind>.Instance);
+        var again = true;
+        _engine.OnCall = what =>
+        {
+            _engine.Failure = null;
+            if (!again || !what.StartsWith("glance", StringComparison.Ordinal)) return;
+            again = false;
+            left.Refused(Id);
+        };
+        left.Refused(Id);
+        await UntilAsync(() => { lock (_engine.Calls) return _engine.Calls.Count(call => call == $"glance {Id}") == 2; });
+    }
 }
