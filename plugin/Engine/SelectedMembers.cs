@@ -6,7 +6,7 @@ namespace Runai.GpuMemory.Engine;
 /// networks, its execs) is so never kept. It takes the text for JSON: garbled it comes out garbled.</summary>
 /// <param name="inner">The object's text.</param>
 /// <param name="names">Of the members, as the engine spells them.</param>
-sealed class SelectedMembers(Stream inner, IReadOnlySet<string> names) : Stream
+sealed class SelectedMembers(Stream inner, IReadOnlySet<string> names) : ReadOnlyStream(inner)
 {
     const int LongestName = 128;
 
@@ -16,7 +16,7 @@ sealed class SelectedMembers(Stream inner, IReadOnlySet<string> names) : Stream
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        while (await inner.ReadAsync(buffer, cancellationToken) is > 0 and var read)
+        while (await Inner.ReadAsync(buffer, cancellationToken) is > 0 and var read)
             if (Select(buffer.Span[..read]) is > 0 and var kept)
                 return kept;
         return 0;
@@ -53,23 +53,4 @@ sealed class SelectedMembers(Stream inner, IReadOnlySet<string> names) : Stream
         else if (!_skips && _length < LongestName) _name[_length++] = one;
         _escaped = !_escaped && one == '\\';
     }
-
-    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) => ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    protected override void Dispose(bool disposing)
-    {
-        if (disposing) inner.Dispose();
-        base.Dispose(disposing);
-    }
-
-    public override bool CanRead => true;
-    public override bool CanSeek => false;
-    public override bool CanWrite => false;
-    public override long Length => throw new NotSupportedException();
-    public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-    public override void Flush() { }
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-    public override void SetLength(long value) => throw new NotSupportedException();
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 }

@@ -1,6 +1,7 @@
 using FsCheck;
 using FsCheck.Fluent;
 using NUnit.Framework;
+using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Volumes;
@@ -72,7 +73,7 @@ public class MountInfoTests
     }
 
     /// <summary>Lines without end, made as they are read.</summary>
-    sealed class Endless(int lines) : Stream
+    sealed class Endless(int lines) : ReadOnlyStream(Null)
     {
         readonly byte[] _line = System.Text.Encoding.UTF8.GetBytes(Line(1, 4000) + "\n");
         long _left = (long)lines * (Line(1, 4000).Length + 1);
@@ -85,16 +86,6 @@ public class MountInfoTests
             _left -= read;
             return read;
         }
-
-        public override bool CanRead => true;
-        public override bool CanSeek => false;
-        public override bool CanWrite => false;
-        public override long Length => throw new NotSupportedException();
-        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
-        public override void Flush() { }
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-        public override void SetLength(long value) => throw new NotSupportedException();
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
     }
 
     [Test]
@@ -107,7 +98,7 @@ public class MountInfoTests
             Assert.That(mount.Target, Has.Length.EqualTo(4000));
             if (++seen % 1000 == 0) kept = Math.Max(kept, GC.GetTotalMemory(forceFullCollection: true) - before);
         }
-        Assert.That((seen, kept), Is.EqualTo((10_000, kept)));
+        Assert.That(seen, Is.EqualTo(10_000));
         Assert.That(kept, Is.LessThan(4 << 20));
         var list = ProcMountTable.Keep(ProcMountTable.Lines(new Endless(10_000)));
         Assert.That(GC.GetTotalMemory(forceFullCollection: true) - before, Is.LessThan(8 << 20));
