@@ -11,7 +11,7 @@ static class HiddenBodies
     /// <param name="policy">The policy in force.</param>
     public static string? FindProblem(AuthZRequest call, RouteKind kind, PolicySettings policy) =>
         kind is RouteKind.OfNoConcern or RouteKind.Unknown || call.RequestBody is { Length: > 0 } ? null
-        : Header(call, "Content-Type")?.Contains("form", StringComparison.OrdinalIgnoreCase) == true
+        : call.RequestHeaders.Find("Content-Type")?.Contains("form", StringComparison.OrdinalIgnoreCase) == true
             ? "the body of this call is a form, whose values count before those of the URI, and the engine does not pass it on: put them into the URI, and send no body, or one of another type (application/json, or application/x-tar for a build)"
         : !policy.IsBuiltIn && ReadsBodyFirst(kind) && MayHaveBody(call)
             ? "the engine did not pass on the body of this call, which it reads before it looks for the container: send none (Content-Length: 0), or JSON of less than 1 MiB with the type application/json"
@@ -21,7 +21,5 @@ static class HiddenBodies
     static bool ReadsBodyFirst(RouteKind kind) => kind is RouteKind.ContainerRename or RouteKind.Commit or RouteKind.Checkpoint;
 
     /// <summary>Without a type engines read none; its length stands in no header where it comes in chunks.</summary>
-    static bool MayHaveBody(AuthZRequest call) => call.RequestMethod == "POST" && Header(call, "Content-Type") is not null && Header(call, "Content-Length") != "0";
-
-    static string? Header(AuthZRequest call, string name) => call.RequestHeaders?.FirstOrDefault(h => h.Key.Equals(name, StringComparison.OrdinalIgnoreCase)).Value;
+    static bool MayHaveBody(AuthZRequest call) => call.RequestMethod == "POST" && call.RequestHeaders.Find("Content-Type") is not null && call.RequestHeaders.Find("Content-Length") != "0";
 }

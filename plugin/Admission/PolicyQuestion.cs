@@ -21,29 +21,21 @@ sealed record PolicyQuestion(bool IsAboutCall, string? User, byte[]? Policy)
     public static PolicyQuestion? Read(IReadOnlyDictionary<string, string>? headers, out string? problem)
     {
         problem = null;
-        if (headers is null || Find(headers, Header) is not { } what)
+        if (headers.Find(Header) is not { } what)
             return null;
         if (what is not ("call" or "policy"))
             problem = $"the header {Header} is neither call nor policy";
         return new(what != "policy", Decode(headers, UserHeader, ref problem) is { } user ? Encoding.UTF8.GetString(user) : null, Decode(headers, PolicyHeader, ref problem));
     }
 
-    static byte[]? Decode(IReadOnlyDictionary<string, string> headers, string name, ref string? problem)
+    static byte[]? Decode(IReadOnlyDictionary<string, string>? headers, string name, ref string? problem)
     {
-        if (Find(headers, name) is not { } text)
+        if (headers.Find(name) is not { } text)
             return null;
         var bytes = new byte[text.Length];
         if (Convert.TryFromBase64String(text, bytes, out var length))
             return bytes[..length];
         problem = $"the header {name} is not base64";
-        return null;
-    }
-
-    static string? Find(IReadOnlyDictionary<string, string> headers, string name)
-    {
-        foreach (var (key, value) in headers)
-            if (key.Equals(name, StringComparison.OrdinalIgnoreCase))
-                return value;
         return null;
     }
 }
