@@ -34,12 +34,14 @@ public sealed class ContainerReconciler(
     public bool IsSettled(string id) =>
         _known.TryGetValue(id, out var known) && known.Epoch == _epoch
         && (known.Quota is null
-            || IsAsLeft(known, mounts.OfProcess(known.Pid)) && known.Directories.All(dirId => directories.HasQuota(dirId, known.Quota)));
+            || IsAsLeft(known, MountsOf(known.Pid)) && known.Directories.All(dirId => directories.HasQuota(dirId, known.Quota)));
 
-    bool IsAsLeft(Known known, IReadOnlyList<MountEntry> table) =>
-        !IsCut(table) && !IsUnreadable(table) && known.Directories.ToHashSet().SetEquals(DirectoriesIn(table)) && Look(table).Coverings.Count == 0
-        && MissingIn(table) == known.Missing
-        && known.Directories.All(dirId => Slaves(table, dirId).All(mount => known.MadePrivate.Contains(mount.Id)));
+    static bool IsAsLeft(Known known, OwnMounts own) =>
+        !own.IsCut && !own.IsUnreadable && known.Directories.ToHashSet().SetEquals(own.Directories) && own.Look().Coverings.Count == 0
+        && own.Missing == known.Missing
+        && known.Directories.All(dirId => own.Slaves(dirId).All(mount => known.MadePrivate.Contains(mount.Id)));
+
+    OwnMounts MountsOf(int pid) => new(mounts.OfProcess(pid), directories);
 
     /// <summary>After a time in which events were missed, and under another policy: every container is looked at anew.</summary>
     public void ForgetRuns() => Interlocked.Increment(ref _epoch);
@@ -135,14 +137,14 @@ public sealed class ContainerReconciler(
         var pid = container.State.Pid;
         var isOurs = container.Mounts.Any(catalog.Owns);
         isLoaded |= !IsYoung(container);
-        IReadOnlyList<MountEntry> table = isOurs ? mounts.OfProcess(pid) : [];
+        var own = isOurs ? MountsOf(pid) : new([], directories);
         // A number can be another process's by now. Its control group says whose it is; else the engine must say that the same run still has it.
         if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel)) return;
-        var verdict = judge.Judge(container, Requester.Engine, Look(table) with
+        var verdict = judge.Judge(container, Requester.Engine, own.Look() with
         {
             Excesses = excesses,
-            Missing = isOurs ? MissingIn(table) : null,
-            IsUnreadable = isOurs && StaysUnreadable(container, table),
+            Missing = own.Missing,
+            IsUnreadable = isOurs && StaysUnreadable(container, own),
             WithoutShim = isOurs && isLoaded ? programs.FindWithoutShim(pid) : null,
         });
         ledger.Running(container, verdict);
@@ -163,7 +165,7 @@ public sealed class ContainerReconciler(
             _known[id] = new(pid, [], null, epoch);
             return;
         }
-        await DeliverAsync(container, table, QuotaOf(container.Id, verdict), epoch);
+        await DeliverAsync(container, own, QuotaOf(container.Id, verdict), epoch);
         if (!isLoaded) _ = LookAgainAsync(id, pid, cancel);
     }
 
@@ -189,9 +191,9 @@ public sealed class ContainerReconciler(
         await engine.InspectContainerAsync(container.Id, cancel) is { State.Running: true } again
         && again.State.Pid == container.State.Pid && again.State.StartedAt == container.State.StartedAt;
 
-    async Task DeliverAsync(ContainerInspect container, IReadOnlyList<MountEntry> table, QuotaFile quota, int epoch)
+    async Task DeliverAsync(ContainerInspect container, OwnMounts own, QuotaFile quota, int epoch)
     {
-        var (found, claimed, madePrivate) = (DirectoriesIn(table), new List<string>(), new HashSet<int>());
+        var (found, claimed, madePrivate) = (own.Directories, new List<string>(), new HashSet<int>());
         foreach (var dirId in found)
         {
             if (!activations.Claim(dirId, container.Id, container.State.Pid))
@@ -201,28 +203,26 @@ public sealed class ContainerReconciler(
             }
             claimed.Add(dirId);
             if (directories.WriteQuota(dirId, quota)) log.QuotaWritten(container.Id, container.Name, dirId, quota.Error ?? quota.Limit ?? "");
-            madePrivate.UnionWith(await MakePrivateAsync(container, table, dirId));
+            madePrivate.UnionWith(await MakePrivateAsync(container, own.Slaves(dirId), dirId));
         }
-        if (claimed.Count == found.Count && !IsUnreadable(table)) _known[container.Id] = new(container.State.Pid, claimed, quota, epoch) { MadePrivate = madePrivate, Missing = MissingIn(table) };
+        if (claimed.Count == found.Count && !own.IsUnreadable)
+            _known[container.Id] = new(container.State.Pid, claimed, quota, epoch) { MadePrivate = madePrivate, Missing = own.Missing };
     }
 
     /// <summary>Keeps what is mounted on the directory in the container from going when the engine takes the plugin's mounts away: the ledger.</summary>
     /// <returns>The mounts that it was tried with.</returns>
-    async Task<IReadOnlyList<int>> MakePrivateAsync(ContainerInspect container, IReadOnlyList<MountEntry> table, string dirId)
+    async Task<IReadOnlyList<int>> MakePrivateAsync(ContainerInspect container, List<MountEntry> slaves, string dirId)
     {
-        var slaves = Slaves(table, dirId);
         foreach (var mount in slaves)
             if (await containerMounts.MakePrivateAsync(container.State.Pid, mount, directories.PathOf(dirId)) is { } problem && mounts.OneByOne(container.State.Pid).Any())
                 log.NotPrivate(container.Id, container.Name, dirId, problem);
         return [.. slaves.Select(mount => mount.Id)];
     }
 
-    List<MountEntry> Slaves(IReadOnlyList<MountEntry> table, string dirId) => [.. WholeOnes(table).Where(mount => directories.Find(mount) == dirId && !mount.IsPrivate)];
-
     /// <summary>Whether they could not be read before either: a look can meet with a process that is about to end.</summary>
-    bool StaysUnreadable(ContainerInspect container, IReadOnlyList<MountEntry> table)
+    bool StaysUnreadable(ContainerInspect container, OwnMounts own)
     {
-        if (!IsUnreadable(table))
+        if (!own.IsUnreadable)
         {
             _unread.TryRemove(container.Id, out _);
             return false;
@@ -230,39 +230,6 @@ public sealed class ContainerReconciler(
         var stays = _unread.TryGetValue(container.Id, out var pid) && pid == container.State.Pid;
         _unread[container.Id] = container.State.Pid;
         return stays;
-    }
-
-    /// <summary>For people, which part of the private directory a container with the volume has not got. Null where its process has ended.</summary>
-    string? MissingIn(IReadOnlyList<MountEntry> table)
-    {
-        if (table.Count == 0 || IsCut(table) || IsUnreadable(table)) return null;
-        var whole = WholeOnes(table);
-        return whole.Count == 0 ? "the private directory"
-            : !whole.Exists(our => table.Any(mount => mount.Parent == our.Id && mount.Target == our.Target + Coverings.Usage)) ? "the account of its processes" : null;
-    }
-
-    /// <summary>Mounts of whole private directories, without those under another at the same place: engines up to 20.10 leave copies there.</summary>
-    List<MountEntry> WholeOnes(IReadOnlyList<MountEntry> table) =>
-        [.. OursIn(table).Where(our => directories.IsWhole(our, directories.Find(our)!) && !table.Any(other => other.Parent == our.Id && other.Target == our.Target))];
-
-    /// <summary>Mounts of private directories. Not those that a bind of the engine's own folders brings along: all containers' lie there.</summary>
-    List<MountEntry> OursIn(IReadOnlyList<MountEntry> table)
-    {
-        var byId = table.DistinctBy(mount => mount.Id).ToDictionary(mount => mount.Id);
-        return [.. table.Where(mount => directories.Find(mount) is not null && !IsHandedOut(mount))];
-
-        // A second one on top of the first is where the first is.
-        bool IsHandedOut(MountEntry mount)
-        {
-            var at = mount;
-            for (var steps = 0; steps < table.Count && byId.TryGetValue(at.Parent, out var parent) && !ReferenceEquals(parent, at); steps++)
-            {
-                if (directories.IsHandedOut(mount, parent)) return true;
-                if (parent.Target != mount.Target) return false;
-                at = parent;
-            }
-            return false;
-        }
     }
 
     /// <summary>A container that came past admission and should not have is said so once a run and for the same rules.</summary>
@@ -286,13 +253,4 @@ public sealed class ContainerReconciler(
         {
             Error = verdict.Allow ? "the container has the volume but no quota: add --label gpu-memory=0.5" : verdict.Message,
         };
-
-    static bool IsCut(IReadOnlyList<MountEntry> table) => table is [.., var last] && ReferenceEquals(last, MountEntry.More);
-
-    static bool IsUnreadable(IReadOnlyList<MountEntry> table) => table.Any(mount => ReferenceEquals(mount, MountEntry.Unreadable));
-
-    Observed Look(IReadOnlyList<MountEntry> table) => IsCut(table) ? Observed.None with { IsCut = true } : Coverings.Look(table, OursIn(table));
-
-    List<string> DirectoriesIn(IReadOnlyList<MountEntry> table) =>
-        [.. OursIn(table).Where(mount => !mount.IsDeleted).Select(directories.Find).OfType<string>().Distinct(StringComparer.Ordinal)];
 }
