@@ -40,7 +40,7 @@ sealed partial class Authorizer(
             question = null;
         if (route.Kind == RouteKind.OfNoConcern && question is null)
             return AuthZAnswer.Allowed;
-        using var place = judged.TryEnter(ContainerOf(route), apiCall.User ?? "", out var busy);
+        using var place = judged.TryEnter(ContainerOf(apiCall, route), apiCall.User ?? "", out var busy);
         if (place is null)
             return Refuse(apiCall, route, Verdict.Refused("engine", busy));
         if (question is not null)
@@ -93,8 +93,8 @@ sealed partial class Authorizer(
     static bool NeedsBody(RouteKind kind) => kind is RouteKind.ContainerCreate or RouteKind.ContainerStart or RouteKind.ContainerRestart or RouteKind.ExecCreate or RouteKind.VolumeCreate
         or RouteKind.ServiceChange or RouteKind.Checkpoint or RouteKind.NetworkConnect;
 
-    /// <summary>Empty where the call names none, or not in its path.</summary>
-    static string ContainerOf(EngineRoute route) => EngineRoutes.IsOfContainer(route.Kind) ? route.Name : "";
+    /// <summary>Empty where the call names none, or not in its URI.</summary>
+    static string ContainerOf(AuthZRequest apiCall, EngineRoute route) => EngineRoutes.ContainersOf(route, apiCall.RequestUri ?? "").FirstOrDefault("");
 
     public AuthZAnswer Unread(string problem, string? method, string? uri)
     {
@@ -147,7 +147,7 @@ sealed partial class Authorizer(
         motion.Answered(apiCall);
         if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
             Answered(apiCall, route);
-        using var place = judged.TryEnter(ContainerOf(route), apiCall.User ?? "", out var busy);
+        using var place = judged.TryEnter(ContainerOf(apiCall, route), apiCall.User ?? "", out var busy);
         if (place is null)
         {
             if (route.Kind == RouteKind.ContainerArchivePut)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
@@ -28,6 +29,14 @@ static class ContainerNames
     public static string? FindAliasProblem(IEnumerable<string>? links) =>
         OfLinks(links).Select(link => link.Alias).FirstOrDefault(alias => alias.Trim('/') is "" or "." or ".." || alias.TrimStart('/').Contains('/')) is { } alias
             ? $"the alias {Quoted.Text(alias)} of a --link is no name: take one without a slash" : null;
+
+    /// <summary>To be kept in mind, without the slash before it. What is not kept of a long one makes names one that are not, which is harmless.</summary>
+    public static string Shortened(string name)
+    {
+        const int Most = 128;
+        var plain = name.TrimStart('/');
+        return plain.Length <= Most ? plain : string.Create(CultureInfo.InvariantCulture, $"{plain.AsSpan(0, Most)} {string.GetHashCode(plain)}");
+    }
 
     /// <summary>Whether it looks like an ID, or like what clients show of one.</summary>
     public static bool IsLikeId(string name) => name.Length is >= ShortId and <= IdLength && name.All(char.IsAsciiHexDigitLower);

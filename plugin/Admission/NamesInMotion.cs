@@ -1,4 +1,3 @@
-using System.Globalization;
 using Runai.GpuMemory.Protocol;
 using Runai.GpuMemory.Quotas;
 
@@ -12,7 +11,6 @@ sealed class NamesInMotion(TimeProvider time)
     public static readonly TimeSpan ReachLasts = TimeSpan.FromSeconds(2), MoveLasts = TimeSpan.FromSeconds(10);
     /// <summary>Names that the calls of one caller, and of all, hold or wait for.</summary>
     public const int MostOfCaller = 1000, Most = 4000;
-    const int MostName = 128;
 
     readonly Lock _lock = new();
     /// <summary>In the order in which they came. Those at the beginning that are of one kind hold the name; the others wait.</summary>
@@ -31,8 +29,7 @@ sealed class NamesInMotion(TimeProvider time)
     internal async ValueTask<string?> EnterAsync(CallNames call, string name, bool isMove, CancellationToken cancel)
     {
         var plain = name.TrimStart('/');
-        // What is not kept of a long name makes names one that are not, which is harmless.
-        var hold = new NameHold(call, plain.Length <= MostName ? plain : string.Create(CultureInfo.InvariantCulture, $"{plain.AsSpan(0, MostName)} {string.GetHashCode(plain)}"), isMove);
+        var hold = new NameHold(call, ContainerNames.Shortened(name), isMove);
         if (Add(hold) is { } full)
             return full;
         for (var began = time.GetTimestamp(); FindPause(hold) is { } pause;)

@@ -103,14 +103,7 @@ sealed class StartCalls(TimeProvider time)
         return call;
     }
 
-    static (string Name, string User) KeyOf(AuthZRequest apiCall, string name) => (Shortened(name.TrimStart('/')), apiCall.User ?? "");
-
-    /// <summary>What is not kept of a long name makes calls look alike that are not, which is harmless.</summary>
-    static string Shortened(string name)
-    {
-        const int MostName = 128;
-        return name.Length <= MostName ? name : string.Create(CultureInfo.InvariantCulture, $"{name.AsSpan(0, MostName)} {string.GetHashCode(name)}");
-    }
+    static (string Name, string User) KeyOf(AuthZRequest apiCall, string name) => (ContainerNames.Shortened(name), apiCall.User ?? "");
 
     /// <summary>Calls for this container that were allowed before this moment and have no answer count no more: if it still comes to run by one, it was not judged.</summary>
     public void Lapse(string id, DateTimeOffset before)
@@ -139,7 +132,7 @@ sealed class StartCalls(TimeProvider time)
                 own.Run = startedAt;
                 return null;
             }
-            return Array.FindLast(calls, call => call.MayHaveStarted(id, name is null ? null : Shortened(name)))?.User;
+            return Array.FindLast(calls, call => call.MayHaveStarted(id, name is null ? null : ContainerNames.Shortened(name)))?.User;
         }
     }
 

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using NUnit.Framework;
 using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Tests.Admission;
 
@@ -36,30 +37,40 @@ public class BusyTests : AuthorizerFixture
     public async Task While_the_engine_is_asked_the_body_has_no_place_any_more(string method, string uri, string? body = null)
     {
         UnderPolicy();
-        _engine.Hangs = true;
-        using var place = new Place();
-        var call = Call(method, uri, body);
-        call.Place = place;
-        using var cancel = new CancellationTokenSource();
-        var answer = _authorizer.BeforeAsync(call, cancel.Token).AsTask();
-        Assert.That((answer.IsCompleted, place.IsFree), Is.EqualTo((false, true)));
-        await cancel.CancelAsync();
-        Assert.That(async () => await answer, Throws.InstanceOf<OperationCanceledException>());
+        await IsPlaceFreeAsync(Call(method, uri, body), isFree: true);
     }
 
     [Test]
     public async Task A_call_whose_URI_is_long_keeps_its_place()
     {
         UnderPolicy();
+        await IsPlaceFreeAsync(Call("POST", $"/build?networkmode=container:{LikeId}&labels={new string('x', 900_000)}"), isFree: false);
+    }
+
+    /// <summary>While the engine is asked about it.</summary>
+    async Task IsPlaceFreeAsync(AuthZRequest call, bool isFree)
+    {
         _engine.Hangs = true;
         using var place = new Place();
-        var call = Call("POST", $"/build?networkmode=container:{LikeId}&labels={new string('x', 900_000)}");
         call.Place = place;
         using var cancel = new CancellationTokenSource();
         var answer = _authorizer.BeforeAsync(call, cancel.Token).AsTask();
-        Assert.That((answer.IsCompleted, place.IsFree), Is.EqualTo((false, false)));
+        Assert.That((answer.IsCompleted, place.IsFree), Is.EqualTo((false, isFree)));
         await cancel.CancelAsync();
         Assert.That(async () => await answer, Throws.InstanceOf<OperationCanceledException>());
+    }
+
+    [Test]
+    public async Task Commits_of_a_container_that_hangs_count_as_its_calls()
+    {
+        UnderPolicy();
+        _engine.HangsAt = "inspect hangs";
+        using var cancel = new CancellationTokenSource();
+        var commit = Call("POST", "/commit?container=hangs");
+        var waiting = Enumerable.Range(0, JudgedCalls.MostOfContainer).Select(_ => _authorizer.BeforeAsync(commit, cancel.Token).AsTask()).ToArray();
+        Assert.That(await BeforeAsync(commit), Does.StartWith("50 calls for hangs wait for the engine"));
+        await cancel.CancelAsync();
+        Assert.That(async () => await Task.WhenAll(waiting), Throws.InstanceOf<OperationCanceledException>());
     }
 
     [Test]
