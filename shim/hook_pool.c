@@ -7,10 +7,10 @@
 
    That it has given back none: an era of the pool ends, and with it all that is known of its blocks, at every
    synchronisation and trim that may make it smaller. What the driver takes from pools by itself, at the end of the
-   GPU's memory, is seen when it is asked: less than is charged. It also moves
-   what lies idle in a pool to other addresses. So an allocation outside the known blocks ends the era, before another
-   one's turn in the driver comes; beside one that did not wait for its turn, or a trim or wait, nothing counts as
-   known. Known is what an allocation got in this era, and what is freed in it: that is there until it is free.
+   GPU's memory, is seen when it is asked: less than is charged. It also moves what lies idle in a pool to other
+   addresses. So an allocation outside the known blocks ends the era, before another one's turn in the driver comes;
+   beside one that did not wait for its turn, or a trim or wait, nothing counts as known. Known is what an allocation
+   got in this era, and what is freed in it: that is there until it is free.
 
    Threads that allocate from a pool at once ask together. One that is done while others are on their way may leave its
    reservation with the pool (park), some at most and far from the limit only; who is the last, or asks anyway, asks

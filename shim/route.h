@@ -35,11 +35,11 @@ void route_bindings(struct bindings *bindings, void *handle, bool foreign);
 /* NULL for names that are none of ours. */
 const struct binding *route_binding(const struct bindings *bindings, const char *name);
 
-/* Has the references of a library and of what was loaded with it, behind the object whose dynamic section is `last`
-   (NULL: all), lead to where they should. False when one could not be changed. */
 /* What is loaded under this name in the namespace of the root, held open; NULL: nothing is. */
 void *open_loaded(struct link_map *root, const char *name);
 void close_again(void *handle);
+/* Has the references of a library and of all that it needs lead to where they should. False when one could not be
+   changed. */
 bool mend(void *handle, const struct bindings *bindings);
 
 /* The object that contains an address, in whichever namespace: as a handle that must be closed, with what it needs in
