@@ -4,7 +4,7 @@ PLUGIN ?= runai/gpu-memory
 VERSION := $(shell sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' Directory.Build.props)
 CONFIGURATION ?= Release
 DOCKER ?= docker
-NEED := .ci/need
+NEED := tools/need
 # What starts engines needs root, and says so before it builds anything.
 ROOT = @[ "$$(id -u)" = 0 ] || { echo "make $@ starts Docker engines of its own: run it as root" >&2; exit 1; }
 

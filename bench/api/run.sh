@@ -21,7 +21,7 @@ while [ $# -gt 0 ]; do
     esac
     shift 2
 done
-.ci/need docker iproute2 gcc dotnet golang-go
+tools/need docker iproute2 gcc dotnet golang-go
 for built in "$plugin/rootfs" "$build/sim/simgpu"; do
     [ -e "$built" ] || { echo "$built is missing: make all" >&2 && exit 1; }
 done

@@ -18,7 +18,7 @@ abstract class TrafficFixture(string version) : PolicyFixture(version)
 
     protected static void Need(params string[] what)
     {
-        var had = Shell.Run(Path.Combine(Repository.Root, ".ci/need"), what);
+        var had = Shell.Run(Path.Combine(Repository.Root, "tools/need"), what);
         Assert.That(had.Code, Is.Zero, had.All);
     }
 
