@@ -12,6 +12,8 @@ rm -f "$rootfs"/usr/lib/runai/plugin/libmscordaccore.so "$rootfs"/usr/lib/runai/
     "$rootfs"/usr/lib/runai/plugin/libcoreclrtraceptprovider.so "$rootfs"/usr/lib/runai/plugin/libclrgc.so \
     "$rootfs"/usr/lib/runai/plugin/libclrgcexp.so "$rootfs"/usr/lib/runai/plugin/createdump
 install -m 0755 "$shim/stripped/librunai.so" "$rootfs/usr/lib/runai/librunai.so"
+install -m 0755 -d "$rootfs/usr/share/doc/runai"
+install -m 0644 "$(dirname "$0")/../LICENSE" "$(dirname "$0")/../NOTICE" "$rootfs/usr/share/doc/runai/"
 if [ -d "$shim/quiet" ]; then
     install -m 0755 -d "$rootfs/usr/lib/runai/quiet"
     install -m 0644 "$shim"/quiet/* "$rootfs/usr/lib/runai/quiet/"

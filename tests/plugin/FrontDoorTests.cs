@@ -1,0 +1,88 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using System.Xml.Linq;
+using NUnit.Framework;
+using Runai.GpuMemory.Admission;
+
+namespace Runai.GpuMemory.Tests;
+
+/// <summary>What a stranger meets first: links lead somewhere, examples are right, CI runs what there is.</summary>
+public partial class FrontDoorTests
+{
+    static string Root { get; } = FindRoot();
+
+    static string Read(string path) => File.ReadAllText(Path.Combine(Root, path));
+
+    static string FindRoot()
+    {
+        var folder = AppContext.BaseDirectory;
+        while (!File.Exists(Path.Combine(folder, "RunaiPlugin.sln")))
+            folder = Path.GetDirectoryName(folder)!;
+        return folder;
+    }
+
+    static IEnumerable<string> Documents() =>
+        ((string[])[Root, Path.Combine(Root, "docs")]).SelectMany(folder => Directory.GetFiles(folder, "*.md"));
+
+    [TestCaseSource(nameof(Documents))]
+    public void Every_link_of_a_document_leads_to_a_file(string document)
+    {
+        var folder = Path.GetDirectoryName(document)!;
+        var targets = Link().Matches(File.ReadAllText(document)).Select(match => match.Groups[1].Value);
+        Assert.That(targets.Where(target => !Path.Exists(Path.Combine(folder, target))), Is.Empty);
+    }
+
+    [Test]
+    public void The_workflow_runs_the_script_of_CI()
+    {
+        Assert.That(Read(".github/workflows/ci.yml"), Does.Contain("- run: .ci/run\n"));
+        Assert.That(File.GetUnixFileMode(Path.Combine(Root, ".ci/run")).HasFlag(UnixFileMode.UserExecute));
+    }
+
+    [Test]
+    public void The_development_container_has_what_make_check_and_make_test_need()
+    {
+        var needed = Need().Matches(Read("Makefile")).SelectMany(match => match.Groups[1].Value.Split(' ')).Distinct();
+        var installed = Read(".devcontainer/Dockerfile").Split((char[])[' ', '\n']);
+        Assert.That(needed.Except(installed).Except(["dotnet"]), Is.Empty);
+    }
+
+    [Test]
+    public void The_SDK_is_one_of_the_framework_that_is_built_for()
+    {
+        using var json = JsonDocument.Parse(Read("global.json"));
+        var sdk = json.RootElement.GetProperty("sdk");
+        var framework = XDocument.Parse(Read("Directory.Build.props")).Descendants("TargetFramework").Single().Value;
+        Assert.That(sdk.GetProperty("version").GetString(), Does.StartWith($"{framework["net".Length..]}."));
+        Assert.That(sdk.GetProperty("rollForward").GetString(), Is.EqualTo("latestFeature"));
+    }
+
+    [TestCase("lab")]
+    [TestCase("team")]
+    [TestCase("classroom")]
+    public void An_example_of_a_policy_is_one_and_stands_in_its_documentation(string name)
+    {
+        var example = Read($"examples/policies/{name}.json");
+        Assert.That(PolicyReader.Read(System.Text.Encoding.UTF8.GetBytes(example)).Problems, Is.Empty);
+        Assert.That(Read("docs/policy.md"), Does.Contain("    " + example.TrimEnd().Replace("\n", "\n    ")));
+    }
+
+    [Test]
+    public void The_example_of_Compose_is_the_one_of_the_README() =>
+        Assert.That(Read("README.md"), Does.Contain($"```yaml\n{Read("examples/compose.yaml")}```"));
+
+    [Test]
+    public void The_example_of_daemon_json_names_the_plugin_and_nothing_else()
+    {
+        var expected = JsonNode.Parse("""{ "authorization-plugins": ["runai/gpu-memory"] }""");
+        Assert.That(JsonNode.DeepEquals(JsonNode.Parse(Read("examples/daemon.json")), expected));
+    }
+
+    /// <summary>The target of a Markdown link within the repository, without its anchor.</summary>
+    [GeneratedRegex(@"\]\((?!https?:|#)([^)#\s]+)")]
+    private static partial Regex Link();
+
+    [GeneratedRegex(@"^\t@\$\(NEED\) (.+)$", RegexOptions.Multiline)]
+    private static partial Regex Need();
+}
