@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace Runai.GpuMemory.Volumes;
@@ -26,6 +27,8 @@ public sealed class ProcMountTable : IMountTable
 {
     /// <summary>Of a list that is kept: mounts, and characters of their paths. Who may mount can make a hundred thousand, with paths of any length.</summary>
     internal const int MostMounts = 8000, MostChars = 1 << 20;
+    /// <summary>Of a list that is read to be kept: <see cref="MountCopies"/> among it. As many as a mount namespace may have (the kernel's fs.mount-max, unless an admin changed it).</summary>
+    internal const int MostRead = 100_000;
     /// <summary>Of a line: two paths of the kernel's longest, each character of them written as four, and what stands between.</summary>
     internal const int MostLine = 40_000;
     /// <summary>How often a list is read that is empty while the process lives: its thread may have ended meanwhile.</summary>
@@ -163,15 +166,36 @@ public sealed class ProcMountTable : IMountTable
 
     internal static IEnumerable<MountEntry> Readable(IEnumerable<(MountEntry? Entry, bool IsCut)> lines) => lines.Select(line => line.Entry).OfType<MountEntry>();
 
+    /// <summary>Lists longer than are kept take megabytes while they are read: so one at a time.</summary>
+    static readonly Lock Long = new();
+
     internal static IReadOnlyList<MountEntry> Keep(IEnumerable<(MountEntry? Entry, bool IsCut)> lines)
     {
-        var (kept, chars) = (new List<MountEntry>(), 0);
+        try
+        {
+            var (read, isWhole) = ReadAll(lines);
+            var kept = MountCopies.LeaveOut(read);
+            return isWhole && kept.Count <= MostMounts ? kept : [.. kept.Take(MostMounts), MountEntry.More];
+        }
+        finally
+        {
+            if (Long.IsHeldByCurrentThread) Long.Exit();
+        }
+    }
+
+    static (List<MountEntry> Read, bool IsWhole) ReadAll(IEnumerable<(MountEntry? Entry, bool IsCut)> lines)
+    {
+        var (read, different, chars) = (new List<MountEntry>(), new Dictionary<(string, string, string), MountEntry>(), 0);
         foreach (var (entry, isCut) in lines)
         {
-            chars += entry is null ? 0 : entry.Root.Length + entry.Target.Length;
-            if (isCut || chars > MostChars || kept.Count == MostMounts) return [.. kept, MountEntry.More];
-            if (entry is not null) kept.Add(entry);
+            if (isCut || read.Count == MostRead) return (read, false);
+            if (entry is null) continue;
+            if (read.Count == MostMounts) Long.Enter();
+            var first = CollectionsMarshal.GetValueRefOrAddDefault(different, (entry.Device, entry.Root, entry.Target), out var isKnown) ??= entry;
+            if (!isKnown) chars += entry.Root.Length + entry.Target.Length;
+            if (chars > MostChars || different.Count > MostMounts) return (read, false);
+            read.Add(isKnown ? entry with { Device = first.Device, Root = first.Root, Target = first.Target } : entry);
         }
-        return kept;
+        return (read, true);
     }
 }

@@ -48,7 +48,7 @@ public class MountInfoTests
 
     static IReadOnlyList<MountEntry> Keep(string text) => ProcMountTable.Keep(ProcMountTable.Lines(new MemoryStream(System.Text.Encoding.UTF8.GetBytes(text))));
 
-    static string Line(int id, int length, int more = 0) => $"{id} 35 98:0 / /{new string('m', length - 1)} rw - ext3 x {new string('o', more)}";
+    static string Line(int id, int length, int more = 0) => $"{id} 0 98:0 / /{id.ToString().PadLeft(length - 1, 'm')} rw - ext3 x {new string('o', more)}";
 
     [Test]
     public void Lines_of_any_length_are_read_as_far_as_a_bound()
