@@ -102,7 +102,8 @@ fmt: ## format C and C#
 	@dotnet format RunaiPlugin.sln
 
 check: ## formatting and static checks
-	@$(NEED) clang-format dotnet
+	@$(NEED) clang-format dotnet shellcheck
+	@git ls-files '*.sh' '*.bash' .ci cli/runai-docker tools | xargs shellcheck
 	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
 	@dotnet format RunaiPlugin.sln --verify-no-changes
 

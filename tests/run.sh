@@ -20,7 +20,7 @@ section() {
     "$@" 2>&1 | tee "$work/log" || code=$?
     line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$work/log" | tail -n 1) || true
     if [ -n "$line" ]; then
-        p=${line%% passed*} f=$(sed 's/.*passed, \([0-9]*\) failed.*/\1/' <<<"$line")
+        p=${line%% passed*} f=${line#*passed, } f=${f%% failed*}
     else
         # NUnit's summary: "Passed!  - Failed:     0, Passed:     8, Skipped: ..." in one line, or "     Passed: 8" in one of several.
         p=$(sed -n 's/^\(.* -.*\|  *\)\bPassed: *\([0-9]*\).*/\2/p' "$work/log" | tail -n 1)

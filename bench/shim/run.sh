@@ -35,7 +35,7 @@ bench=$build/bench/shim-bench
 work=$(mktemp -d /tmp/shim-bench.XXXXXX)
 shim=$work/librunai.so
 before=
-keeper= neighbour=
+keeper='' neighbour=''
 cleanup() {
     [ -z "$keeper" ] || kill "$keeper" 2>/dev/null || true
     [ -z "$neighbour" ] || kill "$neighbour" 2>/dev/null || true
@@ -155,7 +155,7 @@ if wanted crowd; then
     for _ in $(seq "$crowds"); do start start_64 64; done
 fi
 ! wanted programs || "$bench" spawn "$shim" "$programs" | sed 's/^true_\([a-z]*\)/\1\ttrue/' >>"$work/figures"
-! wanted rest && ! wanted race || "$bench" rest "$shim" >"$work/rest"
+if wanted rest || wanted race; then "$bench" rest "$shim" >"$work/rest"; fi
 if wanted race; then
     context=$(awk -F '\t' '$2 == "context" { print int($3) }' "$work/rest")
     limit=$((64 * context + 1024))

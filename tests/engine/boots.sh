@@ -190,7 +190,7 @@ kind() { # VERSION WHAT BOOTS FLAG...
     eventually 60 delivered
     for n in $(seq "$count"); do
         stop=${stops[(n - 1) % ${#stops[@]}]}
-        boot $stop "$version $what, boot $n ($stop)"
+        boot "$stop" "$version $what, boot $n ($stop)"
     done
     echo "$(date -u +%T) $version: $((count - failed + lost)) of $count boots $what lost none of $containers containers"
     names ""

@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=$PWD/build
 engine=tests/engine/private-engine.sh
-image=gpu-demo
+image='gpu-demo'
 plugin=${PLUGIN:-runai/gpu-memory}
 work=$(mktemp -d /var/tmp/gpu-demo.XXXXXX)
 failures=0

@@ -47,7 +47,7 @@ ended() {
 }
 
 up() {
-    local dir=$1 bin= prefix=
+    local dir=$1 bin='' prefix=''
     shift
     while [ $# -gt 0 ]; do
         case $1 in

@@ -10,6 +10,7 @@
 #   SECOND_FLAGS what gives a container the second alone (default --gpus device=1)
 #
 # The first five need no PyTorch, and run on simulated GPUs as well.
+# shellcheck disable=SC2046 # quota prints several words
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 GPU_FLAGS=${GPU_FLAGS:---gpus '"device=0,1"'}

@@ -6,6 +6,7 @@
 #   tests/gpu/programs.sh [torch|beside|speed|jax|cupy|triton|driver|pools|growth]...    just these; all but pools in less than 5 minutes
 #
 # What it takes from the environment stands at the top of lib.sh; the image has PyTorch, and JAX, CuPy, Triton, Numba and cuda-bindings for their parts.
+# shellcheck disable=SC2046 # quota prints several words
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/gpu/lib.sh
@@ -116,7 +117,8 @@ if wanted pools; then
         nvidia-smi --id=0 --query-gpu=memory.used --format=csv,noheader,nounits --loop-ms=20 >>"$whole" &
         other=$!
         program "$2" 6144 -- pool_programs.py "$1" 6144
-        kill $other && wait $other 2>/dev/null || true
+        kill "$other" || true
+        wait "$other" 2>/dev/null || true
         most=$(($(sort -n "$whole" | tail -n 1) - idle))
         check "the GPU as a whole, less what was in use before: at most $most of 6144 MiB" "$most" -le 6144
         check "to its end" "$(value ended)" = well

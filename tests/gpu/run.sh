@@ -7,6 +7,7 @@
 # outside all the while, and removes the plugin again. What it prints is what docs/measurements.md shows.
 #
 # What it takes from the environment stands at the top of lib.sh.
+# shellcheck disable=SC2046 # quota prints several words
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/gpu/lib.sh

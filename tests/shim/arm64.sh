@@ -19,6 +19,7 @@ scenario() { # limit name...
         printf 'version=1\nlimit=%s\n' "$limit" >"$work/quota"
         "$build/sim/simgpu" create "$work/gpus"
         ln -sfn "$out/shim-tests" "$work/shim-tests"
+        # shellcheck disable=SC3045 # the sh of Debian has it
         if (ulimit -c 0; timeout 120 qemu-aarch64-static -L "$root" -E LD_PRELOAD="$work/librunai.so" -E LD_LIBRARY_PATH="$out/sim" \
             -E SIMGPU_DIR="$work/gpus" -E RUNAI_TEST_BUILD="$work" -E RUNAI_TEST_DIRECTORY="$work" \
             "$out/shim-tests/shim-tests" --scenario "$name") >"$work/output" 2>&1; then

@@ -6,7 +6,7 @@ docker=$1 compose=${2:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-net="--network none"
+net=--network=none
 
 $docker version
 $docker info
@@ -67,7 +67,7 @@ $docker run --rm $net --volumes-from copied gpu-demo true
 $docker run --rm $net --privileged=false --cap-add SYS_NICE --security-opt seccomp=unconfined gpu-demo true
 $docker run --rm --network host --pid host gpu-demo true
 $docker run --rm $net -v /tmp:/x -v /usr/share:/share:ro gpu-demo ls /share >/dev/null
-! $docker run --rm $net gpu-demo sh -c 'exit 3'
+if $docker run --rm $net gpu-demo sh -c 'exit 3'; then exit 1; fi
 $docker rm copied
 
 printf 'FROM gpu-demo\nARG W=x\nLABEL built=yes\nCOPY file /tmp/built\nRUN cat /tmp/built\nCMD ["cat","/tmp/built"]\n' >Dockerfile

@@ -74,6 +74,6 @@ EOF
 $compose up --no-color train | grep -w 1098
 $compose down
 sed -i '/volumes: \[/d' docker-compose.yml
-! $compose up --no-color train >refused 2>&1
+if $compose up --no-color train >refused 2>&1; then exit 1; fi
 grep -q 'add "runai:/runai" to the volumes of the service' refused
 echo 'nothing was refused'

@@ -58,6 +58,6 @@ use gpu
 $up --gpu-availability all
 test "$($devcontainer exec --workspace-folder . nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits)" = 1098
 sed -i '/mounts/d' .devcontainer/devcontainer.json
-! $up --gpu-availability all --remove-existing-container >refused 2>&1
+if $up --gpu-availability all --remove-existing-container >refused 2>&1; then exit 1; fi
 grep -q 'add -v runai:/runai' refused
 echo 'nothing was refused'
