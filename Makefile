@@ -11,7 +11,8 @@ ROOT = @[ "$$(id -u)" = 0 ] || { echo "make $@ starts Docker engines of its own:
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help all demo test test-long boots fuzz plugin rootfs enable disable push shim sim shim-tests races bench fmt check clean
+.PHONY: help all demo test test-long boots fuzz plugin rootfs enable disable push shim sim shim-tests races bench \
+    fmt check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,13 +26,15 @@ demo: ## the main job, on a private engine, with a simulated GPU where there is 
 	@$(MAKE) -s all
 	@tests/engine/demo.sh
 
-fuzz: ## 10,000 new create bodies against real engines behind the plugin (`make test` repeats the same 300; RUNAI_FUZZ_BODIES, RUNAI_FUZZ_SEED)
+fuzz: ## 10,000 new create bodies against real engines (RUNAI_FUZZ_BODIES, RUNAI_FUZZ_SEED); `make test` repeats 300
 	$(ROOT)
 	@$(NEED) docker iproute2
 	@$(MAKE) -s all
-	RUNAI_FUZZ_SEED=$${RUNAI_FUZZ_SEED:-$$(date +%s)} RUNAI_FUZZ_BODIES=$${RUNAI_FUZZ_BODIES:-10000} dotnet test tests/engine -c $(CONFIGURATION) --filter FullyQualifiedName~OracleTests --logger "console;verbosity=normal"
+	RUNAI_FUZZ_SEED=$${RUNAI_FUZZ_SEED:-$$(date +%s)} RUNAI_FUZZ_BODIES=$${RUNAI_FUZZ_BODIES:-10000} \
+	    dotnet test tests/engine -c $(CONFIGURATION) --filter FullyQualifiedName~OracleTests \
+	    --logger "console;verbosity=normal"
 
-boots: ## no container starts where the engine does not ask the plugin, none is lost where it boots: 600 tries, 360 boots
+boots: ## no container starts where the engine does not ask the plugin, none is lost at a boot: 600 tries, 360 boots
 	$(ROOT)
 	@$(NEED) docker iproute2
 	@$(MAKE) -s all
@@ -60,9 +63,11 @@ plugin: rootfs ## build the managed plugin and create it in the running engine
 enable: ## enable the plugin in the running engine
 	$(DOCKER) plugin enable $(PLUGIN)
 	@$(DOCKER) create --pull never --label gpu-memory=0 no-such-image 2>&1 | grep -q 'denied by plugin' || \
-	    echo 'No container with a volume of the plugin starts until {"authorization-plugins": ["$(PLUGIN)"]} is in /etc/docker/daemon.json and the engine has read it. A wrong name there ends the engine: docs/operate.md, "Install"'
+	    printf '%s\n' 'No container with a volume of the plugin starts until {"authorization-plugins": ["$(PLUGIN)"]}' \
+	        'is in /etc/docker/daemon.json and the engine has read it.' \
+	        'A wrong name there ends the engine: docs/operate.md, "Install"'
 
-disable: ## disable the plugin (take it out of daemon.json first: an engine that reads the name of a disabled plugin ends)
+disable: ## disable the plugin (take it out of daemon.json first: an engine that reads a disabled name ends)
 	$(DOCKER) plugin disable $(PLUGIN)
 
 push: ## push the plugin to the registry that its name says (PLUGIN=registry/name:tag)
@@ -84,8 +89,8 @@ shim-tests: shim sim ## programs that test the shim: build/shim-tests
 rootfs: shim ## the managed plugin without an engine: build/plugin
 	@$(NEED) dotnet
 	@rm -rf $(BUILD)/plugin $(BUILD)/publish
-	@dotnet publish plugin -c $(CONFIGURATION) -r linux-x64 --self-contained -p:PublishTrimmed=true -p:PublishReadyToRun=true \
-	    -p:DebugType=none -o $(BUILD)/publish -v quiet --nologo
+	@dotnet publish plugin -c $(CONFIGURATION) -r linux-x64 --self-contained -p:PublishTrimmed=true \
+	    -p:PublishReadyToRun=true -p:DebugType=none -o $(BUILD)/publish -v quiet --nologo
 	@plugin/rootfs.sh $(BUILD)/publish $(BUILD)/shim $(BUILD)/plugin/rootfs
 	@sed 's/@VERSION@/$(VERSION)/' config.json >$(BUILD)/plugin/config.json
 	@du -sh $(BUILD)/plugin/rootfs | sed 's/\t.*/ in the rootfs/'

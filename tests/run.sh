@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test that needs no GPU, in the order in which a failure says most: the simulated GPU, the shim, the plugin, the whole on
-# real engines. All run whatever fails before; the last line counts them all.
+# Runs every test that needs no GPU, in the order in which a failure says most: the simulated GPU, the shim, the plugin,
+# the whole on real engines. All run whatever fails before; the last line counts them all.
 #   run.sh [sim|shim|sanitize|arm64|fuzz|cli|unit|engine]...    just these, with what is built
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +12,8 @@ chmod 0711 "$work" "$work/tmp" # other users have to get through
 export TMPDIR=$work/tmp MSBUILDDISABLENODEREUSE=1 UseSharedCompilation=false
 passed=0 failed=0
 
-# section NAME COMMAND...: counts what the command's closing line says; a section that ends badly without a count is one failure.
+# section NAME COMMAND...: counts what the command's closing line says; a section that ends badly without a count is one
+# failure.
 section() {
     local name=$1 code=0 line p=0 f=0
     shift
@@ -22,7 +23,8 @@ section() {
     if [ -n "$line" ]; then
         p=${line%% passed*} f=${line#*passed, } f=${f%% failed*}
     else
-        # NUnit's summary: "Passed!  - Failed:     0, Passed:     8, Skipped: ..." in one line, or "     Passed: 8" in one of several.
+        # NUnit's summary: "Passed!  - Failed:     0, Passed:     8, Skipped: ..." in one line, or "     Passed: 8" in
+        # one of several.
         p=$(sed -n 's/^\(.* -.*\|  *\)\bPassed: *\([0-9]*\).*/\2/p' "$work/log" | tail -n 1)
         f=$(sed -n 's/^\(.* - *\|  *\)\bFailed: *\([0-9]*\).*/\2/p' "$work/log" | tail -n 1)
         p=${p:-0} f=${f:-0}
@@ -46,12 +48,15 @@ only=("$@")
 wanted sim && section "the simulated GPU" make --no-print-directory -C tests/sim BUILD="$PWD/build" check
 wanted shim && section "the shim" make --no-print-directory -C tests/shim BUILD="$PWD/build" check
 wanted shim && section "NVML clients of other people" tests/shim/clients.sh "$PWD/build"
-wanted sanitize && section "the shim under the address and undefined-behaviour sanitizers" tests/shim/sanitize.sh "$PWD/build"
+wanted sanitize && section "the shim under the address and undefined-behaviour sanitizers" tests/shim/sanitize.sh \
+    "$PWD/build"
 wanted sanitize && section "the shim under the thread sanitizer" counted tests/shim/sanitize-threads.sh "$PWD/build"
 wanted arm64 && section "the shim for arm64" tests/shim/arm64.sh "$PWD/build"
-wanted fuzz && section "fuzz targets, a while" counted make --no-print-directory -C tests/shim BUILD="$PWD/build" SECONDS=5 fuzz
+wanted fuzz && section "fuzz targets, a while" counted make --no-print-directory -C tests/shim BUILD="$PWD/build" \
+    SECONDS=5 fuzz
 wanted cli && section "runai-docker" tests/cli/check.sh
 wanted unit && section "the plugin (NUnit)" dotnet test tests/plugin -c Release --nologo
-wanted engine && section "real engines (NUnit)" dotnet test tests/engine -c Release --nologo --filter TestCategory!=Long --logger "console;verbosity=normal"
+wanted engine && section "real engines (NUnit)" dotnet test tests/engine -c Release \
+    --nologo --filter TestCategory!=Long --logger "console;verbosity=normal"
 printf '\n%s passed, %s failed\n' $passed $failed
 [ $failed = 0 ]

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# What the plugin costs the engine's users, beside an engine without plugins and one with a plugin that allows everything, in one run.
+# What the plugin costs the engine's users, beside an engine without plugins and one with a plugin that allows
+# everything, in one run.
 #
-#   bench/api/run.sh [--engine 20.10|26.1|28.5] [--rounds N] [--ms N] [--runs N] [--starts N] [--containers N] [--only routes,run,quota,memory] [--plugin FOLDER]
+#   bench/api/run.sh [--engine 20.10|26.1|28.5] [--rounds N] [--ms N] [--runs N] [--starts N] [--containers N]
+#       [--only routes,run,quota,memory] [--plugin FOLDER]
 #
-# --ms: how long each route is called in a round; --runs: `docker run`s in a round; --containers: that come and go before the plugin's
-# memory is looked at again (10000 for a long run); --plugin: another build of the plugin than build/plugin. Prints a Markdown table; exit code 1 where a target is missed. Needs root and `make all`.
+# --ms: how long each route is called in a round; --runs: `docker run`s in a round; --containers: that come and go
+# before the plugin's memory is looked at again (10000 for a long run); --plugin: another build of the plugin than
+# build/plugin. Prints a Markdown table; exit code 1 where a target is missed. Needs root and `make all`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=$PWD/build
@@ -55,10 +58,12 @@ if [ "$version" != 20.10 ]; then
 fi
 $engine up "$work/engine" --path "$build/sim" ${bin[@]+"${bin[@]}"} -- --config-file "$work/engine/daemon.json"
 # In the engine's mount namespace, where /run/docker/plugins is its own.
-nsenter --target "$(cat "$work/engine/keeper")" --mount -- sh -c "mkdir -p /run/docker/plugins && exec '$build/bench/allow-all' /run/docker/plugins/allow-all.sock" &
+nsenter --target "$(cat "$work/engine/keeper")" --mount -- \
+    sh -c "mkdir -p /run/docker/plugins && exec '$build/bench/allow-all' /run/docker/plugins/allow-all.sock" &
 allow_all=$!
 docker plugin create runai/gpu-memory "$plugin" >/dev/null
-docker plugin set runai/gpu-memory "run.source=$work/engine/run" "driver.source=$build/sim" NVML_LIBRARY=/host/usr/libnvidia-ml.so.1
+docker plugin set runai/gpu-memory "run.source=$work/engine/run" "driver.source=$build/sim" \
+    NVML_LIBRARY=/host/usr/libnvidia-ml.so.1
 docker plugin enable runai/gpu-memory >/dev/null
 sh tests/engine/image.sh >"$work/image.tar"
 tar --append --file "$work/image.tar" --directory "$build/bench" --transform 's,^,usr/bin/,' quota-wait

@@ -1,25 +1,27 @@
 #!/usr/bin/env bash
 # What the shim costs and whether it is exact: one Markdown table, native and shim measured in turn in one run.
 #
-#   bench/shim/run.sh [sim|gpu] [PART]...      on the simulated GPU (default) or on the one of this machine; all parts, or these:
+#   bench/shim/run.sh [sim|gpu] [PART]...      on the simulated GPU (default) or on that of this machine; all parts, or:
 #
 #     calls    single calls, by size, among others, beside a neighbour, in threads
-#     starts   cuInit and the first context: one process, the first of its container, the same beside a neighbour, 8 at once
+#     starts   cuInit and the first context: one process, the first of its container, beside a neighbour, 8 at once
 #     crowd    64 processes at once (half a minute a round on a GPU)
 #     programs a program that uses no GPU
 #     rest     what a process is told it uses, against the driver's count
 #     race     64 processes at the limit, 100 rounds, the driver's count meanwhile
 #     count    instructions a call, with valgrind (simulated GPU only)
 #
-# After `make shim sim`. On the simulated driver a call takes next to no time, so that a ratio says nothing there: only absolute
-# targets are judged, and with valgrind there are counts of instructions. On a real GPU nothing else may use it meanwhile; there it takes
-# some 6 minutes, and of build/ just shim/librunai.so and bench/shim-bench. Be root: what is measured runs in PID namespaces.
+# After `make shim sim`. On the simulated driver a call takes next to no time, so that a ratio says nothing there: only
+# absolute targets are judged, and with valgrind there are counts of instructions. On a real GPU nothing else may use it
+# meanwhile; there it takes some 6 minutes, and of build/ just shim/librunai.so and bench/shim-bench. Be root: what is
+# measured runs in PID namespaces.
 #
 #   BUILD    what was built (default build/ of the checkout)
 #   BEFORE   a librunai.so of before, measured in turn with the others: one column more
 #   ROUNDS   of calls, native and shim in turn so many times (default 40 on a GPU, 5 else)
 #   PAIRS    of starts, and CROWDS of 64 at once (default 12 and 2 on a GPU, 5 and 2 else)
-#   SECONDS_OF_RACE  how long processes race at most; a round has as many calls as let 100 rounds fit (default 40 on a GPU, 15 else)
+#   SECONDS_OF_RACE  how long processes race at most; a round has as many calls as let 100 rounds fit (default 40 on
+#                    a GPU, 15 else)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 driver=${1:-sim}
@@ -55,7 +57,8 @@ sim)
     ;;
 gpu)
     rounds=${ROUNDS:-40} pairs=${PAIRS:-12} crowds=${CROWDS:-2} programs=2000 race=${SECONDS_OF_RACE:-40}
-    where=$(nvidia-smi --id=0 --query-gpu=name,driver_version,memory.total --format=csv,noheader | sed 's/, /, driver /;s/, \([0-9]* MiB\)/, \1/')
+    where=$(nvidia-smi --id=0 --query-gpu=name,driver_version,memory.total --format=csv,noheader |
+        sed 's/, /, driver /;s/, \([0-9]* MiB\)/, \1/')
     ;;
 *) usage ;;
 esac
@@ -106,15 +109,20 @@ learn() {
     local side
     for side in "${sides[@]:1}"; do "$bench" start "${side#*=}" 2 >/dev/null; done
 }
-# figures KEY: native, shim and before (or -), each as `best median`, and behind that the ratios to native, of the shim and before: of the
-# bests, and the median of those of the rounds. Of starts the side is the native median with the median difference in a round.
+# figures KEY: native, shim and before (or -), each as `best median`, and behind that the ratios to native, of the shim
+# and before: of the bests, and the median of those of the rounds. Of starts the side is the native median with the
+# median difference in a round.
 figures() {
     awk -F '\t' -v key="$1" '
-        function sorted(v, n,   i, k, x) { for (i = 2; i <= n; i++) { x = v[i]; for (k = i; k > 1 && v[k - 1] > x; k--) v[k] = v[k - 1]; v[k] = x } }
+        function sorted(v, n,   i, k, x) {
+            for (i = 2; i <= n; i++) { x = v[i]; for (k = i; k > 1 && v[k - 1] > x; k--) v[k] = v[k - 1]; v[k] = x }
+        }
         function median(v, n) { sorted(v, n); return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2 }
         function side(name,   v, r, d, i, m) {
             if (!n[name] || n[name] != n["native"]) return name == "before" ? "- -" : ""
-            for (i = 1; i <= n[name]; i++) { v[i] = at[name, i]; r[i] = v[i] / at["native", i]; d[i] = v[i] - at["native", i] }
+            for (i = 1; i <= n[name]; i++) {
+                v[i] = at[name, i]; r[i] = v[i] / at["native", i]; d[i] = v[i] - at["native", i]
+            }
             m = median(v, n[name])
             best[name] = v[1]
             if (name == "native") own = m
@@ -166,8 +174,11 @@ if wanted race; then
 fi
 
 echo "Shim against native: $where, $(date -u +%F), kernel $(uname -r), $(nproc) processors."
-echo "The best and (median) of rounds in turn, of calls $rounds, each on one core; ratios of the best and (the median of a round's); of starts"
-echo "the median, and the median difference in a round. Judged are the ratios in brackets. HAMi-core: former figures (ratios), of another day."
+cat <<END
+The best and (median) of rounds in turn, of calls $rounds, each on one core; ratios of the best and (the median of a
+round's); of starts the median, and the median difference in a round. Judged are the ratios in brackets. HAMi-core:
+former figures (ratios), of another day.
+END
 echo
 echo '| what | native | shim | ratio | before | HAMi-core | target | |'
 echo '| --- | --- | --- | --- | --- | --- | --- | --- |'
@@ -178,7 +189,10 @@ row() {
     found=$(figures "$2")
     [ -n "$found" ] || return 0
     verdict=$(awk -v what="$1" -v target="${3:-}" -v kind="${4:-ratio}" -v hami="${5:-}" -v driver="$driver" '
-        function show(ns) { return ns >= 1e6 ? sprintf("%.2f ms", ns / 1e6) : ns >= 1e3 ? sprintf("%.2f us", ns / 1e3) : sprintf("%.1f ns", ns) }
+        function show(ns) {
+            if (ns >= 1e6) return sprintf("%.2f ms", ns / 1e6)
+            return ns >= 1e3 ? sprintf("%.2f us", ns / 1e3) : sprintf("%.1f ns", ns)
+        }
         function both(best, middle) { return show(best) " (" show(middle) ")" }
         function added(ns) { return (ns < 0 ? "-" show(-ns) : "+" show(ns)) }
         function ratio(best, middle) { return sprintf("%.2f (%.2f)", best, middle) }
@@ -194,7 +208,8 @@ row() {
                 if (target != "") text = "<= " target
                 if (target != "" && driver == "gpu") ok = sprintf("%.2f", $8) + 0 <= target + 0 ? "ok" : "MISS"
             }
-            printf "| %s | %s | %s | %s | %s | %s | %s | %s |\n", what, both($1, $2), both($3, $4), ratios, old, hami, text, ok
+            printf "| %s | %s | %s | %s | %s | %s | %s | %s |\n",
+                what, both($1, $2), both($3, $4), ratios, old, hami, text, ok
         }' <<<"$found")
     echo "$verdict"
     [[ $verdict != *MISS* ]] || missed=$((missed + 1))
@@ -243,15 +258,21 @@ if wanted race; then
     exact 'the same, device memory' "$(above "$(race device)")" 0 0
     [ "$driver" != sim ] || exact 'the same, the highest use ever' "$(above "$peak")" 0 0
 fi
-# apart COLUMN: what is reported less what the driver counts, at most. Managed memory is charged, but not counted by the driver.
-apart() { awk -F '\t' -v at="$1" '$2 != "managed" { d = $at - $3; d = d < 0 ? -d : d; if (d > most) most = d } END { print most + 0 }' "$work/rest"; }
+# apart COLUMN: what is reported less what the driver counts, at most. Managed memory is charged, but not counted by the
+# driver.
+apart() {
+    awk -F '\t' -v at="$1" '$2 != "managed" { d = $at - $3; d = d < 0 ? -d : d; if (d > most) most = d }
+        END { print most + 0 }' "$work/rest"
+}
 if wanted rest; then
     exact 'at rest, reported by NVML minus driver, at most, MiB' "$(apart 4)" '2 MiB' 2
     exact 'the same by CUDA' "$(apart 5)" '2 MiB' 2
 fi
 if wanted race; then
     echo
-    echo "The race: $(race rounds) rounds of $(race calls) calls or more a process, $(race had) allocations had, $(race refused) refused, $(race samples) samples of the driver's count, at most $(($(race list) >> 20)) MiB."
+    printf '%s ' "The race: $(race rounds) rounds of $(race calls) calls or more a process," \
+        "$(race had) allocations had, $(race refused) refused, $(race samples) samples of the driver's count,"
+    echo "at most $(($(race list) >> 20)) MiB."
 fi
 if wanted rest; then
     echo
@@ -266,7 +287,8 @@ if wanted count && [ "$driver" = sim ] && command -v valgrind >/dev/null; then
     instructions() {
         LD_PRELOAD=$2 valgrind --tool=callgrind --toggle-collect='calls_*' --callgrind-out-file="$work/$1.callgrind" \
             "$bench" count 200 >"$work/valgrind" 2>&1 || { cat "$work/valgrind" >&2 && return 1; }
-        callgrind_annotate --auto=no --inclusive=yes --threshold=100 "$work/$1.callgrind" | sed -n 's/^ *\([0-9,]*\) .*:calls_\([a-z0-9_]*\).*/\2 \1/p' | tr -d , >"$work/$1.count"
+        callgrind_annotate --auto=no --inclusive=yes --threshold=100 "$work/$1.callgrind" |
+            sed -n 's/^ *\([0-9,]*\) .*:calls_\([a-z0-9_]*\).*/\2 \1/p' | tr -d , >"$work/$1.count"
     }
     instructions native-count ''
     instructions shim-count "$shim"
@@ -274,7 +296,9 @@ if wanted count && [ "$driver" = sim ] && command -v valgrind >/dev/null; then
     echo '| instructions a call, simulated driver | native | shim | added |'
     echo '| --- | --- | --- | --- |'
     for kind in alloc_512 alloc_1m async_1m async_mixed vmm_2m get_info launch; do
-        awk -v kind="$kind" '$1 == kind { v[FNR == NR ? 1 : 2] = $2 / 200 } END { printf "| %s | %d | %d | %d |\n", kind, v[1], v[2], v[2] - v[1] }' "$work/native-count.count" "$work/shim-count.count"
+        awk -v kind="$kind" '$1 == kind { v[FNR == NR ? 1 : 2] = $2 / 200 }
+            END { printf "| %s | %d | %d | %d |\n", kind, v[1], v[2], v[2] - v[1] }' \
+            "$work/native-count.count" "$work/shim-count.count"
     done
 fi
 echo

@@ -1,5 +1,6 @@
 #!/bin/sh
-# What runai-docker makes of a command line. A docker that prints its words, one in brackets each, stands in for the real one.
+# What runai-docker makes of a command line. A docker that prints its words, one in brackets each, stands in for the
+# real one.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 cli=$here/../../cli/runai-docker
@@ -26,7 +27,8 @@ check() { # WHAT EXPECTED WORDS...
 }
 
 quota='[-v][runai:/runai][--label][gpu-memory=0.5]'
-check "the flag becomes volume and label" "[run][--gpus][1]${quota}[ubuntu][nvidia-smi]" run --gpus 1 --gpu-memory 0.5 ubuntu nvidia-smi
+check "the flag becomes volume and label" "[run][--gpus][1]${quota}[ubuntu][nvidia-smi]" run --gpus 1 --gpu-memory 0.5 \
+    ubuntu nvidia-smi
 check "with an equals sign" "[run]${quota}[ubuntu]" run --gpu-memory=0.5 ubuntu
 check "before other options" "[run]${quota}[--rm][-it][ubuntu]" run --gpu-memory 0.5 --rm -it ubuntu
 check "create" "[create]${quota}[ubuntu]" create --gpu-memory 0.5 ubuntu
@@ -34,23 +36,34 @@ check "container run" "[container][run]${quota}[ubuntu]" container run --gpu-mem
 check "behind the image it is the program's" "[run][ubuntu][tool][--gpu-memory][0.5]" run ubuntu tool --gpu-memory 0.5
 check "behind -- it is the image" "[run][--][--gpu-memory]" run -- --gpu-memory
 check "as another option's value it is that" "[run][--name][--gpu-memory][ubuntu]" run --name --gpu-memory ubuntu
-check "switches take no value" "[run][-d][--init][--read-only]${quota}[ubuntu]" run -d --init --read-only --gpu-memory 0.5 ubuntu
-check "a cluster whose last letter takes a value" "[run][-ite][A=1]${quota}[ubuntu]" run -ite A=1 --gpu-memory 0.5 ubuntu
-check "a cluster that holds its value" "[run][-itvdata:/data]${quota}[ubuntu]" run -itvdata:/data --gpu-memory 0.5 ubuntu
-check "words with blanks stay whole" "[run]${quota}[ubuntu][sh][-c][a b  'c' \$d]" run --gpu-memory 0.5 ubuntu sh -c "a b  'c' \$d"
+check "switches take no value" "[run][-d][--init][--read-only]${quota}[ubuntu]" \
+    run -d --init --read-only --gpu-memory 0.5 ubuntu
+check "a cluster whose last letter takes a value" "[run][-ite][A=1]${quota}[ubuntu]" run -ite A=1 --gpu-memory 0.5 \
+    ubuntu
+check "a cluster that holds its value" "[run][-itvdata:/data]${quota}[ubuntu]" run -itvdata:/data --gpu-memory 0.5 \
+    ubuntu
+check "words with blanks stay whole" "[run]${quota}[ubuntu][sh][-c][a b  'c' \$d]" run --gpu-memory 0.5 ubuntu sh \
+    -c "a b  'c' \$d"
 check "empty words stay" "[run][-e][]${quota}[ubuntu][]" run -e "" --gpu-memory 0.5 ubuntu ""
-check "global options before the command" "[-H][unix:///run][--debug][run]${quota}[ubuntu]" -H unix:///run --debug run --gpu-memory 0.5 ubuntu
+check "global options before the command" "[-H][unix:///run][--debug][run]${quota}[ubuntu]" -H unix:///run \
+    --debug run --gpu-memory 0.5 ubuntu
 check "other commands pass" "[ps][-a][--filter][name=run]" ps -a --filter name=run
-check "a missing value is said" "runai-docker: --gpu-memory needs a value: a fraction such as 0.5, or a size such as 3g" run --gpu-memory
-version=$(sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' "$here/../../Directory.Build.props")
-check "the metadata of a CLI plugin" '{"SchemaVersion":"0.1.0","Vendor":"runai","Version":"'"$version"'","ShortDescription":"Run containers with a part of the GPU memory (--gpu-memory)"}' docker-cli-plugin-metadata
+check "a missing value is said" \
+    "runai-docker: --gpu-memory needs a value: a fraction such as 0.5, or a size such as 3g" run --gpu-memory
 DOCKER_CLI_PLUGINS=$work/plugins sh "$here/../../cli/get.sh" "$work/bin" >/dev/null
 cli=$work/plugins/docker-runai
+version=$(sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' "$here/../../Directory.Build.props")
+description='Run containers with a part of the GPU memory (--gpu-memory)'
+check "the metadata of a CLI plugin, with the version that is built" \
+    '{"SchemaVersion":"0.1.0","Vendor":"runai","Version":"'"$version"'","ShortDescription":"'"$description"'"}' \
+    docker-cli-plugin-metadata
 check "installed as docker runai" "[run]${quota}[ubuntu]" runai run --gpu-memory 0.5 ubuntu
-check "docker's global options come before the plugin's name" "[--context][X][-l][debug][--debug][-H=a][run]${quota}[ubuntu]" \
+check "docker's global options come before the plugin's name" \
+    "[--context][X][-l][debug][--debug][-H=a][run]${quota}[ubuntu]" \
     --context X -l debug --debug -H=a runai run --gpu-memory 0.5 ubuntu
 check "one that is called as the plugin" "[--context][runai][ps]" --context runai runai ps
-check "a cluster of global options" "[-DH][unix:///run][run]${quota}[ubuntu]" -DH unix:///run runai run --gpu-memory 0.5 ubuntu
+check "a cluster of global options" "[-DH][unix:///run][run]${quota}[ubuntu]" -DH unix:///run runai \
+    run --gpu-memory 0.5 ubuntu
 check "completion is docker's" "[__complete][run][--gp]" __complete runai run --gp
 check "completion of the first word" "[__completeNoDesc][]" __completeNoDesc runai ""
 check "only the plugin's name is dropped" "[exec][runai][ls]" runai exec runai ls
@@ -64,18 +77,26 @@ check "installed into relative folders" "[ps]" runai ps
 chmod 0711 "$work"
 mkdir -m 0777 "$work/home" "$work/cli"
 cp "$here/../../cli/runai-docker" "$here/../../cli/get.sh" "$work/cli/"
+cp "$here/../../Directory.Build.props" "$work/"
 if [ "$(id -u)" = 0 ]; then unprivileged="setpriv --reuid 65534 --regid 65534 --clear-groups"; else unprivileged=; fi
-$unprivileged env -u DOCKER_CONFIG -u DOCKER_CLI_PLUGINS HOME="$work/home" sh "$work/cli/get.sh" >"$work/installed" 2>&1
+$unprivileged env -u DOCKER_CONFIG -u DOCKER_CLI_PLUGINS HOME="$work/home" sh "$work/cli/get.sh" \
+    >"$work/installed" 2>&1
 cli=$work/home/.docker/cli-plugins/docker-runai
 check "installed without root" "[ps]" runai ps
-equal "what get.sh says then" "runai-docker is in $work/home/.local/bin; docker runai is in $work/home/.docker/cli-plugins
+equal "what get.sh says then" \
+    "runai-docker is in $work/home/.local/bin; docker runai is in $work/home/.docker/cli-plugins
 to remove both: rm $work/home/.local/bin/runai-docker $work/home/.docker/cli-plugins/docker-runai
 $work/home/.local/bin is not on your PATH: add it to call runai-docker by its name" "$(cat "$work/installed")"
 
-equal "get.sh --help installs nothing and says how to remove it" "0 yes" "$(HOME=$work/nothing sh "$work/cli/get.sh" --help >"$work/help"; echo $? "$(grep -q 'To remove it' "$work/help" && [ ! -e "$work/nothing" ] && echo yes)")"
-equal "an unknown option of get.sh is no folder" "2 get.sh: unknown option --prefix; --help says what there is" "$(cd "$work" && sh "$work/cli/get.sh" --prefix 2>"$work/help"; echo $? "$(cat "$work/help")")"
+HOME=$work/nothing sh "$work/cli/get.sh" --help >"$work/help"
+equal "get.sh --help installs nothing and says how to remove it" "0 yes" \
+    "$? $(grep -q 'To remove it' "$work/help" && [ ! -e "$work/nothing" ] && echo yes)"
+(cd "$work" && sh "$work/cli/get.sh" --prefix 2>"$work/help")
+equal "an unknown option of get.sh is no folder" "2 get.sh: unknown option --prefix; --help says what there is" \
+    "$? $(cat "$work/help")"
 
-# Questions, put to a docker whose engine answers as the plugin does, by the headers in the configuration. Each call is a line in calls.
+# Questions, put to a docker whose engine answers as the plugin does, by the headers in the configuration. Each call is
+# a line in calls.
 cli=$here/../../cli/runai-docker
 cat >"$work/docker" <<'END'
 #!/bin/sh
@@ -117,14 +138,16 @@ run --gpus 1 ubuntu Ask\":\"call\"" ask run --gpus 1 ubuntu
 asked "pasted as it is, with our flag, for somebody else and by another policy" 0 "would be allowed
   some line
 $end" "$probe$ask_user$ask_policy
-run -v runai:/runai --label gpu-memory=0.5 ubuntu Ask\":\"call\"$ask_user$ask_policy" ask --user bob --policy "$work/audit.json" docker run --gpu-memory 0.5 ubuntu
+run -v runai:/runai --label gpu-memory=0.5 ubuntu Ask\":\"call\"$ask_user$ask_policy" \
+    ask --user bob --policy "$work/audit.json" docker run --gpu-memory 0.5 ubuntu
 VERDICT=$(answers "would be refused")
 asked "a line that would be refused" 1 "would be refused
   some line
 $end" "$probe
 start web Ask\":\"call\"" ask start web
 VERDICT="No such image: ubuntu"
-asked "an answer that is none" 2 'runai-docker: docker did not come to ask: docker: Error response from daemon: No such image: ubuntu.
+asked "an answer that is none" 2 \
+    'runai-docker: docker did not come to ask: docker: Error response from daemon: No such image: ubuntu.
 See "docker run --help".' "$probe
 run ubuntu Ask\":\"call\"" ask run ubuntu
 asked "a policy file" 0 "a policy
@@ -147,19 +170,26 @@ asked "by the last good one a command is judged" 0 "would be allowed
 $end" "$probe$ask_user
 run ubuntu Ask\":\"call\"$ask_user" ask --user bob run ubuntu
 POLICY="No such container: runai-policy-question"
-asked "where no plugin answers nothing else is called" 2 "runai-docker: no answer from the plugin: is it in the engine's authorization-plugins? docker said: docker: Error response from daemon: $POLICY.
+unasked="no answer from the plugin: is it in the engine's authorization-plugins? docker said"
+asked "where no plugin answers nothing else is called" 2 \
+    "runai-docker: $unasked: docker: Error response from daemon: $POLICY.
 See \"docker run --help\"." "$probe" ask run ubuntu
+which="say by DOCKER_HOST, DOCKER_CONTEXT or DOCKER_CONFIG which engine"
 asked "options before the command are not taken" 2 \
-    "runai-docker: policy ask takes no option --config before the command: say by DOCKER_HOST, DOCKER_CONTEXT or DOCKER_CONFIG which engine" "" ask --config /elsewhere run ubuntu
+    "runai-docker: policy ask takes no option --config before the command: $which" "" \
+    ask --config /elsewhere run ubuntu
 known="runai-docker: policy ask knows run, create, start, restart, exec and service, not"
 asked "other commands are not asked about" 2 "$known 'compose'" "" ask docker compose up
 asked "nothing is not asked about" 2 "$known ''" "" ask
 asked "two files are not checked at once" 2 "runai-docker: policy check takes one file" "" check a b
 for words in "--help" "check --help" "ask --help" "check -h"; do
     # shellcheck disable=SC2086
-    equal "policy $words says what there is" "0 1" "$("$cli" policy $words >"$work/help" 2>&1; echo $? "$(grep -c '^  runai-docker policy check .FILE.$' "$work/help")")"
+    "$cli" policy $words >"$work/help" 2>&1
+    equal "policy $words says what there is" "0 1" \
+        "$? $(grep -c '^  runai-docker policy check .FILE.$' "$work/help")"
 done
-asked "a policy file that is not there" 2 "runai-docker: there is no file /no/where to read" "" ask --policy /no/where run ubuntu
+asked "a policy file that is not there" 2 "runai-docker: there is no file /no/where to read" "" \
+    ask --policy /no/where run ubuntu
 equal "no copy of the configuration is left" "" "$(ls "$work/tmp")"
 
 echo "$passed passed, $failed failed"

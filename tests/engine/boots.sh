@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# That no container starts where the engine does not ask the plugin, and none is lost where it asks or cannot say yet, often enough to find what happens seldom.
+# That no container starts where the engine does not ask the plugin, and none is lost where it asks or cannot say yet,
+# often enough to find what happens seldom.
 #
-#   tests/engine/boots.sh [--engines "20.10 26.1 28.5"] [--tries 100] [--boots 50] [--containers 20] [--ends "stop kill9"] [--live-restore "without with"]
+#   tests/engine/boots.sh [--engines "20.10 26.1 28.5"] [--tries 100] [--boots 50] [--containers 20]
+#       [--ends "stop kill9"] [--live-restore "without with"]
 #
-# On each engine: --tries runs with the volume on an engine that was never told to ask, as many after `docker plugin disable` and `enable` (one in ten tries disables and enables again, and
-# takes the time until the log says so), and --boots boots with --containers containers each that come back by their restart policy: stopped and killed in turn, without live-restore and with it
-# (a quarter of the containers die while an engine is away that was stopped), then a fifth as many with a daemon.json that no longer names the plugin. After each boot every container runs and has its own quota.
-# Needs root and `make all`. Ends with the number of tries and boots that went well and of those that did not.
+# On each engine: --tries runs with the volume on an engine that was never told to ask, as many after `docker plugin
+# disable` and `enable` (one in ten tries disables and enables again, and takes the time until the log says so), and
+# --boots boots with --containers containers each that come back by their restart policy: stopped and killed in turn,
+# without live-restore and with it (a quarter of the containers die while an engine is away that was stopped), then a
+# fifth as many with a daemon.json that no longer names the plugin. After each boot every container runs and has its own
+# quota. Needs root and `make all`. Ends with the number of tries and boots that went well and of those that did not.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=${BUILD:-$PWD/build}
@@ -91,9 +95,11 @@ begin() { # VERSION FLAG...
     "$build/sim/simgpu" create "$engine/run/simgpu" --total 10989m >/dev/null
     export SIMGPU_DIR=$engine/run/simgpu SIMGPU_LIB=$build/sim DOCKER_HOST=unix://$engine/run/docker.sock
     names ""
-    started "$control" up "$engine" --path "$build/sim" ${bin[@]+"${bin[@]}"} -- --config-file "$engine/daemon.json" "$@"
+    started "$control" up "$engine" --path "$build/sim" ${bin[@]+"${bin[@]}"} -- --config-file "$engine/daemon.json" \
+        "$@"
     docker plugin create $plugin "$build/plugin" >/dev/null
-    docker plugin set $plugin "run.source=$engine/run" "driver.source=$build/sim" NVML_LIBRARY=/host/usr/libnvidia-ml.so.1
+    docker plugin set $plugin "run.source=$engine/run" "driver.source=$build/sim" \
+        NVML_LIBRARY=/host/usr/libnvidia-ml.so.1
     docker plugin enable $plugin >/dev/null
     sh tests/engine/image.sh | docker import - $image >/dev/null
 }
@@ -109,7 +115,8 @@ complained() { [ "$(complaints)" -gt "$1" ]; }
 
 # One run with the volume must not start, and must say why.
 try() { # WHAT
-    docker run --rm --network none --gpus 1 -v runai:/runai --label gpu-memory=0.3 $image echo STARTED >"$work/out" 2>&1 || true
+    docker run --rm --network none --gpus 1 -v runai:/runai --label gpu-memory=0.3 $image echo STARTED >"$work/out" \
+        2>&1 || true
     if grep -q STARTED "$work/out"; then
         bad "$1: a container started"
     elif ! grep -q 'does not ask the plugin' "$work/out"; then
@@ -136,7 +143,8 @@ unasked() { # VERSION
         fi
         try "$1, after disable and enable, try $n"
     done
-    echo "$(date -u +%T) $1: $((passed - refused)) of $((2 * tries)) runs refused; the log said so at most $late ms after enable, at load $(cut -d' ' -f1 /proc/loadavg)"
+    printf '%s; ' "$(date -u +%T) $1: $((passed - refused)) of $((2 * tries)) runs refused"
+    echo "the log said so at most $late ms after enable, at load $(cut -d' ' -f1 /proc/loadavg)"
     $control down "$engine"
 }
 
@@ -146,7 +154,8 @@ running() { [ "$(docker ps -q --no-trunc | wc -l)" = "$containers" ]; }
 delivered() {
     local id quota
     while read -r id quota; do
-        grep -lsx "container=$id" "$engine"/root/plugins/*/propagated-mount/state/*/quota | xargs -r grep -qx "limit=$quota" || return 1
+        grep -lsx "container=$id" "$engine"/root/plugins/*/propagated-mount/state/*/quota |
+            xargs -r grep -qx "limit=$quota" || return 1
     done <"$work/containers"
 }
 
@@ -167,7 +176,8 @@ boot() {
     sleep 0.5
     started "$control" start "$engine"
     if ! eventually 60 running; then
-        bad "$2: $(docker ps -q | wc -l) of $containers containers run: $(docker ps -a --filter status=exited --format '{{.Names}}: {{.Status}}' | head -n 3)"
+        ended=$(docker ps -a --filter status=exited --format '{{.Names}}: {{.Status}}' | head -n 3)
+        bad "$2: $(docker ps -q | wc -l) of $containers containers run: $ended"
         docker ps -aq --filter status=exited | xargs -r docker inspect -f '{{.State.Error}}' | head -n 3
         docker ps -aq --filter status=exited | xargs -r docker start >/dev/null || true
     elif ! eventually 60 delivered; then
@@ -185,7 +195,10 @@ kind() { # VERSION WHAT BOOTS FLAG...
     reload $plugin
     : >"$work/containers"
     for n in $(seq "$containers"); do
-        echo "$(docker run -d --restart always --stop-timeout 1 --network none --gpus 1 -v runai:/runai --label "gpu-memory=$((100 + n))m" $image sleep 100000) $((100 + n))m" >>"$work/containers"
+        quota=$((100 + n))m
+        id=$(docker run -d --restart always --stop-timeout 1 --network none --gpus 1 -v runai:/runai \
+            --label "gpu-memory=$quota" $image sleep 100000)
+        echo "$id $quota" >>"$work/containers"
     done
     eventually 60 delivered
     for n in $(seq "$count"); do
@@ -198,9 +211,11 @@ kind() { # VERSION WHAT BOOTS FLAG...
         before=$(complaints)
         boot stop "$version $what, boot $n of an engine that no longer asks"
         # With live-restore the plugin goes on, and has said it.
-        [[ $n != 1 && $* == *--live-restore* ]] || eventually 20 complained "$before" || bad "$version $what: nobody says that the engine does not ask"
+        [[ $n != 1 && $* == *--live-restore* ]] || eventually 20 complained "$before" ||
+            bad "$version $what: nobody says that the engine does not ask"
     done
-    echo "$(date -u +%T) $version: $((count / 5)) boots $what of an engine that no longer asks, $((failed - lost)) failures in all"
+    printf '%s, ' "$(date -u +%T) $version: $((count / 5)) boots $what of an engine that no longer asks"
+    echo "$((failed - lost)) failures in all"
     $control down "$engine"
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The main job, seen: a stock `docker run` with a label gets a part of the GPU and no more. `make demo` builds what this needs.
+# The main job, seen: a stock `docker run` with a label gets a part of the GPU and no more. `make demo` builds what this
+# needs.
 #
 #   ENGINE=private (default)  a Docker engine of its own, in namespaces of its own, gone afterwards (private-engine.sh)
 #   ENGINE=system             the running engine; the plugin must be enabled and named in its authorization-plugins
@@ -48,7 +49,8 @@ expect() {
     fi
 }
 
-# Whether the engine asks the plugin about calls. `docker info` does not say it of plugins named after the engine's start.
+# Whether the engine asks the plugin about calls. `docker info` does not say it of plugins named after the engine's
+# start.
 asked() { [[ $(docker create --pull never --label gpu-memory=0 no-such-image 2>&1) == *"denied by plugin $plugin"* ]]; }
 
 start_engine() {
@@ -65,9 +67,12 @@ start_engine() {
     printf '$ export DOCKER_HOST=%s\n' "$DOCKER_HOST"
     run docker plugin create "$plugin" "$build/plugin"
     run docker plugin set "$plugin" "run.source=$work/engine/run"
-    if [ "$gpu" = simulated ]; then run docker plugin set "$plugin" "driver.source=$build/sim" NVML_LIBRARY=/host/usr/libnvidia-ml.so.1; fi
+    if [ "$gpu" = simulated ]; then
+        run docker plugin set "$plugin" "driver.source=$build/sim" NVML_LIBRARY=/host/usr/libnvidia-ml.so.1
+    fi
     run docker plugin enable "$plugin"
-    echo "\$ echo '{\"authorization-plugins\": [\"$plugin\"]}' > $work/engine/daemon.json && kill -HUP \$(cat $work/engine/pid)"
+    printf '%s && ' "\$ echo '{\"authorization-plugins\": [\"$plugin\"]}' > $work/engine/daemon.json"
+    echo "kill -HUP \$(cat $work/engine/pid)"
     echo "{\"authorization-plugins\": [\"$plugin\"]}" >"$work/engine/daemon.json"
     $engine reload "$work/engine"
     for _ in $(seq 50); do
@@ -82,11 +87,13 @@ start_engine() {
 gpu_flags() {
     if [ "$gpu" = simulated ] && [ "${ENGINE:-private}" = system ]; then
         # The running engine knows nothing of a simulated GPU: what NVIDIA's hook would do for --gpus, by binds.
-        echo "-v $build/sim:/sim:ro -v $work/engine/run/simgpu:/run/simgpu -e LD_LIBRARY_PATH=/sim -e PATH=/sim:/usr/bin:/bin"
+        printf '%s ' "-v $build/sim:/sim:ro -v $work/engine/run/simgpu:/run/simgpu"
+        echo "-e LD_LIBRARY_PATH=/sim -e PATH=/sim:/usr/bin:/bin"
     elif [ "$gpu" = real ] && ! command -v nvidia-container-runtime-hook >/dev/null; then
         # No toolkit: the nodes and the host's driver, by hand.
         for node in /dev/nvidiactl /dev/nvidia-uvm /dev/nvidia0; do printf -- '--device %s ' $node; done
-        echo "-v $driver:$driver:ro -e LD_LIBRARY_PATH=$driver -v $(command -v nvidia-smi):/usr/bin/nvidia-smi:ro -v $build/sim/gpu-alloc:/usr/bin/gpu-alloc:ro"
+        printf '%s ' "-v $driver:$driver:ro -e LD_LIBRARY_PATH=$driver"
+        echo "-v $(command -v nvidia-smi):/usr/bin/nvidia-smi:ro -v $build/sim/gpu-alloc:/usr/bin/gpu-alloc:ro"
     elif [ "$gpu" = real ]; then
         echo "--gpus 1 -v $build/sim/gpu-alloc:/usr/bin/gpu-alloc:ro"
     else
@@ -98,7 +105,8 @@ if [ -e /dev/nvidiactl ]; then
     gpu=real
     mkdir -p "$work/engine"
     # Where the library itself is: beside it is NVML, and the folder with a link to it may be the C library's.
-    driver=$(dirname "$(readlink -f "$(ldconfig -p | awk '$1 == "libcuda.so.1" && /x86-64|AArch64/ { print $NF; exit }')")")
+    driver=$(ldconfig -p | awk '$1 == "libcuda.so.1" && /x86-64|AArch64/ { print $NF; exit }')
+    driver=$(dirname "$(readlink -f "$driver")")
     echo "A real GPU: $(nvidia-smi -L | head -n 1)"
     total=$(nvidia-smi --id=0 --query-gpu=memory.total --format=csv,noheader,nounits)
 else
@@ -124,7 +132,8 @@ run docker run --rm "${flags[@]}" -v runai:/runai --label gpu-memory=0.3 $image 
 expect "the container sees $third MiB, none used" " 0MiB / +${third}MiB"
 
 say "More than that: CUDA's ordinary out-of-memory error, and what fits goes on"
-run docker run --rm "${flags[@]}" -v runai:/runai --label gpu-memory=0.3 $image gpu-alloc $((third * 6 / 10))m $((third * 6 / 10))m
+run docker run --rm "${flags[@]}" -v runai:/runai --label gpu-memory=0.3 $image gpu-alloc $((third * 6 / 10))m \
+    $((third * 6 / 10))m
 expect "the first allocation fits" "^allocated" 2
 expect "the second is refused" "CUDA_ERROR_OUT_OF_MEMORY" 2
 
@@ -135,7 +144,8 @@ expect "the container sees 3072 MiB" " 0MiB / +3072MiB"
 say "Two containers side by side on one GPU"
 half=$(part 5)
 for name in gpu-demo-left gpu-demo-right; do
-    run docker run -d --name $name "${flags[@]}" -v runai:/runai --label gpu-memory=0.5 $image gpu-alloc --hold 600 $((half * 6 / 10))m
+    run docker run -d --name $name "${flags[@]}" -v runai:/runai --label gpu-memory=0.5 $image gpu-alloc --hold 600 \
+        $((half * 6 / 10))m
 done
 for name in gpu-demo-left gpu-demo-right; do
     for _ in $(seq 100); do

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# A Docker engine of our own beside whatever runs on the machine: own socket, own folders, an own copy of /etc, a mount and a network
-# namespace of its own. So its bridge, its mounts and its plugins' sockets are nobody else's, and nothing of it is left when it ends.
+# A Docker engine of our own beside whatever runs on the machine: own socket, own folders, an own copy of /etc, a mount
+# and a network namespace of its own. So its bridge, its mounts and its plugins' sockets are nobody else's, and nothing
+# of it is left when it ends.
 #
-#   private-engine.sh up DIR [--bin FOLDER] [--path FOLDER] [-- dockerd flags]   start; the socket is DIR/run/docker.sock
-#   private-engine.sh stop DIR | kill9 DIR | start DIR [-- dockerd flags]        the same engine, again, in the same namespaces
+#   private-engine.sh up DIR [--bin FOLDER] [--path FOLDER] [-- dockerd flags]   start; the socket: DIR/run/docker.sock
+#   private-engine.sh stop DIR | kill9 DIR | start DIR [-- dockerd flags]        the same engine again, same namespaces
 #   private-engine.sh reload DIR                                                 SIGHUP
 #   private-engine.sh down DIR                                                   end it, and remove DIR
-#   private-engine.sh get-engines FOLDER                                         Debian's newer engines into FOLDER/26.1 and FOLDER/28.5
+#   private-engine.sh get-engines FOLDER                                         Debian's newer engines
 #
-# --bin: where dockerd and containerd are, when not the installed ones; --path: put first on dockerd's PATH (a runtime hook).
-# Needs root; unshare and nsenter (util-linux), ip (iproute2).
+# --bin: where dockerd and containerd are, when not the installed ones; --path: put first on dockerd's PATH (a runtime
+# hook). Needs root; unshare and nsenter (util-linux), ip (iproute2).
 set -euo pipefail
 
 die() {
@@ -67,8 +68,10 @@ up() {
     [ $# = 0 ] || printf '%s\n' "$@" >"$dir/flags"
     # The keeper holds the namespaces open while the engine stops and starts.
     setsid unshare --mount --net --propagation slave -- sh -c "
-        { ip link set lo up || echo 'no loopback: ip (iproute2) is missing'; } && mkdir -p /run/docker && mount -t tmpfs tmpfs /run/docker &&
-        mkdir '$dir/etc-of-the-engine' && mount -t tmpfs tmpfs '$dir/etc-of-the-engine' && cp -a /etc/. '$dir/etc-of-the-engine' &&
+        { ip link set lo up || echo 'no loopback: ip (iproute2) is missing'; } &&
+        mkdir -p /run/docker && mount -t tmpfs tmpfs /run/docker &&
+        mkdir '$dir/etc-of-the-engine' && mount -t tmpfs tmpfs '$dir/etc-of-the-engine' &&
+        cp -a /etc/. '$dir/etc-of-the-engine' &&
         mount --bind '$dir/etc-of-the-engine' /etc &&
         echo \$\$ >'$dir/keeper' && exec sleep infinity" >"$dir/log" 2>&1 </dev/null &
     for _ in $(seq 100); do
@@ -88,12 +91,14 @@ stop() {
     rm -f "$dir/pid"
 }
 
-# What an engine leaves running when it is killed, or stopped with live-restore: containerd and the containers' shims, all of
-# which name our folder on their command line.
+# What an engine leaves running when it is killed, or stopped with live-restore: containerd and the containers' shims,
+# all of which name our folder on their command line.
 leftovers() {
     local dir=$1 proc
     for proc in /proc/[0-9]*; do
-        if { tr '\0' ' ' <"$proc/cmdline"; } 2>/dev/null | grep -q "^[^ ]*containerd.* $dir/"; then echo "${proc#/proc/}"; fi
+        if { tr '\0' ' ' <"$proc/cmdline"; } 2>/dev/null | grep -q "^[^ ]*containerd.* $dir/"; then
+            echo "${proc#/proc/}"
+        fi
     done
 }
 
@@ -121,7 +126,8 @@ down() {
     rm -rf "$dir"
 }
 
-# Newer engines, with their Compose, from Debian's own archive, unpacked only. Their runc needs a newer glibc than bookworm's: the installed one is used.
+# Newer engines, with their Compose, from Debian's own archive, unpacked only. Their runc needs a newer glibc than
+# bookworm's: the installed one is used.
 get_engines() {
     local folder=$1 suite version work deb
     for suite in trixie sid; do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# suite-images.sh SUITE FOLDER: root file systems with that Debian suite's C library and a shell, as FOLDER/SUITE.tar, and with its
-# 32-bit C library and shell (busybox32) beside them as FOLDER/SUITE-i386.tar: for `docker import`.
+# suite-images.sh SUITE FOLDER: root file systems with that Debian suite's C library and a shell, as FOLDER/SUITE.tar,
+# and with its 32-bit C library and shell (busybox32) beside them as FOLDER/SUITE-i386.tar: for `docker import`.
 set -euo pipefail
 suite=$1 folder=$2
 work=$(mktemp -d)
@@ -9,7 +9,10 @@ root=$work/root
 "$(dirname "$0")/debian.sh" "$suite" "$work/debs" libc6 busybox libc6:i386 busybox:i386
 
 # libraries ARCHITECTURE: the C library's own files, without what converts character sets.
-libraries() { dpkg-deb --fsys-tarfile "$work"/debs/libc6_*_"$1".deb | tar -x -C "$root" --exclude='./usr/share' --exclude='*/gconv'; }
+libraries() {
+    dpkg-deb --fsys-tarfile "$work"/debs/libc6_*_"$1".deb |
+        tar -x -C "$root" --exclude='./usr/share' --exclude='*/gconv'
+}
 
 # shell ARCHITECTURE NAME
 shell() {

@@ -1,10 +1,11 @@
 # shellcheck shell=bash disable=SC2034,SC2046,SC2086 # the sourcing script uses total; several words are meant
-# What run.sh, programs.sh and pair.sh share: the plugin that was built, installed in the engine of this machine; containers under it; the
-# GPUs watched from outside. Sourced at the top of the checkout, as root.
+# What run.sh, programs.sh and pair.sh share: the plugin that was built, installed in the engine of this machine;
+# containers under it; the GPUs watched from outside. Sourced at the top of the checkout, as root.
 #
 #   IMAGE       an image with python3 and PyTorch (default pytorch/pytorch)
 #   GPU_FLAGS   what gives a container the GPU (default --gpus device=0)
-#   DAEMON_JSON the engine's configuration file (default /etc/docker/daemon.json); the plugin is added to its authorization-plugins
+#   DAEMON_JSON the engine's configuration file (default /etc/docker/daemon.json); the plugin is added to
+#               its authorization-plugins
 #   DOCKERD_PID the engine's pid (default: of the only dockerd)
 #   PLUGIN_SET  further settings of the plugin (name=value ...)
 #   BUILD       what `make all` built (default build/ of the checkout)
@@ -78,15 +79,18 @@ forget() {
     done
 }
 
-# Puts the plugin in charge of the engine (one that does not ask it starts no container with its volume), begins to watch the GPU, and says what was measured on. Sets total and base, in MiB.
+# Puts the plugin in charge of the engine (one that does not ask it starts no container with its volume), begins to
+# watch the GPU, and says what was measured on. Sets total and base, in MiB.
 begin() {
     trap cleanup EXIT
-    echo "# $(date -u +%F), $(smi name), driver $(smi driver_version), $(smi memory.total) MiB; Docker $(docker version --format '{{.Server.Version}}'), $(uname -r)"
+    printf '%s; ' "# $(date -u +%F), $(smi name), driver $(smi driver_version), $(smi memory.total) MiB"
+    echo "Docker $(docker version --format '{{.Server.Version}}'), $(uname -r)"
     docker plugin create $plugin "$build/plugin" >/dev/null
     local socket
     socket=$(docker context inspect --format '{{.Endpoints.docker.Host}}')
     socket=${DOCKER_HOST:-$socket}
-    docker plugin set $plugin "run.source=$(dirname "${socket#unix://}")" "DOCKER_HOST=unix:///host/run/$(basename "$socket")" ${PLUGIN_SET:-}
+    docker plugin set $plugin "run.source=$(dirname "${socket#unix://}")" \
+        "DOCKER_HOST=unix:///host/run/$(basename "$socket")" ${PLUGIN_SET:-}
     docker plugin enable $plugin >/dev/null
     # The short name of the documentation: whatever the plugin is called, its volume is runai.
     authorize "[\"$plugin\"]"
@@ -99,7 +103,8 @@ begin() {
     done
 }
 
-# program TITLE LIMIT_MIB DOCKER_FLAG... -- FILE ARGUMENT...: runs the Python program under that quota; its lines are in $work/out.
+# program TITLE LIMIT_MIB DOCKER_FLAG... -- FILE ARGUMENT...: runs the Python program under that quota; its lines are in
+# $work/out.
 program() {
     local title=$1 limit=$2 given=() code=0 gpu most where=
     shift 2
@@ -107,7 +112,8 @@ program() {
     shift
     printf '## %s, gpu-memory=%sm\n' "$title" "$limit"
     forget
-    timeout -k 5 100 docker run --rm --label gpu-test "${flags[@]}" $(quota "${limit}m") -v "$work:/check:ro" -e HOME=/tmp "${given[@]}" "$image" \
+    timeout -k 5 100 docker run --rm --label gpu-test "${flags[@]}" $(quota "${limit}m") -v "$work:/check:ro" \
+        -e HOME=/tmp "${given[@]}" "$image" \
         python3 "/check/$1" "${@:2}" >"$work/out" 2>"$work/err" || code=$?
     cat "$work/out"
     [ $code = 0 ] || tail -n 15 "$work/err"

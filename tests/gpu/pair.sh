@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# What takes two real NVIDIA GPUs, 0 and 1 of the machine, both watched from outside all the while: the quota of each and its view, the order and
-# the choice of GPUs, two containers that share both, many processes, PyTorch's copies from one to the other, and training on both (DDP over NCCL).
+# What takes two real NVIDIA GPUs, 0 and 1 of the machine, both watched from outside all the while: the quota of each
+# and its view, the order and the choice of GPUs, two containers that share both, many processes, PyTorch's copies from
+# one to the other, and training on both (DDP over NCCL).
 #
-#   tests/gpu/pair.sh [views|order|second|share|race|fill|copies|handed|ddp]...    just these; all in less than 5 minutes
+#   tests/gpu/pair.sh [views|order|second|share|race|fill|copies|handed|ddp]...  just these; all in less than 5 minutes
 #
 # What it takes from the environment stands at the top of lib.sh, but:
 #
@@ -67,9 +68,11 @@ used() { docker exec "$1" nvidia-smi --query-gpu=uuid,memory.used --format=csv,n
 if wanted views; then
     echo "## nvidia-smi"
     for value in 0.3 0.5 6g; do
-        run $(quota $value) "$image" nvidia-smi --query-gpu=uuid,memory.total,memory.used --format=csv,noheader,nounits >"$work/out"
+        run $(quota $value) "$image" nvidia-smi --query-gpu=uuid,memory.total,memory.used \
+            --format=csv,noheader,nounits >"$work/out"
         for gpu in 0 1; do
-            check "gpu-memory=$value, GPU $gpu: $(limit $value $gpu) MiB, 0 used" "$(sed -n $((gpu + 1))p "$work/out")" = "${uuids[gpu]}, $(limit $value $gpu), 0"
+            check "gpu-memory=$value, GPU $gpu: $(limit $value $gpu) MiB, 0 used" \
+                "$(sed -n $((gpu + 1))p "$work/out")" = "${uuids[gpu]}, $(limit $value $gpu), 0"
         done
         check "and no more GPUs" "$(wc -l <"$work/out")" = 2
     done
@@ -77,7 +80,8 @@ fi
 
 if wanted order; then
     for visible in 1,0 "${uuids[1]},${uuids[0]}" "${uuids[1]}"; do
-        echo "## CUDA_VISIBLE_DEVICES=$(sed "s/${uuids[0]}/(UUID of 0)/; s/${uuids[1]}/(UUID of 1)/" <<<"$visible"), gpu-memory=6g: 4 GiB of its first"
+        named=$(sed "s/${uuids[0]}/(UUID of 0)/; s/${uuids[1]}/(UUID of 1)/" <<<"$visible")
+        echo "## CUDA_VISIBLE_DEVICES=$named, gpu-memory=6g: 4 GiB of its first"
         forget
         start order "${flags[@]}" $(quota 6g) -e CUDA_VISIBLE_DEVICES="$visible" -- '/check/gpu-alloc --hold 100 4g'
         said order allocated 1
@@ -86,7 +90,8 @@ if wanted order; then
         check "and ${seen[1]} MiB of GPU 1" "${seen[1]}" -ge 4096 -a "${seen[1]}" -le 6144
         used order >"$work/used"
         check "nvidia-smi inside: 0 MiB of GPU 0" "$(sed -n "s/^${uuids[0]} //p" "$work/used")" = 0
-        check "and $(sed -n "s/^${uuids[1]} //p" "$work/used") MiB of GPU 1" "$(sed -n "s/^${uuids[1]} //p" "$work/used")" -ge 4096
+        check "and $(sed -n "s/^${uuids[1]} //p" "$work/used") MiB of GPU 1" \
+            "$(sed -n "s/^${uuids[1]} //p" "$work/used")" -ge 4096
         refused "3 GiB more of the program's first" order /check/gpu-alloc 3g
         refused "the same by its number on the machine" order env -u CUDA_VISIBLE_DEVICES /check/gpu-alloc --device 1 3g
         given "5 GiB of the machine's first" order env -u CUDA_VISIBLE_DEVICES /check/gpu-alloc --hold 1 --device 0 5g
@@ -106,7 +111,9 @@ if wanted second; then
         forget
         start second "${second[@]}" $(quota $value) -- "/check/gpu-alloc --hold 100 $((limit * 7 / 10))m"
         said second allocated 1
-        check "nvidia-smi shows the one, with $limit MiB" "$(docker exec second nvidia-smi --query-gpu=uuid,memory.total --format=csv,noheader,nounits)" = "${uuids[1]}, $limit"
+        check "nvidia-smi shows the one, with $limit MiB" \
+            "$(docker exec second nvidia-smi --query-gpu=uuid,memory.total --format=csv,noheader,nounits)" \
+            = "${uuids[1]}, $limit"
         refused "$((limit * 4 / 10)) MiB more" second /check/gpu-alloc $((limit * 4 / 10))m
         docker rm -f second >/dev/null
         most=$(peak 1)
@@ -120,7 +127,9 @@ if wanted share; then
     forget
     for name in left right; do
         fill=
-        for gpu in 0 1; do fill+="/check/gpu-alloc --device $gpu --hold 100 --step 256m $(smi memory.total $gpu)m & "; done
+        for gpu in 0 1; do
+            fill+="/check/gpu-alloc --device $gpu --hold 100 --step 256m $(smi memory.total $gpu)m & "
+        done
         start $name "${flags[@]}" $(quota 0.5) -- "$fill wait"
     done
     for name in left right; do
@@ -128,14 +137,16 @@ if wanted share; then
         docker logs $name >"$work/out" 2>&1
         check "$name was refused in the end, on both" "$(grep -c OUT_OF_MEMORY "$work/out")" = 2
         for gpu in 0 1; do
-            check "$name has its half of GPU $gpu" "$(used $name | sed -n "s/^${uuids[gpu]} //p")" -ge $(($(limit 0.5 $gpu) - 1500))
+            check "$name has its half of GPU $gpu" "$(used $name | sed -n "s/^${uuids[gpu]} //p")" \
+                -ge $(($(limit 0.5 $gpu) - 1500))
         done
         grep allocated "$work/out"
     done
     docker rm -f left right >/dev/null
     for gpu in 0 1; do
         most=$(peak $gpu)
-        check "NVML from outside, GPU $gpu: one had at most $most of $(limit 0.5 $gpu) MiB" "$most" -le "$(limit 0.5 $gpu)"
+        check "NVML from outside, GPU $gpu: one had at most $most of $(limit 0.5 $gpu) MiB" "$most" \
+            -le "$(limit 0.5 $gpu)"
     done
 fi
 
@@ -144,7 +155,9 @@ if wanted race; then
     forget
     race=
     for gpu in 0 1; do
-        for _ in $(seq 16); do race+="/check/gpu-alloc --device $gpu --hold 100 --step 64m $(smi memory.total $gpu)m & "; done
+        for _ in $(seq 16); do
+            race+="/check/gpu-alloc --device $gpu --hold 100 --step 64m $(smi memory.total $gpu)m & "
+        done
     done
     start race "${flags[@]}" $(quota 0.3) -- "$race wait"
     said race OUT_OF_MEMORY 32
@@ -171,7 +184,8 @@ if wanted fill; then
 fi
 
 if wanted copies; then
-    run -v "$work:/check:ro" -e HOME=/tmp "$image" python3 /check/pair_programs.py rate >"$work/out" 2>"$work/err" || tail -n 5 "$work/err"
+    run -v "$work:/check:ro" -e HOME=/tmp "$image" python3 /check/pair_programs.py rate >"$work/out" 2>"$work/err" ||
+        tail -n 5 "$work/err"
     echo "without a quota: $(value gb_s) GB/s from GPU 0 to GPU 1"
     for allocator in native expandable_segments:True backend:cudaMallocAsync; do
         allocated=(-e "PYTORCH_CUDA_ALLOC_CONF=$allocator")
@@ -185,7 +199,8 @@ if wanted copies; then
 fi
 
 if wanted handed; then
-    program "PyTorch, 1 GiB of GPU 0 handed to a process that works on GPU 1" 6144 --shm-size=1g -- pair_programs.py handed
+    program "PyTorch, 1 GiB of GPU 0 handed to a process that works on GPU 1" 6144 --shm-size=1g -- pair_programs.py \
+        handed
     equal "it saw it, copied it to its GPU and wrote to it" sum expected
     check "it was charged once: $(value free_lost) MiB of GPU 0 with the context" "$(value free_lost)" -le 1900
 fi
@@ -195,7 +210,8 @@ if wanted ddp; then
     for gpu in 0 1; do
         check "rank $gpu at its limit: OutOfMemoryError" "$(value error$gpu)" = OutOfMemoryError
         check "at least 3840 MiB of its quota could be had beside NCCL's" "$(value allocated$gpu)" -ge 3840
-        check "the two went on to sum up at the limit, and after it" "$(value there$gpu) $(value after$gpu)" = "6 $((2 * 67108864))"
+        check "the two went on to sum up at the limit, and after it" "$(value there$gpu) $(value after$gpu)" \
+            = "6 $((2 * 67108864))"
     done
     train() { # NAME FLAGS...
         local name=$1
@@ -205,7 +221,8 @@ if wanted ddp; then
         value step_us >>"$work/$name.us"
         grep loss "$work/out" >"$work/$name.loss" || true
     }
-    program "PyTorch, DDP over NCCL, a process a GPU" 6144 --shm-size=1g -e CUBLAS_WORKSPACE_CONFIG=:4096:8 -- pair_programs.py ddp
+    program "PyTorch, DDP over NCCL, a process a GPU" 6144 --shm-size=1g -e CUBLAS_WORKSPACE_CONFIG=:4096:8 -- \
+        pair_programs.py ddp
     echo "## The same, without and with a quota, in turn"
     : >"$work/native.us" && : >"$work/limited.us"
     for _ in 1 2; do
@@ -215,7 +232,8 @@ if wanted ddp; then
         train native
     done
     echo "us a step, each run: without $(tr '\n' ' ' <"$work/native.us"), with $(tr '\n' ' ' <"$work/limited.us")"
-    check "the losses of both ranks are the same to the last digit: $(tail -n 1 "$work/limited.loss")" "$(cat "$work/native.loss")" = "$(cat "$work/limited.loss")" -a -s "$work/native.loss"
+    check "the losses of both ranks are the same to the last digit: $(tail -n 1 "$work/limited.loss")" \
+        "$(cat "$work/native.loss")" = "$(cat "$work/limited.loss")" -a -s "$work/native.loss"
 fi
 
 finish

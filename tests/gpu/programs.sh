@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
-# Real programs on a real NVIDIA GPU, each in a container under the plugin, the GPU watched from outside all the while: PyTorch with its
-# three allocators, CUDA graphs, its compiler, loaders and shared tensors, and its speed; JAX with its allocators; CuPy; Triton; Numba and NVIDIA's
-# own bindings; the driver's pools, of managed memory too; what takes memory beside the allocation calls.
+# Real programs on a real NVIDIA GPU, each in a container under the plugin, the GPU watched from outside all the while:
+# PyTorch with its three allocators, CUDA graphs, its compiler, loaders and shared tensors, and its speed; JAX with its
+# allocators; CuPy; Triton; Numba and NVIDIA's own bindings; the driver's pools, of managed memory too; what takes
+# memory beside the allocation calls.
 #
-#   tests/gpu/programs.sh [torch|beside|speed|jax|cupy|triton|driver|pools|growth]...    just these; all but pools in less than 5 minutes
+#   tests/gpu/programs.sh [torch|beside|speed|jax|cupy|triton|driver|pools|growth]...
+#       just these; all but pools in less than 5 minutes
 #
-# What it takes from the environment stands at the top of lib.sh; the image has PyTorch, and JAX, CuPy, Triton, Numba and cuda-bindings for their parts.
+# What it takes from the environment stands at the top of lib.sh; the image has PyTorch, and JAX, CuPy, Triton, Numba
+# and cuda-bindings for their parts.
 # shellcheck disable=SC2046 # quota prints several words
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/gpu/lib.sh
-# By the driver's process list, not by the device as a whole: a device has some MiB a process that the list does not count.
+# By the driver's process list, not by the device as a whole: a device has some MiB a process that the list does not
+# count.
 watch() { exec python3 tests/gpu/watch.py "$1"; }
 begin
 idle=$base base=0
@@ -59,7 +63,8 @@ if wanted speed; then
     train() { # NAME FLAGS...
         local name=$1
         shift
-        run "$@" -v "$work:/check:ro" -e HOME=/tmp -e CUBLAS_WORKSPACE_CONFIG=:4096:8 "$image" python3 /check/torch_programs.py train >"$work/out" 2>"$work/err" || tail -n 5 "$work/err"
+        run "$@" -v "$work:/check:ro" -e HOME=/tmp -e CUBLAS_WORKSPACE_CONFIG=:4096:8 "$image" \
+            python3 /check/torch_programs.py train >"$work/out" 2>"$work/err" || tail -n 5 "$work/err"
         value step_us >>"$work/$name.us"
         grep loss "$work/out" >"$work/$name.loss" || true
     }
@@ -71,16 +76,20 @@ if wanted speed; then
     done
     best() { sort -g "$1" | head -n 1; }
     echo "us a step, each run: without $(tr '\n' ' ' <"$work/native.us"), with $(tr '\n' ' ' <"$work/limited.us")"
-    speed=$(awk -v n="$(best "$work/native.us")" -v s="$(best "$work/limited.us")" 'BEGIN { printf "%d", s ? 1000 * n / s : 0 }')
+    speed=$(awk -v n="$(best "$work/native.us")" -v s="$(best "$work/limited.us")" \
+        'BEGIN { printf "%d", s ? 1000 * n / s : 0 }')
     check "speed with a quota: $speed thousandths of that without" "$speed" -ge 980
-    check "the losses are the same to the last digit: $(tail -n 1 "$work/limited.loss")" "$(cat "$work/native.loss")" = "$(cat "$work/limited.loss")" -a -s "$work/native.loss"
+    check "the losses are the same to the last digit: $(tail -n 1 "$work/limited.loss")" "$(cat "$work/native.loss")" \
+        = "$(cat "$work/limited.loss")" -a -s "$work/native.loss"
 fi
 
 if wanted jax; then
     program "JAX, with preallocation" 8192 -- jax_programs.py
-    check "it preallocated its usual share of the quota: $(value pool) MiB" "$(value pool)" -ge 5000 -a "$(value pool)" -le 6144
+    check "it preallocated its usual share of the quota: $(value pool) MiB" "$(value pool)" -ge 5000 \
+        -a "$(value pool)" -le 6144
     recovers RESOURCE_EXHAUSTED 4096
-    program "JAX, without preallocation, all of what it sees" 8192 -e XLA_PYTHON_CLIENT_PREALLOCATE=false -e XLA_PYTHON_CLIENT_MEM_FRACTION=.99 -- jax_programs.py
+    program "JAX, without preallocation, all of what it sees" 8192 -e XLA_PYTHON_CLIENT_PREALLOCATE=false \
+        -e XLA_PYTHON_CLIENT_MEM_FRACTION=.99 -- jax_programs.py
     recovers RESOURCE_EXHAUSTED 4096
     for allocator in platform cuda_async; do
         program "JAX, allocator $allocator" 8192 -e XLA_PYTHON_CLIENT_ALLOCATOR=$allocator -- jax_programs.py
@@ -176,7 +185,9 @@ if wanted growth; then
         is "a module that fits, $kind" module.${kind}_that_fits ok
         is "a library that fits, $kind" library.${kind}_that_fits ok
     done
-    for key in launch launch_ex cooperative library graph; do is "local memory beyond the quota, $key" local.$key OUT_OF_MEMORY; done
+    for key in launch launch_ex cooperative library graph; do
+        is "local memory beyond the quota, $key" local.$key OUT_OF_MEMORY
+    done
     for key in that_fits others; do is "local memory, $key" local.$key ok; done
     is "streams to the end" streams OUT_OF_MEMORY
     check "as many as fit: $(value streams.made)" "$(value streams.made)" -ge 1000

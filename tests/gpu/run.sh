@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The main job on a real NVIDIA GPU. On a Linux host with a GPU, its driver and a Docker engine, as root, after `make all`:
+# The main job on a real NVIDIA GPU. On a Linux host with a GPU, its driver and a Docker engine, as root, after `make
+# all`:
 #
 #   tests/gpu/run.sh
 #
-# It installs the plugin that was built, checks what containers see and get, with nvidia-smi and with PyTorch, watches the GPU from
-# outside all the while, and removes the plugin again. What it prints is what docs/measurements.md shows.
+# It installs the plugin that was built, checks what containers see and get, with nvidia-smi and with PyTorch, watches
+# the GPU from outside all the while, and removes the plugin again. What it prints is what docs/measurements.md shows.
 #
 # What it takes from the environment stands at the top of lib.sh.
 # shellcheck disable=SC2046 # quota prints several words
@@ -14,15 +15,18 @@ cd "$(dirname "$0")/../.."
 begin
 
 echo "## nvidia-smi"
-check "without a quota: the whole GPU" "$(run "$image" nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits)" = "$total"
+check "without a quota: the whole GPU" "$(run "$image" nvidia-smi --query-gpu=memory.total \
+    --format=csv,noheader,nounits)" = "$total"
 for row in 0.3:$((total * 3 / 10)) 0.5:$((total / 2)) 3g:3072; do
     run $(quota "${row%:*}") "$image" nvidia-smi >"$work/out"
     grep MiB "$work/out" || cat "$work/out"
-    check "gpu-memory=${row%:*}: $(grep -o '[0-9]*MiB / *[0-9]*MiB' "$work/out")" "$(grep -o '[0-9]*MiB / *[0-9]*MiB' "$work/out" | tr -s ' ')" = "0MiB / ${row#*:}MiB"
+    check "gpu-memory=${row%:*}: $(grep -o '[0-9]*MiB / *[0-9]*MiB' "$work/out")" \
+        "$(grep -o '[0-9]*MiB / *[0-9]*MiB' "$work/out" | tr -s ' ')" = "0MiB / ${row#*:}MiB"
 done
 
 echo "## PyTorch without a quota"
-run -v "$work:/check:ro" -e CUBLAS_WORKSPACE_CONFIG=:4096:8 "$image" python3 /check/torch_check.py train >"$work/free" 2>"$work/free.ms"
+run -v "$work:/check:ro" -e CUBLAS_WORKSPACE_CONFIG=:4096:8 "$image" python3 /check/torch_check.py train >"$work/free" \
+    2>"$work/free.ms"
 cat "$work/free" "$work/free.ms"
 peak >/dev/null
 
@@ -40,14 +44,16 @@ for value in 0.3 6g; do
 done
 
 echo "## The same results"
-run $(quota 0.3) -v "$work:/check:ro" -e CUBLAS_WORKSPACE_CONFIG=:4096:8 "$image" python3 /check/torch_check.py train >"$work/limited" 2>"$work/limited.ms"
+run $(quota 0.3) -v "$work:/check:ro" -e CUBLAS_WORKSPACE_CONFIG=:4096:8 "$image" python3 /check/torch_check.py train \
+    >"$work/limited" 2>"$work/limited.ms"
 cat "$work/limited.ms"
 check "training gives the same losses to the last digit" "$(cat "$work/limited")" = "$(cat "$work/free")"
 
 echo "## Two containers at once"
 peak >/dev/null
 for name in left right; do
-    run -d --name $name $(quota 0.4) -v "$work:/check:ro" "$image" python3 /check/torch_check.py hold $((total * 3 / 10)) 60 >/dev/null
+    run -d --name $name $(quota 0.4) -v "$work:/check:ro" "$image" python3 /check/torch_check.py hold \
+        $((total * 3 / 10)) 60 >/dev/null
 done
 for name in left right; do
     for _ in $(seq 300); do
@@ -64,7 +70,8 @@ check "NVML from outside: at most $most of $((total * 8 / 10)) MiB" "$most" -le 
 check "both were there" "$most" -ge $((total * 6 / 10))
 
 echo "## Refusals"
-check "a label without the volume" "$(run --label gpu-memory=0.5 "$image" true 2>&1 | grep -c 'add -v runai:/runai')" = 1
+check "a label without the volume" "$(run --label gpu-memory=0.5 "$image" true 2>&1 | grep -c 'add -v runai:/runai')" \
+    = 1
 check "a size above the GPU" "$(run $(quota 9999g) "$image" true 2>&1 | grep -c 9999g)" = 1
 
 finish

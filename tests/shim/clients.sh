@@ -20,7 +20,8 @@ holder=$!
 until grep -q allocated "$work/held"; do sleep 0.05; done
 passed=0 failed=0
 for client in pynvml nvtop; do
-    if PYTHONPATH="$build/clients/usr/lib/python3/dist-packages" limited /usr/bin/python3 "$here/clients.py" "$client" "$holder" "$build/clients/usr/bin/nvtop"; then
+    if PYTHONPATH="$build/clients/usr/lib/python3/dist-packages" limited /usr/bin/python3 "$here/clients.py" "$client" \
+        "$holder" "$build/clients/usr/bin/nvtop"; then
         echo "ok     $client shows the quota"
         passed=$((passed + 1))
     else

@@ -1,6 +1,7 @@
 #!/bin/sh
-# races.sh BUILD [TIMES]: every test of race_test.c so many times (500), plain, under the address and undefined-behaviour sanitizers, and the
-# one of sanitize-threads.sh under ThreadSanitizer. As many at once as there are processors; prints what failed, and a count.
+# races.sh BUILD [TIMES]: every test of race_test.c so many times (500), plain, under the address and
+# undefined-behaviour sanitizers, and the one of sanitize-threads.sh under ThreadSanitizer. As many at once as there are
+# processors; prints what failed, and a count.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd) build=$(cd "$1" && pwd) times=${2:-500}
 work=$(mktemp -d)
@@ -23,7 +24,8 @@ fi
 export RUNAI_TEST_REPEAT="$times"
 {
     echo thread Threads_racing_at_the_limit
-    sed -n 's/^SCENARIO(\([A-Za-z_]*\),.*/\1/p' "$here/race_test.c" | while read -r test; do echo "plain $test" && echo "address $test"; done
+    sed -n 's/^SCENARIO(\([A-Za-z_]*\),.*/\1/p' "$here/race_test.c" |
+        while read -r test; do echo "plain $test" && echo "address $test"; done
 } | xargs -P "$(nproc)" -L 1 "$0" "$build" "$times" | tee "$work/log"
 failed=$(grep -c '^FAILED' "$work/log" || true)
 slow=$(grep -c '^SLOW' "$work/log" || true)

@@ -1,6 +1,7 @@
 #!/bin/sh
-# sanitize-threads.sh BUILD [TIMES]: the shim under ThreadSanitizer, in the scenario where threads race at the limit. Its runtime cannot be preloaded into
-# programs that are not built for it (a shell, timeout), so the scenario is started directly.
+# sanitize-threads.sh BUILD [TIMES]: the shim under ThreadSanitizer, in the scenario where threads race at the limit.
+# Its runtime cannot be preloaded into programs that are not built for it (a shell, timeout), so the scenario is started
+# directly.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd) build=$(cd "$1" && pwd)
 out="$build/thread-sanitized"

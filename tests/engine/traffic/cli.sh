@@ -1,6 +1,6 @@
 #!/bin/sh
-# cli.sh DOCKER COMPOSE: an ordinary session of a docker client, with and without Compose, in which nothing needs a GPU. DOCKER_HOST
-# names the engine, which has the image gpu-demo. Stops at what is refused.
+# cli.sh DOCKER COMPOSE: an ordinary session of a docker client, with and without Compose, in which nothing needs a GPU.
+# DOCKER_HOST names the engine, which has the image gpu-demo. Stops at what is refused.
 set -eux
 docker=$1 compose=${2:-}
 work=$(mktemp -d)
@@ -26,11 +26,16 @@ $docker network create --internal inner
 $docker network inspect inner
 
 $docker run --rm $net gpu-demo echo fine
-$docker run -d --name full --hostname host --network none --user 1000:1000 --workdir /tmp --env A=b --label c=d --memory 64m --cpus 0.5 \
-    --cpu-shares 100 --pids-limit 50 --ulimit nofile=100:200 --tmpfs /scratch:size=1m -v data:/data -v "$work:/host:ro" --mount type=volume,src=fast,dst=/fast \
-    --mount type=tmpfs,dst=/other -v /anonymous --cap-add NET_ADMIN --cap-drop CHOWN --security-opt no-new-privileges --sysctl kernel.shm_rmid_forced=1 \
-    --shm-size 8m --restart on-failure:2 --stop-signal KILL --stop-timeout 1 --log-driver json-file --log-opt max-size=1m --dns 10.0.0.1 \
-    --add-host a:10.0.0.2 --init=false --read-only --ipc private --device /dev/null:/dev/nothing --group-add 1 --oom-score-adj 10 --blkio-weight 0 \
+$docker run -d --name full --hostname host --network none --user 1000:1000 --workdir /tmp --env A=b --label c=d \
+    --memory 64m --cpus 0.5 \
+    --cpu-shares 100 --pids-limit 50 --ulimit nofile=100:200 --tmpfs /scratch:size=1m -v data:/data \
+    -v "$work:/host:ro" --mount type=volume,src=fast,dst=/fast \
+    --mount type=tmpfs,dst=/other -v /anonymous --cap-add NET_ADMIN --cap-drop CHOWN --security-opt no-new-privileges \
+    --sysctl kernel.shm_rmid_forced=1 \
+    --shm-size 8m --restart on-failure:2 --stop-signal KILL --stop-timeout 1 --log-driver json-file \
+    --log-opt max-size=1m --dns 10.0.0.1 \
+    --add-host a:10.0.0.2 --init=false --read-only --ipc private --device /dev/null:/dev/nothing --group-add 1 \
+    --oom-score-adj 10 --blkio-weight 0 \
     --health-cmd true --health-interval 30s --expose 80 --entrypoint sleep gpu-demo 300
 $docker ps -a --filter label=c=d
 $docker exec full id
@@ -70,7 +75,8 @@ $docker run --rm $net -v /tmp:/x -v /usr/share:/share:ro gpu-demo ls /share >/de
 if $docker run --rm $net gpu-demo sh -c 'exit 3'; then exit 1; fi
 $docker rm copied
 
-printf 'FROM gpu-demo\nARG W=x\nLABEL built=yes\nCOPY file /tmp/built\nRUN cat /tmp/built\nCMD ["cat","/tmp/built"]\n' >Dockerfile
+printf 'FROM gpu-demo\nARG W=x\nLABEL built=yes\nCOPY file /tmp/built\nRUN cat /tmp/built\nCMD ["cat","/tmp/built"]\n' \
+    >Dockerfile
 DOCKER_BUILDKIT=0 $docker build --network none --build-arg W=z -t built .
 test "$($docker run --rm $net built)" = hello
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# compose1.sh: an ordinary session of the first Compose (docker-compose 1.29, in Python), and of a service with a quota. DOCKER_HOST names the
-# engine, which has the image gpu-demo.
+# compose1.sh: an ordinary session of the first Compose (docker-compose 1.29, in Python), and of a service with a quota.
+# DOCKER_HOST names the engine, which has the image gpu-demo.
 set -eux
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,6 +1,7 @@
 #!/bin/sh
-# devcontainer.sh NODE CLI: an ordinary session of what VS Code's Dev Containers runs: a container from an image, which is built
-# anew for its user's UID; one from a Dockerfile, with a feature; one with a quota. DOCKER_HOST names the engine, which has the image gpu-demo.
+# devcontainer.sh NODE CLI: an ordinary session of what VS Code's Dev Containers runs: a container from an image, which
+# is built anew for its user's UID; one from a Dockerfile, with a feature; one with a quota. DOCKER_HOST names the
+# engine, which has the image gpu-demo.
 set -eux
 devcontainer="$1 $2"
 work=$(mktemp -d)
@@ -14,9 +15,12 @@ configuration() {
 
 configuration image <<'EOF'
 {
-    "name": "image", "image": "gpu-demo", "runArgs": ["--network", "none", "--hostname", "host"], "remoteUser": "user", "containerEnv": { "A": "b" }, "remoteEnv": { "X": "y" },
-    "mounts": ["type=volume,source=kept,target=/kept", { "type": "tmpfs", "target": "/scratch" }], "init": true, "capAdd": ["SYS_PTRACE"], "securityOpt": ["seccomp=unconfined"],
-    "onCreateCommand": "echo hello >/tmp/created", "postStartCommand": ["true"], "postAttachCommand": { "a": "true", "b": ["true"] }, "shutdownAction": "none"
+    "name": "image", "image": "gpu-demo", "runArgs": ["--network", "none", "--hostname", "host"], "remoteUser": "user",
+    "containerEnv": { "A": "b" }, "remoteEnv": { "X": "y" },
+    "mounts": ["type=volume,source=kept,target=/kept", { "type": "tmpfs", "target": "/scratch" }],
+    "init": true, "capAdd": ["SYS_PTRACE"], "securityOpt": ["seccomp=unconfined"],
+    "onCreateCommand": "echo hello >/tmp/created", "postStartCommand": ["true"],
+    "postAttachCommand": { "a": "true", "b": ["true"] }, "shutdownAction": "none"
 }
 EOF
 use image
@@ -33,14 +37,20 @@ $up --remove-existing-container
 
 configuration build <<'EOF'
 {
-    "build": { "dockerfile": "Dockerfile", "args": { "W": "z" }, "options": ["--network", "none"] }, "runArgs": ["--network", "none"], "features": { "./feature": { "word": "there" } },
+    "build": { "dockerfile": "Dockerfile", "args": { "W": "z" }, "options": ["--network", "none"] },
+    "runArgs": ["--network", "none"], "features": { "./feature": { "word": "there" } },
     "workspaceMount": "", "workspaceFolder": "/", "overrideCommand": true
 }
 EOF
 use build
 printf 'FROM gpu-demo\nARG W=x\nENV W=$W\n' >.devcontainer/Dockerfile
 mkdir .devcontainer/feature
-echo '{ "id": "feature", "version": "1.0.0", "options": { "word": { "type": "string", "default": "" } }, "containerEnv": { "FEATURE": "yes" } }' >.devcontainer/feature/devcontainer-feature.json
+cat >.devcontainer/feature/devcontainer-feature.json <<'EOF'
+{
+    "id": "feature", "version": "1.0.0", "containerEnv": { "FEATURE": "yes" },
+    "options": { "word": { "type": "string", "default": "" } }
+}
+EOF
 printf '#!/bin/sh\necho $WORD >/feature\n' >.devcontainer/feature/install.sh
 $devcontainer build --workspace-folder . --image-name built:1 --buildkit never
 $up --buildkit never
@@ -50,13 +60,15 @@ there"
 # A development container with a quota sees it; without the volume the CLI prints what to add.
 configuration gpu <<'EOF'
 {
-    "image": "gpu-demo", "runArgs": ["--network", "none", "--label", "gpu-memory=0.1"], "hostRequirements": { "gpu": true },
+    "image": "gpu-demo", "runArgs": ["--network", "none", "--label", "gpu-memory=0.1"],
+    "hostRequirements": { "gpu": true },
     "mounts": ["type=volume,source=runai,target=/runai"]
 }
 EOF
 use gpu
 $up --gpu-availability all
-test "$($devcontainer exec --workspace-folder . nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits)" = 1098
+test "$($devcontainer exec --workspace-folder . \
+    nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits)" = 1098
 sed -i '/mounts/d' .devcontainer/devcontainer.json
 if $up --gpu-availability all --remove-existing-container >refused 2>&1; then exit 1; fi
 grep -q 'add -v runai:/runai' refused

@@ -35,7 +35,8 @@ used() { "$out/simgpu" show "$SIMGPU_DIR" | sed -n 's/^gpu 0 .* used \([0-9]*\) 
 mib() { echo $(($(used) >> 20)); }
 
 # Starts gpu-alloc in the background and waits until it holds what it was asked for; its PID is in $holder.
-# The file is a new one each time: the shell empties a redirect's file after the fork, so an old one could still answer for a while.
+# The file is a new one each time: the shell empties a redirect's file after the fork, so an old one could still answer
+# for a while.
 hold() {
     rm -f "$work/held"
     "$out/gpu-alloc" --hold 60 "$@" >"$work/held" &
@@ -58,10 +59,12 @@ done < <("$out/check/driver")
 # Between processes.
 devices
 hold 6g
-same 'A second process sees what the first one left' "$("$out/gpu-alloc" 1g)" 'allocated 1024 MiB, 3693 MiB free of 10989 MiB'
+same 'A second process sees what the first one left' "$("$out/gpu-alloc" 1g)" \
+    'allocated 1024 MiB, 3693 MiB free of 10989 MiB'
 text=$("$out/gpu-alloc" 5g)
 same 'A second process runs out of memory at the physical end with exit code 2' "$?" 2
-same 'Running out of memory is said in the words of CUDA' "$text" 'cuMemAlloc(5120 MiB): out of memory (CUDA_ERROR_OUT_OF_MEMORY)'
+same 'Running out of memory is said in the words of CUDA' "$text" \
+    'cuMemAlloc(5120 MiB): out of memory (CUDA_ERROR_OUT_OF_MEMORY)'
 same 'The use of both is told to the host' "$(mib)" $((6144 + 64))
 end "$holder"
 same 'Memory comes back when a process is killed' "$(mib)" 0
@@ -112,8 +115,10 @@ if [ "$(id -u)" = 0 ]; then
     outer=$!
     while [ ! -s "$work/outer" ]; do sleep 0.02; done
     child=$(tr -d " " <"/proc/$outer/task/$outer/children")
-    has 'The host sees all, with its own PIDs' "$("$out/nvidia-smi" --query-compute-apps=pid,used_memory --format=csv,noheader)" "$child, 2112 MiB"
-    has 'simgpu tells both PIDs of a process in a container' "$("$out/simgpu" show "$SIMGPU_DIR")" "process $child (1 in pid namespace"
+    has 'The host sees all, with its own PIDs' \
+        "$("$out/nvidia-smi" --query-compute-apps=pid,used_memory --format=csv,noheader)" "$child, 2112 MiB"
+    has 'simgpu tells both PIDs of a process in a container' "$("$out/simgpu" show "$SIMGPU_DIR")" \
+        "process $child (1 in pid namespace"
     end "$child"
     wait "$outer" 2>/dev/null
 else
@@ -133,14 +138,17 @@ same 'What stands behind a wrong index is not visible' "$(visible 1,-1,0)" "${uu
 same 'An empty CUDA_VISIBLE_DEVICES leaves no device' "$(visible '')" 'error 100'
 same 'MIG names are refused where no GPU is divided' "$(visible MIG-GPU-1/2/3)" 'error 100'
 same 'A device named twice leaves none' "$(visible 0,0)" 'error 100'
-same 'CUDA and NVML agree about the order' "$(CUDA_DEVICE_ORDER=PCI_BUS_ID "$out/check/driver" uuids | paste -sd' ')" "${uuid[*]}"
+same 'CUDA and NVML agree about the order' "$(CUDA_DEVICE_ORDER=PCI_BUS_ID "$out/check/driver" uuids | paste -sd' ')" \
+    "${uuid[*]}"
 "$out/gpu-alloc" --device 2 --hold 60 100m >"$work/third" &
 third=$!
 started+=("$third")
 while [ ! -s "$work/third" ]; do sleep 0.02; done
-same 'Each device has memory of its own' "$("$out/nvidia-smi" --query-gpu=memory.used --format=csv,noheader,nounits | paste -sd' ')" '0 0 164'
+same 'Each device has memory of its own' "$("$out/nvidia-smi" --query-gpu=memory.used --format=csv,noheader,nounits |
+    paste -sd' ')" '0 0 164'
 rm "$SIMGPU_DIR/gpu0" "$SIMGPU_DIR/gpu1"
-same 'A container that got one device has it as the first' "$("$out/check/driver" uuids; "$out/nvidia-smi" --query-gpu=index,uuid --format=csv,noheader)" "${uuid[2]}
+same 'A container that got one device has it as the first' \
+    "$("$out/check/driver" uuids; "$out/nvidia-smi" --query-gpu=index,uuid --format=csv,noheader)" "${uuid[2]}
 0, ${uuid[2]}"
 end "$third"
 
@@ -153,8 +161,10 @@ same 'CUDA_VISIBLE_DEVICES takes the beginning of it' "$(visible "${uuid[2]:0:12
 same 'CUDA_VISIBLE_DEVICES takes the place of an instance' "$(visible "MIG-${uuid[0]}/2/0")" "${uuid[2]}"
 same 'Of two instances CUDA sees one' "$(visible "${uuid[2]},${uuid[1]}")" "${uuid[2]}"
 hold 1g
-has 'An instance has its own memory' "$(CUDA_VISIBLE_DEVICES=${uuid[2]} "$out/gpu-alloc" 1m)" 'allocated 1 MiB, 5428 MiB free of 5494 MiB'
-same 'A divided GPU shows what its instances hold' "$("$out/nvidia-smi" --query-gpu=memory.total,memory.used --format=csv,noheader)" '10989 MiB, 1088 MiB'
+has 'An instance has its own memory' "$(CUDA_VISIBLE_DEVICES=${uuid[2]} "$out/gpu-alloc" 1m)" \
+    'allocated 1 MiB, 5428 MiB free of 5494 MiB'
+same 'A divided GPU shows what its instances hold' \
+    "$("$out/nvidia-smi" --query-gpu=memory.total,memory.used --format=csv,noheader)" '10989 MiB, 1088 MiB'
 end "$holder"
 
 # The tools.
@@ -162,13 +172,17 @@ devices --reserved 500m
 table=$("$out/nvidia-smi")
 has 'nvidia-smi shows the known figures' "$table" '  0MiB / 10989MiB |      0%      Default |'
 has 'nvidia-smi says that nothing runs' "$table" 'No running processes found'
-same 'Every line of the table has one width' "$(tail -n +2 <<<"$table" | grep -v '^$' | awk '{print length}' | sort -u)" 91
-has 'nvidia-smi -L names the device' "$("$out/nvidia-smi" -L)" 'GPU 0: NVIDIA GeForce RTX 2080 Ti (simulated) (UUID: GPU-'
+same 'Every line of the table has one width' \
+    "$(tail -n +2 <<<"$table" | grep -v '^$' | awk '{print length}' | sort -u)" 91
+has 'nvidia-smi -L names the device' "$("$out/nvidia-smi" -L)" \
+    'GPU 0: NVIDIA GeForce RTX 2080 Ti (simulated) (UUID: GPU-'
 hold 1g
-same 'nvidia-smi answers queries' "$("$out/nvidia-smi" --query-gpu=index,name,memory.total,memory.used,memory.free,memory.reserved --format=csv)" \
+same 'nvidia-smi answers queries' "$("$out/nvidia-smi" \
+    --query-gpu=index,name,memory.total,memory.used,memory.free,memory.reserved --format=csv)" \
     'index, name, memory.total [MiB], memory.used [MiB], memory.free [MiB], memory.reserved [MiB]
 0, NVIDIA GeForce RTX 2080 Ti (simulated), 10989 MiB, 1088 MiB, 9401 MiB, 500 MiB'
-same 'nvidia-smi names processes' "$("$out/nvidia-smi" --query-compute-apps=pid,process_name,used_memory --format=csv,noheader,nounits)" "$holder, $out/gpu-alloc, 1088"
+same 'nvidia-smi names processes' "$("$out/nvidia-smi" \
+    --query-compute-apps=pid,process_name,used_memory --format=csv,noheader,nounits)" "$holder, $out/gpu-alloc, 1088"
 has 'The table lists the process' "$("$out/nvidia-smi")" '1088MiB |'
 end "$holder"
 for way in --async --managed --vmm --pitch --pool --proc-address --direct --touch; do
@@ -183,19 +197,26 @@ devices --latency-ns 3000000
 begin=$(date +%s%N)
 "$out/gpu-alloc" --step 2m 200m >/dev/null
 took=$((($(date +%s%N) - begin) / 1000000))
-if [ "$took" -ge 300 ]; then ok 'Each allocation takes the set latency'; else not_ok 'Each allocation takes the set latency' "$took ms for 100"; fi
+if [ "$took" -ge 300 ]; then
+    ok 'Each allocation takes the set latency'
+else
+    not_ok 'Each allocation takes the set latency' "$took ms for 100"
+fi
 "$out/simgpu" set "$SIMGPU_DIR" --latency-ns 0 --context 100m
 has 'simgpu set changes a living device' "$("$out/gpu-alloc" 1m)" '10887 MiB free'
 
 devices --unified 1
 has 'A device whose memory is shared with the host tells none by NVML' "$("$out/nvidia-smi")" '         Not Supported |'
-same 'A device whose memory is shared with the host tells CUDA' "$("$out/gpu-alloc" 1m)" 'allocated 1 MiB, 10923 MiB free of 10989 MiB'
+same 'A device whose memory is shared with the host tells CUDA' "$("$out/gpu-alloc" 1m)" \
+    'allocated 1 MiB, 10923 MiB free of 10989 MiB'
 
 # What is exported, and what is asked of glibc.
 rows() { sed -n 's/^[A-Z]*(\([A-Za-z0-9_]*\),\{0,1\}.*/\1/p' "$@" | sort; }
 exported() { objdump -T "$1" | awk '$2 == "g" && /\.text/ {print $NF}' | sort; }
-same 'libcuda exports the rows of its tables and nothing else' "$(exported "$out/libcuda.so.1" | sha256sum)" "$(rows "$here"/../cuda/cuda*.def | sha256sum)"
-same 'libnvidia-ml exports the rows of its tables and nothing else' "$(exported "$out/libnvidia-ml.so.1" | sha256sum)" "$(rows "$here"/../nvml/nvml*.def | sha256sum)"
+same 'libcuda exports the rows of its tables and nothing else' "$(exported "$out/libcuda.so.1" | sha256sum)" \
+    "$(rows "$here"/../cuda/cuda*.def | sha256sum)"
+same 'libnvidia-ml exports the rows of its tables and nothing else' "$(exported "$out/libnvidia-ml.so.1" | sha256sum)" \
+    "$(rows "$here"/../nvml/nvml*.def | sha256sum)"
 for file in libcuda.so.1 libnvidia-ml.so.1 nvidia-smi gpu-alloc gpu-alloc-direct; do
     newest=$(objdump -T "$out/$file" | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -1)
     same "$file needs no newer glibc than 2.17" "$(printf '%s\nGLIBC_2.17\n' "$newest" | sort -V | tail -1)" GLIBC_2.17
@@ -209,11 +230,13 @@ if [ "$(id -u)" = 0 ]; then
     cp "$out/nvidia-container-runtime-hook" "$work/conf"
     printf 'lib=%s\ndir=%s\n' "$out" "$SIMGPU_DIR" >"$work/conf/simgpu.conf"
     ask() { # what NVIDIA_VISIBLE_DEVICES says; prints what the container then has
-        echo '{"process":{"env":["A=b","NVIDIA_VISIBLE_DEVICES='"$1"'"]},"root":{"path":"rootfs"}}' >"$bundle/config.json"
+        echo '{"process":{"env":["A=b","NVIDIA_VISIBLE_DEVICES='"$1"'"]},"root":{"path":"rootfs"}}' \
+            >"$bundle/config.json"
         unshare --mount sleep 60 &
         local pid=$!
         while [ "$(readlink /proc/$pid/ns/mnt)" = "$(readlink /proc/self/ns/mnt)" ]; do sleep 0.02; done
-        (unset SIMGPU_DIR && echo '{"ociVersion":"1.0","id":"x","status":"created","pid":'$pid',"bundle":"'"$bundle"'"}' |
+        (unset SIMGPU_DIR &&
+            echo '{"ociVersion":"1.0","id":"x","status":"created","pid":'$pid',"bundle":"'"$bundle"'"}' |
             "$work/conf/nvidia-container-runtime-hook" prestart)
         echo "rc $?"
         (cd "/proc/$pid/root$bundle/rootfs" && find . -type f -size +0 | sort) 2>/dev/null
