@@ -188,8 +188,9 @@ sealed partial class Authorizer(
     /// <summary>No spec where the body cannot be read. Without names it is a question, and the image is looked at.</summary>
     async ValueTask<(ContainerSpec? Spec, Verdict Verdict)> JudgeCreateAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings settings, GpuHoldings? holdings, CallNames? names, CancellationToken cancel)
     {
-        if (ContainerNames.FindProblem(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "name")) is { } name)
-            return (null, Verdict.Refused("container-name", name));
+        var name = ContainerNames.Judge(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "name"), settings);
+        if (!name.Allow)
+            return (null, name);
         var problem = "the engine did not pass it on, which it does for the type application/json only and, by its version, up to 1 or 4 MiB";
         if (apiCall.RequestBody is not { Length: > 0 } json || !CreateBody.TryRead(json, out var body, out problem))
             return (null, Verdict.Refused("create-body", $"the body of this create call cannot be read in one way only, so it is refused: {problem}"));
@@ -203,7 +204,7 @@ sealed partial class Authorizer(
         spec = spec with { KnowsSubpath = route.KnowsSubpath };
         var requester = settings.RequesterOf(apiCall);
         var (judged, verdict) = await AskOfOthersAsync(spec, body, requester, settings, names, cancel);
-        return (judged, verdict.Allow ? verdict.And(Policy.Evaluate(judged, requester, gpus.Devices, settings, holdings)) : verdict);
+        return (judged, name.And(verdict.Allow ? verdict.And(Policy.Evaluate(judged, requester, gpus.Devices, settings, holdings)) : verdict));
     }
 
     /// <summary>What the volumes are that the body names, and whether the containers whose namespaces it shares are within the caller's reach.</summary>

@@ -8,12 +8,20 @@ static class ContainerNames
 {
     public const int ShortId = 12, IdLength = 64;
 
-    /// <summary>The engine looks for an ID first, for a name then, and for the beginning of an ID last: a call by the ID of a container that is gone, or by a part of one, would mean the container that is called so,
-    /// which was not judged for it.</summary>
+    /// <summary>The engine looks for a whole ID first, for a name then, and for the beginning of an ID last. A call by the ID of a container that is gone would mean the container that is called so, which was not judged
+    /// for it: no container gets such a name. A call by the beginning of an ID, as clients show it, would mean the container that is called so instead: that matters where callers may do different things, by the policy
+    /// file.</summary>
     /// <param name="names">As in the query of a create or a rename; the engine takes a slash before them.</param>
-    /// <returns>Null, or what is wrong, for the caller.</returns>
-    public static string? FindProblem(IEnumerable<string> names) =>
-        names.Select(name => name.TrimStart('/')).FirstOrDefault(IsLikeId) is { } name ? $"the name {Quoted.Text(name)} has the form of a container's ID or of a part of one ({ShortId} to {IdLength} hexadecimal digits): take another one, with a letter after f or a - in it" : null;
+    /// <param name="policy">The policy in force.</param>
+    public static Verdict Judge(IEnumerable<string> names, PolicySettings policy) => names.Select(name => name.TrimStart('/')).FirstOrDefault(IsLikeId) switch
+    {
+        null => Verdict.Fine,
+        { Length: IdLength } id => Verdict.Refused(Rule, string.Create(CultureInfo.InvariantCulture, $"the name {Quoted.Text(id)} has the form of a container's ID ({IdLength} hexadecimal digits): {AnotherName}")),
+        _ when policy.IsBuiltIn => Verdict.Fine,
+        { } part => Verdict.RefusedByFile(policy, Rule, string.Create(CultureInfo.InvariantCulture, $"the name {Quoted.Text(part)} has the form of the beginning of a container's ID ({ShortId} to {IdLength} hexadecimal digits): {AnotherName}")),
+    };
+
+    const string Rule = "container-name", AnotherName = "take another one, with a letter after f or a - in it";
 
     /// <summary>A whole ID: it means one container or none, whatever is created or renamed.</summary>
     public static bool IsWholeId(string name) => name.Length == IdLength && name.All(char.IsAsciiHexDigitLower);

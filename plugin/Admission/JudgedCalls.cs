@@ -38,7 +38,7 @@ sealed class JudgedCalls
 
     static string Busy(int count, string what) => string.Create(CultureInfo.InvariantCulture, $"{count} {what}");
 
-    /// <summary>The longer parts of an ID are many names of one container, and no container gets a name of that form. What is shorter may be a name.</summary>
+    /// <summary>The longer parts of an ID are many names of one container. Where containers are called so and the names begin alike, they share their room. What is shorter counts as a name.</summary>
     static string KeyOf(string name) =>
         ContainerNames.IsLikeId(name) ? name[..ContainerNames.ShortId] : name;
 

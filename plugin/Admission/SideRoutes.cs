@@ -26,7 +26,7 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             RouteKind.ContainerArchiveGet or RouteKind.ContainerArchivePut => await reach.JudgeAsync("docker cp", [route.Name], requester, policy, cancel),
             RouteKind.ContainerAttach => await reach.JudgeAsync("docker attach", [route.Name], requester, policy, cancel),
             RouteKind.ContainerExport => await reach.JudgeAsync("docker export", [route.Name], requester, policy, cancel),
-            RouteKind.ContainerRename => ContainerNames.FindProblem(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "name")) is { } name ? Verdict.Refused("container-name", name) : await reach.JudgeAsync("docker rename", [route.Name], requester, policy, cancel),
+            RouteKind.ContainerRename => await OfRenameAsync(apiCall, route, policy, requester, cancel),
             RouteKind.Commit => await reach.JudgeAsync("docker commit", EngineRoute.QueryValues(apiCall.RequestUri ?? "", "container"), requester, policy, cancel),
             RouteKind.NetworkConnect => OfNetwork(apiCall, policy, requester),
             RouteKind.ExecStart => await OfExecStartAsync(route, policy, requester, cancel),
@@ -35,6 +35,12 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             RouteKind.ExecCreate => await OfExecAsync(apiCall, route, policy, requester, cancel),
             _ => Verdict.Fine,
         };
+    }
+
+    async ValueTask<Verdict> OfRenameAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
+    {
+        var name = ContainerNames.Judge(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "name"), policy);
+        return name.Allow ? name.And(await reach.JudgeAsync("docker rename", [route.Name], requester, policy, cancel)) : name;
     }
 
     Verdict OfVolume(AuthZRequest apiCall, PolicySettings policy, Requester requester)

@@ -16,9 +16,11 @@ public class BusyTests : AuthorizerFixture
         public void Dispose() => IsFree = true;
     }
 
-    void UnderPolicy()
+    void UnderPolicy() => Write("""{"localSocket":"user","allowBindMounts":["/home"]}""");
+
+    void Write(string policy)
     {
-        File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), """{"localSocket":"user","allowBindMounts":["/home"]}""");
+        System.IO.File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), policy);
         _services.GetRequiredService<PolicySource>().Refresh();
     }
 
@@ -108,18 +110,34 @@ public class BusyTests : AuthorizerFixture
 
     const string LikeId = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    /// <summary>The engine looks for an ID first: a call by that of a container that is gone would start the one that is called so.</summary>
-    [TestCase($"/containers/create?name={LikeId}", false)]
-    [TestCase($"/containers/create?platform=x&name=%2F{LikeId}", false)]
-    [TestCase($"/containers/web/rename?name={LikeId}", false)]
-    [TestCase($"/containers/create?name={LikeId}0", true)]
-    [TestCase("/containers/create?name=0123456789a", true)]
-    [TestCase("/containers/web/rename?name=0123456789a", true)]
-    [TestCase("/containers/create?name=0123456789ab", false)]
-    [TestCase("/containers/web/rename?name=0123456789ab", false)]
-    public async Task No_container_is_called_like_the_ID_of_another(string uri, bool isAllowed) =>
-        Assert.That(await BeforeAsync(Call("POST", uri, uri.Contains("create", StringComparison.Ordinal) ? Good : null)),
-            isAllowed ? Is.EqualTo("allowed") : Does.Match("^the name [0-9a-f]+ has the form of a container's ID or of a part of one [(]12 to 64 hexadecimal digits[)]: take another one"));
+    const string None = "", File = "{}", Audit = """{"mode":"audit"}""";
+
+    /// <summary>The engine looks for an ID first: a call by that of a container that is gone would start the one that is called so. A name goes before the beginning of an ID, which matters where callers differ.</summary>
+    [TestCase(None, LikeId, false)]
+    [TestCase(None, $"%2F{LikeId}", false)]
+    [TestCase(None, $"{LikeId}0", true)]
+    [TestCase(None, "202411301234", true)]
+    [TestCase(File, LikeId, false)]
+    [TestCase(File, $"{LikeId}0", true)]
+    [TestCase(File, "0123456789a", true)]
+    [TestCase(File, "0123456789ab", false)]
+    [TestCase(File, "%2F202411301234", false)]
+    [TestCase(File, "20241130-1234", true)]
+    [TestCase(Audit, LikeId, false)]
+    [TestCase(Audit, "0123456789ab", true)]
+    public async Task No_container_is_called_like_the_ID_of_another(string file, string name, bool isAllowed)
+    {
+        if (file.Length > 0)
+            Write(file);
+        foreach (var uri in (string[])[$"/containers/create?name={name}", $"/containers/create?platform=x&name={name}", $"/containers/web/rename?name={name}"])
+        {
+            Assert.That(_authorizer.IsOfConcern("POST", uri));
+            Assert.That(await BeforeAsync(Call("POST", uri, uri.Contains("create", StringComparison.Ordinal) ? Good : null)), isAllowed ? Is.EqualTo("allowed")
+                : Does.Match("^the name [0-9a-f]+ has the form of (a container's ID [(]64|the beginning of a container's ID [(]12 to 64) hexadecimal digits[)]: take another one, with a letter"));
+            if (file == Audit && name.Length < LikeId.Length)
+                Assert.That(_log.Lines[^1], Does.Contain("has the form of the beginning of a container's ID"));
+        }
+    }
 
     [TestCase(255, true)]
     [TestCase(256, false)]
