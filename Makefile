@@ -108,6 +108,7 @@ fmt: ## format C and C#
 
 check: ## formatting and static checks
 	@$(NEED) clang-format dotnet shellcheck
+	@tools/check-width
 	@git ls-files '*.sh' '*.bash' .ci cli/runai-docker tools | xargs shellcheck
 	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
 	@dotnet format RunaiPlugin.sln --verify-no-changes
