@@ -37,16 +37,20 @@ sealed partial class Authorizer
         var holdings = ledger.HoldingsBeside("");
         ContainerSpec? spec = null;
         Verdict verdict;
+        if (!NeedsBody(route.Kind))
+            apiCall.ReleaseBodies();
         if (route.Kind == RouteKind.ContainerCreate)
             (spec, verdict) = await JudgeCreateAsync(apiCall, route, settings, holdings, names: null, cancel);
         else if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
         {
+            var hasOldBody = HasOldBody(apiCall, route);
+            apiCall.ReleaseBodies();
             var (container, problem) = await FindContainerAsync(route, cancel);
             if (container is null)
                 return PolicyAnswer.Unreadable(problem ?? $"there is no container {Quoted.Text(route.Name)}");
             holdings = ledger.HoldingsBeside(container.Id);
             spec = specs.FromInspect(container, defaults.Runtime) with { KnowsSubpath = route.KnowsSubpath };
-            verdict = HasOldBody(apiCall, route) ? OldBody : Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings);
+            verdict = hasOldBody ? OldBody : Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings);
             try
             {
                 verdict = (await JudgeJoinedAsync(container.Joined ?? container.HostConfig.NamesOfJoined(), spec, requester, settings, cancel)).And(verdict);

@@ -15,9 +15,14 @@ static class CallBounds
     /// <summary>Null, or what is too long, for the caller.</summary>
     public static string? FindProblem(AuthZRequest call, RouteKind kind) =>
         call.User?.Length > MostUser ? string.Create(CultureInfo.InvariantCulture, $"the common name of your TLS client certificate is longer than {MostUser} characters: use a certificate with a shorter one")
-        : call.RequestUri?.Length > MostUri && IsKept(kind) ? string.Create(CultureInfo.InvariantCulture, $"the URI of this call is longer than {MostUri} characters: shorten what it names")
+        : LengthOf(call.RequestUri ?? "", kind) > MostUri ? string.Create(CultureInfo.InvariantCulture, $"the URI of this call is longer than {MostUri} characters: shorten what it names")
         : null;
 
-    /// <summary>The arguments and labels of a classic build stand in its URI, and may be long.</summary>
-    static bool IsKept(RouteKind kind) => kind is not (RouteKind.OfNoConcern or RouteKind.Unknown or RouteKind.Build);
+    /// <summary>Of what is kept of it. The arguments and labels of a classic build stand in its query, and may be long.</summary>
+    static int LengthOf(string uri, RouteKind kind) => kind switch
+    {
+        RouteKind.OfNoConcern or RouteKind.Unknown => 0,
+        RouteKind.Build => uri.IndexOf('?', StringComparison.Ordinal) is >= 0 and var path ? path : uri.Length,
+        _ => uri.Length,
+    };
 }

@@ -180,6 +180,9 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         if (policy.ExemptUsers.Contains(requester.Name) || (policy.AllowHostNamespaces && requester.IsAdmin))
             return Verdict.Fine;
         var modes = EngineRoute.QueryValues(apiCall.RequestUri ?? "", "networkmode").ToArray();
+        if (modes.Sum(mode => (long)mode.Length) > CallBounds.MostUri)
+            return Verdict.Refused("call-length", string.Create(CultureInfo.InvariantCulture, $"the networks that this build call names are longer than {CallBounds.MostUri} characters: name one network"));
+        apiCall.ReleaseAll();
         foreach (var mode in policy.AllowHostNamespaces ? [] : modes)
             if (mode == "host" || (mode.StartsWith("container:", StringComparison.Ordinal) && await engine.InspectContainerAsync(mode["container:".Length..], cancel) is { HostConfig.NetworkMode: "host" }))
                 return Verdict.RefusedByFile(policy, "host-namespace", $"docker build --network {Quoted.Text(mode)} is not allowed on this machine: leave it out, or ask an admin to exempt you");

@@ -16,11 +16,11 @@ public sealed record AuthZRequest
     /// <summary>Missing in the retry of a call whose connection broke.</summary>
     public string? RequestMethod { get; init; }
     /// <summary>As it stood in the request line: maybe absolute, maybe percent-encoded, with the query.</summary>
-    public string? RequestUri { get; init; }
+    public string? RequestUri { get; set; }
     /// <summary>Only for the content type application/json, and only up to 4 MiB (1 MiB for engines before 29.3.1's fix; 20.10 drops longer ones and goes on).</summary>
     public byte[]? RequestBody { get; set; }
     /// <summary>One value a name; without authorization headers.</summary>
-    public IReadOnlyDictionary<string, string>? RequestHeaders { get; init; }
+    public IReadOnlyDictionary<string, string>? RequestHeaders { get; set; }
     public int ResponseStatusCode { get; init; }
     public byte[]? ResponseBody { get; set; }
 
@@ -28,22 +28,32 @@ public sealed record AuthZRequest
     [JsonIgnore]
     internal IDisposable? Place { get; set; }
 
-    /// <summary>Of URI and headers, in characters. A call with longer ones keeps its place until it is judged.</summary>
-    const int MostBeside = 32 << 10;
-
-    /// <summary>Whoever has read the bodies says so before he waits for the engine: they may be megabytes, and others wait for their place.</summary>
+    /// <summary>Whoever has read the bodies says so before he waits for the engine: they may be megabytes, as headers may, and others wait for their place. Of the headers the type stays.</summary>
     internal void ReleaseBodies()
     {
         if (Place is null)
             return;
         (RequestBody, ResponseBody) = (null, null);
-        if ((RequestUri?.Length ?? 0) + (RequestHeaders?.Sum(h => (long)h.Key.Length + (h.Value?.Length ?? 0)) ?? 0) <= MostBeside)
+        RequestHeaders = RequestHeaders.Find(TypeHeader) is { } type ? new Dictionary<string, string> { [TypeHeader] = type[..Math.Min(type.Length, MostType)] } : null;
+        if (RequestUri is null || RequestUri.Length <= MostUri)
             Place.Dispose();
     }
 
+    /// <summary>The same once the URI was read too. That of a build, with its arguments and labels, may be a megabyte.</summary>
+    internal void ReleaseAll()
+    {
+        if (Place is not null)
+            RequestUri = null;
+        ReleaseBodies();
+    }
+
+    const string TypeHeader = "Content-Type";
+    /// <summary>In characters.</summary>
+    const int MostType = 256, MostUri = 32 << 10;
+
     /// <summary>Whether the call certainly has none: engines read no body without a content type, and its length stands in no header when it comes in chunks.</summary>
     [JsonIgnore]
-    public bool HasNoBody => RequestBody is not { Length: > 0 } && RequestHeaders?.Any(h => h.Key.Equals("Content-Type", StringComparison.OrdinalIgnoreCase)) != true;
+    public bool HasNoBody => RequestBody is not { Length: > 0 } && RequestHeaders.Find(TypeHeader) is null;
 }
 
 /// <summary>The decision. <paramref name="Msg"/> is what the user reads after a denial; <c>Err</c> is not used, for the engine ignores it beside an allowance.</summary>

@@ -42,11 +42,51 @@ public class BusyTests : AuthorizerFixture
         await IsPlaceFreeAsync(Call(method, uri, body), isFree: true);
     }
 
-    [Test]
-    public async Task A_call_whose_URI_is_long_keeps_its_place()
+    static readonly string Long = new('x', 900_000);
+
+    [TestCase("POST", $"/build?networkmode=container:{LikeId}&labels=")]
+    [TestCase("POST", $"/build?labels=LONG&networkmode=container:{LikeId}&networkmode=container:{LikeId}")]
+    public async Task A_build_whose_URI_is_long_has_no_place_either(string method, string uri)
     {
         UnderPolicy();
-        await IsPlaceFreeAsync(Call("POST", $"/build?networkmode=container:{LikeId}&labels={new string('x', 900_000)}"), isFree: false);
+        await IsPlaceFreeAsync(Call(method, uri.Replace("LONG", Long, StringComparison.Ordinal)), isFree: true);
+    }
+
+    [TestCase("POST", "/containers/web/start")]
+    [TestCase("GET", "/containers/web/export")]
+    public async Task Nor_has_a_call_whose_headers_are_long(string method, string uri)
+    {
+        UnderPolicy();
+        var call = Call(method, uri) with { RequestHeaders = new Dictionary<string, string> { ["X-Long"] = Long, ["content-type"] = Long } };
+        await IsPlaceFreeAsync(call, isFree: true);
+        Assert.That((call.RequestHeaders!.Count, call.RequestHeaders["Content-Type"].Length, call.HasNoBody), Is.EqualTo((1, 256, false)));
+    }
+
+    [TestCase("start", "{}")]
+    [TestCase("restart?t=0", null)]
+    [TestCase("rename?name=x", "{}")]
+    public async Task Nor_has_a_question(string what, string? body)
+    {
+        UnderPolicy();
+        await IsPlaceFreeAsync(Call("POST", $"/containers/web/{what}", body) with { RequestHeaders = new Dictionary<string, string> { [PolicyQuestion.Header] = "call" } }, isFree: true);
+    }
+
+    [TestCase(0, true)]
+    [TestCase(1, false)]
+    public async Task The_networks_of_a_build_have_a_bound(int beyond, bool isAllowed)
+    {
+        UnderPolicy();
+        var network = new string('n', (16 << 10) / 2);
+        Assert.That(await BeforeAsync(Call("POST", $"/build?networkmode={network}&labels={Long}&networkmode={network}{new string('n', beyond)}")),
+            Is.EqualTo(isAllowed ? "allowed" : "the networks that this build call names are longer than 16384 characters: name one network"));
+    }
+
+    [TestCase(0, true)]
+    [TestCase(1, false)]
+    public async Task The_path_of_a_build_has_one_too(int beyond, bool isAllowed)
+    {
+        var path = $"/v1.{new string('4', (16 << 10) - "/v1./build".Length + beyond)}/build";
+        Assert.That(await BeforeAsync(Call("POST", $"{path}?labels={Long}")), Is.EqualTo(isAllowed ? "allowed" : "the URI of this call is longer than 16384 characters: shorten what it names"));
     }
 
     /// <summary>While the engine is asked about it.</summary>
