@@ -76,7 +76,7 @@ check "installed into relative folders" "[ps]" runai ps
 # By a user who may write to his home only. The files lie where he can read them.
 chmod 0711 "$work"
 mkdir -m 0777 "$work/home" "$work/cli"
-cp "$here/../../cli/runai-docker" "$here/../../cli/get.sh" "$work/cli/"
+cp "$here"/../../cli/* "$work/cli/"
 cp "$here/../../Directory.Build.props" "$work/"
 if [ "$(id -u)" = 0 ]; then unprivileged="setpriv --reuid 65534 --regid 65534 --clear-groups"; else unprivileged=; fi
 $unprivileged env -u DOCKER_CONFIG -u DOCKER_CLI_PLUGINS HOME="$work/home" sh "$work/cli/get.sh" \
@@ -85,15 +85,36 @@ cli=$work/home/.docker/cli-plugins/docker-runai
 check "installed without root" "[ps]" runai ps
 equal "what get.sh says then" \
     "runai-docker is in $work/home/.local/bin; docker runai is in $work/home/.docker/cli-plugins
-to remove both: rm $work/home/.local/bin/runai-docker $work/home/.docker/cli-plugins/docker-runai
+to remove it: rm $work/home/.local/bin/runai-docker $work/home/.docker/cli-plugins/docker-runai \
+$work/home/.local/share/man/man1/runai-docker.1 $work/home/.local/share/bash-completion/completions/runai-docker
 $work/home/.local/bin is not on your PATH: add it to call runai-docker by its name" "$(cat "$work/installed")"
 
+equal "the man page has the version that is built" "1" \
+    "$(grep -c "^.TH .*runai-docker $version\"" "$work/home/.local/share/man/man1/runai-docker.1")"
 HOME=$work/nothing sh "$work/cli/get.sh" --help >"$work/help"
 equal "get.sh --help installs nothing and says how to remove it" "0 yes" \
     "$? $(grep -q 'To remove it' "$work/help" && [ ! -e "$work/nothing" ] && echo yes)"
 (cd "$work" && sh "$work/cli/get.sh" --prefix 2>"$work/help")
 equal "an unknown option of get.sh is no folder" "2 get.sh: unknown option --prefix; --help says what there is" \
     "$? $(cat "$work/help")"
+
+# Completion, beside a docker that prints what it is asked to complete after a candidate with a description.
+printf '#!/bin/sh\nprintf "%%s\\tdescription\\n" --gpus "$*"\necho :4\n' >"$work/completing"
+chmod +x "$work/completing"
+complete() { # WHAT EXPECTED WORDS...
+    what=$1 expected=$2
+    shift 2
+    equal "$what" "$expected" "$(RUNAI_DOCKER=$work/completing bash -c '. "$0"
+        COMP_WORDS=(runai-docker "$@") COMP_CWORD=$#
+        _runai_docker
+        echo "${COMPREPLY[*]}"' "$work/home/.local/share/bash-completion/completions/runai-docker" "$@")"
+}
+complete "options of run are docker's and ours" "--gpu-memory --gpus" run --gp
+complete "the first word is a command of docker's or ours" "policy" po
+complete "a value is nobody's" "" run --gpu-memory 0
+complete "behind the value docker completes the rest" "__complete run __" run --gpu-memory = 0.5 __
+complete "the commands of policy" "ask check" policy ""
+complete "what is asked is completed by docker" "__complete run __" policy ask run __
 
 # Questions, put to a docker whose engine answers as the plugin does, by the headers in the configuration. Each call is
 # a line in calls.

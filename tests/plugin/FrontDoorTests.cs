@@ -58,6 +58,19 @@ public partial class FrontDoorTests
         Assert.That(sdk.GetProperty("rollForward").GetString(), Is.EqualTo("latestFeature"));
     }
 
+    /// <summary>What shows the version reads it from Directory.Build.props when it is built or installed.</summary>
+    [TestCase("Makefile", "$(shell sed -n 's:.*<Version>")]
+    [TestCase("config.json", "version @VERSION@")]
+    [TestCase("cli/runai-docker", "version=@VERSION@")]
+    [TestCase("cli/runai-docker.1", "runai-docker @VERSION@")]
+    [TestCase("cli/get.sh", "<Version>")]
+    public void The_version_is_written_in_one_file(string file, string reads)
+    {
+        var version = XDocument.Parse(Read("Directory.Build.props")).Descendants("Version").Single().Value;
+        Assert.That(PluginVersion.Text, Is.EqualTo(version));
+        Assert.That(Read(file), Does.Contain(reads).And.Not.Contain(version));
+    }
+
     [TestCase("lab")]
     [TestCase("team")]
     [TestCase("classroom")]
