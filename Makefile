@@ -4,6 +4,11 @@ PLUGIN ?= runai/gpu-memory
 VERSION := $(shell sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' Directory.Build.props)
 CONFIGURATION ?= Release
 DOCKER ?= docker
+# The plugin's processor, x64 or arm64. Another one's than this machine's is cross-built, below build/arm64.
+HOST_ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,x64)
+PLUGIN_ARCH ?= $(HOST_ARCH)
+# 1: compiled to native code. 0: the trimmed ReadyToRun build, for an SDK that has no pack of the native runtime.
+AOT ?= 1
 NEED := tools/need
 # What starts engines needs root, and says so before it builds anything.
 ROOT = @[ "$$(id -u)" = 0 ] || { echo "make $@ starts Docker engines of its own: run it as root" >&2; exit 1; }
@@ -11,11 +16,11 @@ ROOT = @[ "$$(id -u)" = 0 ] || { echo "make $@ starts Docker engines of its own:
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help all demo test test-long boots fuzz plugin rootfs enable disable push shim sim shim-tests races bench \
-    fmt check clean
+.PHONY: help all demo test test-arm64 test-long boots fuzz plugin rootfs enable disable push shim sim shim-tests races \
+    bench fmt check clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  ENGINE=system makes demo use the running engine; PLUGIN=name names the plugin (now $(PLUGIN))"
 
 all: shim sim rootfs ## build everything: plugin, shim, simulated GPU
@@ -40,6 +45,13 @@ boots: ## no container starts where the engine does not ask the plugin, none is 
 	@$(MAKE) -s all
 	@tests/engine/boots.sh
 
+test-arm64: ## the plugin cross-built for arm64, under qemu-user (`make test` has the same for this machine's processor)
+	$(ROOT)
+	@$(NEED) docker iproute2
+	@$(MAKE) -s all
+	@$(MAKE) -s rootfs PLUGIN_ARCH=arm64
+	dotnet test tests/engine -c $(CONFIGURATION) --filter TestCategory=Arm64 --logger "console;verbosity=normal"
+
 test-long: ## what only shows after minutes, or after thousands of calls, on real engines
 	$(ROOT)
 	@$(NEED) docker iproute2
@@ -58,7 +70,7 @@ races: shim-tests ## every race test of the shim 500 times, plain and under the 
 plugin: rootfs ## build the managed plugin and create it in the running engine
 	@$(NEED) docker
 	@! $(DOCKER) plugin inspect $(PLUGIN) >/dev/null 2>&1 || $(DOCKER) plugin rm $(PLUGIN)
-	$(DOCKER) plugin create $(PLUGIN) $(BUILD)/plugin
+	$(DOCKER) plugin create $(PLUGIN) $(OUT)/plugin
 
 enable: ## enable the plugin in the running engine
 	$(DOCKER) plugin enable $(PLUGIN)
@@ -73,9 +85,23 @@ disable: ## disable the plugin (take it out of daemon.json first: an engine that
 push: ## push the plugin to the registry that its name says (PLUGIN=registry/name:tag)
 	$(DOCKER) plugin push $(PLUGIN)
 
+ifeq ($(PLUGIN_ARCH),$(HOST_ARCH))
+OUT := $(BUILD)
+PLUGIN_CC := gcc
+LINK := -p:CppCompilerAndLinker=gcc
+else ifeq ($(PLUGIN_ARCH),arm64)
+OUT := $(BUILD)/arm64
+PLUGIN_CC := aarch64-linux-gnu-gcc
+LINK := -p:CppCompilerAndLinker=clang -p:ObjCopyName=aarch64-linux-gnu-objcopy
+CROSS := CC=$(PLUGIN_CC)
+else
+$(error PLUGIN_ARCH=$(PLUGIN_ARCH) cannot be built here: use PLUGIN_ARCH=$(HOST_ARCH), or PLUGIN_ARCH=arm64 on x64)
+endif
+
 shim: ## build/shim/librunai.so
 	@$(NEED) gcc make
-	@$(MAKE) -s -C shim BUILD=$(BUILD) all
+	$(if $(CROSS),@$(NEED) clang arm64)
+	@$(MAKE) -s -C shim BUILD=$(OUT) $(CROSS) all
 
 sim: ## the simulated GPU: build/sim
 	@$(NEED) gcc make libjansson-dev
@@ -85,15 +111,30 @@ shim-tests: shim sim ## programs that test the shim: build/shim-tests
 	@$(NEED) musl-tools libjemalloc2 libtcmalloc-minimal4
 	@$(MAKE) -s -C tests/shim BUILD=$(BUILD) all
 
-# No base image: the trimmed, self-contained publish, and of the C library just the files that it links to.
-rootfs: shim ## the managed plugin without an engine: build/plugin
+# Published again where what it is made of has changed. The stamp names the way, so that the other way's publish is
+# not taken for it.
+ifeq ($(AOT),0)
+PUBLISH_AS := --self-contained -p:PublishTrimmed=true -p:PublishReadyToRun=true -p:TieredCompilation=false \
+    -p:DebugType=none
+else
+PUBLISH_AS := -p:PublishAot=true -p:NativeSymbolExt=.debug $(LINK)
+endif
+PUBLISHED := $(OUT)/.published-$(CONFIGURATION)-aot$(AOT)
+$(PUBLISHED): $(shell find $(CURDIR)/plugin \( -name bin -o -name obj -o -name rootfs.sh \) -prune -o -print) \
+    $(wildcard Directory.*.props global.json)
 	@$(NEED) dotnet
-	@rm -rf $(BUILD)/plugin $(BUILD)/publish
-	@dotnet publish plugin -c $(CONFIGURATION) -r linux-x64 --self-contained -p:PublishTrimmed=true \
-	    -p:PublishReadyToRun=true -p:DebugType=none -o $(BUILD)/publish -v quiet --nologo
-	@plugin/rootfs.sh $(BUILD)/publish $(BUILD)/shim $(BUILD)/plugin/rootfs
-	@sed 's/@VERSION@/$(VERSION)/' config.json >$(BUILD)/plugin/config.json
-	@du -sh $(BUILD)/plugin/rootfs | sed 's/\t.*/ in the rootfs/'
+	@rm -rf $(OUT)/publish $(OUT)/.published-*
+	@echo "publishing the plugin for $(PLUGIN_ARCH): 1 to 3 minutes"
+	@dotnet publish plugin -c $(CONFIGURATION) -r linux-$(PLUGIN_ARCH) $(PUBLISH_AS) \
+	    -p:PublishDocumentationFiles=false -o $(OUT)/publish -v quiet --nologo
+	@touch $@
+
+# No base image: the published program, and of the C library just the files that it needs.
+rootfs: shim $(PUBLISHED) ## the managed plugin without an engine: build/plugin (PLUGIN_ARCH=arm64, AOT=0)
+	@rm -rf $(OUT)/plugin
+	@CC=$(PLUGIN_CC) plugin/rootfs.sh $(OUT)/publish $(OUT)/shim $(OUT)/plugin/rootfs
+	@sed 's/@VERSION@/$(VERSION)/' config.json >$(OUT)/plugin/config.json
+	@du -sh $(OUT)/plugin/rootfs | sed 's/\t.*/ in the rootfs/'
 
 bench: all shim-tests ## measure against the figures of docs/measurements.md
 	@bench/run.sh

@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 
 namespace Runai.GpuMemory;
 
-/// <summary>Gives memory back after busy times: create calls of megabytes leave a heap, and the compiler of hot code leaves another, that the runtime and the C library,
-/// on a machine with room, would keep.</summary>
+/// <summary>Gives memory back after busy times: create calls of megabytes leave a heap that the runtime and the C library, on a machine
+/// with room, would keep.</summary>
 sealed partial class MemoryTrimmer(TimeProvider time, ILogger<MemoryTrimmer> log) : BackgroundService
 {
     /// <summary>So much is not kept even while there is something to do.</summary>

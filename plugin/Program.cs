@@ -10,7 +10,7 @@ using Runai.GpuMemory.Volumes;
 ProcessPriority.Raise();
 if (args is ["policy", ..]) return PolicyCommand.Run(args.AsSpan(1), Console.Out, Console.Error);
 
-StaticState.Initialize();
+var types = StaticState.Initialize();
 var (settings, problems) = PluginSettings.Read(Environment.GetEnvironmentVariable);
 if (problems.Count > 0)
 {
@@ -37,6 +37,7 @@ builder.Services
 
 var app = builder.Build();
 PluginVersion.LogStart(app.Logger, PluginVersion.Text);
+StaticState.LogInitialized(app.Logger, types);
 app.MapPluginActivate();
 app.MapAuthZPlugin();
 app.MapVolumeDriver();
