@@ -66,9 +66,17 @@ static class Routes
         return time;
     }
 
-    /// <summary>A body as <c>docker run</c> would send it, in short; blown up by a label.</summary>
-    static byte[] CreateRequest(int bytes) => HttpConnection.Request("POST", "/containers/create", Encoding.UTF8.GetBytes(
-        $$$"""{"Image":"{{{Engine.Image}}}","Cmd":["true"],"Env":["A=b"],"Labels":{"text":"{{{new string('x', bytes)}}}"},"HostConfig":{"NetworkMode":"none"}}"""));
+    /// <summary>A body as <c>docker run</c> would send it, in short; blown up by labels, none longer than a text may be.</summary>
+    static byte[] CreateRequest(int bytes)
+    {
+        const int Longest = 100_000;
+        var labels = Enumerable.Range(0, bytes / Longest).Select(label => $"\"text{label}\":\"{new string('x', Longest)}\"");
+        return HttpConnection.Request("POST", "/containers/create", Encoding.UTF8.GetBytes(
+            $$$"""
+            {"Image":"{{{Engine.Image}}}","Cmd":["true"],"Env":["A=b"],"Labels":{ {{{string.Join(',', labels)}}} },
+             "HostConfig":{"NetworkMode":"none"}}
+            """));
+    }
 
     public static void Remove(HttpConnection connection, string id) => connection.Expect(HttpConnection.Request("DELETE", $"/containers/{id}?force=1"));
 }
