@@ -133,6 +133,9 @@ sealed class TestEngine : IDisposable
     /// <summary>Any client, pointed at this engine.</summary>
     public Output Command(string command, params IEnumerable<string> arguments) => Shell.Run(_environment, command, arguments);
 
+    /// <summary>A command in the engine's own network namespace.</summary>
+    public Output InNetwork(params IEnumerable<string> command) => Command("nsenter", [$"--net=/proc/{Keeper}/ns/net", "--", .. command]);
+
     /// <summary><c>docker run --network none --gpus 1 …</c></summary>
     public Output Run(params IEnumerable<string> arguments) => Docker(["run", "--network", "none", "--gpus", "1", .. arguments]);
 
