@@ -7,6 +7,8 @@ namespace Runai.GpuMemory.Admission;
 static class PolicyText
 {
     const int MaxUsers = 20, MaxNames = 10;
+    /// <summary>Whole: <c>sha256:</c> and 64 digits.</summary>
+    const int MaxImage = 80;
     const string None = "none";
 
     /// <summary>Names of people are for admins.</summary>
@@ -28,7 +30,7 @@ static class PolicyText
         ("maxQuota", p => p.Limits.MaxQuota?.Text ?? None, false),
         ("totalQuota", p => p.Limits.TotalQuota?.Text ?? None, false),
         ("exempt.users", p => List(p.ExemptUsers), true),
-        ("exempt.images", p => List(p.ExemptImages), false),
+        ("exempt.images", p => List(p.ExemptImages, MaxImage), false),
     ];
 
     /// <summary>For the check that no key is missing.</summary>
@@ -64,9 +66,9 @@ static class PolicyText
 
     static string Flag(bool value) => value ? "true" : "false";
 
-    static string List(IEnumerable<string> names)
+    static string List(IEnumerable<string> names, int longest = Quoted.MaxLength)
     {
-        var all = names.Order(StringComparer.Ordinal).Select(name => Quoted.Text(name)).ToArray();
+        var all = names.Order(StringComparer.Ordinal).Select(name => Quoted.Text(name, longest)).ToArray();
         return all.Length == 0 ? None : string.Join(", ", all.Take(MaxNames)) + (all.Length > MaxNames ? $" and {all.Length - MaxNames} more" : "");
     }
 }

@@ -111,8 +111,10 @@ public class PolicyQuestionTests : AuthorizerFixture
     [Test]
     public async Task The_policy_in_force_is_told_whole_with_what_is_wrong_with_the_file_on_disk()
     {
-        HavePolicy("""{"maxQuota":"0.5","users":{"bob":{"maxQuota":"1"}}}""");
+        var image = "sha256:" + new string('3', 64);
+        HavePolicy($$$"""{"maxQuota":"0.5","users":{"bob":{"maxQuota":"1"}},"exempt":{"images":["{{{image}}}"]}}""");
         var good = await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy"));
+        Assert.That(good, Does.Contain($"\n  exempt.images        {image}\n"));
         Assert.That(good, Does.Match(@"^a policy\n  in force since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n  mode ").And.Contain("\n  maxQuota             0.5\n").And.Contain("\n  users.bob            maxQuota 1\n"));
         HavePolicy("{\"maxQuota\":\"0.1\",\n\"a\":1,\n\"b\":2}");
         var refused = await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy"));
