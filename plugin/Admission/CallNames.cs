@@ -5,6 +5,8 @@ namespace Runai.GpuMemory.Admission;
 /// <summary>The names that one call holds in <see cref="NamesInMotion"/>. To be disposed when it is judged; a call that was allowed holds them until its answer.</summary>
 sealed class CallNames(NamesInMotion names, AuthZRequest call) : IDisposable
 {
+    /// <summary>Until it is allowed: it may be long.</summary>
+    AuthZRequest? _call = call;
     bool _isAllowed;
 
     public string Caller { get; } = call.User ?? "";
@@ -20,9 +22,12 @@ sealed class CallNames(NamesInMotion names, AuthZRequest call) : IDisposable
     /// <returns>Null, or why it cannot now, for the caller.</returns>
     public ValueTask<string?> MoveAsync(string name, CancellationToken cancel) => names.EnterAsync(this, name, isMove: true, cancel);
 
+    /// <summary>Whether the call may wait for others. One with a long body may not: it would keep others' calls from being read.</summary>
+    internal bool MayWait() => _call?.TryKeepBody() != false;
+
     public void Allowed()
     {
-        _isAllowed = true;
+        (_call, _isAllowed) = (null, true);
         names.Allowed(this);
     }
 

@@ -35,7 +35,7 @@ sealed class NamesInMotion(TimeProvider time)
         for (var began = time.GetTimestamp(); FindPause(hold) is { } pause;)
         {
             var left = Patience - time.GetElapsedTime(began);
-            if (left <= TimeSpan.Zero)
+            if (left <= TimeSpan.Zero || !hold.Call.MayWait())
                 return isMove ? $"the name {Quoted.Text(plain)} is used by calls that the engine has not finished: try again" : $"{Quoted.Text(plain)} is being created or renamed: try again";
             await Task.WhenAny(hold.Turn.Task, Task.Delay(pause < left ? pause : left, time, cancel));
             cancel.ThrowIfCancellationRequested();

@@ -39,7 +39,22 @@ public sealed record AuthZRequest
             Place.Dispose();
     }
 
-    /// <summary>The same once the URI was read too. That of a build, with its arguments and labels, may be a megabyte.</summary>
+    /// <summary>Of a request's body that stays while its call waits for other calls, in bytes. Of those that wait there are 1000 at most.</summary>
+    public const int MostKept = 16 << 10;
+
+    /// <summary>Whoever waits for other calls before he reads the body gives its place back as well.</summary>
+    /// <returns>False, and nothing is done, where the body is too long to be kept without one.</returns>
+    internal bool TryKeepBody()
+    {
+        if (RequestBody is { Length: > MostKept })
+            return false;
+        var body = RequestBody;
+        ReleaseBodies();
+        RequestBody = body;
+        return true;
+    }
+
+    /// <summary>What <see cref="ReleaseBodies"/> does, once the URI was read too. That of a build, with its arguments and labels, may be a megabyte.</summary>
     internal void ReleaseAll()
     {
         if (Place is not null)

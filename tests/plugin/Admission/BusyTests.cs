@@ -62,6 +62,20 @@ public class BusyTests : AuthorizerFixture
         Assert.That((call.RequestHeaders!.Count, call.RequestHeaders["Content-Type"].Length, call.HasNoBody), Is.EqualTo((1, 256, false)));
     }
 
+    [TestCase(AuthZRequest.MostKept, true)]
+    [TestCase(AuthZRequest.MostKept + 1, false)]
+    public async Task A_call_that_waits_for_a_name_has_no_place_and_with_a_long_body_it_does_not_wait(int length, bool waits)
+    {
+        UnderPolicy();
+        Assert.That(await BeforeAsync(Call("POST", "/containers/create?name=moving", Good)), Is.EqualTo("allowed"));
+        var exec = Call("POST", "/containers/moving/exec", Exec.PadRight(length));
+        if (waits)
+            await IsPlaceFreeAsync(exec, isFree: true);
+        else
+            Assert.That(await BeforeAsync(exec), Is.EqualTo("moving is being created or renamed: try again"));
+        Assert.That(exec.RequestBody, Has.Length.EqualTo(length), "what it says is judged yet");
+    }
+
     [TestCase("start", "{}")]
     [TestCase("restart?t=0", null)]
     [TestCase("rename?name=x", "{}")]
