@@ -90,7 +90,7 @@ public sealed record GpuAccess(string Via, GpuSelection Selection)
 /// <summary>Which GPUs a container will see, as far as its configuration says.</summary>
 /// <param name="Ids">Indexes and UUIDs; empty with <paramref name="Count"/> or without knowledge.</param>
 /// <param name="Count">The first so many; -1 all; 0 when not told by a count.</param>
-public sealed record GpuSelection(IReadOnlyList<string> Ids, int Count = 0)
+public sealed record GpuSelection(IReadOnlyList<string> Ids, long Count = 0)
 {
     public static GpuSelection All { get; } = new([], -1);
     /// <summary>Some of them, nobody can say which.</summary>

@@ -10,7 +10,7 @@ static class VisibleGpus
     public static IReadOnlyList<GpuDevice>? Of(GpuSelection selection, IReadOnlyList<GpuDevice> gpus)
     {
         if (selection.Ids.Count == 0)
-            return selection.Count switch { < 0 => gpus, 0 => null, _ => [.. gpus.Take(selection.Count)] };
+            return selection.Count switch { < 0 => gpus, 0 => null, _ => [.. gpus.Take((int)Math.Min(selection.Count, gpus.Count))] };
         var seen = new List<GpuDevice>();
         foreach (var id in selection.Ids)
         {

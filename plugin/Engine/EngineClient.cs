@@ -1,58 +1,39 @@
 using System.Globalization;
-using System.Net;
 using System.Net.Sockets;
-using System.Text;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using Docker.DotNet;
+using Docker.DotNet.Models;
 
 namespace Runai.GpuMemory.Engine;
 
-/// <summary>Speaks with the engine over its unix socket. The API version is the newest that both sides know, agreed anew after every lost connection, since an
-/// engine that comes back may be another one.</summary>
-public sealed class EngineClient : IEngineClient, IDisposable
+/// <summary>Speaks with the engine over its unix socket. Docker.DotNet makes the ordinary calls. What containers are judged by is read here, strictly and within bounds: the package's models
+/// fail on values that engines take from everybody, and keep whatever a container can hold.</summary>
+public sealed class EngineClient(EngineClientOptions options, OwnCalls own, TimeProvider time) : IEngineClient, IDisposable
 {
-    static readonly Version Newest = new(1, 51);
-    static readonly Version Oldest = new(1, 24);
     const string OfContainer = "container:";
     const int MaxHops = 8;
 
-    readonly EngineClientOptions _options;
-    readonly TimeProvider _time;
-    readonly OwnCalls _own;
-    readonly HttpClient _http;
+    readonly EngineTransport _transport = new(options.Socket, own);
     // Each call has a deadline of its own.
     readonly LargeInput _answers = new(mostWaiting: 500, Timeout.InfiniteTimeSpan);
-    volatile string? _version;
 
-    public EngineClient(EngineClientOptions options, OwnCalls own, TimeProvider time)
+    public void Dispose() => _transport.Dispose();
+
+    public async Task<EngineInfo> InfoAsync(CancellationToken cancel)
     {
-        (_options, _own, _time) = (options, own, time);
-        _http = new HttpClient(new SocketsHttpHandler
-        {
-            ConnectCallback = (_, cancel) => ConnectAsync(options.Socket, cancel),
-            UseProxy = false,
-            UseCookies = false,
-            AllowAutoRedirect = false,
-            PooledConnectionIdleTimeout = TimeSpan.FromSeconds(30),
-            ActivityHeadersPropagator = null,
-        })
-        {
-            BaseAddress = new Uri("http://docker/"),
-            Timeout = Timeout.InfiniteTimeSpan,
-        };
+        var info = await AskAsync((docker, token) => docker.System.GetSystemInfoAsync(token), cancel) ?? throw new EngineException("the engine has no /info", 404);
+        return new() { DefaultRuntime = info.DefaultRuntime ?? "", ServerVersion = info.ServerVersion ?? "", LiveRestoreEnabled = info.LiveRestoreEnabled };
     }
-
-    public void Dispose() => _http.Dispose();
-
-    public async Task<EngineInfo> InfoAsync(CancellationToken cancel) =>
-        await GetAsync("info", EngineJson.Default.EngineInfo, cancel) ?? throw new EngineException("the engine has no /info", 404);
 
     public async Task<int?> PingAsync(string target, TimeSpan limit, CancellationToken cancel)
     {
-        using var deadline = Deadline(limit, cancel);
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        deadline.CancelAfter(limit);
         try
         {
-            using var response = await SendOnceAsync(HttpMethod.Get, target, null, deadline.Token);
+            using var response = await _transport.SendAsync(target, deadline.Token);
             return (int)response.StatusCode;
         }
         catch (HttpRequestException e) when (e.InnerException is SocketException { SocketErrorCode: SocketError.ConnectionRefused or SocketError.AddressNotAvailable })
@@ -79,12 +60,8 @@ public sealed class EngineClient : IEngineClient, IDisposable
 
     /// <summary>What others can let grow while it runs, the names that it has in networks and its execs, is not kept.</summary>
     Task<T?> GetContainerAsync<T>(string id, JsonTypeInfo<T> type, CancellationToken cancel) where T : class =>
-        CallAsync(HttpMethod.Get, $"containers/{EnginePath.Segment(id)}/json", null, _options.CallDeadline, async (body, token) =>
-        {
-            using var selected = new BoundedStream(new SelectedMembers(body, type.Properties.Select(property => property.Name).ToHashSet()), _options.MaxAnswerBytes);
-            using var answer = await _answers.ReadAsync(selected, json => JsonSerializer.Deserialize(json.Span, type), token);
-            return answer.Value;
-        }, _options.MaxSkimmedBytes, cancel);
+        ReadAsync($"containers/{EnginePath.Segment(id)}/json", options.CallDeadline, options.MaxSkimmedBytes,
+            (body, token) => ParseAsync(new SelectedMembers(body, type.Properties.Select(property => property.Name).ToHashSet()), type, token), cancel);
 
     async Task<HostConfig> WithNamespacesAsync(HostConfig host, CancellationToken cancel) => host with
     {
@@ -109,15 +86,23 @@ public sealed class EngineClient : IEngineClient, IDisposable
         if (!mounts.Any(IsLocal)) return mounts;
         var found = new List<MountPoint>(mounts.Count);
         foreach (var mount in mounts)
-            found.Add(IsLocal(mount) && await GetAsync($"volumes/{EnginePath.Segment(mount.Name!)}", EngineJson.Default.VolumeInspect, cancel) is { Options.Count: > 0 } volume
-                ? mount with { HostPaths = LocalVolume.HostPaths(volume.Options) } : mount);
+            found.Add(IsLocal(mount) && await InspectVolumeAsync(mount.Name!, cancel) is { Options.Count: > 0 } volume
+                ? mount with { HostPaths = HostPathsOf(volume) } : mount);
         return found;
 
         static bool IsLocal(MountPoint mount) => mount is { Type: "volume", Driver: LocalVolume.Driver, Name.Length: > 0 };
     }
 
     public async Task<IReadOnlyList<string>?> VolumeHostPathsAsync(string name, CancellationToken cancel) =>
-        await GetAsync($"volumes/{EnginePath.Segment(name)}", EngineJson.Default.VolumeInspect, cancel) is { Driver: null or "" or LocalVolume.Driver, Options: var options } ? LocalVolume.HostPaths(options) : null;
+        await InspectVolumeAsync(name, cancel) is { Driver: null or "" or LocalVolume.Driver } volume ? HostPathsOf(volume) : null;
+
+    Task<VolumeResponse?> InspectVolumeAsync(string name, CancellationToken cancel)
+    {
+        var segment = EnginePath.Segment(name);
+        return AskAsync((docker, token) => docker.Volumes.InspectAsync(segment, token), cancel);
+    }
+
+    static List<string> HostPathsOf(VolumeResponse volume) => LocalVolume.HostPaths(volume.Options?.ToDictionary(StringComparer.Ordinal));
 
     public Task<ExecInspect?> InspectExecAsync(string execId, CancellationToken cancel) => GetAsync($"exec/{EnginePath.Segment(execId)}/json", EngineJson.Default.ExecInspect, cancel);
 
@@ -134,212 +119,165 @@ public sealed class EngineClient : IEngineClient, IDisposable
         [.. (await ListAsync("containers/json?all=1", cancel)).Where(one => one.StartsWith(id, StringComparison.Ordinal))];
 
     async Task<IReadOnlyList<string>> ListAsync(string path, CancellationToken cancel) =>
-        await CallAsync(HttpMethod.Get, path, null, _options.ListDeadline, async (response, token) =>
-        {
-            using var body = await response.Content.ReadAsStreamAsync(token);
-            return await ContainerIds.ReadAsync(body, token);
-        }, cancel) ?? [];
+        await ReadAsync(path, options.ListDeadline, long.MaxValue, async (body, token) => await ContainerIds.ReadAsync(body, token), cancel) ?? [];
 
     public async Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) =>
-        (await GetAsync($"plugins/{EnginePath.Segment(pluginId)}/json", EngineJson.Default.PluginInspect, cancel))?.Name;
+        await InspectPluginAsync(pluginId, cancel) is { Name: { Length: > 0 } name } ? name : null;
 
     public async Task<IReadOnlyList<LostSource>> LostSourcesAsync(string pluginId, CancellationToken cancel)
     {
-        var plugin = await GetAsync($"plugins/{EnginePath.Segment(pluginId)}/json", EngineJson.Default.PluginInspect, cancel);
+        var plugin = await InspectPluginAsync(pluginId, cancel);
         return [.. from set in plugin?.Settings?.Mounts ?? []
                    from mounted in plugin?.Config?.Mounts ?? []
                    where set is { Name: not null, Source: not null } && mounted?.Name == set.Name && mounted.Source is not null && mounted.Source != set.Source
-                   select new LostSource(set.Name!, set.Source!, mounted.Source!)];
+                   select new LostSource(set.Name, set.Source!, mounted.Source!)];
+    }
+
+    Task<Plugin?> InspectPluginAsync(string id, CancellationToken cancel)
+    {
+        var segment = EnginePath.Segment(id);
+        return AskAsync((docker, token) => docker.Plugin.InspectPluginAsync(segment, token), cancel);
     }
 
     public async Task<string?> VolumeDriverAsync(string name, CancellationToken cancel)
     {
         // The engine takes the filter for a regular expression.
-        var list = await GetAsync($"volumes?filters={Uri.EscapeDataString($$"""{"name":["^{{name.Replace(".", "[.]", StringComparison.Ordinal)}}$"]}""")}", EngineJson.Default.VolumeList, cancel);
+        var pattern = $"^{name.Replace(".", "[.]", StringComparison.Ordinal)}$";
+        var filter = new VolumesListParameters { Filters = new Dictionary<string, IDictionary<string, bool>> { ["name"] = new Dictionary<string, bool> { [pattern] = true } } };
+        var list = await AskAsync((docker, token) => docker.Volumes.ListAsync(filter, token), cancel);
         return list?.Volumes?.FirstOrDefault(volume => volume?.Name == name)?.Driver ?? (list is { Warnings: null or [] } ? "" : null);
     }
 
-    public async Task<string?> NetworkNameAsync(string network, CancellationToken cancel) =>
-        (await GetAsync($"networks/{EnginePath.Segment(network)}", EngineJson.Default.NetworkInspect, cancel))?.Name;
+    public async Task<string?> NetworkNameAsync(string network, CancellationToken cancel)
+    {
+        var segment = EnginePath.Segment(network);
+        return (await AskAsync((docker, token) => docker.Networks.InspectNetworkAsync(segment, token), cancel))?.Name;
+    }
 
     public async Task<PreviousService?> PreviousServiceAsync(string service, CancellationToken cancel) =>
         await GetAsync($"services/{EnginePath.Segment(service)}", EngineJson.Default.ServiceInspect, cancel) is { } found
             ? new(found.Version?.Index ?? 0, found.PreviousSpec is { ValueKind: JsonValueKind.Object } spec ? JsonSerializer.SerializeToUtf8Bytes(spec, EngineJson.Default.JsonElement) : null) : null;
 
-    public Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel) =>
-        CallAsync(HttpMethod.Get, $"containers/{EnginePath.Segment(id)}/archive?path={Uri.EscapeDataString(path)}", null, _options.ArchiveDeadline,
-            (body, token) => body.ReadAllAsync(token), maxBytes, cancel);
-
-    public Task<PathStat?> StatAsync(string id, string path, CancellationToken cancel) =>
-        CallAsync(HttpMethod.Head, $"containers/{EnginePath.Segment(id)}/archive?path={Uri.EscapeDataString(path)}", null, _options.ArchiveDeadline,
-            (response, _) => Task.FromResult(ReadStat(response)), cancel);
-
-    static PathStat? ReadStat(HttpResponseMessage response)
+    public Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel)
     {
-        try
+        var segment = EnginePath.Segment(id);
+        return UseAsync(new(_transport, options.ArchiveDeadline, cancel) { MaxBytes = maxBytes }, async call =>
         {
-            return response.Headers.TryGetValues("X-Docker-Container-Path-Stat", out var values)
-                ? JsonSerializer.Deserialize(Convert.FromBase64String(values.First()), EngineJson.Default.PathStat) : throw new IOException("an answer without a path's stat");
-        }
-        catch (FormatException garbled)
-        {
-            throw new IOException("a garbled stat of a path", garbled);
-        }
+            var archive = await call.Docker.Containers.GetArchiveFromContainerAsync(segment, new() { Path = path }, statOnly: false, call.Token);
+            using var all = new MemoryStream();
+            await archive.Stream!.CopyToAsync(all, call.Token);
+            return all.ToArray();
+        });
     }
 
-    public Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel) =>
-        CommandAsync(HttpMethod.Put, $"containers/{EnginePath.Segment(id)}/archive?path={Uri.EscapeDataString(directory)}",
-            () => new ReadOnlyMemoryContent(tar) { Headers = { ContentType = new("application/x-tar") } }, _options.ArchiveDeadline, cancel);
+    public async Task<PathStat?> StatAsync(string id, string path, CancellationToken cancel)
+    {
+        var segment = EnginePath.Segment(id);
+        return await UseAsync(new(_transport, options.ArchiveDeadline, cancel),
+            call => call.Docker.Containers.GetArchiveFromContainerAsync(segment, new() { Path = path }, statOnly: true, call.Token)) is { } found
+            ? new(found.Stat.Mode, found.Stat.LinkTarget) : null;
+    }
 
-    public Task StopContainerAsync(string id, TimeSpan grace, CancellationToken cancel) =>
-        CommandAsync(HttpMethod.Post, string.Create(CultureInfo.InvariantCulture, $"containers/{EnginePath.Segment(id)}/stop?t={(int)grace.TotalSeconds}"), null, _options.StopDeadline, cancel);
+    public Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel)
+    {
+        var segment = EnginePath.Segment(id);
+        return CommandAsync(id, new(_transport, options.ArchiveDeadline, cancel) { MaxBytes = options.MaxAnswerBytes }, async call =>
+        {
+            using var content = MemoryMarshal.TryGetArray(tar, out var bytes) ? new MemoryStream(bytes.Array!, bytes.Offset, bytes.Count, writable: false) : new MemoryStream(tar.ToArray());
+            await call.Docker.Containers.ExtractArchiveToContainerAsync(segment, new() { Path = directory }, content, call.Token);
+        });
+    }
 
-    public Task RemoveContainerAsync(string id, CancellationToken cancel) =>
-        CommandAsync(HttpMethod.Delete, $"containers/{EnginePath.Segment(id)}?v=1", null, _options.CallDeadline, cancel);
+    public Task StopContainerAsync(string id, TimeSpan grace, CancellationToken cancel)
+    {
+        var segment = EnginePath.Segment(id);
+        var query = string.Create(CultureInfo.InvariantCulture, $"t={(int)grace.TotalSeconds}");
+        return CommandAsync(id, new(_transport, options.StopDeadline, cancel) { MaxBytes = options.MaxAnswerBytes, Query = query },
+            call => call.Docker.Containers.StopContainerAsync(segment, new(), call.Token));
+    }
+
+    public Task RemoveContainerAsync(string id, CancellationToken cancel)
+    {
+        var segment = EnginePath.Segment(id);
+        return CommandAsync(id, new(_transport, options.CallDeadline, cancel) { MaxBytes = options.MaxAnswerBytes },
+            call => call.Docker.Containers.RemoveContainerAsync(segment, new() { RemoveVolumes = true }, call.Token));
+    }
 
     public async Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel)
     {
         // The engine answers just before it subscribes; a little of the past closes that gap.
-        var since = (_time.GetUtcNow() - _options.EventOverlap).ToUnixTimeMilliseconds();
-        var path = string.Create(null, $"events?since={since / 1000}.{since % 1000:000}000000&filters={EventFilter}");
-        using var deadline = Deadline(_options.CallDeadline, cancel);
-        var response = await SendAsync(HttpMethod.Get, path, null, deadline.Token, cancel);
-        if (response.StatusCode == HttpStatusCode.OK) return new EventStream(response, _options.MaxEventBytes, Forget);
-        using (response) throw await FailureAsync("GET events", response, deadline.Token);
+        var since = (time.GetUtcNow() - options.EventOverlap).ToUnixTimeMilliseconds();
+        var path = string.Create(CultureInfo.InvariantCulture, $"events?since={since / 1000}.{since % 1000:000}000000&filters={EventFilter}");
+        var call = new EngineCall(_transport, options.CallDeadline, cancel);
+        try
+        {
+            var events = await call.GetAsync(path);
+            call.LiftDeadline();
+            return new EventStream(events, options.MaxEventBytes, () =>
+            {
+                _transport.Forget();
+                call.Dispose();
+            });
+        }
+        catch (Exception e)
+        {
+            var failure = call.Failure(e);
+            call.Dispose();
+            if (failure is not null) throw failure;
+            throw;
+        }
     }
 
     static readonly string EventFilter = Uri.EscapeDataString(
         """{"type":["container"],"event":["create","start","die","stop","destroy"]}""");
 
-    Task<T?> GetAsync<T>(string path, JsonTypeInfo<T> type, CancellationToken cancel) where T : class =>
-        CallAsync(HttpMethod.Get, path, null, _options.CallDeadline,
-            async (body, token) =>
-            {
-                using var answer = await _answers.ReadAsync(body, json => JsonSerializer.Deserialize(json.Span, type), token);
-                return answer.Value;
-            }, _options.MaxAnswerBytes, cancel);
+    /// <summary>One of the package's calls that answers an object; null where the engine has none.</summary>
+    Task<T?> AskAsync<T>(Func<DockerClient, CancellationToken, Task<T>> ask, CancellationToken cancel) where T : class =>
+        UseAsync(new(_transport, options.CallDeadline, cancel) { MaxBytes = options.MaxAnswerBytes, Whole = _answers }, call => ask(call.Docker, call.Token));
 
-    async Task CommandAsync(HttpMethod method, string path, Func<HttpContent>? content, TimeSpan limit, CancellationToken cancel)
+    static async Task CommandAsync(string id, EngineCall call, Func<EngineCall, Task> command)
     {
-        var done = await CallAsync(method, path, content, limit, (_, _) => Task.FromResult<object?>(true), _options.MaxAnswerBytes, cancel);
-        if (done is null) throw new EngineException($"{method} {path}: no such object", 404);
+        var done = await UseAsync(call, async one =>
+        {
+            await command(one);
+            return "";
+        });
+        if (done is null) throw new EngineException($"the engine has no container {id}", 404);
     }
 
-    Task<T?> CallAsync<T>(HttpMethod method, string path, Func<HttpContent>? content, TimeSpan limit,
-        Func<BoundedStream, CancellationToken, Task<T?>> read, long maxBytes, CancellationToken cancel) where T : class =>
-        CallAsync(method, path, content, limit, async (response, token) =>
-        {
-            using var body = new BoundedStream(await response.Content.ReadAsStreamAsync(token), maxBytes);
-            return await read(body, token);
-        }, cancel);
+    /// <summary>An answer that is read here.</summary>
+    Task<T?> ReadAsync<T>(string path, TimeSpan limit, long maxBytes, Func<Stream, CancellationToken, Task<T?>> read, CancellationToken cancel) where T : class =>
+        UseAsync(new(_transport, limit, cancel) { MaxBytes = maxBytes }, async call => (await read(await call.GetAsync(path), call.Token))!);
 
-    /// <summary>One call with its deadline; 404 is null.</summary>
-    async Task<T?> CallAsync<T>(HttpMethod method, string path, Func<HttpContent>? content, TimeSpan limit,
-        Func<HttpResponseMessage, CancellationToken, Task<T?>> read, CancellationToken cancel) where T : class
+    Task<T?> GetAsync<T>(string path, JsonTypeInfo<T> type, CancellationToken cancel) where T : class =>
+        ReadAsync(path, options.CallDeadline, options.MaxAnswerBytes, (body, token) => ParseAsync(body, type, token), cancel);
+
+    async Task<T?> ParseAsync<T>(Stream json, JsonTypeInfo<T> type, CancellationToken cancel) where T : class
     {
-        using var deadline = Deadline(limit, cancel);
+        using var bounded = new BoundedStream(json, options.MaxAnswerBytes);
+        using var answer = await _answers.ReadAsync(bounded, bytes => JsonSerializer.Deserialize(bytes.Span, type), cancel);
+        return answer.Value;
+    }
+
+    /// <summary>Uses a call and ends it; 404 is null. Whatever the package throws is a failure of the call.</summary>
+    static async Task<T?> UseAsync<T>(EngineCall call, Func<EngineCall, Task<T>> use) where T : class
+    {
         try
         {
-            using var response = await SendAsync(method, path, content, deadline.Token, cancel);
-            if (response.StatusCode == HttpStatusCode.NotFound) return null;
-            if ((int)response.StatusCode >= 300 && response.StatusCode != HttpStatusCode.NotModified) throw await FailureAsync($"{method} {path}", response, deadline.Token);
-            return await read(response, deadline.Token);
+            return await use(call);
         }
-        catch (Exception e) when (e is IOException or JsonException or HttpRequestException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
+        catch (EngineException) when (call.IsNotFound)
         {
-            throw new EngineException(e is OperationCanceledException
-                ? $"{method} {path}: no answer from the engine within {limit.TotalSeconds:0.#} s" : $"{method} {path}: {e.Message}", null, e);
+            return null;
+        }
+        catch (Exception e) when (call.Failure(e) is { } failure)
+        {
+            throw failure;
         }
         finally
         {
+            call.Dispose();
             await SocketThread.Leave();
-        }
-    }
-
-    async Task<HttpResponseMessage> SendAsync(HttpMethod method, string path, Func<HttpContent>? content, CancellationToken deadline, CancellationToken cancel)
-    {
-        for (var again = false; ; again = true)
-        {
-            try
-            {
-                var version = _version ??= await NegotiateAsync(deadline);
-                var response = await SendOnceAsync(method, $"v{version}/{path}", content?.Invoke(), deadline);
-                if (again || response.StatusCode != HttpStatusCode.BadRequest || !await IsVersionRefusedAsync(response, deadline)) return response;
-                response.Dispose();
-                _version = null;
-            }
-            catch (Exception e) when (e is HttpRequestException or IOException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
-            {
-                Forget();
-                throw new EngineException(e is OperationCanceledException
-                    ? $"{method} {path}: no answer from the engine in time" : $"{method} {path}: {e.Message}", null, e);
-            }
-        }
-    }
-
-    async Task<string> NegotiateAsync(CancellationToken deadline)
-    {
-        using var response = await SendOnceAsync(HttpMethod.Get, "_ping", null, deadline);
-        var said = response.Headers.TryGetValues("Api-Version", out var values) ? values.First() : "";
-        if (!response.IsSuccessStatusCode || !Version.TryParse(said, out var engine))
-            throw new EngineException("the engine does not say its API version", (int)response.StatusCode);
-        if (engine < Oldest) throw new EngineException($"the engine's API version {engine} is older than {Oldest}");
-        return (engine < Newest ? engine : Newest).ToString();
-    }
-
-    async Task<HttpResponseMessage> SendOnceAsync(HttpMethod method, string path, HttpContent? content, CancellationToken deadline)
-    {
-        using var request = new HttpRequestMessage(method, path) { Content = content };
-        request.Headers.Add(OwnCalls.Header, _own.Secret);
-        return await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, deadline);
-    }
-
-    /// <summary>Whether a 400 means that the engine no longer speaks the version that was agreed. Buffers the answer, so that it can be read again.</summary>
-    static async Task<bool> IsVersionRefusedAsync(HttpResponseMessage response, CancellationToken deadline)
-    {
-        var message = await MessageAsync(response, deadline);
-        response.Content = new StringContent(message);
-        return message.Contains("client version", StringComparison.Ordinal);
-    }
-
-    static async Task<EngineException> FailureAsync(string call, HttpResponseMessage response, CancellationToken deadline) =>
-        new($"{call}: {LocalVolume.WithoutOptions(await MessageAsync(response, deadline))}", (int)response.StatusCode);
-
-    static async Task<string> MessageAsync(HttpResponseMessage response, CancellationToken deadline)
-    {
-        using var body = new BoundedStream(await response.Content.ReadAsStreamAsync(deadline), 64 * 1024);
-        var text = Encoding.UTF8.GetString(await body.ReadAllAsync(deadline) ?? []);
-        try
-        {
-            return JsonSerializer.Deserialize(text, EngineJson.Default.EngineError)?.Message ?? text;
-        }
-        catch (JsonException)
-        {
-            return text.Length > 0 ? text : $"status {(int)response.StatusCode}";
-        }
-    }
-
-    void Forget() => _version = null;
-
-    static CancellationTokenSource Deadline(TimeSpan limit, CancellationToken cancel)
-    {
-        var source = CancellationTokenSource.CreateLinkedTokenSource(cancel);
-        source.CancelAfter(limit);
-        return source;
-    }
-
-    static async ValueTask<Stream> ConnectAsync(string path, CancellationToken cancel)
-    {
-        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancel);
-            return new NetworkStream(socket, ownsSocket: true);
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
         }
     }
 }

@@ -45,7 +45,7 @@ public sealed record ManifestDescriptor([property: System.Text.Json.Serializatio
 /// <summary>What <c>HEAD /containers/{id}/archive</c> says of a path.</summary>
 /// <param name="Mode">As Go's os.FileMode.</param>
 /// <param name="LinkTarget">Of a link, where it leads in the end: an absolute path in the container; empty for everything else.</param>
-public sealed record PathStat([property: System.Text.Json.Serialization.JsonPropertyName("mode")] uint Mode, [property: System.Text.Json.Serialization.JsonPropertyName("linkTarget")] string? LinkTarget = null)
+public sealed record PathStat(uint Mode, string? LinkTarget = null)
 {
     public bool IsLink => (Mode & 1 << 27) != 0;
     public bool IsDirectory => (Mode & 1U << 31) != 0;
@@ -155,8 +155,8 @@ public sealed record DriverConfig
 public sealed record DeviceRequest
 {
     public string? Driver { get; init; }
-    /// <summary>-1 means all.</summary>
-    public int Count { get; init; }
+    /// <summary>-1 means all. Engines take any number of 64 bits.</summary>
+    public long Count { get; init; }
     [System.Text.Json.Serialization.JsonPropertyName("DeviceIDs")]
     public IReadOnlyList<string>? DeviceIds { get; init; }
     public IReadOnlyList<IReadOnlyList<string>>? Capabilities { get; init; }
@@ -180,8 +180,9 @@ public sealed record MountPoint
     /// <summary>Of a bind, the path on the host. For plugin volumes it is unreliable (seen on 20.10 and 28.5: the previous container's), hence not read.</summary>
     public string? Source { get; init; }
     public string Destination { get; init; } = "";
+    /// <summary>True where the engine does not say. Generated readers keep the value of a property that is set, and not that of one that is init.</summary>
     [System.Text.Json.Serialization.JsonPropertyName("RW")]
-    public bool Rw { get; init; } = true;
+    public bool Rw { get; set; } = true;
     /// <summary>Of a volume of the local driver, what it shows of the host. Stands in the volume, not in the container; the client adds it.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
     public IReadOnlyList<string>? HostPaths { get; init; }

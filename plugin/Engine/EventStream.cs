@@ -5,13 +5,13 @@ using System.Text.Json;
 namespace Runai.GpuMemory.Engine;
 
 /// <summary>The engine's open-ended answer to <c>GET /events</c>: one JSON document a line. Ends with an <see cref="EngineException"/> when it is cut or garbled.</summary>
-sealed class EventStream(HttpResponseMessage response, int maxEventBytes, Action ended) : IAsyncEnumerable<EngineEvent>
+sealed class EventStream(Stream answer, int maxEventBytes, Action ended) : IAsyncEnumerable<EngineEvent>
 {
     public async IAsyncEnumerator<EngineEvent> GetAsyncEnumerator(CancellationToken cancellationToken = default)
     {
         try
         {
-            var reader = PipeReader.Create(await response.Content.ReadAsStreamAsync(cancellationToken));
+            var reader = PipeReader.Create(answer);
             for (var skips = false; ;)
             {
                 var read = await ReadAsync(reader, cancellationToken);
@@ -33,8 +33,8 @@ sealed class EventStream(HttpResponseMessage response, int maxEventBytes, Action
         }
         finally
         {
+            await answer.DisposeAsync();
             ended();
-            response.Dispose();
         }
     }
 

@@ -98,6 +98,8 @@ public class GpuVectorsTests
     [TestCase("""{"DeviceRequests":[{"Count":-1}]}""", new[] { 0, 1 })]
     [TestCase("""{"DeviceRequests":[{"Count":1}]}""", new[] { 0 })]
     [TestCase("""{"DeviceRequests":[{"Count":5}]}""", new[] { 0, 1 })]
+    [TestCase("""{"DeviceRequests":[{"Count":1099511627776}]}""", new[] { 0, 1 })]
+    [TestCase("""{"DeviceRequests":[{"Count":-1099511627776}]}""", new[] { 0, 1 })]
     [TestCase("""{"DeviceRequests":[{"DeviceIDs":["1"]}]}""", new[] { 1 })]
     [TestCase("""{"DeviceRequests":[{"DeviceIDs":["1","GPU-2222"]}]}""", new[] { 1 })]
     [TestCase("""{"DeviceRequests":[{"DeviceIDs":["GPU-11111111-0000"]}]}""", new[] { 0 })]

@@ -116,9 +116,9 @@ public class EngineClientTests
         _engine.On("GET /volumes", """{"Volumes":[{"Name":"runai.1","Driver":"local"},{"Name":"runai","Driver":"runai/gpu-memory:latest"}],"Warnings":null}""");
         using var client = _engine.Client();
         Assert.That(await client.VolumeDriverAsync("runai", default), Is.EqualTo("runai/gpu-memory:latest"));
-        Assert.That(Uri.UnescapeDataString(_engine.Calls.Last()), Does.EndWith("""/volumes?filters={"name":["^runai$"]}"""));
+        Assert.That(Uri.UnescapeDataString(_engine.Calls.Last()), Does.EndWith("""/volumes?filters={"name":{"^runai$":true}}"""));
         Assert.That(await client.VolumeDriverAsync("gone.x", default), Is.Empty);
-        Assert.That(Uri.UnescapeDataString(_engine.Calls.Last()), Does.EndWith("""/volumes?filters={"name":["^gone[.]x$"]}"""));
+        Assert.That(Uri.UnescapeDataString(_engine.Calls.Last()), Does.EndWith("""/volumes?filters={"name":{"^gone[.]x$":true}}"""));
         _engine.On("GET /volumes", """{"Volumes":[],"Warnings":["a driver did not answer"]}""");
         Assert.That(await client.VolumeDriverAsync("gone", default), Is.Null);
     }
@@ -400,7 +400,11 @@ public class EngineClientTests
     [Test]
     public void A_huge_answer_is_not_read()
     {
-        _engine.On("GET /containers/x/archive", http => http.Response.Body.WriteAsync(new byte[1001]).AsTask());
+        _engine.On("GET /containers/x/archive", http =>
+        {
+            http.Response.Headers["X-Docker-Container-Path-Stat"] = Convert.ToBase64String("{}"u8);
+            return http.Response.Body.WriteAsync(new byte[1001]).AsTask();
+        });
         _engine.On("GET /containers/x/json", async http =>
         {
             await http.Response.WriteAsync("{\"Id\":\"");
