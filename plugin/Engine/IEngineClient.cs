@@ -1,7 +1,6 @@
 namespace Runai.GpuMemory.Engine;
 
-/// <summary>The Docker Engine API calls that the plugin needs, behind one small typed client so that Docker.DotNet can replace it.
-/// Every call has a deadline of its own; 404 is null; any other failure is an <see cref="EngineException"/>.</summary>
+/// <summary>The Docker Engine API calls that the plugin needs. Every call has a deadline of its own; 404 is null; any other failure is an <see cref="EngineException"/>.</summary>
 public interface IEngineClient
 {
     /// <summary>In place of a ping's status: there is no such socket, or nobody accepts connections at it.</summary>
