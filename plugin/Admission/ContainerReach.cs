@@ -6,7 +6,7 @@ namespace Runai.GpuMemory.Admission;
 
 /// <summary>Judges calls that get into a container, or at what it has, without starting it: its caller could have started it under the policy file, or is refused. An admin's container may have the
 /// host's folders and namespaces; who gets into it has them too. Admins, and whom the file exempts, pass without a look.</summary>
-sealed class ContainerReach(IEngineClient engine, ContainerSpecs specs, EngineDefaults defaults, IGpuInventory gpus)
+sealed class ContainerReach(IEngineClient engine, ContainerSpecs specs, EngineDefaults defaults, IGpuInventory gpus, JudgedCalls judged)
 {
     /// <summary>Of a chain of containers that share namespaces, and of containers that the beginning of an ID can mean.</summary>
     const int Most = 8;
@@ -30,6 +30,9 @@ sealed class ContainerReach(IEngineClient engine, ContainerSpecs specs, EngineDe
                 return Refused(policy, "reach", $"{how} reaches into more than {Most} containers, or names them by too short a part of an ID: write a whole ID");
             if (FindNameProblem(name) is { } problem)
                 return Refused(policy, "reach", problem);
+            using var place = judged.TryLook(Counted.Reached, name, out var busy);
+            if (place is null)
+                return Refused(policy, "engine", busy);
             var container = await engine.InspectContainerAsync(name, cancel);
             foreach (var id in await FindOthersAsync(name, container, cancel))
                 left.Enqueue(id);

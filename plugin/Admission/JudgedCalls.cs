@@ -3,6 +3,17 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
 
+/// <summary>What <see cref="JudgedCalls"/> counts by.</summary>
+enum Counted
+{
+    /// <summary>That the URI names.</summary>
+    Container,
+    Caller,
+    /// <summary>A container that the body names, or in which an exec is, or whose reach is judged.</summary>
+    Reached,
+    Volume,
+}
+
 /// <summary>Counts the calls that are being judged. Each takes memory while the engine is asked, and about a container that hangs the engine does not answer for as long as the plugin waits: who calls
 /// for it ever so often leaves room for calls for others, and by others.</summary>
 sealed class JudgedCalls
@@ -10,7 +21,7 @@ sealed class JudgedCalls
     public const int MostOfContainer = 50, MostOfCaller = 600, Most = 1000;
 
     readonly Lock _lock = new();
-    readonly Dictionary<(bool IsCaller, string Name), int> _counts = [];
+    readonly Dictionary<(Counted Kind, string Name), int> _counts = [];
     int _all;
 
     /// <summary>Takes a place.</summary>
@@ -20,11 +31,11 @@ sealed class JudgedCalls
     /// <returns>To be disposed when the call is judged; null where there is no place.</returns>
     public IDisposable? TryEnter(string container, string caller, out string problem)
     {
-        var (ofContainer, ofCaller) = ((false, KeyOf(container)), (true, caller));
+        var (ofContainer, ofCaller) = ((Counted.Container, KeyOf(container)), (Counted.Caller, caller));
         lock (_lock)
         {
             problem = container.Length > 0 && _counts.GetValueOrDefault(ofContainer) >= MostOfContainer
-                ? Busy(MostOfContainer, $"calls for {Quoted.Text(container)} wait for the engine: try again when it has answered, and if it does not, look at what holds the container (the engine's log)")
+                ? BusyWith("container", container)
                 : _counts.GetValueOrDefault(ofCaller) >= MostOfCaller ? Busy(MostOfCaller, "of your calls wait for the engine: try again when it has answered")
                 : _all >= Most ? Busy(Most, "calls wait for the engine: try again when it has answered") : "";
             if (problem.Length > 0)
@@ -33,8 +44,33 @@ sealed class JudgedCalls
             Add(ofCaller, 1);
             _all++;
         }
-        return new Place(this, ofContainer, ofCaller);
+        return new Place(() => Leave(ofContainer, ofCaller));
     }
+
+    /// <summary>Takes a place for a look at what a call names in its body, or what an exec is in: that is not known when the call enters.</summary>
+    /// <param name="kind"><see cref="Counted.Reached"/> or <see cref="Counted.Volume"/>.</param>
+    /// <param name="name">As the call names it.</param>
+    /// <param name="problem">For the caller, where there is no place.</param>
+    /// <returns>To be disposed when the engine has answered; null where there is no place.</returns>
+    public IDisposable? TryLook(Counted kind, string name, out string problem)
+    {
+        var key = (kind, KeyOf(name));
+        lock (_lock)
+        {
+            problem = _counts.GetValueOrDefault(key) >= MostOfContainer ? BusyWith(kind == Counted.Volume ? "volume" : "container", name) : "";
+            if (problem.Length > 0)
+                return null;
+            Add(key, 1);
+        }
+        return new Place(() =>
+        {
+            lock (_lock)
+                Add(key, -1);
+        });
+    }
+
+    static string BusyWith(string what, string name) =>
+        Busy(MostOfContainer, $"calls for {Quoted.Text(name)} wait for the engine: try again when it has answered, and if it does not, look at what holds the {what} (the engine's log)");
 
     static string Busy(int count, string what) => string.Create(CultureInfo.InvariantCulture, $"{count} {what}");
 
@@ -42,7 +78,7 @@ sealed class JudgedCalls
     static string KeyOf(string name) =>
         ContainerNames.IsLikeId(name) ? name[..ContainerNames.ShortId] : name;
 
-    void Leave((bool, string) container, (bool, string) caller)
+    void Leave((Counted, string) container, (Counted, string) caller)
     {
         lock (_lock)
         {
@@ -52,7 +88,7 @@ sealed class JudgedCalls
         }
     }
 
-    void Add((bool, string) key, int more)
+    void Add((Counted, string) key, int more)
     {
         var count = _counts.GetValueOrDefault(key) + more;
         if (count > 0)
@@ -61,14 +97,14 @@ sealed class JudgedCalls
             _counts.Remove(key);
     }
 
-    sealed class Place(JudgedCalls calls, (bool, string) container, (bool, string) caller) : IDisposable
+    sealed class Place(Action leave) : IDisposable
     {
         int _isLeft;
 
         public void Dispose()
         {
             if (Interlocked.Exchange(ref _isLeft, 1) == 0)
-                calls.Leave(container, caller);
+                leave();
         }
     }
 }

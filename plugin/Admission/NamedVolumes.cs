@@ -4,7 +4,7 @@ namespace Runai.GpuMemory.Admission;
 
 /// <summary>Looks at the volumes that a create body or a service names: one that exists is what it was made as, whatever the body says of it, and the engine may fill it, or read it for a
 /// copy, before the container starts.</summary>
-sealed class NamedVolumes(IEngineClient engine)
+sealed class NamedVolumes(IEngineClient engine, JudgedCalls judged)
 {
     /// <summary>What of the host they show, see <see cref="LocalVolume.HostPaths"/>.</summary>
     /// <exception cref="EngineException">The engine does not say.</exception>
@@ -12,7 +12,10 @@ sealed class NamedVolumes(IEngineClient engine)
     {
         var paths = new List<string>();
         foreach (var name in Names(host).Distinct(StringComparer.Ordinal))
+        {
+            using var place = judged.TryLook(Counted.Volume, name, out var busy) ?? throw new EngineException(busy);
             paths.AddRange(await engine.VolumeHostPathsAsync(name, cancel) ?? []);
+        }
         return paths;
     }
 

@@ -129,6 +129,28 @@ public class BusyTests : AuthorizerFixture
         Assert.That(async () => await Task.WhenAll(waiting), Throws.InstanceOf<OperationCanceledException>());
     }
 
+    const string Other = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
+
+    /// <summary>All callers on the socket are one for the plugin: without that they would have no room left.</summary>
+    [TestCase("POST", "/containers/create", """{"Image":"x","HostConfig":{"NetworkMode":"container:NAME"}}""")]
+    [TestCase("POST", "/containers/create", """{"Image":"x","HostConfig":{"Links":["NAME:db"]}}""")]
+    [TestCase("POST", "/build?networkmode=container:NAME", null)]
+    [TestCase("POST", "/exec/of-NAME/start", "{}")]
+    public async Task Calls_that_name_a_container_that_hangs_elsewhere_than_in_their_path_count_as_its_calls(string method, string uri, string? body)
+    {
+        UnderPolicy();
+        foreach (var name in (string[])[LikeId, Other])
+            _engine.Execs["of-" + name] = new() { ContainerId = name, ProcessConfig = new(false) };
+        AuthZRequest Naming(string name) => Call(method, uri.Replace("NAME", name, StringComparison.Ordinal), body?.Replace("NAME", name, StringComparison.Ordinal));
+        _engine.HangsAt = "inspect " + LikeId;
+        using var cancel = new CancellationTokenSource();
+        var waiting = Enumerable.Range(0, JudgedCalls.MostOfContainer).Select(_ => _authorizer.BeforeAsync(Naming(LikeId), cancel.Token).AsTask()).ToArray();
+        Assert.That(await BeforeAsync(Naming(LikeId)), Does.StartWith("50 calls for "));
+        Assert.That(await BeforeAsync(Naming(Other)), Is.EqualTo("allowed"), "the engine says that there is none");
+        await cancel.CancelAsync();
+        Assert.That(async () => await Task.WhenAll(waiting), Throws.InstanceOf<OperationCanceledException>());
+    }
+
     [Test]
     public async Task Starts_of_a_container_that_hangs_hold_up_no_other_and_say_what_hangs()
     {

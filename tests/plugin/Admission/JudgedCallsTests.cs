@@ -60,6 +60,22 @@ public class JudgedCallsTests
         Assert.That(Problem("d1"), Does.StartWith("50 calls for d1 "));
     }
 
+    [TestCase("container")]
+    [TestCase("volume")]
+    public void Looks_at_one_that_a_body_names_leave_room_for_others(string what)
+    {
+        var kind = what == "volume" ? Counted.Volume : Counted.Reached;
+        for (var i = 0; i < JudgedCalls.MostOfContainer; i++)
+            _places.Add(_calls.TryLook(kind, "hangs", out var problem) ?? throw new AssertionException($"{i}: {problem}"));
+        Assert.That((_calls.TryLook(kind, "hangs", out var busy), busy), Is.EqualTo(((IDisposable?)null,
+            $"50 calls for hangs wait for the engine: try again when it has answered, and if it does not, look at what holds the {what} (the engine's log)")));
+        using (var other = _calls.TryLook(kind, "web", out _))
+            Assert.That((other, Problem("hangs")), Is.Not.EqualTo(((IDisposable?)null, "")));
+        _places[0].Dispose();
+        _places.Add(_calls.TryLook(kind, "hangs", out busy)!);
+        Assert.That((busy, _calls.TryLook(kind, "hangs", out _)), Is.EqualTo(("", (IDisposable?)null)));
+    }
+
     [Test]
     public void One_caller_leaves_room_for_the_others_and_all_have_a_bound()
     {
