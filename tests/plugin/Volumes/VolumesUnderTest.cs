@@ -74,7 +74,7 @@ sealed class VolumesUnderTest : IDisposable
     public void Dispose()
     {
         // Inside a namespace of its own nothing of it is left; a folder that is still busy outside would be a leak worth an error.
-        Sh.Run($"umount -R '{Settings.Stage}' '{Settings.State}'/mounts/* '{Settings.State}' 2>/dev/null; rm -rf --one-file-system '{_folder}'");
+        Sh.Run($"for at in '{Settings.Stage}' '{Settings.State}'/mounts/* '{Settings.State}'; do while umount -lR \"$at\" 2>/dev/null; do :; done; done; rm -rf --one-file-system '{_folder}'");
     }
 
     static void Check(int result)
