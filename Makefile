@@ -13,6 +13,9 @@ NEED := tools/need
 # What starts engines needs root, and says so before it builds anything.
 ROOT = @[ "$$(id -u)" = 0 ] || { echo "make $@ starts Docker engines of its own: run it as root" >&2; exit 1; }
 
+# No build server stays behind to serve the next build.
+export MSBUILDDISABLENODEREUSE := 1
+export UseSharedCompilation := false
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
@@ -28,21 +31,21 @@ all: shim sim rootfs ## build everything: plugin, shim, simulated GPU
 demo: ## the main job, on a private engine, with a simulated GPU where there is no real one
 	$(ROOT)
 	@$(NEED) docker iproute2
-	@$(MAKE) -s all
+	@tools/tidy $(MAKE) -s all
 	@tests/engine/demo.sh
 
 fuzz: ## 10,000 new create bodies against real engines (RUNAI_FUZZ_BODIES, RUNAI_FUZZ_SEED); `make test` repeats 300
 	$(ROOT)
 	@$(NEED) docker iproute2
-	@$(MAKE) -s all
+	@tools/tidy $(MAKE) -s all
 	RUNAI_FUZZ_SEED=$${RUNAI_FUZZ_SEED:-$$(date +%s)} RUNAI_FUZZ_BODIES=$${RUNAI_FUZZ_BODIES:-10000} \
-	    dotnet test tests/engine -c $(CONFIGURATION) --filter FullyQualifiedName~OracleTests \
+	    tools/tidy dotnet test tests/engine -c $(CONFIGURATION) --filter FullyQualifiedName~OracleTests \
 	    --logger "console;verbosity=normal"
 
 boots: ## no container starts where the engine does not ask the plugin, none is lost at a boot: 600 tries, 360 boots
 	$(ROOT)
 	@$(NEED) docker iproute2
-	@$(MAKE) -s all
+	@tools/tidy $(MAKE) -s all
 	@tests/engine/boots.sh
 
 test-arm64: ## the plugin cross-built for arm64, under qemu-user (`make test` has the same for this machine's processor)
@@ -55,8 +58,9 @@ test-arm64: ## the plugin cross-built for arm64, under qemu-user (`make test` ha
 test-long: ## what only shows after minutes, or after thousands of calls, on real engines
 	$(ROOT)
 	@$(NEED) docker iproute2
-	@$(MAKE) -s all
-	dotnet test tests/engine -c $(CONFIGURATION) --filter TestCategory=Long --logger "console;verbosity=normal"
+	@tools/tidy $(MAKE) -s all
+	tools/tidy dotnet test tests/engine -c $(CONFIGURATION) --filter TestCategory=Long \
+	    --logger "console;verbosity=normal"
 
 test: ## every test that needs no GPU: unit, shim, simulated GPU, real engines
 	$(ROOT)
@@ -99,12 +103,14 @@ $(error PLUGIN_ARCH=$(PLUGIN_ARCH) cannot be built here: use PLUGIN_ARCH=$(HOST_
 endif
 
 shim: ## build/shim/librunai.so
+	@echo "Building the shim"
 	@$(NEED) gcc make
 	$(if $(CROSS),@$(NEED) clang arm64)
 	@$(MAKE) -s -C shim BUILD=$(OUT) $(CROSS) all
 
 sim: ## the simulated GPU: build/sim
 	@$(NEED) gcc make libjansson-dev
+	@echo "Building the simulated GPU"
 	@$(MAKE) -s -C tests/sim BUILD=$(BUILD) all
 
 shim-tests: shim sim ## programs that test the shim: build/shim-tests
@@ -145,14 +151,14 @@ fmt: ## format C and C#
 	@$(MAKE) -s -C tests/sim fmt
 	@$(MAKE) -s -C tests/shim fmt
 	@$(MAKE) -s -C bench/shim fmt
-	@dotnet format RunaiPlugin.sln
+	@tools/tidy dotnet format RunaiPlugin.sln
 
 check: ## formatting and static checks
 	@$(NEED) clang-format dotnet shellcheck
 	@tools/check-width
 	@git ls-files '*.sh' '*.bash' .ci cli/runai-docker tools | xargs shellcheck
 	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
-	@dotnet format RunaiPlugin.sln --verify-no-changes
+	@tools/tidy dotnet format RunaiPlugin.sln --verify-no-changes
 
 clean: ## remove what was built
 	@rm -rf $(BUILD)

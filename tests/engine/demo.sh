@@ -62,6 +62,7 @@ start_engine() {
     fi
     say "A Docker engine of our own, and the plugin installed in it as an admin would"
     echo '{}' >"$work/engine/daemon.json"
+    echo "Starting dockerd"
     $engine up "$work/engine" --path "$build/sim" -- --config-file "$work/engine/daemon.json"
     export DOCKER_HOST=unix://$work/engine/run/docker.sock
     printf '$ export DOCKER_HOST=%s\n' "$DOCKER_HOST"
@@ -118,6 +119,7 @@ else
     export SIMGPU_DIR=$work/engine/run/simgpu SIMGPU_LIB=$build/sim
 fi
 start_engine
+printf '$ sh tests/engine/image.sh | docker import - %s\n' "$image"
 sh tests/engine/image.sh | docker import - $image >/dev/null
 read -ra flags <<<"$(gpu_flags)"
 part() { echo $((total * $1 / 10)); }
