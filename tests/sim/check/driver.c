@@ -268,6 +268,30 @@ static void A_pool_of_managed_memory_keeps_what_was_freed_until_it_is_destroyed(
     EXPECT(used(), 64 + 512 + 1024);
 }
 
+static void *grow_managed_pools(void *unused) {
+    struct pool_properties properties = {.type = 2, .location = {1, 0}};
+    OK(cuCtxSetCurrent(context));
+    for (int i = 0; i < 500; i++) {
+        void *pool;
+        u64 p;
+        OK(cuMemPoolCreate(&pool, &properties));
+        OK(cuMemAllocFromPoolAsync(&p, 512 * MIB, pool, NULL));
+        OK(cuMemFreeAsync(p, NULL));
+        OK(cuCtxSynchronize());
+        OK(cuMemPoolDestroy(pool));
+    }
+    return unused;
+}
+
+/* As of a driver that never counts such a pool, at whatever moment it is asked. */
+static void A_pool_of_managed_memory_that_grows_leaves_the_list_as_it_is(void) {
+    pthread_t thread;
+    start();
+    OK(pthread_create(&thread, NULL, grow_managed_pools, NULL));
+    while (pthread_tryjoin_np(thread, NULL) != 0 && !failed)
+        EXPECT(listed(), 64);
+}
+
 static void A_free_in_a_streams_order_waits_for_a_synchronisation(void) {
     start();
     u64 p;
@@ -660,6 +684,7 @@ static const struct {
     TEST(A_release_threshold_keeps_memory_until_the_device_is_short),
     TEST(A_destroyed_pool_lives_until_its_last_memory),
     TEST(A_pool_of_managed_memory_keeps_what_was_freed_until_it_is_destroyed),
+    TEST(A_pool_of_managed_memory_that_grows_leaves_the_list_as_it_is),
     TEST(A_free_in_a_streams_order_waits_for_a_synchronisation),
     TEST(Mapped_memory_lives_until_its_last_reference),
     TEST(Arrays_are_padded_and_sparse_ones_are_free),

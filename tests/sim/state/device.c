@@ -200,7 +200,7 @@ uint64_t sim_capacity(const struct sim_gpu *gpu) {
     return gpu->state->config.total - gpu->state->config.reserved;
 }
 
-bool sim_charge(struct sim_gpu *gpu, uint64_t bytes) {
+bool sim_charge_unlisted(struct sim_gpu *gpu, uint64_t bytes) {
     uint64_t capacity = sim_capacity(gpu);
     if (bytes > capacity || gpu->slot < 0)
         return false;
@@ -221,28 +221,27 @@ bool sim_charge(struct sim_gpu *gpu, uint64_t bytes) {
 }
 
 /* Without the device lock: only the owner writes its slot, and giving back cannot exceed anything. */
-void sim_refund(struct sim_gpu *gpu, uint64_t bytes) {
+void sim_refund_unlisted(struct sim_gpu *gpu, uint64_t bytes) {
     if (gpu->slot >= 0)
         __atomic_fetch_sub(&gpu->state->slots[gpu->slot].bytes, bytes, __ATOMIC_RELAXED);
 }
 
-static void unlist(struct sim_gpu *gpu, uint64_t bytes) {
+/* A count of its own: as a difference of two it would be off whenever one has changed and the other not yet. */
+static void list(struct sim_gpu *gpu, uint64_t bytes) {
     if (gpu->slot >= 0)
-        __atomic_fetch_add(&gpu->state->slots[gpu->slot].unlisted, bytes, __ATOMIC_SEQ_CST);
+        __atomic_fetch_add(&gpu->state->slots[gpu->slot].listed, bytes, __ATOMIC_SEQ_CST);
 }
 
-/* Unlisted for longer than it is used: no list shows it. */
-bool sim_charge_unlisted(struct sim_gpu *gpu, uint64_t bytes) {
-    unlist(gpu, bytes);
-    bool fits = sim_charge(gpu, bytes);
-    if (!fits)
-        unlist(gpu, -bytes);
+bool sim_charge(struct sim_gpu *gpu, uint64_t bytes) {
+    bool fits = sim_charge_unlisted(gpu, bytes);
+    if (fits)
+        list(gpu, bytes);
     return fits;
 }
 
-void sim_refund_unlisted(struct sim_gpu *gpu, uint64_t bytes) {
-    sim_refund(gpu, bytes);
-    unlist(gpu, -bytes);
+void sim_refund(struct sim_gpu *gpu, uint64_t bytes) {
+    list(gpu, -bytes);
+    sim_refund_unlisted(gpu, bytes);
 }
 
 void sim_count_context(struct sim_gpu *gpu, int change) {
@@ -272,7 +271,7 @@ unsigned sim_processes(struct sim_gpu *gpu, struct sim_process *out, unsigned ma
             out[count] = (struct sim_process){.pid = owner,
                                               .own_pid = (pid_t)slot.pid,
                                               .pid_ns = slot.pid_ns,
-                                              .bytes = slot.bytes > slot.unlisted ? slot.bytes - slot.unlisted : 0,
+                                              .bytes = slot.listed,
                                               .contexts = slot.contexts};
             memcpy(out[count].command, slot.command, sizeof slot.command);
         }

@@ -22,7 +22,7 @@
 #include <sys/types.h>
 
 #define SIM_MAGIC 0x5550474du
-#define SIM_VERSION 5u
+#define SIM_VERSION 6u
 #define SIM_SLOTS 2048
 #define SIM_GPUS 64
 #define SIM_INSTANCES 7
@@ -35,7 +35,7 @@ struct sim_slot {
     uint32_t contexts; /* live CUDA contexts; a process without one is not listed by NVML */
     uint64_t pid_ns;   /* inode of its PID namespace */
     uint64_t bytes;    /* device memory in use */
-    uint64_t unlisted; /* of it, what NVML's list of processes does not count */
+    uint64_t listed;   /* of it, what NVML's list of processes counts */
     char command[32];
 };
 
