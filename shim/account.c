@@ -252,15 +252,18 @@ void account_credit_used(struct device *device) {
 }
 
 void account_keep(struct device *device, struct reservation *r) {
-    uint64_t credit = atomic_load(&r->row->credit);
-    bool more = r->room >= MEASURE_CLOSE && r->row != &lonely[device_position(device)] && r->bytes % MIB == 0 &&
-                credit_free(credit) + r->bytes <= CREDIT_MAX;
-    if (more && !r->of_credit)
+    bool far = r->room >= MEASURE_CLOSE && r->row != &lonely[device_position(device)] && r->bytes % MIB == 0;
+    if (far && credit_free(atomic_load(&r->row->credit)) + r->bytes <= CREDIT_MAX)
         atomic_fetch_add(&r->row->credit, r->bytes / MIB);
-    if (r->of_credit)
-        leave_credit(r, more ? r->bytes : 0);
-    else
-        atomic_fetch_sub(&r->row->pending, r->bytes);
+    take_back(device, r);
+}
+
+void account_drop(struct device *device, struct reservation *r) {
+    if (!r->of_credit) {
+        take_back(device, r);
+        return;
+    }
+    leave_credit(r, 0);
     end(device);
 }
 

@@ -13,14 +13,17 @@
 
 bool account_reserve(struct device *device, uint64_t most, struct reservation *reservation);
 void account_settle(struct device *device, struct reservation *reservation, uint64_t taken);
-/* For calls that hardly ever take what they might (hook_pool.c). A reservation of which nothing was taken, far from the
-   limit, is not given back but left as credit: still pending, and anybody's who runs short. The next call marks
-   it as used, with one atomic operation instead of a sum over the container, and unmarks it when it has not grown
-   either; else it is a reservation as any other, from account_credit_used on. */
+/* For calls that hardly ever take what they might (hook_pool.c). account_keep ends a reservation of which nothing was
+   taken: far from the limit it stays as credit, still pending, and anybody's who runs short. account_credit_take marks
+   credit as used by a call, with one atomic operation instead of a sum over the container. A call that took nothing
+   ends with account_credit_return; one that may have taken something says account_credit_used, charges what it took,
+   and ends with account_drop. So what was taken never stands beside a reservation that was not summed with it. */
 bool account_credit_take(struct device *device, uint64_t most, struct reservation *reservation);
 void account_credit_return(struct reservation *reservation);
 void account_credit_used(struct device *device);
 void account_keep(struct device *device, struct reservation *reservation);
+/* The end of a reservation, or of used credit, after which a pool was asked. */
+void account_drop(struct device *device, struct reservation *reservation);
 void account_release_begin(struct device *device);
 void account_release_end(struct device *device, uint64_t released);
 /* Moves what is charged into what is measured: for memory whose end we do not see (a free that waits for its stream, a

@@ -2,8 +2,9 @@
    asked after allocations that may have made it grow and after each synchronisation, where the driver gives back what
    is above the release threshold. Growth is reserved beforehand, whatever the pool may have that is free: nobody can
    know what of it the driver takes. Whether it grew, the address tells: what lies in blocks in which the pool had
-   memory before, and has given back none since, was there. So a warm pool is asked now and then only, and the
-   reservation is not given back but kept for the next allocation (account_keep).
+   memory before, and has given back none since, was there. So a warm pool is asked now and then only, and what was
+   reserved for an allocation that lay there is kept for the next (account_keep). After any other it is not: what the
+   pool grew by is charged by then, and both together were never compared with the limit.
 
    That it has given back none: an era of the pool ends, and with it all that is known of its blocks, at every
    synchronisation and trim that may make it smaller. What the driver takes from pools by itself, at the end of the
@@ -287,7 +288,7 @@ static bool still_true(struct pool *pool, uint64_t bytes, uint64_t version, uint
     return version == atomic_load(&pool->version) && (atomic_load(&pool->live) ^ live) < POOL_ALLOCATION;
 }
 
-/* Brings the charge to what the pool holds. A reservation made for growth is kept for the next. */
+/* Brings the charge to what the pool holds, and ends the reservation for its growth. */
 static void pool_settle(struct pool *pool, struct device *device, struct reservation *reservation) {
     uint64_t version, live, bytes, before;
     if (atomic_load(&pool->managed))
@@ -299,7 +300,7 @@ static void pool_settle(struct pool *pool, struct device *device, struct reserva
         bytes = held(pool, before);
         if (LIKELY(bytes == before && version == atomic_load(&pool->version))) {
             if (reservation)
-                account_keep(device, reservation);
+                account_drop(device, reservation);
             return;
         }
         lock_take(&pool->lock);
@@ -321,7 +322,7 @@ static void pool_settle(struct pool *pool, struct device *device, struct reserva
     lock_drop(&pool->lock);
     learn_chunk(bytes);
     if (reservation)
-        account_keep(device, reservation);
+        account_drop(device, reservation);
     if (before > bytes)
         account_release_end(device, before - bytes);
 }
@@ -344,7 +345,7 @@ static void settle_calls(struct pool *pool, struct device *device, struct reserv
     unsigned n = take_parked(pool, parked); /* before the driver is asked: what they took is in its answer */
     pool_settle(pool, device, own);
     for (unsigned i = 0; i < n; i++)
-        account_keep(device, &parked[i]);
+        account_drop(device, &parked[i]);
 }
 
 /* Leaves a reservation for who is still on his way. */

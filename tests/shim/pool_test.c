@@ -89,6 +89,37 @@ SCENARIO(A_pool_that_grows_is_asked_about_once_an_allocation, .limit = "4g") {
     EXPECT_EQUAL(4 * GIB - gpu_free(), device_used(0));
 }
 
+/* Each growth is reserved against the limit, also where the one before was made on credit. */
+SCENARIO(A_pool_that_grows_on_credit_ends_at_the_limit, .limit = "3g") {
+    CUdeviceptr warm, piece;
+    CUresult result;
+    unsigned pieces = 0;
+    begin();
+    for (int i = 0; i < 8; i++)
+        take(&warm, 63, NULL), give(warm, NULL);
+    while ((result = gpu.cuMemAllocAsync(&piece, 64 * MIB, NULL)) == CUDA_SUCCESS)
+        pieces++;
+    EXPECT_EQUAL(result, CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT(pieces > 40);
+    EXPECT(device_peak(0) <= 3 * GIB);
+}
+
+/* The same from many pools in turn. */
+SCENARIO(Pools_that_grow_in_turn_end_at_the_limit, .limit = "3g") {
+    CUmemPoolProps properties = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                 .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    CUmemoryPool pools[8];
+    CUdeviceptr piece;
+    CUresult result = CUDA_SUCCESS;
+    begin();
+    for (int i = 0; i < 8; i++)
+        EXPECT_EQUAL(gpu.cuMemPoolCreate(&pools[i], &properties), CUDA_SUCCESS);
+    for (unsigned i = 0; result == CUDA_SUCCESS; i++)
+        result = gpu.cuMemAllocFromPoolAsync(&piece, 64 * MIB, pools[i % 8], NULL);
+    EXPECT_EQUAL(result, CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT(device_peak(0) <= 3 * GIB);
+}
+
 static CUcontext context;
 
 static void *in_thread(void *unused) {
