@@ -621,6 +621,7 @@ static bool end_turn(struct attempt *a, uint64_t pointer, uint64_t size) {
 /* Asks what the pool holds now, or leaves that to another. */
 static void ask_after(struct attempt *a, uint64_t pointer, uint64_t size) {
     struct pool *pool = a->pool;
+    atomic_fetch_add(&pool->visits, 1);
     if (a->plan == PLAN_CREDIT)
         account_credit_used(a->device);
     if (!park(pool, &a->reservation)) {
@@ -629,6 +630,7 @@ static void ask_after(struct attempt *a, uint64_t pointer, uint64_t size) {
     }
     if (pointer)
         note_held(a->era, pointer, size);
+    leave(pool, a->device);
 }
 
 static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr *pointer, size_t size) {
@@ -642,7 +644,6 @@ static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr 
         account_credit_return(&a->reservation);
     else
         account_keep(a->device, &a->reservation);
-    leave(a->pool, a->device);
     if (at)
         enter(a->pool, a->device, at, rounded);
     return result;
@@ -667,7 +668,6 @@ static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr 
         return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
     if (a.plan == PLAN_NOT_OURS)                                                                                       \
         return real_call;                                                                                              \
-    atomic_fetch_add(&a.pool->visits, 1);                                                                              \
     begin_turn(&a);                                                                                                    \
     return allocated(&a, INSIDE(real_call), pointer, size)
 

@@ -25,7 +25,7 @@ struct pool {
     struct lock lock;             /* guards changes of charged and version, and the last three */
     /* What every allocation changes: */
     _Atomic uint64_t live __attribute__((aligned(64))); /* see POOL_UNITS */
-    _Atomic unsigned visits;                            /* allocations under way, in the driver or on their way */
+    _Atomic unsigned visits;                            /* calls that ask the driver, or leave it to others to ask */
     _Atomic unsigned strays;  /* those of them in the driver beside the one whose turn it is */
     _Atomic unsigned unasked; /* allocations since the driver was asked what the pool holds */
     _Atomic unsigned parked;  /* reservations of calls that are done, not asked about yet */
