@@ -13,7 +13,7 @@
    beside one that did not wait for its turn, or a trim or wait, nothing counts as known. Known is what an allocation
    got in this era, and what is freed in it: that is there until it is free.
 
-   Threads that allocate from a pool at once ask together. One that is done while others are on their way may leave its
+   Threads that allocate from a pool at once ask together. One that is done while another asks may leave its
    reservation with the pool (park), some at most and far from the limit only; who is the last, or asks anyway, asks
    after it and gives it back.
 
@@ -348,7 +348,7 @@ static void settle_calls(struct pool *pool, struct device *device, struct reserv
         account_drop(device, &parked[i]);
 }
 
-/* Leaves a reservation for who is still on his way. */
+/* Leaves a reservation for the thread that asks just now. */
 static bool park(struct pool *pool, const struct reservation *reservation) {
     if (reservation->room < MEASURE_CLOSE || atomic_load(&pool->visits) == 1)
         return false;
