@@ -32,7 +32,7 @@ sealed partial class Authorizer(
         if (own.IsOwn(apiCall.RequestHeaders))
             return AuthZAnswer.Allowed;
         if (CallBounds.FindProblem(apiCall, route.Kind) is { } tooLong)
-            return Answer(route.Kind, apiCall with { User = Quoted.Text(apiCall.User) }, route.Name, null, Verdict.Refused("call-length", tooLong), decisions.Start());
+            return Answer(route.Kind, apiCall with { User = CallBounds.Cut(apiCall.User) }, route.Name, null, Verdict.Refused("call-length", tooLong), decisions.Start());
         if (HiddenBodies.FindProblem(apiCall, route.Kind, policy.Current) is { } hidden)
             return Refuse(apiCall, route, Verdict.Refused("call-body", hidden));
         var question = PolicyQuestion.Read(apiCall.RequestHeaders, out var unreadable);

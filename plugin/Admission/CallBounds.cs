@@ -12,6 +12,9 @@ static class CallBounds
     /// <summary>Of a TLS client certificate's common name, in characters. X.509 allows 64.</summary>
     public const int MostUser = 256;
 
+    /// <summary>Of a name that is too long what the log may keep.</summary>
+    public static string? Cut(string? user) => user is { Length: > MostUser } ? user[..MostUser] : user;
+
     /// <summary>Null, or what is too long, for the caller.</summary>
     public static string? FindProblem(AuthZRequest call, RouteKind kind) =>
         call.User?.Length > MostUser ? string.Create(CultureInfo.InvariantCulture, $"the common name of your TLS client certificate is longer than {MostUser} characters: use a certificate with a shorter one")

@@ -184,6 +184,14 @@ public class BusyTests : AuthorizerFixture
         Assert.That(await BeforeAsync(Call("POST", "/containers/x/start", user: new string('u', length))),
             Is.EqualTo(isAllowed ? "allowed" : "the common name of your TLS client certificate is longer than 256 characters: use a certificate with a shorter one"));
 
+    [TestCase("dave lee", "\"dave lee\"")]
+    [TestCase("LONG", "\"uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu…\"")]
+    public async Task The_log_says_once_quoted_whose_call_was_too_long(string user, string logged)
+    {
+        await BeforeAsync(Call("POST", $"/containers/{new string('x', CallBounds.MostUri)}/start", user: user.Replace("LONG", new string('u', 1 << 20), StringComparison.Ordinal)));
+        Assert.That(_log.Lines[^1], Does.StartWith($"denied ContainerStart user={logged} "));
+    }
+
     const string LikeId = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
     const string None = "", File = "{}", Audit = """{"mode":"audit"}""";
