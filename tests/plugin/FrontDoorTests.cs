@@ -49,6 +49,15 @@ public partial class FrontDoorTests
     }
 
     [Test]
+    public void Every_package_that_the_plugin_ships_is_in_the_notice()
+    {
+        var references = XDocument.Parse(Read("plugin/RunaiPlugin.csproj")).Descendants("PackageReference");
+        var packages = references.Select(reference => reference.Attribute("Include")!.Value);
+        var notice = Read("NOTICE");
+        Assert.That(packages.Where(name => !notice.Contains(name, StringComparison.Ordinal)), Is.Empty);
+    }
+
+    [Test]
     public void The_SDK_is_one_of_the_framework_that_is_built_for()
     {
         using var json = JsonDocument.Parse(Read("global.json"));
