@@ -101,7 +101,7 @@ equal "an unknown option of get.sh is no folder" "2 get.sh: unknown option --pre
 # Completion, beside a docker that prints what it is asked to complete after a candidate with a description.
 printf '#!/bin/sh\nprintf "%%s\\tdescription\\n" --gpus "$*"\necho :4\n' >"$work/completing"
 chmod +x "$work/completing"
-complete() { # WHAT EXPECTED WORDS...
+completes() { # WHAT EXPECTED WORDS...
     what=$1 expected=$2
     shift 2
     equal "$what" "$expected" "$(RUNAI_DOCKER=$work/completing bash -c '. "$0"
@@ -109,12 +109,12 @@ complete() { # WHAT EXPECTED WORDS...
         _runai_docker
         echo "${COMPREPLY[*]}"' "$work/home/.local/share/bash-completion/completions/runai-docker" "$@")"
 }
-complete "options of run are docker's and ours" "--gpu-memory --gpus" run --gp
-complete "the first word is a command of docker's or ours" "policy" po
-complete "a value is nobody's" "" run --gpu-memory 0
-complete "behind the value docker completes the rest" "__complete run __" run --gpu-memory = 0.5 __
-complete "the commands of policy" "ask check" policy ""
-complete "what is asked is completed by docker" "__complete run __" policy ask run __
+completes "options of run are docker's and ours" "--gpu-memory --gpus" run --gp
+completes "the first word is a command of docker's or ours" "policy" po
+completes "a value is nobody's" "" run --gpu-memory 0
+completes "behind the value docker completes the rest" "__complete run __" run --gpu-memory = 0.5 __
+completes "the commands of policy" "ask check" policy ""
+completes "what is asked is completed by docker" "__complete run __" policy ask run __
 
 # Questions, put to a docker whose engine answers as the plugin does, by the headers in the configuration. Each call is
 # a line in calls.
