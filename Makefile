@@ -151,14 +151,19 @@ fmt: ## format C and C#
 	@$(MAKE) -s -C tests/sim fmt
 	@$(MAKE) -s -C tests/shim fmt
 	@$(MAKE) -s -C bench/shim fmt
-	@tools/tidy dotnet format RunaiPlugin.sln
+	@dotnet tool restore >/dev/null
+	@dotnet csharpier format .
+	@tools/tidy dotnet format style RunaiPlugin.sln
 
 check: ## formatting and static checks
 	@$(NEED) clang-format dotnet shellcheck
 	@tools/check-width
 	@git ls-files '*.sh' '*.bash' .ci cli/runai-docker tools | xargs shellcheck
 	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
-	@tools/tidy dotnet format RunaiPlugin.sln --verify-no-changes
+	@dotnet tool restore >/dev/null
+	@dotnet csharpier check .
+	@tools/tidy dotnet format style RunaiPlugin.sln --verify-no-changes
+	@tools/tidy dotnet format analyzers RunaiPlugin.sln --verify-no-changes
 
 clean: ## remove what was built
 	@rm -rf $(BUILD)

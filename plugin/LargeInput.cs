@@ -2,10 +2,14 @@ using System.Buffers;
 
 namespace Runai.GpuMemory;
 
-/// <summary>Reads what somebody else decides the size of. All that is read or used at the same time is counted, for it takes some ten times its size of memory meanwhile: of small inputs there
-/// may be many, of larger ones some, of those that are megabytes one. Who waits for a place waits for others of his size only.</summary>
-/// <param name="mostWaiting">How many may wait for a place of a size; whoever comes then is a <see cref="BusyException"/>.</param>
-/// <param name="patience">How long one may wait for that, before it is one too: whoever hangs shall not hang others.</param>
+/// <summary>Reads what somebody else decides the size of. All that is read or used at the same time is counted, for it
+/// takes some ten times its size of memory meanwhile: of small inputs there
+/// may be many, of larger ones some, of those that are megabytes one. Who waits for a place waits for others of his
+/// size only.</summary>
+/// <param name="mostWaiting">How many may wait for a place of a size; whoever comes then is a
+/// <see cref="BusyException"/>.</param>
+/// <param name="patience">How long one may wait for that, before it is one too: whoever hangs shall not hang
+/// others.</param>
 #pragma warning disable CA1001 // one a process, and no wait handle was made of it
 sealed class LargeInput(int mostWaiting, TimeSpan patience)
 {
@@ -27,7 +31,12 @@ sealed class LargeInput(int mostWaiting, TimeSpan patience)
     /// <param name="cancel">Ends the waiting and reading.</param>
     /// <param name="length">How much is to come, where that is known.</param>
     /// <returns>What was made of it. It holds its place until that is disposed.</returns>
-    public async ValueTask<HeldInput<T>> ReadAsync<T>(Stream input, Func<ReadOnlyMemory<byte>, T> parse, CancellationToken cancel, int length = 0)
+    public async ValueTask<HeldInput<T>> ReadAsync<T>(
+        Stream input,
+        Func<ReadOnlyMemory<byte>, T> parse,
+        CancellationToken cancel,
+        int length = 0
+    )
     {
         var hold = new Hold();
         try
@@ -57,7 +66,8 @@ sealed class LargeInput(int mostWaiting, TimeSpan patience)
         }
     }
 
-    /// <summary>Takes a place for so many bytes in exchange for that of a smaller size. Always upwards: nobody waits for who waits for him.</summary>
+    /// <summary>Takes a place for so many bytes in exchange for that of a smaller size. Always upwards: nobody waits
+    /// for who waits for him.</summary>
     async ValueTask<int> EnterAsync(Hold hold, int size, long bytes, CancellationToken cancel)
     {
         var needed = Array.FindIndex(_sizes, one => bytes <= one.MostBytes) + 1;
@@ -96,7 +106,8 @@ sealed class LargeInput(int mostWaiting, TimeSpan patience)
 }
 #pragma warning restore CA1001
 
-/// <summary>What was made of an input, and its place among all that is read. To be given back as soon as what takes the memory is not needed any more.</summary>
+/// <summary>What was made of an input, and its place among all that is read. To be given back as soon as what takes the
+/// memory is not needed any more.</summary>
 sealed class HeldInput<T>(T value, IDisposable place) : IDisposable
 {
     public T Value => value;

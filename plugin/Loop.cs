@@ -1,6 +1,7 @@
 namespace Runai.GpuMemory;
 
-/// <summary>Work that is done again and again for as long as the plugin runs. Whatever goes wrong in it, a lack of memory too, ends neither the loop nor the host: it is said once, and
+/// <summary>Work that is done again and again for as long as the plugin runs. Whatever goes wrong in it, a lack of
+/// memory too, ends neither the loop nor the host: it is said once, and
 /// the next turn follows.</summary>
 static partial class Loop
 {
@@ -8,7 +9,13 @@ static partial class Loop
     static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
 
     /// <summary>One turn whenever so much time has passed.</summary>
-    public static async Task EveryAsync(TimeSpan pause, TimeProvider time, Func<CancellationToken, Task> turn, ILogger log, CancellationToken stop)
+    public static async Task EveryAsync(
+        TimeSpan pause,
+        TimeProvider time,
+        Func<CancellationToken, Task> turn,
+        ILogger log,
+        CancellationToken stop
+    )
     {
         using var timer = new PeriodicTimer(pause, time);
         await RunAsync(log, stop, token => timer.WaitForNextTickAsync(token).AsTask(), turn);
@@ -16,10 +23,11 @@ static partial class Loop
 
     /// <param name="log">Is told the first failure after a turn without one.</param>
     /// <param name="stop">Ends the loop.</param>
-    /// <param name="steps">Of a turn, in their order: one of them waits. What fails keeps none of the others from being done.</param>
+    /// <param name="steps">Of a turn, in their order: one of them waits. What fails keeps none of the others from being
+    /// done.</param>
     public static async Task RunAsync(ILogger log, CancellationToken stop, params Func<CancellationToken, Task>[] steps)
     {
-        for (var isSaid = false; !stop.IsCancellationRequested;)
+        for (var isSaid = false; !stop.IsCancellationRequested; )
         {
             var failures = 0;
             foreach (var step in steps)
@@ -62,7 +70,7 @@ static partial class Loop
     /// <param name="log">As above.</param>
     public static void Run(Func<bool> turn, ILogger log)
     {
-        for (var isSaid = false; ;)
+        for (var isSaid = false; ; )
         {
             try
             {

@@ -3,7 +3,8 @@ using System.Runtime.InteropServices;
 
 namespace Runai.GpuMemory;
 
-/// <summary>Gives memory back after busy times: create calls of megabytes leave a heap that the runtime and the C library, on a machine
+/// <summary>Gives memory back after busy times: create calls of megabytes leave a heap that the runtime and the C
+/// library, on a machine
 /// with room, would keep.</summary>
 sealed partial class MemoryTrimmer(TimeProvider time, ILogger<MemoryTrimmer> log) : BackgroundService
 {
@@ -12,15 +13,18 @@ sealed partial class MemoryTrimmer(TimeProvider time, ILogger<MemoryTrimmer> log
     static readonly TimeSpan Every = TimeSpan.FromSeconds(5);
 
     // Collections are what shows how much was done: each follows some megabytes allocated.
-    int _seen, _done;
+    int _seen,
+        _done;
 
-    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Loop.EveryAsync(Every, time, TrimAsync, log, stoppingToken);
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
+        Loop.EveryAsync(Every, time, TrimAsync, log, stoppingToken);
 
     Task TrimAsync(CancellationToken stop)
     {
         var (before, now) = (_seen, GC.CollectionCount(0));
         _seen = now;
-        if (now == _done || (now != before && GC.GetGCMemoryInfo().TotalCommittedBytes < TooMuchBytes)) return Task.CompletedTask;
+        if (now == _done || (now != before && GC.GetGCMemoryInfo().TotalCommittedBytes < TooMuchBytes))
+            return Task.CompletedTask;
         GCSettings.LargeObjectHeapCompactionMode = GCLargeObjectHeapCompactionMode.CompactOnce;
         GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
         _ = TrimMalloc(0);

@@ -1,6 +1,7 @@
 namespace Runai.GpuMemory;
 
-/// <summary>The version of everything that is built together, from <c>Directory.Build.props</c>: <c>0.2.0</c>.</summary>
+/// <summary>The version of everything that is built together, from <c>Directory.Build.props</c>:
+/// <c>0.2.0</c>.</summary>
 static partial class PluginVersion
 {
     public static string Text { get; } = typeof(PluginVersion).Assembly.GetName().Version!.ToString(3);

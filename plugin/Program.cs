@@ -8,23 +8,32 @@ using Runai.GpuMemory.Reconciliation;
 using Runai.GpuMemory.Volumes;
 
 ProcessPriority.Raise();
-if (args is ["policy", ..]) return PolicyCommand.Run(args.AsSpan(1), Console.Out, Console.Error);
+if (args is ["policy", ..])
+    return PolicyCommand.Run(args.AsSpan(1), Console.Out, Console.Error);
 
 var types = StaticState.Initialize();
 var (settings, problems) = PluginSettings.Read(Environment.GetEnvironmentVariable);
 if (problems.Count > 0)
 {
-    foreach (var problem in problems) Console.Error.WriteLine($"{LogLine.Prefix} error: setting {problem}");
+    foreach (var problem in problems)
+        Console.Error.WriteLine($"{LogLine.Prefix} error: setting {problem}");
     return 2;
 }
 
-// Nothing by default: the other builders watch the working folder for settings files, and here that is / with the host's /usr and /proc in it.
-var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
-builder.Logging.ClearProviders().SetMinimumLevel(settings.LogLevel).AddFilter("Microsoft", LogLevel.Warning).AddFilter("System", LogLevel.Warning)
+// Nothing by default: the other builders watch the working folder for settings files, and here that is / with the
+// host's /usr and /proc in it.
+var builder = WebApplication.CreateEmptyBuilder(
+    new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory }
+);
+builder
+    .Logging.ClearProviders()
+    .SetMinimumLevel(settings.LogLevel)
+    .AddFilter("Microsoft", LogLevel.Warning)
+    .AddFilter("System", LogLevel.Warning)
     .AddProvider(PluginLog.ToEngine());
 builder.WebHost.UsePluginSocket(settings.Socket);
-builder.Services
-    .AddRoutingCore()
+builder
+    .Services.AddRoutingCore()
     .AddSingleton(settings)
     .AddSingleton(TimeProvider.System)
     .AddEngine()

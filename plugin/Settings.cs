@@ -11,7 +11,8 @@ public sealed record PluginSettings
     /// <summary>Path of the engine's socket inside the plugin.</summary>
     public string EngineSocket { get; init; } = "/host/run/docker.sock";
 
-    /// <summary>Path of the host's libnvidia-ml.so.1 inside the plugin; null: searched below <see cref="Driver"/>.</summary>
+    /// <summary>Path of the host's libnvidia-ml.so.1 inside the plugin; null: searched below
+    /// <see cref="Driver"/>.</summary>
     public string? NvmlLibrary { get; init; }
 
     /// <summary>The host's /usr, below which the driver's libraries are.</summary>
@@ -20,7 +21,8 @@ public sealed record PluginSettings
     /// <summary>The socket on which the engine calls the plugin.</summary>
     public string Socket { get; init; } = "/run/docker/plugins/gpu.sock";
 
-    /// <summary>The propagated mount: what is mounted below it appears on the host, what is written there outlives an upgrade.</summary>
+    /// <summary>The propagated mount: what is mounted below it appears on the host, what is written there outlives an
+    /// upgrade.</summary>
     public string State { get; init; } = "/var/lib/runai";
 
     /// <summary>The shim that comes with this version of the plugin.</summary>
@@ -47,35 +49,44 @@ public sealed record PluginSettings
         string Path(string name, string otherwise)
         {
             var value = read(name);
-            if (string.IsNullOrEmpty(value)) return otherwise;
-            if (!value.StartsWith('/')) problems.Add($"{name}={value} is not an absolute path");
+            if (string.IsNullOrEmpty(value))
+                return otherwise;
+            if (!value.StartsWith('/'))
+                problems.Add($"{name}={value} is not an absolute path");
             return value;
         }
 
-        return (new PluginSettings
-        {
-            LogLevel = ReadLevel(read("LOG_LEVEL"), problems),
-            EngineSocket = ReadEngine(read("DOCKER_HOST"), defaults.EngineSocket, problems),
-            NvmlLibrary = Path("NVML_LIBRARY", "") is { Length: > 0 } library ? library : null,
-            Socket = Path("SOCKET", defaults.Socket),
-            State = Path("STATE", defaults.State),
-            Shim = Path("SHIM", defaults.Shim),
-            Stage = Path("STAGE", defaults.Stage),
-            Devices = Path("DEVICES", defaults.Devices),
-            Driver = Path("DRIVER", defaults.Driver),
-            Policy = Path("POLICY", defaults.Policy),
-            WatchUse = ReadSeconds("WATCH_USE", read("WATCH_USE"), defaults.WatchUse, problems),
-        }, problems);
+        return (
+            new PluginSettings
+            {
+                LogLevel = ReadLevel(read("LOG_LEVEL"), problems),
+                EngineSocket = ReadEngine(read("DOCKER_HOST"), defaults.EngineSocket, problems),
+                NvmlLibrary = Path("NVML_LIBRARY", "") is { Length: > 0 } library ? library : null,
+                Socket = Path("SOCKET", defaults.Socket),
+                State = Path("STATE", defaults.State),
+                Shim = Path("SHIM", defaults.Shim),
+                Stage = Path("STAGE", defaults.Stage),
+                Devices = Path("DEVICES", defaults.Devices),
+                Driver = Path("DRIVER", defaults.Driver),
+                Policy = Path("POLICY", defaults.Policy),
+                WatchUse = ReadSeconds("WATCH_USE", read("WATCH_USE"), defaults.WatchUse, problems),
+            },
+            problems
+        );
     }
 
     static LogLevel ReadLevel(string? value, List<string> problems)
     {
         switch (value?.ToLowerInvariant())
         {
-            case "debug": return LogLevel.Debug;
-            case null or "" or "info": return LogLevel.Information;
-            case "warning": return LogLevel.Warning;
-            case "error": return LogLevel.Error;
+            case "debug":
+                return LogLevel.Debug;
+            case null or "" or "info":
+                return LogLevel.Information;
+            case "warning":
+                return LogLevel.Warning;
+            case "error":
+                return LogLevel.Error;
             default:
                 problems.Add($"LOG_LEVEL={value} is none of debug, info, warning, error");
                 return LogLevel.Information;
@@ -85,8 +96,10 @@ public sealed record PluginSettings
     static TimeSpan ReadSeconds(string name, string? value, TimeSpan otherwise, List<string> problems)
     {
         const int Most = 24 * 60 * 60;
-        if (string.IsNullOrEmpty(value)) return otherwise;
-        if (int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) && seconds <= Most) return TimeSpan.FromSeconds(seconds);
+        if (string.IsNullOrEmpty(value))
+            return otherwise;
+        if (int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) && seconds <= Most)
+            return TimeSpan.FromSeconds(seconds);
         problems.Add($"{name}={value} is no number of seconds from 0 to {Most}");
         return otherwise;
     }
@@ -94,8 +107,10 @@ public sealed record PluginSettings
     static string ReadEngine(string? value, string otherwise, List<string> problems)
     {
         const string Scheme = "unix://";
-        if (string.IsNullOrEmpty(value)) return otherwise;
-        if (value.StartsWith(Scheme + "/", StringComparison.Ordinal)) return value[Scheme.Length..];
+        if (string.IsNullOrEmpty(value))
+            return otherwise;
+        if (value.StartsWith(Scheme + "/", StringComparison.Ordinal))
+            return value[Scheme.Length..];
         problems.Add($"DOCKER_HOST={value} is not the form unix:///path/of/docker.sock");
         return otherwise;
     }

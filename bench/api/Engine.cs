@@ -25,17 +25,26 @@ sealed class Engine(string folder)
     /// <summary>Names that plugin, and no other, in daemon.json and lets the engine read it.</summary>
     public void Ask(Asked asked)
     {
-        var plugins = asked switch { Asked.AllowAll => """["allow-all"]""", Asked.Ours => $"[\"{Plugin}\"]", _ => "[]" };
+        var plugins = asked switch
+        {
+            Asked.AllowAll => """["allow-all"]""",
+            Asked.Ours => $"[\"{Plugin}\"]",
+            _ => "[]",
+        };
         File.WriteAllText(Path.Combine(folder, "daemon.json"), $$"""{"authorization-plugins": {{plugins}}}""");
         var before = Reloads();
         Run("kill", "-HUP", File.ReadAllText(Path.Combine(folder, "pid")).Trim());
         Eventually(() => Reloads() > before, "the engine reads daemon.json");
-        if (IsOursAsked() != (asked == Asked.Ours)) throw new InvalidOperationException($"the engine does not ask as daemon.json says: {plugins}");
+        if (IsOursAsked() != (asked == Asked.Ours))
+            throw new InvalidOperationException($"the engine does not ask as daemon.json says: {plugins}");
     }
 
-    int Reloads() => File.ReadLines(Path.Combine(folder, "log")).Count(line => line.Contains("Reloaded configuration", StringComparison.Ordinal));
+    int Reloads() =>
+        File.ReadLines(Path.Combine(folder, "log"))
+            .Count(line => line.Contains("Reloaded configuration", StringComparison.Ordinal));
 
-    /// <summary>Our plugin refuses this create; an engine that does not ask it says that there is no such image.</summary>
+    /// <summary>Our plugin refuses this create; an engine that does not ask it says that there is no such
+    /// image.</summary>
     bool IsOursAsked()
     {
         using var connection = Connect();
@@ -52,7 +61,8 @@ sealed class Engine(string folder)
         var id = Docker("plugin", "inspect", Plugin, "--format", "{{.Id}}");
         foreach (var process in Process.GetProcessesByName("runai-gpu-memory"))
             using (process)
-                if (File.ReadAllText($"/proc/{process.Id}/cgroup").Contains(id, StringComparison.Ordinal)) return process.Id;
+                if (File.ReadAllText($"/proc/{process.Id}/cgroup").Contains(id, StringComparison.Ordinal))
+                    return process.Id;
         throw new InvalidOperationException("the plugin does not run");
     }
 
@@ -63,7 +73,10 @@ sealed class Engine(string folder)
         // The engine's /run/docker is in a mount namespace of its own.
         var plugins = $"/proc/{File.ReadAllText(Path.Combine(folder, "keeper")).Trim()}/root/run/docker/plugins";
         File.Delete(link);
-        File.CreateSymbolicLink(link, Path.Combine(plugins, Docker("plugin", "inspect", Plugin, "--format", "{{.Id}}")));
+        File.CreateSymbolicLink(
+            link,
+            Path.Combine(plugins, Docker("plugin", "inspect", Plugin, "--format", "{{.Id}}"))
+        );
         return Path.Combine(link, "gpu.sock");
     }
 
@@ -76,17 +89,24 @@ sealed class Engine(string folder)
     static void Eventually(Func<bool> condition, string what)
     {
         for (var clock = Stopwatch.StartNew(); !condition(); Thread.Sleep(50))
-            if (clock.Elapsed.TotalSeconds > 20) throw new TimeoutException($"not within 20 s: {what}");
+            if (clock.Elapsed.TotalSeconds > 20)
+                throw new TimeoutException($"not within 20 s: {what}");
     }
 
     string Run(string command, params IEnumerable<string> arguments)
     {
-        var start = new ProcessStartInfo(command, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo(command, arguments)
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
         start.Environment["DOCKER_HOST"] = $"unix://{Socket}";
         using var process = Process.Start(start)!;
         var error = process.StandardError.ReadToEndAsync();
         var output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
-        return process.ExitCode == 0 ? output.Trim() : throw new InvalidOperationException($"{command} {string.Join(' ', arguments)}: {error.Result}");
+        return process.ExitCode == 0
+            ? output.Trim()
+            : throw new InvalidOperationException($"{command} {string.Join(' ', arguments)}: {error.Result}");
     }
 }

@@ -8,24 +8,36 @@ static class Footprint
 {
     const double TicksPerSecond = 100;
 
-    /// <summary>Disables and enables the plugin; the time from its process's begin to when its socket answers. The engine's own pauses are not in it.</summary>
+    /// <summary>Disables and enables the plugin; the time from its process's begin to when its socket answers. The
+    /// engine's own pauses are not in it.</summary>
     public static TimeSpan Ready(Engine engine)
     {
         engine.Docker("plugin", "disable", "-f", Engine.Plugin);
         var socket = engine.PluginSocket();
         var enable = Task.Run(() => engine.Docker("plugin", "enable", Engine.Plugin));
-        while (!Answers(socket) && !enable.IsCompleted) Thread.Sleep(2);
+        while (!Answers(socket) && !enable.IsCompleted)
+            Thread.Sleep(2);
         var up = Uptime();
         enable.Wait();
         // Field 22 of stat: when the process began, in ticks since boot.
         var stat = File.ReadAllText($"/proc/{engine.PluginProcess()}/stat");
-        return TimeSpan.FromSeconds(up - double.Parse(stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[19], CultureInfo.InvariantCulture) / TicksPerSecond);
+        return TimeSpan.FromSeconds(
+            up
+                - double.Parse(stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[19], CultureInfo.InvariantCulture)
+                    / TicksPerSecond
+        );
     }
 
     /// <summary>Resident memory in MB.</summary>
     public static double Resident(Engine engine) =>
-        long.Parse(File.ReadLines($"/proc/{engine.PluginProcess()}/status").First(line => line.StartsWith("VmRSS:", StringComparison.Ordinal))
-            .Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) * 1024 / 1e6;
+        long.Parse(
+            File.ReadLines($"/proc/{engine.PluginProcess()}/status")
+                .First(line => line.StartsWith("VmRSS:", StringComparison.Ordinal))
+                .Split(' ', StringSplitOptions.RemoveEmptyEntries)[1],
+            CultureInfo.InvariantCulture
+        )
+        * 1024
+        / 1e6;
 
     /// <summary>When nobody has called for a while.</summary>
     public static double AtRest(Engine engine)
@@ -36,9 +48,12 @@ static class Footprint
 
     /// <summary>Of the plugin's files, in MB.</summary>
     public static double RootFileSystem(string plugin) =>
-        new DirectoryInfo(Path.Combine(plugin, "rootfs")).EnumerateFiles("*", SearchOption.AllDirectories).Sum(file => file.Length) / 1e6;
+        new DirectoryInfo(Path.Combine(plugin, "rootfs"))
+            .EnumerateFiles("*", SearchOption.AllDirectories)
+            .Sum(file => file.Length) / 1e6;
 
-    static double Uptime() => double.Parse(File.ReadAllText("/proc/uptime").Split(' ')[0], CultureInfo.InvariantCulture);
+    static double Uptime() =>
+        double.Parse(File.ReadAllText("/proc/uptime").Split(' ')[0], CultureInfo.InvariantCulture);
 
     static bool Answers(string path)
     {

@@ -7,17 +7,23 @@ sealed record Options
 {
     /// <summary>The private engine's folder.</summary>
     public required string Engine { get; init; }
+
     /// <summary>The managed plugin's folder: config.json and rootfs.</summary>
     public required string Plugin { get; init; }
+
     /// <summary>How often the three take their turns.</summary>
     public int Rounds { get; init; } = 3;
+
     /// <summary>How long one route is called by so many clients in a round.</summary>
     public TimeSpan Time { get; init; } = TimeSpan.FromSeconds(0.5);
+
     /// <summary><c>docker run</c> in a round.</summary>
     public int Runs { get; init; } = 5;
     public int Starts { get; init; } = 50;
+
     /// <summary>That come and go before the plugin's memory is looked at again.</summary>
     public int Containers { get; init; } = 500;
+
     /// <summary>Parts to measure: routes, run, quota, memory.</summary>
     public IReadOnlyList<string> Only { get; init; } = ["routes", "run", "quota", "memory"];
 
@@ -34,6 +40,7 @@ sealed record Options
             Containers = Number("--containers", defaults.Containers),
             Only = given.TryGetValue("--only", out var only) ? only.Split(',') : defaults.Only,
         };
-        int Number(string name, int otherwise) => given.TryGetValue(name, out var text) ? int.Parse(text, CultureInfo.InvariantCulture) : otherwise;
+        int Number(string name, int otherwise) =>
+            given.TryGetValue(name, out var text) ? int.Parse(text, CultureInfo.InvariantCulture) : otherwise;
     }
 }

@@ -8,7 +8,12 @@ namespace Runai.GpuMemory.ApiBench;
 /// <param name="OfConcern">Whether the plugin has something to decide about it.</param>
 /// <param name="Prepare">Makes what the call needs, unmeasured; the request to send.</param>
 /// <param name="CleanUp">Takes away what it made, unmeasured.</param>
-sealed record Route(string Name, bool OfConcern, Func<HttpConnection, byte[]> Prepare, Action<HttpConnection, ReadOnlyMemory<byte>> CleanUp);
+sealed record Route(
+    string Name,
+    bool OfConcern,
+    Func<HttpConnection, byte[]> Prepare,
+    Action<HttpConnection, ReadOnlyMemory<byte>> CleanUp
+);
 
 /// <summary>The calls, none of which has to do with a quota: what everybody pays who shares the engine.</summary>
 static class Routes
@@ -31,27 +36,35 @@ static class Routes
     static Route Start()
     {
         var ids = new ThreadLocal<string>();
-        return new("container start", true, connection =>
-        {
-            ids.Value = Engine.Id(connection.Expect(Create));
-            return HttpConnection.Request("POST", $"/containers/{ids.Value}/start");
-        }, (connection, _) => Remove(connection, ids.Value!));
+        return new(
+            "container start",
+            true,
+            connection =>
+            {
+                ids.Value = Engine.Id(connection.Expect(Create));
+                return HttpConnection.Request("POST", $"/containers/{ids.Value}/start");
+            },
+            (connection, _) => Remove(connection, ids.Value!)
+        );
     }
 
     /// <summary>Clients that call without pause for a while, each on a connection of its own.</summary>
     public static void Load(Engine engine, Route route, int clients, TimeSpan time, Samples samples)
     {
         using var ready = new Barrier(clients);
-        var threads = Enumerable.Range(0, clients).Select(_ => new Thread(() =>
-        {
-            using var connection = engine.Connect();
-            // The first calls make the connections between engine and plugin.
-            One(route, connection);
-            ready.SignalAndWait();
-            var clock = Stopwatch.StartNew();
-            do samples.Add(One(route, connection));
-            while (clock.Elapsed < time);
-        })).ToList();
+        var threads = Enumerable
+            .Range(0, clients)
+            .Select(_ => new Thread(() =>
+            {
+                using var connection = engine.Connect();
+                // The first calls make the connections between engine and plugin.
+                One(route, connection);
+                ready.SignalAndWait();
+                var clock = Stopwatch.StartNew();
+                do samples.Add(One(route, connection));
+                while (clock.Elapsed < time);
+            }))
+            .ToList();
         threads.ForEach(thread => thread.Start());
         threads.ForEach(thread => thread.Join());
     }
@@ -66,17 +79,26 @@ static class Routes
         return time;
     }
 
-    /// <summary>A body as <c>docker run</c> would send it, in short; blown up by labels, none longer than a text may be.</summary>
+    /// <summary>A body as <c>docker run</c> would send it, in short; blown up by labels, none longer than a text may
+    /// be.</summary>
     static byte[] CreateRequest(int bytes)
     {
         const int Longest = 100_000;
-        var labels = Enumerable.Range(0, bytes / Longest).Select(label => $"\"text{label}\":\"{new string('x', Longest)}\"");
-        return HttpConnection.Request("POST", "/containers/create", Encoding.UTF8.GetBytes(
-            $$$"""
-            {"Image":"{{{Engine.Image}}}","Cmd":["true"],"Env":["A=b"],"Labels":{ {{{string.Join(',', labels)}}} },
-             "HostConfig":{"NetworkMode":"none"}}
-            """));
+        var labels = Enumerable
+            .Range(0, bytes / Longest)
+            .Select(label => $"\"text{label}\":\"{new string('x', Longest)}\"");
+        return HttpConnection.Request(
+            "POST",
+            "/containers/create",
+            Encoding.UTF8.GetBytes(
+                $$$"""
+                {"Image":"{{{Engine.Image}}}","Cmd":["true"],"Env":["A=b"],"Labels":{ {{{string.Join(',', labels)}}} },
+                 "HostConfig":{"NetworkMode":"none"}}
+                """
+            )
+        );
     }
 
-    public static void Remove(HttpConnection connection, string id) => connection.Expect(HttpConnection.Request("DELETE", $"/containers/{id}?force=1"));
+    public static void Remove(HttpConnection connection, string id) =>
+        connection.Expect(HttpConnection.Request("DELETE", $"/containers/{id}?force=1"));
 }

@@ -11,7 +11,8 @@ sealed class Samples
 
     public void Add(double milliseconds)
     {
-        lock (_values) _values.Add(milliseconds);
+        lock (_values)
+            _values.Add(milliseconds);
     }
 
     /// <summary>The value that this part of all values do not exceed.</summary>
@@ -19,7 +20,8 @@ sealed class Samples
     {
         lock (_values)
         {
-            if (_values.Count == 0) return double.NaN;
+            if (_values.Count == 0)
+                return double.NaN;
             _values.Sort();
             return _values[Math.Max(0, (int)Math.Ceiling(_values.Count * part) - 1)];
         }

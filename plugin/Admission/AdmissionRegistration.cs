@@ -19,7 +19,12 @@ public static class AdmissionRegistration
             .AddSingleton<CreateSpecs>()
             .AddSingleton<DecisionLog>()
             .AddSingleton<AllowedStarts>()
-            .AddSingleton(provider => new PolicySource(Settings(provider).Policy, Path.Combine(Settings(provider).State, "admission", "policy.json"), provider.GetRequiredService<ILogger<PolicySource>>(), provider.GetRequiredService<TimeProvider>()))
+            .AddSingleton(provider => new PolicySource(
+                Settings(provider).Policy,
+                Path.Combine(Settings(provider).State, "admission", "policy.json"),
+                provider.GetRequiredService<ILogger<PolicySource>>(),
+                provider.GetRequiredService<TimeProvider>()
+            ))
             .AddSingleton(provider => new OwnerStore(Path.Combine(Settings(provider).State, "admission", "owners")))
             .AddSingleton<GpuLedger>()
             .AddSingleton<StartCalls>()

@@ -8,7 +8,8 @@ namespace Runai.GpuMemory.Admission;
 /// <param name="Verdict">That of its start.</param>
 public sealed record AllowedStart(string Id, string Name, Verdict Verdict);
 
-/// <summary>Starts that were allowed just now: what these containers may have is known before the engine says that they run.</summary>
+/// <summary>Starts that were allowed just now: what these containers may have is known before the engine says that they
+/// run.</summary>
 public sealed class AllowedStarts(TimeProvider time)
 {
     /// <summary>Between the decision and the first program; later, the engine has said it.</summary>
@@ -24,5 +25,6 @@ public sealed class AllowedStarts(TimeProvider time)
         _starts[start.Id] = (start, time.GetTimestamp());
     }
 
-    public AllowedStart? Find(string id) => _starts.TryGetValue(id, out var noted) && time.GetElapsedTime(noted.At) <= Patience ? noted.Start : null;
+    public AllowedStart? Find(string id) =>
+        _starts.TryGetValue(id, out var noted) && time.GetElapsedTime(noted.At) <= Patience ? noted.Start : null;
 }

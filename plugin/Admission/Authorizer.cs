@@ -7,16 +7,40 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>Answers the engine about API calls: judges containers when they are created (early and friendly) and when they start (the decision that counts), and sees
+/// <summary>Answers the engine about API calls: judges containers when they are created (early and friendly) and when
+/// they start (the decision that counts), and sees
 /// to it that they load the shim.</summary>
 sealed partial class Authorizer(
-    IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, EngineDefaults defaults, IGpuInventory gpus, PreloadInjector preload, OwnCalls own, PolicySource policy,
-    GpuLedger ledger, StartCalls starts, JudgedCalls judged, NamesInMotion motion, AllowedStarts allowed, LeftBehind left, SideRoutes side, ContainerReach reach, NamedVolumes named, IVolumeCatalog volumes, VolumeMakers makers, DecisionLog decisions, TimeProvider time, ILogger<Authorizer> log) : IAuthorizer
+    IEngineClient engine,
+    ContainerSpecs specs,
+    CreateSpecs creates,
+    EngineDefaults defaults,
+    IGpuInventory gpus,
+    PreloadInjector preload,
+    OwnCalls own,
+    PolicySource policy,
+    GpuLedger ledger,
+    StartCalls starts,
+    JudgedCalls judged,
+    NamesInMotion motion,
+    AllowedStarts allowed,
+    LeftBehind left,
+    SideRoutes side,
+    ContainerReach reach,
+    NamedVolumes named,
+    IVolumeCatalog volumes,
+    VolumeMakers makers,
+    DecisionLog decisions,
+    TimeProvider time,
+    ILogger<Authorizer> log
+) : IAuthorizer
 {
     /// <summary>Within 5 s the user has an answer, whatever the engine does.</summary>
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(4.5);
+
     /// <summary>Of other containers, the most that a create may name: more are refused by the reach of each.</summary>
     const int MostNames = 16;
+
     /// <summary>The engine's answer to a start or restart that it did.</summary>
     const int Started = 204;
 
@@ -32,7 +56,17 @@ sealed partial class Authorizer(
         if (own.IsOwn(apiCall.RequestHeaders))
             return AuthZAnswer.Allowed;
         if (CallBounds.FindProblem(apiCall, route.Kind) is { } tooLong)
-            return Answer(route.Kind, apiCall with { User = CallBounds.Cut(apiCall.User) }, route.Name, null, Verdict.Refused("call-length", tooLong), decisions.Start());
+            return Answer(
+                route.Kind,
+                apiCall with
+                {
+                    User = CallBounds.Cut(apiCall.User),
+                },
+                route.Name,
+                null,
+                Verdict.Refused("call-length", tooLong),
+                decisions.Start()
+            );
         if (HiddenBodies.FindProblem(apiCall, route.Kind, policy.Current) is { } hidden)
             return Refuse(apiCall, route, Verdict.Refused("call-body", hidden));
         var question = PolicyQuestion.Read(apiCall.RequestHeaders, out var unreadable);
@@ -58,7 +92,14 @@ sealed partial class Authorizer(
             _ => await SideAsync(apiCall, route, cancel),
         };
         if (answer.Allow && await MoveNamesAsync(names, apiCall, route, cancel) is { } held)
-            return Answer(route.Kind, apiCall, route.Name, null, Verdict.Refused("container-name", held), decisions.Start());
+            return Answer(
+                route.Kind,
+                apiCall,
+                route.Name,
+                null,
+                Verdict.Refused("container-name", held),
+                decisions.Start()
+            );
         if (answer.Allow)
             names.Allowed();
         return answer;
@@ -66,35 +107,66 @@ sealed partial class Authorizer(
 
     /// <summary>The containers that a judged call names keep their names until the engine has looked.</summary>
     /// <returns>Null, or why the call is refused.</returns>
-    async ValueTask<string?> ReachNamesAsync(CallNames names, AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
+    async ValueTask<string?> ReachNamesAsync(
+        CallNames names,
+        AuthZRequest apiCall,
+        EngineRoute route,
+        CancellationToken cancel
+    )
     {
         var settings = policy.Current;
         if (settings.IsAudit || !ContainerReach.IsJudged(settings.RequesterOf(apiCall), settings))
             return null;
-        foreach (var name in EngineRoutes.ContainersOf(route, apiCall.RequestUri ?? "").Where(name => !ContainerNames.IsWholeId(name)).Distinct())
+        foreach (
+            var name in EngineRoutes
+                .ContainersOf(route, apiCall.RequestUri ?? "")
+                .Where(name => !ContainerNames.IsWholeId(name))
+                .Distinct()
+        )
             if (await names.ReachAsync(name, cancel) is { } problem)
                 return problem;
         return null;
     }
 
-    /// <summary>A name goes to a container, whoever gives it, when judged calls that meant another by it are done.</summary>
+    /// <summary>A name goes to a container, whoever gives it, when judged calls that meant another by it are
+    /// done.</summary>
     /// <returns>Null, or why the call is refused.</returns>
-    async ValueTask<string?> MoveNamesAsync(CallNames names, AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
+    async ValueTask<string?> MoveNamesAsync(
+        CallNames names,
+        AuthZRequest apiCall,
+        EngineRoute route,
+        CancellationToken cancel
+    )
     {
         if (policy.Current is { IsBuiltIn: true } or { IsAudit: true })
             return null;
-        foreach (var name in EngineRoutes.NewNamesOf(route.Kind, apiCall.RequestUri ?? "").Select(name => name.TrimStart('/')).Where(name => name != route.Name.TrimStart('/')).Distinct())
+        foreach (
+            var name in EngineRoutes
+                .NewNamesOf(route.Kind, apiCall.RequestUri ?? "")
+                .Select(name => name.TrimStart('/'))
+                .Where(name => name != route.Name.TrimStart('/'))
+                .Distinct()
+        )
             if (await names.MoveAsync(name, cancel) is { } problem)
                 return problem;
         return null;
     }
 
     /// <summary>The others are judged without it, or read it before they wait for the engine.</summary>
-    static bool NeedsBody(RouteKind kind) => kind is RouteKind.ContainerCreate or RouteKind.ContainerStart or RouteKind.ContainerRestart or RouteKind.ExecCreate or RouteKind.VolumeCreate
-        or RouteKind.ServiceChange or RouteKind.Checkpoint or RouteKind.NetworkConnect;
+    static bool NeedsBody(RouteKind kind) =>
+        kind
+            is RouteKind.ContainerCreate
+                or RouteKind.ContainerStart
+                or RouteKind.ContainerRestart
+                or RouteKind.ExecCreate
+                or RouteKind.VolumeCreate
+                or RouteKind.ServiceChange
+                or RouteKind.Checkpoint
+                or RouteKind.NetworkConnect;
 
     /// <summary>Empty where the call names none, or not in its URI.</summary>
-    static string ContainerOf(AuthZRequest apiCall, EngineRoute route) => EngineRoutes.ContainersOf(route, apiCall.RequestUri ?? "").FirstOrDefault("");
+    static string ContainerOf(AuthZRequest apiCall, EngineRoute route) =>
+        EngineRoutes.ContainersOf(route, apiCall.RequestUri ?? "").FirstOrDefault("");
 
     public AuthZAnswer Unread(string problem, string? method, string? uri)
     {
@@ -119,10 +191,22 @@ sealed partial class Authorizer(
     async ValueTask<AuthZAnswer> SideAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
         var started = decisions.Start();
-        return Answer(route.Kind, apiCall, route.Name, null, await JudgeSideAsync(apiCall, route, policy.Current, cancel), started);
+        return Answer(
+            route.Kind,
+            apiCall,
+            route.Name,
+            null,
+            await JudgeSideAsync(apiCall, route, policy.Current, cancel),
+            started
+        );
     }
 
-    async ValueTask<Verdict> JudgeSideAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings settings, CancellationToken cancel)
+    async ValueTask<Verdict> JudgeSideAsync(
+        AuthZRequest apiCall,
+        EngineRoute route,
+        PolicySettings settings,
+        CancellationToken cancel
+    )
     {
         using var deadline = new CancellationTokenSource(Deadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
@@ -130,11 +214,23 @@ sealed partial class Authorizer(
         {
             return await side.JudgeAsync(apiCall, route, settings, both.Token);
         }
-        catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        catch (Exception failure)
+            when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
-            var problem = $"the GPU memory plugin could not learn from the engine what {(route.Name.Length == 0 ? "is asked for" : Quoted.Text(route.Name) + " is")}, so the call is refused: try again";
+            var problem =
+                "the GPU memory plugin could not learn from the engine what "
+                + $"{(route.Name.Length == 0 ? "is asked for" : Quoted.Text(route.Name) + " is")}, so the call is "
+                + "refused: try again";
             // About these the engine is asked for the file's rules alone.
-            return route.Kind is RouteKind.ServiceChange or RouteKind.Build or RouteKind.Checkpoint or RouteKind.ContainerArchivePut || EngineRoutes.IsReach(route.Kind) ? Verdict.RefusedByFile(settings, "engine", problem) : Verdict.Refused("engine", problem);
+            return
+                route.Kind
+                    is RouteKind.ServiceChange
+                        or RouteKind.Build
+                        or RouteKind.Checkpoint
+                        or RouteKind.ContainerArchivePut
+                || EngineRoutes.IsReach(route.Kind)
+                ? Verdict.RefusedByFile(settings, "engine", problem)
+                : Verdict.Refused("engine", problem);
         }
     }
 
@@ -160,7 +256,8 @@ sealed partial class Authorizer(
         if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
         {
             apiCall.ReleaseBodies();
-            // 204: it started. One that runs already, or whose start failed, shows some other status here, not always its own.
+            // 204: it started. One that runs already, or whose start failed, shows some other status here, not always
+            // its own.
             if (apiCall.ResponseStatusCode != Started)
                 await TakeBackAsync(route, cancel);
         }
@@ -173,27 +270,52 @@ sealed partial class Authorizer(
             ledger.Succeeded(id);
     }
 
-    async ValueTask<AuthZAnswer> CreateAsync(AuthZRequest apiCall, EngineRoute route, CallNames names, CancellationToken cancel)
+    async ValueTask<AuthZAnswer> CreateAsync(
+        AuthZRequest apiCall,
+        EngineRoute route,
+        CallNames names,
+        CancellationToken cancel
+    )
     {
         var (started, settings) = (decisions.Start(), policy.Current);
         var (spec, verdict) = await JudgeCreateAsync(apiCall, route, settings, GpuHoldings.None, names, cancel);
         if (verdict.Allow)
             verdict = Policy.OfSubpath(route, spec!).And(verdict);
         if (verdict.Allow)
-            foreach (var volume in spec!.QuotaMounts.Select(mount => mount.Volume).Where(volume => volumes.Find(volume) is null))
+            foreach (
+                var volume in spec!
+                    .QuotaMounts.Select(mount => mount.Volume)
+                    .Where(volume => volumes.Find(volume) is null)
+            )
                 makers.Expect(volume, settings.OwnerOf(apiCall)); // the engine makes it now
         return Answer(RouteKind.ContainerCreate, apiCall, "", spec, verdict, started);
     }
 
-    /// <summary>No spec where the body cannot be read. Without names it is a question, and the image is looked at.</summary>
-    async ValueTask<(ContainerSpec? Spec, Verdict Verdict)> JudgeCreateAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings settings, GpuHoldings? holdings, CallNames? names, CancellationToken cancel)
+    /// <summary>No spec where the body cannot be read. Without names it is a question, and the image is looked
+    /// at.</summary>
+    async ValueTask<(ContainerSpec? Spec, Verdict Verdict)> JudgeCreateAsync(
+        AuthZRequest apiCall,
+        EngineRoute route,
+        PolicySettings settings,
+        GpuHoldings? holdings,
+        CallNames? names,
+        CancellationToken cancel
+    )
     {
         var name = ContainerNames.Judge(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "name"), settings);
         if (!name.Allow)
             return (null, name);
-        var problem = "the engine did not pass it on, which it does for the type application/json only and, by its version, up to 1 or 4 MiB";
+        var problem =
+            "the engine did not pass it on, which it does for the type application/json only and, by its "
+            + "version, up to 1 or 4 MiB";
         if (apiCall.RequestBody is not { Length: > 0 } json || !CreateBody.TryRead(json, out var body, out problem))
-            return (null, Verdict.Refused("create-body", $"the body of this create call cannot be read in one way only, so it is refused: {problem}"));
+            return (
+                null,
+                Verdict.Refused(
+                    "create-body",
+                    $"the body of this create call cannot be read in one way only, so it is refused: {problem}"
+                )
+            );
         if (ContainerNames.FindAliasProblem(body.HostConfig?.Links) is { } alias)
             return (null, Verdict.Refused("container-name", alias));
         apiCall.ReleaseBodies();
@@ -204,11 +326,26 @@ sealed partial class Authorizer(
         spec = spec with { KnowsSubpath = route.KnowsSubpath };
         var requester = settings.RequesterOf(apiCall);
         var (judged, verdict) = await AskOfOthersAsync(spec, body, requester, settings, names, cancel);
-        return (judged, name.And(verdict.Allow ? verdict.And(Policy.Evaluate(judged, requester, gpus.Devices, settings, holdings)) : verdict));
+        return (
+            judged,
+            name.And(
+                verdict.Allow
+                    ? verdict.And(Policy.Evaluate(judged, requester, gpus.Devices, settings, holdings))
+                    : verdict
+            )
+        );
     }
 
-    /// <summary>What the volumes are that the body names, and whether the containers whose namespaces it shares are within the caller's reach.</summary>
-    async ValueTask<(ContainerSpec Spec, Verdict Verdict)> AskOfOthersAsync(ContainerSpec spec, CreateBody body, Requester requester, PolicySettings settings, CallNames? names, CancellationToken cancel)
+    /// <summary>What the volumes are that the body names, and whether the containers whose namespaces it shares are
+    /// within the caller's reach.</summary>
+    async ValueTask<(ContainerSpec Spec, Verdict Verdict)> AskOfOthersAsync(
+        ContainerSpec spec,
+        CreateBody body,
+        Requester requester,
+        PolicySettings settings,
+        CallNames? names,
+        CancellationToken cancel
+    )
     {
         string[] links = [.. ContainerNames.OfLinks(body.HostConfig?.Links).Select(link => link.Name)];
         var isExempt = settings.IsExempt(spec, requester);
@@ -219,27 +356,57 @@ sealed partial class Authorizer(
         try
         {
             if (settings.AllowBindMounts is not null && !isExempt)
-                spec = spec with { HostPaths = [.. spec.HostPaths, .. await named.FindHostPathsAsync(body.HostConfig, both.Token)] };
+                spec = spec with
+                {
+                    HostPaths = [.. spec.HostPaths, .. await named.FindHostPathsAsync(body.HostConfig, both.Token)],
+                };
             string[] joined = isExempt ? [] : [.. body.HostConfig?.NamesOfJoined() ?? []];
             if (names is not null && !settings.IsAudit && ContainerReach.IsJudged(requester, settings))
-                foreach (var name in joined.Concat(links).Where(name => !ContainerNames.IsWholeId(name)).Distinct().Take(MostNames))
+                foreach (
+                    var name in joined
+                        .Concat(links)
+                        .Where(name => !ContainerNames.IsWholeId(name))
+                        .Distinct()
+                        .Take(MostNames)
+                )
                     if (await names.ReachAsync(name, both.Token) is { } moving)
                         return (spec, Verdict.Refused("reach", moving));
-            var linked = links.Length == 0 ? Verdict.Fine : await reach.JudgeAsync("--link", links, requester, settings, both.Token);
+            var linked =
+                links.Length == 0
+                    ? Verdict.Fine
+                    : await reach.JudgeAsync("--link", links, requester, settings, both.Token);
             return (spec, linked.And(await JudgeJoinedAsync(joined, spec, requester, settings, both.Token)));
         }
-        catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        catch (Exception failure)
+            when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
-            return (spec, Verdict.RefusedByFile(settings, "engine", "the GPU memory plugin could not learn from the engine what volumes and containers this one is to use, so it is refused: try again"));
+            return (
+                spec,
+                Verdict.RefusedByFile(
+                    settings,
+                    "engine",
+                    "the GPU memory plugin could not learn from the engine what volumes and containers this "
+                        + "one is to use, so it is refused: try again"
+                )
+            );
         }
     }
 
-    ValueTask<Verdict> JudgeJoinedAsync(IReadOnlyList<string> names, ContainerSpec spec, Requester requester, PolicySettings settings, CancellationToken cancel) =>
-        names.Count == 0 || settings.IsExempt(spec, requester) ? new(Verdict.Fine) : reach.JudgeAsync("--pid, --ipc or --network container:", names, requester, settings, cancel);
+    ValueTask<Verdict> JudgeJoinedAsync(
+        IReadOnlyList<string> names,
+        ContainerSpec spec,
+        Requester requester,
+        PolicySettings settings,
+        CancellationToken cancel
+    ) =>
+        names.Count == 0 || settings.IsExempt(spec, requester)
+            ? new(Verdict.Fine)
+            : reach.JudgeAsync("--pid, --ipc or --network container:", names, requester, settings, cancel);
 
     async ValueTask<AuthZAnswer> StartAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
-        // One policy from here to the answer: where another comes into force meanwhile, what runs is judged by that one afterwards.
+        // One policy from here to the answer: where another comes into force meanwhile, what runs is judged by that one
+        // afterwards.
         var (started, settings) = (decisions.Start(), policy.Current);
         var requester = settings.RequesterOf(apiCall);
         if (HasOldBody(apiCall, route))
@@ -256,8 +423,15 @@ sealed partial class Authorizer(
         {
             container = await engine.InspectContainerAsync(route.Name, both.Token);
             var isJudged = ContainerReach.IsJudged(requester, settings) && !ContainerNames.IsWholeId(route.Name);
-            if (isJudged && (ContainerReach.FindNameProblem(route.Name) ?? (container is null ? ContainerReach.NoContainer(route.Name) : null)) is { } unreachable
-                && Verdict.RefusedByFile(settings, "reach", unreachable) is { Allow: false } refusal)
+            if (
+                isJudged
+                && (
+                    ContainerReach.FindNameProblem(route.Name)
+                    ?? (container is null ? ContainerReach.NoContainer(route.Name) : null)
+                )
+                    is { } unreachable
+                && Verdict.RefusedByFile(settings, "reach", unreachable) is { Allow: false } refusal
+            )
                 return Answer(route.Kind, apiCall, route.Name, null, refusal, started);
             if (container is null)
             {
@@ -265,10 +439,23 @@ sealed partial class Authorizer(
                 return AuthZAnswer.Allowed; // the engine says so itself
             }
             spec = specs.FromInspect(container, defaults.Runtime) with { KnowsSubpath = route.KnowsSubpath };
-            var checkpoint = SideRoutes.OfCheckpointFolders(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "checkpoint-dir"), settings, requester);
-            verdict = checkpoint.Allow ? checkpoint.And(WithNextTry(await JudgeStartAsync(container, spec, requester, settings, both.Token), container, spec.Tool)) : checkpoint;
+            var checkpoint = SideRoutes.OfCheckpointFolders(
+                EngineRoute.QueryValues(apiCall.RequestUri ?? "", "checkpoint-dir"),
+                settings,
+                requester
+            );
+            verdict = checkpoint.Allow
+                ? checkpoint.And(
+                    WithNextTry(
+                        await JudgeStartAsync(container, spec, requester, settings, both.Token),
+                        container,
+                        spec.Tool
+                    )
+                )
+                : checkpoint;
         }
-        catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        catch (Exception failure)
+            when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
             verdict = Unknown(route, failure);
         }
@@ -283,23 +470,54 @@ sealed partial class Authorizer(
         return Answer(route.Kind, apiCall, route.Name, spec, verdict, started);
     }
 
-    /// <summary>The container of a start that does not fit now is there already, and keeps its name: another <c>docker run</c> would fail on that.</summary>
-    static Verdict WithNextTry(Verdict verdict, ContainerInspect container, ClientTool tool) =>
-        verdict.Allow || container.HostConfig.AutoRemove || !verdict.Reasons.All(reason => Policy.MeansNotNow(reason.Rule)) ? verdict : verdict with
-        {
-            Reasons = [.. verdict.Reasons.Take(verdict.Reasons.Count - 1), verdict.Reasons[^1] with { Message = $"{verdict.Reasons[^1].Message}; {Advice.NextTry(tool, container.Name.TrimStart('/'), container.State.Status == "created")}" }],
-        };
+    static string NextTry(ClientTool tool, ContainerInspect container) =>
+        Advice.NextTry(tool, container.Name.TrimStart('/'), container.State.Status == "created");
 
-    async ValueTask<Verdict> JudgeStartAsync(ContainerInspect container, ContainerSpec spec, Requester requester, PolicySettings settings, CancellationToken cancel)
+    /// <summary>The container of a start that does not fit now is there already, and keeps its name: another <c>docker
+    /// run</c> would fail on that.</summary>
+    static Verdict WithNextTry(Verdict verdict, ContainerInspect container, ClientTool tool) =>
+        verdict.Allow
+        || container.HostConfig.AutoRemove
+        || !verdict.Reasons.All(reason => Policy.MeansNotNow(reason.Rule))
+            ? verdict
+            : verdict with
+            {
+                Reasons =
+                [
+                    .. verdict.Reasons.Take(verdict.Reasons.Count - 1),
+                    verdict.Reasons[^1] with
+                    {
+                        Message = $"{verdict.Reasons[^1].Message}; {NextTry(tool, container)}",
+                    },
+                ],
+            };
+
+    async ValueTask<Verdict> JudgeStartAsync(
+        ContainerInspect container,
+        ContainerSpec spec,
+        Requester requester,
+        PolicySettings settings,
+        CancellationToken cancel
+    )
     {
         if (settings.Overcommit is not null && spec.Gpu is not null)
         {
             await ledger.Rebuilt.WaitAsync(cancel);
             if (!gpus.IsKnown && !settings.IsAudit)
-                return Verdict.Refused("engine", "the driver has not said yet which GPUs this host has, so nobody knows what is left of them: try again");
+                return Verdict.Refused(
+                    "engine",
+                    "the driver has not said yet which GPUs this host has, so nobody knows what is left of "
+                        + "them: try again"
+                );
         }
         Verdict Judge(GpuHoldings? holdings) => Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings);
-        var joined = await JudgeJoinedAsync(container.Joined ?? container.HostConfig.NamesOfJoined(), spec, requester, settings, cancel);
+        var joined = await JudgeJoinedAsync(
+            container.Joined ?? container.HostConfig.NamesOfJoined(),
+            spec,
+            requester,
+            settings,
+            cancel
+        );
         var verdict = joined.And(Judge(ledger.HoldingsBeside(container.Id)));
         if (verdict.Allow && await preload.EnsureAsync(container, cancel) is { } problem)
             return verdict with { Reasons = [new("preload", problem)] };
@@ -307,7 +525,8 @@ sealed partial class Authorizer(
         return verdict.Allow ? joined.And(ledger.Decide(container, spec, requester.Name, Judge)) : verdict;
     }
 
-    /// <summary>The tar that comes may hold an ld.so.preload, or write one through a link in the container. So no container is taken on trust from here on, and this one is looked at again afterwards.</summary>
+    /// <summary>The tar that comes may hold an ld.so.preload, or write one through a link in the container. So no
+    /// container is taken on trust from here on, and this one is looked at again afterwards.</summary>
     AuthZAnswer BeforeArchive(AuthZAnswer answer)
     {
         if (answer.Allow)
@@ -315,14 +534,16 @@ sealed partial class Authorizer(
         return answer;
     }
 
-    /// <summary>After a create or an upload: the shim goes into the container, or again. What fails here is tried again, and told to the user, at the start.</summary>
+    /// <summary>After a create or an upload: the shim goes into the container, or again. What fails here is tried
+    /// again, and told to the user, at the start.</summary>
     async ValueTask ServeAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
         using var deadline = new CancellationTokenSource(Deadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         try
         {
-            // An upload counts whatever came of it: the engine says 0 where it went well, and what failed half-way has written before.
+            // An upload counts whatever came of it: the engine says 0 where it went well, and what failed half-way has
+            // written before.
             var name = route.Kind == RouteKind.ContainerCreate ? CreatedId(apiCall) : route.Name;
             apiCall.ReleaseBodies();
             if (name is null || await engine.InspectContainerAsync(name, both.Token) is not { } container)
@@ -358,12 +579,19 @@ sealed partial class Authorizer(
         }
     }
 
-    /// <summary>The new container's ID, when its body mounts a volume of ours or what <c>--volumes-from</c> brings.</summary>
+    /// <summary>The new container's ID, when its body mounts a volume of ours or what <c>--volumes-from</c>
+    /// brings.</summary>
     string? CreatedId(AuthZRequest apiCall)
     {
-        if (apiCall is not { ResponseStatusCode: 201, RequestBody: { } json, ResponseBody: { } answer } || !CreateBody.TryRead(json, out var body, out _))
+        if (
+            apiCall is not { ResponseStatusCode: 201, RequestBody: { } json, ResponseBody: { } answer }
+            || !CreateBody.TryRead(json, out var body, out _)
+        )
             return null;
-        if (body.HostConfig?.VolumesFrom is not { Count: > 0 } && specs.FromCreateBody(body, null, [], "").Directory is null)
+        if (
+            body.HostConfig?.VolumesFrom is not { Count: > 0 }
+            && specs.FromCreateBody(body, null, [], "").Directory is null
+        )
             return null;
         try
         {
@@ -377,20 +605,40 @@ sealed partial class Authorizer(
         }
     }
 
-    static bool HasOldBody(AuthZRequest apiCall, EngineRoute route) => route.Kind == RouteKind.ContainerStart && route.IsOlderThan(24) && !apiCall.HasNoBody;
+    static bool HasOldBody(AuthZRequest apiCall, EngineRoute route) =>
+        route.Kind == RouteKind.ContainerStart && route.IsOlderThan(24) && !apiCall.HasNoBody;
 
-    static readonly Verdict OldBody = Verdict.Refused("start-body", "this start call of an API before 1.24 brings a configuration of its own: create the container with it instead");
+    static readonly Verdict OldBody = Verdict.Refused(
+        "start-body",
+        "this start call of an API before 1.24 brings a configuration of its own: create the container with it instead"
+    );
 
-    static Verdict Unknown(EngineRoute route, Exception failure) => Verdict.Refused("engine",
-        $"the GPU memory plugin could not learn from the engine what {Quoted.Text(route.Name)} is ({(failure is EngineException ? Quoted.Text(failure.Message, 200) : "no answer in time")}), so it does not start: try again");
+    static Verdict Unknown(EngineRoute route, Exception failure) =>
+        Verdict.Refused(
+            "engine",
+            $"the GPU memory plugin could not learn from the engine what {Quoted.Text(route.Name)} is "
+                + $"({(failure is EngineException ? Quoted.Text(failure.Message, 200) : "no answer in time")}), so it "
+                + "does not start: try again"
+        );
 
-    AuthZAnswer Answer(RouteKind route, AuthZRequest apiCall, string container, ContainerSpec? spec, Verdict verdict, long started)
+    AuthZAnswer Answer(
+        RouteKind route,
+        AuthZRequest apiCall,
+        string container,
+        ContainerSpec? spec,
+        Verdict verdict,
+        long started
+    )
     {
         decisions.Write(route, apiCall.User ?? "", container, spec, verdict, started);
         return verdict.Allow ? AuthZAnswer.Allowed : AuthZAnswer.Denied(verdict.Message);
     }
 
-    [LoggerMessage(605, LogLevel.Debug, "Whether the start of {Container} failed will be seen by the next sweep: {Problem}")]
+    [LoggerMessage(
+        605,
+        LogLevel.Debug,
+        "Whether the start of {Container} failed will be seen by the next sweep: {Problem}"
+    )]
     static partial void LogNotTakenBack(ILogger logger, string container, string problem);
 
     [LoggerMessage(603, LogLevel.Warning, "The preload of {Container} is not in place yet: {Problem}")]

@@ -4,17 +4,26 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>Calls that are not to be done, see <see cref="PolicyQuestion"/>: judged as if they were, by the same functions, and denied with what was found.</summary>
+/// <summary>Calls that are not to be done, see <see cref="PolicyQuestion"/>: judged as if they were, by the same
+/// functions, and denied with what was found.</summary>
 sealed partial class Authorizer
 {
     public bool CanBeQuestion(string method) => method is not ("GET" or "HEAD" or "OPTIONS");
 
-    async ValueTask<AuthZAnswer> AnswerAsync(PolicyQuestion question, string? unreadable, AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
+    async ValueTask<AuthZAnswer> AnswerAsync(
+        PolicyQuestion question,
+        string? unreadable,
+        AuthZRequest apiCall,
+        EngineRoute route,
+        CancellationToken cancel
+    )
     {
         var inForce = policy.State;
         var (settings, asker) = (inForce.Settings, inForce.Settings.RequesterOf(apiCall));
         if (unreadable is null && (question.User is not null || question.Policy is not null) && !asker.IsAdmin)
-            unreadable = "to ask for somebody else, or with another policy, is the admins' on this machine: use a certificate of one of \"admins\" in its policy file";
+            unreadable =
+                "to ask for somebody else, or with another policy, is the admins' on this machine: use a "
+                + "certificate of one of \"admins\" in its policy file";
         if (unreadable is not null)
             return AuthZAnswer.Denied(PolicyAnswer.Unreadable(unreadable).ToString());
         if (question.Policy is { } text)
@@ -24,13 +33,27 @@ sealed partial class Authorizer
                 return AuthZAnswer.Denied(PolicyAnswer.OfProblems(problems).ToString());
             settings = candidate;
         }
-        var answer = question.IsAboutCall
-            ? await JudgeQuestionAsync(question.User is { } user ? apiCall with { User = user, UserAuthNMethod = null } : apiCall, route, settings, question.Policy is null, cancel)
-            : question.Policy is null ? PolicyAnswer.OfPolicyInForce(inForce, asker) : PolicyAnswer.OfPolicy(settings, asker);
+        var answer =
+            question.IsAboutCall
+                ? await JudgeQuestionAsync(
+                    question.User is { } user ? apiCall with { User = user, UserAuthNMethod = null } : apiCall,
+                    route,
+                    settings,
+                    question.Policy is null,
+                    cancel
+                )
+            : question.Policy is null ? PolicyAnswer.OfPolicyInForce(inForce, asker)
+            : PolicyAnswer.OfPolicy(settings, asker);
         return AuthZAnswer.Denied(answer.ToString());
     }
 
-    async ValueTask<PolicyAnswer> JudgeQuestionAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings settings, bool isInForce, CancellationToken cancel)
+    async ValueTask<PolicyAnswer> JudgeQuestionAsync(
+        AuthZRequest apiCall,
+        EngineRoute route,
+        PolicySettings settings,
+        bool isInForce,
+        CancellationToken cancel
+    )
     {
         var started = decisions.Start();
         var requester = settings.RequesterOf(apiCall);
@@ -53,7 +76,15 @@ sealed partial class Authorizer
             verdict = hasOldBody ? OldBody : Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings);
             try
             {
-                verdict = (await JudgeJoinedAsync(container.Joined ?? container.HostConfig.NamesOfJoined(), spec, requester, settings, cancel)).And(verdict);
+                verdict = (
+                    await JudgeJoinedAsync(
+                        container.Joined ?? container.HostConfig.NamesOfJoined(),
+                        spec,
+                        requester,
+                        settings,
+                        cancel
+                    )
+                ).And(verdict);
             }
             catch (EngineException failure)
             {
@@ -61,13 +92,19 @@ sealed partial class Authorizer
             }
         }
         else
-            verdict = route.Kind is RouteKind.OfNoConcern ? Verdict.Fine : await JudgeSideAsync(apiCall, route, settings, cancel);
+            verdict =
+                route.Kind is RouteKind.OfNoConcern
+                    ? Verdict.Fine
+                    : await JudgeSideAsync(apiCall, route, settings, cancel);
         decisions.WriteQuestion(route, requester.Name, spec, verdict, started);
         var answer = PolicyAnswer.OfVerdict(verdict, requester, settings, isInForce);
         return spec is null ? answer : answer.WithContainer(spec, verdict, gpus.Devices, settings, holdings);
     }
 
-    async ValueTask<(ContainerInspect? Container, string? Problem)> FindContainerAsync(EngineRoute route, CancellationToken cancel)
+    async ValueTask<(ContainerInspect? Container, string? Problem)> FindContainerAsync(
+        EngineRoute route,
+        CancellationToken cancel
+    )
     {
         using var deadline = new CancellationTokenSource(Deadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
@@ -75,7 +112,8 @@ sealed partial class Authorizer
         {
             return (await engine.InspectContainerAsync(route.Name, both.Token), null);
         }
-        catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        catch (Exception failure)
+            when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
             return (null, Unknown(route, failure).Message);
         }

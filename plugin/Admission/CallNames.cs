@@ -2,7 +2,8 @@ using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>The names that one call holds in <see cref="NamesInMotion"/>. To be disposed when it is judged; a call that was allowed holds them until its answer.</summary>
+/// <summary>The names that one call holds in <see cref="NamesInMotion"/>. To be disposed when it is judged; a call that
+/// was allowed holds them until its answer.</summary>
 sealed class CallNames(NamesInMotion names, AuthZRequest call) : IDisposable
 {
     /// <summary>Until it is allowed: it may be long.</summary>
@@ -10,19 +11,23 @@ sealed class CallNames(NamesInMotion names, AuthZRequest call) : IDisposable
     bool _isAllowed;
 
     public string Caller { get; } = call.User ?? "";
+
     /// <summary>Calls of one key are alike.</summary>
     internal (string, int) Key { get; } = NamesInMotion.KeyOf(call);
     internal List<NameHold> Holds { get; } = [];
 
     /// <summary>The call reaches a container by this name.</summary>
     /// <returns>Null, or why it cannot now, for the caller.</returns>
-    public ValueTask<string?> ReachAsync(string name, CancellationToken cancel) => names.EnterAsync(this, name, isMove: false, cancel);
+    public ValueTask<string?> ReachAsync(string name, CancellationToken cancel) =>
+        names.EnterAsync(this, name, isMove: false, cancel);
 
     /// <summary>The call gives a container this name.</summary>
     /// <returns>Null, or why it cannot now, for the caller.</returns>
-    public ValueTask<string?> MoveAsync(string name, CancellationToken cancel) => names.EnterAsync(this, name, isMove: true, cancel);
+    public ValueTask<string?> MoveAsync(string name, CancellationToken cancel) =>
+        names.EnterAsync(this, name, isMove: true, cancel);
 
-    /// <summary>Whether the call may wait for others. One with a long body may not: it would keep others' calls from being read.</summary>
+    /// <summary>Whether the call may wait for others. One with a long body may not: it would keep others' calls from
+    /// being read.</summary>
     internal bool MayWait() => _call?.TryKeepBody() != false;
 
     public void Allowed()
@@ -47,8 +52,10 @@ sealed class NameHold(CallNames call, string name, bool isMove)
     public CallNames Call => call;
     public string Name => name;
     public bool IsMove => isMove;
+
     /// <summary>When the call was allowed; null while it is judged.</summary>
     public long? Since { get; set; }
+
     /// <summary>It waits for nobody any more.</summary>
     public TaskCompletionSource Turn { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 }

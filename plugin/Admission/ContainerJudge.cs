@@ -5,9 +5,19 @@ using Runai.GpuMemory.Quotas;
 namespace Runai.GpuMemory.Admission;
 
 /// <summary>Judges containers that run already, for who started them as far as that is known.</summary>
-sealed class ContainerJudge(ContainerSpecs specs, EngineDefaults defaults, IGpuInventory gpus, PolicySource policy, GpuLedger ledger, StartCalls starts) : IContainerJudge
+sealed class ContainerJudge(
+    ContainerSpecs specs,
+    EngineDefaults defaults,
+    IGpuInventory gpus,
+    PolicySource policy,
+    GpuLedger ledger,
+    StartCalls starts
+) : IContainerJudge
 {
-    static readonly Reason Unjudged = new("unjudged-start", "it was started by a call that meant another container when it was judged");
+    static readonly Reason Unjudged = new(
+        "unjudged-start",
+        "it was started by a call that meant another container when it was judged"
+    );
 
     readonly RunTimes _runs = new();
 
@@ -16,12 +26,20 @@ sealed class ContainerJudge(ContainerSpecs specs, EngineDefaults defaults, IGpuI
     public Verdict Judge(ContainerInspect container, Requester requester, Observed? observed = null)
     {
         var settings = policy.Current;
-        // A run that a call began is judged for its caller, also when its restart policy has ended and started it before this look.
-        var caller = requester == Requester.Engine && _runs.FindCalled(container.Id, container.State.StartedAt, container.RestartCount) is { } called ? starts.FindCallerOfUnjudged(container.Id, called, container.Name.TrimStart('/')) : null;
+        // A run that a call began is judged for its caller, also when its restart policy has ended and started it
+        // before this look.
+        var caller =
+            requester == Requester.Engine
+            && _runs.FindCalled(container.Id, container.State.StartedAt, container.RestartCount) is { } called
+                ? starts.FindCallerOfUnjudged(container.Id, called, container.Name.TrimStart('/'))
+                : null;
         if (caller is not null)
             ledger.SetUser(container.Id, caller);
-        var who = caller is not null ? settings.RequesterOfRecord(caller)
-            : requester == Requester.Engine && ledger.UserOf(container.Id) is { } user ? settings.RequesterOfRecord(user) : requester;
+        var who =
+            caller is not null ? settings.RequesterOfRecord(caller)
+            : requester == Requester.Engine && ledger.UserOf(container.Id) is { } user
+                ? settings.RequesterOfRecord(user)
+            : requester;
         var spec = specs.FromInspect(container, defaults.Runtime) with { Observed = observed ?? Observed.None };
         if (spec is { Gpu: null, Observed.Excesses: [var use, ..] })
             spec = spec with { Gpu = new($"use of GPU {use.Gpu.Index}", GpuSelection.Unknown) };
@@ -31,7 +49,13 @@ sealed class ContainerJudge(ContainerSpecs specs, EngineDefaults defaults, IGpuI
             : verdict with { StopsAtOnce = verdict.Reasons.Any(reason => Policy.MeansNoQuota(reason.Rule)) };
     }
 
-    public Verdict JudgeUnreadable(string problem) => Verdict.Refused("container-unreadable",
-        $"what the engine says of it cannot be read ({Quoted.Text(problem, 200).Trim('"')}), so nobody knows whether it keeps the rules: remove it, and create it with fewer labels, variables and names") with
-    { StopsBreach = policy.Current.StopsBreaches };
+    public Verdict JudgeUnreadable(string problem) =>
+        Verdict.Refused(
+            "container-unreadable",
+            $"what the engine says of it cannot be read ({Quoted.Text(problem, 200).Trim('"')}), so nobody "
+                + "knows whether it keeps the rules: remove it, and create it with fewer labels, variables and names"
+        ) with
+        {
+            StopsBreach = policy.Current.StopsBreaches,
+        };
 }

@@ -3,7 +3,8 @@ namespace Runai.GpuMemory.Admission;
 /// <summary>Paths inside a container, in the engine's reading.</summary>
 static class ContainerPath
 {
-    /// <summary>As Go's path.Clean of an absolute path: no empty, <c>.</c> or <c>..</c> elements, no slash at the end.</summary>
+    /// <summary>As Go's path.Clean of an absolute path: no empty, <c>.</c> or <c>..</c> elements, no slash at the
+    /// end.</summary>
     public static string Clean(string path)
     {
         var kept = new List<string>();
@@ -19,5 +20,7 @@ static class ContainerPath
 
     /// <summary>Whether <paramref name="path"/> is <paramref name="directory"/> or below it; both clean.</summary>
     public static bool IsWithin(string path, string directory) =>
-        directory == "/" || path == directory || (path.StartsWith(directory, StringComparison.Ordinal) && path[directory.Length] == '/');
+        directory == "/"
+        || path == directory
+        || (path.StartsWith(directory, StringComparison.Ordinal) && path[directory.Length] == '/');
 }

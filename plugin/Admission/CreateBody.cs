@@ -12,33 +12,50 @@ sealed record CreateBody
     public string? Image { get; init; }
     public IReadOnlyDictionary<string, string>? Labels { get; init; }
     public IReadOnlyList<string>? Env { get; init; }
+
     /// <summary>Targets of anonymous volumes.</summary>
     public IReadOnlyDictionary<string, NoMembers?>? Volumes { get; init; }
     public HostConfig? HostConfig { get; init; }
+
     /// <summary>Whether it stands for a service's tasks.</summary>
     internal bool IsOfService { get; init; }
 
     /// <summary>A few dozen are many.</summary>
     public const int MaxMounts = 500;
+
     /// <summary>A seccomp profile of the user's own is part of it, some 20 KiB.</summary>
     const int MaxHostConfigBytes = 256 << 10;
 
     /// <summary>How many mounts it asks for by itself; each <c>--volumes-from</c> counts as one.</summary>
-    public int MountCount => (Volumes?.Count ?? 0) + (HostConfig is not { } host ? 0
-        : (host.Binds?.Count ?? 0) + (host.Mounts?.Count ?? 0) + (host.Tmpfs?.Count ?? 0) + (host.VolumesFrom?.Count ?? 0));
+    public int MountCount =>
+        (Volumes?.Count ?? 0)
+        + (
+            HostConfig is not { } host
+                ? 0
+                : (host.Binds?.Count ?? 0)
+                    + (host.Mounts?.Count ?? 0)
+                    + (host.Tmpfs?.Count ?? 0)
+                    + (host.VolumesFrom?.Count ?? 0)
+        );
 
-    /// <summary>Only what a judgement reads: of labels and environment, which may be megabytes, what is about GPUs.</summary>
-    public CreateBody WithoutIrrelevant() => this with
-    {
-        Env = Env is null ? null : OwnEnvironment.Of(Env),
-        Labels = Labels is null ? null : OwnLabels.Of(Labels),
-    };
+    /// <summary>Only what a judgement reads: of labels and environment, which may be megabytes, what is about
+    /// GPUs.</summary>
+    public CreateBody WithoutIrrelevant() =>
+        this with
+        {
+            Env = Env is null ? null : OwnEnvironment.Of(Env),
+            Labels = Labels is null ? null : OwnLabels.Of(Labels),
+        };
 
     static readonly JsonShape Shape = JsonShape.Of(CreateBodyJson.Default.CreateBody);
     static readonly string[] HostConfigKeys = [.. CreateBodyJson.Default.HostConfig.Properties.Select(p => p.Name)];
 
     /// <summary>Reads a body that can be read in one way only; refuses every other.</summary>
-    public static bool TryRead(ReadOnlySpan<byte> json, [NotNullWhen(true)] out CreateBody? body, [NotNullWhen(false)] out string? problem)
+    public static bool TryRead(
+        ReadOnlySpan<byte> json,
+        [NotNullWhen(true)] out CreateBody? body,
+        [NotNullWhen(false)] out string? problem
+    )
     {
         body = null;
         problem = StrictJson.FindProblem(ref json, Shape) ?? FindMisplacedKey(json);
@@ -51,7 +68,9 @@ sealed record CreateBody
         }
         catch (Exception failure) when (failure is JsonException or InvalidOperationException)
         {
-            problem = failure is JsonException { Path: { } path } ? $"{Quoted.Text(path)} is not what the API has there" : "a text is not valid UTF-8";
+            problem = failure is JsonException { Path: { } path }
+                ? $"{Quoted.Text(path)} is not what the API has there"
+                : "a text is not valid UTF-8";
         }
         return body is not null;
     }
@@ -75,7 +94,11 @@ sealed record CreateBody
                 continue;
             }
             // docker-py writes Runtime here, which no engine reads.
-            if (!GoKeys.AreSame("Runtime", key) && !IsEmpty(ref reader) && Array.Find(HostConfigKeys, known => GoKeys.AreSame(known, key)) is { } misplaced)
+            if (
+                !GoKeys.AreSame("Runtime", key)
+                && !IsEmpty(ref reader)
+                && Array.Find(HostConfigKeys, known => GoKeys.AreSame(known, key)) is { } misplaced
+            )
                 return $"the key {misplaced} belongs into HostConfig";
             reader.Skip();
         }
@@ -85,7 +108,8 @@ sealed record CreateBody
     static bool IsEmpty(ref Utf8JsonReader reader)
     {
         if (reader.TokenType is not (JsonTokenType.StartArray or JsonTokenType.StartObject))
-            return reader.TokenType is JsonTokenType.Null or JsonTokenType.False || (reader.TokenType == JsonTokenType.String && reader.ValueSpan.IsEmpty);
+            return reader.TokenType is JsonTokenType.Null or JsonTokenType.False
+                || (reader.TokenType == JsonTokenType.String && reader.ValueSpan.IsEmpty);
         var next = reader;
         return next.Read() && next.TokenType is JsonTokenType.EndArray or JsonTokenType.EndObject;
     }
@@ -94,7 +118,8 @@ sealed record CreateBody
 /// <summary>An object whose members nobody reads.</summary>
 sealed record NoMembers;
 
-/// <summary>Go leaves a field alone where the text says null, and takes a single string for a list of one (its strslice).</summary>
+/// <summary>Go leaves a field alone where the text says null, and takes a single string for a list of one (its
+/// strslice).</summary>
 [JsonSourceGenerationOptions(Converters = [typeof(GoString), typeof(GoBool), typeof(GoInt), typeof(GoStrings)])]
 [JsonSerializable(typeof(CreateBody))]
 sealed partial class CreateBodyJson : JsonSerializerContext;
@@ -102,30 +127,57 @@ sealed partial class CreateBodyJson : JsonSerializerContext;
 sealed class GoString : JsonConverter<string>
 {
     public override bool HandleNull => true;
+
     public override string Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
-        reader.TokenType switch { JsonTokenType.Null => "", JsonTokenType.String => reader.GetString()!, _ => throw new JsonException() };
-    public override void Write(Utf8JsonWriter writer, string value, JsonSerializerOptions options) => writer.WriteStringValue(value);
-    public override string ReadAsPropertyName(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.GetString()!;
-    public override void WriteAsPropertyName(Utf8JsonWriter writer, string value, JsonSerializerOptions options) => writer.WritePropertyName(value);
+        reader.TokenType switch
+        {
+            JsonTokenType.Null => "",
+            JsonTokenType.String => reader.GetString()!,
+            _ => throw new JsonException(),
+        };
+
+    public override void Write(Utf8JsonWriter writer, string value, JsonSerializerOptions options) =>
+        writer.WriteStringValue(value);
+
+    public override string ReadAsPropertyName(
+        ref Utf8JsonReader reader,
+        Type typeToConvert,
+        JsonSerializerOptions options
+    ) => reader.GetString()!;
+
+    public override void WriteAsPropertyName(Utf8JsonWriter writer, string value, JsonSerializerOptions options) =>
+        writer.WritePropertyName(value);
 }
 
 sealed class GoBool : JsonConverter<bool>
 {
     public override bool HandleNull => true;
-    public override bool Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.TokenType != JsonTokenType.Null && reader.GetBoolean();
-    public override void Write(Utf8JsonWriter writer, bool value, JsonSerializerOptions options) => writer.WriteBooleanValue(value);
+
+    public override bool Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
+        reader.TokenType != JsonTokenType.Null && reader.GetBoolean();
+
+    public override void Write(Utf8JsonWriter writer, bool value, JsonSerializerOptions options) =>
+        writer.WriteBooleanValue(value);
 }
 
 sealed class GoInt : JsonConverter<int>
 {
     public override bool HandleNull => true;
-    public override int Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.TokenType == JsonTokenType.Null ? 0 : reader.GetInt32();
-    public override void Write(Utf8JsonWriter writer, int value, JsonSerializerOptions options) => writer.WriteNumberValue(value);
+
+    public override int Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
+        reader.TokenType == JsonTokenType.Null ? 0 : reader.GetInt32();
+
+    public override void Write(Utf8JsonWriter writer, int value, JsonSerializerOptions options) =>
+        writer.WriteNumberValue(value);
 }
 
 sealed class GoStrings : JsonConverter<IReadOnlyList<string>>
 {
-    public override IReadOnlyList<string> Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
+    public override IReadOnlyList<string> Read(
+        ref Utf8JsonReader reader,
+        Type typeToConvert,
+        JsonSerializerOptions options
+    )
     {
         if (reader.TokenType == JsonTokenType.String)
             return [reader.GetString()!];
@@ -133,7 +185,14 @@ sealed class GoStrings : JsonConverter<IReadOnlyList<string>>
             throw new JsonException();
         var items = new List<string>();
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
-            items.Add(reader.TokenType switch { JsonTokenType.Null => "", JsonTokenType.String => reader.GetString()!, _ => throw new JsonException() });
+            items.Add(
+                reader.TokenType switch
+                {
+                    JsonTokenType.Null => "",
+                    JsonTokenType.String => reader.GetString()!,
+                    _ => throw new JsonException(),
+                }
+            );
         return items;
     }
 

@@ -5,23 +5,39 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Admission;
 
 /// <summary>Describes what is only asked for yet, a container or a service's tasks.</summary>
-sealed partial class CreateSpecs(IEngineClient engine, ContainerSpecs specs, IVolumeCatalog volumes, EngineDefaults defaults, TimeProvider time, ILogger<CreateSpecs> log)
+sealed partial class CreateSpecs(
+    IEngineClient engine,
+    ContainerSpecs specs,
+    IVolumeCatalog volumes,
+    EngineDefaults defaults,
+    TimeProvider time,
+    ILogger<CreateSpecs> log
+)
 {
     /// <summary>For what only makes an early answer better.</summary>
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(1);
+
     /// <summary>For what is refused where the engine does not say it.</summary>
     static readonly TimeSpan LongDeadline = TimeSpan.FromSeconds(3);
 
     /// <summary>Names that the engine has for this plugin. Never more than there are volumes of ours.</summary>
     readonly ConcurrentDictionary<string, bool> _ours = new(StringComparer.Ordinal);
 
-    /// <summary>What the engine would make of the body. What it adds from elsewhere is asked for only where it can matter.</summary>
+    /// <summary>What the engine would make of the body. What it adds from elsewhere is asked for only where it can
+    /// matter.</summary>
     /// <param name="body">What is asked for.</param>
-    /// <param name="withImage">Whether the image is looked at in any case. Else only where the body has to do with quotas or GPUs by itself.</param>
-    /// <param name="needsImage">Whether nothing is judged without it: nobody will be asked again. Else it is left out where the engine does not say it in time, for the start decides.</param>
+    /// <param name="withImage">Whether the image is looked at in any case. Else only where the body has to do with
+    /// quotas or GPUs by itself.</param>
+    /// <param name="needsImage">Whether nothing is judged without it: nobody will be asked again. Else it is left out
+    /// where the engine does not say it in time, for the start decides.</param>
     /// <param name="cancel">Ends the work.</param>
     /// <returns>The container, or why it cannot be judged.</returns>
-    public async ValueTask<(ContainerSpec? Spec, Reason? Refusal)> DescribeAsync(CreateBody body, bool withImage, bool needsImage, CancellationToken cancel)
+    public async ValueTask<(ContainerSpec? Spec, Reason? Refusal)> DescribeAsync(
+        CreateBody body,
+        bool withImage,
+        bool needsImage,
+        CancellationToken cancel
+    )
     {
         if (TooMany(body.MountCount) is { } refusal)
             return (null, refusal);
@@ -30,7 +46,11 @@ sealed partial class CreateSpecs(IEngineClient engine, ContainerSpecs specs, IVo
         var others = new List<ContainerInspect>();
         if (body.HostConfig?.VolumesFrom is { Count: > 0 } names)
         {
-            var (_, problem) = await AskAsync(token => FindOthersAsync(names, others, body.MountCount, token), LongDeadline, cancel);
+            var (_, problem) = await AskAsync(
+                token => FindOthersAsync(names, others, body.MountCount, token),
+                LongDeadline,
+                cancel
+            );
             if (problem is not null)
                 return (null, Unknown("containers of --volumes-from"));
             if (TooMany(body.MountCount + others.Sum(other => other.Mounts.Count)) is { } more)
@@ -42,7 +62,11 @@ sealed partial class CreateSpecs(IEngineClient engine, ContainerSpecs specs, IVo
         ImageInspect? image = null;
         if ((withImage || bare.IsRelevant) && body.Image is { Length: > 0 } name)
         {
-            (image, var problem) = await AskAsync(async token => await engine.InspectImageAsync(name, token), needsImage ? LongDeadline : Deadline, cancel);
+            (image, var problem) = await AskAsync(
+                async token => await engine.InspectImageAsync(name, token),
+                needsImage ? LongDeadline : Deadline,
+                cancel
+            );
             if (problem is not null && needsImage)
                 return (null, Unknown("image"));
         }
@@ -50,7 +74,12 @@ sealed partial class CreateSpecs(IEngineClient engine, ContainerSpecs specs, IVo
     }
 
     /// <summary>Each is asked for once, and none any more when there are too many mounts already.</summary>
-    async ValueTask<object?> FindOthersAsync(IReadOnlyList<string> names, List<ContainerInspect> others, int mounts, CancellationToken cancel)
+    async ValueTask<object?> FindOthersAsync(
+        IReadOnlyList<string> names,
+        List<ContainerInspect> others,
+        int mounts,
+        CancellationToken cancel
+    )
     {
         foreach (var name in names.Select(name => name.Split(':', 2)[0]).Distinct(StringComparer.Ordinal))
         {
@@ -63,7 +92,11 @@ sealed partial class CreateSpecs(IEngineClient engine, ContainerSpecs specs, IVo
         return null;
     }
 
-    async ValueTask<object?> FindOtherDriversAsync(ContainerSpec bare, Dictionary<string, string> elsewhere, CancellationToken cancel)
+    async ValueTask<object?> FindOtherDriversAsync(
+        ContainerSpec bare,
+        Dictionary<string, string> elsewhere,
+        CancellationToken cancel
+    )
     {
         foreach (var volume in bare.QuotaMounts.Select(mount => mount.Volume).Distinct())
             if (await FindOtherDriverAsync(volume, cancel) is { } driver)
@@ -71,19 +104,35 @@ sealed partial class CreateSpecs(IEngineClient engine, ContainerSpecs specs, IVo
         return null;
     }
 
-    /// <summary>For which driver the engine has a volume of one of our names, where that is another: a volume from before this plugin, or from when it had another name.</summary>
+    /// <summary>For which driver the engine has a volume of one of our names, where that is another: a volume from
+    /// before this plugin, or from when it had another name.</summary>
     async ValueTask<string?> FindOtherDriverAsync(string name, CancellationToken cancel)
     {
         if (volumes.Find(name) is null || _ours.ContainsKey(name))
             return null;
         var driver = await engine.VolumeDriverAsync(name, cancel);
-        if (driver is null || !volumes.Owns(new() { Type = "volume", Name = name, Driver = driver }))
+        if (
+            driver is null
+            || !volumes.Owns(
+                new()
+                {
+                    Type = "volume",
+                    Name = name,
+                    Driver = driver,
+                }
+            )
+        )
             return driver;
         _ours[name] = true; // as long as this process serves it; what runs in the end is judged at the start
         return null;
     }
 
-    async ValueTask<(T? Answer, string? Problem)> AskAsync<T>(Func<CancellationToken, ValueTask<T?>> ask, TimeSpan limit, CancellationToken cancel) where T : class
+    async ValueTask<(T? Answer, string? Problem)> AskAsync<T>(
+        Func<CancellationToken, ValueTask<T?>> ask,
+        TimeSpan limit,
+        CancellationToken cancel
+    )
+        where T : class
     {
         using var deadline = new CancellationTokenSource(limit, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
@@ -91,7 +140,8 @@ sealed partial class CreateSpecs(IEngineClient engine, ContainerSpecs specs, IVo
         {
             return (await ask(both.Token), null);
         }
-        catch (Exception failure) when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        catch (Exception failure)
+            when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
             LogLeftOut(log, failure.Message);
             return (null, failure.Message);
@@ -99,10 +149,20 @@ sealed partial class CreateSpecs(IEngineClient engine, ContainerSpecs specs, IVo
     }
 
     static Reason Unknown(string what) =>
-        new("engine", $"the GPU memory plugin could not learn from the engine in time what the {what} would add, so the call is refused: try again");
+        new(
+            "engine",
+            $"the GPU memory plugin could not learn from the engine in time what the {what} would add, so the "
+                + "call is refused: try again"
+        );
 
-    static Reason? TooMany(int mounts) => mounts <= CreateBody.MaxMounts ? null
-        : new("mounts", $"it has {mounts} mounts and --volumes-from, and the GPU memory plugin judges at most {CreateBody.MaxMounts}: mount fewer, or a folder above them");
+    static Reason? TooMany(int mounts) =>
+        mounts <= CreateBody.MaxMounts
+            ? null
+            : new(
+                "mounts",
+                $"it has {mounts} mounts and --volumes-from, and the GPU memory plugin judges at most "
+                    + $"{CreateBody.MaxMounts}: mount fewer, or a folder above them"
+            );
 
     [LoggerMessage(602, LogLevel.Debug, "The engine did not say in time what image or other containers add: {Problem}")]
     static partial void LogLeftOut(ILogger logger, string problem);

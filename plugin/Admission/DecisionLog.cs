@@ -16,36 +16,143 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
     public void Write(RouteKind route, string who, string container, ContainerSpec? spec, Verdict verdict, long started)
     {
         var ms = time.GetElapsedTime(started).TotalMilliseconds;
-        var (gpu, quota) = (verdict.Gpu ?? "none", (spec?.Quota ?? verdict.Quota) is { } text ? Quoted.Text(text) : "none");
+        var (gpu, quota) = (
+            verdict.Gpu ?? "none",
+            (spec?.Quota ?? verdict.Quota) is { } text ? Quoted.Text(text) : "none"
+        );
         if (!verdict.Allow)
-            LogDenied(log, route, Quoted.Text(who), Quoted.Text(container), Quoted.Text(spec?.Image), gpu, quota, string.Join(',', verdict.Reasons.Select(r => r.Rule)), ms, verdict.Message);
+            LogDenied(
+                log,
+                route,
+                Quoted.Text(who),
+                Quoted.Text(container),
+                Quoted.Text(spec?.Image),
+                gpu,
+                quota,
+                string.Join(',', verdict.Reasons.Select(r => r.Rule)),
+                ms,
+                verdict.Message
+            );
         else if (verdict.Audited.Count > 0)
-            LogAudited(log, route, Quoted.Text(who), Quoted.Text(container), Quoted.Text(spec?.Image), gpu, quota, string.Join(',', verdict.Audited.Select(r => r.Rule)), ms, string.Join("; ", verdict.Audited.Select(r => r.Message)));
+            LogAudited(
+                log,
+                route,
+                Quoted.Text(who),
+                Quoted.Text(container),
+                Quoted.Text(spec?.Image),
+                gpu,
+                quota,
+                string.Join(',', verdict.Audited.Select(r => r.Rule)),
+                ms,
+                string.Join("; ", verdict.Audited.Select(r => r.Message))
+            );
         else if (spec is { IsRelevant: true })
-            LogAllowed(log, route, Quoted.Text(who), Quoted.Text(container), Quoted.Text(spec.Image), gpu, quota, RuleOf(verdict), ms);
+            LogAllowed(
+                log,
+                route,
+                Quoted.Text(who),
+                Quoted.Text(container),
+                Quoted.Text(spec.Image),
+                gpu,
+                quota,
+                RuleOf(verdict),
+                ms
+            );
     }
 
     /// <summary>Somebody asked what would become of a call.</summary>
     public void WriteQuestion(EngineRoute route, string who, ContainerSpec? spec, Verdict verdict, long started) =>
-        LogAsked(log, route.Kind, Quoted.Text(who), Quoted.Text(route.Name), Quoted.Text(spec?.Image), verdict.Gpu ?? "none", verdict.Quota ?? "none",
-            verdict.Allow ? "allowed" : string.Join(',', verdict.Reasons.Select(r => r.Rule)), time.GetElapsedTime(started).TotalMilliseconds);
+        LogAsked(
+            log,
+            route.Kind,
+            Quoted.Text(who),
+            Quoted.Text(route.Name),
+            Quoted.Text(spec?.Image),
+            verdict.Gpu ?? "none",
+            verdict.Quota ?? "none",
+            verdict.Allow ? "allowed" : string.Join(',', verdict.Reasons.Select(r => r.Rule)),
+            time.GetElapsedTime(started).TotalMilliseconds
+        );
 
-    static string RuleOf(Verdict verdict) => verdict switch
-    {
-        { Quota: null } => "gpu-without-quota",
-        { Gpu: null } => "quota-without-gpu",
-        _ => "quota",
-    };
+    static string RuleOf(Verdict verdict) =>
+        verdict switch
+        {
+            { Quota: null } => "gpu-without-quota",
+            { Gpu: null } => "quota-without-gpu",
+            _ => "quota",
+        };
 
-    [LoggerMessage(600, LogLevel.Information, "allowed {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} ms={Ms:0.0}")]
-    static partial void LogAllowed(ILogger logger, RouteKind route, string user, string container, string image, string gpu, string quota, string rule, double ms);
+    [LoggerMessage(
+        600,
+        LogLevel.Information,
+        "allowed {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} "
+            + "ms={Ms:0.0}"
+    )]
+    static partial void LogAllowed(
+        ILogger logger,
+        RouteKind route,
+        string user,
+        string container,
+        string image,
+        string gpu,
+        string quota,
+        string rule,
+        double ms
+    );
 
-    [LoggerMessage(601, LogLevel.Warning, "denied {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} ms={Ms:0.0} reason={Reason}")]
-    static partial void LogDenied(ILogger logger, RouteKind route, string user, string container, string image, string gpu, string quota, string rule, double ms, string reason);
+    [LoggerMessage(
+        601,
+        LogLevel.Warning,
+        "denied {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} "
+            + "ms={Ms:0.0} reason={Reason}"
+    )]
+    static partial void LogDenied(
+        ILogger logger,
+        RouteKind route,
+        string user,
+        string container,
+        string image,
+        string gpu,
+        string quota,
+        string rule,
+        double ms,
+        string reason
+    );
 
-    [LoggerMessage(607, LogLevel.Information, "asked about {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} ms={Ms:0.0}")]
-    static partial void LogAsked(ILogger logger, RouteKind route, string user, string container, string image, string gpu, string quota, string rule, double ms);
+    [LoggerMessage(
+        607,
+        LogLevel.Information,
+        "asked about {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} "
+            + "rule={Rule} ms={Ms:0.0}"
+    )]
+    static partial void LogAsked(
+        ILogger logger,
+        RouteKind route,
+        string user,
+        string container,
+        string image,
+        string gpu,
+        string quota,
+        string rule,
+        double ms
+    );
 
-    [LoggerMessage(604, LogLevel.Warning, "audit: would be denied {Route} user={User} container={Container} image={Image} gpu={Gpu} quota={Quota} rule={Rule} ms={Ms:0.0} reason={Reason}")]
-    static partial void LogAudited(ILogger logger, RouteKind route, string user, string container, string image, string gpu, string quota, string rule, double ms, string reason);
+    [LoggerMessage(
+        604,
+        LogLevel.Warning,
+        "audit: would be denied {Route} user={User} container={Container} image={Image} gpu={Gpu} "
+            + "quota={Quota} rule={Rule} ms={Ms:0.0} reason={Reason}"
+    )]
+    static partial void LogAudited(
+        ILogger logger,
+        RouteKind route,
+        string user,
+        string container,
+        string image,
+        string gpu,
+        string quota,
+        string rule,
+        double ms,
+        string reason
+    );
 }

@@ -2,7 +2,8 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>The engine's default runtime. It stands in no create body; an inspected container names its runtime.</summary>
+/// <summary>The engine's default runtime. It stands in no create body; an inspected container names its
+/// runtime.</summary>
 sealed class EngineDefaults(IEngineClient engine, TimeProvider time)
 {
     static readonly TimeSpan MaxAge = TimeSpan.FromMinutes(1);
@@ -14,7 +15,8 @@ sealed class EngineDefaults(IEngineClient engine, TimeProvider time)
     /// <summary>As last read.</summary>
     public string Runtime { get; private set; } = Unknown;
 
-    /// <summary>Reads it again when it is older than a minute (a SIGHUP to the engine can change it). A failure leaves the last one.</summary>
+    /// <summary>Reads it again when it is older than a minute (a SIGHUP to the engine can change it). A failure leaves
+    /// the last one.</summary>
     public async ValueTask<string?> ReadRuntimeAsync(CancellationToken cancel)
     {
         if (_readAt != 0 && time.GetElapsedTime(_readAt) < MaxAge)
@@ -24,9 +26,7 @@ sealed class EngineDefaults(IEngineClient engine, TimeProvider time)
             Runtime = (await engine.InfoAsync(cancel)).DefaultRuntime;
             _readAt = time.GetTimestamp();
         }
-        catch (EngineException)
-        {
-        }
+        catch (EngineException) { }
         return Runtime;
     }
 }

@@ -35,7 +35,8 @@ public enum RouteKind
     VolumeCreate,
     /// <summary>Of volumes that carry quotas: admins.</summary>
     VolumeRemove,
-    /// <summary>The names that a container gets in a network stand in its description, which has to stay readable.</summary>
+    /// <summary>The names that a container gets in a network stand in its description, which has to stay
+    /// readable.</summary>
     NetworkConnect,
     /// <summary>Tasks pass no other call: judged here by what the service asks for, and again when they run.</summary>
     ServiceChange,
@@ -49,7 +50,8 @@ public enum RouteKind
     PluginChange,
 }
 
-/// <summary>Every route of the Docker Engine API up to 1.51, and of older versions that engines still serve. Within a method, the engine's order: the first match counts.</summary>
+/// <summary>Every route of the Docker Engine API up to 1.51, and of older versions that engines still serve. Within a
+/// method, the engine's order: the first match counts.</summary>
 static class EngineRoutes
 {
     static readonly (string Method, string Pattern, RouteKind Kind)[] Table =
@@ -111,7 +113,8 @@ static class EngineRoutes
         ("POST", "/images/*/tag", RouteKind.OfNoConcern),
         ("POST", "/images/prune", RouteKind.OfNoConcern),
         ("DELETE", "/images/*", RouteKind.OfNoConcern),
-        ("POST", "/build", RouteKind.Build), // what it runs passes no call; the reconciliation sees the classic builder's containers
+        // what it runs passes no call; the reconciliation sees the classic builder's containers
+        ("POST", "/build", RouteKind.Build),
         ("POST", "/build/prune", RouteKind.OfNoConcern),
         ("POST", "/build/cancel", RouteKind.OfNoConcern),
         ("POST", "/session", RouteKind.OfNoConcern), // BuildKit, closed by the engine's own setting: docs/security.md
@@ -128,7 +131,8 @@ static class EngineRoutes
         ("GET", "/volumes", RouteKind.OfNoConcern),
         ("GET", "/volumes/*", RouteKind.OfNoConcern),
         ("POST", "/volumes/create", RouteKind.VolumeCreate),
-        ("POST", "/volumes/prune", RouteKind.OfNoConcern), // takes quota volumes that nobody uses; the quota counts when a container starts
+        // takes quota volumes that nobody uses; the quota counts when a container starts
+        ("POST", "/volumes/prune", RouteKind.OfNoConcern),
         ("PUT", "/volumes/*", RouteKind.OfNoConcern), // cluster volumes
         ("DELETE", "/volumes/*", RouteKind.VolumeRemove),
 
@@ -177,7 +181,8 @@ static class EngineRoutes
     public static bool IsOfContainer(RouteKind kind) => kind is RouteKind.ContainerStart or RouteKind.ContainerRestart or RouteKind.ContainerArchivePut or RouteKind.ContainerArchiveGet or RouteKind.ContainerAttach
         or RouteKind.ContainerExport or RouteKind.ContainerRename or RouteKind.ExecCreate or RouteKind.Checkpoint;
 
-    /// <summary>The containers that a call names where the engine looks for them at once, in its path or its query.</summary>
+    /// <summary>The containers that a call names where the engine looks for them at once, in its path or its
+    /// query.</summary>
     public static IEnumerable<string> ContainersOf(EngineRoute route, string uri) =>
         route.Kind == RouteKind.Commit ? EngineRoute.QueryValues(uri, "container") : IsOfContainer(route.Kind) ? [route.Name] : [];
 

@@ -13,5 +13,6 @@ public sealed record GpuHoldings(IReadOnlyDictionary<string, IReadOnlyList<Holdi
     public static GpuHoldings None { get; } = new(new Dictionary<string, IReadOnlyList<Holding>>());
 
     public IReadOnlyList<Holding> Of(string uuid) => ByUuid.GetValueOrDefault(uuid) ?? [];
+
     public IReadOnlyList<Holding> OfUser(string uuid, string user) => [.. Of(uuid).Where(h => h.User == user)];
 }

@@ -6,53 +6,81 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>Who holds how much of which GPU. What runs is Docker's to say; in between stand starts that were allowed and are not done yet.</summary>
+/// <summary>Who holds how much of which GPU. What runs is Docker's to say; in between stand starts that were allowed
+/// and are not done yet.</summary>
 public interface IGpuLedger
 {
     /// <summary>The engine says that it started a container, and when. It may have ended since.</summary>
     void Started(string id, DateTimeOffset at);
+
     /// <summary>A container runs, however it came to.</summary>
     void Running(ContainerInspect container, Verdict verdict);
-    /// <summary>It does not run any more. One that the engine may be about to start again keeps what it holds for a while.</summary>
+
+    /// <summary>It does not run any more. One that the engine may be about to start again keeps what it holds for a
+    /// while.</summary>
     /// <param name="id">The container.</param>
-    /// <param name="restarts">Whether the engine is about to; null where it does not say: then by the restart policy with which it was started.</param>
+    /// <param name="restarts">Whether the engine is about to; null where it does not say: then by the restart policy
+    /// with which it was started.</param>
     /// <param name="at">When. What is told late says nothing about a run that began after that.</param>
     void Ended(string id, bool? restarts, DateTimeOffset at);
+
     /// <summary>Containers with a quota and a GPU, running or about to.</summary>
     IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Held();
-    /// <summary>All that run; the others hold nothing, except starts in flight. From the first time on, capacity is known.</summary>
+
+    /// <summary>All that run; the others hold nothing, except starts in flight. From the first time on, capacity is
+    /// known.</summary>
     /// <param name="running">IDs.</param>
     /// <param name="asOf">A time stamp from before they were listed.</param>
     void KeepOnly(IReadOnlySet<string> running, long asOf);
 }
 
-sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInventory gpus, OwnerStore owners, TimeProvider time) : IGpuLedger
+sealed class GpuLedger(
+    ContainerSpecs specs,
+    EngineDefaults defaults,
+    IGpuInventory gpus,
+    OwnerStore owners,
+    TimeProvider time
+) : IGpuLedger
 {
-    /// <summary>A start that nobody finished or failed in this time is looked at, see <see cref="OverdueStarts"/>.</summary>
+    /// <summary>A start that nobody finished or failed in this time is looked at, see
+    /// <see cref="OverdueStarts"/>.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
-    const int MostName = 128, MostCalls = 100;
+    const int MostName = 128,
+        MostCalls = 100;
 
-    /// <summary>What one container holds. It does so while it runs, while a start or restart of it is under way, and while the engine may start it again by itself.</summary>
+    /// <summary>What one container holds. It does so while it runs, while a start or restart of it is under way, and
+    /// while the engine may start it again by itself.</summary>
     sealed record Entry(string Name, string User, GpuMemoryQuota Quota, GpuSelection Selection, bool Restarts)
     {
         public bool Runs { get; init; }
+
         /// <summary>When the newest run began that is known; the default before one is.</summary>
         public DateTimeOffset RunAt { get; init; }
+
         /// <summary>It ended, and the engine is about to start it again by itself.</summary>
         public bool IsComing { get; init; }
+
         /// <summary>When the starts and restarts were allowed that are not answered, the oldest first.</summary>
         public ImmutableArray<DateTimeOffset> Calls { get; init; } = [];
+
         /// <summary>A time stamp of the last change.</summary>
         public long Since { get; init; }
         public bool IsSettled => Runs && Calls.IsEmpty;
 
         (IReadOnlyList<GpuDevice> Devices, Dictionary<string, long> Bytes) _counted = ([], []);
 
-        /// <summary>What it holds by the GPU's UUID, on the GPUs as they are known now: that may be later than it began to hold.</summary>
+        /// <summary>What it holds by the GPU's UUID, on the GPUs as they are known now: that may be later than it began
+        /// to hold.</summary>
         public Dictionary<string, long> BytesOn(IReadOnlyList<GpuDevice> devices)
         {
             if (!ReferenceEquals(_counted.Devices, devices))
-                _counted = (devices, (VisibleGpus.Of(Selection, devices) ?? devices).ToDictionary(g => g.Uuid, g => Quota.Of(g.AllocatableBytes)));
+                _counted = (
+                    devices,
+                    (VisibleGpus.Of(Selection, devices) ?? devices).ToDictionary(
+                        g => g.Uuid,
+                        g => Quota.Of(g.AllocatableBytes)
+                    )
+                );
             return _counted.Bytes;
         }
     }
@@ -64,7 +92,8 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
     /// <summary>Done when all running containers were counted once.</summary>
     public Task Rebuilt => _rebuilt.Task;
 
-    /// <summary>Judges a start and, when it is allowed, holds what it needs: nobody else is judged in between.</summary>
+    /// <summary>Judges a start and, when it is allowed, holds what it needs: nobody else is judged in
+    /// between.</summary>
     public Verdict Decide(ContainerInspect container, ContainerSpec spec, string user, Func<GpuHoldings, Verdict> judge)
     {
         lock (_lock)
@@ -73,7 +102,13 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
             if (!verdict.Allow)
                 return verdict;
             owners.Set(container.Id, user);
-            Hold(container, spec, user, verdict, entry => entry with { Calls = [.. entry.Calls.TakeLast(MostCalls - 1), time.GetUtcNow()] });
+            Hold(
+                container,
+                spec,
+                user,
+                verdict,
+                entry => entry with { Calls = [.. entry.Calls.TakeLast(MostCalls - 1), time.GetUtcNow()] }
+            );
             return verdict;
         }
     }
@@ -86,12 +121,14 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
                 Put(id, entry with { Calls = [.. others] });
     }
 
-    /// <summary>An allowed start was done: the container runs now, or has ended since. Of several that were allowed together the engine may do all by one run.</summary>
+    /// <summary>An allowed start was done: the container runs now, or has ended since. Of several that were allowed
+    /// together the engine may do all by one run.</summary>
     public void Succeeded(string id)
     {
         lock (_lock)
             if (_entries.GetValueOrDefault(id) is { Calls: [var first, .. var others] } entry)
-                Put(id, entry with { Runs = entry.Runs || entry.RunAt < first, Calls = others }); // where no run is known since then, its word is yet to come
+                // where no run is known since then, its word is yet to come
+                Put(id, entry with { Runs = entry.Runs || entry.RunAt < first, Calls = others });
     }
 
     public void Started(string id, DateTimeOffset at)
@@ -112,7 +149,19 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
     public void Running(ContainerInspect container, Verdict verdict)
     {
         lock (_lock)
-            Hold(container, specs.FromInspect(container, defaults.Runtime), owners.Find(container.Id) ?? "", verdict, entry => entry with { Runs = true, IsComing = false, RunAt = Later(entry.RunAt, container.State.StartedAt) });
+            Hold(
+                container,
+                specs.FromInspect(container, defaults.Runtime),
+                owners.Find(container.Id) ?? "",
+                verdict,
+                entry =>
+                    entry with
+                    {
+                        Runs = true,
+                        IsComing = false,
+                        RunAt = Later(entry.RunAt, container.State.StartedAt),
+                    }
+            );
     }
 
     public void Ended(string id, bool? restarts, DateTimeOffset at)
@@ -123,7 +172,10 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
     }
 
     static DateTimeOffset Later(DateTimeOffset one, string? other) =>
-        DateTimeOffset.TryParse(other, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var at) && at > one ? at : one;
+        DateTimeOffset.TryParse(other, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var at)
+        && at > one
+            ? at
+            : one;
 
     /// <summary>Who neither runs nor is about to holds nothing.</summary>
     void Put(string id, Entry entry)
@@ -174,7 +226,8 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
     /// <summary>Who started a container that was not judged before.</summary>
     public void SetUser(string id, string user) => owners.Set(id, user);
 
-    /// <summary>For a container that came to run without being asked about: null where it is counted already, or while nobody knows who was first.</summary>
+    /// <summary>For a container that came to run without being asked about: null where it is counted already, or while
+    /// nobody knows who was first.</summary>
     public GpuHoldings? HoldingsForNewcomer(string id)
     {
         lock (_lock)
@@ -191,21 +244,39 @@ sealed class GpuLedger(ContainerSpecs specs, EngineDefaults defaults, IGpuInvent
     GpuHoldings HoldingsWithout(string id)
     {
         var devices = gpus.Devices;
-        return new(_entries.Where(e => e.Key != id)
-            .SelectMany(e => e.Value.BytesOn(devices).Select(b => (Uuid: b.Key, Holding: new Holding(e.Value.Name, e.Value.User, e.Value.Quota.Text, b.Value))))
-            .GroupBy(h => h.Uuid)
-            .ToDictionary(g => g.Key, g => (IReadOnlyList<Holding>)[.. g.Select(h => h.Holding)]));
+        return new(
+            _entries
+                .Where(e => e.Key != id)
+                .SelectMany(e =>
+                    e.Value.BytesOn(devices)
+                        .Select(b =>
+                            (Uuid: b.Key, Holding: new Holding(e.Value.Name, e.Value.User, e.Value.Quota.Text, b.Value))
+                        )
+                )
+                .GroupBy(h => h.Uuid)
+                .ToDictionary(g => g.Key, g => (IReadOnlyList<Holding>)[.. g.Select(h => h.Holding)])
+        );
     }
 
     void Hold(ContainerInspect container, ContainerSpec spec, string user, Verdict verdict, Func<Entry, Entry> change)
     {
-        if (spec.Gpu is not { } access || verdict.Quota is null || !GpuMemoryQuota.TryParse(verdict.Quota, out var quota, out _))
+        if (
+            spec.Gpu is not { } access
+            || verdict.Quota is null
+            || !GpuMemoryQuota.TryParse(verdict.Quota, out var quota, out _)
+        )
         {
             _entries.Remove(container.Id);
             return;
         }
         var before = _entries.GetValueOrDefault(container.Id);
-        var now = new Entry(Cut(container.Name.TrimStart('/')), user, quota, access.Selection.Bounded(), container.HostConfig.RestartPolicy?.Name is not (null or "" or "no"))
+        var now = new Entry(
+            Cut(container.Name.TrimStart('/')),
+            user,
+            quota,
+            access.Selection.Bounded(),
+            container.HostConfig.RestartPolicy?.Name is not (null or "" or "no")
+        )
         {
             Runs = before?.Runs == true,
             RunAt = before?.RunAt ?? default,

@@ -4,18 +4,34 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>Every way in which a configuration gives a container a GPU. In doubt it does: what is asked for a quota too much can be told, what slips through cannot.</summary>
+/// <summary>Every way in which a configuration gives a container a GPU. In doubt it does: what is asked for a quota too
+/// much can be told, what slips through cannot.</summary>
 sealed class GpuVectors(IDeviceNodes nodes)
 {
     const string VisibleDevices = "NVIDIA_VISIBLE_DEVICES";
-    /// <summary>What swarm calls the generic resources of a task. Where the toolkit's <c>swarm-resource</c> names such a variable, it takes the place of <see cref="VisibleDevices"/>.</summary>
+
+    /// <summary>What swarm calls the generic resources of a task. Where the toolkit's <c>swarm-resource</c> names such
+    /// a variable, it takes the place of <see cref="VisibleDevices"/>.</summary>
     public const string SwarmResource = "DOCKER_RESOURCE_";
+
     /// <summary>Begins annotations that name CDI devices.</summary>
     public const string CdiAnnotation = "cdi.k8s.io/";
-    /// <summary>Runtimes that do not read these variables. Any other name may stand for NVIDIA's; runsc reads them where it is set up with <c>nvproxy-docker</c>.</summary>
-    static readonly HashSet<string> PlainRuntimes = ["", "runc", "crun", "io.containerd.runc.v1", "io.containerd.runc.v2", "io.containerd.runtime.v1.linux", "youki"];
+
+    /// <summary>Runtimes that do not read these variables. Any other name may stand for NVIDIA's; runsc reads them
+    /// where it is set up with <c>nvproxy-docker</c>.</summary>
+    static readonly HashSet<string> PlainRuntimes =
+    [
+        "",
+        "runc",
+        "crun",
+        "io.containerd.runc.v1",
+        "io.containerd.runc.v2",
+        "io.containerd.runtime.v1.linux",
+        "youki",
+    ];
 
     readonly List<GpuAccess> _found = [];
+
     /// <summary>Whether one of them goes past NVIDIA's toolkit, or is CDI's.</summary>
     bool _isDevice;
 
@@ -30,7 +46,8 @@ sealed class GpuVectors(IDeviceNodes nodes)
         var isNvidia = !PlainRuntimes.Contains(runtime);
         if (isNvidia && host.DeviceRequests?.Any(SetsVisibleDevices) != true)
             FindVisibleDevices(env);
-        // With --gpus the toolkit comes in under any runtime, and reads what of the configuration goes before the request.
+        // With --gpus the toolkit comes in under any runtime, and reads what of the configuration goes before the
+        // request.
         if (isNvidia || host.DeviceRequests?.Any(request => request?.Driver != "cdi") == true)
             FindOverrides(env, mounts);
         foreach (var path in mounts.HostPaths)
@@ -38,7 +55,10 @@ sealed class GpuVectors(IDeviceNodes nodes)
                 AddDevice($"mount of {Quoted.Text(path)}", GpuSelection.Unknown);
         if (_found.Count == 0)
             return null;
-        var access = _found.Count == 1 ? _found[0] : new(string.Join(", ", _found.Select(f => f.Via).Distinct().Take(4)), GpuSelection.Unknown);
+        var access =
+            _found.Count == 1
+                ? _found[0]
+                : new(string.Join(", ", _found.Select(f => f.Via).Distinct().Take(4)), GpuSelection.Unknown);
         return access with { Driver = _isDevice ? DriverCapabilities.All : DriverCapabilities.Of(host, env) };
     }
 
@@ -46,7 +66,8 @@ sealed class GpuVectors(IDeviceNodes nodes)
     {
         foreach (var request in host.DeviceRequests ?? [])
         {
-            // Whatever the driver's name and the capabilities: each of NVIDIA's (compute, utility, graphics…) selects its driver, and a CDI name can stand for any device.
+            // Whatever the driver's name and the capabilities: each of NVIDIA's (compute, utility, graphics…) selects
+            // its driver, and a CDI name can stand for any device.
             var ids = (request?.DeviceIds ?? []).Select(WithoutCdiKind).ToArray();
             var selection = ids.Contains("all") ? GpuSelection.All : new(ids, request?.Count ?? 0);
             if (request?.Driver == "cdi")
@@ -59,9 +80,12 @@ sealed class GpuVectors(IDeviceNodes nodes)
                 AddDevice($"annotation {Quoted.Text(key)}", new([.. value.Split(',').Select(WithoutCdiKind)]));
     }
 
-    /// <summary>Whether the engine writes what is asked for into the variable, behind what image and user have there: NVIDIA's toolkit takes the last.</summary>
+    /// <summary>Whether the engine writes what is asked for into the variable, behind what image and user have there:
+    /// NVIDIA's toolkit takes the last.</summary>
     static bool SetsVisibleDevices(DeviceRequest? request) =>
-        request is { Driver: null or "" or "nvidia" } && (request.Count != 0 || request.DeviceIds is { Count: > 0 }) && request.Capabilities?.Any(wish => wish?.Contains("amd") == true) != true;
+        request is { Driver: null or "" or "nvidia" }
+        && (request.Count != 0 || request.DeviceIds is { Count: > 0 })
+        && request.Capabilities?.Any(wish => wish?.Contains("amd") == true) != true;
 
     /// <summary><c>nvidia.com/gpu=0</c> is the GPU <c>0</c>.</summary>
     static string WithoutCdiKind(string id) => id[(id.LastIndexOf('=') + 1)..];
@@ -86,7 +110,8 @@ sealed class GpuVectors(IDeviceNodes nodes)
         return found.Kind != DevicePathKind.NotGpu || (!path.StartsWith('/') && path.Contains('='));
     }
 
-    /// <summary><c>c 195:* rwm</c>. Type <c>a</c> is every device whatever the numbers. Majors other than NVIDIA's 195 and DRM's 226 are given out at boot: of them, 1 to 233 are fixed for other devices.</summary>
+    /// <summary><c>c 195:* rwm</c>. Type <c>a</c> is every device whatever the numbers. Majors other than NVIDIA's 195
+    /// and DRM's 226 are given out at boot: of them, 1 to 233 are fixed for other devices.</summary>
     static bool CoversGpu(string rule)
     {
         var fields = rule.Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries);
@@ -107,7 +132,9 @@ sealed class GpuVectors(IDeviceNodes nodes)
     }
 
     /// <summary>From before the variables; the toolkit gives such images all.</summary>
-    public static bool IsOldImage(IReadOnlyDictionary<string, string> env) => env.GetValueOrDefault("CUDA_VERSION") is { Length: > 0 } && env.GetValueOrDefault("NVIDIA_REQUIRE_CUDA") is null or "";
+    public static bool IsOldImage(IReadOnlyDictionary<string, string> env) =>
+        env.GetValueOrDefault("CUDA_VERSION") is { Length: > 0 }
+        && env.GetValueOrDefault("NVIDIA_REQUIRE_CUDA") is null or "";
 
     /// <summary>Which of them the toolkit heeds, its own settings on the host say.</summary>
     void FindOverrides(IReadOnlyDictionary<string, string> env, MountTable mounts)
@@ -115,14 +142,20 @@ sealed class GpuVectors(IDeviceNodes nodes)
         foreach (var (name, value) in env)
             if (name.StartsWith(SwarmResource, StringComparison.Ordinal))
                 AddListed(name, value);
-        if (mounts.OtherTargets.FirstOrDefault(t => ContainerPath.IsWithin(t, "/var/run/nvidia-container-devices")) is { } target)
+        if (
+            mounts.OtherTargets.FirstOrDefault(t => ContainerPath.IsWithin(t, "/var/run/nvidia-container-devices")) is
+            { } target
+        )
             Add($"mount at {Quoted.Text(target)}", GpuSelection.Unknown);
     }
 
     void AddListed(string variable, string value)
     {
         if (value is not ("" or "void" or "none"))
-            Add(Quoted.Text($"{variable}={value}"), value == "all" ? GpuSelection.All : new([.. value.Split(',').Select(WithoutCdiKind)]));
+            Add(
+                Quoted.Text($"{variable}={value}"),
+                value == "all" ? GpuSelection.All : new([.. value.Split(',').Select(WithoutCdiKind)])
+            );
     }
 
     void AddDevice(string via, GpuSelection selection)

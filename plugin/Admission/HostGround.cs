@@ -6,25 +6,54 @@ namespace Runai.GpuMemory.Admission;
 /// <summary>What of a configuration lets a container reach around every limit, in the words of docker run.</summary>
 static class HostGround
 {
-    /// <summary>Capabilities that lead no further than the container: the engine's own set but for MKNOD, and what only reaches the container's processes, shared memory and network.
-    /// Every other, those of later kernels among them, is a way to mount, trace, load, to read the host's logs, or to change what all share: clock, power, limits of the kernel, files that nobody can remove.
+    /// <summary>Capabilities that lead no further than the container: the engine's own set but for MKNOD, and what only
+    /// reaches the container's processes, shared memory and network.
+    /// Every other, those of later kernels among them, is a way to mount, trace, load, to read the host's logs, or to
+    /// change what all share: clock, power, limits of the kernel, files that nobody can remove.
     /// <c>docs/security.md</c> has them one by one.</summary>
     static readonly HashSet<string> PlainCapabilities = new(StringComparer.Ordinal)
     {
-        "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
-        "IPC_LOCK", "IPC_OWNER", NetAdmin, "NET_BROADCAST", "SYS_NICE",
+        "AUDIT_WRITE",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "NET_BIND_SERVICE",
+        "NET_RAW",
+        "SETFCAP",
+        "SETGID",
+        "SETPCAP",
+        "SETUID",
+        "SYS_CHROOT",
+        "IPC_LOCK",
+        "IPC_OWNER",
+        NetAdmin,
+        "NET_BROADCAST",
+        "SYS_NICE",
     };
 
     const string NetAdmin = "NET_ADMIN";
 
-    /// <summary>Of annotations, those that no runtime acts on, and those of CDI, which are devices. Others are orders to one, which is root: what follows <c>org.systemd.property.</c> runc writes into the container's systemd unit
-    /// (<c>PIDs</c> takes anybody's processes into its control group, <c>Conflicts</c> stops any service), by <c>run.oci.</c> crun takes seccomp filters and their plugins from the host,
+    /// <summary>Of annotations, those that no runtime acts on, and those of CDI, which are devices. Others are orders
+    /// to one, which is root: what follows <c>org.systemd.property.</c> runc writes into the container's systemd unit
+    /// (<c>PIDs</c> takes anybody's processes into its control group, <c>Conflicts</c> stops any service), by
+    /// <c>run.oci.</c> crun takes seccomp filters and their plugins from the host,
     /// <c>org.criu.config</c>, <c>io.katacontainers.</c> and <c>dev.gvisor.</c> are others' settings.</summary>
     static readonly string[] PlainAnnotations = ["org.opencontainers.image.", GpuVectors.CdiAnnotation];
 
     static readonly string[] Masked =
     [
-        "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+        "/proc/asound",
+        "/proc/acpi",
+        "/proc/kcore",
+        "/proc/keys",
+        "/proc/latency_stats",
+        "/proc/timer_list",
+        "/proc/timer_stats",
+        "/proc/sched_debug",
+        "/proc/scsi",
+        "/sys/firmware",
     ];
     static readonly string[] ReadOnly = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
@@ -49,7 +78,8 @@ static class HostGround
         return found;
     }
 
-    /// <summary>Go's upper case makes an S of ſ and an I of ı; ASCII's, which is used here, leaves them as they are, so such a name is none of the plain ones.</summary>
+    /// <summary>Go's upper case makes an S of ſ and an I of ı; ASCII's, which is used here, leaves them as they are, so
+    /// such a name is none of the plain ones.</summary>
     static bool IsPlain(string capability, HostConfig host)
     {
         var name = new string([.. capability.Select(c => char.IsAsciiLetterLower(c) ? char.ToUpperInvariant(c) : c)]);
@@ -57,7 +87,8 @@ static class HostGround
         return PlainCapabilities.Contains(name) && !(name == NetAdmin && host.NetworkMode == "host");
     }
 
-    /// <summary>What does not weaken the engine's own confinement. A profile of the user's own may allow anything.</summary>
+    /// <summary>What does not weaken the engine's own confinement. A profile of the user's own may allow
+    /// anything.</summary>
     static bool IsHarmless(string option)
     {
         var words = option.Split(['=', ':'], 2);
@@ -72,12 +103,22 @@ static class HostGround
     }
 
     /// <summary>Without a list the engine takes its own, which has at least these.</summary>
-    static bool LacksSome(IReadOnlyList<string>? paths, string[] needed) => paths is not null && needed.Any(path => !paths.Contains(path));
+    static bool LacksSome(IReadOnlyList<string>? paths, string[] needed) =>
+        paths is not null && needed.Any(path => !paths.Contains(path));
 
     public static List<string> Namespaces(HostConfig host)
     {
         var found = new List<string>();
-        foreach (var (flag, mode) in new[] { ("--pid", host.PidMode), ("--ipc", host.IpcMode), ("--userns", host.UsernsMode), ("--cgroupns", host.CgroupnsMode), ("--network", host.NetworkMode) })
+        foreach (
+            var (flag, mode) in new[]
+            {
+                ("--pid", host.PidMode),
+                ("--ipc", host.IpcMode),
+                ("--userns", host.UsernsMode),
+                ("--cgroupns", host.CgroupnsMode),
+                ("--network", host.NetworkMode),
+            }
+        )
             if (mode == "host")
                 found.Add($"{flag} host");
         return found;

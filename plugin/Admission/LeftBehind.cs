@@ -3,13 +3,25 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>Removes <c>--rm</c> containers whose start was refused. An engine removes one whose start failed, and <c>docker run</c> waits for that for ever; one whose start was refused it leaves.</summary>
+/// <summary>Removes <c>--rm</c> containers whose start was refused. An engine removes one whose start failed, and
+/// <c>docker run</c> waits for that for ever; one whose start was refused it leaves.</summary>
 sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger<LeftBehind> log)
 {
     /// <summary>Between tries, while the engine does not answer.</summary>
-    static readonly TimeSpan[] Pauses = [TimeSpan.Zero, TimeSpan.FromMilliseconds(300), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(30)];
-    /// <summary>So long somebody has between creating a container and starting it, before a start of which nothing is known may have been its; and the engine for repeating it.</summary>
+    static readonly TimeSpan[] Pauses =
+    [
+        TimeSpan.Zero,
+        TimeSpan.FromMilliseconds(300),
+        TimeSpan.FromSeconds(1),
+        TimeSpan.FromSeconds(3),
+        TimeSpan.FromSeconds(10),
+        TimeSpan.FromSeconds(30),
+    ];
+
+    /// <summary>So long somebody has between creating a container and starting it, before a start of which nothing is
+    /// known may have been its; and the engine for repeating it.</summary>
     static readonly TimeSpan Fresh = TimeSpan.FromMinutes(1);
+
     /// <summary>In which starts under way are done.</summary>
     public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(10);
     const int Most = 200;
@@ -17,11 +29,14 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
     /// <summary>When this process began.</summary>
     readonly DateTimeOffset _began = time.GetUtcNow();
     readonly Lock _lock = new();
-    /// <summary>Containers that are looked after, as calls name them, and when a start of each was refused last.</summary>
+
+    /// <summary>Containers that are looked after, as calls name them, and when a start of each was refused
+    /// last.</summary>
     readonly Dictionary<string, DateTimeOffset> _refused = new(StringComparer.Ordinal);
     int _sweeps;
 
-    /// <summary>A start of this container was refused. One that hangs has one place, however often it is called for.</summary>
+    /// <summary>A start of this container was refused. One that hangs has one place, however often it is called
+    /// for.</summary>
     /// <param name="name">Its ID, or as the call names it.</param>
     public void Refused(string name)
     {
@@ -37,8 +52,10 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
         _ = TryAsync(name);
     }
 
-    /// <summary>A call was refused of which is not known what it was. So an engine repeats one that the plugin's last process took with it: it may have been the start of any container that
-    /// was created before. Later, and for containers that were created later, no such call means anything: else who can make them come, by a flood, would have others' containers removed.</summary>
+    /// <summary>A call was refused of which is not known what it was. So an engine repeats one that the plugin's last
+    /// process took with it: it may have been the start of any container that
+    /// was created before. Later, and for containers that were created later, no such call means anything: else who can
+    /// make them come, by a flood, would have others' containers removed.</summary>
     public void RefusedUnknown()
     {
         if (time.GetUtcNow() <= _began + Fresh && Interlocked.Exchange(ref _sweeps, 1) == 0)
@@ -100,8 +117,20 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
 
     async Task RemoveAsync(string name, Predicate<DateTimeOffset?> isMeant)
     {
-        if (await engine.GlanceAtContainerAsync(name, CancellationToken.None) is { HostConfig.AutoRemove: true, State.Status: "created" } container
-            && isMeant(DateTimeOffset.TryParse(container.Created, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var created) ? created : null))
+        if (
+            await engine.GlanceAtContainerAsync(name, CancellationToken.None)
+                is { HostConfig.AutoRemove: true, State.Status: "created" } container
+            && isMeant(
+                DateTimeOffset.TryParse(
+                    container.Created,
+                    CultureInfo.InvariantCulture,
+                    DateTimeStyles.AssumeUniversal,
+                    out var created
+                )
+                    ? created
+                    : null
+            )
+        )
             await engine.RemoveContainerAsync(container.Id, CancellationToken.None);
     }
 

@@ -2,7 +2,8 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>Looks at the volumes that a create body or a service names: one that exists is what it was made as, whatever the body says of it, and the engine may fill it, or read it for a
+/// <summary>Looks at the volumes that a create body or a service names: one that exists is what it was made as,
+/// whatever the body says of it, and the engine may fill it, or read it for a
 /// copy, before the container starts.</summary>
 sealed class NamedVolumes(IEngineClient engine, JudgedCalls judged)
 {
@@ -20,7 +21,13 @@ sealed class NamedVolumes(IEngineClient engine, JudgedCalls judged)
     }
 
     static IEnumerable<string> Names(HostConfig? host) =>
-        (host?.Binds ?? []).Where(bind => bind.Contains(':')).Select(bind => bind.Split(':')[0])
-        .Concat((host?.Mounts ?? []).Where(mount => mount?.Type == "volume").Select(mount => mount.Source ?? ""))
-        .Where(name => name is not ("" or "." or "..") && !LocalVolume.IsPath(name) && !name.Contains(LocalVolume.Template, StringComparison.Ordinal));
+        (host?.Binds ?? [])
+            .Where(bind => bind.Contains(':'))
+            .Select(bind => bind.Split(':')[0])
+            .Concat((host?.Mounts ?? []).Where(mount => mount?.Type == "volume").Select(mount => mount.Source ?? ""))
+            .Where(name =>
+                name is not ("" or "." or "..")
+                && !LocalVolume.IsPath(name)
+                && !name.Contains(LocalVolume.Template, StringComparison.Ordinal)
+            );
 }

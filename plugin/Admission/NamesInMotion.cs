@@ -3,17 +3,25 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>Names of containers between the judgement of a call and the engine's own look at them. Calls that reach a container by a name, and calls that give this name to one, wait for each
-/// other, in the order in which they come: what a name meant when it was judged it means when the engine looks.</summary>
+/// <summary>Names of containers between the judgement of a call and the engine's own look at them. Calls that reach a
+/// container by a name, and calls that give this name to one, wait for each
+/// other, in the order in which they come: what a name meant when it was judged it means when the engine
+/// looks.</summary>
 sealed class NamesInMotion(TimeProvider time)
 {
-    /// <summary>So long an allowed call without an answer holds a name: the engine looks at the beginning of its work; a create may take its time.</summary>
-    public static readonly TimeSpan ReachLasts = TimeSpan.FromSeconds(2), MoveLasts = TimeSpan.FromSeconds(10);
+    /// <summary>So long an allowed call without an answer holds a name: the engine looks at the beginning of its work;
+    /// a create may take its time.</summary>
+    public static readonly TimeSpan ReachLasts = TimeSpan.FromSeconds(2),
+        MoveLasts = TimeSpan.FromSeconds(10);
+
     /// <summary>Names that the calls of one caller, and of all, hold or wait for.</summary>
-    public const int MostOfCaller = 1000, Most = 4000;
+    public const int MostOfCaller = 1000,
+        Most = 4000;
 
     readonly Lock _lock = new();
-    /// <summary>In the order in which they came. Those at the beginning that are of one kind hold the name; the others wait.</summary>
+
+    /// <summary>In the order in which they came. Those at the beginning that are of one kind hold the name; the others
+    /// wait.</summary>
     readonly Dictionary<string, List<NameHold>> _byName = new(StringComparer.Ordinal);
     readonly Dictionary<(string, int), List<CallNames>> _allowed = [];
     readonly Dictionary<string, int> _ofCaller = new(StringComparer.Ordinal);
@@ -24,7 +32,8 @@ sealed class NamesInMotion(TimeProvider time)
 
     public CallNames Of(AuthZRequest call) => new(this, call);
 
-    internal static (string, int) KeyOf(AuthZRequest call) => (call.User ?? "", HashCode.Combine(call.RequestMethod, call.RequestUri));
+    internal static (string, int) KeyOf(AuthZRequest call) =>
+        (call.User ?? "", HashCode.Combine(call.RequestMethod, call.RequestUri));
 
     internal async ValueTask<string?> EnterAsync(CallNames call, string name, bool isMove, CancellationToken cancel)
     {
@@ -32,11 +41,13 @@ sealed class NamesInMotion(TimeProvider time)
         var hold = new NameHold(call, ContainerNames.Shortened(name), isMove);
         if (Add(hold) is { } full)
             return full;
-        for (var began = time.GetTimestamp(); FindPause(hold) is { } pause;)
+        for (var began = time.GetTimestamp(); FindPause(hold) is { } pause; )
         {
             var left = Patience - time.GetElapsedTime(began);
             if (left <= TimeSpan.Zero || !hold.Call.MayWait())
-                return isMove ? $"the name {Quoted.Text(plain)} is used by calls that the engine has not finished: try again" : $"{Quoted.Text(plain)} is being created or renamed: try again";
+                return isMove
+                    ? $"the name {Quoted.Text(plain)} is used by calls that the engine has not finished: try again"
+                    : $"{Quoted.Text(plain)} is being created or renamed: try again";
             await Task.WhenAny(hold.Turn.Task, Task.Delay(pause < left ? pause : left, time, cancel));
             cancel.ThrowIfCancellationRequested();
         }
@@ -52,7 +63,8 @@ sealed class NamesInMotion(TimeProvider time)
                 foreach (var name in _byName.Keys.ToArray())
                     Purge(name);
             if (_all >= Most || _ofCaller.GetValueOrDefault(caller) >= MostOfCaller)
-                return "too many calls by names of containers are under way that the engine has not finished: try again, or write whole IDs";
+                return "too many calls by names of containers are under way that the engine has not finished: try "
+                    + "again, or write whole IDs";
             if (!_byName.TryGetValue(hold.Name, out var holds))
                 _byName[hold.Name] = holds = [];
             holds.Add(hold);
@@ -69,13 +81,19 @@ sealed class NamesInMotion(TimeProvider time)
         lock (_lock)
         {
             Purge(hold.Name);
-            var before = _byName[hold.Name].TakeWhile(other => other != hold).Where(other => other.IsMove != hold.IsMove).ToArray();
+            var before = _byName[hold.Name]
+                .TakeWhile(other => other != hold)
+                .Where(other => other.IsMove != hold.IsMove)
+                .ToArray();
             return before.Length == 0 ? null : before.Min(LeftOf);
         }
     }
 
     /// <summary>One that is judged yet ends by its judgement.</summary>
-    TimeSpan LeftOf(NameHold hold) => hold.Since is { } since ? (hold.IsMove ? MoveLasts : ReachLasts) - time.GetElapsedTime(since) : TimeSpan.MaxValue;
+    TimeSpan LeftOf(NameHold hold) =>
+        hold.Since is { } since
+            ? (hold.IsMove ? MoveLasts : ReachLasts) - time.GetElapsedTime(since)
+            : TimeSpan.MaxValue;
 
     void Purge(string name)
     {
@@ -95,7 +113,12 @@ sealed class NamesInMotion(TimeProvider time)
         if (--_ofCaller[call.Caller] == 0)
             _ofCaller.Remove(call.Caller);
         _all--;
-        if (call.Holds.Count == 0 && _allowed.TryGetValue(call.Key, out var alike) && alike.Remove(call) && alike.Count == 0)
+        if (
+            call.Holds.Count == 0
+            && _allowed.TryGetValue(call.Key, out var alike)
+            && alike.Remove(call)
+            && alike.Count == 0
+        )
             _allowed.Remove(call.Key);
     }
 
@@ -119,7 +142,8 @@ sealed class NamesInMotion(TimeProvider time)
         }
     }
 
-    /// <summary>The engine is done with a call. Of calls that look alike the first that was allowed counts: the others hold the names for longer.</summary>
+    /// <summary>The engine is done with a call. Of calls that look alike the first that was allowed counts: the others
+    /// hold the names for longer.</summary>
     public void Answered(AuthZRequest call)
     {
         lock (_lock)

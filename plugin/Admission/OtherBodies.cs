@@ -35,53 +35,77 @@ sealed record ServiceBody
     /// <summary>The service's own, which none of its containers has.</summary>
     public IReadOnlyDictionary<string, string>? Labels { get; init; }
     public TaskTemplate? TaskTemplate { get; init; }
+
     /// <summary>An older place for the tasks' networks.</summary>
     public IReadOnlyList<NetworkAttachment?>? Networks { get; init; }
 
-    /// <summary>A quota that stands among the service's own labels, and not among its containers'; null without one.</summary>
+    /// <summary>A quota that stands among the service's own labels, and not among its containers'; null without
+    /// one.</summary>
     public string? MisplacedQuota =>
-        Labels?.GetValueOrDefault(GpuMemoryQuota.Name) is { } quota && TaskTemplate?.ContainerSpec?.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) != quota ? quota : null;
+        Labels?.GetValueOrDefault(GpuMemoryQuota.Name) is { } quota
+        && TaskTemplate?.ContainerSpec?.Labels?.GetValueOrDefault(GpuMemoryQuota.Name) != quota
+            ? quota
+            : null;
 
     /// <summary>What its tasks will ask for, as a create body would.</summary>
-    public CreateBody ToCreateBody(bool onHostNetwork = false) => TaskTemplate?.ContainerSpec is not { } task ? new() : new()
-    {
-        IsOfService = true,
-        Image = task.Image,
-        Labels = task.Labels,
-        Env = [.. task.Env ?? [], .. TaskTemplate.Resources?.Environment ?? []],
-        HostConfig = new()
-        {
-            Mounts = task.Mounts is { } mounts ? [.. mounts.Select(AsSwarmReads)] : null,
-            ReadonlyRootfs = task.ReadOnly,
-            CapAdd = task.CapabilityAdd,
-            Tmpfs = FileTargets(task),
-            SecurityOpt = task.Privileges?.ToSecurityOptions(),
-            NetworkMode = onHostNetwork ? "host" : null,
-        },
-    };
+    public CreateBody ToCreateBody(bool onHostNetwork = false) =>
+        TaskTemplate?.ContainerSpec is not { } task
+            ? new()
+            : new()
+            {
+                IsOfService = true,
+                Image = task.Image,
+                Labels = task.Labels,
+                Env = [.. task.Env ?? [], .. TaskTemplate.Resources?.Environment ?? []],
+                HostConfig = new()
+                {
+                    Mounts = task.Mounts is { } mounts ? [.. mounts.Select(AsSwarmReads)] : null,
+                    ReadonlyRootfs = task.ReadOnly,
+                    CapAdd = task.CapabilityAdd,
+                    Tmpfs = FileTargets(task),
+                    SecurityOpt = task.Privileges?.ToSecurityOptions(),
+                    NetworkMode = onHostNetwork ? "host" : null,
+                },
+            };
 
-    /// <summary>Swarm takes a type in any case of Go's, and a mount without one for a bind. So what is certainly nothing else is one.</summary>
+    /// <summary>Swarm takes a type in any case of Go's, and a mount without one for a bind. So what is certainly
+    /// nothing else is one.</summary>
     static MountSpec AsSwarmReads(MountSpec? mount) =>
-        (mount ?? new()) with { Type = mount?.Type?.ToLowerInvariant() is ("volume" or "tmpfs" or "npipe" or "cluster") and var type ? type : "bind" };
+        (mount ?? new()) with
+        {
+            Type = mount?.Type?.ToLowerInvariant() is ("volume" or "tmpfs" or "npipe" or "cluster") and var type
+                ? type
+                : "bind",
+        };
 
-    /// <summary>Configs and secrets are files that are mounted: they may lie in nobody's way either. A name that is not absolute is below the root, or below /run/secrets.</summary>
+    /// <summary>Configs and secrets are files that are mounted: they may lie in nobody's way either. A name that is not
+    /// absolute is below the root, or below /run/secrets.</summary>
     static Dictionary<string, string> FileTargets(TaskContainer task) =>
-        (task.Configs ?? []).Select(config => InFolder("/", config)).Concat((task.Secrets ?? []).Select(secret => InFolder("/run/secrets/", secret)))
-        .OfType<string>().Distinct().ToDictionary(name => name, _ => "");
+        (task.Configs ?? [])
+            .Select(config => InFolder("/", config))
+            .Concat((task.Secrets ?? []).Select(secret => InFolder("/run/secrets/", secret)))
+            .OfType<string>()
+            .Distinct()
+            .ToDictionary(name => name, _ => "");
 
-    static string? InFolder(string folder, FileReference? reference) => reference?.File?.Name is not { Length: > 0 } name ? null : name.StartsWith('/') ? name : folder + name;
+    static string? InFolder(string folder, FileReference? reference) =>
+        reference?.File?.Name is not { Length: > 0 } name ? null
+        : name.StartsWith('/') ? name
+        : folder + name;
 }
 
 sealed record TaskTemplate
 {
     public TaskContainer? ContainerSpec { get; init; }
+
     /// <summary>Installs a plugin on every node.</summary>
     public NoMembers? PluginSpec { get; init; }
     public IReadOnlyList<NetworkAttachment?>? Networks { get; init; }
     public TaskResources? Resources { get; init; }
 }
 
-/// <summary>What a task reserves. Of generic resources swarm tells it in its environment which ones it has; before it runs nobody knows.</summary>
+/// <summary>What a task reserves. Of generic resources swarm tells it in its environment which ones it has; before it
+/// runs nobody knows.</summary>
 sealed record TaskResources
 {
     public Reservations? Reservations { get; init; }
@@ -167,7 +191,8 @@ sealed record FileTarget
 }
 
 /// <summary>Reads bodies that can be read in one way only.</summary>
-sealed class StrictBody<T>(JsonTypeInfo<T> type) where T : class
+sealed class StrictBody<T>(JsonTypeInfo<T> type)
+    where T : class
 {
     readonly JsonShape _shape = JsonShape.Of(type);
 
@@ -182,9 +207,7 @@ sealed class StrictBody<T>(JsonTypeInfo<T> type) where T : class
         {
             body = JsonSerializer.Deserialize(text, type);
         }
-        catch (Exception failure) when (failure is JsonException or InvalidOperationException)
-        {
-        }
+        catch (Exception failure) when (failure is JsonException or InvalidOperationException) { }
         problem = body is null ? "it is not what the API has there" : null;
         return body is not null;
     }

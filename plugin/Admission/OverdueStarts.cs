@@ -2,21 +2,34 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>Starts without an answer hold what they were promised of a GPU for as long as they are under way, which may be long: a log driver that waits for its server, for one. Whether
-/// one still is, the engine shows: while it starts a container, it does not describe it. What it describes as not running is no start any more, or one that waits elsewhere and is
+/// <summary>Starts without an answer hold what they were promised of a GPU for as long as they are under way, which may
+/// be long: a log driver that waits for its server, for one. Whether
+/// one still is, the engine shows: while it starts a container, it does not describe it. What it describes as not
+/// running is no start any more, or one that waits elsewhere and is
 /// judged again if it comes.</summary>
-sealed partial class OverdueStarts(IEngineClient engine, GpuLedger ledger, StartCalls starts, TimeProvider time, ILogger<OverdueStarts> log) : BackgroundService
+sealed partial class OverdueStarts(
+    IEngineClient engine,
+    GpuLedger ledger,
+    StartCalls starts,
+    TimeProvider time,
+    ILogger<OverdueStarts> log
+) : BackgroundService
 {
     static readonly TimeSpan Every = TimeSpan.FromSeconds(15);
 
     readonly HashSet<string> _waiting = [];
 
-    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Loop.EveryAsync(Every, time, LookAsync, log, stoppingToken);
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
+        Loop.EveryAsync(Every, time, LookAsync, log, stoppingToken);
 
     internal async Task LookAsync(CancellationToken stop)
     {
         var overdue = ledger.Overdue();
-        await Parallel.ForEachAsync(overdue, new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = stop }, LookAtAsync);
+        await Parallel.ForEachAsync(
+            overdue,
+            new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = stop },
+            LookAtAsync
+        );
         lock (_waiting)
             _waiting.IntersectWith(overdue.Select(one => one.Id));
     }
@@ -27,7 +40,8 @@ sealed partial class OverdueStarts(IEngineClient engine, GpuLedger ledger, Start
         {
             if ((await engine.InspectContainerAsync(start.Id, stop))?.State is { Running: true })
                 return;
-            starts.Lapse(start.Id, time.GetUtcNow() - GpuLedger.Patience); // first: who comes to run from here on is judged again
+            // first: who comes to run from here on is judged again
+            starts.Lapse(start.Id, time.GetUtcNow() - GpuLedger.Patience);
             ledger.GiveUp(start.Id);
             LogGivenUp(log, start.Id, start.Name);
         }
@@ -46,10 +60,20 @@ sealed partial class OverdueStarts(IEngineClient engine, GpuLedger ledger, Start
 #pragma warning restore CA1031
     }
 
-    [LoggerMessage(630, LogLevel.Warning, "the start of container={Container} name={Name} is under way for more than a minute, and keeps what it was promised of the GPUs")]
+    [LoggerMessage(
+        630,
+        LogLevel.Warning,
+        "the start of container={Container} name={Name} is under way for more than a minute, and keeps what it "
+            + "was promised of the GPUs"
+    )]
     static partial void LogWaits(ILogger logger, string container, string name);
 
-    [LoggerMessage(631, LogLevel.Warning, "container={Container} name={Name} was to start more than a minute ago and does not run: what it was promised of the GPUs is given back, and if it still starts it is judged again")]
+    [LoggerMessage(
+        631,
+        LogLevel.Warning,
+        "container={Container} name={Name} was to start more than a minute ago and does not run: what it was "
+            + "promised of the GPUs is given back, and if it still starts it is judged again"
+    )]
     static partial void LogGivenUp(ILogger logger, string container, string name);
 
     [LoggerMessage(632, LogLevel.Error, "a bug, please report it")]

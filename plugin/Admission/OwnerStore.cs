@@ -3,8 +3,10 @@ using System.Text;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>Which TLS user started which container: the one thing about a container that Docker does not keep. A small file that a lost or broken copy of
-/// hurts nobody: containers without an owner count as anybody's. A line holds an ID, a blank, and the name, percent-encoded: it may have line ends in it.</summary>
+/// <summary>Which TLS user started which container: the one thing about a container that Docker does not keep. A small
+/// file that a lost or broken copy of
+/// hurts nobody: containers without an owner count as anybody's. A line holds an ID, a blank, and the name,
+/// percent-encoded: it may have line ends in it.</summary>
 sealed class OwnerStore
 {
     readonly string _path;
@@ -48,7 +50,11 @@ sealed class OwnerStore
         lock (_lock)
         {
             Directory.CreateDirectory(Path.GetDirectoryName(_path)!);
-            File.WriteAllLines(_path + ".new", _users.Select(u => $"{u.Key} {Uri.EscapeDataString(u.Value)}"), new UTF8Encoding(false));
+            File.WriteAllLines(
+                _path + ".new",
+                _users.Select(u => $"{u.Key} {Uri.EscapeDataString(u.Value)}"),
+                new UTF8Encoding(false)
+            );
             File.Move(_path + ".new", _path, overwrite: true);
         }
     }

@@ -5,7 +5,8 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>What is said to a <see cref="PolicyQuestion"/>: lines for a terminal, between a first and a last one by which programs find them.</summary>
+/// <summary>What is said to a <see cref="PolicyQuestion"/>: lines for a terminal, between a first and a last one by
+/// which programs find them.</summary>
 sealed class PolicyAnswer
 {
     /// <summary>The last line of every answer.</summary>
@@ -24,33 +25,47 @@ sealed class PolicyAnswer
     /// <summary>Whatever is cut from it, the last line is not.</summary>
     public override string ToString() => Fits(_text.ToString()) + End;
 
-    static string Fits(string text) => Bounded.Text(text, MaxBytes) is var fitting && fitting.Length == text.Length ? text : fitting + "\n";
+    static string Fits(string text) =>
+        Bounded.Text(text, MaxBytes) is var fitting && fitting.Length == text.Length ? text : fitting + "\n";
 
     PolicyAnswer Row(string name, string value)
     {
-        _text.Append(CultureInfo.InvariantCulture, $"  {name,-8} {value}\n");
+        _text.Append(CultureInfo.InvariantCulture, $"  {name, -8} {value}\n");
         return this;
     }
 
     public static PolicyAnswer Unreadable(string problem) => new($"cannot be answered: {problem}");
 
     /// <summary>About a file that is none.</summary>
-    public static PolicyAnswer OfProblems(IReadOnlyList<PolicyProblem> problems) => new PolicyAnswer("refused").With(problems);
+    public static PolicyAnswer OfProblems(IReadOnlyList<PolicyProblem> problems) =>
+        new PolicyAnswer("refused").With(problems);
 
     /// <summary>About a file that is one.</summary>
-    public static PolicyAnswer OfPolicy(PolicySettings policy, Requester reader) => new PolicyAnswer("a policy").With(policy, reader);
+    public static PolicyAnswer OfPolicy(PolicySettings policy, Requester reader) =>
+        new PolicyAnswer("a policy").With(policy, reader);
 
-    /// <summary>About the policy in force, and the file on disk where that is refused. The first words tell one from the other.</summary>
+    /// <summary>About the policy in force, and the file on disk where that is refused. The first words tell one from
+    /// the other.</summary>
     public static PolicyAnswer OfPolicyInForce(PolicyInForce policy, Requester reader)
     {
         if (policy.Settings.IsBuiltIn && policy.Refused.Count == 0)
             return new($"no policy file: {WithoutFile}");
-        var answer = policy.Refused.Count == 0 ? new PolicyAnswer("a policy") : new PolicyAnswer(policy.Settings.Problem is null
-            ? "refused: the file on disk; the last good policy stays in force" : "refused: the file on disk, and there was no good one before: no container with a GPU or a quota runs").With(policy.Refused);
+        var answer =
+            policy.Refused.Count == 0
+                ? new PolicyAnswer("a policy")
+                : new PolicyAnswer(
+                    policy.Settings.Problem is null
+                        ? "refused: the file on disk; the last good policy stays in force"
+                        : "refused: the file on disk, and there was no good one before: no container with a GPU "
+                            + "or a quota runs"
+                ).With(policy.Refused);
         if (policy.Settings.Problem is not null)
             return answer;
         if (policy.Since is { } since)
-            answer._text.Append(CultureInfo.InvariantCulture, $"  in force since {since.UtcDateTime:yyyy-MM-dd HH:mm:ss} UTC\n");
+            answer._text.Append(
+                CultureInfo.InvariantCulture,
+                $"  in force since {since.UtcDateTime:yyyy-MM-dd HH:mm:ss} UTC\n"
+            );
         return answer.With(policy.Settings, reader);
     }
 
@@ -69,7 +84,7 @@ sealed class PolicyAnswer
             _text.Append(CultureInfo.InvariantCulture, $"  {Describe(policy)}\n");
         else
             foreach (var (key, value) in PolicyText.Of(policy, reader))
-                _text.Append(CultureInfo.InvariantCulture, $"  {key,-20} {value}\n");
+                _text.Append(CultureInfo.InvariantCulture, $"  {key, -20} {value}\n");
         return this;
     }
 
@@ -85,15 +100,26 @@ sealed class PolicyAnswer
         foreach (var reason in verdict.Audited)
             answer.Row("audit", $"the policy would refuse it by {reason.Rule}: {reason.Message}");
         answer
-            .Row("caller", $"{(requester.Name.Length == 0 ? "somebody on the unix socket" : Quoted.Text(requester.Name))}, {(requester.IsAdmin ? "an admin" : "no admin")}")
+            .Row(
+                "caller",
+                $"{(requester.Name.Length == 0 ? "somebody on the unix socket" : Quoted.Text(requester.Name))}, "
+                    + $"{(requester.IsAdmin ? "an admin" : "no admin")}"
+            )
             .Row("policy", $"{(isInForce ? "in force" : "the one given")}, {Describe(policy)}");
-        return policy.IsBuiltIn || policy.Problem is not null ? answer : answer.Row("limits", Limits(policy, requester));
+        return policy.IsBuiltIn || policy.Problem is not null
+            ? answer
+            : answer.Row("limits", Limits(policy, requester));
     }
 
     /// <summary>A mistyped name would else look like that of somebody with few limits.</summary>
     static string Limits(PolicySettings policy, Requester requester) =>
-        $"{(requester.Name.Length == 0 ? "everybody's" : policy.Users.ContainsKey(requester.Name) ? $"of users.{Quoted.Text(requester.Name)}" : $"everybody's, as users has no {Quoted.Text(requester.Name)}")}: "
+        $"{WhoseLimits(policy, requester.Name)}: "
         + (PolicyText.Of(policy.LimitsOf(requester)) is { Length: > 0 } limits ? limits : "none");
+
+    static string WhoseLimits(PolicySettings policy, string user) =>
+        user.Length == 0 ? "everybody's"
+        : policy.Users.ContainsKey(user) ? $"of users.{Quoted.Text(user)}"
+        : $"everybody's, as users has no {Quoted.Text(user)}";
 
     /// <summary>What it would have, GPU by GPU.</summary>
     /// <param name="spec">The container.</param>
@@ -101,30 +127,56 @@ sealed class PolicyAnswer
     /// <param name="gpus">Those of the host.</param>
     /// <param name="policy">By which policy.</param>
     /// <param name="holdings">What others hold; null where nobody knows yet.</param>
-    public PolicyAnswer WithContainer(ContainerSpec spec, Verdict verdict, IReadOnlyList<GpuDevice> gpus, PolicySettings policy, GpuHoldings? holdings)
+    public PolicyAnswer WithContainer(
+        ContainerSpec spec,
+        Verdict verdict,
+        IReadOnlyList<GpuDevice> gpus,
+        PolicySettings policy,
+        GpuHoldings? holdings
+    )
     {
-        Row("image", spec.Image.Length == 0 ? "none" : spec.ImageId.Length == 0 ? $"{Quoted.Text(spec.Image)}, not known here, so what it adds is not counted in" : Quoted.Text(spec.Image));
+        Row(
+            "image",
+            spec.Image.Length == 0 ? "none"
+                : spec.ImageId.Length == 0
+                    ? $"{Quoted.Text(spec.Image)}, not known here, so what it adds is not counted in"
+                : Quoted.Text(spec.Image)
+        );
         Row("GPU", verdict.Gpu ?? "none");
-        Row("quota", verdict.Quota is null ? "none" : $"{verdict.Quota}{(spec.Quota is null ? ", the policy's defaultQuota" : "")}");
+        Row(
+            "quota",
+            verdict.Quota is null
+                ? "none"
+                : $"{verdict.Quota}{(spec.Quota is null ? ", the policy's defaultQuota" : "")}"
+        );
         if (spec.Gpu is not { } access)
             return this;
         if (gpus.Count == 0)
             return Row("sizes", "not known: NVML finds no GPU");
         var seen = VisibleGpus.Of(access.Selection, gpus);
         foreach (var gpu in seen ?? gpus)
-            Row($"GPU {gpu.Index}", $"{(seen is null ? "perhaps " : "")}{Share(gpu, verdict)}, {Free(gpu, policy, holdings)}{Quoted.Text(gpu.Uuid)} {Quoted.Text(gpu.Name).Trim('"')}");
+            Row(
+                $"GPU {gpu.Index}",
+                $"{(seen is null ? "perhaps " : "")}{Share(gpu, verdict)}, "
+                    + $"{Free(gpu, policy, holdings)}{Quoted.Text(gpu.Uuid)} {Quoted.Text(gpu.Name).Trim('"')}"
+            );
         return this;
     }
 
     static string Share(GpuDevice gpu, Verdict verdict) =>
         GpuMemoryQuota.TryParse(verdict.Quota, out var quota, out _)
-        ? $"{Bytes.Text(quota.Of(gpu.AllocatableBytes))} of {Bytes.Text(gpu.AllocatableBytes)} ({quota.Of(gpu.AllocatableBytes)} bytes)"
-        : verdict.Allow ? $"all of {Bytes.Text(gpu.AllocatableBytes)}, without a quota" : Bytes.Text(gpu.AllocatableBytes);
+            ? $"{Bytes.Text(quota.Of(gpu.AllocatableBytes))} of {Bytes.Text(gpu.AllocatableBytes)} "
+                + $"({quota.Of(gpu.AllocatableBytes)} bytes)"
+        : verdict.Allow ? $"all of {Bytes.Text(gpu.AllocatableBytes)}, without a quota"
+        : Bytes.Text(gpu.AllocatableBytes);
 
     static string Free(GpuDevice gpu, PolicySettings policy, GpuHoldings? holdings) =>
         policy.Overcommit is not { } factor ? ""
         : holdings is null ? "what is free is not known yet, "
-        : $"{Bytes.Text((long)Math.Max(0, Math.Floor(gpu.AllocatableBytes * factor) - holdings.Of(gpu.Uuid).Sum(h => (decimal)h.Bytes)))} free for quotas, ";
+        : $"{Bytes.Text(BytesFree(gpu, factor, holdings))} free for quotas, ";
+
+    static long BytesFree(GpuDevice gpu, decimal factor, GpuHoldings holdings) =>
+        (long)Math.Max(0, Math.Floor(gpu.AllocatableBytes * factor) - holdings.Of(gpu.Uuid).Sum(h => (decimal)h.Bytes));
 
     static string Describe(PolicySettings policy) =>
         policy.Problem is { } problem ? $"of no use: {problem}"

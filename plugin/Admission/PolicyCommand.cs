@@ -1,6 +1,7 @@
 namespace Runai.GpuMemory.Admission;
 
-/// <summary><c>runai-gpu-memory policy check FILE</c>: says all that is wrong with a policy file before it is put in place.</summary>
+/// <summary><c>runai-gpu-memory policy check FILE</c>: says all that is wrong with a policy file before it is put in
+/// place.</summary>
 public static class PolicyCommand
 {
     /// <returns>0: the file is a policy. 1: it is none, and each problem is a line. 2: not asked rightly.</returns>
@@ -31,7 +32,7 @@ public static class PolicyCommand
             return 1;
         output.WriteLine($"{path}: a policy");
         foreach (var (key, value) in PolicyText.Of(policy, Requester.Engine))
-            output.WriteLine($"  {key,-20} {value}");
+            output.WriteLine($"  {key, -20} {value}");
         return 0;
     }
 }

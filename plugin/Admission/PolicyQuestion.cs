@@ -3,7 +3,8 @@ using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>An API call that is not to be done: its sender wants to know what would become of it. Headers say so, which any client can send; <c>runai-docker policy</c> does.
+/// <summary>An API call that is not to be done: its sender wants to know what would become of it. Headers say so, which
+/// any client can send; <c>runai-docker policy</c> does.
 /// Whatever the answer is, the call is denied with it.</summary>
 /// <param name="IsAboutCall">False: just about the policy.</param>
 /// <param name="User">Who would make the call; null: who makes it. Empty: somebody on the unix socket.</param>
@@ -12,12 +13,15 @@ sealed record PolicyQuestion(bool IsAboutCall, string? User, byte[]? Policy)
 {
     /// <summary><c>call</c> or <c>policy</c>.</summary>
     public const string Header = AuthZPlugin.QuestionHeader;
+
     /// <summary>A TLS name in base64.</summary>
     public const string UserHeader = "X-Gpu-Memory-Ask-User";
+
     /// <summary>The text of a policy file in base64.</summary>
     public const string PolicyHeader = "X-Gpu-Memory-Ask-Policy";
 
-    /// <summary>Null for a call that is no question. One whose headers cannot be read is one all the same: it must not be done.</summary>
+    /// <summary>Null for a call that is no question. One whose headers cannot be read is one all the same: it must not
+    /// be done.</summary>
     public static PolicyQuestion? Read(IReadOnlyDictionary<string, string>? headers, out string? problem)
     {
         problem = null;
@@ -25,7 +29,11 @@ sealed record PolicyQuestion(bool IsAboutCall, string? User, byte[]? Policy)
             return null;
         if (what is not ("call" or "policy"))
             problem = $"the header {Header} is neither call nor policy";
-        return new(what != "policy", Decode(headers, UserHeader, ref problem) is { } user ? Encoding.UTF8.GetString(user) : null, Decode(headers, PolicyHeader, ref problem));
+        return new(
+            what != "policy",
+            Decode(headers, UserHeader, ref problem) is { } user ? Encoding.UTF8.GetString(user) : null,
+            Decode(headers, PolicyHeader, ref problem)
+        );
     }
 
     static byte[]? Decode(IReadOnlyDictionary<string, string>? headers, string name, ref string? problem)

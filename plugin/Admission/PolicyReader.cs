@@ -14,7 +14,9 @@ public sealed record PolicyProblem(int Line, string Text)
 public static class PolicyReader
 {
     public const int MaxBytes = 1 << 20;
-    /// <summary>Who has so many has written something else than a policy; each costs a look at the whole file.</summary>
+
+    /// <summary>Who has so many has written something else than a policy; each costs a look at the whole
+    /// file.</summary>
     public const int MaxProblems = 100;
 
     const string ImageId = "sha256:";
@@ -43,24 +45,60 @@ public static class PolicyReader
             json.Text(); // for editors
             return p;
         },
-        ["mode"] = (PolicySettings p, ref PolicyJson json) => p with { IsAudit = json.OneOf("enforce", "audit") == "audit" },
-        ["localSocket"] = (PolicySettings p, ref PolicyJson json) => p with { LocalSocketIsAdmin = json.OneOf("admin", "user") == "admin" },
+        ["mode"] = (PolicySettings p, ref PolicyJson json) =>
+            p with
+            {
+                IsAudit = json.OneOf("enforce", "audit") == "audit",
+            },
+        ["localSocket"] = (PolicySettings p, ref PolicyJson json) =>
+            p with
+            {
+                LocalSocketIsAdmin = json.OneOf("admin", "user") == "admin",
+            },
         ["admins"] = (PolicySettings p, ref PolicyJson json) => p with { Admins = json.Texts().ToHashSet() },
-        ["onBreach"] = (PolicySettings p, ref PolicyJson json) => p with { StopsBreaches = json.OneOf("report", "stop") == "stop" },
-        ["unknownRoutes"] = (PolicySettings p, ref PolicyJson json) => p with { DeniesUnknownRoutes = json.OneOf("allow", "deny") == "deny" },
+        ["onBreach"] = (PolicySettings p, ref PolicyJson json) =>
+            p with
+            {
+                StopsBreaches = json.OneOf("report", "stop") == "stop",
+            },
+        ["unknownRoutes"] = (PolicySettings p, ref PolicyJson json) =>
+            p with
+            {
+                DeniesUnknownRoutes = json.OneOf("allow", "deny") == "deny",
+            },
         ["overcommit"] = (PolicySettings p, ref PolicyJson json) => p with { Overcommit = json.Factor() },
-        ["maxVolumes"] = (PolicySettings p, ref PolicyJson json) => p with { MaxVolumes = json.Count(VolumeCatalog.Ceiling) },
-        ["allowPrivileged"] = (PolicySettings p, ref PolicyJson json) => p with { AllowPrivileged = json.Bool() ?? true },
-        ["allowHostNamespaces"] = (PolicySettings p, ref PolicyJson json) => p with { AllowHostNamespaces = json.Bool() ?? true },
+        ["maxVolumes"] = (PolicySettings p, ref PolicyJson json) =>
+            p with
+            {
+                MaxVolumes = json.Count(VolumeCatalog.Ceiling),
+            },
+        ["allowPrivileged"] = (PolicySettings p, ref PolicyJson json) =>
+            p with
+            {
+                AllowPrivileged = json.Bool() ?? true,
+            },
+        ["allowHostNamespaces"] = (PolicySettings p, ref PolicyJson json) =>
+            p with
+            {
+                AllowHostNamespaces = json.Bool() ?? true,
+            },
         ["allowBindMounts"] = (PolicySettings p, ref PolicyJson json) => p with { AllowBindMounts = json.Paths() },
-        ["driverCapabilities"] = (PolicySettings p, ref PolicyJson json) => p with { DriverCapabilities = json.Some(DriverCapabilities.Known) },
+        ["driverCapabilities"] = (PolicySettings p, ref PolicyJson json) =>
+            p with
+            {
+                DriverCapabilities = json.Some(DriverCapabilities.Known),
+            },
         ["exempt"] = (PolicySettings p, ref PolicyJson json) => json.Members(p, ExemptKeys),
         ["users"] = (PolicySettings p, ref PolicyJson json) => p with { Users = json.Users(LimitKeys) },
     };
 
-    /// <summary>All keys as paths (<c>users.*.maxQuota</c>), for the check that schema and documentation name them all.</summary>
+    /// <summary>All keys as paths (<c>users.*.maxQuota</c>), for the check that schema and documentation name them
+    /// all.</summary>
     public static IEnumerable<string> Keys =>
-        TopKeys.Keys.Concat(LimitKeys.Keys).Concat(ExemptKeys.Keys.Select(k => "exempt." + k)).Concat(LimitKeys.Keys.Select(k => "users.*." + k));
+        TopKeys
+            .Keys.Concat(LimitKeys.Keys)
+            .Concat(ExemptKeys.Keys.Select(k => "exempt." + k))
+            .Concat(LimitKeys.Keys.Select(k => "users.*." + k));
 
     public static (PolicySettings? Policy, IReadOnlyList<PolicyProblem> Problems) Read(ReadOnlySpan<byte> file)
     {
@@ -76,7 +114,12 @@ public static class PolicyReader
         }
         catch (JsonException problem)
         {
-            json.Problems.Add(new((int)(problem.LineNumber ?? 0) + 1, $"not JSON: {Quoted.Text(problem.Message.Split(". ")[0], 120).Trim('"')}"));
+            json.Problems.Add(
+                new(
+                    (int)(problem.LineNumber ?? 0) + 1,
+                    $"not JSON: {Quoted.Text(problem.Message.Split(". ")[0], 120).Trim('"')}"
+                )
+            );
         }
         catch (InvalidOperationException)
         {
@@ -85,7 +128,8 @@ public static class PolicyReader
         return json.Problems.Count == 0 ? (policy, []) : (null, json.Problems);
     }
 
-    /// <summary>A reader that stands on a value, knows its line, and collects problems instead of stopping at the first.</summary>
+    /// <summary>A reader that stands on a value, knows its line, and collects problems instead of stopping at the
+    /// first.</summary>
     ref struct PolicyJson(ReadOnlySpan<byte> file)
     {
         readonly ReadOnlySpan<byte> _file = file;
@@ -99,7 +143,12 @@ public static class PolicyReader
         public readonly void Problem(string text)
         {
             if (Problems.Count < MaxProblems)
-                Problems.Add(new(_file[..(int)_reader.TokenStartIndex].Count((byte)'\n') + 1, _path.Length == 0 ? text : $"{Quoted.Text(_path)} {text}"));
+                Problems.Add(
+                    new(
+                        _file[..(int)_reader.TokenStartIndex].Count((byte)'\n') + 1,
+                        _path.Length == 0 ? text : $"{Quoted.Text(_path)} {text}"
+                    )
+                );
         }
 
         void Reject(string text)
@@ -134,7 +183,11 @@ public static class PolicyReader
 
         public decimal Factor()
         {
-            if (_reader.TokenType == JsonTokenType.Number && _reader.TryGetDecimal(out var factor) && factor is > 0 and <= 100)
+            if (
+                _reader.TokenType == JsonTokenType.Number
+                && _reader.TryGetDecimal(out var factor)
+                && factor is > 0 and <= 100
+            )
                 return factor;
             Reject("must be a number above 0 and at most 100");
             return 1;
@@ -142,7 +195,12 @@ public static class PolicyReader
 
         public int Count(int most)
         {
-            if (_reader.TokenType == JsonTokenType.Number && _reader.TryGetInt32(out var count) && count >= 0 && count <= most)
+            if (
+                _reader.TokenType == JsonTokenType.Number
+                && _reader.TryGetInt32(out var count)
+                && count >= 0
+                && count <= most
+            )
                 return count;
             Reject($"must be a whole number from 0 to {most}");
             return 0;
@@ -183,8 +241,16 @@ public static class PolicyReader
         {
             var images = Texts();
             foreach (var image in images)
-                if (image.StartsWith(ImageId, StringComparison.Ordinal) && !(image.Length == ImageId.Length + 64 && image.Skip(ImageId.Length).All(char.IsAsciiHexDigitLower)))
-                    Problem($"has {Quoted.Text(image)}, which is no image ID: behind {ImageId} are 64 hexadecimal digits, see docker image inspect -f '{{{{.Id}}}}' IMAGE");
+                if (
+                    image.StartsWith(ImageId, StringComparison.Ordinal)
+                    && !(
+                        image.Length == ImageId.Length + 64 && image.Skip(ImageId.Length).All(char.IsAsciiHexDigitLower)
+                    )
+                )
+                    Problem(
+                        $"has {Quoted.Text(image)}, which is no image ID: behind {ImageId} are 64 hexadecimal "
+                            + "digits, see docker image inspect -f '{{.Id}}' IMAGE"
+                    );
             return images;
         }
 
@@ -206,7 +272,10 @@ public static class PolicyReader
                 if (ContainerPath.Clean(path) != path)
                     Problem($"has {Quoted.Text(path)}, which is no clean absolute path");
                 else if (paths.Find(other => BindPattern.IsAbove(other, path)) is { } above)
-                    Problem($"has {Quoted.Text(path)}, which is below {Quoted.Text(above)}: who mounts that could put a link in its place");
+                    Problem(
+                        $"has {Quoted.Text(path)}, which is below {Quoted.Text(above)}: who mounts that could "
+                            + "put a link in its place"
+                    );
             return paths;
         }
 
@@ -242,7 +311,11 @@ public static class PolicyReader
             return limits;
         }
 
-        public PolicySettings Members(PolicySettings policy, Dictionary<string, KeyReader> keys, Dictionary<string, LimitReader>? limitKeys = null)
+        public PolicySettings Members(
+            PolicySettings policy,
+            Dictionary<string, KeyReader> keys,
+            Dictionary<string, LimitReader>? limitKeys = null
+        )
         {
             var seen = new HashSet<string>(StringComparer.Ordinal);
             for (var more = BeginObject(); more; more = Next())
@@ -255,7 +328,10 @@ public static class PolicyReader
                 else if (limitKeys?.GetValueOrDefault(key) is { } readLimit)
                     policy = policy with { Limits = readLimit(policy.Limits, ref this) };
                 else
-                    Reject($"is no key: there are {string.Join(", ", keys.Keys.Concat(limitKeys?.Keys.AsEnumerable() ?? []))}");
+                    Reject(
+                        "is no key: there are "
+                            + $"{string.Join(", ", keys.Keys.Concat(limitKeys?.Keys.AsEnumerable() ?? []))}"
+                    );
                 _path = outer;
             }
             return policy;

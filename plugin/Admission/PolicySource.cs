@@ -6,9 +6,14 @@ namespace Runai.GpuMemory.Admission;
 /// <param name="Settings">What counts.</param>
 /// <param name="Since">When it came into force; null without a file.</param>
 /// <param name="Refused">Why the file on disk does not count; empty where it does.</param>
-public sealed record PolicyInForce(PolicySettings Settings, DateTimeOffset? Since, IReadOnlyList<PolicyProblem> Refused);
+public sealed record PolicyInForce(
+    PolicySettings Settings,
+    DateTimeOffset? Since,
+    IReadOnlyList<PolicyProblem> Refused
+);
 
-/// <summary>The policy in force. The file is read again when it changes; one with a problem is refused whole, and the last good one stays, also over a restart of the plugin.</summary>
+/// <summary>The policy in force. The file is read again when it changes; one with a problem is refused whole, and the
+/// last good one stays, also over a restart of the plugin.</summary>
 public sealed partial class PolicySource
 {
     /// <summary>The plugin's mount that the file is below.</summary>
@@ -49,7 +54,8 @@ public sealed partial class PolicySource
             Changed?.Invoke();
     }
 
-    /// <summary>The file is not the admin's, there or not: as with one that cannot be read, nothing that matters goes on until the plugin is enabled again.</summary>
+    /// <summary>The file is not the admin's, there or not: as with one that cannot be read, nothing that matters goes
+    /// on until the plugin is enabled again.</summary>
     public void Distrust(string problem)
     {
         _isDistrusted = true;
@@ -59,7 +65,8 @@ public sealed partial class PolicySource
 
     void Look()
     {
-        if (_isDistrusted) return;
+        if (_isDistrusted)
+            return;
         try
         {
             var file = new FileInfo(_path);
@@ -79,7 +86,10 @@ public sealed partial class PolicySource
                 return;
             _failure = problem.Message;
             LogUnreadable(_log, _path, problem.Message);
-            Keep("the file cannot be read", [new(0, $"the file cannot be read: {Quoted.Text(problem.Message, 200).Trim('"')}")]);
+            Keep(
+                "the file cannot be read",
+                [new(0, $"the file cannot be read: {Quoted.Text(problem.Message, 200).Trim('"')}")]
+            );
         }
     }
 
@@ -112,8 +122,10 @@ public sealed partial class PolicySource
             _state = _state with { Refused = refused };
             return;
         }
-        _state = File.Exists(_lastGood) && PolicyReader.Read(ReadBounded(_lastGood)).Policy is { } last
-            ? new(last, File.GetLastWriteTimeUtc(_lastGood), refused) : new(new() { Problem = problem }, null, refused);
+        _state =
+            File.Exists(_lastGood) && PolicyReader.Read(ReadBounded(_lastGood)).Policy is { } last
+                ? new(last, File.GetLastWriteTimeUtc(_lastGood), refused)
+                : new(new() { Problem = problem }, null, refused);
         if (Current.Problem is null)
             LogKept(_log, _path);
     }
@@ -141,19 +153,25 @@ public sealed partial class PolicySource
     [LoggerMessage(622, LogLevel.Error, "policy {Path} cannot be read: {Problem}")]
     static partial void LogUnreadable(ILogger logger, string path, string problem);
 
-    [LoggerMessage(623, LogLevel.Warning, "policy {Path} is gone: quotas that are asked for are enforced, all else is allowed")]
+    [LoggerMessage(
+        623,
+        LogLevel.Warning,
+        "policy {Path} is gone: quotas that are asked for are enforced, all else is allowed"
+    )]
     static partial void LogGone(ILogger logger, string path);
 
     [LoggerMessage(624, LogLevel.Warning, "policy {Path}: the last good one of an earlier run stays in force")]
     static partial void LogKept(ILogger logger, string path);
 }
 
-/// <summary>Looks after the policy file. A bind mount tells no changes by inotify that replace the file's folder, so the file is looked at.</summary>
+/// <summary>Looks after the policy file. A bind mount tells no changes by inotify that replace the file's folder, so
+/// the file is looked at.</summary>
 sealed class PolicyWatcher(PolicySource source, TimeProvider time, ILogger<PolicyWatcher> log) : BackgroundService
 {
     static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
-    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Loop.EveryAsync(Pause, time, RefreshAsync, log, stoppingToken);
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
+        Loop.EveryAsync(Pause, time, RefreshAsync, log, stoppingToken);
 
     Task RefreshAsync(CancellationToken stop)
     {

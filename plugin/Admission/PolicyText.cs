@@ -6,7 +6,9 @@ namespace Runai.GpuMemory.Admission;
 /// <summary>A policy as people read it: every key with its value, also where the file does not say it.</summary>
 static class PolicyText
 {
-    const int MaxUsers = 20, MaxNames = 10;
+    const int MaxUsers = 20,
+        MaxNames = 10;
+
     /// <summary>Whole: <c>sha256:</c> and 64 digits.</summary>
     const int MaxImage = 80;
     const string None = "none";
@@ -43,7 +45,10 @@ static class PolicyText
         foreach (var (key, value, isOfAdmins) in Rows)
             if (reader.IsAdmin || !isOfAdmins)
                 yield return (key, value(policy));
-        var users = policy.Users.Where(user => reader.IsAdmin || user.Key == reader.Name).OrderBy(user => user.Key, StringComparer.Ordinal).ToArray();
+        var users = policy
+            .Users.Where(user => reader.IsAdmin || user.Key == reader.Name)
+            .OrderBy(user => user.Key, StringComparer.Ordinal)
+            .ToArray();
         foreach (var (name, limits) in users.Take(MaxUsers))
             yield return ($"users.{Quoted.Text(name)}", Own(limits));
         if (users.Length > MaxUsers)
@@ -58,8 +63,10 @@ static class PolicyText
     {
         string?[] own =
         [
-            limits.RequireQuota is { } requires ? $"requireQuota {Flag(requires)}" : null, limits.DefaultQuota is { } usual ? $"defaultQuota {usual}" : null,
-            limits.MaxQuota is { } max ? $"maxQuota {max}" : null, limits.TotalQuota is { } total ? $"totalQuota {total}" : null,
+            limits.RequireQuota is { } requires ? $"requireQuota {Flag(requires)}" : null,
+            limits.DefaultQuota is { } usual ? $"defaultQuota {usual}" : null,
+            limits.MaxQuota is { } max ? $"maxQuota {max}" : null,
+            limits.TotalQuota is { } total ? $"totalQuota {total}" : null,
         ];
         return string.Join(", ", own.OfType<string>());
     }
@@ -69,6 +76,9 @@ static class PolicyText
     static string List(IEnumerable<string> names, int longest = Quoted.MaxLength)
     {
         var all = names.Order(StringComparer.Ordinal).Select(name => Quoted.Text(name, longest)).ToArray();
-        return all.Length == 0 ? None : string.Join(", ", all.Take(MaxNames)) + (all.Length > MaxNames ? $" and {all.Length - MaxNames} more" : "");
+        return all.Length == 0
+            ? None
+            : string.Join(", ", all.Take(MaxNames))
+                + (all.Length > MaxNames ? $" and {all.Length - MaxNames} more" : "");
     }
 }

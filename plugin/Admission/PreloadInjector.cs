@@ -5,23 +5,38 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>Keeps <c>/etc/ld.so.preload</c> of quota containers naming the shim, and what Nix's loader reads in its place. Who asks for a container that is being served waits for that.</summary>
-sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs, EngineDefaults defaults, ImagePreloads images, TimeProvider time, ILogger<PreloadInjector> log) : IPreloadInjector
+/// <summary>Keeps <c>/etc/ld.so.preload</c> of quota containers naming the shim, and what Nix's loader reads in its
+/// place. Who asks for a container that is being served waits for that.</summary>
+sealed partial class PreloadInjector(
+    IEngineClient engine,
+    ContainerSpecs specs,
+    EngineDefaults defaults,
+    ImagePreloads images,
+    TimeProvider time,
+    ILogger<PreloadInjector> log
+) : IPreloadInjector
 {
     const int MaxLinks = 8;
     const int MaxServed = 10_000;
     const int MaxShim = 1024;
+
     /// <summary>Where every 32-bit program of x86 looks for its loader.</summary>
     const string Loader32 = "/lib/ld-linux.so.2";
     const string EtcFolder = "/etc";
     const UnixFileMode Readable = UnixFileMode.UserRead | UnixFileMode.GroupRead | UnixFileMode.OtherRead;
-    /// <summary>Of the work, which goes on when whoever began it waits no longer: who asks next has what is done of it.</summary>
+
+    /// <summary>Of the work, which goes on when whoever began it waits no longer: who asks next has what is done of
+    /// it.</summary>
     static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
-    const string Late = $"{QuotaMount.PreloadFile} is not in the container yet, since the engine is slow to take files now: try again";
+    const string Late =
+        $"{QuotaMount.PreloadFile} is not in the container yet, since the engine is slow to take files now: try again";
+
     /// <summary>Containers served in this run of the plugin and not written to since, with the shim's path.</summary>
     readonly ConcurrentDictionary<string, string> _served = new(StringComparer.Ordinal);
     readonly ConcurrentDictionary<(string Id, string Shim, int Writes), Lazy<Task<string?>>> _running = new();
-    /// <summary>How often somebody wrote files into a container. What was read before the last time does not count.</summary>
+
+    /// <summary>How often somebody wrote files into a container. What was read before the last time does not
+    /// count.</summary>
     int _writes;
 
     /// <summary>Somebody writes files into a container: which one, only the engine knows for sure.</summary>
@@ -59,7 +74,11 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         }
     }
 
-    async Task<string?> ServeAsync((string Id, string Shim, int Writes) job, ContainerInspect container, ContainerSpec spec)
+    async Task<string?> ServeAsync(
+        (string Id, string Shim, int Writes) job,
+        ContainerInspect container,
+        ContainerSpec spec
+    )
     {
         await Task.Yield();
         using var deadline = new CancellationTokenSource(Deadline, time);
@@ -82,8 +101,10 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         }
         catch (EngineException failure)
         {
-            // Engines with the mend of GHSA-vp62-88p7-qqf5 and without its follow-up refuse every archive call where a mount's target leads through a link, as /var/run/x does.
-            return $"{QuotaMount.PreloadFile} could not be put into the container: {Quoted.Text(failure.Message, 200)}{Way(failure, spec)}";
+            // Engines with the mend of GHSA-vp62-88p7-qqf5 and without its follow-up refuse every archive call where a
+            // mount's target leads through a link, as /var/run/x does.
+            return $"{QuotaMount.PreloadFile} could not be put into the container: "
+                + $"{Quoted.Text(failure.Message, 200)}{Way(failure, spec)}";
         }
         catch (Exception failure) when (failure is InvalidDataException or EndOfStreamException or FormatException)
         {
@@ -98,10 +119,18 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
     static string Way(EngineException failure, ContainerSpec spec) =>
         failure.StatusCode is null ? ""
         : DiskFull.Hint(failure.Message) is { Length: > 0 } full ? full
-        // The mount of the volume fails, for each call about the container's files and for its start: what the engines say of that in turn.
-        : failure.Message.Contains("not a directory", StringComparison.Ordinal) || failure.Message.Contains("file exists", StringComparison.Ordinal)
-        ? $"; the image seems to have a file at {Quoted.Text(spec.Directory!.Target)}, where the volume belongs: mount it elsewhere, {Advice.Volume(spec.Tool, spec.Directory.Volume, "/opt/runai")} in its place"
-        : (failure.Message.Contains("escapes from parent", StringComparison.Ordinal) ? "; the target of a mount leads through a link of the image: mount it where none does, or " : "; ") + Advice.Preload(spec.Tool, spec.Directory!);
+        // The mount of the volume fails, for each call about the container's files and for its start: what the engines
+        // say of that in turn.
+        : failure.Message.Contains("not a directory", StringComparison.Ordinal)
+        || failure.Message.Contains("file exists", StringComparison.Ordinal)
+            ? $"; the image seems to have a file at {Quoted.Text(spec.Directory!.Target)}, where the volume "
+                + $"belongs: mount it elsewhere, {Advice.Volume(spec.Tool, spec.Directory.Volume, "/opt/runai")} in "
+                + "its place"
+        : (
+            failure.Message.Contains("escapes from parent", StringComparison.Ordinal)
+                ? "; the target of a mount leads through a link of the image: mount it where none does, or "
+                : "; "
+        ) + Advice.Preload(spec.Tool, spec.Directory!);
 
     void Remember((string Id, string Shim, int Writes) job)
     {
@@ -115,7 +144,8 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
 
     /// <summary>One of the files that loaders read.</summary>
     /// <param name="Text">What it says; empty without one.</param>
-    /// <param name="IsLink">Whether a link leads to it. It is replaced by a file of the same text: where it leads may be a volume that others write.</param>
+    /// <param name="IsLink">Whether a link leads to it. It is replaced by a file of the same text: where it leads may
+    /// be a volume that others write.</param>
     /// <param name="IsOpen">Whether every user can read it.</param>
     sealed record Found(string Text, bool IsLink, bool IsOpen = true)
     {
@@ -140,7 +170,10 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         if (found is null)
             return await UnusableAsync(id, problem!, spec, cancel);
         Found? nix = null;
-        if (spec.OtherTargets.Any(t => ContainerPath.IsWithin(t, QuotaMount.NixFolder)) || await engine.StatAsync(id, QuotaMount.NixStore, cancel) is not null)
+        if (
+            spec.OtherTargets.Any(t => ContainerPath.IsWithin(t, QuotaMount.NixFolder))
+            || await engine.StatAsync(id, QuotaMount.NixStore, cancel) is not null
+        )
         {
             (nix, problem) = await ReadAsync(id, QuotaMount.NixPreloadFile, cancel);
             if (nix is null)
@@ -148,7 +181,13 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         }
         var has32Bit = shim == PreloadFile.QuietShim && await engine.StatAsync(id, Loader32, cancel) is not null;
         image = new(found.Text, has32Bit, nix?.Text, await FindClosedAsync(id, spec, cancel));
-        if (key is not null && !found.IsLink && nix is not { IsLink: true } && await IsOfImageAsync(id, spec, cancel) && images.KeyOf(container, spec) == key)
+        if (
+            key is not null
+            && !found.IsLink
+            && nix is not { IsLink: true }
+            && await IsOfImageAsync(id, spec, cancel)
+            && images.KeyOf(container, spec) == key
+        )
             images.Remember(key, image);
         if (Unreachable(image.Closed, spec) is { } unreachable)
             return unreachable;
@@ -158,7 +197,9 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
     }
 
     async Task<string?> UnusableAsync(string id, string problem, ContainerSpec spec, CancellationToken cancel) =>
-        spec.NeedsPreloadFile ? $"{problem}: remove it, or {Advice.PreloadVariable(spec.Tool, spec.Directory!)}" : Unreachable(await FindClosedAsync(id, spec, cancel), spec);
+        spec.NeedsPreloadFile
+            ? $"{problem}: remove it, or {Advice.PreloadVariable(spec.Tool, spec.Directory!)}"
+            : Unreachable(await FindClosedAsync(id, spec, cancel), spec);
 
     /// <param name="image">What is there.</param>
     /// <param name="shim">The shim's path in the container.</param>
@@ -174,12 +215,17 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         return files;
     }
 
-    /// <summary>The first folder, on the loader's way to the shim or to its file, that some users cannot enter: what they run would have no limit.</summary>
+    /// <summary>The first folder, on the loader's way to the shim or to its file, that some users cannot enter: what
+    /// they run would have no limit.</summary>
     async Task<ClosedFolder?> FindClosedAsync(string id, ContainerSpec spec, CancellationToken cancel)
     {
         if (await FirstClosedAsync(id, spec.Directory!.Target, isMount: true, MaxLinks, cancel) is { } aboveShim)
             return new(aboveShim, HidesShim: true);
-        return (spec.NeedsInjection || spec.PreloadsByMount) && await FirstClosedAsync(id, EtcFolder, isMount: false, MaxLinks, cancel) is { } aboveFile ? new(aboveFile, HidesShim: false) : null;
+        return
+            (spec.NeedsInjection || spec.PreloadsByMount)
+            && await FirstClosedAsync(id, EtcFolder, isMount: false, MaxLinks, cancel) is { } aboveFile
+            ? new(aboveFile, HidesShim: false)
+            : null;
     }
 
     /// <param name="id">The container.</param>
@@ -194,7 +240,13 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
             var folder = end < 0 ? path : path[..end];
             var stat = await engine.StatAsync(id, folder, cancel);
             if (stat is { IsLink: true, LinkTarget.Length: > 0 } link && links > 0)
-                return await FirstClosedAsync(id, ContainerPath.Clean(link.LinkTarget + path[folder.Length..]), isMount, links - 1, cancel);
+                return await FirstClosedAsync(
+                    id,
+                    ContainerPath.Clean(link.LinkTarget + path[folder.Length..]),
+                    isMount,
+                    links - 1,
+                    cancel
+                );
             if (stat is { IsClosed: true } && !(end < 0 && isMount))
                 return folder;
             if (end < 0)
@@ -203,11 +255,26 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
     }
 
     static string? Unreachable(ClosedFolder? closed, ContainerSpec spec) =>
-        closed is null || (!closed.HidesShim && spec.PreloadsByEnvironment) ? null
-        : $"would not reach the programs of every user, since {Quoted.Text(closed.Path)} is closed to its owner, its group or others: " +
-            (closed.HidesShim ? $"{Advice.Volume(spec.Tool, spec.Directory!.Volume, spec.Directory.Target == "/runai" ? "/opt/runai" : "/runai")} in its place" : $"RUN chmod a+x {Quoted.Text(closed.Path)} in the image, or {Advice.PreloadVariable(spec.Tool, spec.Directory!)}");
+        closed is null || (!closed.HidesShim && spec.PreloadsByEnvironment)
+            ? null
+            : $"would not reach the programs of every user, since {Quoted.Text(closed.Path)} is closed to its "
+                + "owner, its group or others: "
+                + (
+                    closed.HidesShim
+                        ? Advice.Volume(spec.Tool, spec.Directory!.Volume, OtherTarget(spec.Directory))
+                            + " in its place"
+                        : $"RUN chmod a+x {Quoted.Text(closed.Path)} in the image, or "
+                            + $"{Advice.PreloadVariable(spec.Tool, spec.Directory!)}"
+                );
 
-    async Task WriteAsync(string id, string shim, IReadOnlyList<(string Name, string Text)> files, CancellationToken cancel)
+    static string OtherTarget(QuotaMount directory) => directory.Target == "/runai" ? "/opt/runai" : "/runai";
+
+    async Task WriteAsync(
+        string id,
+        string shim,
+        IReadOnlyList<(string Name, string Text)> files,
+        CancellationToken cancel
+    )
     {
         try
         {
@@ -220,7 +287,8 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
         LogInjected(log, id, shim);
     }
 
-    /// <summary>Whether no mount can be what was read: neither does <c>/etc</c> lead to one, nor does a link of the image make one land there.</summary>
+    /// <summary>Whether no mount can be what was read: neither does <c>/etc</c> lead to one, nor does a link of the
+    /// image make one land there.</summary>
     async Task<bool> IsOfImageAsync(string id, ContainerSpec spec, CancellationToken cancel)
     {
         if (spec.OtherTargets.Count == 0)
@@ -269,6 +337,11 @@ sealed partial class PreloadInjector(IEngineClient engine, ContainerSpecs specs,
     [LoggerMessage(610, LogLevel.Debug, "Put {Shim} into /etc/ld.so.preload of {Container}")]
     static partial void LogInjected(ILogger logger, string container, string shim);
 
-    [LoggerMessage(611, LogLevel.Information, "{Container} loads the shim by LD_PRELOAD alone, which env -i and sudo take away: /etc/ld.so.preload could not be put into it: {Problem}")]
+    [LoggerMessage(
+        611,
+        LogLevel.Information,
+        "{Container} loads the shim by LD_PRELOAD alone, which env -i and sudo take away: /etc/ld.so.preload "
+            + "could not be put into it: {Problem}"
+    )]
     static partial void LogNotPut(ILogger logger, string container, string problem);
 }

@@ -2,16 +2,19 @@ using System.Globalization;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>When containers began to run, by the engine's events, so that of one that its restart policy has started since, the run that a call began is known.</summary>
+/// <summary>When containers began to run, by the engine's events, so that of one that its restart policy has started
+/// since, the run that a call began is known.</summary>
 sealed class RunTimes
 {
     /// <summary>Runs of one container, and containers.</summary>
-    public const int MostRuns = 16, Most = 4096;
+    public const int MostRuns = 16,
+        Most = 4096;
 
     sealed class Runs
     {
         /// <summary>By the events: shortly after the run began.</summary>
         public List<DateTimeOffset> Events { get; } = [];
+
         /// <summary>Runs that a call began, as the engine writes it.</summary>
         public List<string> Begun { get; } = [];
     }
@@ -40,7 +43,14 @@ sealed class RunTimes
     /// <returns>In the engine's form, the same for each look at the same run; null where it is not known.</returns>
     public string? FindCalled(string id, string startedAt, int restarts)
     {
-        if (!DateTimeOffset.TryParse(startedAt, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var now))
+        if (
+            !DateTimeOffset.TryParse(
+                startedAt,
+                CultureInfo.InvariantCulture,
+                DateTimeStyles.AssumeUniversal,
+                out var now
+            )
+        )
             return null;
         lock (_lock)
         {
@@ -53,10 +63,21 @@ sealed class RunTimes
                     begun.RemoveAt(0);
                 return startedAt;
             }
-            if (!_runs.TryGetValue(id, out var runs) || runs.Events.FindAll(at => at < now) is not { } before || before.Count < restarts)
+            if (
+                !_runs.TryGetValue(id, out var runs)
+                || runs.Events.FindAll(at => at < now) is not { } before
+                || before.Count < restarts
+            )
                 return null;
-            var (from, to) = (before.Count > restarts ? before[^(restarts + 1)] : DateTimeOffset.MinValue, before[^restarts]);
-            return runs.Begun.Find(begun => DateTimeOffset.Parse(begun, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal) is var at && from < at && at <= to) ?? to.ToString("O", CultureInfo.InvariantCulture);
+            var (from, to) = (
+                before.Count > restarts ? before[^(restarts + 1)] : DateTimeOffset.MinValue,
+                before[^restarts]
+            );
+            return runs.Begun.Find(begun =>
+                    DateTimeOffset.Parse(begun, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal) is var at
+                    && from < at
+                    && at <= to
+                ) ?? to.ToString("O", CultureInfo.InvariantCulture);
         }
     }
 

@@ -8,26 +8,90 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Admission;
 
 /// <summary>Judges the calls beside a container's life: exec, volumes, services, builds, plugins.</summary>
-sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs creates, IVolumeCatalog volumes, VolumeMakers makers, EngineDefaults defaults, IGpuInventory gpus, ContainerReach reach, NamedVolumes named)
+sealed class SideRoutes(
+    IEngineClient engine,
+    ContainerSpecs specs,
+    CreateSpecs creates,
+    IVolumeCatalog volumes,
+    VolumeMakers makers,
+    EngineDefaults defaults,
+    IGpuInventory gpus,
+    ContainerReach reach,
+    NamedVolumes named
+)
 {
-    static readonly Verdict PluginsOfAdmins = Verdict.Refused("plugins", "plugins are the admins' on this machine: ask one of them");
+    static readonly Verdict PluginsOfAdmins = Verdict.Refused(
+        "plugins",
+        "plugins are the admins' on this machine: ask one of them"
+    );
 
-    public async ValueTask<Verdict> JudgeAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, CancellationToken cancel)
+    public async ValueTask<Verdict> JudgeAsync(
+        AuthZRequest apiCall,
+        EngineRoute route,
+        PolicySettings policy,
+        CancellationToken cancel
+    )
     {
         var requester = policy.RequesterOf(apiCall);
         return route.Kind switch
         {
-            RouteKind.Unknown => policy.DeniesUnknownRoutes ? Verdict.RefusedByFile(policy, "unknown-route", $"the GPU memory plugin does not know {Quoted.Text(apiCall.RequestMethod)} {Quoted.Text(route.Name)}, and the policy of this machine refuses what it does not know") : Verdict.Fine,
+            RouteKind.Unknown => policy.DeniesUnknownRoutes
+                ? Verdict.RefusedByFile(
+                    policy,
+                    "unknown-route",
+                    $"the GPU memory plugin does not know {Quoted.Text(apiCall.RequestMethod)} "
+                        + $"{Quoted.Text(route.Name)}, and the policy of this machine refuses what it does not know"
+                )
+                : Verdict.Fine,
             RouteKind.PluginChange => requester.IsAdmin ? Verdict.Fine : PluginsOfAdmins,
-            RouteKind.Swarm => requester.IsAdmin ? Verdict.Fine : Verdict.Refused("swarm", "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of them"),
-            RouteKind.VolumeRemove => requester.IsAdmin || volumes.Find(route.Name) is not { } volume || (volume.Owner is { } owner && owner == policy.OwnerOf(apiCall)) ? Verdict.Fine : Verdict.Refused("quota-volume", $"the volume {Quoted.Text(route.Name)} carries a quota, and only who made it and admins may remove it on this machine"),
+            RouteKind.Swarm => requester.IsAdmin
+                ? Verdict.Fine
+                : Verdict.Refused(
+                    "swarm",
+                    "the swarm, whose managers start containers here without asking, is the admins' on this "
+                        + "machine: ask one of them"
+                ),
+            RouteKind.VolumeRemove => requester.IsAdmin
+            || volumes.Find(route.Name) is not { } volume
+            || (volume.Owner is { } owner && owner == policy.OwnerOf(apiCall))
+                ? Verdict.Fine
+                : Verdict.Refused(
+                    "quota-volume",
+                    $"the volume {Quoted.Text(route.Name)} carries a quota, and only who made it and admins may "
+                        + "remove it on this machine"
+                ),
             RouteKind.VolumeCreate => apiCall.HasNoBody ? Verdict.Fine : OfVolume(apiCall, policy, requester),
-            RouteKind.Checkpoint => OfCheckpoint(apiCall, policy, requester).And(await reach.JudgeAsync("docker checkpoint", [route.Name], requester, policy, cancel)),
-            RouteKind.ContainerArchiveGet or RouteKind.ContainerArchivePut => await reach.JudgeAsync("docker cp", [route.Name], requester, policy, cancel),
-            RouteKind.ContainerAttach => await reach.JudgeAsync("docker attach", [route.Name], requester, policy, cancel),
-            RouteKind.ContainerExport => await reach.JudgeAsync("docker export", [route.Name], requester, policy, cancel),
+            RouteKind.Checkpoint => OfCheckpoint(apiCall, policy, requester)
+                .And(await reach.JudgeAsync("docker checkpoint", [route.Name], requester, policy, cancel)),
+            RouteKind.ContainerArchiveGet or RouteKind.ContainerArchivePut => await reach.JudgeAsync(
+                "docker cp",
+                [route.Name],
+                requester,
+                policy,
+                cancel
+            ),
+            RouteKind.ContainerAttach => await reach.JudgeAsync(
+                "docker attach",
+                [route.Name],
+                requester,
+                policy,
+                cancel
+            ),
+            RouteKind.ContainerExport => await reach.JudgeAsync(
+                "docker export",
+                [route.Name],
+                requester,
+                policy,
+                cancel
+            ),
             RouteKind.ContainerRename => await OfRenameAsync(apiCall, route, policy, requester, cancel),
-            RouteKind.Commit => await reach.JudgeAsync("docker commit", EngineRoute.QueryValues(apiCall.RequestUri ?? "", "container"), requester, policy, cancel),
+            RouteKind.Commit => await reach.JudgeAsync(
+                "docker commit",
+                EngineRoute.QueryValues(apiCall.RequestUri ?? "", "container"),
+                requester,
+                policy,
+                cancel
+            ),
             RouteKind.NetworkConnect => OfNetwork(apiCall, policy, requester),
             RouteKind.ExecStart => await OfExecStartAsync(route, policy, requester, cancel),
             RouteKind.ServiceChange => await OfServiceAsync(apiCall, route, policy, requester, cancel),
@@ -37,10 +101,18 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         };
     }
 
-    async ValueTask<Verdict> OfRenameAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
+    async ValueTask<Verdict> OfRenameAsync(
+        AuthZRequest apiCall,
+        EngineRoute route,
+        PolicySettings policy,
+        Requester requester,
+        CancellationToken cancel
+    )
     {
         var name = ContainerNames.Judge(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "name"), policy);
-        return name.Allow ? name.And(await reach.JudgeAsync("docker rename", [route.Name], requester, policy, cancel)) : name;
+        return name.Allow
+            ? name.And(await reach.JudgeAsync("docker rename", [route.Name], requester, policy, cancel))
+            : name;
     }
 
     Verdict OfVolume(AuthZRequest apiCall, PolicySettings policy, Requester requester)
@@ -49,26 +121,54 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             return Unreadable("volume", problem);
         var foreign = body.Driver is { Length: > 0 } driver && !volumes.IsThisDriver(driver);
         if (foreign && body.Name is { } name && volumes.Find(name) is not null)
-            return Verdict.Refused("quota-volume", $"the volume {Quoted.Text(name)} is the GPU memory plugin's: take another name");
+            return Verdict.Refused(
+                "quota-volume",
+                $"the volume {Quoted.Text(name)} is the GPU memory plugin's: take another name"
+            );
         if (body is { Name.Length: > 0, Driver.Length: > 0 } && !foreign && volumes.Find(body.Name) is null)
             makers.Expect(body.Name, policy.OwnerOf(apiCall));
         // A local volume can be a bind under another name.
-        return body.Driver is null or "" or LocalVolume.Driver && !policy.ExemptUsers.Contains(requester.Name) && Policy.FindHostPath(LocalVolume.HostPaths(body.DriverOpts), policy, "a volume") is { } refusal
-            ? Verdict.RefusedByFile(policy, "bind-mount", refusal) : Verdict.Fine;
+        return
+            body.Driver is null or "" or LocalVolume.Driver
+            && !policy.ExemptUsers.Contains(requester.Name)
+            && Policy.FindHostPath(LocalVolume.HostPaths(body.DriverOpts), policy, "a volume") is { } refusal
+            ? Verdict.RefusedByFile(policy, "bind-mount", refusal)
+            : Verdict.Fine;
     }
 
     /// <summary>A name in a network and an address take some hundred bytes.</summary>
     const int MaxConnectBytes = 64 << 10;
 
-    /// <summary>The engine keeps what such a call brings, so calls of megabytes would make a container that takes long to describe, and never end.</summary>
+    /// <summary>The engine keeps what such a call brings, so calls of megabytes would make a container that takes long
+    /// to describe, and never end.</summary>
     static Verdict OfNetwork(AuthZRequest apiCall, PolicySettings policy, Requester requester) =>
-        policy.IsBuiltIn || requester.IsAdmin || policy.ExemptUsers.Contains(requester.Name) || apiCall.HasNoBody || apiCall.RequestBody is { Length: > 0 and <= MaxConnectBytes } ? Verdict.Fine
-        : Verdict.RefusedByFile(policy, "network-body", $"the body of this network connect call {(apiCall.RequestBody is { Length: > 0 } body ? $"has {body.Length} bytes, and" : "was not passed on by the engine, as those of megabytes are not, and")} at most {MaxConnectBytes} are allowed on this machine: give the container fewer aliases and driver options");
+        policy.IsBuiltIn
+        || requester.IsAdmin
+        || policy.ExemptUsers.Contains(requester.Name)
+        || apiCall.HasNoBody
+        || apiCall.RequestBody is { Length: > 0 and <= MaxConnectBytes }
+            ? Verdict.Fine
+            : Verdict.RefusedByFile(
+                policy,
+                "network-body",
+                "the body of this network connect call "
+                    + (
+                        apiCall.RequestBody is { Length: > 0 } body
+                            ? $"has {body.Length} bytes"
+                            : "was not passed on by the engine, as those of megabytes are not"
+                    )
+                    + $", and at most {MaxConnectBytes} are allowed on this machine: give the container "
+                    + "fewer aliases and driver options"
+            );
 
     /// <summary>Whoever may name any folder can remove the policy's.</summary>
     static Verdict OfCheckpoint(AuthZRequest apiCall, PolicySettings policy, Requester requester)
     {
-        if (apiCall.RequestMethod != "POST" || policy.AllowBindMounts is null || policy.ExemptUsers.Contains(requester.Name))
+        if (
+            apiCall.RequestMethod != "POST"
+            || policy.AllowBindMounts is null
+            || policy.ExemptUsers.Contains(requester.Name)
+        )
             apiCall.ReleaseBodies();
         if (policy.AllowBindMounts is null || policy.ExemptUsers.Contains(requester.Name))
             return Verdict.Fine;
@@ -84,37 +184,102 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
     }
 
     /// <summary>A start takes one as well, and whoever may name any can have anything restored.</summary>
-    public static Verdict OfCheckpointFolders(IEnumerable<string> folders, PolicySettings policy, Requester requester) =>
-        !policy.ExemptUsers.Contains(requester.Name) && folders.FirstOrDefault(folder => folder.Length > 0 && !policy.AllowsBind(folder)) is { } found
-        ? Verdict.RefusedByFile(policy, "bind-mount", $"checkpoints in the host's {Quoted.Text(found)} are not allowed on this machine: leave the folder out") : Verdict.Fine;
+    public static Verdict OfCheckpointFolders(
+        IEnumerable<string> folders,
+        PolicySettings policy,
+        Requester requester
+    ) =>
+        !policy.ExemptUsers.Contains(requester.Name)
+        && folders.FirstOrDefault(folder => folder.Length > 0 && !policy.AllowsBind(folder)) is { } found
+            ? Verdict.RefusedByFile(
+                policy,
+                "bind-mount",
+                $"checkpoints in the host's {Quoted.Text(found)} are not allowed on this machine: leave the folder out"
+            )
+            : Verdict.Fine;
 
-    async ValueTask<Verdict> OfServiceAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
+    async ValueTask<Verdict> OfServiceAsync(
+        AuthZRequest apiCall,
+        EngineRoute route,
+        PolicySettings policy,
+        Requester requester,
+        CancellationToken cancel
+    )
     {
         if (!StrictBodies.Service.TryRead(apiCall.RequestBody, out var body, out var problem))
             return Unreadable("service", problem);
         apiCall.ReleaseBodies();
         if (body.MisplacedQuota is { } quota)
-            return Verdict.Refused("service-label", Advice.MisplacedLabel(Advice.ToolOf(body.Labels, isService: true), Quoted.Text(quota), isNew: route.Name.Length == 0));
+            return Verdict.Refused(
+                "service-label",
+                Advice.MisplacedLabel(
+                    Advice.ToolOf(body.Labels, isService: true),
+                    Quoted.Text(quota),
+                    isNew: route.Name.Length == 0
+                )
+            );
         var verdict = await OfServiceAsync(body, route, policy, requester, cancel);
-        return verdict.Allow && !policy.IsBuiltIn && EngineRoute.QueryValues(apiCall.RequestUri ?? "", "rollback").Contains("previous")
-            ? verdict.And(await OfRollbackAsync(apiCall, route, policy, requester, cancel)) : verdict;
+        return
+            verdict.Allow
+            && !policy.IsBuiltIn
+            && EngineRoute.QueryValues(apiCall.RequestUri ?? "", "rollback").Contains("previous")
+            ? verdict.And(await OfRollbackAsync(apiCall, route, policy, requester, cancel))
+            : verdict;
     }
 
-    /// <summary>What then counts is not the body but what the service was before, maybe an admin's. The engine takes no other version than the one that the call names.</summary>
-    async ValueTask<Verdict> OfRollbackAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
+    /// <summary>What then counts is not the body but what the service was before, maybe an admin's. The engine takes no
+    /// other version than the one that the call names.</summary>
+    async ValueTask<Verdict> OfRollbackAsync(
+        AuthZRequest apiCall,
+        EngineRoute route,
+        PolicySettings policy,
+        Requester requester,
+        CancellationToken cancel
+    )
     {
         if (await engine.PreviousServiceAsync(route.Name, cancel) is not { Spec: { } spec } previous)
             return Verdict.Fine; // the engine says so itself
-        if (!EngineRoute.QueryValues(apiCall.RequestUri ?? "", "version").All(version => version == previous.Version.ToString(CultureInfo.InvariantCulture)))
-            return Verdict.RefusedByFile(policy, "rollback", $"the service {Quoted.Text(route.Name)} is being changed by somebody else: try again");
+        if (
+            !EngineRoute
+                .QueryValues(apiCall.RequestUri ?? "", "version")
+                .All(version => version == previous.Version.ToString(CultureInfo.InvariantCulture))
+        )
+            return Verdict.RefusedByFile(
+                policy,
+                "rollback",
+                $"the service {Quoted.Text(route.Name)} is being changed by somebody else: try again"
+            );
         if (!StrictBodies.Service.TryRead(spec, out var body, out var problem))
-            return Verdict.RefusedByFile(policy, "rollback", $"what the service {Quoted.Text(route.Name)} was before cannot be read ({problem}): update it to what you want, without --rollback");
+            return Verdict.RefusedByFile(
+                policy,
+                "rollback",
+                $"what the service {Quoted.Text(route.Name)} was before cannot be read ({problem}): update it "
+                    + "to what you want, without --rollback"
+            );
         var verdict = await OfServiceAsync(body, route, policy, requester, cancel);
-        return verdict with { Reasons = [.. verdict.Reasons.Select(reason => reason with { Message = $"--rollback brings back what you could not ask for yourself: {reason.Message}" })] };
+        return verdict with
+        {
+            Reasons =
+            [
+                .. verdict.Reasons.Select(reason =>
+                    reason with
+                    {
+                        Message = $"--rollback brings back what you could not ask for yourself: {reason.Message}",
+                    }
+                ),
+            ],
+        };
     }
 
-    /// <summary>As far as it can be told before a task runs: what the image adds is known where this engine has it.</summary>
-    async ValueTask<Verdict> OfServiceAsync(ServiceBody body, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
+    /// <summary>As far as it can be told before a task runs: what the image adds is known where this engine has
+    /// it.</summary>
+    async ValueTask<Verdict> OfServiceAsync(
+        ServiceBody body,
+        EngineRoute route,
+        PolicySettings policy,
+        Requester requester,
+        CancellationToken cancel
+    )
     {
         if (body.TaskTemplate?.PluginSpec is not null && !requester.IsAdmin)
             return PluginsOfAdmins;
@@ -125,54 +290,111 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
         if (spec is null)
             return Verdict.RefusedByFile(policy, refusal!.Rule, refusal.Message);
         if (policy.AllowBindMounts is not null)
-            spec = spec with { HostPaths = [.. spec.HostPaths, .. await named.FindHostPathsAsync(task.HostConfig, cancel)] };
+            spec = spec with
+            {
+                HostPaths = [.. spec.HostPaths, .. await named.FindHostPathsAsync(task.HostConfig, cancel)],
+            };
         spec = spec with { KnowsSubpath = route.KnowsSubpath };
         return Policy.OfSubpath(route, spec).And(Policy.Evaluate(spec, requester, gpus.Devices, policy));
     }
 
-    /// <summary>The engine takes a network's name, its ID in the engine or in the swarm, and the beginning of one.</summary>
+    /// <summary>The engine takes a network's name, its ID in the engine or in the swarm, and the beginning of
+    /// one.</summary>
     async ValueTask<bool> JoinsHostNetworkAsync(ServiceBody body, CancellationToken cancel)
     {
         foreach (var network in (body.TaskTemplate?.Networks ?? []).Concat(body.Networks ?? []))
-            if (network?.Target is { Length: > 0 } target && (target == "host" || await engine.NetworkNameAsync(target, cancel) == "host"))
+            if (
+                network?.Target is { Length: > 0 } target
+                && (target == "host" || await engine.NetworkNameAsync(target, cancel) == "host")
+            )
                 return true;
         return false;
     }
 
-    async ValueTask<Verdict> OfExecAsync(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
+    async ValueTask<Verdict> OfExecAsync(
+        AuthZRequest apiCall,
+        EngineRoute route,
+        PolicySettings policy,
+        Requester requester,
+        CancellationToken cancel
+    )
     {
         if (!StrictBodies.Exec.TryRead(apiCall.RequestBody, out var body, out var problem))
             return Unreadable("exec", problem);
         apiCall.ReleaseBodies();
         var verdict = await reach.JudgeAsync("docker exec", [route.Name], requester, policy, cancel);
         if (body.Privileged && !MayBePrivileged(policy, requester))
-            verdict = Verdict.RefusedByFile(policy, "privileged", "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to exempt you").And(verdict);
+            verdict = Verdict
+                .RefusedByFile(
+                    policy,
+                    "privileged",
+                    "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to "
+                        + "exempt you"
+                )
+                .And(verdict);
         return verdict.Allow ? verdict.And(await OfExecEnvironmentAsync(body, route, cancel)) : verdict;
     }
 
     async ValueTask<Verdict> OfExecEnvironmentAsync(ExecBody body, EngineRoute route, CancellationToken cancel)
     {
-        if (body.Env?.LastOrDefault(e => e.Split('=')[0] == "LD_PRELOAD") is not { } preload || await engine.InspectContainerAsync(route.Name, cancel) is not { } container)
+        if (
+            body.Env?.LastOrDefault(e => e.Split('=')[0] == "LD_PRELOAD") is not { } preload
+            || await engine.InspectContainerAsync(route.Name, cancel) is not { } container
+        )
             return Verdict.Fine;
         var spec = specs.FromInspect(container, defaults.Runtime);
-        return spec is { PreloadsByEnvironment: true, PreloadsByMount: false, Directory: { } directory } && !preload[(preload.IndexOf('=', StringComparison.Ordinal) + 1)..].Split(':', ' ').Contains(directory.Shim)
-            ? Verdict.Refused("preload", $"the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e LD_PRELOAD={Quoted.Text(directory.Shim)}:… with what you add") : Verdict.Fine;
+        return
+            spec is { PreloadsByEnvironment: true, PreloadsByMount: false, Directory: { } directory }
+            && !preload[(preload.IndexOf('=', StringComparison.Ordinal) + 1)..].Split(':', ' ').Contains(directory.Shim)
+            ? Verdict.Refused(
+                "preload",
+                "the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e "
+                    + $"LD_PRELOAD={Quoted.Text(directory.Shim)}:… with what you add"
+            )
+            : Verdict.Fine;
     }
 
-    static bool MayBePrivileged(PolicySettings policy, Requester requester) => policy.AllowPrivileged || policy.ExemptUsers.Contains(requester.Name);
+    static bool MayBePrivileged(PolicySettings policy, Requester requester) =>
+        policy.AllowPrivileged || policy.ExemptUsers.Contains(requester.Name);
 
-    /// <summary>Between its making and its start by whoever made it, its ID stands in the events, and whoever is first has its input: so he must be one who may make it.</summary>
-    async ValueTask<Verdict> OfExecStartAsync(EngineRoute route, PolicySettings policy, Requester requester, CancellationToken cancel)
+    /// <summary>Between its making and its start by whoever made it, its ID stands in the events, and whoever is first
+    /// has its input: so he must be one who may make it.</summary>
+    async ValueTask<Verdict> OfExecStartAsync(
+        EngineRoute route,
+        PolicySettings policy,
+        Requester requester,
+        CancellationToken cancel
+    )
     {
-        if (policy.IsBuiltIn || (requester.IsAdmin && MayBePrivileged(policy, requester)) || await engine.InspectExecAsync(route.Name, cancel) is not { } exec)
+        if (
+            policy.IsBuiltIn
+            || (requester.IsAdmin && MayBePrivileged(policy, requester))
+            || await engine.InspectExecAsync(route.Name, cancel) is not { } exec
+        )
             return Verdict.Fine; // of one that is not there the engine says so itself
-        var verdict = exec.ContainerId is { Length: > 0 } container ? await reach.JudgeAsync("docker exec", [container], requester, policy, cancel)
-            : throw new EngineException($"of the exec {Quoted.Text(route.Name)} it does not say in which container it is");
-        return exec.ProcessConfig?.Privileged == false || MayBePrivileged(policy, requester) ? verdict
-            : Verdict.RefusedByFile(policy, "privileged", "this exec was made with --privileged, which is not allowed on this machine: make one without it, or ask an admin to exempt you").And(verdict);
+        var verdict = exec.ContainerId is { Length: > 0 } container
+            ? await reach.JudgeAsync("docker exec", [container], requester, policy, cancel)
+            : throw new EngineException(
+                $"of the exec {Quoted.Text(route.Name)} it does not say in which container it is"
+            );
+        return exec.ProcessConfig?.Privileged == false || MayBePrivileged(policy, requester)
+            ? verdict
+            : Verdict
+                .RefusedByFile(
+                    policy,
+                    "privileged",
+                    "this exec was made with --privileged, which is not allowed on this machine: make one "
+                        + "without it, or ask an admin to exempt you"
+                )
+                .And(verdict);
     }
 
-    async ValueTask<Verdict> OfBuildAsync(AuthZRequest apiCall, PolicySettings policy, Requester requester, CancellationToken cancel)
+    async ValueTask<Verdict> OfBuildAsync(
+        AuthZRequest apiCall,
+        PolicySettings policy,
+        Requester requester,
+        CancellationToken cancel
+    )
     {
         foreach (var parent in EngineRoute.QueryValues(apiCall.RequestUri ?? "", "cgroupparent"))
             if (Policy.FindForeignControlGroup(parent) is { } problem)
@@ -181,19 +403,48 @@ sealed class SideRoutes(IEngineClient engine, ContainerSpecs specs, CreateSpecs 
             return Verdict.Fine;
         var modes = EngineRoute.QueryValues(apiCall.RequestUri ?? "", "networkmode").ToArray();
         if (modes.Sum(mode => (long)mode.Length) > CallBounds.MostUri)
-            return Verdict.Refused("call-length", string.Create(CultureInfo.InvariantCulture, $"the networks that this build call names are longer than {CallBounds.MostUri} characters: name one network"));
+            return Verdict.Refused(
+                "call-length",
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"the networks that this build call names are longer than {CallBounds.MostUri} characters: "
+                        + $"name one network"
+                )
+            );
         apiCall.ReleaseAll();
         foreach (var mode in policy.AllowHostNamespaces ? [] : modes)
-            if (mode == "host" || (mode.StartsWith("container:", StringComparison.Ordinal) && await engine.InspectContainerAsync(mode["container:".Length..], cancel) is { HostConfig.NetworkMode: "host" }))
-                return Verdict.RefusedByFile(policy, "host-namespace", $"docker build --network {Quoted.Text(mode)} is not allowed on this machine: leave it out, or ask an admin to exempt you");
+            if (
+                mode == "host"
+                || (
+                    mode.StartsWith("container:", StringComparison.Ordinal)
+                    && await engine.InspectContainerAsync(mode["container:".Length..], cancel)
+                        is { HostConfig.NetworkMode: "host" }
+                )
+            )
+                return Verdict.RefusedByFile(
+                    policy,
+                    "host-namespace",
+                    $"docker build --network {Quoted.Text(mode)} is not allowed on this machine: leave it out, "
+                        + "or ask an admin to exempt you"
+                );
         var joined = modes.SelectMany(mode => new HostConfig { NetworkMode = mode }.NamesOfJoined()).ToArray();
         // The builder looks for the container at each step.
-        if (ContainerReach.IsJudged(requester, policy) && Array.Find(joined, name => !ContainerNames.IsWholeId(name)) is { } moving)
-            return Verdict.RefusedByFile(policy, "reach", $"docker build --network container:{Quoted.Text(moving)} could come to mean another container while it builds: write the whole ID (docker inspect -f '{{{{.Id}}}}')");
+        if (
+            ContainerReach.IsJudged(requester, policy)
+            && Array.Find(joined, name => !ContainerNames.IsWholeId(name)) is { } moving
+        )
+            return Verdict.RefusedByFile(
+                policy,
+                "reach",
+                $"docker build --network container:{Quoted.Text(moving)} could come to mean another container "
+                    + "while it builds: write the whole ID (docker inspect -f '{{.Id}}')"
+            );
         return await reach.JudgeAsync("docker build --network", joined, requester, policy, cancel);
     }
 
-    static Verdict Unreadable(string what, string problem) => Verdict.Refused($"{what}-body", UnreadableMessage(what, problem));
+    static Verdict Unreadable(string what, string problem) =>
+        Verdict.Refused($"{what}-body", UnreadableMessage(what, problem));
 
-    static string UnreadableMessage(string what, string problem) => $"the body of this {what} call cannot be read in one way only, so it is refused: {problem}";
+    static string UnreadableMessage(string what, string problem) =>
+        $"the body of this {what} call cannot be read in one way only, so it is refused: {problem}";
 }

@@ -5,49 +5,65 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
 
-/// <summary>The members that a JSON text may have as far as we read it, taken from the same metadata that deserializes it.</summary>
+/// <summary>The members that a JSON text may have as far as we read it, taken from the same metadata that deserializes
+/// it.</summary>
 sealed class JsonShape
 {
     /// <summary>Known members; null for what is no object or whose keys are free.</summary>
     public Dictionary<string, JsonShape>? Members { get; private init; }
+
     /// <summary>Of a list's items, or of a dictionary's values.</summary>
     public JsonShape? Items { get; private init; }
     public bool IsDictionary { get; private init; }
 
     static readonly JsonShape Leaf = new();
 
-    public static JsonShape Of(JsonTypeInfo type) => type.Kind switch
-    {
-        JsonTypeInfoKind.Object => new() { Members = type.Properties.ToDictionary(p => p.Name, p => Of(type.Options.GetTypeInfo(p.PropertyType))) },
-        JsonTypeInfoKind.Dictionary => new() { IsDictionary = true, Items = Of(type.Options.GetTypeInfo(type.ElementType!)) },
-        JsonTypeInfoKind.Enumerable => new() { Items = Of(type.Options.GetTypeInfo(type.ElementType!)) },
-        _ => Leaf,
-    };
+    public static JsonShape Of(JsonTypeInfo type) =>
+        type.Kind switch
+        {
+            JsonTypeInfoKind.Object => new()
+            {
+                Members = type.Properties.ToDictionary(p => p.Name, p => Of(type.Options.GetTypeInfo(p.PropertyType))),
+            },
+            JsonTypeInfoKind.Dictionary => new()
+            {
+                IsDictionary = true,
+                Items = Of(type.Options.GetTypeInfo(type.ElementType!)),
+            },
+            JsonTypeInfoKind.Enumerable => new() { Items = Of(type.Options.GetTypeInfo(type.ElementType!)) },
+            _ => Leaf,
+        };
 }
 
-/// <summary>Reads keys as Go's decoder does, which ignores their case (by Unicode's folding), and finds what it and ours would read differently: it merges duplicates and accepts data
+/// <summary>Reads keys as Go's decoder does, which ignores their case (by Unicode's folding), and finds what it and
+/// ours would read differently: it merges duplicates and accepts data
 /// behind the text. What is in none of these forms, both read alike.</summary>
 static class StrictJson
 {
     /// <summary>Go allows 10,000; no client nests a tenth of this.</summary>
     public const int MaxDepth = 64;
+
     /// <summary>Of what is read. Each takes many times the memory that it takes in the text.</summary>
     public const int MaxValues = 50_000;
 
     /// <summary>Linux takes no variable, and no path, that is longer (MAX_ARG_STRLEN).</summary>
     public const int MaxTextBytes = 128 << 10;
 
-    static string TooLong(string path) => $"a text in {Quoted.Text(path.TrimEnd('.'))} is longer than {MaxTextBytes} bytes";
+    static string TooLong(string path) =>
+        $"a text in {Quoted.Text(path.TrimEnd('.'))} is longer than {MaxTextBytes} bytes";
+
     static string TooMany => $"it has more than {MaxValues} values";
 
-    /// <summary>What is yet allowed of values, and the keys in another spelling than ours: where in the text, quotes included, and how we spell them.</summary>
+    /// <summary>What is yet allowed of values, and the keys in another spelling than ours: where in the text, quotes
+    /// included, and how we spell them.</summary>
     sealed class Walk
     {
         public int Left { get; set; } = MaxValues;
         public List<(int Start, int Length, string Name)> Respelled { get; } = [];
     }
 
-    /// <summary>Null when <paramref name="json"/> can be read in one way only; else why not, naming the place.</summary>
+    /// <summary>Null when <paramref name="json"/> can be read in one way only; else why not, naming the
+    /// place.</summary>
     /// <param name="json">The text. Afterwards one whose keys are spelled as ours; mostly the same.</param>
     /// <param name="shape">What is read of it.</param>
     public static string? FindProblem(ref ReadOnlySpan<byte> json, JsonShape shape)
@@ -87,7 +103,8 @@ static class StrictJson
         }
         catch (JsonException problem)
         {
-            return $"it is not strict JSON of at most {MaxDepth} levels (line {problem.LineNumber + 1}, byte {problem.BytePositionInLine + 1})";
+            return $"it is not strict JSON of at most {MaxDepth} levels (line {problem.LineNumber + 1}, byte "
+                + $"{problem.BytePositionInLine + 1})";
         }
         catch (InvalidOperationException)
         {
@@ -105,9 +122,15 @@ static class StrictJson
         {
             // Not Skip: what is in a list of texts is kept as well.
             if (reader.TokenType is JsonTokenType.StartArray or JsonTokenType.StartObject)
-                for (var depth = reader.CurrentDepth; reader.Read() && reader.CurrentDepth > depth && !IsTooLong(reader);)
+                for (
+                    var depth = reader.CurrentDepth;
+                    reader.Read() && reader.CurrentDepth > depth && !IsTooLong(reader);
+
+                )
                     walk.Left--;
-            return walk.Left < 0 ? TooMany : IsTooLong(reader) ? TooLong(path) : null;
+            return walk.Left < 0 ? TooMany
+                : IsTooLong(reader) ? TooLong(path)
+                : null;
         }
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
@@ -117,7 +140,9 @@ static class StrictJson
         return null;
     }
 
-    static bool IsTooLong(in Utf8JsonReader reader) => reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName && reader.ValueSpan.Length > MaxTextBytes;
+    static bool IsTooLong(in Utf8JsonReader reader) =>
+        reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName
+        && reader.ValueSpan.Length > MaxTextBytes;
 
     static string? FindProblemInObject(ref Utf8JsonReader reader, JsonShape shape, string path, Walk walk)
     {
@@ -148,7 +173,8 @@ static class StrictJson
     }
 }
 
-/// <summary>How encoding/json compares an object's key with a field's name where they are not equal: by simple Unicode folding. For the names of the API, all ASCII,
+/// <summary>How encoding/json compares an object's key with a field's name where they are not equal: by simple Unicode
+/// folding. For the names of the API, all ASCII,
 /// that is ASCII's case and two letters more.</summary>
 static class GoKeys
 {
@@ -165,11 +191,12 @@ static class GoKeys
         return true;
     }
 
-    static char Fold(char c) => c switch
-    {
-        KelvinSign => 'k',
-        LongS => 's',
-        >= 'A' and <= 'Z' => (char)(c | 0x20),
-        _ => c,
-    };
+    static char Fold(char c) =>
+        c switch
+        {
+            KelvinSign => 'k',
+            LongS => 's',
+            >= 'A' and <= 'Z' => (char)(c | 0x20),
+            _ => c,
+        };
 }

@@ -12,10 +12,15 @@ sealed class BoundedStream(Stream inner, long max) : ReadOnlyStream(inner)
         return all.ToArray();
     }
 
-    public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
-        Count(await Inner.ReadAsync(buffer, cancellationToken));
+    public override async ValueTask<int> ReadAsync(
+        Memory<byte> buffer,
+        CancellationToken cancellationToken = default
+    ) => Count(await Inner.ReadAsync(buffer, cancellationToken));
 
     public override int Read(byte[] buffer, int offset, int count) => Count(Inner.Read(buffer, offset, count));
 
-    int Count(int read) => (_read += read) <= max ? read : throw new EngineException($"the engine's answer is longer than {max} bytes") { IsTooLong = true };
+    int Count(int read) =>
+        (_read += read) <= max
+            ? read
+            : throw new EngineException($"the engine's answer is longer than {max} bytes") { IsTooLong = true };
 }

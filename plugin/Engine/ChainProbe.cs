@@ -7,48 +7,64 @@ public enum Asking
     Booting,
     Yes,
     No,
+
     /// <summary>The API is served, and another plugin, asked before this one, refuses the question.</summary>
     Denied,
+
     /// <summary>The API is served, or should be by now, and does not answer.</summary>
     Silent,
+
     /// <summary>Nobody listens at the engine's socket.</summary>
     Absent,
 }
 
-/// <summary>Finds out whether this plugin is in the engine's authorization chain, which the engine itself tells nobody: a ping of the plugin's own comes back to it as a question, or not.
-/// <c>docker plugin disable</c> takes a plugin out of the chain and <c>enable</c> does not put it back. What the engine asked a moment ago shows nothing: it may have dropped the plugin since.</summary>
+/// <summary>Finds out whether this plugin is in the engine's authorization chain, which the engine itself tells nobody:
+/// a ping of the plugin's own comes back to it as a question, or not.
+/// <c>docker plugin disable</c> takes a plugin out of the chain and <c>enable</c> does not put it back. What the engine
+/// asked a moment ago shows nothing: it may have dropped the plugin since.</summary>
 public sealed class ChainProbe(IEngineClient engine, OwnCalls own, TimeProvider time)
 {
-    /// <summary>Nobody waits longer after a ping went out. An engine that boots answers when its containers are up, and they wait for their mounts.</summary>
+    /// <summary>Nobody waits longer after a ping went out. An engine that boots answers when its containers are up, and
+    /// they wait for their mounts.</summary>
     static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
-    /// <summary>The ping itself stays, and is answered when the API is served. While it is served, everybody waits as long: an engine that does not answer then is only busy.</summary>
+    /// <summary>The ping itself stays, and is answered when the API is served. While it is served, everybody waits as
+    /// long: an engine that does not answer then is only busy.</summary>
     static readonly TimeSpan Longest = TimeSpan.FromSeconds(30);
 
-    /// <summary>An engine that has not answered for so long does not boot. Thousands of containers come up in less.</summary>
+    /// <summary>An engine that has not answered for so long does not boot. Thousands of containers come up in
+    /// less.</summary>
     public static TimeSpan LongestBoot { get; } = TimeSpan.FromMinutes(10);
 
-    /// <summary>The ping under way, and since when the engine is silent, which is away until then or has answered: held for a look.</summary>
+    /// <summary>The ping under way, and since when the engine is silent, which is away until then or has answered: held
+    /// for a look.</summary>
     readonly Lock _lock = new();
     (Task<Asking> Answer, long Since, OwnPing Ping)? _ping;
     long _silentSince = time.GetTimestamp();
     bool _isApiServed;
 
-    /// <summary>Whether the engine serves its API now, as far as a connection shows that stays open while it does.</summary>
+    /// <summary>Whether the engine serves its API now, as far as a connection shows that stays open while it
+    /// does.</summary>
     public bool IsApiServed
     {
-        get { lock (_lock) return _isApiServed; }
+        get
+        {
+            lock (_lock)
+                return _isApiServed;
+        }
         set
         {
             lock (_lock)
             {
-                if (_isApiServed && !value) _silentSince = time.GetTimestamp();
+                if (_isApiServed && !value)
+                    _silentSince = time.GetTimestamp();
                 _isApiServed = value;
             }
         }
     }
 
-    /// <summary>Whether it asks now. One ping for all who want to know at the same time, unless it may have been asked about before they did: a millisecond.</summary>
+    /// <summary>Whether it asks now. One ping for all who want to know at the same time, unless it may have been asked
+    /// about before they did: a millisecond.</summary>
     public async Task<Asking> LookAsync(CancellationToken cancel)
     {
         Task<Asking> answer;
@@ -60,7 +76,10 @@ public sealed class ChainProbe(IEngineClient engine, OwnCalls own, TimeProvider 
                 var ping = own.NewPing();
                 _ping = (Task.Run(() => AskAsync(ping), CancellationToken.None), time.GetTimestamp(), ping);
             }
-            (answer, left) = (_ping.Value.Answer, (_isApiServed ? Longest : Patience) - time.GetElapsedTime(_ping.Value.Since));
+            (answer, left) = (
+                _ping.Value.Answer,
+                (_isApiServed ? Longest : Patience) - time.GetElapsedTime(_ping.Value.Since)
+            );
         }
         try
         {
@@ -77,8 +96,11 @@ public sealed class ChainProbe(IEngineClient engine, OwnCalls own, TimeProvider 
     {
         lock (_lock)
         {
-            if (asking != Asking.Silent) _silentSince = time.GetTimestamp();
-            return asking == Asking.Silent && !_isApiServed && time.GetElapsedTime(_silentSince) < LongestBoot ? Asking.Booting : asking;
+            if (asking != Asking.Silent)
+                _silentSince = time.GetTimestamp();
+            return asking == Asking.Silent && !_isApiServed && time.GetElapsedTime(_silentSince) < LongestBoot
+                ? Asking.Booting
+                : asking;
         }
     }
 
@@ -87,17 +109,21 @@ public sealed class ChainProbe(IEngineClient engine, OwnCalls own, TimeProvider 
         using (ping)
         {
             var asking = Read(await engine.PingAsync(ping.Target, Longest, CancellationToken.None), ping);
-            return asking == Asking.Denied ? Read(await engine.PingAsync(ping.OtherTarget, Longest, CancellationToken.None), ping) : asking;
+            return asking == Asking.Denied
+                ? Read(await engine.PingAsync(ping.OtherTarget, Longest, CancellationToken.None), ping)
+                : asking;
         }
     }
 
-    /// <summary>The engine itself answers 200, or 404 where the container is not there; everything else is somebody's in between.</summary>
-    static Asking Read(int? status, OwnPing ping) => (status, ping) switch
-    {
-        (_, { IsAsked: true }) => Asking.Yes,
-        (200 or 404, _) => Asking.No,
-        (null, _) => Asking.Silent,
-        (IEngineClient.NobodyListens, _) => Asking.Absent,
-        _ => Asking.Denied,
-    };
+    /// <summary>The engine itself answers 200, or 404 where the container is not there; everything else is somebody's
+    /// in between.</summary>
+    static Asking Read(int? status, OwnPing ping) =>
+        (status, ping) switch
+        {
+            (_, { IsAsked: true }) => Asking.Yes,
+            (200 or 404, _) => Asking.No,
+            (null, _) => Asking.Silent,
+            (IEngineClient.NobodyListens, _) => Asking.Absent,
+            _ => Asking.Denied,
+        };
 }

@@ -5,7 +5,8 @@ using Docker.DotNet.Handler.Abstractions;
 
 namespace Runai.GpuMemory.Engine;
 
-/// <summary>One call to the engine: its deadline, the bound on its answer, and all that it holds until it is disposed, whatever the one who reads the answer does with it.
+/// <summary>One call to the engine: its deadline, the bound on its answer, and all that it holds until it is disposed,
+/// whatever the one who reads the answer does with it.
 /// <see cref="Docker"/> makes it with the package's methods, <see cref="GetAsync"/> without.</summary>
 sealed class EngineCall : HttpMessageHandler
 {
@@ -30,7 +31,8 @@ sealed class EngineCall : HttpMessageHandler
     /// <summary>A longer answer is an <see cref="EngineException"/>.</summary>
     public long MaxBytes { get; init; } = long.MaxValue;
 
-    /// <summary>Where the whole answer waits for a place in memory, which it keeps until the call is disposed; null: it is read as it comes.</summary>
+    /// <summary>Where the whole answer waits for a place in memory, which it keeps until the call is disposed; null: it
+    /// is read as it comes.</summary>
     public LargeInput? Whole { get; init; }
 
     /// <summary>In place of the query that the package makes, which leaves out every 0.</summary>
@@ -42,7 +44,11 @@ sealed class EngineCall : HttpMessageHandler
     public bool IsNotFound { get; private set; }
 
     /// <summary>The package's methods, for this one call. Connections are the transport's, and stay.</summary>
-    public DockerClient Docker => _docker ??= new DockerClientBuilder<EngineCall>(Factory.Instance, this).WithEndpoint(EngineTransport.Endpoint).WithTimeout(Timeout.InfiniteTimeSpan).Build();
+    public DockerClient Docker =>
+        _docker ??= new DockerClientBuilder<EngineCall>(Factory.Instance, this)
+            .WithEndpoint(EngineTransport.Endpoint)
+            .WithTimeout(Timeout.InfiniteTimeSpan)
+            .Build();
 
     /// <summary>A GET whose answer the caller reads himself.</summary>
     /// <param name="path">Path and query, without a slash before them.</param>
@@ -56,21 +62,31 @@ sealed class EngineCall : HttpMessageHandler
     /// <summary>What comes from now on may take any time.</summary>
     public void LiftDeadline() => _deadline.CancelAfter(Timeout.InfiniteTimeSpan);
 
-    /// <summary>A failure of this call as others know it; null where the caller ended it, or it is one already.</summary>
+    /// <summary>A failure of this call as others know it; null where the caller ended it, or it is one
+    /// already.</summary>
     public EngineException? Failure(Exception e) =>
         e is EngineException || (e is OperationCanceledException && _cancel.IsCancellationRequested) ? null
-        : e is OperationCanceledException ? new($"{_name}: no answer from the engine within {_limit.TotalSeconds:0.#} s", null, e)
+        : e is OperationCanceledException
+            ? new($"{_name}: no answer from the engine within {_limit.TotalSeconds:0.#} s", null, e)
         : new($"{_name}: {e.Message}", null, e);
 
-    protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+    protected override async Task<HttpResponseMessage> SendAsync(
+        HttpRequestMessage request,
+        CancellationToken cancellationToken
+    )
     {
-        if (Query is not null) request.RequestUri = new UriBuilder(request.RequestUri!) { Query = Query }.Uri;
+        if (Query is not null)
+            request.RequestUri = new UriBuilder(request.RequestUri!) { Query = Query }.Uri;
         _name = $"{request.Method} {request.RequestUri!.PathAndQuery.TrimStart('/')}";
         var response = await OverTransportAsync(request, cancellationToken);
         _held.Add(response);
         IsNotFound = response.StatusCode == HttpStatusCode.NotFound;
         if ((int)response.StatusCode >= 300 && response.StatusCode != HttpStatusCode.NotModified)
-            throw new EngineException($"{_name}: {LocalVolume.WithoutOptions(await EngineTransport.MessageAsync(response, cancellationToken))}", (int)response.StatusCode);
+            throw new EngineException(
+                $"{_name}: "
+                    + $"{LocalVolume.WithoutOptions(await EngineTransport.MessageAsync(response, cancellationToken))}",
+                (int)response.StatusCode
+            );
         await BoundAsync(response, cancellationToken);
         return response;
     }
@@ -81,7 +97,10 @@ sealed class EngineCall : HttpMessageHandler
         {
             return await _transport.SendAsync(request, cancel);
         }
-        catch (Exception e) when (e is HttpRequestException or IOException || (e is OperationCanceledException && !_cancel.IsCancellationRequested))
+        catch (Exception e)
+            when (e is HttpRequestException or IOException
+                || (e is OperationCanceledException && !_cancel.IsCancellationRequested)
+            )
         {
             _transport.Forget();
             throw;
@@ -117,9 +136,14 @@ sealed class EngineCall : HttpMessageHandler
     {
         public static Factory Instance { get; } = new();
 
-        public ResolvedTransport CreateHandler(EngineCall transportOptions, ResolvedClientOptions clientOptions, ILogger logger) => new(transportOptions, clientOptions.Endpoint);
+        public ResolvedTransport CreateHandler(
+            EngineCall transportOptions,
+            ResolvedClientOptions clientOptions,
+            ILogger logger
+        ) => new(transportOptions, clientOptions.Endpoint);
 
-        public ResolvedTransport CreateHandler(ResolvedClientOptions clientOptions, ILogger logger) => throw new NotSupportedException();
+        public ResolvedTransport CreateHandler(ResolvedClientOptions clientOptions, ILogger logger) =>
+            throw new NotSupportedException();
 
         /// <summary>Of attach and exec.</summary>
         public Task<WriteClosableStream> HijackStreamAsync(HttpContent content) => throw new NotSupportedException();

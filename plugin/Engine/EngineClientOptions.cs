@@ -5,16 +5,21 @@ namespace Runai.GpuMemory.Engine;
 public sealed record EngineClientOptions(string Socket)
 {
     public TimeSpan CallDeadline { get; init; } = TimeSpan.FromSeconds(5);
+
     /// <summary>All labels of all containers come with it.</summary>
     public TimeSpan ListDeadline { get; init; } = TimeSpan.FromSeconds(20);
     public TimeSpan ArchiveDeadline { get; init; } = TimeSpan.FromSeconds(20);
+
     /// <summary>The engine waits for the container before it kills it.</summary>
     public TimeSpan StopDeadline { get; init; } = TimeSpan.FromSeconds(60);
+
     /// <summary>How far the event stream reaches back.</summary>
     public TimeSpan EventOverlap { get; init; } = TimeSpan.FromSeconds(1);
     public long MaxAnswerBytes { get; init; } = 8 << 20;
+
     /// <summary>Of an answer that is kept in part, the whole.</summary>
     public long MaxSkimmedBytes { get; init; } = 256 << 20;
+
     /// <summary>An event carries all labels of its container. Of a longer one, what comes before them counts.</summary>
     public int MaxEventBytes { get; init; } = 4 << 20;
 }

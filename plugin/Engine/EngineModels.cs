@@ -1,55 +1,71 @@
 namespace Runai.GpuMemory.Engine;
 
-/// <summary>What <c>GET /containers/{id}/json</c> answers: the merged truth of image and create body (Docker Engine API 1.41 and later). Only what the plugin reads.</summary>
+/// <summary>What <c>GET /containers/{id}/json</c> answers: the merged truth of image and create body (Docker Engine API
+/// 1.41 and later). Only what the plugin reads.</summary>
 public sealed record ContainerInspect
 {
     public string Id { get; init; } = "";
+
     /// <summary>With the leading slash that the engine writes.</summary>
     public string Name { get; init; } = "";
-    /// <summary>The image's ID (<c>sha256:…</c>); the name the user gave is <see cref="ContainerConfig.Image"/>.</summary>
+
+    /// <summary>The image's ID (<c>sha256:…</c>); the name the user gave is
+    /// <see cref="ContainerConfig.Image"/>.</summary>
     public string Image { get; init; } = "";
+
     /// <summary>RFC 3339 with nanoseconds, by the host's clock.</summary>
     public string Created { get; init; } = "";
+
     /// <summary>What keeps the root file system: <c>overlay2</c>…</summary>
     public string Driver { get; init; } = "";
+
     /// <summary>Which of an image's platforms it is; API 1.48 and later, where images are kept by containerd.</summary>
     public ManifestDescriptor? ImageManifestDescriptor { get; init; }
+
     /// <summary>How often its restart policy has started it since the last call that did.</summary>
     public int RestartCount { get; init; }
     public ContainerState State { get; init; } = new();
     public ContainerConfig Config { get; init; } = new();
     public HostConfig HostConfig { get; init; } = new();
     public IReadOnlyList<MountPoint> Mounts { get; init; } = [];
-    /// <summary>The containers whose namespaces it shares, as <see cref="HostConfig.NamesOfJoined"/> has them before the client resolves those; null where nobody did.</summary>
+
+    /// <summary>The containers whose namespaces it shares, as <see cref="HostConfig.NamesOfJoined"/> has them before
+    /// the client resolves those; null where nobody did.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
     public IReadOnlyList<string>? Joined { get; init; }
 
     /// <summary>Without the nulls that an engine may write where this record promises a value.</summary>
-    internal ContainerInspect Normalized() => this with
-    {
-        Id = Id ?? "",
-        Name = Name ?? "",
-        Image = Image ?? "",
-        Created = Created ?? "",
-        Driver = Driver ?? "",
-        State = State ?? new(),
-        Config = (Config ?? new()).Normalized(),
-        HostConfig = HostConfig ?? new(),
-        Mounts = Mounts ?? [],
-    };
+    internal ContainerInspect Normalized() =>
+        this with
+        {
+            Id = Id ?? "",
+            Name = Name ?? "",
+            Image = Image ?? "",
+            Created = Created ?? "",
+            Driver = Driver ?? "",
+            State = State ?? new(),
+            Config = (Config ?? new()).Normalized(),
+            HostConfig = HostConfig ?? new(),
+            Mounts = Mounts ?? [],
+        };
 }
 
 /// <summary>Names one manifest.</summary>
-public sealed record ManifestDescriptor([property: System.Text.Json.Serialization.JsonPropertyName("digest")] string? Digest);
+public sealed record ManifestDescriptor(
+    [property: System.Text.Json.Serialization.JsonPropertyName("digest")] string? Digest
+);
 
 /// <summary>What <c>HEAD /containers/{id}/archive</c> says of a path.</summary>
 /// <param name="Mode">As Go's os.FileMode.</param>
-/// <param name="LinkTarget">Of a link, where it leads in the end: an absolute path in the container; empty for everything else.</param>
+/// <param name="LinkTarget">Of a link, where it leads in the end: an absolute path in the container; empty for
+/// everything else.</param>
 public sealed record PathStat(uint Mode, string? LinkTarget = null)
 {
     public bool IsLink => (Mode & 1 << 27) != 0;
     public bool IsDirectory => (Mode & 1U << 31) != 0;
-    /// <summary>Whether it is a folder in which somebody does not reach files: its owner, who may run without the capabilities of root, its group, of which every user without one of his own is, or the others.</summary>
+
+    /// <summary>Whether it is a folder in which somebody does not reach files: its owner, who may run without the
+    /// capabilities of root, its group, of which every user without one of his own is, or the others.</summary>
     public bool IsClosed => IsDirectory && (Mode & SearchForAll) != SearchForAll;
 
     const uint SearchForAll = 0b001_001_001;
@@ -60,8 +76,10 @@ public sealed record ContainerState
 {
     public string Status { get; init; } = "";
     public bool Running { get; init; }
+
     /// <summary>In the engine's PID namespace; 0 when not running.</summary>
     public int Pid { get; init; }
+
     /// <summary>RFC 3339 with nanoseconds, by the host's clock.</summary>
     public string StartedAt { get; init; } = "";
 }
@@ -71,9 +89,12 @@ public sealed record ContainerConfig
 {
     public string Image { get; init; } = "";
     public string User { get; init; } = "";
-    /// <summary>Those that the plugin reads; the others, of which an image can bring any number, are not kept.</summary>
+
+    /// <summary>Those that the plugin reads; the others, of which an image can bring any number, are not
+    /// kept.</summary>
     [System.Text.Json.Serialization.JsonConverter(typeof(OwnLabels))]
     public IReadOnlyDictionary<string, string>? Labels { get; init; }
+
     /// <summary><c>NAME=value</c>; those that the plugin reads.</summary>
     public IReadOnlyList<string>? Env { get; init; }
 
@@ -85,6 +106,7 @@ public sealed record HostConfig
 {
     public IReadOnlyList<string>? Binds { get; init; }
     public IReadOnlyList<MountSpec>? Mounts { get; init; }
+
     /// <summary><c>--link</c>: a container, a colon, an alias.</summary>
     public IReadOnlyList<string>? Links { get; init; }
     public string? VolumeDriver { get; init; }
@@ -95,11 +117,14 @@ public sealed record HostConfig
     public IReadOnlyList<string>? DeviceCgroupRules { get; init; }
     public bool Privileged { get; init; }
     public bool ReadonlyRootfs { get; init; }
+
     /// <summary><c>--rm</c>.</summary>
     public bool AutoRemove { get; init; }
     public string? Runtime { get; init; }
+
     /// <summary>OCI annotations, API 1.43 and later.</summary>
     public IReadOnlyDictionary<string, string>? Annotations { get; init; }
+
     /// <summary>Under which control group the container's own is made; empty: the engine's default.</summary>
     public string? CgroupParent { get; init; }
     public string? PidMode { get; init; }
@@ -109,8 +134,10 @@ public sealed record HostConfig
     public string? NetworkMode { get; init; }
     public IReadOnlyList<string>? CapAdd { get; init; }
     public IReadOnlyList<string>? SecurityOpt { get; init; }
+
     /// <summary>What of /proc and /sys is hidden. Null in a create body: the engine's own list.</summary>
     public IReadOnlyList<string>? MaskedPaths { get; init; }
+
     /// <summary>What of /proc is read-only.</summary>
     public IReadOnlyList<string>? ReadonlyPaths { get; init; }
     public RestartPolicy? RestartPolicy { get; init; }
@@ -119,7 +146,13 @@ public sealed record HostConfig
 
     /// <summary>The containers whose namespaces this one shares: names, IDs, or parts of one.</summary>
     public IReadOnlyList<string> NamesOfJoined() =>
-        [.. new[] { PidMode, IpcMode, NetworkMode }.Where(mode => mode?.StartsWith(OfContainer, StringComparison.Ordinal) == true).Select(mode => mode![OfContainer.Length..]).Where(name => name.Length > 0).Distinct()];
+        [
+            .. new[] { PidMode, IpcMode, NetworkMode }
+                .Where(mode => mode?.StartsWith(OfContainer, StringComparison.Ordinal) == true)
+                .Select(mode => mode![OfContainer.Length..])
+                .Where(name => name.Length > 0)
+                .Distinct(),
+        ];
 }
 
 /// <summary><c>no</c> (or empty), <c>always</c>, <c>unless-stopped</c> or <c>on-failure</c>.</summary>
@@ -155,8 +188,10 @@ public sealed record DriverConfig
 public sealed record DeviceRequest
 {
     public string? Driver { get; init; }
+
     /// <summary>-1 means all. Engines take any number of 64 bits.</summary>
     public long Count { get; init; }
+
     [System.Text.Json.Serialization.JsonPropertyName("DeviceIDs")]
     public IReadOnlyList<string>? DeviceIds { get; init; }
     public IReadOnlyList<IReadOnlyList<string>>? Capabilities { get; init; }
@@ -177,13 +212,19 @@ public sealed record MountPoint
     public string Type { get; init; } = "";
     public string? Name { get; init; }
     public string? Driver { get; init; }
-    /// <summary>Of a bind, the path on the host. For plugin volumes it is unreliable (seen on 20.10 and 28.5: the previous container's), hence not read.</summary>
+
+    /// <summary>Of a bind, the path on the host. For plugin volumes it is unreliable (seen on 20.10 and 28.5: the
+    /// previous container's), hence not read.</summary>
     public string? Source { get; init; }
     public string Destination { get; init; } = "";
-    /// <summary>True where the engine does not say. Generated readers keep the value of a property that is set, and not that of one that is init.</summary>
+
+    /// <summary>True where the engine does not say. Generated readers keep the value of a property that is set, and not
+    /// that of one that is init.</summary>
     [System.Text.Json.Serialization.JsonPropertyName("RW")]
     public bool Rw { get; set; } = true;
-    /// <summary>Of a volume of the local driver, what it shows of the host. Stands in the volume, not in the container; the client adds it.</summary>
+
+    /// <summary>Of a volume of the local driver, what it shows of the host. Stands in the volume, not in the container;
+    /// the client adds it.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
     public IReadOnlyList<string>? HostPaths { get; init; }
 }
@@ -213,9 +254,11 @@ public sealed record EngineEvent
 {
     /// <summary><c>container</c>, <c>volume</c>, <c>plugin</c>…</summary>
     public string Type { get; init; } = "";
+
     /// <summary><c>create</c>, <c>start</c>, <c>die</c>, <c>destroy</c>…</summary>
     public string Action { get; init; } = "";
     public EventActor Actor { get; init; } = new();
+
     [System.Text.Json.Serialization.JsonPropertyName("timeNano")]
     public long TimeNano { get; init; }
 }

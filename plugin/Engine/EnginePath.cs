@@ -1,11 +1,13 @@
 namespace Runai.GpuMemory.Engine;
 
-/// <summary>Names as parts of a URL's path. Dot segments are refused, because no escaping keeps them from changing the path.</summary>
+/// <summary>Names as parts of a URL's path. Dot segments are refused, because no escaping keeps them from changing the
+/// path.</summary>
 static class EnginePath
 {
     public static string Segment(string name)
     {
-        if (name is "" or "." or "..") throw new EngineException($"'{name}' names no object of the engine", 404);
+        if (name is "" or "." or "..")
+            throw new EngineException($"'{name}' names no object of the engine", 404);
         return Uri.EscapeDataString(name);
     }
 

@@ -2,9 +2,12 @@ namespace Runai.GpuMemory.Engine;
 
 public static class EngineRegistration
 {
-    public static IServiceCollection AddEngine(this IServiceCollection services) => services
-        .AddSingleton<OwnCalls>()
-        .AddSingleton<ChainProbe>()
-        .AddSingleton(provider => new EngineClientOptions(provider.GetRequiredService<PluginSettings>().EngineSocket))
-        .AddSingleton<IEngineClient, EngineClient>();
+    public static IServiceCollection AddEngine(this IServiceCollection services) =>
+        services
+            .AddSingleton<OwnCalls>()
+            .AddSingleton<ChainProbe>()
+            .AddSingleton(provider => new EngineClientOptions(
+                provider.GetRequiredService<PluginSettings>().EngineSocket
+            ))
+            .AddSingleton<IEngineClient, EngineClient>();
 }

@@ -6,7 +6,8 @@ using System.Text.Json;
 
 namespace Runai.GpuMemory.Engine;
 
-/// <summary>The way to the engine: pooled connections to its unix socket, past every proxy, with the secret header and no redirects. The API version is the newest that both sides know,
+/// <summary>The way to the engine: pooled connections to its unix socket, past every proxy, with the secret header and
+/// no redirects. The API version is the newest that both sides know,
 /// agreed anew after every lost connection, since an engine that comes back may be another one.</summary>
 sealed class EngineTransport : IDisposable
 {
@@ -26,15 +27,17 @@ sealed class EngineTransport : IDisposable
     public EngineTransport(string socket, OwnCalls own)
     {
         _own = own;
-        _http = new HttpMessageInvoker(new SocketsHttpHandler
-        {
-            ConnectCallback = (_, cancel) => ConnectAsync(socket, cancel),
-            UseProxy = false,
-            UseCookies = false,
-            AllowAutoRedirect = false,
-            PooledConnectionIdleTimeout = TimeSpan.FromSeconds(30),
-            ActivityHeadersPropagator = null,
-        });
+        _http = new HttpMessageInvoker(
+            new SocketsHttpHandler
+            {
+                ConnectCallback = (_, cancel) => ConnectAsync(socket, cancel),
+                UseProxy = false,
+                UseCookies = false,
+                AllowAutoRedirect = false,
+                PooledConnectionIdleTimeout = TimeSpan.FromSeconds(30),
+                ActivityHeadersPropagator = null,
+            }
+        );
     }
 
     public void Dispose() => _http.Dispose();
@@ -42,7 +45,8 @@ sealed class EngineTransport : IDisposable
     /// <summary>The version is asked for again before the next call.</summary>
     public void Forget() => _version = null;
 
-    /// <summary>Sends a call, of which the version is put into the path; another time, where the engine does not speak that version any more.</summary>
+    /// <summary>Sends a call, of which the version is put into the path; another time, where the engine does not speak
+    /// that version any more.</summary>
     public async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancel)
     {
         var path = request.RequestUri!.PathAndQuery;
@@ -52,7 +56,12 @@ sealed class EngineTransport : IDisposable
             var version = _version ??= await NegotiateAsync(cancel);
             request.RequestUri = new Uri(Endpoint, $"v{version}{path}");
             var response = await _http.SendAsync(request, cancel);
-            if (again || response.StatusCode != HttpStatusCode.BadRequest || !await IsVersionRefusedAsync(response, cancel)) return response;
+            if (
+                again
+                || response.StatusCode != HttpStatusCode.BadRequest
+                || !await IsVersionRefusedAsync(response, cancel)
+            )
+                return response;
             response.Dispose();
             Forget();
         }
@@ -74,11 +83,13 @@ sealed class EngineTransport : IDisposable
         var said = response.Headers.TryGetValues("Api-Version", out var values) ? values.First() : "";
         if (!response.IsSuccessStatusCode || !Version.TryParse(said, out var engine))
             throw new EngineException("the engine does not say its API version", (int)response.StatusCode);
-        if (engine < Oldest) throw new EngineException($"the engine's API version {engine} is older than {Oldest}");
+        if (engine < Oldest)
+            throw new EngineException($"the engine's API version {engine} is older than {Oldest}");
         return (engine < Newest ? engine : Newest).ToString();
     }
 
-    /// <summary>Whether a 400 means that the engine no longer speaks the version that was agreed. Buffers the answer, so that it can be read again.</summary>
+    /// <summary>Whether a 400 means that the engine no longer speaks the version that was agreed. Buffers the answer,
+    /// so that it can be read again.</summary>
     static async Task<bool> IsVersionRefusedAsync(HttpResponseMessage response, CancellationToken cancel)
     {
         var message = await MessageAsync(response, cancel);

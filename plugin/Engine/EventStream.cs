@@ -4,7 +4,8 @@ using System.Text.Json;
 
 namespace Runai.GpuMemory.Engine;
 
-/// <summary>The engine's open-ended answer to <c>GET /events</c>: one JSON document a line. Ends with an <see cref="EngineException"/> when it is cut or garbled.</summary>
+/// <summary>The engine's open-ended answer to <c>GET /events</c>: one JSON document a line. Ends with an
+/// <see cref="EngineException"/> when it is cut or garbled.</summary>
 sealed class EventStream(Stream answer, int maxEventBytes, Action ended) : IAsyncEnumerable<EngineEvent>
 {
     public async IAsyncEnumerator<EngineEvent> GetAsyncEnumerator(CancellationToken cancellationToken = default)
@@ -12,22 +13,25 @@ sealed class EventStream(Stream answer, int maxEventBytes, Action ended) : IAsyn
         try
         {
             var reader = PipeReader.Create(answer);
-            for (var skips = false; ;)
+            for (var skips = false; ; )
             {
                 var read = await ReadAsync(reader, cancellationToken);
                 var rest = read.Buffer;
                 while (rest.PositionOf((byte)'\n') is { } end)
                 {
-                    if (!skips && Parse(rest.Slice(0, end)) is { } one) yield return one;
+                    if (!skips && Parse(rest.Slice(0, end)) is { } one)
+                        yield return one;
                     skips = false;
                     rest = rest.Slice(rest.GetPosition(1, end));
                 }
                 if (!skips && rest.Length > maxEventBytes)
                 {
-                    yield return ParseBegin(rest) ?? throw new EngineException($"an event of the engine is longer than {maxEventBytes} bytes");
+                    yield return ParseBegin(rest)
+                        ?? throw new EngineException($"an event of the engine is longer than {maxEventBytes} bytes");
                     skips = true;
                 }
-                if (read.IsCompleted) yield break;
+                if (read.IsCompleted)
+                    yield break;
                 reader.AdvanceTo(skips ? rest.End : rest.Start, rest.End);
             }
         }
@@ -54,25 +58,37 @@ sealed class EventStream(Stream answer, int maxEventBytes, Action ended) : IAsyn
     static EngineEvent? ParseBegin(ReadOnlySequence<byte> begin)
     {
         var json = new Utf8JsonReader(begin, isFinalBlock: false, default);
-        string action = "", id = "", key = "";
+        string action = "",
+            id = "",
+            key = "";
         try
         {
             while ((action.Length == 0 || id.Length == 0) && json.Read())
             {
-                if (json.TokenType == JsonTokenType.PropertyName) key = json.GetString()!;
-                else if (json.TokenType == JsonTokenType.String && (json.CurrentDepth, key) == (1, "Action")) action = json.GetString()!;
-                else if (json.TokenType == JsonTokenType.String && (json.CurrentDepth, key) == (2, "ID")) id = json.GetString()!;
+                if (json.TokenType == JsonTokenType.PropertyName)
+                    key = json.GetString()!;
+                else if (json.TokenType == JsonTokenType.String && (json.CurrentDepth, key) == (1, "Action"))
+                    action = json.GetString()!;
+                else if (json.TokenType == JsonTokenType.String && (json.CurrentDepth, key) == (2, "ID"))
+                    id = json.GetString()!;
             }
         }
         catch (JsonException) { }
-        return action.Length > 0 && id.Length > 0 ? new() { Action = action, Actor = new() { Id = id } } : null;
+        return action.Length > 0 && id.Length > 0
+            ? new()
+            {
+                Action = action,
+                Actor = new() { Id = id },
+            }
+            : null;
     }
 
     static EngineEvent? Parse(ReadOnlySequence<byte> line)
     {
         try
         {
-            if (line.Length == 0) return null;
+            if (line.Length == 0)
+                return null;
             var json = new Utf8JsonReader(line);
             return JsonSerializer.Deserialize(ref json, EngineJson.Default.EngineEvent);
         }

@@ -2,7 +2,8 @@ using System.Text.Json.Serialization;
 
 namespace Runai.GpuMemory.Engine;
 
-/// <summary>Of what <c>GET /exec/{id}/json</c> says, what is judged. Its environment is not there: an exec that leaves the shim out is refused when it is made, whoever makes it.</summary>
+/// <summary>Of what <c>GET /exec/{id}/json</c> says, what is judged. Its environment is not there: an exec that leaves
+/// the shim out is refused when it is made, whoever makes it.</summary>
 public sealed record ExecInspect
 {
     [JsonPropertyName("ContainerID")]

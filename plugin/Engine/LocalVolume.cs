@@ -1,7 +1,9 @@
 namespace Runai.GpuMemory.Engine;
 
-/// <summary>The options of the engine's own volume driver are those of mount(2): a volume can be any part of the host under another name. The engine reads <c>type</c>, <c>device</c> and
-/// <c>o</c> as they are, divides <c>o</c> at commas, and follows neither case nor blanks; nor does the kernel.</summary>
+/// <summary>The options of the engine's own volume driver are those of mount(2): a volume can be any part of the host
+/// under another name. The engine reads <c>type</c>, <c>device</c> and
+/// <c>o</c> as they are, divides <c>o</c> at commas, and follows neither case nor blanks; nor does the
+/// kernel.</summary>
 static class LocalVolume
 {
     public const string Driver = "local";
@@ -10,18 +12,66 @@ static class LocalVolume
     public const string Template = "{{";
 
     /// <summary>Their devices and options name nothing of this host.</summary>
-    static readonly HashSet<string> NotOfThisHost = new(StringComparer.Ordinal) { "nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "glusterfs", "lustre", "tmpfs" };
+    static readonly HashSet<string> NotOfThisHost = new(StringComparer.Ordinal)
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "ceph",
+        "9p",
+        "glusterfs",
+        "lustre",
+        "tmpfs",
+    };
+
     /// <summary>What lies on a block device, or in a file: as much of the host as the device is.</summary>
-    static readonly HashSet<string> OnBlockDevices = new(StringComparer.Ordinal) { "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "vfat", "exfat", "ntfs3", "iso9660", "udf", "squashfs", "erofs" };
-    /// <summary>9p otherwise goes over the host's Unix sockets, over files that the engine has open, or to shares that a hypervisor gives this host.</summary>
+    static readonly HashSet<string> OnBlockDevices = new(StringComparer.Ordinal)
+    {
+        "ext2",
+        "ext3",
+        "ext4",
+        "xfs",
+        "btrfs",
+        "f2fs",
+        "vfat",
+        "exfat",
+        "ntfs3",
+        "iso9660",
+        "udf",
+        "squashfs",
+        "erofs",
+    };
+
+    /// <summary>9p otherwise goes over the host's Unix sockets, over files that the engine has open, or to shares that
+    /// a hypervisor gives this host.</summary>
     static readonly HashSet<string> NetworkTransports = new(StringComparer.Ordinal) { "trans=tcp", "trans=rdma" };
+
     /// <summary>In the words of a refusal.</summary>
-    public const string AllowedTypes = "type nfs, cifs, ceph, 9p, glusterfs, lustre or tmpfs, a file system on an allowed device, or a bind of an allowed folder";
+    public const string AllowedTypes =
+        "type nfs, cifs, ceph, 9p, glusterfs, lustre or tmpfs, a file system on an allowed device, or a bind "
+        + "of an allowed folder";
 
-    static readonly HashSet<string> OverlayFolders = new(StringComparer.Ordinal) { "lowerdir", "lowerdir+", "datadir+", "upperdir", "workdir" };
-    static readonly Dictionary<string, string> KernelsOwn = new(StringComparer.Ordinal) { ["devtmpfs"] = "/dev", ["proc"] = "/proc", ["sysfs"] = "/sys", ["cgroup"] = "/sys", ["cgroup2"] = "/sys", ["debugfs"] = "/sys" };
+    static readonly HashSet<string> OverlayFolders = new(StringComparer.Ordinal)
+    {
+        "lowerdir",
+        "lowerdir+",
+        "datadir+",
+        "upperdir",
+        "workdir",
+    };
+    static readonly Dictionary<string, string> KernelsOwn = new(StringComparer.Ordinal)
+    {
+        ["devtmpfs"] = "/dev",
+        ["proc"] = "/proc",
+        ["sysfs"] = "/sys",
+        ["cgroup"] = "/sys",
+        ["cgroup2"] = "/sys",
+        ["debugfs"] = "/sys",
+    };
 
-    /// <summary>What of the host such a volume shows, for people to read as well: paths, and what is no path (<see cref="IsPath"/>) and no list of paths can allow. Of the options' values only those
+    /// <summary>What of the host such a volume shows, for people to read as well: paths, and what is no path
+    /// (<see cref="IsPath"/>) and no list of paths can allow. Of the options' values only those
     /// that are paths are among it: others may be passwords.</summary>
     public static List<string> HostPaths(IReadOnlyDictionary<string, string>? options)
     {
@@ -30,14 +80,24 @@ static class LocalVolume
         var (type, device, flags) = (Option("type"), Option("device"), Option("o").Split(','));
         if (type.Contains(Template, StringComparison.Ordinal))
             paths.Add("type={{…}}");
-        paths.AddRange(flags.Where(flag => flag.Contains(Template, StringComparison.Ordinal)).Select(flag => flag.StartsWith(Template, StringComparison.Ordinal) ? "o={{…}}" : $"o={NameOf(flag)}={{{{…}}}}"));
+        paths.AddRange(
+            flags
+                .Where(flag => flag.Contains(Template, StringComparison.Ordinal))
+                .Select(flag =>
+                    flag.StartsWith(Template, StringComparison.Ordinal) ? "o={{…}}" : $"o={NameOf(flag)}={{{{…}}}}"
+                )
+        );
         // With bind, the kernel does not look at the type.
         if (flags.Any(flag => flag is "bind" or "rbind"))
             paths.Add(Absolute(device));
         else if (OnBlockDevices.Contains(type))
             paths.AddRange([Absolute(device), .. flags.Where(NamesDevice).Select(flag => Absolute(ValueOf(flag)))]);
         else if (NotOfThisHost.Contains(type))
-            paths.AddRange(flags.Where(flag => type == "9p" ? NameOf(flag) == "trans" && !NetworkTransports.Contains(flag) : IsTicketsOfOther(flag)));
+            paths.AddRange(
+                flags.Where(flag =>
+                    type == "9p" ? NameOf(flag) == "trans" && !NetworkTransports.Contains(flag) : IsTicketsOfOther(flag)
+                )
+            );
         else if (type.Length > 0 || device.Length > 0)
             paths.AddRange(OfOther(type, device, flags));
         return paths;
@@ -48,7 +108,8 @@ static class LocalVolume
 
     public static bool IsPath(string hostPath) => hostPath.StartsWith('/');
 
-    /// <summary>The words of the engine without what it repeats of a volume's options where a mount fails: of those it hides one password, by one of its names.</summary>
+    /// <summary>The words of the engine without what it repeats of a volume's options where a mount fails: of those it
+    /// hides one password, by one of its names.</summary>
     public static string WithoutOptions(string message)
     {
         const string Begin = "failed to mount local volume: mount ";
@@ -56,10 +117,12 @@ static class LocalVolume
             return message;
         // What the kernel says comes last, in plain words.
         var said = message[(message.LastIndexOf(':') + 1)..];
-        return message[..(at + Begin.Length - 1)] + (said.Length > 1 && said.All(c => char.IsAsciiLetter(c) || c == ' ') ? ":" + said : "");
+        return message[..(at + Begin.Length - 1)]
+            + (said.Length > 1 && said.All(c => char.IsAsciiLetter(c) || c == ' ') ? ":" + said : "");
     }
 
-    /// <summary>A kernel's own, an overlay, or what nobody here knows: never allowed by its paths alone, and a way to a GPU by them all the same.</summary>
+    /// <summary>A kernel's own, an overlay, or what nobody here knows: never allowed by its paths alone, and a way to a
+    /// GPU by them all the same.</summary>
     static IEnumerable<string> OfOther(string type, string device, string[] flags)
     {
         yield return type.Length == 0 ? "type=" : $"type={type}";
@@ -69,12 +132,17 @@ static class LocalVolume
             yield return Absolute(device);
         // lowerdir=/a:b and the like. A backslash hides what the kernel will read.
         foreach (var flag in flags.Where(flag => OverlayFolders.Contains(NameOf(flag))))
-            foreach (var value in ValueOf(flag).Split(':', StringSplitOptions.RemoveEmptyEntries))
-                yield return value.Contains('\\') ? "/" : Absolute(value);
+        foreach (var value in ValueOf(flag).Split(':', StringSplitOptions.RemoveEmptyEntries))
+            yield return value.Contains('\\') ? "/" : Absolute(value);
     }
 
     /// <summary><c>logdev=</c>, <c>journal_path=</c>: another device than the one it is on.</summary>
-    static bool NamesDevice(string flag) => flag.Contains('=') && (NameOf(flag).Contains("dev", StringComparison.OrdinalIgnoreCase) || NameOf(flag).Contains("path", StringComparison.OrdinalIgnoreCase));
+    static bool NamesDevice(string flag) =>
+        flag.Contains('=')
+        && (
+            NameOf(flag).Contains("dev", StringComparison.OrdinalIgnoreCase)
+            || NameOf(flag).Contains("path", StringComparison.OrdinalIgnoreCase)
+        );
 
     static string NameOf(string flag) => flag.Split('=', 2)[0];
 

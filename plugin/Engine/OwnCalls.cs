@@ -5,7 +5,8 @@ using System.Text;
 
 namespace Runai.GpuMemory.Engine;
 
-/// <summary>The mark by which the plugin, asked by the engine about an API call, knows that the call is its own: a header with a secret of this process.</summary>
+/// <summary>The mark by which the plugin, asked by the engine about an API call, knows that the call is its own: a
+/// header with a secret of this process.</summary>
 public sealed class OwnCalls
 {
     /// <summary>In the spelling in which the engine passes header names on.</summary>
@@ -25,7 +26,8 @@ public sealed class OwnCalls
         // From the kernel: .NET's own generator needs OpenSSL, which the plugin's rootfs does not have.
         Span<byte> random = stackalloc byte[48];
         using (var source = File.OpenHandle("/dev/urandom"))
-            if (RandomAccess.Read(source, random, 0) != random.Length) throw new IOException("/dev/urandom gave too little");
+            if (RandomAccess.Read(source, random, 0) != random.Length)
+                throw new IOException("/dev/urandom gave too little");
         Secret = Convert.ToHexStringLower(random[..32]);
         _mark = Convert.ToHexStringLower(random[32..]) + "-";
         _secret = Encoding.ASCII.GetBytes(Secret);
@@ -33,10 +35,14 @@ public sealed class OwnCalls
 
     internal string Secret { get; }
 
-    /// <summary>A ping of this process that is like no other. No secret (an engine that debugs logs it): to send it tells the plugin no more than that the engine asks. Known until it is disposed.</summary>
+    /// <summary>A ping of this process that is like no other. No secret (an engine that debugs logs it): to send it
+    /// tells the plugin no more than that the engine asks. Known until it is disposed.</summary>
     internal OwnPing NewPing()
     {
-        var ping = new OwnPing(string.Create(CultureInfo.InvariantCulture, $"{_mark}{Interlocked.Increment(ref _pingsSent)}"), _pings);
+        var ping = new OwnPing(
+            string.Create(CultureInfo.InvariantCulture, $"{_mark}{Interlocked.Increment(ref _pingsSent)}"),
+            _pings
+        );
         _pings[ping.Target] = _pings[ping.OtherTarget] = ping;
         return ping;
     }
@@ -45,13 +51,16 @@ public sealed class OwnCalls
     public void NoteAsked(string? uri = null)
     {
         Volatile.Write(ref _askedAt, Environment.TickCount64);
-        if (uri?.Contains(_mark, StringComparison.Ordinal) == true && _pings.TryGetValue(uri, out var ping)) ping.IsAsked = true;
+        if (uri?.Contains(_mark, StringComparison.Ordinal) == true && _pings.TryGetValue(uri, out var ping))
+            ping.IsAsked = true;
     }
 
-    /// <summary>Whether the engine asks this plugin about API calls, as far as the last seconds show. The plugin's own calls are among them.</summary>
+    /// <summary>Whether the engine asks this plugin about API calls, as far as the last seconds show. The plugin's own
+    /// calls are among them.</summary>
     public bool EngineAsks => Environment.TickCount64 - Volatile.Read(ref _askedAt) < RecentMilliseconds;
 
-    /// <summary>Whether a call with these request headers was made by this process. Takes the same time for every wrong secret.</summary>
+    /// <summary>Whether a call with these request headers was made by this process. Takes the same time for every wrong
+    /// secret.</summary>
     public bool IsOwn(IEnumerable<KeyValuePair<string, string>>? headers)
     {
         foreach (var (name, value) in headers ?? [])
@@ -70,10 +79,15 @@ sealed class OwnPing(string mark, ConcurrentDictionary<string, OwnPing> known) :
 
     public string Target { get; } = $"/_ping?{mark}";
 
-    /// <summary>Looks for a container that is not there: where another plugin allows no ping, it still has to allow this, without which this plugin can judge nothing.</summary>
+    /// <summary>Looks for a container that is not there: where another plugin allows no ping, it still has to allow
+    /// this, without which this plugin can judge nothing.</summary>
     public string OtherTarget { get; } = $"/containers/{mark}/json";
 
-    public bool IsAsked { get => _isAsked; set => _isAsked = value; }
+    public bool IsAsked
+    {
+        get => _isAsked;
+        set => _isAsked = value;
+    }
 
     public void Dispose()
     {

@@ -8,5 +8,9 @@ static class OwnEnvironment
 
     /// <param name="lines"><c>NAME=value</c> or <c>NAME</c>.</param>
     public static IReadOnlyList<string> Of(IReadOnlyList<string> lines) =>
-        [.. lines.Where(line => Array.Exists(Prefixes, prefix => line?.StartsWith(prefix, StringComparison.Ordinal) == true))];
+        [
+            .. lines.Where(line =>
+                Array.Exists(Prefixes, prefix => line?.StartsWith(prefix, StringComparison.Ordinal) == true)
+            ),
+        ];
 }

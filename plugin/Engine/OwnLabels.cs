@@ -11,18 +11,28 @@ sealed class OwnLabels : JsonConverter<IReadOnlyDictionary<string, string>>
     static readonly string[] Own = [GpuMemoryQuota.Name, .. Advice.ComposeLabels];
 
     public static Dictionary<string, string> Of(IReadOnlyDictionary<string, string> labels) =>
-        labels.Where(label => Own.Contains(label.Key)).ToDictionary(label => label.Key, label => label.Value, StringComparer.Ordinal);
+        labels
+            .Where(label => Own.Contains(label.Key))
+            .ToDictionary(label => label.Key, label => label.Value, StringComparer.Ordinal);
 
-    public override IReadOnlyDictionary<string, string> Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
+    public override IReadOnlyDictionary<string, string> Read(
+        ref Utf8JsonReader reader,
+        Type typeToConvert,
+        JsonSerializerOptions options
+    )
     {
         var found = new Dictionary<string, string>(StringComparer.Ordinal);
-        if (reader.TokenType != JsonTokenType.StartObject) throw new JsonException();
+        if (reader.TokenType != JsonTokenType.StartObject)
+            throw new JsonException();
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
             var own = FindOwn(ref reader);
-            if (!reader.Read()) throw new JsonException();
-            if (own is not null) found[own] = reader.TokenType == JsonTokenType.String ? reader.GetString()! : throw new JsonException();
-            else reader.Skip();
+            if (!reader.Read())
+                throw new JsonException();
+            if (own is not null)
+                found[own] = reader.TokenType == JsonTokenType.String ? reader.GetString()! : throw new JsonException();
+            else
+                reader.Skip();
         }
         return found;
     }
@@ -30,9 +40,14 @@ sealed class OwnLabels : JsonConverter<IReadOnlyDictionary<string, string>>
     static string? FindOwn(ref Utf8JsonReader reader)
     {
         foreach (var name in Own)
-            if (reader.ValueTextEquals(name)) return name;
+            if (reader.ValueTextEquals(name))
+                return name;
         return null;
     }
 
-    public override void Write(Utf8JsonWriter writer, IReadOnlyDictionary<string, string> value, JsonSerializerOptions options) => throw new NotSupportedException();
+    public override void Write(
+        Utf8JsonWriter writer,
+        IReadOnlyDictionary<string, string> value,
+        JsonSerializerOptions options
+    ) => throw new NotSupportedException();
 }

@@ -2,7 +2,8 @@ using System.Text;
 
 namespace Runai.GpuMemory.Engine;
 
-/// <summary>Lets through of a JSON object only the values of the members that are read; in place of every other stands a 0. What others can make long (of a container: the names that it has in its
+/// <summary>Lets through of a JSON object only the values of the members that are read; in place of every other stands
+/// a 0. What others can make long (of a container: the names that it has in its
 /// networks, its execs) is so never kept. It takes the text for JSON: garbled it comes out garbled.</summary>
 /// <param name="inner">The object's text.</param>
 /// <param name="names">Of the members, as the engine spells them.</param>
@@ -11,8 +12,12 @@ sealed class SelectedMembers(Stream inner, IReadOnlySet<string> names) : ReadOnl
     const int LongestName = 128;
 
     readonly byte[] _name = new byte[LongestName];
-    int _depth, _length;
-    bool _inText, _escaped, _skips, _begins;
+    int _depth,
+        _length;
+    bool _inText,
+        _escaped,
+        _skips,
+        _begins;
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
@@ -30,8 +35,10 @@ sealed class SelectedMembers(Stream inner, IReadOnlySet<string> names) : ReadOnl
         {
             var skips = _skips;
             Follow(one);
-            if (!skips || !_skips) text[kept++] = one;
-            else if (_begins) text[kept++] = (byte)'0';
+            if (!skips || !_skips)
+                text[kept++] = one;
+            else if (_begins)
+                text[kept++] = (byte)'0';
             _begins = _skips && !skips;
         }
         return kept;
@@ -39,18 +46,26 @@ sealed class SelectedMembers(Stream inner, IReadOnlySet<string> names) : ReadOnl
 
     void Follow(byte one)
     {
-        if (_inText) FollowText(one);
-        else if (one == '"') (_inText, _length) = (true, _skips ? _length : 0);
-        else if (one is (byte)'{' or (byte)'[') _depth++;
-        else if (one is (byte)'}' or (byte)']') _skips &= --_depth > 0;
-        else if (_depth == 1 && one == ':') _skips = !names.Contains(Encoding.UTF8.GetString(_name, 0, _length));
-        else if (_depth == 1 && one == ',') _skips = false;
+        if (_inText)
+            FollowText(one);
+        else if (one == '"')
+            (_inText, _length) = (true, _skips ? _length : 0);
+        else if (one is (byte)'{' or (byte)'[')
+            _depth++;
+        else if (one is (byte)'}' or (byte)']')
+            _skips &= --_depth > 0;
+        else if (_depth == 1 && one == ':')
+            _skips = !names.Contains(Encoding.UTF8.GetString(_name, 0, _length));
+        else if (_depth == 1 && one == ',')
+            _skips = false;
     }
 
     void FollowText(byte one)
     {
-        if (!_escaped && one == '"') _inText = false;
-        else if (!_skips && _length < LongestName) _name[_length++] = one;
+        if (!_escaped && one == '"')
+            _inText = false;
+        else if (!_skips && _length < LongestName)
+            _name[_length++] = one;
         _escaped = !_escaped && one == '\\';
     }
 }

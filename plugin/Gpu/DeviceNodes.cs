@@ -6,23 +6,35 @@ namespace Runai.GpuMemory.Gpu;
 public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
 {
     const int MaxLinks = 40;
-    /// <summary>How many files a search looks at: below /dev all that there can be, elsewhere (a container that mounts /usr is not rare) no more than costs nothing.</summary>
-    const int MaxNodes = 20_000, MaxNodesElsewhere = 256;
-    const uint Nvidia = 195, Drm = 226;
+
+    /// <summary>How many files a search looks at: below /dev all that there can be, elsewhere (a container that mounts
+    /// /usr is not rare) no more than costs nothing.</summary>
+    const int MaxNodes = 20_000,
+        MaxNodesElsewhere = 256;
+    const uint Nvidia = 195,
+        Drm = 226;
+
     /// <summary>Its number is given out when its module loads.</summary>
     const string ConnectionManager = "/dev/infiniband/rdma_cm";
 
-    /// <summary>Where everybody may write, also containers that share the host's IPC namespace: what is a link to nowhere there now can lead to a GPU a moment later.</summary>
+    /// <summary>Where everybody may write, also containers that share the host's IPC namespace: what is a link to
+    /// nowhere there now can lead to a GPU a moment later.</summary>
     static readonly string[] Anybodys = ["/dev/shm", "/dev/mqueue", "/run/lock", "/run/shm", "/run/user"];
 
     // Where parts of the host are in the plugin. Of the rest it sees nothing.
-    readonly (string Host, string Here)[] _visible = [("/dev", settings.Devices), ("/run", "/host/run"), ("/usr", settings.Driver)];
+    readonly (string Host, string Here)[] _visible =
+    [
+        ("/dev", settings.Devices),
+        ("/run", "/host/run"),
+        ("/usr", settings.Driver),
+    ];
 
     public DevicePath Look(string hostPath)
     {
         try
         {
-            if (!hostPath.StartsWith('/') || hostPath.Contains('\0')) return new(DevicePathKind.Unknown);
+            if (!hostPath.StartsWith('/') || hostPath.Contains('\0'))
+                return new(DevicePathKind.Unknown);
             return Resolve(hostPath) is { } path ? Judge(path) : new(DevicePathKind.Unknown);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
@@ -37,7 +49,10 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
         {
             // The engine's working folder is the root.
             var path = hostPath.StartsWith('/') ? hostPath : "/" + hostPath;
-            return !path.Contains('\0') && Resolve(path) is { } node && Here(node) is { } here && AreHarmless(node, here, GpuMajors());
+            return !path.Contains('\0')
+                && Resolve(path) is { } node
+                && Here(node) is { } here
+                && AreHarmless(node, here, GpuMajors());
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {
@@ -51,45 +66,60 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
         var top = Node(here);
         var seen = 0;
         foreach (var (path, type, major, minor) in top.Type == NodeType.Directory ? Below(here).Prepend(top) : [top])
-            if (++seen > MaxNodes || type is NodeType.BlockDevice or NodeType.Missing
-                || (type == NodeType.CharacterDevice && !majors.Contains(major) && !IsHarmless(major, minor) && hostPath + path[here.Length..] != ConnectionManager))
+            if (
+                ++seen > MaxNodes
+                || type is NodeType.BlockDevice or NodeType.Missing
+                || (
+                    type == NodeType.CharacterDevice
+                    && !majors.Contains(major)
+                    && !IsHarmless(major, minor)
+                    && hostPath + path[here.Length..] != ConnectionManager
+                )
+            )
                 return false;
         return true;
     }
 
     /// <summary>By the kernel's list of devices.</summary>
-    static bool IsHarmless(uint major, uint minor) => (major, minor) switch
-    {
-        (1, 3 or 5 or 7 or 8 or 9) => true, // null, zero, full, random, urandom
-        (10, 200 or 229 or 232) => true, // net/tun, fuse, kvm
-        (81 or 116, _) => true, // cameras, sound
-        (231, >= 192) => true, // infiniband/uverbs*
-        _ => false,
-    };
+    static bool IsHarmless(uint major, uint minor) =>
+        (major, minor) switch
+        {
+            (1, 3 or 5 or 7 or 8 or 9) => true, // null, zero, full, random, urandom
+            (10, 200 or 229 or 232) => true, // net/tun, fuse, kvm
+            (81 or 116, _) => true, // cameras, sound
+            (231, >= 192) => true, // infiniband/uverbs*
+            _ => false,
+        };
 
-    /// <summary>The path without links and dots, as the host resolves it; null where that leads out of what the plugin sees.</summary>
+    /// <summary>The path without links and dots, as the host resolves it; null where that leads out of what the plugin
+    /// sees.</summary>
     string? Resolve(string path)
     {
         var left = new Stack<string>(path.Split('/').Reverse());
         var done = "";
-        for (var links = 0; left.TryPop(out var name);)
+        for (var links = 0; left.TryPop(out var name); )
         {
-            if (name is "" or ".") continue;
+            if (name is "" or ".")
+                continue;
             if (name == "..")
             {
                 done = done[..Math.Max(0, done.LastIndexOf('/'))];
                 continue;
             }
             var next = $"{done}/{name}";
-            if (Here(next) is not { } here || Array.Exists(Anybodys, folder => IsWithin(done, folder))) return null;
+            if (Here(next) is not { } here || Array.Exists(Anybodys, folder => IsWithin(done, folder)))
+                return null;
             if (Statx.Look(here).Type != NodeType.Link)
             {
                 done = next;
                 continue;
             }
-            if (++links > MaxLinks || new FileInfo(here).LinkTarget is not { } target) return null;
-            if (target.StartsWith('/')) done = "";
-            foreach (var part in target.Split('/').Reverse()) left.Push(part);
+            if (++links > MaxLinks || new FileInfo(here).LinkTarget is not { } target)
+                return null;
+            if (target.StartsWith('/'))
+                done = "";
+            foreach (var part in target.Split('/').Reverse())
+                left.Push(part);
         }
         return done;
     }
@@ -97,30 +127,37 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
     string? Here(string hostPath)
     {
         foreach (var (host, here) in _visible)
-            if (IsWithin(hostPath, host)) return here + hostPath[host.Length..];
+            if (IsWithin(hostPath, host))
+                return here + hostPath[host.Length..];
         return null;
     }
 
-    static bool IsWithin(string path, string folder) => path == folder || path.StartsWith(folder + "/", StringComparison.Ordinal);
+    static bool IsWithin(string path, string folder) =>
+        path == folder || path.StartsWith(folder + "/", StringComparison.Ordinal);
 
     DevicePath Judge(string hostPath)
     {
-        if (Here(hostPath) is not { } here) return new(DevicePathKind.Unknown);
+        if (Here(hostPath) is not { } here)
+            return new(DevicePathKind.Unknown);
         var majors = GpuMajors();
         var (type, major, _) = Statx.Look(here);
-        if (type == NodeType.CharacterDevice) return majors.Contains(major) ? new(DevicePathKind.Gpu, hostPath) : new(DevicePathKind.NotGpu);
+        if (type == NodeType.CharacterDevice)
+            return majors.Contains(major) ? new(DevicePathKind.Gpu, hostPath) : new(DevicePathKind.NotGpu);
         return type == NodeType.Directory ? Search(hostPath, here, majors) : new(DevicePathKind.NotGpu);
     }
 
-    /// <summary>All nodes below, as the engine takes them when it is given a directory; it does not follow links there.</summary>
+    /// <summary>All nodes below, as the engine takes them when it is given a directory; it does not follow links
+    /// there.</summary>
     static DevicePath Search(string hostPath, string here, HashSet<uint> majors)
     {
         var most = IsWithin(hostPath, "/dev") ? MaxNodes : MaxNodesElsewhere;
         var seen = 0;
         foreach (var (path, type, major, _) in Below(here))
         {
-            if (++seen > most) return new(DevicePathKind.Unknown);
-            if (type == NodeType.CharacterDevice && majors.Contains(major)) return new(DevicePathKind.Gpu, hostPath + path[here.Length..]);
+            if (++seen > most)
+                return new(DevicePathKind.Unknown);
+            if (type == NodeType.CharacterDevice && majors.Contains(major))
+                return new(DevicePathKind.Gpu, hostPath + path[here.Length..]);
         }
         return new(DevicePathKind.NotGpu);
     }
@@ -140,20 +177,27 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
             {
                 var node = Node(path);
                 yield return node;
-                if (node.Type == NodeType.Directory) left.Push(path);
+                if (node.Type == NodeType.Directory)
+                    left.Push(path);
             }
         }
     }
 
-    /// <summary>NVIDIA's fixed major and the graphics nodes; the others (nvidia-uvm, nvidia-caps…) are given out when the modules load.</summary>
+    /// <summary>NVIDIA's fixed major and the graphics nodes; the others (nvidia-uvm, nvidia-caps…) are given out when
+    /// the modules load.</summary>
     static HashSet<uint> GpuMajors()
     {
         var majors = new HashSet<uint> { Nvidia, Drm };
         foreach (var line in File.ReadLines("/proc/devices"))
         {
-            if (line.StartsWith("Block", StringComparison.Ordinal)) break;
+            if (line.StartsWith("Block", StringComparison.Ordinal))
+                break;
             var fields = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
-            if (fields.Length == 2 && fields[1].StartsWith("nvidia", StringComparison.Ordinal) && uint.TryParse(fields[0], NumberStyles.None, CultureInfo.InvariantCulture, out var major))
+            if (
+                fields.Length == 2
+                && fields[1].StartsWith("nvidia", StringComparison.Ordinal)
+                && uint.TryParse(fields[0], NumberStyles.None, CultureInfo.InvariantCulture, out var major)
+            )
                 majors.Add(major);
         }
         return majors;

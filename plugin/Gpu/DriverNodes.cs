@@ -11,11 +11,13 @@ public sealed class DriverNodes(PluginSettings settings) : IDriverNodes
 {
     public void Provide()
     {
-        if (settings.Devices == "/dev" || !Directory.Exists(settings.Devices)) return;
+        if (settings.Devices == "/dev" || !Directory.Exists(settings.Devices))
+            return;
         foreach (var node in Directory.EnumerateFiles(settings.Devices, "nvidia*"))
         {
             var here = Path.Combine("/dev", Path.GetFileName(node));
-            if (!Path.Exists(here)) File.CreateSymbolicLink(here, node);
+            if (!Path.Exists(here))
+                File.CreateSymbolicLink(here, node);
         }
     }
 }

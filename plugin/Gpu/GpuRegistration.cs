@@ -2,9 +2,10 @@ namespace Runai.GpuMemory.Gpu;
 
 public static class GpuRegistration
 {
-    public static IServiceCollection AddGpu(this IServiceCollection services) => services
-        .AddSingleton<IDriverNodes, DriverNodes>()
-        .AddSingleton<IGpuInventory, NvmlInventory>()
-        .AddSingleton<IGpuUse, NvmlUse>()
-        .AddSingleton<IDeviceNodes, DeviceNodes>();
+    public static IServiceCollection AddGpu(this IServiceCollection services) =>
+        services
+            .AddSingleton<IDriverNodes, DriverNodes>()
+            .AddSingleton<IGpuInventory, NvmlInventory>()
+            .AddSingleton<IGpuUse, NvmlUse>()
+            .AddSingleton<IDeviceNodes, DeviceNodes>();
 }

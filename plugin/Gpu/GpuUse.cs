@@ -13,7 +13,8 @@ public interface IGpuUse
     IReadOnlyList<GpuProcess> Read();
 }
 
-/// <summary>As NVML lists them. It is opened for each reading and closed again, so that it keeps no GPU awake.</summary>
+/// <summary>As NVML lists them. It is opened for each reading and closed again, so that it keeps no GPU
+/// awake.</summary>
 public sealed class NvmlUse(PluginSettings settings, IDriverNodes nodes) : IGpuUse
 {
     public IReadOnlyList<GpuProcess> Read()
@@ -24,7 +25,13 @@ public sealed class NvmlUse(PluginSettings settings, IDriverNodes nodes) : IGpuU
             {
                 return ReadFrom(library);
             }
-            catch (Exception e) when (e is NvmlException or DllNotFoundException or BadImageFormatException or EntryPointNotFoundException)
+            catch (Exception e)
+                when (e
+                        is NvmlException
+                            or DllNotFoundException
+                            or BadImageFormatException
+                            or EntryPointNotFoundException
+                )
             {
                 // The inventory has said so.
             }
@@ -41,7 +48,9 @@ public sealed class NvmlUse(PluginSettings settings, IDriverNodes nodes) : IGpuU
         {
             try
             {
-                found.AddRange(nvml.Processes(index, out var uuid).Select(one => new GpuProcess(one.Key, uuid, one.Value)));
+                found.AddRange(
+                    nvml.Processes(index, out var uuid).Select(one => new GpuProcess(one.Key, uuid, one.Value))
+                );
             }
             catch (NvmlException)
             {

@@ -5,21 +5,28 @@ public enum DevicePathKind
 {
     /// <summary>To no GPU node, or nowhere.</summary>
     NotGpu,
+
     /// <summary>To a GPU node, or to a directory that holds one.</summary>
     Gpu,
-    /// <summary>The plugin cannot see that part of the host (anything but <c>/dev</c>, <c>/run</c> and <c>/usr</c>), or the tree is too large to search.</summary>
+
+    /// <summary>The plugin cannot see that part of the host (anything but <c>/dev</c>, <c>/run</c> and <c>/usr</c>), or
+    /// the tree is too large to search.</summary>
     Unknown,
 }
 
 /// <param name="Kind">What the path leads to.</param>
-/// <param name="Node">The GPU node found, as a path on the host; null unless <paramref name="Kind"/> is <see cref="DevicePathKind.Gpu"/>.</param>
+/// <param name="Node">The GPU node found, as a path on the host; null unless <paramref name="Kind"/> is
+/// <see cref="DevicePathKind.Gpu"/>.</param>
 public sealed record DevicePath(DevicePathKind Kind, string? Node = null);
 
 /// <summary>Tells GPU nodes by what they are (the major number), not by what they are called.</summary>
 public interface IDeviceNodes
 {
-    /// <summary>Follows symbolic links as the engine would on the host, and searches directories as <c>--device</c> does. Never throws.</summary>
+    /// <summary>Follows symbolic links as the engine would on the host, and searches directories as <c>--device</c>
+    /// does. Never throws.</summary>
     DevicePath Look(string hostPath);
-    /// <summary>Whether whoever has the path as a <c>--device</c> has nothing there but GPUs and nodes that lead nowhere else: no disk, no memory of the host. In doubt no. Never throws.</summary>
+
+    /// <summary>Whether whoever has the path as a <c>--device</c> has nothing there but GPUs and nodes that lead
+    /// nowhere else: no disk, no memory of the host. In doubt no. Never throws.</summary>
     bool IsHarmless(string hostPath);
 }

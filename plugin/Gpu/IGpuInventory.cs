@@ -1,18 +1,22 @@
 namespace Runai.GpuMemory.Gpu;
 
-/// <summary>One GPU of the host, bytes as NVML's <c>nvmlDeviceGetMemoryInfo_v2</c> reports them; what may be allocated is <c>TotalBytes - ReservedBytes</c>.</summary>
+/// <summary>One GPU of the host, bytes as NVML's <c>nvmlDeviceGetMemoryInfo_v2</c> reports them; what may be allocated
+/// is <c>TotalBytes - ReservedBytes</c>.</summary>
 public sealed record GpuDevice(int Index, string Uuid, string Name, long TotalBytes, long ReservedBytes)
 {
     public long AllocatableBytes => TotalBytes - ReservedBytes;
 }
 
-/// <summary>The GPUs of this host, read once through the host's NVML and again when asked while none was found.</summary>
+/// <summary>The GPUs of this host, read once through the host's NVML and again when asked while none was
+/// found.</summary>
 public interface IGpuInventory
 {
     /// <summary>Empty where NVML is missing or finds none.</summary>
     IReadOnlyList<GpuDevice> Devices { get; }
+
     /// <summary>False while the driver has not answered: <see cref="Devices"/> is no answer then.</summary>
     bool IsKnown => true;
+
     /// <summary>Why <see cref="Devices"/> is empty; null otherwise.</summary>
     string? Problem { get; }
 }

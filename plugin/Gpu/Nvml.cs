@@ -2,7 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace Runai.GpuMemory.Gpu;
 
-/// <summary>A loaded and initialised libnvidia-ml.so.1. Functions answer 0 (NVML_SUCCESS) or NVML's error number. Shut down and unloaded when disposed.</summary>
+/// <summary>A loaded and initialised libnvidia-ml.so.1. Functions answer 0 (NVML_SUCCESS) or NVML's error number. Shut
+/// down and unloaded when disposed.</summary>
 sealed unsafe class Nvml : IDisposable
 {
     const int NameLength = 96;
@@ -18,7 +19,8 @@ sealed unsafe class Nvml : IDisposable
         _errorString = (delegate* unmanaged<int, byte*>)NativeLibrary.GetExport(library, "nvmlErrorString");
     }
 
-    /// <summary>Throws <see cref="NvmlException"/> where the library is not NVML or finds no driver; what <see cref="NativeLibrary"/> throws where it does not load.</summary>
+    /// <summary>Throws <see cref="NvmlException"/> where the library is not NVML or finds no driver; what
+    /// <see cref="NativeLibrary"/> throws where it does not load.</summary>
     public static Nvml Open(string path)
     {
         var library = NativeLibrary.Load(path);
@@ -44,7 +46,10 @@ sealed unsafe class Nvml : IDisposable
     public int Count()
     {
         uint count;
-        Check("nvmlDeviceGetCount_v2", ((delegate* unmanaged<uint*, int>)NativeLibrary.GetExport(_library, "nvmlDeviceGetCount_v2"))(&count));
+        Check(
+            "nvmlDeviceGetCount_v2",
+            ((delegate* unmanaged<uint*, int>)NativeLibrary.GetExport(_library, "nvmlDeviceGetCount_v2"))(&count)
+        );
         return (int)count;
     }
 
@@ -52,39 +57,56 @@ sealed unsafe class Nvml : IDisposable
     {
         var handle = Handle(index);
         var (total, reserved) = Memory(handle);
-        return new GpuDevice(index, Text("nvmlDeviceGetUUID", handle), Text("nvmlDeviceGetName", handle), total, reserved);
+        return new GpuDevice(
+            index,
+            Text("nvmlDeviceGetUUID", handle),
+            Text("nvmlDeviceGetName", handle),
+            total,
+            reserved
+        );
     }
 
-    /// <summary>Processes that have something on a GPU, by their PIDs in our namespace, and the bytes that the driver counts for each. Those that it tells no bytes of are left out.</summary>
+    /// <summary>Processes that have something on a GPU, by their PIDs in our namespace, and the bytes that the driver
+    /// counts for each. Those that it tells no bytes of are left out.</summary>
     public IReadOnlyDictionary<int, long> Processes(int index, out string uuid)
     {
         var handle = Handle(index);
         uuid = Text("nvmlDeviceGetUUID", handle);
         var bytes = new Dictionary<int, long>();
-        foreach (var kind in (string[])["nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"])
-            foreach (var (pid, used) in List(kind, handle))
-                bytes[pid] = Math.Max(used, bytes.GetValueOrDefault(pid)); // one that does both is on both lists, with the same figure
+        foreach (
+            var kind in (string[])["nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"]
+        )
+        foreach (var (pid, used) in List(kind, handle))
+            // one that does both is on both lists, with the same figure
+            bytes[pid] = Math.Max(used, bytes.GetValueOrDefault(pid));
         return bytes;
     }
 
     /// <summary>By the newest version of the call; the first one has shorter rows.</summary>
     List<(int Pid, long Bytes)> List(string function, nint handle)
     {
-        const int Most = 1 << 16, Insufficient = 7;
-        var (name, row) = NativeLibrary.TryGetExport(_library, function + "_v3", out var call) ? (function + "_v3", 24)
-            : NativeLibrary.TryGetExport(_library, function + "_v2", out call) ? (function + "_v2", 24) : (function, 16);
-        if (call == 0) call = NativeLibrary.GetExport(_library, function);
+        const int Most = 1 << 16,
+            Insufficient = 7;
+        var (name, row) =
+            NativeLibrary.TryGetExport(_library, function + "_v3", out var call) ? (function + "_v3", 24)
+            : NativeLibrary.TryGetExport(_library, function + "_v2", out call) ? (function + "_v2", 24)
+            : (function, 16);
+        if (call == 0)
+            call = NativeLibrary.GetExport(_library, function);
         for (uint room = 64; ; room *= 4)
         {
             var rows = new byte[room * row];
             var count = room;
             int result;
-            fixed (byte* first = rows) result = ((delegate* unmanaged<nint, uint*, byte*, int>)call)(handle, &count, first);
-            if (result == Insufficient && room < Most) continue;
+            fixed (byte* first = rows)
+                result = ((delegate* unmanaged<nint, uint*, byte*, int>)call)(handle, &count, first);
+            if (result == Insufficient && room < Most)
+                continue;
             Check(name, result);
             var found = new List<(int, long)>();
             for (var at = 0; at < count * row; at += row)
-                if (BitConverter.ToInt64(rows, at + 8) is >= 0 and var used) found.Add((BitConverter.ToInt32(rows, at), used));
+                if (BitConverter.ToInt64(rows, at + 8) is >= 0 and var used)
+                    found.Add((BitConverter.ToInt32(rows, at), used));
             return found;
         }
     }
@@ -92,45 +114,71 @@ sealed unsafe class Nvml : IDisposable
     nint Handle(int index)
     {
         nint handle;
-        Check("nvmlDeviceGetHandleByIndex_v2",
-            ((delegate* unmanaged<uint, nint*, int>)NativeLibrary.GetExport(_library, "nvmlDeviceGetHandleByIndex_v2"))((uint)index, &handle));
+        Check(
+            "nvmlDeviceGetHandleByIndex_v2",
+            ((delegate* unmanaged<uint, nint*, int>)NativeLibrary.GetExport(_library, "nvmlDeviceGetHandleByIndex_v2"))(
+                (uint)index,
+                &handle
+            )
+        );
         return handle;
     }
 
     string Text(string function, nint handle)
     {
         var buffer = stackalloc byte[NameLength];
-        Check(function, ((delegate* unmanaged<nint, byte*, uint, int>)NativeLibrary.GetExport(_library, function))(handle, buffer, NameLength));
+        Check(
+            function,
+            ((delegate* unmanaged<nint, byte*, uint, int>)NativeLibrary.GetExport(_library, function))(
+                handle,
+                buffer,
+                NameLength
+            )
+        );
         return Marshal.PtrToStringUTF8((nint)buffer) ?? "";
     }
 
-    /// <summary>By the second version of the call, which drivers from 510 on have; before, what is reserved is not told.</summary>
+    /// <summary>By the second version of the call, which drivers from 510 on have; before, what is reserved is not
+    /// told.</summary>
     (long Total, long Reserved) Memory(nint handle)
     {
         if (NativeLibrary.TryGetExport(_library, "nvmlDeviceGetMemoryInfo_v2", out var v2))
         {
             var memory = new MemoryV2 { Version = (uint)sizeof(MemoryV2) | 2 << 24 };
-            if (((delegate* unmanaged<nint, MemoryV2*, int>)v2)(handle, &memory) == 0) return ((long)memory.Total, (long)memory.Reserved);
+            if (((delegate* unmanaged<nint, MemoryV2*, int>)v2)(handle, &memory) == 0)
+                return ((long)memory.Total, (long)memory.Reserved);
         }
         MemoryV1 first;
-        Check("nvmlDeviceGetMemoryInfo", ((delegate* unmanaged<nint, MemoryV1*, int>)NativeLibrary.GetExport(_library, "nvmlDeviceGetMemoryInfo"))(handle, &first));
+        Check(
+            "nvmlDeviceGetMemoryInfo",
+            ((delegate* unmanaged<nint, MemoryV1*, int>)NativeLibrary.GetExport(_library, "nvmlDeviceGetMemoryInfo"))(
+                handle,
+                &first
+            )
+        );
         return ((long)first.Total, 0);
     }
 
     void Check(string call, int result)
     {
-        if (result != 0) throw new NvmlException($"{call}: {Marshal.PtrToStringUTF8((nint)_errorString(result))} ({result})");
+        if (result != 0)
+            throw new NvmlException($"{call}: {Marshal.PtrToStringUTF8((nint)_errorString(result))} ({result})");
     }
 
     struct MemoryV1
     {
-        public ulong Total, Free, Used;
+        public ulong Total,
+            Free,
+            Used;
     }
 
     struct MemoryV2
     {
         public uint Version;
-        public ulong Total, Reserved, Free, Used;
+        public ulong Total,
+            Reserved,
+            Free,
+            Used;
     }
 }
 

@@ -1,14 +1,30 @@
 namespace Runai.GpuMemory.Gpu;
 
-/// <summary>The host's GPUs as NVML lists them. NVML is opened, read and closed again, so that it keeps no GPU awake.</summary>
-public sealed class NvmlInventory(PluginSettings settings, IDriverNodes nodes, TimeProvider time, ILogger<NvmlInventory> log) : IGpuInventory
+/// <summary>The host's GPUs as NVML lists them. NVML is opened, read and closed again, so that it keeps no GPU
+/// awake.</summary>
+public sealed class NvmlInventory(
+    PluginSettings settings,
+    IDriverNodes nodes,
+    TimeProvider time,
+    ILogger<NvmlInventory> log
+) : IGpuInventory
 {
     /// <summary>How long nothing found stays nothing found. A driver may be loaded after the plugin.</summary>
     public static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(30);
     static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
     static readonly string[] Folders =
-        ["lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu", "lib64", "lib", "lib/x86_64-linux-gnu/nvidia/current", "lib/aarch64-linux-gnu/nvidia/current",
-            "local/nvidia/lib64", "local/nvidia/lib", "lib/nvidia", "lib64/nvidia"];
+    [
+        "lib/x86_64-linux-gnu",
+        "lib/aarch64-linux-gnu",
+        "lib64",
+        "lib",
+        "lib/x86_64-linux-gnu/nvidia/current",
+        "lib/aarch64-linux-gnu/nvidia/current",
+        "local/nvidia/lib64",
+        "local/nvidia/lib",
+        "lib/nvidia",
+        "lib64/nvidia",
+    ];
 
     readonly Lock _lock = new();
     IReadOnlyList<GpuDevice> _devices = [];
@@ -17,34 +33,53 @@ public sealed class NvmlInventory(PluginSettings settings, IDriverNodes nodes, T
     Task? _reading;
     DateTimeOffset _nextTry;
 
-    public IReadOnlyList<GpuDevice> Devices { get { Refresh(); return _devices; } }
+    public IReadOnlyList<GpuDevice> Devices
+    {
+        get
+        {
+            Refresh();
+            return _devices;
+        }
+    }
 
-    public string? Problem { get { Refresh(); return _problem; } }
+    public string? Problem
+    {
+        get
+        {
+            Refresh();
+            return _problem;
+        }
+    }
 
     public bool IsKnown
     {
         get
         {
             Refresh();
-            lock (_lock) return _reading is null or { IsCompleted: true };
+            lock (_lock)
+                return _reading is null or { IsCompleted: true };
         }
     }
 
-    /// <summary>Reads where there is a reason to. A driver that hangs costs the caller two seconds at most, and only once.</summary>
+    /// <summary>Reads where there is a reason to. A driver that hangs costs the caller two seconds at most, and only
+    /// once.</summary>
     void Refresh()
     {
         Task reading;
         lock (_lock)
         {
-            if (_devices.Count > 0) return;
+            if (_devices.Count > 0)
+                return;
             if (_reading is null or { IsCompleted: true })
             {
-                if (time.GetUtcNow() < _nextTry) return;
+                if (time.GetUtcNow() < _nextTry)
+                    return;
                 _nextTry = time.GetUtcNow() + RetryAfter;
                 _reading = Task.Factory.StartNew(Read, TaskCreationOptions.LongRunning);
                 reading = _reading;
             }
-            else return;
+            else
+                return;
         }
         reading.Wait(Patience);
     }
@@ -60,11 +95,17 @@ public sealed class NvmlInventory(PluginSettings settings, IDriverNodes nodes, T
         {
             (_devices, _problem) = ([], e.Message);
         }
-        if (_problem is null) log.GpusFound(_devices.Count, string.Join(", ", _devices.Select(gpu => $"{gpu.Uuid} {gpu.Name} {gpu.TotalBytes >> 20} MiB")));
-        else if (_problem != _logged) log.GpusUnknown(_logged = _problem);
+        if (_problem is null)
+            log.GpusFound(
+                _devices.Count,
+                string.Join(", ", _devices.Select(gpu => $"{gpu.Uuid} {gpu.Name} {gpu.TotalBytes >> 20} MiB"))
+            );
+        else if (_problem != _logged)
+            log.GpusUnknown(_logged = _problem);
     }
 
-    /// <summary>From the first library that works; what is wrong with the others is told only where none does.</summary>
+    /// <summary>From the first library that works; what is wrong with the others is told only where none
+    /// does.</summary>
     (List<GpuDevice>, string?) ReadFirst()
     {
         var problem = $"no libnvidia-ml.so.1 below {settings.Driver}";
@@ -74,9 +115,17 @@ public sealed class NvmlInventory(PluginSettings settings, IDriverNodes nodes, T
             {
                 return ReadFrom(library);
             }
-            catch (Exception e) when (e is NvmlException or DllNotFoundException or BadImageFormatException or EntryPointNotFoundException)
+            catch (Exception e)
+                when (e
+                        is NvmlException
+                            or DllNotFoundException
+                            or BadImageFormatException
+                            or EntryPointNotFoundException
+                )
             {
-                problem = e is DllNotFoundException or BadImageFormatException ? $"{library} cannot be loaded: {e.Message.Split(':')[^1].Trim()}" : e.Message;
+                problem = e is DllNotFoundException or BadImageFormatException
+                    ? $"{library} cannot be loaded: {e.Message.Split(':')[^1].Trim()}"
+                    : e.Message;
             }
         }
         return ([], problem);
@@ -103,9 +152,15 @@ public sealed class NvmlInventory(PluginSettings settings, IDriverNodes nodes, T
         return (devices, problem);
     }
 
-    /// <summary>Distributions put links to the driver's library here and there, some to absolute paths of the host.</summary>
-    internal static IEnumerable<string> Libraries(PluginSettings settings) => settings.NvmlLibrary is { } library ? [library]
-        : Folders.Select(folder => Target(settings, Path.Combine(settings.Driver, folder, "libnvidia-ml.so.1"))).OfType<string>().Distinct();
+    /// <summary>Distributions put links to the driver's library here and there, some to absolute paths of the
+    /// host.</summary>
+    internal static IEnumerable<string> Libraries(PluginSettings settings) =>
+        settings.NvmlLibrary is { } library
+            ? [library]
+            : Folders
+                .Select(folder => Target(settings, Path.Combine(settings.Driver, folder, "libnvidia-ml.so.1")))
+                .OfType<string>()
+                .Distinct();
 
     /// <summary>The file behind the links, as the plugin sees it; null where there is none.</summary>
     static string? Target(PluginSettings settings, string path)
@@ -113,8 +168,11 @@ public sealed class NvmlInventory(PluginSettings settings, IDriverNodes nodes, T
         for (var links = 0; links < 16; links++)
         {
             var file = new FileInfo(path);
-            if (file.LinkTarget is not { } target) return file.Exists ? path : null;
-            path = target.StartsWith("/usr/", StringComparison.Ordinal) ? settings.Driver + target["/usr".Length..] : Path.Combine(Path.GetDirectoryName(path)!, target);
+            if (file.LinkTarget is not { } target)
+                return file.Exists ? path : null;
+            path = target.StartsWith("/usr/", StringComparison.Ordinal)
+                ? settings.Driver + target["/usr".Length..]
+                : Path.Combine(Path.GetDirectoryName(path)!, target);
         }
         return null;
     }

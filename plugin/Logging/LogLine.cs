@@ -3,14 +3,18 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Logging;
 
-/// <summary>One line of the log: <c>gpu-memory warning 601: denied …</c>. What stands in the engine's log among other lines is found by the first word.</summary>
+/// <summary>One line of the log: <c>gpu-memory warning 601: denied …</c>. What stands in the engine's log among other
+/// lines is found by the first word.</summary>
 static class LogLine
 {
     public const string Prefix = "gpu-memory";
-    /// <summary>Loggers of ours are named after their classes, which say nothing to a reader. Those of the libraries are.</summary>
+
+    /// <summary>Loggers of ours are named after their classes, which say nothing to a reader. Those of the libraries
+    /// are.</summary>
     const string OwnCategory = "Runai.GpuMemory";
 
-    /// <summary>UTF-8 with the newline at the end, at most <see cref="Bounded.MaxBytes"/>; control characters become spaces.</summary>
+    /// <summary>UTF-8 with the newline at the end, at most <see cref="Bounded.MaxBytes"/>; control characters become
+    /// spaces.</summary>
     public static byte[] Format(LogLevel level, EventId id, string category, string message, Exception? exception)
     {
         var text = new StringBuilder(Prefix, message.Length + 32).Append(' ').Append(Word(level));
@@ -28,12 +32,13 @@ static class LogLine
         return Encoding.UTF8.GetBytes(Bounded.Text(text.ToString(), Bounded.MaxBytes - 1) + '\n');
     }
 
-    static string Word(LogLevel level) => level switch
-    {
-        LogLevel.Trace or LogLevel.Debug => "debug",
-        LogLevel.Information => "info",
-        LogLevel.Warning => "warning",
-        LogLevel.Error => "error",
-        _ => "critical",
-    };
+    static string Word(LogLevel level) =>
+        level switch
+        {
+            LogLevel.Trace or LogLevel.Debug => "debug",
+            LogLevel.Information => "info",
+            LogLevel.Warning => "warning",
+            LogLevel.Error => "error",
+            _ => "critical",
+        };
 }

@@ -2,20 +2,24 @@ using System.Globalization;
 
 namespace Runai.GpuMemory.Logging;
 
-/// <summary>Writes lines to the engine, in a thread of its own. Nobody waits for it: while the engine does not read, what does not fit into the queue is dropped and counted.</summary>
-/// <remarks>Not the framework's console logger: after a failed write it makes every caller write, and its line about what it dropped has no prefix.</remarks>
+/// <summary>Writes lines to the engine, in a thread of its own. Nobody waits for it: while the engine does not read,
+/// what does not fit into the queue is dropped and counted.</summary>
+/// <remarks>Not the framework's console logger: after a failed write it makes every caller write, and its line about
+/// what it dropped has no prefix.</remarks>
 sealed class LogWriter : IDisposable
 {
     /// <summary>Some 5,000 ordinary lines.</summary>
     public const int MaxQueuedBytes = 1 << 20;
     static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
-    readonly Stream _output, _error;
+    readonly Stream _output,
+        _error;
     readonly Queue<(byte[] Line, bool IsError)> _queue = new();
     readonly Lock _lock = new();
     readonly SemaphoreSlim _lines = new(0);
     readonly Thread _thread;
-    int _queuedBytes, _dropped;
+    int _queuedBytes,
+        _dropped;
     bool _ended;
 
     /// <param name="output">The engine takes its lines for information.</param>
@@ -63,11 +67,18 @@ sealed class LogWriter : IDisposable
                 return;
             TryWrite(line, isError);
             if (dropped > 0)
-                TryWrite(LogLine.Format(LogLevel.Warning, new(10), nameof(Runai) + ".GpuMemory", Dropped(dropped), null), isError: false);
+                TryWrite(
+                    LogLine.Format(LogLevel.Warning, new(10), nameof(Runai) + ".GpuMemory", Dropped(dropped), null),
+                    isError: false
+                );
         }
     }
 
-    static string Dropped(int lines) => string.Create(CultureInfo.InvariantCulture, $"{lines} lines of this log were dropped: the engine did not read them in time");
+    static string Dropped(int lines) =>
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"{lines} lines of this log were dropped: the engine did not read them in time"
+        );
 
     (byte[]? Line, bool IsError, int Dropped) Next()
     {

@@ -3,12 +3,16 @@ using System.Text.Json;
 
 namespace Runai.GpuMemory.Protocol;
 
-/// <summary>Allows authorization calls that are of no concern by the begin of what the engine sends. Those are nearly all calls that an engine serves, and each asks twice.</summary>
+/// <summary>Allows authorization calls that are of no concern by the begin of what the engine sends. Those are nearly
+/// all calls that an engine serves, and each asks twice.</summary>
 sealed class AuthZFirstLook(IAuthorizer authorizer)
 {
-    static readonly byte[] Allowed = Response(JsonSerializer.SerializeToUtf8Bytes(AuthZAnswer.Allowed, AuthZJson.Default.AuthZAnswer));
+    static readonly byte[] Allowed = Response(
+        JsonSerializer.SerializeToUtf8Bytes(AuthZAnswer.Allowed, AuthZJson.Default.AuthZAnswer)
+    );
 
-    /// <summary>The whole response, or null where somebody must look closer: there a bug, too, becomes an answer.</summary>
+    /// <summary>The whole response, or null where somebody must look closer: there a bug, too, becomes an
+    /// answer.</summary>
     /// <param name="call">The head.</param>
     /// <param name="body">As much of the body as is there.</param>
     public byte[]? Answer(in CallHead call, ReadOnlySpan<byte> body)
@@ -28,10 +32,21 @@ sealed class AuthZFirstLook(IAuthorizer authorizer)
     bool IsOfNoConcern(in CallHead call, ReadOnlySpan<byte> body)
     {
         var isBefore = call.IsTo(AuthZPlugin.BeforePath);
-        if ((!isBefore && !call.IsTo(AuthZPlugin.AfterPath)) || !AuthZGlance.TryRead(body, out var method, out var uri) || authorizer.IsOfConcern(method, uri)) return false;
+        if (
+            (!isBefore && !call.IsTo(AuthZPlugin.AfterPath))
+            || !AuthZGlance.TryRead(body, out var method, out var uri)
+            || authorizer.IsOfConcern(method, uri)
+        )
+            return false;
         return !isBefore || !authorizer.CanBeQuestion(method) || AuthZGlance.Lacks(body, AuthZPlugin.QuestionHeader);
     }
 
     static byte[] Response(byte[] json) =>
-        [.. Encoding.ASCII.GetBytes($"HTTP/1.1 200 OK\r\nContent-Type: {PluginEndpoint.ContentType}\r\nContent-Length: {json.Length}\r\n\r\n"), .. json];
+        [
+            .. Encoding.ASCII.GetBytes(
+                $"HTTP/1.1 200 OK\r\nContent-Type: {PluginEndpoint.ContentType}\r\nContent-Length: "
+                    + $"{json.Length}\r\n\r\n"
+            ),
+            .. json,
+        ];
 }

@@ -6,19 +6,26 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Protocol;
 
-/// <summary>What the engine tells of an API call, before it and (with the <c>Response…</c> members) after it.</summary>
+/// <summary>What the engine tells of an API call, before it and (with the <c>Response…</c> members) after
+/// it.</summary>
 public sealed record AuthZRequest
 {
     /// <summary>The common name of the TLS client certificate; empty on the unix socket.</summary>
     public string? User { get; init; }
+
     /// <summary><c>TLS</c> or empty.</summary>
     public string? UserAuthNMethod { get; init; }
+
     /// <summary>Missing in the retry of a call whose connection broke.</summary>
     public string? RequestMethod { get; init; }
+
     /// <summary>As it stood in the request line: maybe absolute, maybe percent-encoded, with the query.</summary>
     public string? RequestUri { get; set; }
-    /// <summary>Only for the content type application/json, and only up to 4 MiB (1 MiB for engines before 29.3.1's fix; 20.10 drops longer ones and goes on).</summary>
+
+    /// <summary>Only for the content type application/json, and only up to 4 MiB (1 MiB for engines before 29.3.1's
+    /// fix; 20.10 drops longer ones and goes on).</summary>
     public byte[]? RequestBody { get; set; }
+
     /// <summary>One value a name; without authorization headers.</summary>
     public IReadOnlyDictionary<string, string>? RequestHeaders { get; set; }
     public int ResponseStatusCode { get; init; }
@@ -28,18 +35,22 @@ public sealed record AuthZRequest
     [JsonIgnore]
     internal IDisposable? Place { get; set; }
 
-    /// <summary>Whoever has read the bodies says so before he waits for the engine: they may be megabytes, as headers may, and others wait for their place. Of the headers the type stays.</summary>
+    /// <summary>Whoever has read the bodies says so before he waits for the engine: they may be megabytes, as headers
+    /// may, and others wait for their place. Of the headers the type stays.</summary>
     internal void ReleaseBodies()
     {
         if (Place is null)
             return;
         (RequestBody, ResponseBody) = (null, null);
-        RequestHeaders = RequestHeaders.Find(TypeHeader) is { } type ? new Dictionary<string, string> { [TypeHeader] = type[..Math.Min(type.Length, MostType)] } : null;
+        RequestHeaders = RequestHeaders.Find(TypeHeader) is { } type
+            ? new Dictionary<string, string> { [TypeHeader] = type[..Math.Min(type.Length, MostType)] }
+            : null;
         if (RequestUri is null || RequestUri.Length <= MostUri)
             Place.Dispose();
     }
 
-    /// <summary>Of a request's body that stays while its call waits for other calls, in bytes. Of those that wait there are 1000 at most.</summary>
+    /// <summary>Of a request's body that stays while its call waits for other calls, in bytes. Of those that wait there
+    /// are 1000 at most.</summary>
     public const int MostKept = 16 << 10;
 
     /// <summary>Whoever waits for other calls before he reads the body gives its place back as well.</summary>
@@ -54,7 +65,8 @@ public sealed record AuthZRequest
         return true;
     }
 
-    /// <summary>What <see cref="ReleaseBodies"/> does, once the URI was read too. That of a build, with its arguments and labels, may be a megabyte.</summary>
+    /// <summary>What <see cref="ReleaseBodies"/> does, once the URI was read too. That of a build, with its arguments
+    /// and labels, may be a megabyte.</summary>
     internal void ReleaseAll()
     {
         if (Place is not null)
@@ -63,33 +75,55 @@ public sealed record AuthZRequest
     }
 
     const string TypeHeader = "Content-Type";
-    /// <summary>In characters.</summary>
-    const int MostType = 256, MostUri = 32 << 10;
 
-    /// <summary>Whether the call certainly has none: engines read no body without a content type, and its length stands in no header when it comes in chunks.</summary>
+    /// <summary>In characters.</summary>
+    const int MostType = 256,
+        MostUri = 32 << 10;
+
+    /// <summary>Whether the call certainly has none: engines read no body without a content type, and its length stands
+    /// in no header when it comes in chunks.</summary>
     [JsonIgnore]
     public bool HasNoBody => RequestBody is not { Length: > 0 } && RequestHeaders.Find(TypeHeader) is null;
 }
 
-/// <summary>The decision. <paramref name="Msg"/> is what the user reads after a denial; <c>Err</c> is not used, for the engine ignores it beside an allowance.</summary>
+/// <summary>The decision. <paramref name="Msg"/> is what the user reads after a denial; <c>Err</c> is not used, for the
+/// engine ignores it beside an allowance.</summary>
 public sealed record AuthZAnswer(bool Allow, string Msg = "", string Err = "")
 {
     public static AuthZAnswer Allowed { get; } = new(true);
+
     public static AuthZAnswer Denied(string message) => new(false, Bounded.Text(message));
 }
 
-/// <summary>Base64 into an array of just its size. The serializer's own way goes through the shared pool, which keeps megabytes for minutes after each busy time.</summary>
+/// <summary>Base64 into an array of just its size. The serializer's own way goes through the shared pool, which keeps
+/// megabytes for minutes after each busy time.</summary>
 sealed class UnpooledBytes : JsonConverter<byte[]>
 {
     public override byte[] Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
     {
-        if (reader.TokenType != JsonTokenType.String || reader.ValueIsEscaped || reader.HasValueSequence) return reader.GetBytesFromBase64();
+        if (reader.TokenType != JsonTokenType.String || reader.ValueIsEscaped || reader.HasValueSequence)
+            return reader.GetBytesFromBase64();
         var text = reader.ValueSpan;
-        var bytes = new byte[Math.Max(0, text.Length / 4 * 3 - (text.EndsWith("=="u8) ? 2 : text.EndsWith("="u8) ? 1 : 0))];
-        return Base64.DecodeFromUtf8(text, bytes, out _, out var written) == OperationStatus.Done && written == bytes.Length ? bytes : throw new JsonException("a body is not base64");
+        var bytes = new byte[
+            Math.Max(
+                0,
+                text.Length / 4 * 3
+                    - (
+                        text.EndsWith("=="u8) ? 2
+                        : text.EndsWith("="u8) ? 1
+                        : 0
+                    )
+            )
+        ];
+        return
+            Base64.DecodeFromUtf8(text, bytes, out _, out var written) == OperationStatus.Done
+            && written == bytes.Length
+            ? bytes
+            : throw new JsonException("a body is not base64");
     }
 
-    public override void Write(Utf8JsonWriter writer, byte[] value, JsonSerializerOptions options) => writer.WriteBase64StringValue(value);
+    public override void Write(Utf8JsonWriter writer, byte[] value, JsonSerializerOptions options) =>
+        writer.WriteBase64StringValue(value);
 }
 
 [JsonSourceGenerationOptions(Converters = [typeof(UnpooledBytes)])]

@@ -6,7 +6,8 @@ using HttpMethod = Microsoft.AspNetCore.Server.Kestrel.Core.Internal.Http.HttpMe
 
 namespace Runai.GpuMemory.Protocol;
 
-/// <summary>The head of a call in the one form in which engines write it: POST, a literal path, HTTP/1.1, a body of the length that stands there. Every other form is
+/// <summary>The head of a call in the one form in which engines write it: POST, a literal path, HTTP/1.1, a body of the
+/// length that stands there. Every other form is
 /// the web server's.</summary>
 readonly struct CallHead
 {
@@ -14,10 +15,12 @@ readonly struct CallHead
 
     readonly ReadOnlyMemory<byte> _path;
 
-    CallHead(ReadOnlyMemory<byte> path, int length, int bodyLength) => (_path, Length, CallLength) = (path, length, length + bodyLength);
+    CallHead(ReadOnlyMemory<byte> path, int length, int bodyLength) =>
+        (_path, Length, CallLength) = (path, length, length + bodyLength);
 
     /// <summary>Of the head itself, in bytes, the empty line included.</summary>
     public int Length { get; }
+
     /// <summary>Of head and body.</summary>
     public int CallLength { get; }
 
@@ -30,8 +33,12 @@ readonly struct CallHead
         var fields = new Fields();
         try
         {
-            return Parser.ParseRequestLine(fields, ref reader) && Parser.ParseHeaders(fields, ref reader) && fields is { IsOdd: false, BodyLength: { } length }
-                ? new(begin[fields.Path], (int)reader.Consumed, length) : null;
+            return
+                Parser.ParseRequestLine(fields, ref reader)
+                && Parser.ParseHeaders(fields, ref reader)
+                && fields is { IsOdd: false, BodyLength: { } length }
+                ? new(begin[fields.Path], (int)reader.Consumed, length)
+                : null;
         }
         catch (Microsoft.AspNetCore.Http.BadHttpRequestException)
         {
@@ -43,12 +50,20 @@ readonly struct CallHead
     {
         public Range Path { get; private set; }
         public int? BodyLength { get; private set; }
-        /// <summary>There is something that changes how the body is to be read, or what is to become of the connection.</summary>
+
+        /// <summary>There is something that changes how the body is to be read, or what is to become of the
+        /// connection.</summary>
         public bool IsOdd { get; private set; }
 
-        public void OnStartLine(HttpVersionAndMethod versionAndMethod, TargetOffsetPathLength targetPath, Span<byte> startLine)
+        public void OnStartLine(
+            HttpVersionAndMethod versionAndMethod,
+            TargetOffsetPathLength targetPath,
+            Span<byte> startLine
+        )
         {
-            IsOdd |= versionAndMethod is not { Method: HttpMethod.Post, Version: HttpVersion.Http11 } || targetPath.IsEncoded;
+            IsOdd |=
+                versionAndMethod is not { Method: HttpMethod.Post, Version: HttpVersion.Http11 }
+                || targetPath.IsEncoded;
             Path = targetPath.Offset..(targetPath.Offset + targetPath.Length);
         }
 
@@ -56,18 +71,27 @@ readonly struct CallHead
         {
             if (Ascii.EqualsIgnoreCase(name, "Content-Length"u8))
             {
-                IsOdd |= !Utf8Parser.TryParse(value, out int length, out _) || value.ContainsAnyExceptInRange((byte)'0', (byte)'9') || length > PluginEndpoint.MaxBodyBytes || BodyLength is not null;
+                IsOdd |=
+                    !Utf8Parser.TryParse(value, out int length, out _)
+                    || value.ContainsAnyExceptInRange((byte)'0', (byte)'9')
+                    || length > PluginEndpoint.MaxBodyBytes
+                    || BodyLength is not null;
                 BodyLength = length;
             }
             else
             {
-                IsOdd |= Ascii.EqualsIgnoreCase(name, "Transfer-Encoding"u8) || Ascii.EqualsIgnoreCase(name, "Expect"u8)
-                    || Ascii.EqualsIgnoreCase(name, "Connection"u8) || Ascii.EqualsIgnoreCase(name, "Upgrade"u8);
+                IsOdd |=
+                    Ascii.EqualsIgnoreCase(name, "Transfer-Encoding"u8)
+                    || Ascii.EqualsIgnoreCase(name, "Expect"u8)
+                    || Ascii.EqualsIgnoreCase(name, "Connection"u8)
+                    || Ascii.EqualsIgnoreCase(name, "Upgrade"u8);
             }
         }
 
         public void OnHeadersComplete(bool endStream) { }
+
         public void OnStaticIndexedHeader(int index) { }
+
         public void OnStaticIndexedHeader(int index, ReadOnlySpan<byte> value) { }
     }
 }

@@ -1,6 +1,7 @@
 namespace Runai.GpuMemory.Protocol;
 
-/// <summary>Counts for how long one call was not answered, in steps that whoever counts made himself: 10 s of them are too long.</summary>
+/// <summary>Counts for how long one call was not answered, in steps that whoever counts made himself: 10 s of them are
+/// too long.</summary>
 sealed class HangSteps
 {
     public static readonly TimeSpan Step = TimeSpan.FromMilliseconds(250);
@@ -14,8 +15,10 @@ sealed class HangSteps
     /// <param name="answered">That of the last one with an answer.</param>
     public bool IsTooLong(long asked, long answered)
     {
-        if (asked == answered || asked != _call) (_call, _steps) = (asked, 0);
-        else _steps++;
+        if (asked == answered || asked != _call)
+            (_call, _steps) = (asked, 0);
+        else
+            _steps++;
         return _steps >= TooMany;
     }
 }

@@ -1,17 +1,24 @@
 namespace Runai.GpuMemory.Protocol;
 
-/// <summary>The handshake. A managed plugin's types come from its config.json and it is never asked; a plain socket below <c>/run/docker/plugins</c> is.</summary>
+/// <summary>The handshake. A managed plugin's types come from its config.json and it is never asked; a plain socket
+/// below <c>/run/docker/plugins</c> is.</summary>
 public static class PluginActivate
 {
     public static IEndpointRouteBuilder MapPluginActivate(this IEndpointRouteBuilder app)
     {
-        app.MapPost("/Plugin.Activate", context => PluginEndpoint.WriteAsync(context, """{"Implements":["VolumeDriver","authz"]}"""u8.ToArray()));
+        app.MapPost(
+            "/Plugin.Activate",
+            context => PluginEndpoint.WriteAsync(context, """{"Implements":["VolumeDriver","authz"]}"""u8.ToArray())
+        );
         // The engine asks for optional methods and takes status 404 as "not there".
-        app.MapFallback("{**method}", context =>
-        {
-            context.Response.StatusCode = StatusCodes.Status404NotFound;
-            return PluginEndpoint.WriteAsync(context, """{"Err":"this plugin has no such method"}"""u8.ToArray());
-        });
+        app.MapFallback(
+            "{**method}",
+            context =>
+            {
+                context.Response.StatusCode = StatusCodes.Status404NotFound;
+                return PluginEndpoint.WriteAsync(context, """{"Err":"this plugin has no such method"}"""u8.ToArray());
+            }
+        );
         return app;
     }
 }

@@ -6,11 +6,19 @@ using Microsoft.AspNetCore.Connections;
 
 namespace Runai.GpuMemory.Protocol;
 
-/// <summary>A connection of the engine: calls of no concern are answered here, on the thread that received them (<see cref="SocketThread"/>); the others go through a pipe to
+/// <summary>A connection of the engine: calls of no concern are answered here, on the thread that received them
+/// (<see cref="SocketThread"/>); the others go through a pipe to
 /// the web server.</summary>
-/// <remarks>A call that comes with another behind it, or in another form than engines write, is the web server's, and so is all that follows. Whoever sends a second call before
+/// <remarks>A call that comes with another behind it, or in another form than engines write, is the web server's, and
+/// so is all that follows. Whoever sends a second call before
 /// the answer to the first may otherwise have the second's first; the engine's client never does.</remarks>
-sealed partial class PluginConnection(Socket socket, AuthZFirstLook look, ChannelWriter<ConnectionContext> forServer, ILogger log, CancellationToken end)
+sealed partial class PluginConnection(
+    Socket socket,
+    AuthZFirstLook look,
+    ChannelWriter<ConnectionContext> forServer,
+    ILogger log,
+    CancellationToken end
+)
 {
     /// <summary>The engine's client writes a head with the begin of the body, 4 kB, then the rest by 32 kB.</summary>
     const int MostAtOnce = 32 << 10;
@@ -28,7 +36,7 @@ sealed partial class PluginConnection(Socket socket, AuthZFirstLook look, Channe
     /// <summary>No buffer is kept while somebody judges a call: that may take seconds, of many calls.</summary>
     async Task ReceiveAllAsync()
     {
-        for (var isMore = true; isMore;)
+        for (var isMore = true; isMore; )
         {
             var buffer = ArrayPool<byte>.Shared.Rent(MostAtOnce);
             try
@@ -39,7 +47,8 @@ sealed partial class PluginConnection(Socket socket, AuthZFirstLook look, Channe
             {
                 ArrayPool<byte>.Shared.Return(buffer);
             }
-            if (isMore) await socket.ReceiveAsync(Memory<byte>.Empty);
+            if (isMore)
+                await socket.ReceiveAsync(Memory<byte>.Empty);
         }
     }
 
@@ -54,7 +63,8 @@ sealed partial class PluginConnection(Socket socket, AuthZFirstLook look, Channe
             }
             else if (look.Answer(head, buffer.AsSpan(head.Length, count - head.Length)) is { } answer)
             {
-                for (var left = head.CallLength - count; left > 0;) left -= await ReceiveAsync(buffer, left);
+                for (var left = head.CallLength - count; left > 0; )
+                    left -= await ReceiveAsync(buffer, left);
                 await socket.SendAsync(answer.AsMemory());
             }
             else
@@ -74,18 +84,22 @@ sealed partial class PluginConnection(Socket socket, AuthZFirstLook look, Channe
         while (left > 0)
         {
             received = await ReceiveAsync(buffer, left);
-            if (left != int.MaxValue) left -= received;
+            if (left != int.MaxValue)
+                left -= received;
             await server.Calls.WriteAsync(buffer.AsMemory(0, received));
         }
     }
 
     async ValueTask<int> ReceiveAsync(byte[] buffer, int most) =>
-        await socket.ReceiveAsync(buffer.AsMemory(0, Math.Min(most, buffer.Length))) is > 0 and var count ? count : throw new EndOfStreamException();
+        await socket.ReceiveAsync(buffer.AsMemory(0, Math.Min(most, buffer.Length))) is > 0 and var count
+            ? count
+            : throw new EndOfStreamException();
 
     ServerConnection Connect()
     {
         var server = new ServerConnection(socket);
-        if (!forServer.TryWrite(server)) throw new EndOfStreamException(); // the plugin ends
+        if (!forServer.TryWrite(server))
+            throw new EndOfStreamException(); // the plugin ends
         _ = AnswerAsync(server.Answers);
         return server;
     }
@@ -102,9 +116,11 @@ sealed partial class PluginConnection(Socket socket, AuthZFirstLook look, Channe
         while (true)
         {
             var read = await answers.ReadAsync();
-            foreach (var part in read.Buffer) await socket.SendAsync(part);
+            foreach (var part in read.Buffer)
+                await socket.SendAsync(part);
             answers.AdvanceTo(read.Buffer.End);
-            if (read.IsCompleted) return;
+            if (read.IsCompleted)
+                return;
         }
     }
 

@@ -6,12 +6,15 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Protocol;
 
-/// <summary>One call of the engine's plugin protocol. The engine sends no Content-Type, decodes nothing but status 200 and may send an empty body,
+/// <summary>One call of the engine's plugin protocol. The engine sends no Content-Type, decodes nothing but status 200
+/// and may send an empty body,
 /// so bodies are read here by hand, and whatever goes wrong becomes an answer here and nowhere else.</summary>
 static partial class PluginEndpoint
 {
     public const string ContentType = "application/vnd.docker.plugins.v1.2+json";
-    /// <summary>An authorization call carries up to 4 MiB of request body in base64, and the response's body beside it.</summary>
+
+    /// <summary>An authorization call carries up to 4 MiB of request body in base64, and the response's body beside
+    /// it.</summary>
     public const int MaxBodyBytes = 16 << 20;
 
     /// <summary>In which an authorization call says what it is about, where its URI is none of a build's.</summary>
@@ -24,22 +27,35 @@ static partial class PluginEndpoint
     /// <param name="request">How to read the request.</param>
     /// <param name="answer">How to write the answer.</param>
     /// <param name="handle">The service.</param>
-    /// <param name="failure">The answer to a body that cannot be read, or to a bug of ours; with the body's begin, as far as it was there.</param>
+    /// <param name="failure">The answer to a body that cannot be read, or to a bug of ours; with the body's begin, as
+    /// far as it was there.</param>
     public static void MapPluginCall<TRequest, TAnswer>(
-        this IEndpointRouteBuilder app, string path, JsonTypeInfo<TRequest> request, JsonTypeInfo<TAnswer> answer,
-        Func<TRequest, CancellationToken, ValueTask<TAnswer>> handle, Func<string, ReadOnlyMemory<byte>, TAnswer> failure) where TRequest : class, new() =>
-        app.MapPost(path, async context =>
-        {
-            var begin = ReadOnlyMemory<byte>.Empty;
-            var json = await GuardAsync(context, path,
-                async () =>
-                {
-                    begin = await BeginAsync(context);
-                    return JsonSerializer.SerializeToUtf8Bytes(await HandleAsync(context, request, handle), answer);
-                },
-                problem => JsonSerializer.SerializeToUtf8Bytes(failure(problem, begin), answer));
-            await WriteAsync(context, json);
-        });
+        this IEndpointRouteBuilder app,
+        string path,
+        JsonTypeInfo<TRequest> request,
+        JsonTypeInfo<TAnswer> answer,
+        Func<TRequest, CancellationToken, ValueTask<TAnswer>> handle,
+        Func<string, ReadOnlyMemory<byte>, TAnswer> failure
+    )
+        where TRequest : class, new() =>
+        app.MapPost(
+            path,
+            async context =>
+            {
+                var begin = ReadOnlyMemory<byte>.Empty;
+                var json = await GuardAsync(
+                    context,
+                    path,
+                    async () =>
+                    {
+                        begin = await BeginAsync(context);
+                        return JsonSerializer.SerializeToUtf8Bytes(await HandleAsync(context, request, handle), answer);
+                    },
+                    problem => JsonSerializer.SerializeToUtf8Bytes(failure(problem, begin), answer)
+                );
+                await WriteAsync(context, json);
+            }
+        );
 
     /// <summary>Of a body that is to be read; it stays to be read.</summary>
     static async ValueTask<ReadOnlyMemory<byte>> BeginAsync(HttpContext context)
@@ -59,7 +75,12 @@ static partial class PluginEndpoint
         await context.Response.Body.WriteAsync(json, context.RequestAborted);
     }
 
-    static async ValueTask<byte[]> GuardAsync(HttpContext context, string path, Func<ValueTask<byte[]>> answer, Func<string, byte[]> failure)
+    static async ValueTask<byte[]> GuardAsync(
+        HttpContext context,
+        string path,
+        Func<ValueTask<byte[]>> answer,
+        Func<string, byte[]> failure
+    )
     {
         try
         {
@@ -74,16 +95,25 @@ static partial class PluginEndpoint
         catch (WorkFailedException problem)
         {
             LogFailed(Log(context), path, problem.Message);
-            return failure($"the GPU memory plugin could not use its own files ({Quoted.Text(problem.Message, 200).Trim('"')}): an admin has to look at the disk of the engine's folder");
+            return failure(
+                "the GPU memory plugin could not use its own files "
+                    + $"({Quoted.Text(problem.Message, 200).Trim('"')}): an admin has to look at the disk of the "
+                    + "engine's folder"
+            );
         }
         catch (Exception problem) when (problem is JsonException or BadHttpRequestException or IOException)
         {
             LogUnreadable(Log(context), path, problem.Message);
-            return failure(problem is BusyException ? $"the GPU memory plugin has {problem.Message}" : $"{path}: the engine's call cannot be read");
+            return failure(
+                problem is BusyException
+                    ? $"the GPU memory plugin has {problem.Message}"
+                    : $"{path}: the engine's call cannot be read"
+            );
         }
         catch (OutOfMemoryException)
         {
-            return failure($"{path}: the plugin has no memory left for this call: try again"); // no log line: what is left is for the answer
+            // no log line: what is left is for the answer
+            return failure($"{path}: the plugin has no memory left for this call: try again");
         }
 #pragma warning disable CA1031 // whatever it is, the engine gets an answer
         catch (Exception bug)
@@ -100,13 +130,25 @@ static partial class PluginEndpoint
 #pragma warning restore CA1031
     }
 
-    /// <summary>An empty body is a request without members: the retry of a call whose connection broke can come so.</summary>
-    static async ValueTask<TAnswer> HandleAsync<TRequest, TAnswer>(HttpContext context, JsonTypeInfo<TRequest> type, Func<TRequest, CancellationToken, ValueTask<TAnswer>> handle)
+    /// <summary>An empty body is a request without members: the retry of a call whose connection broke can come
+    /// so.</summary>
+    static async ValueTask<TAnswer> HandleAsync<TRequest, TAnswer>(
+        HttpContext context,
+        JsonTypeInfo<TRequest> type,
+        Func<TRequest, CancellationToken, ValueTask<TAnswer>> handle
+    )
         where TRequest : class, new()
     {
         // Out of the server's buffers at once: it keeps as many of those as were ever needed.
-        using var held = await Bodies.ReadAsync(context.Request.Body, body => body.Length == 0 ? new() : JsonSerializer.Deserialize(body.Span, type) ?? throw new JsonException("null"),
-            context.RequestAborted, (int)Math.Min(context.Request.ContentLength ?? 0, MaxBodyBytes));
+        using var held = await Bodies.ReadAsync(
+            context.Request.Body,
+            body =>
+                body.Length == 0
+                    ? new()
+                    : JsonSerializer.Deserialize(body.Span, type) ?? throw new JsonException("null"),
+            context.RequestAborted,
+            (int)Math.Min(context.Request.ContentLength ?? 0, MaxBodyBytes)
+        );
         if (held.Value is AuthZRequest call)
             call.Place = held;
         else if (context.Request.ContentLength <= LargeInput.SmallBytes)
@@ -115,16 +157,23 @@ static partial class PluginEndpoint
         {
             return await handle(held.Value, context.RequestAborted);
         }
-        catch (Exception problem) when (problem is IOException and not (BusyException or BadHttpRequestException) or UnauthorizedAccessException)
+        catch (Exception problem)
+            when (problem
+                    is IOException
+                        and not (BusyException or BadHttpRequestException)
+                        or UnauthorizedAccessException
+            )
         {
             throw new WorkFailedException(problem);
         }
     }
 
-    /// <summary>The call was read, and what it asked for failed by the plugin's files: the disk is full, or cannot be written.</summary>
+    /// <summary>The call was read, and what it asked for failed by the plugin's files: the disk is full, or cannot be
+    /// written.</summary>
     sealed class WorkFailedException(Exception cause) : Exception(cause.Message, cause);
 
-    static ILogger Log(HttpContext context) => context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("Runai.GpuMemory.Protocol");
+    static ILogger Log(HttpContext context) =>
+        context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("Runai.GpuMemory.Protocol");
 
     [LoggerMessage(100, LogLevel.Warning, "Unreadable call {Path}: {Problem}")]
     static partial void LogUnreadable(ILogger logger, string path, string problem);
@@ -132,7 +181,11 @@ static partial class PluginEndpoint
     [LoggerMessage(107, LogLevel.Error, "{Path} failed by the plugin's own files: {Problem}")]
     static partial void LogFailed(ILogger logger, string path, string problem);
 
-    [LoggerMessage(104, LogLevel.Critical, "{Path} met what a lack of memory broke for good: this process ends, and the engine starts it again")]
+    [LoggerMessage(
+        104,
+        LogLevel.Critical,
+        "{Path} met what a lack of memory broke for good: this process ends, and the engine starts it again"
+    )]
     static partial void LogLost(ILogger logger, Exception bug, string path);
 
     [LoggerMessage(101, LogLevel.Error, "Bug in {Path}")]

@@ -13,12 +13,15 @@ sealed class PluginListenerFactory(IAuthorizer authorizer, ILogger<PluginListene
         new(new PluginListener(SocketTransportOptions.CreateDefaultBoundListenSocket(endpoint), new(authorizer), log));
 }
 
-/// <summary>Takes the engine's connections. The web server gets to know of one when it is needed: the engine, which keeps two connections at most, opens one for every
+/// <summary>Takes the engine's connections. The web server gets to know of one when it is needed: the engine, which
+/// keeps two connections at most, opens one for every
 /// second call of a busy time, and to the web server a connection is more work than a call.</summary>
 sealed partial class PluginListener : IConnectionListener
 {
     const int Backlog = 512;
-    /// <summary>Connections at a time. The engine has one for each API call about which it asks; who comes then waits in the socket's queue.</summary>
+
+    /// <summary>Connections at a time. The engine has one for each API call about which it asks; who comes then waits
+    /// in the socket's queue.</summary>
     public const int Most = 2000;
     static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
@@ -27,13 +30,23 @@ sealed partial class PluginListener : IConnectionListener
     readonly ILogger _log;
     readonly int _most;
     readonly SemaphoreSlim _room;
-    readonly Channel<ConnectionContext> _forServer = Channel.CreateUnbounded<ConnectionContext>(new() { AllowSynchronousContinuations = true, SingleReader = true });
+    readonly Channel<ConnectionContext> _forServer = Channel.CreateUnbounded<ConnectionContext>(
+        new() { AllowSynchronousContinuations = true, SingleReader = true }
+    );
     readonly CancellationTokenSource _end = new();
     readonly CancellationToken _ending;
 
     public PluginListener(Socket bound, AuthZFirstLook look, ILogger log, int most = Most)
     {
-        (_socket, _look, _log, _ending, EndPoint, _most, _room) = (bound, look, log, _end.Token, bound.LocalEndPoint!, most, new(most));
+        (_socket, _look, _log, _ending, EndPoint, _most, _room) = (
+            bound,
+            look,
+            log,
+            _end.Token,
+            bound.LocalEndPoint!,
+            most,
+            new(most)
+        );
         _socket.Listen(Backlog);
         _ = TakeAllAsync();
     }
@@ -42,7 +55,9 @@ sealed partial class PluginListener : IConnectionListener
 
     /// <summary>The next connection for the web server; null after the end.</summary>
     public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default) =>
-        await _forServer.Reader.WaitToReadAsync(cancellationToken) && _forServer.Reader.TryRead(out var connection) ? connection : null;
+        await _forServer.Reader.WaitToReadAsync(cancellationToken) && _forServer.Reader.TryRead(out var connection)
+            ? connection
+            : null;
 
     public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
     {
@@ -61,26 +76,40 @@ sealed partial class PluginListener : IConnectionListener
 
     async Task TakeAllAsync()
     {
-        for (int failures = 0, waits = 0; ;)
+        for (int failures = 0, waits = 0; ; )
         {
             try
             {
-                if (_room.Wait(0, CancellationToken.None)) waits = 0;
-                else await WaitForRoomAsync(waits++);
+                if (_room.Wait(0, CancellationToken.None))
+                    waits = 0;
+                else
+                    await WaitForRoomAsync(waits++);
                 var isTaken = false;
                 try
                 {
-                    var connection = new PluginConnection(await _socket.AcceptAsync(), _look, _forServer.Writer, _log, _ending);
+                    var connection = new PluginConnection(
+                        await _socket.AcceptAsync(),
+                        _look,
+                        _forServer.Writer,
+                        _log,
+                        _ending
+                    );
                     _ = ServeAsync(connection);
                     isTaken = true;
                 }
                 finally
                 {
-                    if (!isTaken) _room.Release();
+                    if (!isTaken)
+                        _room.Release();
                 }
                 failures = 0;
             }
-            catch (Exception end) when (end is ObjectDisposedException or OperationCanceledException or SocketException { SocketErrorCode: SocketError.OperationAborted })
+            catch (Exception end)
+                when (end
+                        is ObjectDisposedException
+                            or OperationCanceledException
+                            or SocketException { SocketErrorCode: SocketError.OperationAborted }
+                )
             {
                 _forServer.Writer.TryComplete();
                 return;
@@ -89,7 +118,8 @@ sealed partial class PluginListener : IConnectionListener
             catch (Exception problem)
             {
                 // No more files can be opened, or no memory is there. Whoever calls waits in the socket's queue.
-                if (failures++ == 0) LogNotTaken(_log, problem.Message);
+                if (failures++ == 0)
+                    LogNotTaken(_log, problem.Message);
                 await Task.Delay(Pause);
             }
 #pragma warning restore CA1031
@@ -104,18 +134,25 @@ sealed partial class PluginListener : IConnectionListener
         }
         finally
         {
-            if (!_ending.IsCancellationRequested) _room.Release();
+            if (!_ending.IsCancellationRequested)
+                _room.Release();
         }
     }
 
     /// <summary>Said once while there is none.</summary>
     Task WaitForRoomAsync(int waits)
     {
-        if (waits == 0) LogFull(_log, _most);
+        if (waits == 0)
+            LogFull(_log, _most);
         return _room.WaitAsync(_ending);
     }
 
-    [LoggerMessage(106, LogLevel.Warning, "The engine has {Count} connections open to the plugin, as many as it may: further calls of the API wait until one ends")]
+    [LoggerMessage(
+        106,
+        LogLevel.Warning,
+        "The engine has {Count} connections open to the plugin, as many as it may: further calls of the API "
+            + "wait until one ends"
+    )]
     static partial void LogFull(ILogger logger, int count);
 
     [LoggerMessage(102, LogLevel.Warning, "A connection of the engine cannot be taken yet: {Problem}")]

@@ -5,14 +5,23 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace Runai.GpuMemory.Protocol;
 
-/// <summary>A connection as the web server sees it: what a <see cref="PluginConnection"/> passes on, and what is answered.</summary>
+/// <summary>A connection as the web server sees it: what a <see cref="PluginConnection"/> passes on, and what is
+/// answered.</summary>
 sealed class ServerConnection : ConnectionContext
 {
-    /// <summary>Inline: whoever has bytes goes on with them. No more in it than this, so that a body of megabytes is out of it as it comes.</summary>
-    static readonly PipeOptions Options = new(readerScheduler: PipeScheduler.Inline, writerScheduler: PipeScheduler.Inline, pauseWriterThreshold: 1 << 17, resumeWriterThreshold: 1 << 16, useSynchronizationContext: false);
+    /// <summary>Inline: whoever has bytes goes on with them. No more in it than this, so that a body of megabytes is
+    /// out of it as it comes.</summary>
+    static readonly PipeOptions Options = new(
+        readerScheduler: PipeScheduler.Inline,
+        writerScheduler: PipeScheduler.Inline,
+        pauseWriterThreshold: 1 << 17,
+        resumeWriterThreshold: 1 << 16,
+        useSynchronizationContext: false
+    );
 
     readonly Socket _socket;
-    readonly Pipe _calls = new(Options), _answers = new(Options);
+    readonly Pipe _calls = new(Options),
+        _answers = new(Options);
     readonly CancellationTokenSource _closed = new(); // Never disposed: the server may close what it has let go of.
 
     public ServerConnection(Socket socket)

@@ -8,9 +8,11 @@ namespace Runai.GpuMemory.Protocol;
 sealed record VolumeRequest
 {
     public string? Name { get; init; }
+
     /// <summary>One activation of the volume; Mount and Unmount only.</summary>
     [JsonPropertyName("ID")]
     public string? Id { get; init; }
+
     [JsonPropertyName("Opts")]
     public IReadOnlyDictionary<string, string>? Options { get; init; }
 }
@@ -19,12 +21,16 @@ sealed record VolumeRequest
 sealed record VolumeAnswer(string Err = "")
 {
     public string Err { get; init; } = Bounded.Text(Err);
+
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public VolumeInfo? Volume { get; init; }
+
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public IReadOnlyList<VolumeInfo>? Volumes { get; init; }
+
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Mountpoint { get; init; }
+
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public VolumeCapabilities? Capabilities { get; init; }
 }

@@ -3,21 +3,27 @@ using System.Runtime.InteropServices;
 
 namespace Runai.GpuMemory.Protocol;
 
-/// <summary>Ends the process when it hangs, so that the engine starts it again: the engine itself waits for two minutes, in every API call. It hangs when it does not answer a call of its own on its
+/// <summary>Ends the process when it hangs, so that the engine starts it again: the engine itself waits for two
+/// minutes, in every API call. It hangs when it does not answer a call of its own on its
 /// own socket, which comes by all that calls of the engine come by, and by nothing of the engine's.</summary>
-/// <remarks>Two threads that need no other. Time counts by steps: while the machine sleeps, or this process is stopped or gets no processor, no steps are made. A process that is stopped for good
+/// <remarks>Two threads that need no other. Time counts by steps: while the machine sleeps, or this process is stopped
+/// or gets no processor, no steps are made. A process that is stopped for good
 /// (SIGSTOP) stops the watchdog too.</remarks>
-sealed partial class Watchdog(PluginSettings settings, IHostApplicationLifetime lifetime, ILogger<Watchdog> log) : IHostedService
+sealed partial class Watchdog(PluginSettings settings, IHostApplicationLifetime lifetime, ILogger<Watchdog> log)
+    : IHostedService
 {
-    /// <summary>A plugin that dies twice while the engine waits for its socket is given up. The engine waits 12.5 s.</summary>
+    /// <summary>A plugin that dies twice while the engine waits for its socket is given up. The engine waits 12.5
+    /// s.</summary>
     static readonly TimeSpan Young = TimeSpan.FromSeconds(15);
     static readonly TimeSpan Every = TimeSpan.FromSeconds(5);
     static readonly TimeSpan LastWord = TimeSpan.FromMilliseconds(200);
 
     readonly UnixDomainSocketEndPoint _socket = new(settings.Socket);
     readonly HangSteps _hang = new();
+
     // Written by the thread that asks.
-    long _asked, _answered;
+    long _asked,
+        _answered;
 
     bool IsEnding => lifetime.ApplicationStopping.IsCancellationRequested;
 
@@ -35,19 +41,23 @@ sealed partial class Watchdog(PluginSettings settings, IHostApplicationLifetime 
         for (Thread.Sleep(Young); !IsEnding; Thread.Sleep(Every))
         {
             Volatile.Write(ref _asked, _asked + 1);
-            while (!IsAnswered(_socket) && !IsEnding) Thread.Sleep(HangSteps.Step);
+            while (!IsAnswered(_socket) && !IsEnding)
+                Thread.Sleep(HangSteps.Step);
             Volatile.Write(ref _answered, _asked);
         }
     }
 
-    /// <summary>Whether a call is answered, for as long as it takes. Sockets that are used like this need no other thread.</summary>
+    /// <summary>Whether a call is answered, for as long as it takes. Sockets that are used like this need no other
+    /// thread.</summary>
     internal static bool IsAnswered(UnixDomainSocketEndPoint place)
     {
         try
         {
             using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
             socket.Connect(place);
-            socket.Send("POST /Plugin.Activate HTTP/1.1\r\nHost: plugin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"u8);
+            socket.Send(
+                "POST /Plugin.Activate HTTP/1.1\r\nHost: plugin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"u8
+            );
             Span<byte> answer = stackalloc byte[16];
             return socket.Receive(answer) > 0;
         }
@@ -62,7 +72,8 @@ sealed partial class Watchdog(PluginSettings settings, IHostApplicationLifetime 
         while (!IsEnding)
         {
             Thread.Sleep(HangSteps.Step);
-            if (_hang.IsTooLong(Volatile.Read(ref _asked), Volatile.Read(ref _answered)) && !IsEnding) End();
+            if (_hang.IsTooLong(Volatile.Read(ref _asked), Volatile.Read(ref _answered)) && !IsEnding)
+                End();
         }
     }
 
@@ -79,6 +90,10 @@ sealed partial class Watchdog(PluginSettings settings, IHostApplicationLifetime 
     [LibraryImport("libc", EntryPoint = "kill")]
     private static partial int Kill(int process, int signal);
 
-    [LoggerMessage(105, LogLevel.Critical, "the plugin has not answered a call of its own for 10 s: this process ends, and the engine starts it again")]
+    [LoggerMessage(
+        105,
+        LogLevel.Critical,
+        "the plugin has not answered a call of its own for 10 s: this process ends, and the engine starts it again"
+    )]
     static partial void LogHangs(ILogger logger);
 }

@@ -3,7 +3,8 @@ using System.Text;
 
 namespace Runai.GpuMemory.Quotas;
 
-/// <summary>Text of any length, made to fit. Every message and every line of the log goes through here: engines up to 26 stop reading a plugin's output at a line above 64 KiB.</summary>
+/// <summary>Text of any length, made to fit. Every message and every line of the log goes through here: engines up to
+/// 26 stop reading a plugin's output at a line above 64 KiB.</summary>
 public static class Bounded
 {
     /// <summary>Of a message for the user's terminal, and of a line of the log, in UTF-8.</summary>
@@ -28,5 +29,10 @@ public static class Bounded
 
     /// <summary>Five of them, and how many more there are: <c>a, b, c, d, e and 19,995 more</c>.</summary>
     public static string List(IReadOnlyCollection<string> names, string separator = ", ") =>
-        string.Join(separator, names.Take(MostNames)) + (names.Count > MostNames ? string.Create(CultureInfo.InvariantCulture, $" and {names.Count - MostNames:N0} more") : "");
+        string.Join(separator, names.Take(MostNames))
+        + (
+            names.Count > MostNames
+                ? string.Create(CultureInfo.InvariantCulture, $" and {names.Count - MostNames:N0} more")
+                : ""
+        );
 }

@@ -3,12 +3,14 @@ using System.Text;
 
 namespace Runai.GpuMemory.Quotas;
 
-/// <summary>Text that somebody else wrote, made fit for one line of a terminal or of a log: bounded, and without control, format or unpaired characters.</summary>
+/// <summary>Text that somebody else wrote, made fit for one line of a terminal or of a log: bounded, and without
+/// control, format or unpaired characters.</summary>
 public static class Quoted
 {
     public const int MaxLength = 64;
 
-    /// <summary>Bare where it is plain (<c>0.5</c>, <c>/runai</c>), else in double quotes with what is not printable escaped.</summary>
+    /// <summary>Bare where it is plain (<c>0.5</c>, <c>/runai</c>), else in double quotes with what is not printable
+    /// escaped.</summary>
     public static string Text(string? text, int maxLength = MaxLength)
     {
         text ??= "";
@@ -37,9 +39,22 @@ public static class Quoted
             line.Append(CultureInfo.InvariantCulture, $"\\U{rune.Value:x8}");
     }
 
-    static bool IsPrintable(Rune rune) => rune.Value == ' ' || Rune.GetUnicodeCategory(rune) is not (UnicodeCategory.Control or UnicodeCategory.Format
-        or UnicodeCategory.Surrogate or UnicodeCategory.PrivateUse or UnicodeCategory.OtherNotAssigned or UnicodeCategory.SpaceSeparator
-        or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator or UnicodeCategory.NonSpacingMark or UnicodeCategory.EnclosingMark);
+    static bool IsPrintable(Rune rune) =>
+        rune.Value == ' '
+        || Rune.GetUnicodeCategory(rune)
+            is not (
+                UnicodeCategory.Control
+                or UnicodeCategory.Format
+                or UnicodeCategory.Surrogate
+                or UnicodeCategory.PrivateUse
+                or UnicodeCategory.OtherNotAssigned
+                or UnicodeCategory.SpaceSeparator
+                or UnicodeCategory.LineSeparator
+                or UnicodeCategory.ParagraphSeparator
+                or UnicodeCategory.NonSpacingMark
+                or UnicodeCategory.EnclosingMark
+            );
 
-    static bool IsPlain(char c) => char.IsAsciiLetterOrDigit(c) || c is '.' or ',' or '%' or '+' or '-' or '_' or '/' or ':' or '@' or '=' or '*';
+    static bool IsPlain(char c) =>
+        char.IsAsciiLetterOrDigit(c) || c is '.' or ',' or '%' or '+' or '-' or '_' or '/' or ':' or '@' or '=' or '*';
 }

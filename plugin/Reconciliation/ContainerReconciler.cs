@@ -6,16 +6,30 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Reconciliation;
 
-/// <summary>Brings one running container's private directories in line with what it is: the engine says who it is, the kernel which directories it has.</summary>
+/// <summary>Brings one running container's private directories in line with what it is: the engine says who it is, the
+/// kernel which directories it has.</summary>
 public sealed class ContainerReconciler(
-    IEngineClient engine, IContainerJudge judge, IGpuLedger ledger, IVolumeCatalog catalog, IPrivateDirectories directories, IActivations activations, IMountTable mounts,
-    IContainerMounts containerMounts, IPrograms programs, ReconciliationOptions options, TimeProvider time, ILogger<ContainerReconciler> log)
+    IEngineClient engine,
+    IContainerJudge judge,
+    IGpuLedger ledger,
+    IVolumeCatalog catalog,
+    IPrivateDirectories directories,
+    IActivations activations,
+    IMountTable mounts,
+    IContainerMounts containerMounts,
+    IPrograms programs,
+    ReconciliationOptions options,
+    TimeProvider time,
+    ILogger<ContainerReconciler> log
+)
 {
-    /// <summary>What was found out about a run of a container, so that a sweep need not ask the engine again. No quota: none of our business.</summary>
+    /// <summary>What was found out about a run of a container, so that a sweep need not ask the engine again. No quota:
+    /// none of our business.</summary>
     sealed record Known(int Pid, IReadOnlyList<string> Directories, QuotaFile? Quota, int Epoch)
     {
         /// <summary>Mounts that were to be made private, by ID. What could not be, is not tried again.</summary>
         public HashSet<int> MadePrivate { get; init; } = [];
+
         /// <summary>See <see cref="Observed.Missing"/>.</summary>
         public string? Missing { get; init; }
     }
@@ -23,27 +37,37 @@ public sealed class ContainerReconciler(
     /// <summary>As long as docker stop gives a container.</summary>
     static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(10);
 
-    /// <summary>What is known counts in its own epoch only; work that began in an earlier one does not settle anything.</summary>
+    /// <summary>What is known counts in its own epoch only; work that began in an earlier one does not settle
+    /// anything.</summary>
     volatile int _epoch;
     readonly ConcurrentDictionary<string, Known> _known = new(StringComparer.Ordinal);
     readonly ConcurrentDictionary<string, (string StartedAt, string Rules)> _judged = new(StringComparer.Ordinal);
+
     /// <summary>Containers whose mounts could not be read at the last look, and their first processes.</summary>
     readonly ConcurrentDictionary<string, int> _unread = new(StringComparer.Ordinal);
 
     /// <summary>Whether all is still as this process left it; asks only the kernel.</summary>
     public bool IsSettled(string id) =>
-        _known.TryGetValue(id, out var known) && known.Epoch == _epoch
-        && (known.Quota is null
-            || IsAsLeft(known, MountsOf(known.Pid)) && known.Directories.All(dirId => directories.HasQuota(dirId, known.Quota)));
+        _known.TryGetValue(id, out var known)
+        && known.Epoch == _epoch
+        && (
+            known.Quota is null
+            || IsAsLeft(known, MountsOf(known.Pid))
+                && known.Directories.All(dirId => directories.HasQuota(dirId, known.Quota))
+        );
 
     static bool IsAsLeft(Known known, OwnMounts own) =>
-        !own.IsCut && !own.IsUnreadable && known.Directories.ToHashSet().SetEquals(own.Directories) && own.Look().Coverings.Count == 0
+        !own.IsCut
+        && !own.IsUnreadable
+        && known.Directories.ToHashSet().SetEquals(own.Directories)
+        && own.Look().Coverings.Count == 0
         && own.Missing == known.Missing
         && known.Directories.All(dirId => own.Slaves(dirId).All(mount => known.MadePrivate.Contains(mount.Id)));
 
     OwnMounts MountsOf(int pid) => new(mounts.OfProcess(pid), directories);
 
-    /// <summary>After a time in which events were missed, and under another policy: every container is looked at anew.</summary>
+    /// <summary>After a time in which events were missed, and under another policy: every container is looked at
+    /// anew.</summary>
     public void ForgetRuns() => Interlocked.Increment(ref _epoch);
 
     public void Forget(string id)
@@ -53,7 +77,8 @@ public sealed class ContainerReconciler(
         _unread.TryRemove(id, out _);
     }
 
-    /// <summary>The engine started it. To be told in the order of the engine's events: of a container that ends at once nobody can learn more.</summary>
+    /// <summary>The engine started it. To be told in the order of the engine's events: of a container that ends at once
+    /// nobody can learn more.</summary>
     public void Started(string id, DateTimeOffset at)
     {
         judge.Started(id, at);
@@ -69,15 +94,18 @@ public sealed class ContainerReconciler(
         Forget(id);
     }
 
-    /// <summary>It ended by itself. Whether it is about to run again only the engine knows: a restart policy can be changed at any time.</summary>
+    /// <summary>It ended by itself. Whether it is about to run again only the engine knows: a restart policy can be
+    /// changed at any time.</summary>
     public async Task DiedAsync(string id, DateTimeOffset at, CancellationToken cancel)
     {
         Forget(id);
-        if (ledger.Held().All(holder => holder.Id != id)) return;
+        if (ledger.Held().All(holder => holder.Id != id))
+            return;
         try
         {
             var state = (await engine.InspectContainerAsync(id, cancel))?.State;
-            if (state is not { Running: true } || state.Pid == 0) ledger.Ended(id, restarts: state is { Running: true }, at);
+            if (state is not { Running: true } || state.Pid == 0)
+                ledger.Ended(id, restarts: state is { Running: true }, at);
         }
         catch (EngineException)
         {
@@ -92,7 +120,8 @@ public sealed class ContainerReconciler(
     public void KeepOnly(IReadOnlySet<string> ids)
     {
         foreach (var id in _known.Keys.Union(_judged.Keys).Union(_unread.Keys))
-            if (!ids.Contains(id)) Forget(id);
+            if (!ids.Contains(id))
+                Forget(id);
     }
 
     public Task ReconcileAsync(string id, CancellationToken cancel) => ReconcileAsync(id, [], cancel);
@@ -100,7 +129,8 @@ public sealed class ContainerReconciler(
     /// <param name="id">The container.</param>
     /// <param name="excesses">GPUs of which it was seen to have more than its quota.</param>
     /// <param name="cancel">Ends the work.</param>
-    public Task ReconcileAsync(string id, IReadOnlyList<Excess> excesses, CancellationToken cancel) => ReconcileAsync(id, excesses, isLoaded: false, cancel);
+    public Task ReconcileAsync(string id, IReadOnlyList<Excess> excesses, CancellationToken cancel) =>
+        ReconcileAsync(id, excesses, isLoaded: false, cancel);
 
     async Task ReconcileAsync(string id, IReadOnlyList<Excess> excesses, bool isLoaded, CancellationToken cancel)
     {
@@ -127,26 +157,39 @@ public sealed class ContainerReconciler(
             _judged[id] = ("", rules);
             log.RunsAgainstRules(id, "", "", "none", rules, verdict.Message);
         }
-        if (verdict.StopsBreach) await engine.StopContainerAsync(id, StopGrace, cancel);
+        if (verdict.StopsBreach)
+            await engine.StopContainerAsync(id, StopGrace, cancel);
     }
 
-    async Task ReconcileReadableAsync(string id, IReadOnlyList<Excess> excesses, bool isLoaded, CancellationToken cancel)
+    async Task ReconcileReadableAsync(
+        string id,
+        IReadOnlyList<Excess> excesses,
+        bool isLoaded,
+        CancellationToken cancel
+    )
     {
         var epoch = _epoch;
-        if (await engine.InspectContainerAsync(id, cancel) is not { State: { Running: true, Pid: > 0 } } container) return;
+        if (await engine.InspectContainerAsync(id, cancel) is not { State: { Running: true, Pid: > 0 } } container)
+            return;
         var pid = container.State.Pid;
         var isOurs = container.Mounts.Any(catalog.Owns);
         isLoaded |= !IsYoung(container);
         var own = isOurs ? MountsOf(pid) : new([], directories);
-        // A number can be another process's by now. Its control group says whose it is; else the engine must say that the same run still has it.
-        if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel)) return;
-        var verdict = judge.Judge(container, Requester.Engine, own.Look() with
-        {
-            Excesses = excesses,
-            Missing = own.Missing,
-            IsUnreadable = isOurs && StaysUnreadable(container, own),
-            WithoutShim = isOurs && isLoaded ? programs.FindWithoutShim(pid) : null,
-        });
+        // A number can be another process's by now. Its control group says whose it is; else the engine must say that
+        // the same run still has it.
+        if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel))
+            return;
+        var verdict = judge.Judge(
+            container,
+            Requester.Engine,
+            own.Look() with
+            {
+                Excesses = excesses,
+                Missing = own.Missing,
+                IsUnreadable = isOurs && StaysUnreadable(container, own),
+                WithoutShim = isOurs && isLoaded ? programs.FindWithoutShim(pid) : null,
+            }
+        );
         ledger.Running(container, verdict);
         var asOf = time.GetUtcNow();
         if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel))
@@ -166,19 +209,22 @@ public sealed class ContainerReconciler(
             return;
         }
         await DeliverAsync(container, own, QuotaOf(container.Id, verdict), epoch);
-        if (!isLoaded) _ = LookAgainAsync(id, pid, cancel);
+        if (!isLoaded)
+            _ = LookAgainAsync(id, pid, cancel);
     }
 
     /// <summary>Whether its first programs may be loading still.</summary>
     bool IsYoung(ContainerInspect container) =>
-        DateTimeOffset.TryParse(container.State.StartedAt, CultureInfo.InvariantCulture, out var started) && time.GetUtcNow() - started < options.LookAfter;
+        DateTimeOffset.TryParse(container.State.StartedAt, CultureInfo.InvariantCulture, out var started)
+        && time.GetUtcNow() - started < options.LookAfter;
 
     async Task LookAgainAsync(string id, int pid, CancellationToken cancel)
     {
         try
         {
             await Task.Delay(options.LookAfter, time, cancel);
-            if (_known.TryGetValue(id, out var known) && known.Pid == pid && programs.FindWithoutShim(pid) is not null) await ReconcileAsync(id, [], isLoaded: true, cancel);
+            if (_known.TryGetValue(id, out var known) && known.Pid == pid && programs.FindWithoutShim(pid) is not null)
+                await ReconcileAsync(id, [], isLoaded: true, cancel);
         }
         catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
         {
@@ -189,7 +235,8 @@ public sealed class ContainerReconciler(
 
     async Task<bool> StillRunsAsync(ContainerInspect container, CancellationToken cancel) =>
         await engine.InspectContainerAsync(container.Id, cancel) is { State.Running: true } again
-        && again.State.Pid == container.State.Pid && again.State.StartedAt == container.State.StartedAt;
+        && again.State.Pid == container.State.Pid
+        && again.State.StartedAt == container.State.StartedAt;
 
     async Task DeliverAsync(ContainerInspect container, OwnMounts own, QuotaFile quota, int epoch)
     {
@@ -202,24 +249,35 @@ public sealed class ContainerReconciler(
                 continue;
             }
             claimed.Add(dirId);
-            if (directories.WriteQuota(dirId, quota)) log.QuotaWritten(container.Id, container.Name, dirId, quota.Error ?? quota.Limit ?? "");
+            if (directories.WriteQuota(dirId, quota))
+                log.QuotaWritten(container.Id, container.Name, dirId, quota.Error ?? quota.Limit ?? "");
             madePrivate.UnionWith(await MakePrivateAsync(container, own.Slaves(dirId), dirId));
         }
         if (claimed.Count == found.Count && !own.IsUnreadable)
-            _known[container.Id] = new(container.State.Pid, claimed, quota, epoch) { MadePrivate = madePrivate, Missing = own.Missing };
+            _known[container.Id] = new(container.State.Pid, claimed, quota, epoch)
+            {
+                MadePrivate = madePrivate,
+                Missing = own.Missing,
+            };
     }
 
-    /// <summary>Keeps what is mounted on the directory in the container from going when the engine takes the plugin's mounts away: the ledger.</summary>
+    /// <summary>Keeps what is mounted on the directory in the container from going when the engine takes the plugin's
+    /// mounts away: the ledger.</summary>
     /// <returns>The mounts that it was tried with.</returns>
     async Task<IReadOnlyList<int>> MakePrivateAsync(ContainerInspect container, List<MountEntry> slaves, string dirId)
     {
         foreach (var mount in slaves)
-            if (await containerMounts.MakePrivateAsync(container.State.Pid, mount, directories.PathOf(dirId)) is { } problem && mounts.OneByOne(container.State.Pid).Any())
+            if (
+                await containerMounts.MakePrivateAsync(container.State.Pid, mount, directories.PathOf(dirId))
+                    is { } problem
+                && mounts.OneByOne(container.State.Pid).Any()
+            )
                 log.NotPrivate(container.Id, container.Name, dirId, problem);
         return [.. slaves.Select(mount => mount.Id)];
     }
 
-    /// <summary>Whether they could not be read before either: a look can meet with a process that is about to end.</summary>
+    /// <summary>Whether they could not be read before either: a look can meet with a process that is about to
+    /// end.</summary>
     bool StaysUnreadable(ContainerInspect container, OwnMounts own)
     {
         if (!own.IsUnreadable)
@@ -232,15 +290,35 @@ public sealed class ContainerReconciler(
         return stays;
     }
 
-    /// <summary>A container that came past admission and should not have is said so once a run and for the same rules.</summary>
+    /// <summary>A container that came past admission and should not have is said so once a run and for the same
+    /// rules.</summary>
     void Report(ContainerInspect container, Verdict verdict)
     {
         var rules = RulesOf(verdict);
-        if (rules.Length == 0 || _judged.TryGetValue(container.Id, out var said) && said == (container.State.StartedAt, rules)) return;
+        if (
+            rules.Length == 0
+            || _judged.TryGetValue(container.Id, out var said) && said == (container.State.StartedAt, rules)
+        )
+            return;
         _judged[container.Id] = (container.State.StartedAt, rules);
         if (verdict.Audited.Count > 0)
-            log.WouldRunAgainstRules(container.Id, container.Name, container.Config.Image, verdict.Gpu ?? "none", Rules(verdict.Audited), string.Join("; ", verdict.Audited.Select(reason => reason.Message)));
-        if (!verdict.Allow) log.RunsAgainstRules(container.Id, container.Name, container.Config.Image, verdict.Gpu ?? "none", Rules(verdict.Reasons), verdict.Message);
+            log.WouldRunAgainstRules(
+                container.Id,
+                container.Name,
+                container.Config.Image,
+                verdict.Gpu ?? "none",
+                Rules(verdict.Audited),
+                string.Join("; ", verdict.Audited.Select(reason => reason.Message))
+            );
+        if (!verdict.Allow)
+            log.RunsAgainstRules(
+                container.Id,
+                container.Name,
+                container.Config.Image,
+                verdict.Gpu ?? "none",
+                Rules(verdict.Reasons),
+                verdict.Message
+            );
     }
 
     static string RulesOf(Verdict verdict) => Rules([.. verdict.Reasons, .. verdict.Audited]);
@@ -248,9 +326,12 @@ public sealed class ContainerReconciler(
     static string Rules(IEnumerable<Reason> reasons) => string.Join(",", reasons.Select(reason => reason.Rule));
 
     internal static QuotaFile QuotaOf(string container, Verdict verdict) =>
-        verdict.Quota is { } limit ? new(container) { Limit = limit }
-        : new(container)
-        {
-            Error = verdict.Allow ? "the container has the volume but no quota: add --label gpu-memory=0.5" : verdict.Message,
-        };
+        verdict.Quota is { } limit
+            ? new(container) { Limit = limit }
+            : new(container)
+            {
+                Error = verdict.Allow
+                    ? "the container has the volume but no quota: add --label gpu-memory=0.5"
+                    : verdict.Message,
+            };
 }

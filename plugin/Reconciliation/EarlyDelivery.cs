@@ -3,29 +3,45 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Reconciliation;
 
-/// <summary>Gives a container its quota when its first program opens the shim, which is before that program runs. The kernel says who it is and which directory it was,
-/// admission has just said what it may have; the engine, busy with starting, is not asked. What it says later settles the same (and rights it, where a container had its hands in
+/// <summary>Gives a container its quota when its first program opens the shim, which is before that program runs. The
+/// kernel says who it is and which directory it was,
+/// admission has just said what it may have; the engine, busy with starting, is not asked. What it says later settles
+/// the same (and rights it, where a container had its hands in
 /// a neighbour's directory), and is all there is for containers that came past admission.</summary>
-public sealed class EarlyDelivery(IShimWatch watch, AllowedStarts starts, IMountTable mounts, IPrivateDirectories directories, IActivations activations,
-    ILogger<EarlyDelivery> log) : IHostedService
+public sealed class EarlyDelivery(
+    IShimWatch watch,
+    AllowedStarts starts,
+    IMountTable mounts,
+    IPrivateDirectories directories,
+    IActivations activations,
+    ILogger<EarlyDelivery> log
+) : IHostedService
 {
-    /// <summary>Threads of its own: they wait in a system call, and when many containers start, the pool's are busy with mounting.</summary>
+    /// <summary>Threads of its own: they wait in a system call, and when many containers start, the pool's are busy
+    /// with mounting.</summary>
     const int Threads = 4;
 
     public Task StartAsync(CancellationToken cancellationToken)
     {
-        for (var n = 0; n < Threads; n++) new Thread(Follow) { IsBackground = true, Name = "openings of the shim" }.Start();
+        for (var n = 0; n < Threads; n++)
+            new Thread(Follow) { IsBackground = true, Name = "openings of the shim" }.Start();
         return Task.CompletedTask;
     }
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    void Follow() => Loop.Run(() =>
-    {
-        if (watch.Wait() is not { } openings) return false;
-        foreach (var opening in openings) Opened(opening);
-        return true;
-    }, log);
+    void Follow() =>
+        Loop.Run(
+            () =>
+            {
+                if (watch.Wait() is not { } openings)
+                    return false;
+                foreach (var opening in openings)
+                    Opened(opening);
+                return true;
+            },
+            log
+        );
 
     internal void Opened(ShimOpening opening)
     {
@@ -33,18 +49,26 @@ public sealed class EarlyDelivery(IShimWatch watch, AllowedStarts starts, IMount
         try
         {
             var containers = mounts.ContainersOf(pid);
-            if (containers.Count == 0) return;
+            if (containers.Count == 0)
+                return;
             var found = opening.DirId is { } known ? [known] : DirectoriesOf(pid);
             // The first program says enough; the others of a container shall not cost anything.
             found.ForEach(directories.StopWatching);
             // The inner one: a container can be put under the control group of another.
-            if (starts.Find(containers[^1]) is not { } start) return;
+            if (starts.Find(containers[^1]) is not { } start)
+                return;
             var quota = ContainerReconciler.QuotaOf(start.Id, start.Verdict);
             foreach (var dirId in found)
-                activations.Claim(dirId, start.Id, pid, () =>
-                {
-                    if (directories.WriteQuota(dirId, quota)) log.QuotaWrittenEarly(start.Id, start.Name, dirId, quota.Error ?? quota.Limit ?? "");
-                });
+                activations.Claim(
+                    dirId,
+                    start.Id,
+                    pid,
+                    () =>
+                    {
+                        if (directories.WriteQuota(dirId, quota))
+                            log.QuotaWrittenEarly(start.Id, start.Name, dirId, quota.Error ?? quota.Limit ?? "");
+                    }
+                );
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -62,7 +86,12 @@ public sealed class EarlyDelivery(IShimWatch watch, AllowedStarts starts, IMount
     {
         var found = new List<string>();
         foreach (var mount in mounts.OneByOne(pid))
-            if (directories.Find(mount) is { } dirId && !PrivateDirectories.IsHandedOut(mount, dirId) && !found.Contains(dirId)) found.Add(dirId);
+            if (
+                directories.Find(mount) is { } dirId
+                && !PrivateDirectories.IsHandedOut(mount, dirId)
+                && !found.Contains(dirId)
+            )
+                found.Add(dirId);
         return found;
     }
 }

@@ -8,7 +8,8 @@ namespace Runai.GpuMemory.Reconciliation;
 /// <param name="directories">The private directories.</param>
 sealed class OwnMounts(IReadOnlyList<MountEntry> table, IPrivateDirectories directories)
 {
-    List<MountEntry>? _ours, _whole;
+    List<MountEntry>? _ours,
+        _whole;
 
     /// <summary>More mounts than are kept.</summary>
     public bool IsCut => table is [.., var last] && ReferenceEquals(last, MountEntry.More);
@@ -19,20 +20,37 @@ sealed class OwnMounts(IReadOnlyList<MountEntry> table, IPrivateDirectories dire
     public Observed Look() => IsCut ? Observed.None with { IsCut = true } : Coverings.Look(table, Ours);
 
     public List<string> Directories =>
-        [.. Ours.Where(mount => !mount.IsDeleted).Select(directories.Find).OfType<string>().Distinct(StringComparer.Ordinal)];
+        [
+            .. Ours.Where(mount => !mount.IsDeleted)
+                .Select(directories.Find)
+                .OfType<string>()
+                .Distinct(StringComparer.Ordinal),
+        ];
 
     /// <summary>Mounts of a whole directory from which what the plugin unmounts goes too.</summary>
-    public List<MountEntry> Slaves(string dirId) => [.. Whole.Where(mount => directories.Find(mount) == dirId && !mount.IsPrivate)];
+    public List<MountEntry> Slaves(string dirId) =>
+        [.. Whole.Where(mount => directories.Find(mount) == dirId && !mount.IsPrivate)];
 
-    /// <summary>For people, which part of the private directory a container with the volume has not got. Null where its process has ended.</summary>
+    /// <summary>For people, which part of the private directory a container with the volume has not got. Null where its
+    /// process has ended.</summary>
     public string? Missing =>
         table.Count == 0 || IsCut || IsUnreadable ? null
         : Whole.Count == 0 ? "the private directory"
-        : !Whole.Exists(our => table.Any(mount => mount.Parent == our.Id && mount.Target == our.Target + Coverings.Usage)) ? "the account of its processes" : null;
+        : !Whole.Exists(our =>
+            table.Any(mount => mount.Parent == our.Id && mount.Target == our.Target + Coverings.Usage)
+        )
+            ? "the account of its processes"
+        : null;
 
-    /// <summary>Those of whole private directories, without those under another at the same place: engines up to 20.10 leave copies there.</summary>
+    /// <summary>Those of whole private directories, without those under another at the same place: engines up to 20.10
+    /// leave copies there.</summary>
     List<MountEntry> Whole =>
-        _whole ??= [.. Ours.Where(our => directories.IsWhole(our, directories.Find(our)!) && !table.Any(other => other.Parent == our.Id && other.Target == our.Target))];
+        _whole ??= [
+            .. Ours.Where(our =>
+                directories.IsWhole(our, directories.Find(our)!)
+                && !table.Any(other => other.Parent == our.Id && other.Target == our.Target)
+            ),
+        ];
 
     /// <summary>Not those that a bind of the engine's own folders brings along: all containers' lie there.</summary>
     List<MountEntry> Ours => _ours ??= FindOurs();
@@ -46,10 +64,16 @@ sealed class OwnMounts(IReadOnlyList<MountEntry> table, IPrivateDirectories dire
         bool IsHandedOut(MountEntry mount)
         {
             var at = mount;
-            for (var steps = 0; steps < table.Count && byId.TryGetValue(at.Parent, out var parent) && !ReferenceEquals(parent, at); steps++)
+            for (
+                var steps = 0;
+                steps < table.Count && byId.TryGetValue(at.Parent, out var parent) && !ReferenceEquals(parent, at);
+                steps++
+            )
             {
-                if (directories.IsHandedOut(mount, parent)) return true;
-                if (parent.Target != mount.Target) return false;
+                if (directories.IsHandedOut(mount, parent))
+                    return true;
+                if (parent.Target != mount.Target)
+                    return false;
                 at = parent;
             }
             return false;

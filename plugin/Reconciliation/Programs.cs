@@ -8,31 +8,39 @@ namespace Runai.GpuMemory.Reconciliation;
 public interface IPrograms
 {
     /// <summary>Looks at a container's first process and at those that it began.</summary>
-    /// <returns>The file of one that runs without the shim although its loader loads what <c>/etc/ld.so.preload</c> names; null for none.</returns>
+    /// <returns>The file of one that runs without the shim although its loader loads what <c>/etc/ld.so.preload</c>
+    /// names; null for none.</returns>
     string? FindWithoutShim(int pid);
 }
 
-/// <summary>By <c>/proc/PID/maps</c> and <c>auxv</c> (proc(5)). The loader maps what it preloads before the C library. So a program that a loader of glibc began, and that has a 64-bit glibc and no shim,
-/// was started without it. Static programs, also those that map a C library later, those of musl, and 32-bit ones, which cannot load it, are passed over.</summary>
+/// <summary>By <c>/proc/PID/maps</c> and <c>auxv</c> (proc(5)). The loader maps what it preloads before the C library.
+/// So a program that a loader of glibc began, and that has a 64-bit glibc and no shim,
+/// was started without it. Static programs, also those that map a C library later, those of musl, and 32-bit ones,
+/// which cannot load it, are passed over.</summary>
 public sealed class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
 {
     /// <summary>Of one container, and of threads of one process that may have begun others.</summary>
     internal const int MaxProcesses = 64;
     const int MaxThreads = 64;
+
     /// <summary>Of one process's maps: some hundred thousand mappings. Of more nobody says anything.</summary>
     const int MaxChars = 16 << 20;
+
     /// <summary>So the container's runtime is called before it becomes the first program.</summary>
     const string Runtime = "runc:[";
-    const string Shim = "/librunai.so", Deleted = " (deleted)";
+    const string Shim = "/librunai.so",
+        Deleted = " (deleted)";
 
     public string? FindWithoutShim(int pid)
     {
         var (waiting, seen) = (new Queue<int>([pid]), new HashSet<int> { pid });
         while (waiting.TryDequeue(out var one))
         {
-            if (LivingThread.FolderOf(one) is { } folder && IsWithoutShim(one, folder)) return ExecutableOf(folder);
+            if (LivingThread.FolderOf(one) is { } folder && IsWithoutShim(one, folder))
+                return ExecutableOf(folder);
             foreach (var child in ChildrenOf(one))
-                if (seen.Count < MaxProcesses && seen.Add(child)) waiting.Enqueue(child);
+                if (seen.Count < MaxProcesses && seen.Add(child))
+                    waiting.Enqueue(child);
         }
         return null;
     }
@@ -42,26 +50,33 @@ public sealed class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
         try
         {
             using var maps = File.OpenText(folder + "/maps");
-            return IsWithoutShim(maps, LoaderIn(File.ReadAllBytes(folder + "/auxv"))) && !File.ReadAllText(folder + "/comm").StartsWith(Runtime, StringComparison.Ordinal);
+            return IsWithoutShim(maps, LoaderIn(File.ReadAllBytes(folder + "/auxv")))
+                && !File.ReadAllText(folder + "/comm").StartsWith(Runtime, StringComparison.Ordinal);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            if (LivingThread.FolderOf(pid) is not null) log.ProgramUnknown(pid, e.Message);
+            if (LivingThread.FolderOf(pid) is not null)
+                log.ProgramUnknown(pid, e.Message);
             return false;
         }
     }
 
-    /// <param name="auxv">Pairs of a type and a value, 8 bytes each, as the kernel gives them to a 64-bit program.</param>
-    /// <returns>Where the program's loader is: what the kernel loaded beside the program, or the program itself. 0 where that is not known.</returns>
+    /// <param name="auxv">Pairs of a type and a value, 8 bytes each, as the kernel gives them to a 64-bit
+    /// program.</param>
+    /// <returns>Where the program's loader is: what the kernel loaded beside the program, or the program itself. 0
+    /// where that is not known.</returns>
     internal static Loader LoaderIn(ReadOnlySpan<byte> auxv)
     {
-        const ulong Base = 7, Entry = 9;
+        const ulong Base = 7,
+            Entry = 9;
         var (loader, entry) = (0UL, 0UL);
         var words = MemoryMarshal.Cast<byte, ulong>(auxv);
         for (var at = 0; at + 1 < words.Length; at += 2)
         {
-            if (words[at] == Base) loader = words[at + 1];
-            if (words[at] == Entry) entry = words[at + 1];
+            if (words[at] == Base)
+                loader = words[at + 1];
+            if (words[at] == Entry)
+                entry = words[at + 1];
         }
         return loader != 0 ? new(loader, IsProgram: false) : new(entry, IsProgram: true);
     }
@@ -70,43 +85,60 @@ public sealed class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
     /// <param name="IsProgram">A static program, or a loader that was called with a program's name.</param>
     internal readonly record struct Loader(ulong Address, bool IsProgram);
 
-    /// <param name="maps">Lines as <c>7f0c5d228000-7f0c5d24e000 r-xp 00000000 00:3b 1048 /usr/lib/x86_64-linux-gnu/libc.so.6</c>.</param>
+    /// <param name="maps">Lines as <c>7f0c5d228000-7f0c5d24e000 r-xp 00000000 00:3b 1048
+    /// /usr/lib/x86_64-linux-gnu/libc.so.6</c>.</param>
     /// <param name="loader">What began the program.</param>
     internal static bool IsWithoutShim(TextReader maps, Loader loader)
     {
         var (hasLibc, hasLoader) = (false, false);
-        for (var left = MaxChars; maps.ReadLine() is { } line;)
+        for (var left = MaxChars; maps.ReadLine() is { } line; )
         {
-            if ((left -= line.Length) < 0) return false;
-            if (line.IndexOf('/', StringComparison.Ordinal) is not (> 0 and var at)) continue;
+            if ((left -= line.Length) < 0)
+                return false;
+            if (line.IndexOf('/', StringComparison.Ordinal) is not (> 0 and var at))
+                continue;
             var path = line.AsSpan(at);
-            if (path.EndsWith(Deleted, StringComparison.Ordinal)) path = path[..^Deleted.Length];
-            if (path.EndsWith(Shim, StringComparison.Ordinal)) return false;
+            if (path.EndsWith(Deleted, StringComparison.Ordinal))
+                path = path[..^Deleted.Length];
+            if (path.EndsWith(Shim, StringComparison.Ordinal))
+                return false;
             var name = path[(path.LastIndexOf('/') + 1)..];
-            hasLoader |= IsAt(line, loader.Address) && (loader.IsProgram ? IsGlibcLoader(name) : !name.StartsWith("ld-musl", StringComparison.Ordinal));
+            hasLoader |=
+                IsAt(line, loader.Address)
+                && (loader.IsProgram ? IsGlibcLoader(name) : !name.StartsWith("ld-musl", StringComparison.Ordinal));
             hasLibc |= IsExecutable64(line) && IsGlibc(name);
         }
         return hasLibc && hasLoader;
     }
 
     /// <summary>Data can be a C library too.</summary>
-    static bool IsExecutable64(string line) => line.IndexOf('-', StringComparison.Ordinal) > 8 && line.Split(' ', 3) is [_, [_, _, 'x', ..], _];
+    static bool IsExecutable64(string line) =>
+        line.IndexOf('-', StringComparison.Ordinal) > 8 && line.Split(' ', 3) is [_, [_, _, 'x', ..], _];
 
     static bool IsAt(string line, ulong address)
     {
         var (dash, blank) = (line.IndexOf('-', StringComparison.Ordinal), line.IndexOf(' ', StringComparison.Ordinal));
-        return dash > 0 && dash < blank && Hex(line.AsSpan(0, dash)) <= address && address < Hex(line.AsSpan((dash + 1)..blank));
+        return dash > 0
+            && dash < blank
+            && Hex(line.AsSpan(0, dash)) <= address
+            && address < Hex(line.AsSpan((dash + 1)..blank));
     }
 
-    static ulong Hex(ReadOnlySpan<char> digits) => ulong.TryParse(digits, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var value) ? value : 0;
+    static ulong Hex(ReadOnlySpan<char> digits) =>
+        ulong.TryParse(digits, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var value) ? value : 0;
 
-    /// <summary>Called with a program's name it is the program. Up to 2.33 the file has the version in its name.</summary>
+    /// <summary>Called with a program's name it is the program. Up to 2.33 the file has the version in its
+    /// name.</summary>
     static bool IsGlibcLoader(ReadOnlySpan<char> name) =>
-        name.StartsWith("ld-linux-", StringComparison.Ordinal) || name.StartsWith("ld-2.", StringComparison.Ordinal) || name is "ld.so" || name.StartsWith("ld.so.", StringComparison.Ordinal);
+        name.StartsWith("ld-linux-", StringComparison.Ordinal)
+        || name.StartsWith("ld-2.", StringComparison.Ordinal)
+        || name is "ld.so"
+        || name.StartsWith("ld.so.", StringComparison.Ordinal);
 
     /// <summary>Up to 2.33 the file has the version in its name, and <c>libc.so.6</c> is a link to it.</summary>
     static bool IsGlibc(ReadOnlySpan<char> name) =>
-        name is "libc.so.6" or "libc.so.6.1" || (name.StartsWith("libc-2.", StringComparison.Ordinal) && name.EndsWith(".so", StringComparison.Ordinal));
+        name is "libc.so.6" or "libc.so.6.1"
+        || (name.StartsWith("libc-2.", StringComparison.Ordinal) && name.EndsWith(".so", StringComparison.Ordinal));
 
     static string ExecutableOf(string folder) => new FileInfo(folder + "/exe").LinkTarget ?? "a program";
 
@@ -117,8 +149,12 @@ public sealed class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
         try
         {
             foreach (var thread in Directory.EnumerateDirectories(PathOf(pid, "task")).Take(MaxThreads))
-                foreach (var child in File.ReadAllText(Path.Combine(thread, "children")).Split(' ', StringSplitOptions.RemoveEmptyEntries))
-                    if (int.TryParse(child, NumberStyles.None, CultureInfo.InvariantCulture, out var number)) found.Add(number);
+            foreach (
+                var child in File.ReadAllText(Path.Combine(thread, "children"))
+                    .Split(' ', StringSplitOptions.RemoveEmptyEntries)
+            )
+                if (int.TryParse(child, NumberStyles.None, CultureInfo.InvariantCulture, out var number))
+                    found.Add(number);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException) { }
         return found;

@@ -2,11 +2,12 @@ namespace Runai.GpuMemory.Reconciliation;
 
 public static class ReconciliationRegistration
 {
-    public static IServiceCollection AddReconciliation(this IServiceCollection services) => services
-        .AddSingleton(new ReconciliationOptions())
-        .AddSingleton<IPrograms, ProcPrograms>()
-        .AddSingleton<ContainerReconciler>()
-        .AddHostedService<EarlyDelivery>()
-        .AddHostedService<ReconciliationService>()
-        .AddHostedService<UseWatch>();
+    public static IServiceCollection AddReconciliation(this IServiceCollection services) =>
+        services
+            .AddSingleton(new ReconciliationOptions())
+            .AddSingleton<IPrograms, ProcPrograms>()
+            .AddSingleton<ContainerReconciler>()
+            .AddHostedService<EarlyDelivery>()
+            .AddHostedService<ReconciliationService>()
+            .AddHostedService<UseWatch>();
 }

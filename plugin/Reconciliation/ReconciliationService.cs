@@ -7,26 +7,49 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Reconciliation;
 
-/// <summary>Follows the engine's containers, however they came to run: subscribes to events first, then looks at all of them, and again now and then and under
+/// <summary>Follows the engine's containers, however they came to run: subscribes to events first, then looks at all of
+/// them, and again now and then and under
 /// another policy.</summary>
 public sealed class ReconciliationService(
-    IEngineClient engine, ContainerReconciler reconciler, IPreloadInjector injector, IVolumeCatalog catalog, PluginIdentity identity, OwnCalls own, ChainProbe chain,
-    PolicySource policy, IGpuInventory gpus, PluginSettings settings, ReconciliationOptions options, TimeProvider time, ILogger<ReconciliationService> log) : BackgroundService
+    IEngineClient engine,
+    ContainerReconciler reconciler,
+    IPreloadInjector injector,
+    IVolumeCatalog catalog,
+    PluginIdentity identity,
+    OwnCalls own,
+    ChainProbe chain,
+    PolicySource policy,
+    IGpuInventory gpus,
+    PluginSettings settings,
+    ReconciliationOptions options,
+    TimeProvider time,
+    ILogger<ReconciliationService> log
+) : BackgroundService
 {
     /// <summary>The label of containers that swarm makes, without an API call.</summary>
     const string SwarmTask = "com.docker.swarm.task.id";
 
-    /// <summary>What waits to be worked on. Without the attributes, among which are all labels of a container.</summary>
+    /// <summary>What waits to be worked on. Without the attributes, among which are all labels of a
+    /// container.</summary>
     const int MaxEvents = 10_000;
 
     readonly Channel<EngineEvent> _events = Channel.CreateBounded<EngineEvent>(MaxEvents);
-    readonly Channel<bool> _sweeps = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    readonly Channel<bool> _sweeps = Channel.CreateBounded<bool>(
+        new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite }
+    );
 
     protected override Task ExecuteAsync(CancellationToken stoppingToken)
     {
         policy.Changed += LookAtAll;
-        return Task.WhenAll(Enumerable.Range(0, options.Workers).Select(_ => WorkAsync(stoppingToken))
-            .Append(WatchAsync(stoppingToken)).Append(SweepAsync(stoppingToken)).Append(TickAsync(stoppingToken)).Append(Task.Run(() => gpus.Problem, stoppingToken)));
+        return Task.WhenAll(
+            Enumerable
+                .Range(0, options.Workers)
+                .Select(_ => WorkAsync(stoppingToken))
+                .Append(WatchAsync(stoppingToken))
+                .Append(SweepAsync(stoppingToken))
+                .Append(TickAsync(stoppingToken))
+                .Append(Task.Run(() => gpus.Problem, stoppingToken))
+        );
     }
 
     void LookAtAll()
@@ -38,7 +61,12 @@ public sealed class ReconciliationService(
     Task WatchAsync(CancellationToken stop)
     {
         var failures = 0;
-        return Loop.RunAsync(log, stop, WatchOnceAsync, token => Task.Delay(options.Reconnect[Math.Min(failures++, options.Reconnect.Count - 1)], time, token));
+        return Loop.RunAsync(
+            log,
+            stop,
+            WatchOnceAsync,
+            token => Task.Delay(options.Reconnect[Math.Min(failures++, options.Reconnect.Count - 1)], time, token)
+        );
 
         async Task WatchOnceAsync(CancellationToken token)
         {
@@ -52,13 +80,15 @@ public sealed class ReconciliationService(
                 LookAtAll();
                 await foreach (var one in events.WithCancellation(token))
                 {
-                    if (one.Action == "start") reconciler.Started(one.Actor.Id, TimeOf(one));
+                    if (one.Action == "start")
+                        reconciler.Started(one.Actor.Id, TimeOf(one));
                     Queue(one);
                 }
             }
             catch (EngineException e)
             {
-                if (failures == 0) log.Disconnected(settings.EngineSocket, e.Message);
+                if (failures == 0)
+                    log.Disconnected(settings.EngineSocket, e.Message);
             }
             finally
             {
@@ -70,35 +100,48 @@ public sealed class ReconciliationService(
     /// <summary>What is too much is not told one by one: all containers are looked at instead.</summary>
     void Queue(EngineEvent one)
     {
-        if (one.Action == "create" && IsAdmitted(one)) return;
-        if (!_events.Writer.TryWrite(one with { Actor = new() { Id = one.Actor.Id } })) LookAtAll();
+        if (one.Action == "create" && IsAdmitted(one))
+            return;
+        if (!_events.Writer.TryWrite(one with { Actor = new() { Id = one.Actor.Id } }))
+            LookAtAll();
     }
 
     async Task LearnNameAsync(CancellationToken stop)
     {
-        if (identity.Id is null || await engine.PluginNameAsync(identity.Id, stop) is not { } name || name == identity.Name) return;
+        if (
+            identity.Id is null
+            || await engine.PluginNameAsync(identity.Id, stop) is not { } name
+            || name == identity.Name
+        )
+            return;
         var lostOnes = await engine.LostSourcesAsync(identity.Id, stop);
         identity.Name = name;
         log.NameKnown(name);
         foreach (var lost in lostOnes)
         {
-            var problem = $"{lost.Name}.source={Quoted.Text(lost.Set)} was lost by an upgrade, and {Quoted.Text(lost.Mounted)} is mounted: with the plugin disabled, docker plugin set {identity.DisplayName} {lost.Name}.source={Quoted.Text(lost.Set)}";
+            var problem =
+                $"{lost.Name}.source={Quoted.Text(lost.Set)} was lost by an upgrade, and "
+                + $"{Quoted.Text(lost.Mounted)} is mounted: with the plugin disabled, docker plugin set "
+                + $"{identity.DisplayName} {lost.Name}.source={Quoted.Text(lost.Set)}";
             log.SourceLost(problem);
-            if (lost.Name == PolicySource.Mount) policy.Distrust(problem);
+            if (lost.Name == PolicySource.Mount)
+                policy.Distrust(problem);
         }
     }
 
     /// <summary>A worker outlives whatever a single event brings.</summary>
-    Task WorkAsync(CancellationToken stop) => Loop.RunAsync(log, stop, async token => await HandleAsync(await _events.Reader.ReadAsync(token), token));
+    Task WorkAsync(CancellationToken stop) =>
+        Loop.RunAsync(log, stop, async token => await HandleAsync(await _events.Reader.ReadAsync(token), token));
 
-    Task HandleAsync(EngineEvent one, CancellationToken stop) => one.Action switch
-    {
-        "start" => TryAsync(one.Actor.Id, log.NotReconciled, reconciler.ReconcileAsync, stop),
-        "create" => TryAsync(one.Actor.Id, log.NotInjected, InjectAsync, stop),
-        "die" => reconciler.DiedAsync(one.Actor.Id, TimeOf(one), stop),
-        "stop" or "destroy" => Forget(one),
-        _ => Task.CompletedTask,
-    };
+    Task HandleAsync(EngineEvent one, CancellationToken stop) =>
+        one.Action switch
+        {
+            "start" => TryAsync(one.Actor.Id, log.NotReconciled, reconciler.ReconcileAsync, stop),
+            "create" => TryAsync(one.Actor.Id, log.NotInjected, InjectAsync, stop),
+            "die" => reconciler.DiedAsync(one.Actor.Id, TimeOf(one), stop),
+            "stop" or "destroy" => Forget(one),
+            _ => Task.CompletedTask,
+        };
 
     Task Forget(EngineEvent one)
     {
@@ -106,20 +149,35 @@ public sealed class ReconciliationService(
         return Task.CompletedTask;
     }
 
-    DateTimeOffset TimeOf(EngineEvent one) => one.TimeNano > 0 ? DateTimeOffset.UnixEpoch.AddTicks(one.TimeNano / 100) : time.GetUtcNow();
+    DateTimeOffset TimeOf(EngineEvent one) =>
+        one.TimeNano > 0 ? DateTimeOffset.UnixEpoch.AddTicks(one.TimeNano / 100) : time.GetUtcNow();
 
-    /// <summary>Whether the container came by an API call that admission saw to. An inspect for each event would make creating containers three times as slow.</summary>
+    /// <summary>Whether the container came by an API call that admission saw to. An inspect for each event would make
+    /// creating containers three times as slow.</summary>
     bool IsAdmitted(EngineEvent one) => own.EngineAsks && one.Actor.Attributes?.ContainsKey(SwarmTask) != true;
 
-    /// <summary>For tasks of swarm: nobody else gives them their preload. It comes too late for the first program, which the environment of the service serves; it is for those that lose that.
-    /// Where the engine does not ask this plugin nothing is mounted, so nothing can be copied either: the start, once it asks, sees to it.</summary>
+    /// <summary>For tasks of swarm: nobody else gives them their preload. It comes too late for the first program,
+    /// which the environment of the service serves; it is for those that lose that.
+    /// Where the engine does not ask this plugin nothing is mounted, so nothing can be copied either: the start, once
+    /// it asks, sees to it.</summary>
     async Task InjectAsync(string id, CancellationToken stop)
     {
-        if (await chain.LookAsync(stop) == Asking.No || await engine.InspectContainerAsync(id, stop) is not { } container || !container.Mounts.Any(catalog.Owns)) return;
-        if (await injector.EnsureAsync(container, stop) is { } problem) log.NotInjected(id, problem);
+        if (
+            await chain.LookAsync(stop) == Asking.No
+            || await engine.InspectContainerAsync(id, stop) is not { } container
+            || !container.Mounts.Any(catalog.Owns)
+        )
+            return;
+        if (await injector.EnsureAsync(container, stop) is { } problem)
+            log.NotInjected(id, problem);
     }
 
-    async Task TryAsync(string id, Action<string, string> failed, Func<string, CancellationToken, Task> work, CancellationToken stop)
+    async Task TryAsync(
+        string id,
+        Action<string, string> failed,
+        Func<string, CancellationToken, Task> work,
+        CancellationToken stop
+    )
     {
         for (var attempt = 0; ; attempt++)
         {
@@ -145,11 +203,16 @@ public sealed class ReconciliationService(
         }
     }
 
-    Task SweepAsync(CancellationToken stop) => Loop.RunAsync(log, stop, async token =>
-    {
-        await _sweeps.Reader.ReadAsync(token);
-        await SweepOnceAsync(token);
-    });
+    Task SweepAsync(CancellationToken stop) =>
+        Loop.RunAsync(
+            log,
+            stop,
+            async token =>
+            {
+                await _sweeps.Reader.ReadAsync(token);
+                await SweepOnceAsync(token);
+            }
+        );
 
     async Task SweepOnceAsync(CancellationToken stop)
     {
@@ -159,8 +222,11 @@ public sealed class ReconciliationService(
             var running = await engine.ListRunningAsync(stop);
             var ids = running.ToHashSet(StringComparer.Ordinal);
             reconciler.KeepOnly(ids);
-            await Parallel.ForEachAsync(running.Where(id => !reconciler.IsSettled(id)), new ParallelOptions { MaxDegreeOfParallelism = options.Workers, CancellationToken = stop },
-                async (id, token) => await TryAsync(id, log.NotReconciled, reconciler.ReconcileAsync, token));
+            await Parallel.ForEachAsync(
+                running.Where(id => !reconciler.IsSettled(id)),
+                new ParallelOptions { MaxDegreeOfParallelism = options.Workers, CancellationToken = stop },
+                async (id, token) => await TryAsync(id, log.NotReconciled, reconciler.ReconcileAsync, token)
+            );
             reconciler.Counted(ids, asOf);
         }
         catch (EngineException e)
@@ -169,11 +235,18 @@ public sealed class ReconciliationService(
         }
     }
 
-    Task TickAsync(CancellationToken stop) => Loop.EveryAsync(options.SweepEvery, time, _ =>
-    {
-        _sweeps.Writer.TryWrite(true);
-        return Task.CompletedTask;
-    }, log, stop);
+    Task TickAsync(CancellationToken stop) =>
+        Loop.EveryAsync(
+            options.SweepEvery,
+            time,
+            _ =>
+            {
+                _sweeps.Writer.TryWrite(true);
+                return Task.CompletedTask;
+            },
+            log,
+            stop
+        );
 
     async Task PauseAsync(TimeSpan pause, CancellationToken stop)
     {

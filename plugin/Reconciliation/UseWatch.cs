@@ -7,16 +7,25 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Reconciliation;
 
-/// <summary>Compares now and then what the driver counts for each container with its quota, and finds those that have a GPU without holding any of it. The limit is kept by the shim inside the container; a program that
+/// <summary>Compares now and then what the driver counts for each container with its quota, and finds those that have a
+/// GPU without holding any of it. The limit is kept by the shim inside the container; a program that
 /// went around it is seen here.</summary>
 public sealed class UseWatch(
-    IGpuUse use, IGpuInventory gpus, IGpuLedger ledger, IMountTable processes, ContainerReconciler reconciler, PluginSettings settings, TimeProvider time, ILogger<UseWatch> log)
-    : BackgroundService
+    IGpuUse use,
+    IGpuInventory gpus,
+    IGpuLedger ledger,
+    IMountTable processes,
+    ContainerReconciler reconciler,
+    PluginSettings settings,
+    TimeProvider time,
+    ILogger<UseWatch> log
+) : BackgroundService
 {
     /// <summary>The driver gives memory in blocks of this size, and counts a moment later than it gives.</summary>
     const long Tolerance = 2 << 20;
 
-    /// <summary>So often in a row the engine may fail to say what a container is that has more than its quota. A moment's trouble of the engine ends nobody.</summary>
+    /// <summary>So often in a row the engine may fail to say what a container is that has more than its quota. A
+    /// moment's trouble of the engine ends nobody.</summary>
     const int MostUnknown = 3;
 
     /// <summary>Stopping one takes as long as it wants to, and nobody waits for others' ends.</summary>
@@ -28,8 +37,23 @@ public sealed class UseWatch(
     HashSet<string> _suspects = [];
 
     // A thread of its own: a driver that hangs keeps whoever asks it.
-    protected override Task ExecuteAsync(CancellationToken stoppingToken) => settings.WatchUse == TimeSpan.Zero ? Task.CompletedTask
-        : Loop.EveryAsync(settings.WatchUse, time, stop => Task.Factory.StartNew(() => LookAsync(stop), stop, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap(), log, stoppingToken);
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
+        settings.WatchUse == TimeSpan.Zero
+            ? Task.CompletedTask
+            : Loop.EveryAsync(
+                settings.WatchUse,
+                time,
+                stop =>
+                    Task.Factory.StartNew(
+                            () => LookAsync(stop),
+                            stop,
+                            TaskCreationOptions.LongRunning,
+                            TaskScheduler.Default
+                        )
+                        .Unwrap(),
+                log,
+                stoppingToken
+            );
 
     async Task LookAsync(CancellationToken stop)
     {
@@ -39,8 +63,13 @@ public sealed class UseWatch(
             var found = held.Count == 0 ? [] : Find(held, use.Read());
             var again = found.Where(one => _suspects.Contains(one.Key)).ToArray();
             _suspects = [.. found.Keys];
-            foreach (var id in _unknown.Keys.Except(_suspects)) _unknown.TryRemove(id, out _);
-            await Parallel.ForEachAsync(again, new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = stop }, async (one, token) => await JudgeAsync(one.Key, one.Value, token));
+            foreach (var id in _unknown.Keys.Except(_suspects))
+                _unknown.TryRemove(id, out _);
+            await Parallel.ForEachAsync(
+                again,
+                new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = stop },
+                async (one, token) => await JudgeAsync(one.Key, one.Value, token)
+            );
         }
         catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
         {
@@ -64,7 +93,11 @@ public sealed class UseWatch(
         {
             log.SuspectUnknown(id, e.Message);
             // Who has no quota may be allowed to.
-            if (_unknown.AddOrUpdate(id, 1, (_, looks) => looks + 1) >= MostUnknown && excesses.Any(excess => excess.Limit > 0)) await EndAsync(id, e.Message, stop);
+            if (
+                _unknown.AddOrUpdate(id, 1, (_, looks) => looks + 1) >= MostUnknown
+                && excesses.Any(excess => excess.Limit > 0)
+            )
+                await EndAsync(id, e.Message, stop);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
@@ -84,21 +117,33 @@ public sealed class UseWatch(
         }
     }
 
-    Dictionary<string, IReadOnlyList<Excess>> Find(IReadOnlyList<(string Id, GpuMemoryQuota Quota)> held, IReadOnlyList<GpuProcess> running)
+    Dictionary<string, IReadOnlyList<Excess>> Find(
+        IReadOnlyList<(string Id, GpuMemoryQuota Quota)> held,
+        IReadOnlyList<GpuProcess> running
+    )
     {
         var found = new Dictionary<string, IReadOnlyList<Excess>>();
         var quotas = held.ToDictionary(holder => holder.Id, holder => holder.Quota);
-        var uses = (from process in running from id in processes.ContainersOf(process.Pid) select (Id: id, Process: process)).ToLookup(use => use.Id, use => use.Process);
-        // Who holds nothing may have a GPU all the same: open device files can be handed on from container to container.
+        var uses = (
+            from process in running
+            from id in processes.ContainersOf(process.Pid)
+            select (Id: id, Process: process)
+        ).ToLookup(use => use.Id, use => use.Process);
+        // Who holds nothing may have a GPU all the same: open device files can be handed on from container to
+        // container.
         foreach (var use in uses)
         {
             var mine = use.ToLookup(process => process.Uuid, process => process.Bytes);
             var quota = quotas.GetValueOrDefault(use.Key);
-            Excess[] excesses = [.. from gpu in gpus.Devices
-                                    let excess = new Excess(gpu, mine[gpu.Uuid].Sum(), quota?.Of(gpu.AllocatableBytes) ?? 0)
-                                    where excess.Used > excess.Limit + Tolerance
-                                    select excess];
-            if (excesses.Length > 0) found[use.Key] = excesses;
+            Excess[] excesses =
+            [
+                .. from gpu in gpus.Devices
+                let excess = new Excess(gpu, mine[gpu.Uuid].Sum(), quota?.Of(gpu.AllocatableBytes) ?? 0)
+                where excess.Used > excess.Limit + Tolerance
+                select excess,
+            ];
+            if (excesses.Length > 0)
+                found[use.Key] = excesses;
         }
         return found;
     }

@@ -5,17 +5,29 @@ namespace Runai.GpuMemory.Volumes;
 /// <summary>Keeps containers with a volume of ours from starting where nothing would enforce their limit.</summary>
 public interface IMountGuard
 {
-    /// <summary>Null, or why nothing is mounted now, for the user's terminal. Null as well while an engine boots: a failed mount is final for a container that comes back by its restart policy.</summary>
+    /// <summary>Null, or why nothing is mounted now, for the user's terminal. Null as well while an engine boots: a
+    /// failed mount is final for a container that comes back by its restart policy.</summary>
     Task<string?> RefusalAsync(CancellationToken cancel);
 }
 
-/// <summary>Lets nothing be mounted while the engine does not ask this plugin about API calls, and says so in the log: when that begins, and every ten minutes while it lasts. Looks when a mount
+/// <summary>Lets nothing be mounted while the engine does not ask this plugin about API calls, and says so in the log:
+/// when that begins, and every ten minutes while it lasts. Looks when a mount
 /// comes, when the plugin starts, and every 30 s.</summary>
-public sealed class ChainGuard(ChainProbe probe, PluginIdentity identity, PluginSettings settings, IEngineClient engine, TimeProvider time, ILogger<ChainGuard> log) : BackgroundService, IMountGuard
+public sealed class ChainGuard(
+    ChainProbe probe,
+    PluginIdentity identity,
+    PluginSettings settings,
+    IEngineClient engine,
+    TimeProvider time,
+    ILogger<ChainGuard> log
+) : BackgroundService, IMountGuard
 {
-    static readonly TimeSpan Soon = TimeSpan.FromMilliseconds(200), Seldom = TimeSpan.FromSeconds(30), SayAgain = TimeSpan.FromMinutes(10);
+    static readonly TimeSpan Soon = TimeSpan.FromMilliseconds(200),
+        Seldom = TimeSpan.FromSeconds(30),
+        SayAgain = TimeSpan.FromMinutes(10);
 
     readonly SemaphoreSlim _look = new(0, 1);
+
     /// <summary>What was found last, and when it was said: held to decide what is to be said.</summary>
     readonly Lock _lock = new();
     Asking _asking;
@@ -24,26 +36,37 @@ public sealed class ChainGuard(ChainProbe probe, PluginIdentity identity, Plugin
     public async Task<string?> RefusalAsync(CancellationToken cancel)
     {
         var asking = await LookAsync(cancel);
-        if (asking is Asking.Booting or Asking.Silent) LookSoon();
+        if (asking is Asking.Booting or Asking.Silent)
+            LookSoon();
         var problem = await ProblemAsync(asking, cancel);
-        if (IsNews(asking)) Say(problem);
+        if (IsNews(asking))
+            Say(problem);
         return problem;
     }
 
-    /// <summary>An engine that mounts has its socket, also while it boots: without one the plugin looks in the wrong place.</summary>
+    /// <summary>An engine that mounts has its socket, also while it boots: without one the plugin looks in the wrong
+    /// place.</summary>
     async Task<Asking> LookAsync(CancellationToken cancel) =>
-        await probe.LookAsync(cancel) is var asking && asking == Asking.Booting && !File.Exists(settings.EngineSocket) ? Asking.Absent : asking;
+        await probe.LookAsync(cancel) is var asking && asking == Asking.Booting && !File.Exists(settings.EngineSocket)
+            ? Asking.Absent
+            : asking;
 
     protected override Task ExecuteAsync(CancellationToken stoppingToken)
     {
         var asking = Asking.Booting;
-        return Loop.RunAsync(log, stoppingToken, SayAsync, stop => _look.WaitAsync(asking is Asking.Booting or Asking.Absent ? Soon : Seldom, stop));
+        return Loop.RunAsync(
+            log,
+            stoppingToken,
+            SayAsync,
+            stop => _look.WaitAsync(asking is Asking.Booting or Asking.Absent ? Soon : Seldom, stop)
+        );
 
         async Task SayAsync(CancellationToken stop)
         {
             asking = await probe.LookAsync(stop);
             // While nothing is mounted, an engine that is away is nothing to tell.
-            if (asking is not Asking.Absent && IsNews(asking)) Say(await ProblemAsync(asking, stop));
+            if (asking is not Asking.Absent && IsNews(asking))
+                Say(await ProblemAsync(asking, stop));
         }
     }
 
@@ -56,14 +79,19 @@ public sealed class ChainGuard(ChainProbe probe, PluginIdentity identity, Plugin
     void LookSoon()
     {
         lock (_lock)
-            if (_look.CurrentCount == 0) _look.Release();
+            if (_look.CurrentCount == 0)
+                _look.Release();
     }
 
     bool IsNews(Asking asking)
     {
         lock (_lock)
         {
-            if (asking == Asking.Booting || (asking == _asking && (asking == Asking.Yes || time.GetElapsedTime(_saidAt) < SayAgain))) return false;
+            if (
+                asking == Asking.Booting
+                || (asking == _asking && (asking == Asking.Yes || time.GetElapsedTime(_saidAt) < SayAgain))
+            )
+                return false;
             (_asking, _saidAt) = (asking, time.GetTimestamp());
             return true;
         }
@@ -71,26 +99,40 @@ public sealed class ChainGuard(ChainProbe probe, PluginIdentity identity, Plugin
 
     void Say(string? problem)
     {
-        if (problem is null) log.Asked();
-        else log.NotAsked(problem);
+        if (problem is null)
+            log.Asked();
+        else
+            log.NotAsked(problem);
     }
 
-    async Task<string?> ProblemAsync(Asking asking, CancellationToken cancel) => asking switch
-    {
-        Asking.No => await NotAskedAsync(cancel),
-        Asking.Absent => $"the plugin finds no engine at {settings.EngineSocket}, so no limit would hold: look at its settings run.source and DOCKER_HOST (docker plugin inspect)",
-        Asking.Silent => $"the engine at {settings.EngineSocket} does not tell the plugin whether it asks about containers, so no limit would hold: try again, and if it lasts, look at the plugin's settings run.source and DOCKER_HOST (docker plugin inspect)",
-        Asking.Denied => "another authorization plugin refuses, or fails at, this plugin's calls to the engine, so nobody knows whether the engine asks about containers, and no limit would hold. As root, name this plugin first in "
-            + "authorization-plugins of /etc/docker/daemon.json, or let the other one allow GET /_ping and GET /containers/NAME/json, then let the engine read it: systemctl reload docker, or kill -HUP $(cat /run/docker.pid)",
-        _ => null,
-    };
+    async Task<string?> ProblemAsync(Asking asking, CancellationToken cancel) =>
+        asking switch
+        {
+            Asking.No => await NotAskedAsync(cancel),
+            Asking.Absent =>
+                $"the plugin finds no engine at {settings.EngineSocket}, so no limit would hold: look at its "
+                    + "settings run.source and DOCKER_HOST (docker plugin inspect)",
+            Asking.Silent => $"the engine at {settings.EngineSocket} does not tell the plugin whether it asks about "
+                + "containers, so no limit would hold: try again, and if it lasts, look at the plugin's settings "
+                + "run.source and DOCKER_HOST (docker plugin inspect)",
+            Asking.Denied => "another authorization plugin refuses, or fails at, this plugin's calls to the engine, so "
+                + "nobody knows whether the engine asks about containers, and no limit would hold. As root, name "
+                + "this plugin first in "
+                + "authorization-plugins of /etc/docker/daemon.json, or let the other one allow GET /_ping "
+                + "and GET /containers/NAME/json, then let the engine read it: systemctl reload docker, or "
+                + "kill -HUP $(cat /run/docker.pid)",
+            _ => null,
+        };
 
     /// <summary>The name must be right: an engine that reads a wrong one ends.</summary>
     async Task<string> NotAskedAsync(CancellationToken cancel)
     {
         var name = await NameAsync(cancel);
-        return $"the engine does not ask the plugin {name ?? "for GPU memory"} about containers, so no limit would hold. As root, see that /etc/docker/daemon.json has "
-            + $"\"authorization-plugins\": [\"{name ?? "NAME"}\"]{(name is null ? " with the name that docker plugin ls shows" : "")}, then let the engine read it: systemctl reload docker, or kill -HUP $(cat /run/docker.pid)";
+        return $"the engine does not ask the plugin {name ?? "for GPU memory"} about containers, so no limit would "
+            + "hold. As root, see that /etc/docker/daemon.json has "
+            + "\"authorization-plugins\": "
+            + $"[\"{name ?? "NAME"}\"]{(name is null ? " with the name that docker plugin ls shows" : "")}, then "
+            + "let the engine read it: systemctl reload docker, or kill -HUP $(cat /run/docker.pid)";
     }
 
     async Task<string?> NameAsync(CancellationToken cancel)

@@ -3,7 +3,9 @@ namespace Runai.GpuMemory.Volumes;
 /// <summary>What is changed in a running container's own mounts.</summary>
 public interface IContainerMounts
 {
-    /// <summary>Makes a mount of a container private: it keeps what is mounted on it, whatever becomes of the plugin's mounts. Changes nothing where the process does not have at that place just this mount, of just this directory.</summary>
+    /// <summary>Makes a mount of a container private: it keeps what is mounted on it, whatever becomes of the plugin's
+    /// mounts. Changes nothing where the process does not have at that place just this mount, of just this
+    /// directory.</summary>
     /// <param name="pid">A process of the container.</param>
     /// <param name="mount">As its list has it.</param>
     /// <param name="directory">What must be mounted there, as the plugin sees it.</param>
@@ -11,17 +13,21 @@ public interface IContainerMounts
     Task<string?> MakePrivateAsync(int pid, MountEntry mount, string directory);
 }
 
-/// <summary>By setns(2) into the container's mount namespace: the kernel lets nobody change a mount from outside. Each change has a thread of its own, because a namespace of mounts is a thread's
-/// that shares neither root nor working folder with others, and because the way to a mount can lead over a file system that never answers (a volume of NFS).</summary>
+/// <summary>By setns(2) into the container's mount namespace: the kernel lets nobody change a mount from outside. Each
+/// change has a thread of its own, because a namespace of mounts is a thread's
+/// that shares neither root nor working folder with others, and because the way to a mount can lead over a file system
+/// that never answers (a volume of NFS).</summary>
 public sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : IContainerMounts
 {
     /// <summary>So long a container's file system may take. Ours takes a millisecond.</summary>
     internal TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(2);
+
     /// <summary>Threads that may hang in file systems.</summary>
     const int MostThreads = 64;
     const int StackBytes = 256 << 10;
 
-    int _threads, _saidNotAllowed;
+    int _threads,
+        _saidNotAllowed;
 
     public async Task<string?> MakePrivateAsync(int pid, MountEntry mount, string directory)
     {
@@ -33,7 +39,11 @@ public sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : ICon
         var done = new TaskCompletionSource<string?>(TaskCreationOptions.RunContinuationsAsynchronously);
         try
         {
-            new Thread(() => Work(pid, mount, directory, done), StackBytes) { IsBackground = true, Name = "container's mount" }.Start();
+            new Thread(() => Work(pid, mount, directory, done), StackBytes)
+            {
+                IsBackground = true,
+                Name = "container's mount",
+            }.Start();
         }
         catch (OutOfMemoryException)
         {
@@ -60,7 +70,8 @@ public sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : ICon
         catch (UnauthorizedAccessException e)
         {
             problem = e.Message;
-            if (Interlocked.Exchange(ref _saidNotAllowed, 1) == 0) LogNotAllowed(log, e.Message);
+            if (Interlocked.Exchange(ref _saidNotAllowed, 1) == 0)
+                LogNotAllowed(log, e.Message);
         }
 #pragma warning disable CA1031 // a thread of its own: nobody else catches
         catch (Exception e)
@@ -72,6 +83,12 @@ public sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : ICon
         done.SetResult(problem);
     }
 
-    [LoggerMessage(213, LogLevel.Warning, "the plugin may not enter containers ({Problem}), so those that it may not enter lose the account of their processes when the plugin is disabled: it needs CAP_SYS_PTRACE, which docker plugin upgrade asks for")]
+    [LoggerMessage(
+        213,
+        LogLevel.Warning,
+        "the plugin may not enter containers ({Problem}), so those that it may not enter lose the account of "
+            + "their processes when the plugin is disabled: it needs CAP_SYS_PTRACE, which docker plugin upgrade "
+            + "asks for"
+    )]
     static partial void LogNotAllowed(ILogger logger, string problem);
 }

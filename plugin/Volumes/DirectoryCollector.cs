@@ -2,16 +2,26 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>Removes private directories that nobody has any more: soon after an unmount, and now and then what was left otherwise (an engine that was killed, a reboot).</summary>
-public sealed class DirectoryCollector(Activations activations, IEngineClient engine, TimeProvider time, ILogger<DirectoryCollector> log) : BackgroundService
+/// <summary>Removes private directories that nobody has any more: soon after an unmount, and now and then what was left
+/// otherwise (an engine that was killed, a reboot).</summary>
+public sealed class DirectoryCollector(
+    Activations activations,
+    IEngineClient engine,
+    TimeProvider time,
+    ILogger<DirectoryCollector> log
+) : BackgroundService
 {
     static readonly TimeSpan Every = TimeSpan.FromSeconds(30);
+
     /// <summary>Containers that end together are collected together.</summary>
     static readonly TimeSpan Gather = TimeSpan.FromMilliseconds(200);
-    /// <summary>How long a mounted directory may wait for a process that has it: an engine may take its time between mounting and starting.</summary>
+
+    /// <summary>How long a mounted directory may wait for a process that has it: an engine may take its time between
+    /// mounting and starting.</summary>
     static readonly TimeSpan Grace = TimeSpan.FromMinutes(10);
 
-    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Loop.RunAsync(log, stoppingToken, CollectAsync, WaitAsync);
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
+        Loop.RunAsync(log, stoppingToken, CollectAsync, WaitAsync);
 
     async Task WaitAsync(CancellationToken stop)
     {
@@ -42,7 +52,8 @@ public sealed class DirectoryCollector(Activations activations, IEngineClient en
     {
         try
         {
-            return await engine.GlanceAtContainerAsync(reference.Container!, stop) is { State: { Running: true, Pid: > 0 } };
+            return await engine.GlanceAtContainerAsync(reference.Container!, stop)
+                is { State: { Running: true, Pid: > 0 } };
         }
         catch (EngineException e) when (e.IsTooLong)
         {

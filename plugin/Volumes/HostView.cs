@@ -7,19 +7,33 @@ public interface IHostView
 {
     /// <summary>Whether mounts below the state propagate to the engine.</summary>
     bool IsConnected();
+
     /// <summary>Whether this mount did.</summary>
     bool Sees(string dirId);
-    /// <summary>There is no way back for this process: it ends at once, so that the engine restarts it with its mounts in place. Not twice in a short time, unless it was <see cref="Settled"/> in between: an
+
+    /// <summary>There is no way back for this process: it ends at once, so that the engine restarts it with its mounts
+    /// in place. Not twice in a short time, unless it was <see cref="Settled"/> in between: an
     /// engine gives up a plugin that ends again and again before its socket is found.</summary>
     void StartAnew();
-    /// <summary>This process has been connected for a while, or has served a mount. If its mounts are taken away after this, another engine did it.</summary>
+
+    /// <summary>This process has been connected for a while, or has served a mount. If its mounts are taken away after
+    /// this, another engine did it.</summary>
     void Settled();
 }
 
-/// <summary>The host's side of the propagated mount, by the mount tables of other processes. An engine that starts may take it away from under a plugin that it has just
-/// started (seen on 28.5): what is mounted here then stays here, and containers would be given a plain empty folder.</summary>
-public sealed class HostView(StateLayout layout, IMountTable mounts, PrivateDirectories directories, PluginIdentity identity, TimeProvider time, ILogger<HostView> log, Action? end = null)
-    : IHostView
+/// <summary>The host's side of the propagated mount, by the mount tables of other processes. An engine that starts may
+/// take it away from under a plugin that it has just
+/// started (seen on 28.5): what is mounted here then stays here, and containers would be given a plain empty
+/// folder.</summary>
+public sealed class HostView(
+    StateLayout layout,
+    IMountTable mounts,
+    PrivateDirectories directories,
+    PluginIdentity identity,
+    TimeProvider time,
+    ILogger<HostView> log,
+    Action? end = null
+) : IHostView
 {
     static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
@@ -30,14 +44,21 @@ public sealed class HostView(StateLayout layout, IMountTable mounts, PrivateDire
     volatile int _seer;
 
     // A plain socket (no ID) is in the engine's namespace, and the engine's mounts are its own.
-    public bool IsConnected() => identity.Id is null
-        || (mounts.Own().LastOrDefault(mount => mount.Target == layout.State)?.PeerGroup is { } group && SomebodyHas(mount => mount.PeerGroup == group));
+    public bool IsConnected() =>
+        identity.Id is null
+        || (
+            mounts.Own().LastOrDefault(mount => mount.Target == layout.State)?.PeerGroup is { } group
+            && SomebodyHas(mount => mount.PeerGroup == group)
+        );
 
-    public bool Sees(string dirId) => identity.Id is null || SomebodyHas(mount => PrivateDirectories.IsHandedOut(mount, dirId) && directories.Find(mount) == dirId);
+    public bool Sees(string dirId) =>
+        identity.Id is null
+        || SomebodyHas(mount => PrivateDirectories.IsHandedOut(mount, dirId) && directories.Find(mount) == dirId);
 
     public void Settled()
     {
-        if (_isSettled) return;
+        if (_isSettled)
+            return;
         File.Delete(_stamp);
         _isSettled = true;
     }
@@ -64,10 +85,12 @@ public sealed class HostView(StateLayout layout, IMountTable mounts, PrivateDire
 
     bool SomebodyHas(Func<MountEntry, bool> isIt)
     {
-        if (_seer is > 0 and var seer && mounts.OneByOne(seer).Any(isIt)) return true;
+        if (_seer is > 0 and var seer && mounts.OneByOne(seer).Any(isIt))
+            return true;
         foreach (var (pid, table) in mounts.All())
         {
-            if (pid == Environment.ProcessId || !table.Any(isIt)) continue;
+            if (pid == Environment.ProcessId || !table.Any(isIt))
+                continue;
             _seer = pid;
             return true;
         }
@@ -75,25 +98,36 @@ public sealed class HostView(StateLayout layout, IMountTable mounts, PrivateDire
     }
 }
 
-/// <summary>Notices early that the engine has taken the propagated mount away, before a container is in need of it. That happens within the first seconds of an engine.</summary>
+/// <summary>Notices early that the engine has taken the propagated mount away, before a container is in need of it.
+/// That happens within the first seconds of an engine.</summary>
 public sealed class HostWatch(IHostView host, TimeProvider time, ILogger<HostWatch> log) : BackgroundService
 {
-    static readonly TimeSpan Young = TimeSpan.FromSeconds(15), Settling = TimeSpan.FromSeconds(2), Often = TimeSpan.FromMilliseconds(250), Seldom = TimeSpan.FromSeconds(30);
+    static readonly TimeSpan Young = TimeSpan.FromSeconds(15),
+        Settling = TimeSpan.FromSeconds(2),
+        Often = TimeSpan.FromMilliseconds(250),
+        Seldom = TimeSpan.FromSeconds(30);
 
     long _start;
 
     protected override Task ExecuteAsync(CancellationToken stoppingToken)
     {
         _start = time.GetTimestamp();
-        return Loop.RunAsync(log, stoppingToken, LookAsync, stop => Task.Delay(time.GetElapsedTime(_start) < Young ? Often : Seldom, time, stop));
+        return Loop.RunAsync(
+            log,
+            stoppingToken,
+            LookAsync,
+            stop => Task.Delay(time.GetElapsedTime(_start) < Young ? Often : Seldom, time, stop)
+        );
     }
 
     Task LookAsync(CancellationToken stop)
     {
         try
         {
-            if (!host.IsConnected()) host.StartAnew();
-            else if (time.GetElapsedTime(_start) >= Settling) host.Settled();
+            if (!host.IsConnected())
+                host.StartAnew();
+            else if (time.GetElapsedTime(_start) >= Settling)
+                host.Settled();
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

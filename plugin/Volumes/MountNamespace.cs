@@ -5,33 +5,47 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>The calls that work in another process's mounts. Only for threads that end thereafter. Calls return -1 with errno: EACCES and EPERM become
+/// <summary>The calls that work in another process's mounts. Only for threads that end thereafter. Calls return -1 with
+/// errno: EACCES and EPERM become
 /// <see cref="UnauthorizedAccessException"/>, the others <see cref="IOException"/>, with the path's name.</summary>
 static unsafe partial class MountNamespace
 {
     // The flags of openat(2), which differ by architecture only in these two.
     static readonly int DirectoryFlag = RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x4000 : 0x10000;
     static readonly int NoFollowFlag = RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x8000 : 0x20000;
-    const int CloseOnExec = 0x80000, PathOnly = 0x200000, CurrentDirectory = -100;
-    const int NewMounts = 0x20000, SharedFilesystemState = 0x200;
-    const ulong Private = 1 << 18, Shared = 1 << 20;
-    const int Eperm = 1, Eacces = 13;
+    const int CloseOnExec = 0x80000,
+        PathOnly = 0x200000,
+        CurrentDirectory = -100;
+    const int NewMounts = 0x20000,
+        SharedFilesystemState = 0x200;
+    const ulong Private = 1 << 18,
+        Shared = 1 << 20;
+    const int Eperm = 1,
+        Eacces = 13;
 
     /// <summary>See <see cref="IContainerMounts.MakePrivateAsync"/>.</summary>
     public static string? MakePrivate(int pid, MountEntry mount, string directory)
     {
         // All through this one handle: a process that took the same number later is not behind it.
-        using var process = new Handle(CurrentDirectory, LivingThread.FolderOf(pid) ?? throw new IOException("No such process"), PathOnly | DirectoryFlag);
+        using var process = new Handle(
+            CurrentDirectory,
+            LivingThread.FolderOf(pid) ?? throw new IOException("No such process"),
+            PathOnly | DirectoryFlag
+        );
         using var theirs = new Handle(process, "ns/mnt", 0);
         using var ours = new Handle(CurrentDirectory, "/proc/thread-self/ns/mnt", 0);
-        if (Unshare(SharedFilesystemState) != 0) throw Failure("unshare");
+        if (Unshare(SharedFilesystemState) != 0)
+            throw Failure("unshare");
         // The namespace's: a process may have another.
         using var root = Open(theirs, ours, CurrentDirectory, "/"u8, PathOnly | DirectoryFlag);
         using var place = Walk(root, mount.Target);
-        if (place.MountId() != mount.Id) return $"another mount is at {mount.Target}";
-        if (place.Identity() is not { } found || found != Gpu.Statx.Identity(directory)) return $"something else is mounted at {mount.Target}";
+        if (place.MountId() != mount.Id)
+            return $"another mount is at {mount.Target}";
+        if (place.Identity() is not { } found || found != Gpu.Statx.Identity(directory))
+            return $"something else is mounted at {mount.Target}";
 
-        // First where it changes nothing: all code of the runtime's that the calls need is in place then, and is not looked for among the container's files.
+        // First where it changes nothing: all code of the runtime's that the calls need is in place then, and is not
+        // looked for among the container's files.
         _ = Change(ours, root, Private | Shared, ours);
         var error = Change(theirs, place, Private, ours);
         return error == 0 ? null : throw Failure($"mount --make-private {mount.Target}", error);
@@ -44,7 +58,8 @@ static unsafe partial class MountNamespace
         using var theirs = new Handle(CurrentDirectory, folder + "/ns/mnt", 0);
         using var ours = new Handle(CurrentDirectory, "/proc/thread-self/ns/mnt", 0);
         using var proc = new Handle(CurrentDirectory, "/proc", PathOnly | DirectoryFlag);
-        if (Unshare(SharedFilesystemState) != 0) throw Failure("unshare");
+        if (Unshare(SharedFilesystemState) != 0)
+            throw Failure("unshare");
         return Open(theirs, ours, proc, "thread-self/mountinfo"u8, 0).Release();
     }
 
@@ -62,19 +77,26 @@ static unsafe partial class MountNamespace
     /// <returns>The file, or an error less than 0. It is back, or the file is not used.</returns>
     static int OpenInside(int inside, int back, int folder, byte* path, int flags)
     {
-        if (SetNamespace(inside, NewMounts) != 0) return -Marshal.GetLastPInvokeError();
+        if (SetNamespace(inside, NewMounts) != 0)
+            return -Marshal.GetLastPInvokeError();
         var file = OpenAt(folder, path, flags, 0);
-        if (file < 0) file = -Marshal.GetLastPInvokeError();
+        if (file < 0)
+            file = -Marshal.GetLastPInvokeError();
         return SetNamespace(back, NewMounts) == 0 ? file : -Marshal.GetLastPInvokeError();
     }
 
-    /// <summary>What is done inside: three calls, without a path of the container's and without an allocation, which could make the runtime read files.</summary>
+    /// <summary>What is done inside: three calls, without a path of the container's and without an allocation, which
+    /// could make the runtime read files.</summary>
     static int Change(int inside, int place, ulong propagation, int back)
     {
-        if (SetNamespace(inside, NewMounts) != 0) return Marshal.GetLastPInvokeError();
+        if (SetNamespace(inside, NewMounts) != 0)
+            return Marshal.GetLastPInvokeError();
         int error;
         fixed (byte* here = "."u8)
-            error = ChangeDirectory(place) == 0 && Mount(null, here, null, propagation, null) == 0 ? 0 : Marshal.GetLastPInvokeError();
+            error =
+                ChangeDirectory(place) == 0 && Mount(null, here, null, propagation, null) == 0
+                    ? 0
+                    : Marshal.GetLastPInvokeError();
         return SetNamespace(back, NewMounts) == 0 ? error : Marshal.GetLastPInvokeError();
     }
 
@@ -93,7 +115,9 @@ static unsafe partial class MountNamespace
     static Exception Failure(string what) => Failure(what, Marshal.GetLastPInvokeError());
 
     static Exception Failure(string what, int error) =>
-        error is Eperm or Eacces ? new UnauthorizedAccessException($"{what}: {new Win32Exception(error).Message}") : new IOException($"{what}: {new Win32Exception(error).Message}");
+        error is Eperm or Eacces
+            ? new UnauthorizedAccessException($"{what}: {new Win32Exception(error).Message}")
+            : new IOException($"{what}: {new Win32Exception(error).Message}");
 
     /// <summary>An open file.</summary>
     sealed class Handle : IDisposable
@@ -103,7 +127,8 @@ static unsafe partial class MountNamespace
         public Handle(int folder, string path, int flags)
         {
             _file = OpenAt(folder, path, flags | CloseOnExec, 0);
-            if (_file < 0) throw Failure(path);
+            if (_file < 0)
+                throw Failure(path);
         }
 
         public Handle(int file) => _file = file;
@@ -114,8 +139,17 @@ static unsafe partial class MountNamespace
         public int MountId()
         {
             const string Name = "mnt_id:";
-            foreach (var line in File.ReadLines(string.Create(CultureInfo.InvariantCulture, $"/proc/thread-self/fdinfo/{_file}")))
-                if (line.StartsWith(Name, StringComparison.Ordinal)) return int.Parse(line.AsSpan(Name.Length), NumberStyles.AllowLeadingWhite, CultureInfo.InvariantCulture);
+            foreach (
+                var line in File.ReadLines(
+                    string.Create(CultureInfo.InvariantCulture, $"/proc/thread-self/fdinfo/{_file}")
+                )
+            )
+                if (line.StartsWith(Name, StringComparison.Ordinal))
+                    return int.Parse(
+                        line.AsSpan(Name.Length),
+                        NumberStyles.AllowLeadingWhite,
+                        CultureInfo.InvariantCulture
+                    );
             return -1;
         }
 
@@ -126,7 +160,8 @@ static unsafe partial class MountNamespace
 
         public void Dispose()
         {
-            if (_file >= 0) _ = Close(_file);
+            if (_file >= 0)
+                _ = Close(_file);
         }
     }
 

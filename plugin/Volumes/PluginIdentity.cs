@@ -1,42 +1,62 @@
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>Who this plugin is to the engine: its ID by where its propagated mount lies, its name by asking the engine (<see cref="Name"/> is then set).</summary>
+/// <summary>Who this plugin is to the engine: its ID by where its propagated mount lies, its name by asking the engine
+/// (<see cref="Name"/> is then set).</summary>
 public sealed class PluginIdentity
 {
     public const string DefaultName = "runai/gpu-memory:latest";
-    const string Latest = ":latest", Marker = "/plugins/", End = "/propagated-mount";
+    const string Latest = ":latest",
+        Marker = "/plugins/",
+        End = "/propagated-mount";
 
     readonly string? _socketName;
     volatile string? _name;
 
     public PluginIdentity(StateLayout layout, PluginSettings settings, IMountTable mounts)
     {
-        Id = mounts.Own().Where(mount => mount.Target == layout.State).Select(mount => IdOf(mount.Root)).LastOrDefault(id => id is not null);
-        if (Id is null) _socketName = Path.GetFileNameWithoutExtension(settings.Socket);
+        Id = mounts
+            .Own()
+            .Where(mount => mount.Target == layout.State)
+            .Select(mount => IdOf(mount.Root))
+            .LastOrDefault(id => id is not null);
+        if (Id is null)
+            _socketName = Path.GetFileNameWithoutExtension(settings.Socket);
     }
 
     /// <summary>64 hex digits; null where the engine does not manage this process (a plain plugin socket).</summary>
     public string? Id { get; }
 
     /// <summary>As the engine lists it, e.g. <c>runai/gpu-memory:latest</c>; null until known.</summary>
-    public string? Name { get => _name ?? _socketName; set => _name = value; }
+    public string? Name
+    {
+        get => _name ?? _socketName;
+        set => _name = value;
+    }
 
     /// <summary>As people write it; the default while it is not known.</summary>
-    public string DisplayName => (Name ?? DefaultName) is var name && name.EndsWith(Latest, StringComparison.Ordinal) ? name[..^Latest.Length] : name;
+    public string DisplayName =>
+        (Name ?? DefaultName) is var name && name.EndsWith(Latest, StringComparison.Ordinal)
+            ? name[..^Latest.Length]
+            : name;
 
-    /// <summary>Whether a driver's name means this plugin. While our own name is not known, the default one does.</summary>
-    public bool IsMe(string driver) => driver.Length > 0 && (Normal(driver) == Normal(Name ?? DefaultName) || driver == Id);
+    /// <summary>Whether a driver's name means this plugin. While our own name is not known, the default one
+    /// does.</summary>
+    public bool IsMe(string driver) =>
+        driver.Length > 0 && (Normal(driver) == Normal(Name ?? DefaultName) || driver == Id);
 
-    /// <summary>As the engine reads plugin names: Docker's registry and the tag <c>latest</c> go without saying.</summary>
+    /// <summary>As the engine reads plugin names: Docker's registry and the tag <c>latest</c> go without
+    /// saying.</summary>
     static string Normal(string name)
     {
-        if (name.StartsWith("docker.io/", StringComparison.Ordinal)) name = name["docker.io/".Length..];
+        if (name.StartsWith("docker.io/", StringComparison.Ordinal))
+            name = name["docker.io/".Length..];
         return name.LastIndexOf(':') > name.LastIndexOf('/') ? name : name + Latest;
     }
 
     static string? IdOf(string root)
     {
-        if (!root.EndsWith(End, StringComparison.Ordinal)) return null;
+        if (!root.EndsWith(End, StringComparison.Ordinal))
+            return null;
         var start = root.LastIndexOf(Marker, StringComparison.Ordinal) + Marker.Length;
         var id = start < Marker.Length ? "" : root[start..^End.Length];
         return id.Length == 64 && id.All(char.IsAsciiHexDigitLower) ? id : null;

@@ -1,24 +1,33 @@
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>The directories that containers see at the volume's target: one an activation, read-only for them, with a small writable file system for the ledger.</summary>
+/// <summary>The directories that containers see at the volume's target: one an activation, read-only for them, with a
+/// small writable file system for the ledger.</summary>
 public interface IPrivateDirectories
 {
     /// <summary>Replaces the quota file. False when it said the same already.</summary>
     bool WriteQuota(string dirId, QuotaFile quota);
+
     /// <summary>Whether the directory's quota file says exactly this.</summary>
     bool HasQuota(string dirId, QuotaFile quota);
+
     /// <summary>All that are on disk, mounted or not.</summary>
     IReadOnlyList<string> List();
+
     /// <summary>The private directory behind a mount of some process; null for any other mount.</summary>
     string? Find(MountEntry mount);
+
     /// <summary>Whether it is the whole of the directory that is mounted, not a part of it.</summary>
     bool IsWhole(MountEntry mount, string dirId);
-    /// <summary>Whether the mount lies where the directory is handed out to the engine, as a bind of a folder above shows it to a container.</summary>
+
+    /// <summary>Whether the mount lies where the directory is handed out to the engine, as a bind of a folder above
+    /// shows it to a container.</summary>
     /// <param name="mount">Of a private directory.</param>
     /// <param name="parent">The mount on which it is.</param>
     bool IsHandedOut(MountEntry mount, MountEntry parent);
+
     /// <summary>Where a directory is, as the plugin sees it.</summary>
     string PathOf(string dirId);
+
     /// <summary>Who opens its shim is known, or of no interest any more.</summary>
     void StopWatching(string dirId);
 }
@@ -28,7 +37,12 @@ public interface IPrivateDirectories
 sealed record Location(string Device, string Root);
 
 /// <summary>Makes and removes the private directories on disk and their mounts.</summary>
-public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMountTable mounts, IShimWatch? watch = null) : IPrivateDirectories
+public sealed class PrivateDirectories(
+    StateLayout layout,
+    ShimStore shims,
+    IMountTable mounts,
+    IShimWatch? watch = null
+) : IPrivateDirectories
 {
     const string UsageOptions = "size=64k,nr_inodes=64,mode=1777";
 
@@ -36,7 +50,8 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
     Location? _place; // Written once, and the same by whoever comes first.
     bool _staged;
 
-    /// <summary>Makes the directory, or what is missing of it, and mounts it. Undoes all that it did where something fails, and throws <see cref="IOException"/>.</summary>
+    /// <summary>Makes the directory, or what is missing of it, and mounts it. Undoes all that it did where something
+    /// fails, and throws <see cref="IOException"/>.</summary>
     /// <returns>The path to hand to the engine.</returns>
     public string Make(string dirId)
     {
@@ -56,7 +71,8 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
         {
             // The stage first: what is mounted there holds the folders below.
             Unstage(staged);
-            if (isNew) Remove(dirId);
+            if (isNew)
+                Remove(dirId);
             throw;
         }
     }
@@ -64,13 +80,15 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
     /// <summary>Takes it back from the engine. Containers that still have it keep it.</summary>
     public void Detach(string dirId) => DetachFrom(layout.Mount(dirId));
 
-    /// <summary>Unmounts and deletes. For a container that still had it, it would be gone with all that is mounted on it.</summary>
+    /// <summary>Unmounts and deletes. For a container that still had it, it would be gone with all that is mounted on
+    /// it.</summary>
     public void Remove(string dirId)
     {
         StopWatching(dirId);
         DetachFrom(layout.Mount(dirId));
         var work = layout.Directory(dirId);
-        if (Directory.Exists(work)) Directory.Delete(work, recursive: true);
+        if (Directory.Exists(work))
+            Directory.Delete(work, recursive: true);
     }
 
     public void StopWatching(string dirId) => watch?.Remove(layout.Directory(dirId));
@@ -82,31 +100,39 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
 
     /// <summary>Those that the plugin (and so the engine) sees mounted.</summary>
     public HashSet<string> MountedOnes() =>
-        [.. from mount in mounts.Own()
+        [
+            .. from mount in mounts.Own()
             where Path.GetDirectoryName(mount.Target) == layout.Mounts && Find(mount) == Path.GetFileName(mount.Target)
-            select Path.GetFileName(mount.Target)];
+            select Path.GetFileName(mount.Target),
+        ];
 
     public IReadOnlyList<string> List() =>
-        Directory.Exists(layout.Directories) ? [.. Directory.EnumerateDirectories(layout.Directories).Select(path => Path.GetFileName(path))] : [];
+        Directory.Exists(layout.Directories)
+            ? [.. Directory.EnumerateDirectories(layout.Directories).Select(path => Path.GetFileName(path))]
+            : [];
 
     public bool WriteQuota(string dirId, QuotaFile quota)
     {
-        if (HasQuota(dirId, quota)) return false;
+        if (HasQuota(dirId, quota))
+            return false;
         StateLayout.WriteFile(QuotaPath(dirId), quota.ToBytes(), FileModes.Readable, isLasting: false);
         return true;
     }
 
-    /// <summary>After a reboot: the quota of a container that runs no more, or nothing, where power failed before it was on the disk.</summary>
+    /// <summary>After a reboot: the quota of a container that runs no more, or nothing, where power failed before it
+    /// was on the disk.</summary>
     public void ForgetQuota(string dirId)
     {
-        if (File.Exists(QuotaPath(dirId))) File.Delete(QuotaPath(dirId));
+        if (File.Exists(QuotaPath(dirId)))
+            File.Delete(QuotaPath(dirId));
     }
 
     public bool HasQuota(string dirId, QuotaFile quota)
     {
         try
         {
-            return ServedFile.TryRead(QuotaPath(dirId)) is { } content && content.AsSpan().SequenceEqual(quota.ToBytes());
+            return ServedFile.TryRead(QuotaPath(dirId)) is { } content
+                && content.AsSpan().SequenceEqual(quota.ToBytes());
         }
         catch (IOException)
         {
@@ -116,59 +142,89 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
 
     public string? Find(MountEntry mount)
     {
-        if (Place() is not var (device, root) || mount.Device != device || !mount.Root.StartsWith(root, StringComparison.Ordinal)) return null;
+        if (
+            Place() is not var (device, root)
+            || mount.Device != device
+            || !mount.Root.StartsWith(root, StringComparison.Ordinal)
+        )
+            return null;
         var name = mount.Root[root.Length..];
         var end = name.IndexOf('/');
-        if (end >= 0) name = name[..end];
+        if (end >= 0)
+            name = name[..end];
         return name.Length > 0 ? name : null;
     }
 
-    public bool IsWhole(MountEntry mount, string dirId) => Find(mount) == dirId && mount.Root.EndsWith("/" + dirId, StringComparison.Ordinal);
+    public bool IsWhole(MountEntry mount, string dirId) =>
+        Find(mount) == dirId && mount.Root.EndsWith("/" + dirId, StringComparison.Ordinal);
 
     public bool IsHandedOut(MountEntry mount, MountEntry parent)
     {
-        if (Place() is not var (device, root) || parent.Device != device || Find(mount) is not { } dirId || !IsBelow(mount.Target, parent.Target)) return false;
+        if (
+            Place() is not var (device, root)
+            || parent.Device != device
+            || Find(mount) is not { } dirId
+            || !IsBelow(mount.Target, parent.Target)
+        )
+            return false;
         var above = root.TrimEnd('/')[..^Path.GetFileName(layout.Directories).Length];
-        return Join(parent.Root, mount.Target[parent.Target.TrimEnd('/').Length..]) == $"{above}{Path.GetFileName(layout.Mounts)}/{dirId}";
+        return Join(parent.Root, mount.Target[parent.Target.TrimEnd('/').Length..])
+            == $"{above}{Path.GetFileName(layout.Mounts)}/{dirId}";
     }
 
     public string PathOf(string dirId) => layout.Directory(dirId);
 
-    /// <summary>Whether this mount is the one that was handed to the engine, in whatever process it is seen; not a container's.</summary>
-    public static bool IsHandedOut(MountEntry mount, string dirId) => mount.Target.EndsWith($"/mounts/{dirId}", StringComparison.Ordinal);
+    /// <summary>Whether this mount is the one that was handed to the engine, in whatever process it is seen; not a
+    /// container's.</summary>
+    public static bool IsHandedOut(MountEntry mount, string dirId) =>
+        mount.Target.EndsWith($"/mounts/{dirId}", StringComparison.Ordinal);
 
     string QuotaPath(string dirId) => Path.Combine(layout.Directory(dirId), StateLayout.QuotaName);
 
     /// <summary>Where the folder of private directories is, in the terms of mount tables.</summary>
     Location? Place()
     {
-        if (_place is { } known) return known;
+        if (_place is { } known)
+            return known;
         MountEntry? under = null;
         foreach (var mount in mounts.Own())
-            if (IsBelow(layout.Directories, mount.Target) && mount.Target.Length >= (under?.Target.Length ?? 0)) under = mount;
-        if (under is null) return null;
+            if (IsBelow(layout.Directories, mount.Target) && mount.Target.Length >= (under?.Target.Length ?? 0))
+                under = mount;
+        if (under is null)
+            return null;
         _place = new(under.Device, Join(under.Root, layout.Directories[under.Target.TrimEnd('/').Length..]) + "/");
         return _place;
     }
 
-    static bool IsBelow(string path, string folder) => folder == "/" || path == folder || path.StartsWith(folder + "/", StringComparison.Ordinal);
+    static bool IsBelow(string path, string folder) =>
+        folder == "/" || path == folder || path.StartsWith(folder + "/", StringComparison.Ordinal);
 
     static string Join(string root, string rest) => root.TrimEnd('/') + rest;
 
     void Fill(string work)
     {
-        foreach (var folder in (string[])[work, Path.Combine(work, StateLayout.UsageName), Path.Combine(work, StateLayout.QuietName)])
+        foreach (
+            var folder in (string[])
+                [work, Path.Combine(work, StateLayout.UsageName), Path.Combine(work, StateLayout.QuietName)]
+        )
             StateLayout.MakeDirectory(folder, FileModes.ReadableDirectory);
         var store = shims.Current();
         foreach (var name in store.Names)
         {
             var (kept, wanted) = (Path.Combine(store.Folder, name), Path.Combine(work, name));
-            if (!File.Exists(wanted) && !MountSyscalls.TryHardLink(kept, wanted)) StateLayout.WriteFile(wanted, File.ReadAllBytes(kept), FileModes.Readable);
+            if (!File.Exists(wanted) && !MountSyscalls.TryHardLink(kept, wanted))
+                StateLayout.WriteFile(wanted, File.ReadAllBytes(kept), FileModes.Readable);
         }
-        StateLayout.WriteFile(Path.Combine(work, StateLayout.PreloadName), "/runai/librunai.so\n"u8, FileModes.Readable, isLasting: false);
+        StateLayout.WriteFile(
+            Path.Combine(work, StateLayout.PreloadName),
+            "/runai/librunai.so\n"u8,
+            FileModes.Readable,
+            isLasting: false
+        );
     }
 
-    /// <summary>Read-only where nothing propagates: a mount that is made read-only after it has propagated stays writable on the host's side.</summary>
+    /// <summary>Read-only where nothing propagates: a mount that is made read-only after it has propagated stays
+    /// writable on the host's side.</summary>
     void Stage(string work, string staged)
     {
         EnsureStage();
@@ -176,16 +232,25 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
         MountSyscalls.BindMount(work, staged);
         MountSyscalls.MakePrivate(staged);
         MountSyscalls.RemountBind(staged, MountSyscalls.ReadOnly | MountSyscalls.NoSuid | MountSyscalls.NoDev);
-        MountSyscalls.MountTmpfs(Path.Combine(staged, StateLayout.UsageName), MountSyscalls.NoSuid | MountSyscalls.NoDev | MountSyscalls.NoExec, UsageOptions);
+        MountSyscalls.MountTmpfs(
+            Path.Combine(staged, StateLayout.UsageName),
+            MountSyscalls.NoSuid | MountSyscalls.NoDev | MountSyscalls.NoExec,
+            UsageOptions
+        );
     }
 
     void EnsureStage()
     {
         lock (_lock)
         {
-            if (_staged) return;
+            if (_staged)
+                return;
             StateLayout.MakeDirectory(layout.Stage, FileModes.OwnerDirectory);
-            MountSyscalls.MountTmpfs(layout.Stage, MountSyscalls.NoSuid | MountSyscalls.NoDev | MountSyscalls.NoExec, "size=1m,mode=700");
+            MountSyscalls.MountTmpfs(
+                layout.Stage,
+                MountSyscalls.NoSuid | MountSyscalls.NoDev | MountSyscalls.NoExec,
+                "size=1m,mode=700"
+            );
             MountSyscalls.MakePrivate(layout.Stage);
             _staged = true;
         }
@@ -207,6 +272,7 @@ public sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMou
     /// <summary>Only ever an empty folder: what is still mounted there must not be deleted.</summary>
     static void RemoveEmpty(string path)
     {
-        if (Directory.Exists(path)) Directory.Delete(path);
+        if (Directory.Exists(path))
+            Directory.Delete(path);
     }
 }

@@ -9,29 +9,45 @@ public interface IMountTable
 {
     /// <summary>Of the plugin itself, one by one.</summary>
     IEnumerable<MountEntry> Own();
-    /// <summary>Of another process's mount namespace, also where the process itself sees only a part of it; empty when it is gone, <see cref="MountEntry.Unreadable"/> where they cannot be read.
+
+    /// <summary>Of another process's mount namespace, also where the process itself sees only a part of it; empty when
+    /// it is gone, <see cref="MountEntry.Unreadable"/> where they cannot be read.
     /// Ends with <see cref="MountEntry.More"/> where it is not whole.</summary>
     IReadOnlyList<MountEntry> OfProcess(int pid);
+
     /// <summary>The same one by one, for who needs none of them for longer: then all of them.</summary>
     IEnumerable<MountEntry> OneByOne(int pid) => OfProcess(pid);
+
     /// <summary>Of all mount namespaces of this host, one by one, with a process that is in it.</summary>
     IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All();
-    /// <summary>Whether the process is in the control group of this container. False where the kernel does not show it.</summary>
+
+    /// <summary>Whether the process is in the control group of this container. False where the kernel does not show
+    /// it.</summary>
     bool IsInContainer(int pid, string container) => false;
-    /// <summary>The containers whose control groups the process is in, the outer one first: what has the form of an ID in their paths.</summary>
+
+    /// <summary>The containers whose control groups the process is in, the outer one first: what has the form of an ID
+    /// in their paths.</summary>
     IReadOnlyList<string> ContainersOf(int pid) => [];
 }
 
 /// <summary>The table as <c>/proc</c> shows it.</summary>
 public sealed class ProcMountTable : IMountTable
 {
-    /// <summary>Of a list that is kept: mounts, and characters of their paths. Who may mount can make a hundred thousand, with paths of any length.</summary>
-    internal const int MostMounts = 8000, MostChars = 1 << 20;
-    /// <summary>Of a list that is read to be kept: <see cref="MountCopies"/> among it. As many as a mount namespace may have (the kernel's fs.mount-max, unless an admin changed it).</summary>
+    /// <summary>Of a list that is kept: mounts, and characters of their paths. Who may mount can make a hundred
+    /// thousand, with paths of any length.</summary>
+    internal const int MostMounts = 8000,
+        MostChars = 1 << 20;
+
+    /// <summary>Of a list that is read to be kept: <see cref="MountCopies"/> among it. As many as a mount namespace may
+    /// have (the kernel's fs.mount-max, unless an admin changed it).</summary>
     internal const int MostRead = 100_000;
-    /// <summary>Of a line: two paths of the kernel's longest, each character of them written as four, and what stands between.</summary>
+
+    /// <summary>Of a line: two paths of the kernel's longest, each character of them written as four, and what stands
+    /// between.</summary>
     internal const int MostLine = 40_000;
-    /// <summary>How often a list is read that is empty while the process lives: its thread may have ended meanwhile.</summary>
+
+    /// <summary>How often a list is read that is empty while the process lives: its thread may have ended
+    /// meanwhile.</summary>
     const int Attempts = 3;
     const int StackBytes = 256 << 10;
 
@@ -47,21 +63,30 @@ public sealed class ProcMountTable : IMountTable
         var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (var folder in Directory.EnumerateDirectories("/proc"))
         {
-            if (!int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out var pid)) continue;
-            if (LivingThread.FolderOf(pid) is not { } living) continue;
-            if ((NamespaceOf(living) ?? FirstId(living + "/mountinfo")) is not { } id || seen.Add(id)) yield return (pid, OneByOne(pid));
+            if (!int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out var pid))
+                continue;
+            if (LivingThread.FolderOf(pid) is not { } living)
+                continue;
+            if ((NamespaceOf(living) ?? FirstId(living + "/mountinfo")) is not { } id || seen.Add(id))
+                yield return (pid, OneByOne(pid));
         }
     }
 
     /// <summary>As <c>mnt:[4026531841]</c>; null where the plugin may not know it.</summary>
     static string? NamespaceOf(string folder) => new FileInfo(folder + "/ns/mnt").LinkTarget;
 
-    public bool IsInContainer(int pid, string container) => container.Length == 64 && ControlGroups(pid).Contains(container, StringComparison.Ordinal);
+    public bool IsInContainer(int pid, string container) =>
+        container.Length == 64 && ControlGroups(pid).Contains(container, StringComparison.Ordinal);
 
     public IReadOnlyList<string> ContainersOf(int pid) => ContainersIn(ControlGroups(pid));
 
     internal static IReadOnlyList<string> ContainersIn(string controlGroups) =>
-        [.. controlGroups.Split('/', '-', '.', '\n').Where(part => part.Length == 64 && part.All(char.IsAsciiHexDigitLower)).Distinct(StringComparer.Ordinal)];
+        [
+            .. controlGroups
+                .Split('/', '-', '.', '\n')
+                .Where(part => part.Length == 64 && part.All(char.IsAsciiHexDigitLower))
+                .Distinct(StringComparer.Ordinal),
+        ];
 
     // 0::/docker/<ID>, 0::/system.slice/docker-<ID>.scope, or a line like these for each controller of version 1.
     static string ControlGroups(int pid)
@@ -76,7 +101,8 @@ public sealed class ProcMountTable : IMountTable
         }
     }
 
-    /// <summary>The number of the first mount. Numbers are the whole kernel's, so lists that begin alike are of one mount namespace.</summary>
+    /// <summary>The number of the first mount. Numbers are the whole kernel's, so lists that begin alike are of one
+    /// mount namespace.</summary>
     static string? FirstId(string path)
     {
         try
@@ -97,45 +123,62 @@ public sealed class ProcMountTable : IMountTable
     {
         for (var attempt = 0; attempt < Attempts; attempt++)
         {
-            if (LivingThread.FolderOf(pid) is not { } folder) yield break;
-            // A process sees the mounts below its root; where that is a plain folder, none. So whoever has another root than its namespace is asked nothing.
+            if (LivingThread.FolderOf(pid) is not { } folder)
+                yield break;
+            // A process sees the mounts below its root; where that is a plain folder, none. So whoever has another root
+            // than its namespace is asked nothing.
             var isEmpty = true;
-            foreach (var line in new FileInfo(folder + "/root").LinkTarget is "/" or null ? Read(Open(folder + "/mountinfo")) : [])
+            foreach (
+                var line in new FileInfo(folder + "/root").LinkTarget is "/" or null
+                    ? Read(Open(folder + "/mountinfo"))
+                    : []
+            )
             {
                 isEmpty = false;
                 yield return line;
             }
-            if (!isEmpty) yield break;
+            if (!isEmpty)
+                yield break;
             foreach (var line in Read(OpenInside(folder)))
             {
                 isEmpty = false;
                 yield return line;
             }
-            if (!isEmpty) yield break;
+            if (!isEmpty)
+                yield break;
         }
-        if (LivingThread.FolderOf(pid) is not null) yield return (MountEntry.Unreadable, false);
+        if (LivingThread.FolderOf(pid) is not null)
+            yield return (MountEntry.Unreadable, false);
     }
 
     static IEnumerable<(MountEntry? Entry, bool IsCut)> Read(FileStream? stream)
     {
         using var file = stream;
-        if (file is null) yield break;
-        foreach (var line in Lines(file)) yield return line;
+        if (file is null)
+            yield break;
+        foreach (var line in Lines(file))
+            yield return line;
     }
 
     /// <summary>The list of a whole namespace, as a thread of the plugin's own sees it that enters there.</summary>
     static FileStream? OpenInside(string folder)
     {
         FileStream? file = null;
-        var thread = new Thread(() =>
-        {
-            try
+        var thread = new Thread(
+            () =>
             {
-                file = new(MountNamespace.OpenTable(folder), FileAccess.Read, bufferSize: 0);
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException) { }
-        }, StackBytes)
-        { IsBackground = true, Name = "container's mounts" };
+                try
+                {
+                    file = new(MountNamespace.OpenTable(folder), FileAccess.Read, bufferSize: 0);
+                }
+                catch (Exception e) when (e is IOException or UnauthorizedAccessException) { }
+            },
+            StackBytes
+        )
+        {
+            IsBackground = true,
+            Name = "container's mounts",
+        };
         try
         {
             thread.Start();
@@ -162,9 +205,14 @@ public sealed class ProcMountTable : IMountTable
 
     /// <summary>Each line, and whether of what counts of it something was left out.</summary>
     internal static IEnumerable<(MountEntry? Entry, bool IsCut)> Lines(Stream file) =>
-        BoundedLines.Read(file, MostLine).Select(line => (MountEntry.Parse(line.Text), line.IsCut && !line.Text.Contains(" - ", StringComparison.Ordinal)));
+        BoundedLines
+            .Read(file, MostLine)
+            .Select(line =>
+                (MountEntry.Parse(line.Text), line.IsCut && !line.Text.Contains(" - ", StringComparison.Ordinal))
+            );
 
-    internal static IEnumerable<MountEntry> Readable(IEnumerable<(MountEntry? Entry, bool IsCut)> lines) => lines.Select(line => line.Entry).OfType<MountEntry>();
+    internal static IEnumerable<MountEntry> Readable(IEnumerable<(MountEntry? Entry, bool IsCut)> lines) =>
+        lines.Select(line => line.Entry).OfType<MountEntry>();
 
     /// <summary>Lists longer than are kept take megabytes while they are read: so one at a time.</summary>
     static readonly Lock Long = new();
@@ -179,21 +227,35 @@ public sealed class ProcMountTable : IMountTable
         }
         finally
         {
-            if (Long.IsHeldByCurrentThread) Long.Exit();
+            if (Long.IsHeldByCurrentThread)
+                Long.Exit();
         }
     }
 
     static (List<MountEntry> Read, bool IsWhole) ReadAll(IEnumerable<(MountEntry? Entry, bool IsCut)> lines)
     {
-        var (read, different, chars) = (new List<MountEntry>(), new Dictionary<(string, string, string), MountEntry>(), 0);
+        var (read, different, chars) = (
+            new List<MountEntry>(),
+            new Dictionary<(string, string, string), MountEntry>(),
+            0
+        );
         foreach (var (entry, isCut) in lines)
         {
-            if (isCut || read.Count == MostRead) return (read, false);
-            if (entry is null) continue;
-            if (read.Count == MostMounts) Long.Enter();
-            var first = CollectionsMarshal.GetValueRefOrAddDefault(different, (entry.Device, entry.Root, entry.Target), out var isKnown) ??= entry;
-            if (!isKnown) chars += entry.Root.Length + entry.Target.Length;
-            if (chars > MostChars || different.Count > MostMounts) return (read, false);
+            if (isCut || read.Count == MostRead)
+                return (read, false);
+            if (entry is null)
+                continue;
+            if (read.Count == MostMounts)
+                Long.Enter();
+            var first = CollectionsMarshal.GetValueRefOrAddDefault(
+                different,
+                (entry.Device, entry.Root, entry.Target),
+                out var isKnown
+            ) ??= entry;
+            if (!isKnown)
+                chars += entry.Root.Length + entry.Target.Length;
+            if (chars > MostChars || different.Count > MostMounts)
+                return (read, false);
             read.Add(isKnown ? entry with { Device = first.Device, Root = first.Root, Target = first.Target } : entry);
         }
         return (read, true);

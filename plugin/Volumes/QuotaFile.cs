@@ -10,8 +10,10 @@ public sealed record QuotaFile(string Container)
 
     /// <summary>As the user wrote it; null where there is an error.</summary>
     public string? Limit { get; init; }
+
     /// <summary>Other values for single GPUs, by UUID.</summary>
     public IReadOnlyDictionary<string, string>? GpuLimits { get; init; }
+
     /// <summary>Shown by the shim where GPU use is refused.</summary>
     public string? Error { get; init; }
 
@@ -19,22 +21,33 @@ public sealed record QuotaFile(string Container)
     public byte[] ToBytes()
     {
         var text = new StringBuilder($"version=1\ncontainer={Line(Container)}\n");
-        if (Error is not null) return Encoding.UTF8.GetBytes(text.Append("error=").Append(Cut(Line(Error))).Append('\n').ToString());
+        if (Error is not null)
+            return Encoding.UTF8.GetBytes(text.Append("error=").Append(Cut(Line(Error))).Append('\n').ToString());
         text.Append("limit=").Append(Line(Limit ?? "")).Append('\n');
-        foreach (var (gpu, limit) in (GpuLimits ?? new Dictionary<string, string>()).OrderBy(one => one.Key, StringComparer.Ordinal))
+        foreach (
+            var (gpu, limit) in (GpuLimits ?? new Dictionary<string, string>()).OrderBy(
+                one => one.Key,
+                StringComparer.Ordinal
+            )
+        )
             text.Append("limit.").Append(Line(gpu)).Append('=').Append(Line(limit)).Append('\n');
         var bytes = Encoding.UTF8.GetBytes(text.ToString());
-        return bytes.Length <= MaxBytes ? bytes : (this with { Error = "the quota file would be longer than 4096 bytes" }).ToBytes();
+        return bytes.Length <= MaxBytes
+            ? bytes
+            : (this with { Error = "the quota file would be longer than 4096 bytes" }).ToBytes();
     }
 
-    static string Line(string text) => text.Any(char.IsControl) ? string.Concat(text.Select(c => char.IsControl(c) ? ' ' : c)) : text;
+    static string Line(string text) =>
+        text.Any(char.IsControl) ? string.Concat(text.Select(c => char.IsControl(c) ? ' ' : c)) : text;
 
     // At most four bytes of UTF-8 a character, and room for the other lines.
     static string Cut(string text)
     {
-        if (Encoding.UTF8.GetByteCount(text) <= 3000) return text;
+        if (Encoding.UTF8.GetByteCount(text) <= 3000)
+            return text;
         var cut = 1000;
-        if (char.IsHighSurrogate(text[cut - 1])) cut--;
+        if (char.IsHighSurrogate(text[cut - 1]))
+            cut--;
         return text[..cut] + "…";
     }
 }

@@ -7,7 +7,8 @@ namespace Runai.GpuMemory.Volumes;
 /// <summary>Who has a private directory. On disk beside it, so that a plugin that is killed knows it again.</summary>
 /// <param name="MountId">As the engine gave it.</param>
 /// <param name="Volume">The volume that was mounted.</param>
-/// <param name="Count">Mounts less Unmounts of this ID. Can be too high, never too low: an engine that was killed mounts again what it had mounted.</param>
+/// <param name="Count">Mounts less Unmounts of this ID. Can be too high, never too low: an engine that was killed
+/// mounts again what it had mounted.</param>
 /// <param name="Boot">The kernel's boot ID then: after a reboot nothing of it is true.</param>
 /// <param name="MountedAt">When the last reference came.</param>
 public sealed record Reference(string MountId, string Volume, int Count, string Boot, DateTimeOffset MountedAt)
@@ -21,7 +22,8 @@ public sealed record Reference(string MountId, string Volume, int Count, string 
 [JsonSerializable(typeof(StoredVolume))]
 sealed partial class StateJson : JsonSerializerContext;
 
-/// <summary>The references to private directories, by directory: in memory, and each change on disk before it counts.</summary>
+/// <summary>The references to private directories, by directory: in memory, and each change on disk before it
+/// counts.</summary>
 public sealed class ReferenceTable(StateLayout layout)
 {
     /// <summary>Records have this many bytes or a multiple, so that a shorter one covers a longer one.</summary>
@@ -30,20 +32,29 @@ public sealed class ReferenceTable(StateLayout layout)
     readonly ConcurrentDictionary<string, Reference> _all = new(StringComparer.Ordinal);
 
     public Reference? Find(string dirId) => _all.GetValueOrDefault(dirId);
+
     public IReadOnlyCollection<string> Directories => [.. _all.Keys];
 
     /// <summary>Whether the container has started again since, with another directory for the same volume.</summary>
-    public bool IsSuperseded(Reference reference) => _all.Values.Any(other =>
-        other.Container == reference.Container && other.Volume == reference.Volume && other.Pid != reference.Pid && other.MountedAt > reference.MountedAt);
+    public bool IsSuperseded(Reference reference) =>
+        _all.Values.Any(other =>
+            other.Container == reference.Container
+            && other.Volume == reference.Volume
+            && other.Pid != reference.Pid
+            && other.MountedAt > reference.MountedAt
+        );
 
-    /// <summary>Reads what an earlier process left. A file that cannot be read is as good as none: its directory is then nobody's.</summary>
+    /// <summary>Reads what an earlier process left. A file that cannot be read is as good as none: its directory is
+    /// then nobody's.</summary>
     public void Load()
     {
         layout.Prepare();
         foreach (var path in Directory.EnumerateFiles(layout.References))
         {
-            if (path.EndsWith(".json", StringComparison.Ordinal) && Read(path) is { } reference) _all.TryAdd(Path.GetFileNameWithoutExtension(path), reference);
-            else File.Delete(path);
+            if (path.EndsWith(".json", StringComparison.Ordinal) && Read(path) is { } reference)
+                _all.TryAdd(Path.GetFileNameWithoutExtension(path), reference);
+            else
+                File.Delete(path);
         }
     }
 
@@ -53,11 +64,21 @@ public sealed class ReferenceTable(StateLayout layout)
         _all[dirId] = reference;
     }
 
-    /// <summary>In place, at once: a process that is killed leaves the old record or the new one, for the kernel writes a page whole, and after a power cut none of it is true. To replace
+    /// <summary>In place, at once: a process that is killed leaves the old record or the new one, for the kernel writes
+    /// a page whole, and after a power cut none of it is true. To replace
     /// the file by another makes file systems write to the disk first, while a container waits.</summary>
     static void Write(string path, byte[] json)
     {
-        using var file = new FileStream(path, new FileStreamOptions { Mode = FileMode.OpenOrCreate, Access = FileAccess.Write, UnixCreateMode = FileModes.Owner, BufferSize = 0 });
+        using var file = new FileStream(
+            path,
+            new FileStreamOptions
+            {
+                Mode = FileMode.OpenOrCreate,
+                Access = FileAccess.Write,
+                UnixCreateMode = FileModes.Owner,
+                BufferSize = 0,
+            }
+        );
         var record = new byte[(Math.Max(json.Length, file.Length) + Room - 1) / Room * Room];
         record.AsSpan().Fill((byte)' '); // which JSON allows behind
         json.CopyTo(record, 0);
@@ -74,7 +95,11 @@ public sealed class ReferenceTable(StateLayout layout)
     {
         try
         {
-            return JsonSerializer.Deserialize(File.ReadAllBytes(path), StateJson.Default.Reference) is { MountId: not null, Volume: not null, Boot: not null } record ? record : null;
+            return
+                JsonSerializer.Deserialize(File.ReadAllBytes(path), StateJson.Default.Reference)
+                    is { MountId: not null, Volume: not null, Boot: not null } record
+                ? record
+                : null;
         }
         catch (JsonException)
         {

@@ -3,13 +3,17 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>Reads files that containers see. A container's root can have a lease (fcntl(2), F_SETLEASE) on one that nobody else has open, and who opens it waits up to 45 s then; or any of its users a lock
+/// <summary>Reads files that containers see. A container's root can have a lease (fcntl(2), F_SETLEASE) on one that
+/// nobody else has open, and who opens it waits up to 45 s then; or any of its users a lock
 /// (flock(2)), and .NET's own way of opening fails.</summary>
 static partial class ServedFile
 {
-    const int ReadOnly = 0, NonBlocking = 0x800, CloseOnExec = 0x80000;
+    const int ReadOnly = 0,
+        NonBlocking = 0x800,
+        CloseOnExec = 0x80000;
 
-    /// <returns>While it is open, nobody gets a lease on it. Null where there is no such file, or a container has a lease on it.</returns>
+    /// <returns>While it is open, nobody gets a lease on it. Null where there is no such file, or a container has a
+    /// lease on it.</returns>
     public static SafeFileHandle? TryOpen(string path) =>
         Open(path, ReadOnly | NonBlocking | CloseOnExec) is var file and >= 0 ? new(file, ownsHandle: true) : null;
 
@@ -24,7 +28,8 @@ static partial class ServedFile
     {
         var content = new byte[RandomAccess.GetLength(file)];
         var length = 0;
-        while (length < content.Length && RandomAccess.Read(file, content.AsSpan(length), length) is > 0 and var read) length += read;
+        while (length < content.Length && RandomAccess.Read(file, content.AsSpan(length), length) is > 0 and var read)
+            length += read;
         return content[..length];
     }
 

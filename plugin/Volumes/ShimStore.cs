@@ -3,27 +3,36 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>What programs load, on the file system of the private directories, so that these can have it as hard links: the shim and its quiet libraries. A folder a
+/// <summary>What programs load, on the file system of the private directories, so that these can have it as hard links:
+/// the shim and its quiet libraries. A folder a
 /// version, whose files are never changed once they are there: programs run from them.</summary>
 public sealed class ShimStore(StateLayout layout)
 {
     readonly Lock _lock = new();
     ShimFiles? _current;
-    /// <summary>Open as long as this process lives: so no container gets a lease on what all share, for which the programs of others would wait.</summary>
+
+    /// <summary>Open as long as this process lives: so no container gets a lease on what all share, for which the
+    /// programs of others would wait.</summary>
     SafeFileHandle[] _held = [];
 
-    /// <summary>This plugin's files in the store. Throws <see cref="IOException"/> when there is no shim to copy or no room for it.</summary>
+    /// <summary>This plugin's files in the store. Throws <see cref="IOException"/> when there is no shim to copy or no
+    /// room for it.</summary>
     public ShimFiles Current()
     {
         lock (_lock)
         {
-            if (_current is not null && _current.Names.All(name => File.Exists(Path.Combine(_current.Folder, name)))) return _current;
+            if (_current is not null && _current.Names.All(name => File.Exists(Path.Combine(_current.Folder, name))))
+                return _current;
             var shim = File.ReadAllBytes(layout.Shim);
             var folder = Path.Combine(layout.Shims, Version(shim));
             StateLayout.MakeDirectory(folder, FileModes.OwnerDirectory);
             StateLayout.MakeDirectory(Path.Combine(folder, StateLayout.QuietName), FileModes.OwnerDirectory);
             string[] quiet = Directory.Exists(layout.Quiet) ? Directory.GetFiles(layout.Quiet) : [];
-            _held = [Keep(Path.Combine(folder, StateLayout.ShimName), shim), .. quiet.Select(file => Keep(Path.Combine(folder, Quiet(file)), File.ReadAllBytes(file)))];
+            _held =
+            [
+                Keep(Path.Combine(folder, StateLayout.ShimName), shim),
+                .. quiet.Select(file => Keep(Path.Combine(folder, Quiet(file)), File.ReadAllBytes(file))),
+            ];
             RemoveOthers(folder);
             return _current = new(folder, [StateLayout.ShimName, .. quiet.Select(Quiet)]);
         }
@@ -35,7 +44,8 @@ public sealed class ShimStore(StateLayout layout)
     {
         if (ServedFile.TryOpen(path) is { } kept)
         {
-            if (ServedFile.Read(kept).AsSpan().SequenceEqual(content)) return kept;
+            if (ServedFile.Read(kept).AsSpan().SequenceEqual(content))
+                return kept;
             kept.Dispose();
         }
         StateLayout.WriteFile(path, content, FileModes.Readable);
@@ -46,14 +56,16 @@ public sealed class ShimStore(StateLayout layout)
     void RemoveOthers(string current)
     {
         foreach (var folder in Directory.GetDirectories(layout.Shims))
-            if (folder != current) Directory.Delete(folder, recursive: true);
+            if (folder != current)
+                Directory.Delete(folder, recursive: true);
     }
 
     /// <summary>Length and FNV-1a: tells versions apart; nobody attacks here.</summary>
     static string Version(byte[] content)
     {
         var hash = 14695981039346656037UL;
-        foreach (var one in content) hash = (hash ^ one) * 1099511628211UL;
+        foreach (var one in content)
+            hash = (hash ^ one) * 1099511628211UL;
         return string.Create(CultureInfo.InvariantCulture, $"{content.Length}-{hash:x16}");
     }
 }

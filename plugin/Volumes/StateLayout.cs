@@ -3,61 +3,90 @@ using System.Text;
 
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>Where things are below the propagated mount, and the names that other people's names become there.</summary>
+/// <summary>Where things are below the propagated mount, and the names that other people's names become
+/// there.</summary>
 public sealed class StateLayout(PluginSettings settings)
 {
-    public const string ShimName = "librunai.so", QuietName = "quiet", PreloadName = "ld.so.preload", QuotaName = "quota", UsageName = "usage";
+    public const string ShimName = "librunai.so",
+        QuietName = "quiet",
+        PreloadName = "ld.so.preload",
+        QuotaName = "quota",
+        UsageName = "usage";
 
     /// <summary>All of it: the propagated mount.</summary>
     public string State { get; } = settings.State;
+
     /// <summary>One file a volume that was made by <c>docker volume create</c>.</summary>
     public string Volumes { get; } = Path.Combine(settings.State, "volumes");
+
     /// <summary>One file a private directory: who has it.</summary>
     public string References { get; } = Path.Combine(settings.State, "refs");
+
     /// <summary>The private directories themselves, as files on disk.</summary>
     public string Directories { get; } = Path.Combine(settings.State, "state");
+
     /// <summary>The same, read-only and with their ledgers: what the engine binds into containers.</summary>
     public string Mounts { get; } = Path.Combine(settings.State, "mounts");
+
     /// <summary>One folder a version of the shim, with its quiet libraries.</summary>
     public string Shims { get; } = Path.Combine(settings.State, "lib");
     public string Shim { get; } = settings.Shim;
-    /// <summary>The empty libraries that come with the shim, by the loader's <c>$PLATFORM</c>; need not exist.</summary>
+
+    /// <summary>The empty libraries that come with the shim, by the loader's <c>$PLATFORM</c>; need not
+    /// exist.</summary>
     public string Quiet { get; } = Path.Combine(Path.GetDirectoryName(settings.Shim)!, QuietName);
     public string Stage { get; } = settings.Stage;
 
     /// <summary>Makes the folders, where they are missing.</summary>
     public void Prepare()
     {
-        foreach (var folder in (string[])[Volumes, References, Directories, Mounts, Shims]) MakeDirectory(folder, FileModes.OwnerDirectory);
+        foreach (var folder in (string[])[Volumes, References, Directories, Mounts, Shims])
+            MakeDirectory(folder, FileModes.OwnerDirectory);
     }
 
     public string Reference(string dirId) => Path.Combine(References, dirId + ".json");
+
     public string Directory(string dirId) => Path.Combine(Directories, dirId);
+
     public string Mount(string dirId) => Path.Combine(Mounts, dirId);
+
     public string Staged(string dirId) => Path.Combine(Stage, dirId);
+
     public string Volume(string name) => Path.Combine(Volumes, FileName(name) + ".json");
 
-    /// <summary>The directory of a mount ID. Docker's IDs (64 hex digits) stay themselves; null for one that is too long for a file name.</summary>
+    /// <summary>The directory of a mount ID. Docker's IDs (64 hex digits) stay themselves; null for one that is too
+    /// long for a file name.</summary>
     public static string? DirId(string mountId)
     {
-        if (mountId.Length == 0) return null;
-        if (mountId.Length == 64 && mountId.All(char.IsAsciiHexDigitLower)) return mountId;
+        if (mountId.Length == 0)
+            return null;
+        if (mountId.Length == 64 && mountId.All(char.IsAsciiHexDigitLower))
+            return mountId;
         var hex = "x" + Convert.ToHexStringLower(Encoding.UTF8.GetBytes(mountId));
         return hex.Length <= 200 ? hex : null;
     }
 
     /// <summary>The mount ID of a directory: the way back.</summary>
     public static string MountId(string dirId) =>
-        dirId.StartsWith('x') && dirId.Length % 2 == 1 && dirId.Skip(1).All(char.IsAsciiHexDigitLower) ? Encoding.UTF8.GetString(Convert.FromHexString(dirId.AsSpan(1))) : dirId;
+        dirId.StartsWith('x') && dirId.Length % 2 == 1 && dirId.Skip(1).All(char.IsAsciiHexDigitLower)
+            ? Encoding.UTF8.GetString(Convert.FromHexString(dirId.AsSpan(1)))
+            : dirId;
 
-    /// <summary>Any text as a file name: what is not a letter, a digit, <c>_</c>, <c>-</c> or an inner dot becomes <c>%</c> and two hex digits. Never the same for two texts.</summary>
+    /// <summary>Any text as a file name: what is not a letter, a digit, <c>_</c>, <c>-</c> or an inner dot becomes
+    /// <c>%</c> and two hex digits. Never the same for two texts.</summary>
     public static string FileName(string name)
     {
         var safe = new StringBuilder(name.Length);
         foreach (var one in Encoding.UTF8.GetBytes(name))
         {
-            if (char.IsAsciiLetterOrDigit((char)one) || one is (byte)'_' or (byte)'-' || (one == '.' && safe.Length > 0)) safe.Append((char)one);
-            else safe.Append('%').Append(Convert.ToHexString([one]));
+            if (
+                char.IsAsciiLetterOrDigit((char)one)
+                || one is (byte)'_' or (byte)'-'
+                || (one == '.' && safe.Length > 0)
+            )
+                safe.Append((char)one);
+            else
+                safe.Append('%').Append(Convert.ToHexString([one]));
         }
         return safe.ToString();
     }
@@ -68,12 +97,22 @@ public sealed class StateLayout(PluginSettings settings)
         var bytes = new List<byte>(fileName.Length);
         for (var i = 0; i < fileName.Length; i++)
         {
-            if (fileName[i] == '%' && i + 2 < fileName.Length && byte.TryParse(fileName.AsSpan(i + 1, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var one))
+            if (
+                fileName[i] == '%'
+                && i + 2 < fileName.Length
+                && byte.TryParse(
+                    fileName.AsSpan(i + 1, 2),
+                    NumberStyles.AllowHexSpecifier,
+                    CultureInfo.InvariantCulture,
+                    out var one
+                )
+            )
             {
                 bytes.Add(one);
                 i += 2;
             }
-            else bytes.Add((byte)fileName[i]);
+            else
+                bytes.Add((byte)fileName[i]);
         }
         var name = Encoding.UTF8.GetString([.. bytes]);
         return FileName(name) == fileName ? name : null;
@@ -83,20 +122,33 @@ public sealed class StateLayout(PluginSettings settings)
     /// <param name="path">The file.</param>
     /// <param name="content">All of it.</param>
     /// <param name="mode">Its permissions.</param>
-    /// <param name="isLasting">It is on the disk when this returns, so that a power cut leaves no empty file either: milliseconds. Else only a reader is served, and nothing of it may be believed after a reboot.</param>
+    /// <param name="isLasting">It is on the disk when this returns, so that a power cut leaves no empty file either:
+    /// milliseconds. Else only a reader is served, and nothing of it may be believed after a reboot.</param>
     public static void WriteFile(string path, ReadOnlySpan<byte> content, UnixFileMode mode, bool isLasting = true)
     {
         var beside = $"{path}.{Guid.NewGuid():N}~";
         try
         {
-            using (var file = new FileStream(beside, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = mode }))
+            using (
+                var file = new FileStream(
+                    beside,
+                    new FileStreamOptions
+                    {
+                        Mode = FileMode.CreateNew,
+                        Access = FileAccess.Write,
+                        UnixCreateMode = mode,
+                    }
+                )
+            )
             {
                 file.Write(content);
-                if (isLasting) file.Flush(flushToDisk: true);
+                if (isLasting)
+                    file.Flush(flushToDisk: true);
             }
             File.SetUnixFileMode(beside, mode);
             File.Move(beside, path, overwrite: true);
-            if (isLasting) DiskSync.Folder(Path.GetDirectoryName(path)!);
+            if (isLasting)
+                DiskSync.Folder(Path.GetDirectoryName(path)!);
         }
         catch
         {

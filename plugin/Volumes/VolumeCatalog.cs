@@ -9,29 +9,44 @@ namespace Runai.GpuMemory.Volumes;
 sealed record StoredVolume(string Name, string? GpuMemory, string? Owner = null);
 
 /// <summary>The volumes, in memory and one small file each.</summary>
-public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, ILogger<VolumeCatalog> log, VolumeMakers? makers = null) : IVolumeCatalog
+public sealed class VolumeCatalog(
+    StateLayout layout,
+    PluginIdentity identity,
+    ILogger<VolumeCatalog> log,
+    VolumeMakers? makers = null
+) : IVolumeCatalog
 {
     /// <summary>The volume that is always there, and has no quota of its own.</summary>
     public const string Everyone = "runai";
 
-    readonly ConcurrentDictionary<string, QuotaVolume> _volumes = new(StringComparer.Ordinal) { [Everyone] = new(Everyone, null) };
+    readonly ConcurrentDictionary<string, QuotaVolume> _volumes = new(StringComparer.Ordinal)
+    {
+        [Everyone] = new(Everyone, null),
+    };
+
     /// <summary>No policy allows more, and no more are loaded: earlier versions had no bound.</summary>
     public const int Ceiling = 10_000;
 
     readonly Lock _lock = new();
+
     /// <summary>There are files that were not loaded.</summary>
     bool _hasMore;
 
     /// <summary>How many there may be beside <c>runai</c>, by the policy in force.</summary>
     public Func<int> Most { get; init; } = () => Ceiling;
 
-    public QuotaVolume? Find(string name) => _volumes.GetValueOrDefault(name) ?? (_hasMore && VolumeName.FindProblem(name) is null ? FindFile(name) : null);
-    public IReadOnlyList<QuotaVolume> List() => [.. _volumes.Values.OrderBy(volume => volume.Name, StringComparer.Ordinal)];
+    public QuotaVolume? Find(string name) =>
+        _volumes.GetValueOrDefault(name) ?? (_hasMore && VolumeName.FindProblem(name) is null ? FindFile(name) : null);
+
+    public IReadOnlyList<QuotaVolume> List() =>
+        [.. _volumes.Values.OrderBy(volume => volume.Name, StringComparer.Ordinal)];
 
     public bool Owns(MountPoint mount)
     {
-        if (mount.Type != "volume" || mount.Name is null) return false;
-        if (identity.Name is not null) return IsThisDriver(mount.Driver ?? "");
+        if (mount.Type != "volume" || mount.Name is null)
+            return false;
+        if (identity.Name is not null)
+            return IsThisDriver(mount.Driver ?? "");
         return mount.Driver is not (null or "" or "local") && _volumes.ContainsKey(mount.Name);
     }
 
@@ -51,21 +66,35 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
                 log.TooManyVolumes(Ceiling, layout.Volumes);
                 break;
             }
-            if (FromFile(path) is not { } volume) continue;
-            if (!VolumeName.IsReachable(volume.Name)) Drop(path, volume.Name);
-            else _volumes[volume.Name] = volume;
+            if (FromFile(path) is not { } volume)
+                continue;
+            if (!VolumeName.IsReachable(volume.Name))
+                Drop(path, volume.Name);
+            else
+                _volumes[volume.Name] = volume;
         }
-        foreach (var path in Directory.EnumerateFiles(layout.Volumes, "*~")) File.Delete(path); // of a process that was killed
-        if (_volumes[Everyone].CreatedAt == default) Write(new(Everyone, null)); // its time is when the plugin was installed
+        foreach (var path in Directory.EnumerateFiles(layout.Volumes, "*~"))
+            File.Delete(path); // of a process that was killed
+        if (_volumes[Everyone].CreatedAt == default)
+            Write(new(Everyone, null)); // its time is when the plugin was installed
     }
 
-    /// <summary>Damaged where the file does not say what it should. Null for a file that is no volume's, and for <c>runai</c>, of which nothing is lost.</summary>
+    /// <summary>Damaged where the file does not say what it should. Null for a file that is no volume's, and for
+    /// <c>runai</c>, of which nothing is lost.</summary>
     QuotaVolume? FromFile(string path)
     {
         var name = StateLayout.NameOf(Path.GetFileNameWithoutExtension(path));
         var createdAt = File.GetLastWriteTimeUtc(path);
-        if (Read(path) is { } stored && stored.Name == name && (stored.GpuMemory is null || GpuMemoryQuota.TryParse(stored.GpuMemory, out _, out _)))
-            return new(stored.Name, stored.Name == Everyone ? null : stored.GpuMemory) { CreatedAt = createdAt, Owner = stored.Owner };
+        if (
+            Read(path) is { } stored
+            && stored.Name == name
+            && (stored.GpuMemory is null || GpuMemoryQuota.TryParse(stored.GpuMemory, out _, out _))
+        )
+            return new(stored.Name, stored.Name == Everyone ? null : stored.GpuMemory)
+            {
+                CreatedAt = createdAt,
+                Owner = stored.Owner,
+            };
         log.VolumeUnreadable(path);
         return name is null or Everyone ? null : new(name, null) { CreatedAt = createdAt, IsDamaged = true };
     }
@@ -76,8 +105,10 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
         lock (_lock)
         {
             var path = layout.Volume(name);
-            if (!File.Exists(path) || FromFile(path) is not { } found) return null;
-            if (_volumes.Count < 2 * Ceiling) _volumes[name] = found;
+            if (!File.Exists(path) || FromFile(path) is not { } found)
+                return null;
+            if (_volumes.Count < 2 * Ceiling)
+                _volumes[name] = found;
             return found;
         }
     }
@@ -93,7 +124,14 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
     void Write(QuotaVolume volume)
     {
         var path = layout.Volume(volume.Name);
-        StateLayout.WriteFile(path, JsonSerializer.SerializeToUtf8Bytes(new StoredVolume(volume.Name, volume.GpuMemory, volume.Owner), StateJson.Default.StoredVolume), FileModes.Owner);
+        StateLayout.WriteFile(
+            path,
+            JsonSerializer.SerializeToUtf8Bytes(
+                new StoredVolume(volume.Name, volume.GpuMemory, volume.Owner),
+                StateJson.Default.StoredVolume
+            ),
+            FileModes.Owner
+        );
         _volumes[volume.Name] = volume with { CreatedAt = File.GetLastWriteTimeUtc(path) };
     }
 
@@ -103,10 +141,15 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
         lock (_lock)
         {
             if (Find(volume.Name) is { } there)
-                return there.IsDamaged ? QuotaVolume.Damage(there.Name, DriverName) : there.GpuMemory == volume.GpuMemory ? null : $"volume {volume.Name} exists already {With(there)}, and was now to be made {With(volume)}: take another name";
-            if (Path.GetFileName(layout.Volume(volume.Name)).Length > 200) return $"the volume's name is too long: {volume.Name[..32]}…";
+                return there.IsDamaged ? QuotaVolume.Damage(there.Name, DriverName)
+                    : there.GpuMemory == volume.GpuMemory ? null
+                    : $"volume {volume.Name} exists already {With(there)}, and was now to be made {With(volume)}: "
+                        + "take another name";
+            if (Path.GetFileName(layout.Volume(volume.Name)).Length > 200)
+                return $"the volume's name is too long: {volume.Name[..32]}…";
             if (_hasMore || _volumes.Count > Most())
-                return $"there are {(_hasMore ? $"more than {Ceiling}" : _volumes.Count - 1)} volumes with a quota, as many as this machine allows (maxVolumes in the policy): remove some with docker volume rm";
+                return $"there are {(_hasMore ? $"more than {Ceiling}" : _volumes.Count - 1)} volumes with a quota, as "
+                    + "many as this machine allows (maxVolumes in the policy): remove some with docker volume rm";
             Write(volume with { Owner = makers?.Take(volume.Name) });
             return null;
         }
@@ -117,12 +160,17 @@ public sealed class VolumeCatalog(StateLayout layout, PluginIdentity identity, I
     {
         lock (_lock)
         {
-            if (name == Everyone || (!_volumes.TryRemove(name, out _) && !(_hasMore && VolumeName.FindProblem(name) is null))) return;
+            if (
+                name == Everyone
+                || (!_volumes.TryRemove(name, out _) && !(_hasMore && VolumeName.FindProblem(name) is null))
+            )
+                return;
             File.Delete(layout.Volume(name));
         }
     }
 
-    static string With(QuotaVolume volume) => volume.GpuMemory is null ? "without gpu-memory" : $"with gpu-memory={volume.GpuMemory}";
+    static string With(QuotaVolume volume) =>
+        volume.GpuMemory is null ? "without gpu-memory" : $"with gpu-memory={volume.GpuMemory}";
 
     static StoredVolume? Read(string path)
     {

@@ -2,7 +2,8 @@ using System.Collections.Concurrent;
 
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>Who is about to make which volume. The engine tells the volume driver the name, and authorization, just before, the caller.</summary>
+/// <summary>Who is about to make which volume. The engine tells the volume driver the name, and authorization, just
+/// before, the caller.</summary>
 public sealed class VolumeMakers
 {
     /// <summary>Calls at the same time. Whose are forgotten, an admin removes.</summary>
@@ -14,10 +15,14 @@ public sealed class VolumeMakers
     /// <param name="owner">As in <see cref="QuotaVolume.Owner"/>.</param>
     public void Expect(string volume, string? owner)
     {
-        if (volume.Length > VolumeName.MostLength || VolumeName.FindProblem(volume) is not null) return;
-        if (owner is null || _makers.Count >= Most) _makers.TryRemove(volume, out _);
-        else _makers[volume] = owner;
-        if (_makers.Count >= Most) _makers.Clear();
+        if (volume.Length > VolumeName.MostLength || VolumeName.FindProblem(volume) is not null)
+            return;
+        if (owner is null || _makers.Count >= Most)
+            _makers.TryRemove(volume, out _);
+        else
+            _makers[volume] = owner;
+        if (_makers.Count >= Most)
+            _makers.Clear();
     }
 
     public string? Take(string volume) => _makers.TryRemove(volume, out var owner) ? owner : null;

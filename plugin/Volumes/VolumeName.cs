@@ -2,7 +2,8 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>The engine's rule for the names of its own local volumes, in its words. A name that breaks it cannot be used everywhere: <c>-v c:/runai</c> is a path to clients, and no
+/// <summary>The engine's rule for the names of its own local volumes, in its words. A name that breaks it cannot be
+/// used everywhere: <c>-v c:/runai</c> is a path to clients, and no
 /// call reaches a volume <c>../x</c>, since servers clean the paths of calls.</summary>
 static class VolumeName
 {
@@ -15,7 +16,9 @@ static class VolumeName
         name.Length == 0 ? "a volume needs a name"
         : name.Length == 1 ? "volume name is too short, names should be at least two alphanumeric characters"
         : !char.IsAsciiLetterOrDigit(name[0]) || !name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '.' or '-')
-        ? $"\"{Quoted.Text(name).Trim('"')}\" includes invalid characters for a local volume name, only \"{Allowed}\" are allowed" : null;
+            ? $"\"{Quoted.Text(name).Trim('"')}\" includes invalid characters for a local volume name, only "
+                + $"\"{Allowed}\" are allowed"
+        : null;
 
     /// <summary>Whether a call of the API can name the volume, e.g. to remove it.</summary>
     public static bool IsReachable(string name) => name.Split('/').All(part => part is not ("" or "." or ".."));

@@ -4,34 +4,52 @@ namespace Runai.GpuMemory.Volumes;
 
 public static class VolumeRegistration
 {
-    public static IServiceCollection AddVolumes(this IServiceCollection services) => services
-        .AddSingleton<StateLayout>()
-        .AddSingleton<VolumeMakers>()
-        .AddSingleton<IMountTable, ProcMountTable>()
-        .AddSingleton<PluginIdentity>()
-        .AddSingleton<IHostView, HostView>()
-        .AddSingleton<ShimStore>()
-        .AddSingleton<IShimWatch, ShimWatch>()
-        .AddSingleton<IContainerMounts, ContainerMounts>()
-        .AddSingleton<ReferenceTable>()
-        .AddSingleton<PrivateDirectories>()
-        .AddSingleton<IPrivateDirectories>(provider => provider.GetRequiredService<PrivateDirectories>())
-        .AddSingleton(provider => Restored(new Activations(
-            provider.GetRequiredService<PrivateDirectories>(), provider.GetRequiredService<ReferenceTable>(), provider.GetRequiredService<IMountTable>(),
-            provider.GetRequiredService<IHostView>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<Activations>>())))
-        .AddSingleton<IActivations>(provider => provider.GetRequiredService<Activations>())
-        .AddSingleton(provider => Loaded(new VolumeCatalog(
-            provider.GetRequiredService<StateLayout>(), provider.GetRequiredService<PluginIdentity>(), provider.GetRequiredService<ILogger<VolumeCatalog>>(), provider.GetRequiredService<VolumeMakers>())
-        {
-            Most = () => provider.GetRequiredService<PolicySource>().Current.MaxVolumes,
-        }))
-        .AddSingleton<IVolumeCatalog>(provider => provider.GetRequiredService<VolumeCatalog>())
-        .AddSingleton<IVolumeDriver, VolumeDriver>()
-        .AddSingleton<ChainGuard>()
-        .AddSingleton<IMountGuard>(provider => provider.GetRequiredService<ChainGuard>())
-        .AddHostedService(provider => provider.GetRequiredService<ChainGuard>())
-        .AddHostedService<HostWatch>()
-        .AddHostedService<DirectoryCollector>();
+    public static IServiceCollection AddVolumes(this IServiceCollection services) =>
+        services
+            .AddSingleton<StateLayout>()
+            .AddSingleton<VolumeMakers>()
+            .AddSingleton<IMountTable, ProcMountTable>()
+            .AddSingleton<PluginIdentity>()
+            .AddSingleton<IHostView, HostView>()
+            .AddSingleton<ShimStore>()
+            .AddSingleton<IShimWatch, ShimWatch>()
+            .AddSingleton<IContainerMounts, ContainerMounts>()
+            .AddSingleton<ReferenceTable>()
+            .AddSingleton<PrivateDirectories>()
+            .AddSingleton<IPrivateDirectories>(provider => provider.GetRequiredService<PrivateDirectories>())
+            .AddSingleton(provider =>
+                Restored(
+                    new Activations(
+                        provider.GetRequiredService<PrivateDirectories>(),
+                        provider.GetRequiredService<ReferenceTable>(),
+                        provider.GetRequiredService<IMountTable>(),
+                        provider.GetRequiredService<IHostView>(),
+                        provider.GetRequiredService<TimeProvider>(),
+                        provider.GetRequiredService<ILogger<Activations>>()
+                    )
+                )
+            )
+            .AddSingleton<IActivations>(provider => provider.GetRequiredService<Activations>())
+            .AddSingleton(provider =>
+                Loaded(
+                    new VolumeCatalog(
+                        provider.GetRequiredService<StateLayout>(),
+                        provider.GetRequiredService<PluginIdentity>(),
+                        provider.GetRequiredService<ILogger<VolumeCatalog>>(),
+                        provider.GetRequiredService<VolumeMakers>()
+                    )
+                    {
+                        Most = () => provider.GetRequiredService<PolicySource>().Current.MaxVolumes,
+                    }
+                )
+            )
+            .AddSingleton<IVolumeCatalog>(provider => provider.GetRequiredService<VolumeCatalog>())
+            .AddSingleton<IVolumeDriver, VolumeDriver>()
+            .AddSingleton<ChainGuard>()
+            .AddSingleton<IMountGuard>(provider => provider.GetRequiredService<ChainGuard>())
+            .AddHostedService(provider => provider.GetRequiredService<ChainGuard>())
+            .AddHostedService<HostWatch>()
+            .AddHostedService<DirectoryCollector>();
 
     static Activations Restored(Activations activations)
     {

@@ -13,8 +13,21 @@ public partial class DocumentationTests
     public void Every_setting_of_config_json_is_in_the_table_with_its_default_and_nothing_else_is()
     {
         using var config = JsonDocument.Parse(File.ReadAllText(Path.Combine(Root, "config.json")));
-        var settings = config.RootElement.GetProperty("env").EnumerateArray().Select(e => (Name: e.GetProperty("name").GetString()!, Value: e.GetProperty("value").GetString()!))
-            .Concat(config.RootElement.GetProperty("mounts").EnumerateArray().Select(m => (Name: $"{m.GetProperty("name").GetString()}.source", Value: m.GetProperty("source").GetString()!)))
+        var settings = config
+            .RootElement.GetProperty("env")
+            .EnumerateArray()
+            .Select(e => (Name: e.GetProperty("name").GetString()!, Value: e.GetProperty("value").GetString()!))
+            .Concat(
+                config
+                    .RootElement.GetProperty("mounts")
+                    .EnumerateArray()
+                    .Select(m =>
+                        (
+                            Name: $"{m.GetProperty("name").GetString()}.source",
+                            Value: m.GetProperty("source").GetString()!
+                        )
+                    )
+            )
             .ToDictionary(s => s.Name, s => s.Value.Length == 0 ? "empty" : $"`{s.Value}`");
         var section = File.ReadAllText(Path.Combine(Root, "docs/operate.md")).Split("## Settings")[1].Split("\n## ")[0];
         var documented = Row().Matches(section).ToDictionary(m => m.Groups[1].Value, m => m.Groups[2].Value.Trim());
@@ -25,7 +38,10 @@ public partial class DocumentationTests
     public void Defaults_of_config_json_are_the_defaults_of_the_code()
     {
         using var config = JsonDocument.Parse(File.ReadAllText(Path.Combine(Root, "config.json")));
-        var values = config.RootElement.GetProperty("env").EnumerateArray().ToDictionary(e => e.GetProperty("name").GetString()!, e => e.GetProperty("value").GetString());
+        var values = config
+            .RootElement.GetProperty("env")
+            .EnumerateArray()
+            .ToDictionary(e => e.GetProperty("name").GetString()!, e => e.GetProperty("value").GetString());
         var (settings, problems) = PluginSettings.Read(name => values.GetValueOrDefault(name));
         Assert.That(problems, Is.Empty);
         Assert.That(settings, Is.EqualTo(new PluginSettings()));
@@ -40,15 +56,19 @@ public partial class DocumentationTests
     [Test]
     public void Every_event_has_an_id_of_its_own()
     {
-        var ids = Directory.EnumerateFiles(Path.Combine(Root, "plugin"), "*.cs", SearchOption.AllDirectories)
-            .SelectMany(file => EventId().Matches(File.ReadAllText(file))).Select(match => match.Groups[1].Value).ToArray();
+        var ids = Directory
+            .EnumerateFiles(Path.Combine(Root, "plugin"), "*.cs", SearchOption.AllDirectories)
+            .SelectMany(file => EventId().Matches(File.ReadAllText(file)))
+            .Select(match => match.Groups[1].Value)
+            .ToArray();
         Assert.That(ids, Is.Unique.And.Not.Empty);
     }
 
     static string FindRoot()
     {
         var folder = AppContext.BaseDirectory;
-        while (!File.Exists(Path.Combine(folder, "RunaiPlugin.sln"))) folder = Path.GetDirectoryName(folder)!;
+        while (!File.Exists(Path.Combine(folder, "RunaiPlugin.sln")))
+            folder = Path.GetDirectoryName(folder)!;
         return folder;
     }
 }

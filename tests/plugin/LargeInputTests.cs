@@ -6,8 +6,12 @@ public class LargeInputTests
 {
     const int Large = 1 << 20;
 
-    static ValueTask<HeldInput<int>> Read(LargeInput input, int bytes, int length = 0, Func<ReadOnlyMemory<byte>, int>? parse = null) =>
-        input.ReadAsync(new MemoryStream(new byte[bytes]), parse ?? (all => all.Length), default, length);
+    static ValueTask<HeldInput<int>> Read(
+        LargeInput input,
+        int bytes,
+        int length = 0,
+        Func<ReadOnlyMemory<byte>, int>? parse = null
+    ) => input.ReadAsync(new MemoryStream(new byte[bytes]), parse ?? (all => all.Length), default, length);
 
     static async Task<HeldInput<int>[]> FillAsync(LargeInput input, int bytes, int count) =>
         await Task.WhenAll(Enumerable.Range(0, count).Select(_ => Read(input, bytes, bytes).AsTask()).ToArray());
@@ -23,7 +27,11 @@ public class LargeInputTests
         var held = await FillAsync(input, bytes, atOnce);
         var next = Read(input, bytes, bytes).AsTask();
         Assert.That(next.IsCompleted, Is.False);
-        Assert.That(async () => await Read(input, bytes, bytes), Throws.InstanceOf<BusyException>(), "one waits already");
+        Assert.That(
+            async () => await Read(input, bytes, bytes),
+            Throws.InstanceOf<BusyException>(),
+            "one waits already"
+        );
         held[0].Dispose();
         held[0].Dispose();
         Assert.That((await next).Value, Is.EqualTo(bytes));
@@ -50,14 +58,21 @@ public class LargeInputTests
         var input = new LargeInput(mostWaiting: 1, TimeSpan.FromMilliseconds(1));
         using var large = await Read(input, Large);
         Assert.That(async () => await Read(input, LargeInput.MediumBytes + 1), Throws.InstanceOf<BusyException>());
-        Assert.That(await FillAsync(input, LargeInput.MediumBytes, 16), Has.Length.EqualTo(16), "and gives its places back");
+        Assert.That(
+            await FillAsync(input, LargeInput.MediumBytes, 16),
+            Has.Length.EqualTo(16),
+            "and gives its places back"
+        );
     }
 
     [Test]
     public async Task A_failure_gives_its_place_back()
     {
         var input = new LargeInput(mostWaiting: 1, Timeout.InfiniteTimeSpan);
-        Assert.That(async () => await Read(input, Large, parse: _ => throw new InvalidOperationException()), Throws.InvalidOperationException);
+        Assert.That(
+            async () => await Read(input, Large, parse: _ => throw new InvalidOperationException()),
+            Throws.InvalidOperationException
+        );
         using var next = await Read(input, Large);
         Assert.That(next.Value, Is.EqualTo(Large));
     }

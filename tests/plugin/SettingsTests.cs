@@ -5,8 +5,9 @@ namespace Runai.GpuMemory.Tests;
 
 public class SettingsTests
 {
-    static (PluginSettings Settings, IReadOnlyList<string> Problems) Read(params (string Name, string Value)[] environment) =>
-        PluginSettings.Read(name => environment.FirstOrDefault(e => e.Name == name).Value);
+    static (PluginSettings Settings, IReadOnlyList<string> Problems) Read(
+        params (string Name, string Value)[] environment
+    ) => PluginSettings.Read(name => environment.FirstOrDefault(e => e.Name == name).Value);
 
     [Test]
     public void Nothing_set_is_a_working_configuration()
@@ -32,7 +33,10 @@ public class SettingsTests
 
     [Test]
     public void The_engine_is_a_unix_socket() =>
-        Assert.That(Read(("DOCKER_HOST", "unix:///host/run/other.sock")).Settings.EngineSocket, Is.EqualTo("/host/run/other.sock"));
+        Assert.That(
+            Read(("DOCKER_HOST", "unix:///host/run/other.sock")).Settings.EngineSocket,
+            Is.EqualTo("/host/run/other.sock")
+        );
 
     [TestCase("0", 0)]
     [TestCase("5", 5)]
@@ -44,13 +48,26 @@ public class SettingsTests
     [TestCase("86401")]
     [TestCase("1.5")]
     [TestCase("30s")]
-    public void Other_seconds_are_a_problem(string value) => Assert.That(Read(("WATCH_USE", value)).Problems, Is.EqualTo(new[] { $"WATCH_USE={value} is no number of seconds from 0 to 86400" }));
+    public void Other_seconds_are_a_problem(string value) =>
+        Assert.That(
+            Read(("WATCH_USE", value)).Problems,
+            Is.EqualTo(new[] { $"WATCH_USE={value} is no number of seconds from 0 to 86400" })
+        );
 
     [Test]
     public void All_problems_are_reported_at_once()
     {
-        var (_, problems) = Read(("LOG_LEVEL", "loud"), ("DOCKER_HOST", "tcp://1.2.3.4:2375"), ("NVML_LIBRARY", "libnvidia-ml.so.1"));
+        var (_, problems) = Read(
+            ("LOG_LEVEL", "loud"),
+            ("DOCKER_HOST", "tcp://1.2.3.4:2375"),
+            ("NVML_LIBRARY", "libnvidia-ml.so.1")
+        );
         Assert.That(problems, Has.Count.EqualTo(3));
-        Assert.That(problems, Has.Some.Contains("LOG_LEVEL=loud").And.Some.Contains("tcp://1.2.3.4:2375").And.Some.Contains("not an absolute path"));
+        Assert.That(
+            problems,
+            Has.Some.Contains("LOG_LEVEL=loud")
+                .And.Some.Contains("tcp://1.2.3.4:2375")
+                .And.Some.Contains("not an absolute path")
+        );
     }
 }

@@ -6,7 +6,9 @@ namespace Runai.GpuMemory.Tests.Admission;
 
 public class AuditTests : AuthorizerFixture
 {
-    const string Rules = "\"requireQuota\":true,\"allowPrivileged\":false,\"allowHostNamespaces\":false,\"allowBindMounts\":[],\"unknownRoutes\":\"deny\"";
+    const string Rules =
+        "\"requireQuota\":true,\"allowPrivileged\":false,\"allowHostNamespaces\":false,\"allowBindMounts\":[],"
+        + "\"unknownRoutes\":\"deny\"";
 
     void HavePolicy(string mode)
     {
@@ -15,18 +17,41 @@ public class AuditTests : AuthorizerFixture
         _log.Lines.Clear();
     }
 
-    [TestCase("/containers/create", """{"HostConfig":{"Privileged":true}}""", "ContainerCreate", "require-quota,privileged")]
+    [TestCase(
+        "/containers/create",
+        """{"HostConfig":{"Privileged":true}}""",
+        "ContainerCreate",
+        "require-quota,privileged"
+    )]
     [TestCase("/containers/x/exec", """{"Privileged":true}""", "ExecCreate", "privileged")]
-    [TestCase("/volumes/create", """{"DriverOpts":{"type":"none","o":"bind","device":"/dev"}}""", "VolumeCreate", "bind-mount")]
-    [TestCase("/services/create", """{"TaskTemplate":{"ContainerSpec":{"CapabilityAdd":["SYS_ADMIN"]}}}""", "ServiceChange", "privileged")]
-    [TestCase("/services/create", """{"TaskTemplate":{"ContainerSpec":{},"Networks":[{"Target":"host"}]}}""", "ServiceChange", "host-namespace")]
+    [TestCase(
+        "/volumes/create",
+        """{"DriverOpts":{"type":"none","o":"bind","device":"/dev"}}""",
+        "VolumeCreate",
+        "bind-mount"
+    )]
+    [TestCase(
+        "/services/create",
+        """{"TaskTemplate":{"ContainerSpec":{"CapabilityAdd":["SYS_ADMIN"]}}}""",
+        "ServiceChange",
+        "privileged"
+    )]
+    [TestCase(
+        "/services/create",
+        """{"TaskTemplate":{"ContainerSpec":{},"Networks":[{"Target":"host"}]}}""",
+        "ServiceChange",
+        "host-namespace"
+    )]
     [TestCase("/build?networkmode=host", null, "Build", "host-namespace")]
     [TestCase("/v1.99/robots/create", null, "Unknown", "unknown-route")]
     public async Task What_the_file_refuses_is_only_told(string uri, string? body, string route, string rules)
     {
         HavePolicy("audit");
         Assert.That(await BeforeAsync(Call("POST", uri, body)), Is.EqualTo("allowed"));
-        Assert.That(_log.Lines, Has.Exactly(1).Match($"^audit: would be denied {route} user= .* rule={rules} ms=[0-9.]+ reason=."));
+        Assert.That(
+            _log.Lines,
+            Has.Exactly(1).Match($"^audit: would be denied {route} user= .* rule={rules} ms=[0-9.]+ reason=.")
+        );
         HavePolicy("enforce");
         Assert.That(await BeforeAsync(Call("POST", uri, body)), Is.Not.EqualTo("allowed"));
         Assert.That(_log.Lines, Has.Exactly(1).Match($"^denied {route} user= .* rule={rules} ms=[0-9.]+ reason=."));
@@ -39,7 +64,10 @@ public class AuditTests : AuthorizerFixture
         HavePolicy("audit");
         _engine.Failure = new("no");
         Assert.That(await BeforeAsync(Call("POST", uri, body)), Is.EqualTo("allowed"));
-        Assert.That(_log.Lines, Has.Exactly(1).Contains("audit: would be denied").And.Exactly(1).Contains("rule=engine"));
+        Assert.That(
+            _log.Lines,
+            Has.Exactly(1).Contains("audit: would be denied").And.Exactly(1).Contains("rule=engine")
+        );
     }
 
     [TestCase("/services/create", """{"TaskTemplate":{},"tasktemplate":{}}""")]

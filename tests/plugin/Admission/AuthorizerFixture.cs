@@ -10,11 +10,13 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Admission;
 
-/// <summary>The authorizer as the plugin has it, over an engine in memory with one container that a test describes.</summary>
+/// <summary>The authorizer as the plugin has it, over an engine in memory with one container that a test
+/// describes.</summary>
 public abstract class AuthorizerFixture
 {
     protected const string Id = "0123456789abcdef";
-    protected const string Good = """{"Image":"debian","Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"Count":1}]}}""";
+    protected const string Good =
+        """{"Image":"debian","Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"Count":1}]}}""";
     private protected FakeEngine _engine = null!;
     private protected LineLog _log = null!;
     private protected ServiceProvider _services = null!;
@@ -47,30 +49,74 @@ public abstract class AuthorizerFixture
     }
 
     private protected static AuthZRequest Call(string method, string uri, string? body = null, string user = "") =>
-        new() { RequestMethod = method, RequestUri = uri, RequestBody = body is null ? null : Encoding.UTF8.GetBytes(body), User = user, RequestHeaders = new Dictionary<string, string>() };
+        new()
+        {
+            RequestMethod = method,
+            RequestUri = uri,
+            RequestBody = body is null ? null : Encoding.UTF8.GetBytes(body),
+            User = user,
+            RequestHeaders = new Dictionary<string, string>(),
+        };
 
-    private protected static AuthZRequest Created(string body, int status = 201, string answer = $$"""{"Id":"{{Id}}","Warnings":[]}""") =>
-        Call("POST", "/v1.41/containers/create", body) with { ResponseStatusCode = status, ResponseBody = Encoding.UTF8.GetBytes(answer) };
+    private protected static AuthZRequest Created(
+        string body,
+        int status = 201,
+        string answer = $$"""{"Id":"{{Id}}","Warnings":[]}"""
+    ) =>
+        Call("POST", "/v1.41/containers/create", body) with
+        {
+            ResponseStatusCode = status,
+            ResponseBody = Encoding.UTF8.GetBytes(answer),
+        };
 
-    private protected async Task<string> BeforeAsync(AuthZRequest call) => await _authorizer.BeforeAsync(call, CancellationToken.None) is { Allow: false } denial ? denial.Msg : "allowed";
+    private protected async Task<string> BeforeAsync(AuthZRequest call) =>
+        await _authorizer.BeforeAsync(call, CancellationToken.None) is { Allow: false } denial ? denial.Msg : "allowed";
 
-    protected void Have(string label, string status = "created", string? driver = "runai/gpu-memory:latest") => _engine.Containers[Id] = new()
-    {
-        Id = Id,
-        Name = "/web",
-        State = new() { Status = status },
-        Config = new() { Image = "debian", Labels = label == "" ? null : new Dictionary<string, string> { ["gpu-memory"] = label } },
-        Mounts = driver is null ? [] : [new() { Type = "volume", Name = "runai", Driver = driver, Destination = "/runai" }],
-    };
+    protected void Have(string label, string status = "created", string? driver = "runai/gpu-memory:latest") =>
+        _engine.Containers[Id] = new()
+        {
+            Id = Id,
+            Name = "/web",
+            State = new() { Status = status },
+            Config = new()
+            {
+                Image = "debian",
+                Labels = label == "" ? null : new Dictionary<string, string> { ["gpu-memory"] = label },
+            },
+            Mounts = driver is null
+                ? []
+                :
+                [
+                    new()
+                    {
+                        Type = "volume",
+                        Name = "runai",
+                        Driver = driver,
+                        Destination = "/runai",
+                    },
+                ],
+        };
 }
 
 /// <summary>Keeps what is logged.</summary>
 sealed class LineLog : ILoggerProvider, ILogger
 {
     public List<string> Lines { get; } = [];
+
     public ILogger CreateLogger(string categoryName) => this;
-    public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+    public IDisposable? BeginScope<TState>(TState state)
+        where TState : notnull => null;
+
     public bool IsEnabled(LogLevel logLevel) => true;
-    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) => Lines.Add(formatter(state, exception));
+
+    public void Log<TState>(
+        LogLevel logLevel,
+        EventId eventId,
+        TState state,
+        Exception? exception,
+        Func<TState, Exception?, string> formatter
+    ) => Lines.Add(formatter(state, exception));
+
     public void Dispose() { }
 }

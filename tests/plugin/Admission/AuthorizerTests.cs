@@ -12,7 +12,10 @@ public class AuthorizerTests : AuthorizerFixture
 
     [TestCaseSource(nameof(Unidentified))]
     public async Task A_call_without_method_or_URI_is_denied(string? method, string? uri) =>
-        Assert.That(await BeforeAsync(new() { RequestMethod = method, RequestUri = uri }), Is.EqualTo("the engine did not say which API call it asks about; try again"));
+        Assert.That(
+            await BeforeAsync(new() { RequestMethod = method, RequestUri = uri }),
+            Is.EqualTo("the engine did not say which API call it asks about; try again")
+        );
 
     [TestCase("GET", "/_ping")]
     [TestCase("GET", "/v1.41/containers/json?all=1")]
@@ -24,65 +27,193 @@ public class AuthorizerTests : AuthorizerFixture
     {
         _engine.Hangs = true;
         Assert.That(await BeforeAsync(Call(method, uri, "{{{")), Is.EqualTo("allowed"));
-        Assert.That((await _authorizer.AfterAsync(Call(method, uri, "{{{") with { ResponseStatusCode = 200 }, CancellationToken.None)).Allow);
+        Assert.That(
+            (
+                await _authorizer.AfterAsync(
+                    Call(method, uri, "{{{") with
+                    {
+                        ResponseStatusCode = 200,
+                    },
+                    CancellationToken.None
+                )
+            ).Allow
+        );
         Assert.That((_engine.Calls, _log.Lines), Is.EqualTo((Array.Empty<string>(), Array.Empty<string>())));
     }
 
     [Test]
     public async Task A_local_volume_that_is_a_bind_is_one_to_the_policy()
     {
-        _engine.Containers[Id] = new() { Id = Id, Name = "/web", Mounts = [new() { Type = "volume", Name = "sneaky", Driver = "local", Destination = "/x", HostPaths = ["/dev"] }] };
-        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("allowed"), "without a policy");
-        await File.WriteAllTextAsync(Path.Combine(_folder, "gpu-memory.json"), """{"requireQuota":true,"allowBindMounts":["/home"]}""");
+        _engine.Containers[Id] = new()
+        {
+            Id = Id,
+            Name = "/web",
+            Mounts =
+            [
+                new()
+                {
+                    Type = "volume",
+                    Name = "sneaky",
+                    Driver = "local",
+                    Destination = "/x",
+                    HostPaths = ["/dev"],
+                },
+            ],
+        };
+        Assert.That(
+            await BeforeAsync(Call("POST", "/containers/web/start")),
+            Is.EqualTo("allowed"),
+            "without a policy"
+        );
+        await File.WriteAllTextAsync(
+            Path.Combine(_folder, "gpu-memory.json"),
+            """{"requireQuota":true,"allowBindMounts":["/home"]}"""
+        );
         _services.GetRequiredService<PolicySource>().Refresh();
         _services.GetRequiredService<IGpuLedger>().KeepOnly(new HashSet<string>(), 0);
-        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo(
-            "a container with a GPU (mount of /dev) needs a quota on this machine: add -v runai:/runai --label gpu-memory=0.5; a mount of the host's /dev is not allowed on this machine: mount /home as a whole, or use a volume"));
+        Assert.That(
+            await BeforeAsync(Call("POST", "/containers/web/start")),
+            Is.EqualTo(
+                "a container with a GPU (mount of /dev) needs a quota on this machine: add -v runai:/runai "
+                    + "--label gpu-memory=0.5; a mount of the host's /dev is not allowed on this machine: mount "
+                    + "/home as a whole, or use a volume"
+            )
+        );
     }
 
     [Test]
     public async Task A_create_that_fits_together_is_allowed_with_one_line()
     {
-        Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create?name=web", Good, "alice")), Is.EqualTo("allowed"));
+        Assert.That(
+            await BeforeAsync(Call("POST", "/v1.41/containers/create?name=web", Good, "alice")),
+            Is.EqualTo("allowed")
+        );
         Assert.That(_log.Lines, Has.Count.EqualTo(1));
-        Assert.That(_log.Lines[0], Does.Match("^allowed ContainerCreate user=alice container= image=debian gpu=--gpus quota=0.5 rule=quota ms=[0-9.]+$"));
+        Assert.That(
+            _log.Lines[0],
+            Does.Match(
+                "^allowed ContainerCreate user=alice container= image=debian gpu=--gpus quota=0.5 rule=quota "
+                    + "ms=[0-9.]+$"
+            )
+        );
     }
 
     [Test]
     public async Task A_create_that_does_not_fit_is_denied_with_the_remedy_and_one_line()
     {
-        Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create", """{"Image":"debian","Labels":{"gpu-memory":"0.5"}}""")), Is.EqualTo("gpu-memory=0.5 needs the runai volume: add -v runai:/runai"));
-        Assert.That(_log.Lines.Single(), Does.Match("^denied ContainerCreate user= container= image=debian gpu=none quota=0.5 rule=quota-needs-volume ms=[0-9.]+ reason=gpu-memory=0.5 needs"));
+        Assert.That(
+            await BeforeAsync(
+                Call("POST", "/v1.41/containers/create", """{"Image":"debian","Labels":{"gpu-memory":"0.5"}}""")
+            ),
+            Is.EqualTo("gpu-memory=0.5 needs the runai volume: add -v runai:/runai")
+        );
+        Assert.That(
+            _log.Lines.Single(),
+            Does.Match(
+                "^denied ContainerCreate user= container= image=debian gpu=none quota=0.5 "
+                    + "rule=quota-needs-volume ms=[0-9.]+ reason=gpu-memory=0.5 needs"
+            )
+        );
     }
 
     [TestCase("/v1.44/containers/create", "this engine, or the API version of this call, knows no volume-subpath")]
     [TestCase("/v1.45/containers/create", "allowed")]
     public async Task A_subpath_counts_where_the_engine_reads_it(string target, string answer) =>
-        Assert.That(await BeforeAsync(Call("POST", target, """{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"],"Mounts":[{"Type":"volume","Source":"runai","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]}}""")), Does.StartWith(answer));
+        Assert.That(
+            await BeforeAsync(
+                Call(
+                    "POST",
+                    target,
+                    """{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"],"Mounts":[{"Type":"volume","Source":"runai","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]}}"""
+                )
+            ),
+            Does.StartWith(answer)
+        );
 
     const string Forgotten = "the mount of the half volume at /etc/ld.so.preload has no volume-subpath: ";
 
-    [TestCase("/v1.51/containers/create", "", Forgotten + "add ,volume-subpath=ld.so.preload to it, as in --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload")]
-    [TestCase("/v1.45/containers/create", "com.docker.compose.project", Forgotten + "add volume: { subpath: ld.so.preload } to it")]
+    [TestCase(
+        "/v1.51/containers/create",
+        "",
+        Forgotten
+            + "add ,volume-subpath=ld.so.preload to it, as in --mount "
+            + "type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload"
+    )]
+    [TestCase(
+        "/v1.45/containers/create",
+        "com.docker.compose.project",
+        Forgotten + "add volume: { subpath: ld.so.preload } to it"
+    )]
     [TestCase("/v1.44/containers/create", "", "this engine, or the API version of this call, knows no volume-subpath")]
     [TestCase("/containers/create", "", "this engine, or the API version of this call, knows no volume-subpath")]
-    public async Task A_subpath_that_was_forgotten_is_named_where_the_engine_knows_subpaths(string target, string label, string answer) =>
-        Assert.That(await BeforeAsync(Call("POST", target, $$$"""{"Labels":{"{{{label}}}":"lab"},"HostConfig":{"Binds":["half:/runai"],"Mounts":[{"Type":"volume","Source":"half","Target":"/etc/ld.so.preload"}]}}""")), Does.StartWith(answer));
+    public async Task A_subpath_that_was_forgotten_is_named_where_the_engine_knows_subpaths(
+        string target,
+        string label,
+        string answer
+    ) =>
+        Assert.That(
+            await BeforeAsync(
+                Call(
+                    "POST",
+                    target,
+                    $$$"""{"Labels":{"{{{label}}}":"lab"},"HostConfig":{"Binds":["half:/runai"],"Mounts":[{"Type":"volume","Source":"half","Target":"/etc/ld.so.preload"}]}}"""
+                )
+            ),
+            Does.StartWith(answer)
+        );
 
     [TestCase("/v1.41/containers/create", "add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away")]
-    [TestCase("/v1.45/containers/create", "add --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload (Docker 26 and newer), or -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away")]
+    [TestCase(
+        "/v1.45/containers/create",
+        "add --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload (Docker 26 and "
+            + "newer), or -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"
+    )]
     public async Task A_read_only_container_is_told_what_its_engine_knows(string target, string remedy) =>
-        Assert.That(await BeforeAsync(Call("POST", target, """{"HostConfig":{"Binds":["half:/runai"],"ReadonlyRootfs":true}}""")), Is.EqualTo("--read-only leaves no way to put /etc/ld.so.preload into the container: " + remedy));
+        Assert.That(
+            await BeforeAsync(
+                Call("POST", target, """{"HostConfig":{"Binds":["half:/runai"],"ReadonlyRootfs":true}}""")
+            ),
+            Is.EqualTo("--read-only leaves no way to put /etc/ld.so.preload into the container: " + remedy)
+        );
 
-    [TestCase("local", Good, "gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver local, made before this plugin was there: docker volume rm runai, and try again (")]
-    [TestCase("old/gpu:latest", Good, "gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver old/gpu:latest, made before")]
-    [TestCase("", Good, "gpu-memory=0.5 needs the runai volume, and the engine keeps runai for a volume driver that is not there (this plugin under another name?), which docker volume rm cannot end: docker volume create -d runai/gpu-memory gpu, and write gpu in place of runai")]
-    [TestCase("local", """{"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"Count":1}]}}""", "a quota needs the runai volume, and runai is a volume of the driver local, ")]
-    [TestCase("local", """{"Labels":{"gpu-memory":"0.5","com.docker.compose.project":"lab"},"HostConfig":{"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]}}""", "gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver local, made before this plugin was there: docker volume rm runai, write \"runai: { external: true }\" under the file's volumes, and try again")]
+    [TestCase(
+        "local",
+        Good,
+        "gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver local, made before this "
+            + "plugin was there: docker volume rm runai, and try again ("
+    )]
+    [TestCase(
+        "old/gpu:latest",
+        Good,
+        "gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver old/gpu:latest, made before"
+    )]
+    [TestCase(
+        "",
+        Good,
+        "gpu-memory=0.5 needs the runai volume, and the engine keeps runai for a volume driver that is not "
+            + "there (this plugin under another name?), which docker volume rm cannot end: docker volume create -d "
+            + "runai/gpu-memory gpu, and write gpu in place of runai"
+    )]
+    [TestCase(
+        "local",
+        """{"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"Count":1}]}}""",
+        "a quota needs the runai volume, and runai is a volume of the driver local, "
+    )]
+    [TestCase(
+        "local",
+        """{"Labels":{"gpu-memory":"0.5","com.docker.compose.project":"lab"},"HostConfig":{"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]}}""",
+        "gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver local, made before this "
+            + "plugin was there: docker volume rm runai, write \"runai: { external: true }\" under the file's "
+            + "volumes, and try again"
+    )]
     [TestCase("local", """{"HostConfig":{"Binds":["runai:/data"]}}""", "allowed")]
     [TestCase(null, Good, "allowed")]
     [TestCase("runai/gpu-memory", Good, "allowed")]
-    public async Task Who_has_one_of_our_names_in_this_engine_is_looked_up_before_anything_is_created(string? driver, string body, string answer)
+    public async Task Who_has_one_of_our_names_in_this_engine_is_looked_up_before_anything_is_created(
+        string? driver,
+        string body,
+        string answer
+    )
     {
         _engine.VolumeDrivers["runai"] = driver;
         Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create", body)), Does.StartWith(answer));
@@ -100,7 +231,10 @@ public class AuthorizerTests : AuthorizerFixture
         _services.GetRequiredService<PolicySource>().Refresh();
         _services.GetRequiredService<IGpuLedger>().KeepOnly(new HashSet<string>(), 0);
         Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("allowed"));
-        Assert.That(await BeforeAsync(Call("POST", "/containers/job/start")), Does.StartWith("GPU 0 (NVIDIA H200) has ").And.EndsWith(end));
+        Assert.That(
+            await BeforeAsync(Call("POST", "/containers/job/start")),
+            Does.StartWith("GPU 0 (NVIDIA H200) has ").And.EndsWith(end)
+        );
     }
 
     [Test]
@@ -111,15 +245,24 @@ public class AuthorizerTests : AuthorizerFixture
         _services.GetRequiredService<PolicySource>().Refresh();
         _services.GetRequiredService<IGpuLedger>().KeepOnly(new HashSet<string>(), 0);
         Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("allowed"));
-        Assert.That(await BeforeAsync(Call("POST", "/containers/create", Good)), Is.EqualTo("allowed"), "0.5 beside 0.7");
-        Assert.That(await BeforeAsync(Call("POST", "/containers/create", Good.Replace("0.5", "0.9"))), Does.StartWith("gpu-memory=0.9 (").And.Contain(" is more than all that GPU 0 (NVIDIA H200) has for quotas, "));
+        Assert.That(
+            await BeforeAsync(Call("POST", "/containers/create", Good)),
+            Is.EqualTo("allowed"),
+            "0.5 beside 0.7"
+        );
+        Assert.That(
+            await BeforeAsync(Call("POST", "/containers/create", Good.Replace("0.5", "0.9"))),
+            Does.StartWith("gpu-memory=0.9 (")
+                .And.Contain(" is more than all that GPU 0 (NVIDIA H200) has for quotas, ")
+        );
     }
 
     void HaveGpu(string id, string name, string status = "created", string how = "")
     {
         Have("0.7", status);
         var labels = new Dictionary<string, string> { ["gpu-memory"] = "0.7" };
-        if (how == "compose") labels["com.docker.compose.project"] = "lab";
+        if (how == "compose")
+            labels["com.docker.compose.project"] = "lab";
         _engine.Containers[id] = _engine.Containers[Id] with
         {
             Id = id,
@@ -141,21 +284,34 @@ public class AuthorizerTests : AuthorizerFixture
     [Test]
     public async Task A_GPU_without_a_quota_is_allowed_and_logged()
     {
-        Assert.That(await BeforeAsync(Call("POST", "/containers/create", """{"HostConfig":{"Devices":[{"PathOnHost":"/dev/nvidia0"}]}}""")), Is.EqualTo("allowed"));
+        Assert.That(
+            await BeforeAsync(
+                Call("POST", "/containers/create", """{"HostConfig":{"Devices":[{"PathOnHost":"/dev/nvidia0"}]}}""")
+            ),
+            Is.EqualTo("allowed")
+        );
         Assert.That(_log.Lines.Single(), Does.Contain("gpu=device /dev/nvidia0 quota=none rule=gpu-without-quota"));
     }
 
     [Test]
     public async Task A_quota_without_a_GPU_is_allowed_and_logged()
     {
-        Assert.That(await BeforeAsync(Call("POST", "/containers/create", """{"HostConfig":{"Binds":["half:/runai"]}}""")), Is.EqualTo("allowed"));
+        Assert.That(
+            await BeforeAsync(Call("POST", "/containers/create", """{"HostConfig":{"Binds":["half:/runai"]}}""")),
+            Is.EqualTo("allowed")
+        );
         Assert.That(_log.Lines.Single(), Does.Contain("gpu=none quota=0.5 rule=quota-without-gpu"));
     }
 
     [Test]
     public async Task Ordinary_containers_are_not_logged_and_ask_the_engine_nothing_but_its_runtime()
     {
-        Assert.That(await BeforeAsync(Call("POST", "/containers/create", """{"Image":"debian","HostConfig":{"Binds":["data:/data"]}}""")), Is.EqualTo("allowed"));
+        Assert.That(
+            await BeforeAsync(
+                Call("POST", "/containers/create", """{"Image":"debian","HostConfig":{"Binds":["data:/data"]}}""")
+            ),
+            Is.EqualTo("allowed")
+        );
         Assert.That((_engine.Calls, _log.Lines), Is.EqualTo((new[] { "info" }, Array.Empty<string>())));
     }
 
@@ -164,7 +320,10 @@ public class AuthorizerTests : AuthorizerFixture
     [TestCase("{")]
     [TestCase("""{"labels":{},"Labels":{}}""")]
     public async Task A_create_whose_body_cannot_be_read_in_one_way_only_is_denied(string? body) =>
-        Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create?name=/auth", body)), Does.StartWith("the body of this create call cannot be read in one way only, so it is refused: "));
+        Assert.That(
+            await BeforeAsync(Call("POST", "/v1.41/containers/create?name=/auth", body)),
+            Does.StartWith("the body of this create call cannot be read in one way only, so it is refused: ")
+        );
 
     [Test]
     public async Task A_create_is_judged_by_its_body_where_the_engine_does_not_answer()
@@ -215,7 +374,11 @@ public class AuthorizerTests : AuthorizerFixture
         Have("0.5");
         _engine.Failure = new("busy", 500);
         Assert.That((await _authorizer.AfterAsync(Created(Good), CancellationToken.None)).Allow);
-        Assert.That(_log.Lines.Single(), Does.StartWith($"The preload of {Id} is not in place yet: ").Or.StartWith("The preload of  is not in place yet: "));
+        Assert.That(
+            _log.Lines.Single(),
+            Does.StartWith($"The preload of {Id} is not in place yet: ")
+                .Or.StartWith("The preload of  is not in place yet: ")
+        );
         _engine.Failure = null;
         Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/web/start")), Is.EqualTo("allowed"));
         Assert.That(_engine.Files, Has.Count.EqualTo(1));
@@ -226,11 +389,28 @@ public class AuthorizerTests : AuthorizerFixture
     public async Task A_start_is_judged_by_what_the_engine_will_run(string verb)
     {
         Have("2");
-        Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/{Id[..6]}/{verb}")), Does.StartWith("gpu-memory=2 has no unit"));
+        Assert.That(
+            await BeforeAsync(Call("POST", $"/v1.41/containers/{Id[..6]}/{verb}")),
+            Does.StartWith("gpu-memory=2 has no unit")
+        );
         Have("0.5", driver: "local");
-        Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/web/{verb}")), Is.EqualTo("allowed"), "it has no GPU");
-        _engine.Containers[Id] = _engine.Containers[Id] with { HostConfig = new() { DeviceRequests = [new() { Count = 1 }] } };
-        Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/web/{verb}")), Is.EqualTo("gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver local, made before this plugin was there: docker volume rm runai, and try again (docker ps -a --filter volume=runai shows the containers to remove first)"));
+        Assert.That(
+            await BeforeAsync(Call("POST", $"/v1.41/containers/web/{verb}")),
+            Is.EqualTo("allowed"),
+            "it has no GPU"
+        );
+        _engine.Containers[Id] = _engine.Containers[Id] with
+        {
+            HostConfig = new() { DeviceRequests = [new() { Count = 1 }] },
+        };
+        Assert.That(
+            await BeforeAsync(Call("POST", $"/v1.41/containers/web/{verb}")),
+            Is.EqualTo(
+                "gpu-memory=0.5 needs the runai volume, and runai is a volume of the driver local, made before "
+                    + "this plugin was there: docker volume rm runai, and try again (docker ps -a --filter "
+                    + "volume=runai shows the containers to remove first)"
+            )
+        );
         Have("0.5");
         Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/web/{verb}")), Is.EqualTo("allowed"));
         Assert.That(_engine.Files[(Id, "/etc/ld.so.preload")], Is.EqualTo("/runai/librunai.so\n"));
@@ -239,12 +419,19 @@ public class AuthorizerTests : AuthorizerFixture
     [TestCase("0.5", "runai/gpu-memory:latest", "0.5")]
     [TestCase("0.5", "local", null)]
     [TestCase("2", "runai/gpu-memory:latest", null)]
-    public async Task An_allowed_start_says_what_the_container_may_have_once_it_runs(string label, string driver, string? quota)
+    public async Task An_allowed_start_says_what_the_container_may_have_once_it_runs(
+        string label,
+        string driver,
+        string? quota
+    )
     {
         Have(label, driver: driver);
         var starts = _services.GetRequiredService<AllowedStarts>();
         await BeforeAsync(Call("POST", "/containers/web/start"));
-        Assert.That((starts.Find(Id)?.Name, starts.Find(Id)?.Verdict.Quota), Is.EqualTo((quota is null ? null : "/web", quota)));
+        Assert.That(
+            (starts.Find(Id)?.Name, starts.Find(Id)?.Verdict.Quota),
+            Is.EqualTo((quota is null ? null : "/web", quota))
+        );
     }
 
     [Test]
@@ -252,17 +439,30 @@ public class AuthorizerTests : AuthorizerFixture
     {
         Have("0.5");
         _engine.Files[(Id, "/etc/ld.so.preload")] = "directory";
-        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("/etc/ld.so.preload of the container is no file: remove it, or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"));
+        Assert.That(
+            await BeforeAsync(Call("POST", "/containers/web/start")),
+            Is.EqualTo(
+                "/etc/ld.so.preload of the container is no file: remove it, or add -e "
+                    + "LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"
+            )
+        );
     }
 
     [Test]
-    public async Task A_start_of_an_unknown_container_is_left_to_the_engine() => Assert.That(await BeforeAsync(Call("POST", "/containers/nobody/start")), Is.EqualTo("allowed"));
+    public async Task A_start_of_an_unknown_container_is_left_to_the_engine() =>
+        Assert.That(await BeforeAsync(Call("POST", "/containers/nobody/start")), Is.EqualTo("allowed"));
 
     [Test]
     public async Task A_start_that_nobody_can_judge_is_denied()
     {
         _engine.Failure = new("connection\nrefused");
-        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("the GPU memory plugin could not learn from the engine what web is (\"connection\\u000arefused\"), so it does not start: try again"));
+        Assert.That(
+            await BeforeAsync(Call("POST", "/containers/web/start")),
+            Is.EqualTo(
+                "the GPU memory plugin could not learn from the engine what web is "
+                    + "(\"connection\\u000arefused\"), so it does not start: try again"
+            )
+        );
     }
 
     [Test]
@@ -270,7 +470,10 @@ public class AuthorizerTests : AuthorizerFixture
     {
         _engine.Hangs = true;
         var started = TimeProvider.System.GetTimestamp();
-        Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Does.Contain("could not learn from the engine what web is (no answer in time)"));
+        Assert.That(
+            await BeforeAsync(Call("POST", "/containers/web/start")),
+            Does.Contain("could not learn from the engine what web is (no answer in time)")
+        );
         Assert.That(TimeProvider.System.GetElapsedTime(started), Is.LessThan(TimeSpan.FromSeconds(5)));
     }
 
@@ -279,15 +482,29 @@ public class AuthorizerTests : AuthorizerFixture
     {
         _engine.Hangs = true;
         using var gone = new CancellationTokenSource(50);
-        Assert.That(async () => await _authorizer.BeforeAsync(Call("POST", "/containers/web/start"), gone.Token), Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(
+            async () => await _authorizer.BeforeAsync(Call("POST", "/containers/web/start"), gone.Token),
+            Throws.InstanceOf<OperationCanceledException>()
+        );
     }
 
     [Test]
     public async Task An_old_start_that_brings_a_configuration_is_denied()
     {
         Have("", driver: null);
-        Assert.That(await BeforeAsync(Call("POST", "/v1.23/containers/web/start", """{"Privileged":true}""")), Does.StartWith("this start call of an API before 1.24 brings a configuration"));
-        Assert.That(await BeforeAsync(Call("POST", "/v1.23/containers/web/start") with { RequestHeaders = new Dictionary<string, string> { ["Content-Type"] = "application/json" } }), Does.StartWith("this start call"));
+        Assert.That(
+            await BeforeAsync(Call("POST", "/v1.23/containers/web/start", """{"Privileged":true}""")),
+            Does.StartWith("this start call of an API before 1.24 brings a configuration")
+        );
+        Assert.That(
+            await BeforeAsync(
+                Call("POST", "/v1.23/containers/web/start") with
+                {
+                    RequestHeaders = new Dictionary<string, string> { ["Content-Type"] = "application/json" },
+                }
+            ),
+            Does.StartWith("this start call")
+        );
         Assert.That(await BeforeAsync(Call("POST", "/v1.23/containers/web/start")), Is.EqualTo("allowed"));
         Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/web/start", "{}")), Is.EqualTo("allowed"));
     }
@@ -312,37 +529,65 @@ public class AuthorizerTests : AuthorizerFixture
     {
         Have("0.5");
         var own = _services.GetRequiredService<OwnCalls>();
-        var upload = Call("PUT", $"/v1.41/containers/{Id}/archive?path=/etc") with { ResponseStatusCode = 200, RequestHeaders = new Dictionary<string, string> { [OwnCalls.Header] = own.Secret } };
+        var upload = Call("PUT", $"/v1.41/containers/{Id}/archive?path=/etc") with
+        {
+            ResponseStatusCode = 200,
+            RequestHeaders = new Dictionary<string, string> { [OwnCalls.Header] = own.Secret },
+        };
         await BeforeAsync(upload);
         await _authorizer.AfterAsync(upload, CancellationToken.None);
         Assert.That(_engine.Calls, Is.Empty);
         Have("2");
-        var forged = Call("POST", "/containers/web/start") with { RequestHeaders = new Dictionary<string, string> { [OwnCalls.Header] = "guess" } };
+        var forged = Call("POST", "/containers/web/start") with
+        {
+            RequestHeaders = new Dictionary<string, string> { [OwnCalls.Header] = "guess" },
+        };
         Assert.That(await BeforeAsync(forged), Does.StartWith("gpu-memory=2"));
     }
 
     [Test]
     public async Task The_image_is_asked_about_where_it_matters()
     {
-        _engine.Images["cuda"] = new() { Config = new() { Labels = new Dictionary<string, string> { ["gpu-memory"] = "0.25" } } };
-        Assert.That(await BeforeAsync(Call("POST", "/containers/create", """{"Image":"cuda","HostConfig":{"DeviceRequests":[{"Count":1}]}}""")), Is.EqualTo("gpu-memory=0.25 needs the runai volume: add -v runai:/runai"));
-        Assert.That(await BeforeAsync(Call("POST", "/containers/create", """{"Image":"cuda","HostConfig":{"Binds":["runai:/runai"]}}""")), Is.EqualTo("allowed"));
+        _engine.Images["cuda"] = new()
+        {
+            Config = new() { Labels = new Dictionary<string, string> { ["gpu-memory"] = "0.25" } },
+        };
+        Assert.That(
+            await BeforeAsync(
+                Call("POST", "/containers/create", """{"Image":"cuda","HostConfig":{"DeviceRequests":[{"Count":1}]}}""")
+            ),
+            Is.EqualTo("gpu-memory=0.25 needs the runai volume: add -v runai:/runai")
+        );
+        Assert.That(
+            await BeforeAsync(
+                Call("POST", "/containers/create", """{"Image":"cuda","HostConfig":{"Binds":["runai:/runai"]}}""")
+            ),
+            Is.EqualTo("allowed")
+        );
     }
 
     [TestCase(true, "created", true)]
     [TestCase(false, "created", false)]
     [TestCase(true, "exited", false)]
-    public async Task A_container_of_docker_run_rm_is_removed_when_its_start_is_refused(bool autoRemove, string status, bool removed)
+    public async Task A_container_of_docker_run_rm_is_removed_when_its_start_is_refused(
+        bool autoRemove,
+        string status,
+        bool removed
+    )
     {
         Have("2", status);
         _engine.Containers[Id] = _engine.Containers[Id] with { HostConfig = new() { AutoRemove = autoRemove } };
-        Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/{Id}/start")), Does.Contain("gpu-memory=2 has no unit"));
+        Assert.That(
+            await BeforeAsync(Call("POST", $"/v1.41/containers/{Id}/start")),
+            Does.Contain("gpu-memory=2 has no unit")
+        );
         Assert.That(_engine.Calls.Contains($"remove {Id}"), Is.EqualTo(removed));
     }
 
     const string Other = "fedcba9876543210";
 
-    /// <summary>A start by name whose name means another container by the time the engine looks, and that container, running.</summary>
+    /// <summary>A start by name whose name means another container by the time the engine looks, and that container,
+    /// running.</summary>
     async Task<ContainerInspect> StartAnotherAsync(string named, string otherLabel, bool answered = false)
     {
         Have("0.5");
@@ -352,24 +597,46 @@ public class AuthorizerTests : AuthorizerFixture
         {
             Id = Other,
             Name = $"/{named}",
-            State = new() { Status = "running", Running = true, Pid = 7, StartedAt = DateTimeOffset.UtcNow.AddSeconds(answered ? 1 : 0).ToString("o") },
-            Config = new() { Image = "debian", Labels = new Dictionary<string, string> { ["gpu-memory"] = otherLabel } },
+            State = new()
+            {
+                Status = "running",
+                Running = true,
+                Pid = 7,
+                StartedAt = DateTimeOffset.UtcNow.AddSeconds(answered ? 1 : 0).ToString("o"),
+            },
+            Config = new()
+            {
+                Image = "debian",
+                Labels = new Dictionary<string, string> { ["gpu-memory"] = otherLabel },
+            },
         };
         await _authorizer.AfterAsync(call with { ResponseStatusCode = 204 }, CancellationToken.None);
         return other;
     }
 
-    Verdict JudgeRunning(ContainerInspect container) => _services.GetRequiredService<IContainerJudge>().Judge(container, Requester.Engine);
+    Verdict JudgeRunning(ContainerInspect container) =>
+        _services.GetRequiredService<IContainerJudge>().Judge(container, Requester.Engine);
 
     [TestCase("web", false, true)]
     [TestCase("0123", false, true, Description = "the begin of an ID, and a name")]
     [TestCase(Id, false, false, Description = "the whole ID means nobody else")]
     [TestCase("web", true, false, Description = "it started after the call was over")]
-    public async Task Who_runs_by_a_start_that_was_judged_as_anothers_is_judged_and_ends_at_once(string named, bool afterwards, bool ends)
+    public async Task Who_runs_by_a_start_that_was_judged_as_anothers_is_judged_and_ends_at_once(
+        string named,
+        bool afterwards,
+        bool ends
+    )
     {
         var verdict = JudgeRunning(await StartAnotherAsync(named, "2", afterwards));
-        Assert.That((verdict.Allow, verdict.StopsAtOnce, verdict.StopsBreach), Is.EqualTo((false, ends, false)), "whatever onBreach says");
-        Assert.That(verdict.Reasons.Select(r => r.Rule), Is.EqualTo(ends ? new[] { "quota-syntax", "unjudged-start" } : ["quota-syntax"]));
+        Assert.That(
+            (verdict.Allow, verdict.StopsAtOnce, verdict.StopsBreach),
+            Is.EqualTo((false, ends, false)),
+            "whatever onBreach says"
+        );
+        Assert.That(
+            verdict.Reasons.Select(r => r.Rule),
+            Is.EqualTo(ends ? new[] { "quota-syntax", "unjudged-start" } : ["quota-syntax"])
+        );
     }
 
     [Test]
@@ -380,15 +647,27 @@ public class AuthorizerTests : AuthorizerFixture
     }
 
     /// <summary>Its configuration gives it none: another container's program handed it open device files.</summary>
-    [TestCase("""{"requireQuota":true}""", "a container with a GPU (use of GPU 1) needs a quota on this machine: add -v runai:/runai --label gpu-memory=0.5")]
+    [TestCase(
+        """{"requireQuota":true}""",
+        "a container with a GPU (use of GPU 1) needs a quota on this machine: add -v runai:/runai --label "
+            + "gpu-memory=0.5"
+    )]
     [TestCase("""{"requireQuota":true,"exempt":{"images":["debian"]}}""", "")]
     [TestCase("{}", "")]
     public void Who_is_seen_to_use_a_GPU_has_one(string policy, string problem)
     {
         File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), policy);
         _services.GetRequiredService<PolicySource>().Refresh();
-        var container = new ContainerInspect { Id = Id, Name = "/web", Config = new() { Image = "debian" } };
+        var container = new ContainerInspect
+        {
+            Id = Id,
+            Name = "/web",
+            Config = new() { Image = "debian" },
+        };
         var observed = Observed.None with { Excesses = [new(new FakeGpus().Devices[1], 6L << 30, 0)] };
-        Assert.That(_services.GetRequiredService<IContainerJudge>().Judge(container, Requester.Engine, observed).Message, Is.EqualTo(problem));
+        Assert.That(
+            _services.GetRequiredService<IContainerJudge>().Judge(container, Requester.Engine, observed).Message,
+            Is.EqualTo(problem)
+        );
     }
 }

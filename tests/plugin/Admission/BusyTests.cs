@@ -13,6 +13,7 @@ public class BusyTests : AuthorizerFixture
     sealed class Place : IDisposable
     {
         public bool IsFree { get; private set; }
+
         public void Dispose() => IsFree = true;
     }
 
@@ -36,7 +37,11 @@ public class BusyTests : AuthorizerFixture
     [TestCase("POST", "/exec/web/start", "{}")]
     [TestCase("POST", "/containers/web/exec", Exec)]
     [TestCase("POST", "/containers/web/checkpoints", "{}")]
-    public async Task While_the_engine_is_asked_the_body_has_no_place_any_more(string method, string uri, string? body = null)
+    public async Task While_the_engine_is_asked_the_body_has_no_place_any_more(
+        string method,
+        string uri,
+        string? body = null
+    )
     {
         UnderPolicy();
         await IsPlaceFreeAsync(Call(method, uri, body), isFree: true);
@@ -57,14 +62,23 @@ public class BusyTests : AuthorizerFixture
     public async Task Nor_has_a_call_whose_headers_are_long(string method, string uri)
     {
         UnderPolicy();
-        var call = Call(method, uri) with { RequestHeaders = new Dictionary<string, string> { ["X-Long"] = Long, ["content-type"] = Long } };
+        var call = Call(method, uri) with
+        {
+            RequestHeaders = new Dictionary<string, string> { ["X-Long"] = Long, ["content-type"] = Long },
+        };
         await IsPlaceFreeAsync(call, isFree: true);
-        Assert.That((call.RequestHeaders!.Count, call.RequestHeaders["Content-Type"].Length, call.HasNoBody), Is.EqualTo((1, 256, false)));
+        Assert.That(
+            (call.RequestHeaders!.Count, call.RequestHeaders["Content-Type"].Length, call.HasNoBody),
+            Is.EqualTo((1, 256, false))
+        );
     }
 
     [TestCase(AuthZRequest.MostKept, true)]
     [TestCase(AuthZRequest.MostKept + 1, false)]
-    public async Task A_call_that_waits_for_a_name_has_no_place_and_with_a_long_body_it_does_not_wait(int length, bool waits)
+    public async Task A_call_that_waits_for_a_name_has_no_place_and_with_a_long_body_it_does_not_wait(
+        int length,
+        bool waits
+    )
     {
         UnderPolicy();
         Assert.That(await BeforeAsync(Call("POST", "/containers/create?name=moving", Good)), Is.EqualTo("allowed"));
@@ -82,7 +96,13 @@ public class BusyTests : AuthorizerFixture
     public async Task Nor_has_a_question(string what, string? body)
     {
         UnderPolicy();
-        await IsPlaceFreeAsync(Call("POST", $"/containers/web/{what}", body) with { RequestHeaders = new Dictionary<string, string> { [PolicyQuestion.Header] = "call" } }, isFree: true);
+        await IsPlaceFreeAsync(
+            Call("POST", $"/containers/web/{what}", body) with
+            {
+                RequestHeaders = new Dictionary<string, string> { [PolicyQuestion.Header] = "call" },
+            },
+            isFree: true
+        );
     }
 
     [TestCase(0, true)]
@@ -91,8 +111,19 @@ public class BusyTests : AuthorizerFixture
     {
         UnderPolicy();
         var network = new string('n', (16 << 10) / 2);
-        Assert.That(await BeforeAsync(Call("POST", $"/build?networkmode={network}&labels={Long}&networkmode={network}{new string('n', beyond)}")),
-            Is.EqualTo(isAllowed ? "allowed" : "the networks that this build call names are longer than 16384 characters: name one network"));
+        Assert.That(
+            await BeforeAsync(
+                Call(
+                    "POST",
+                    $"/build?networkmode={network}&labels={Long}&networkmode={network}{new string('n', beyond)}"
+                )
+            ),
+            Is.EqualTo(
+                isAllowed
+                    ? "allowed"
+                    : "the networks that this build call names are longer than 16384 characters: name one network"
+            )
+        );
     }
 
     [TestCase(0, true)]
@@ -100,7 +131,12 @@ public class BusyTests : AuthorizerFixture
     public async Task The_path_of_a_build_has_one_too(int beyond, bool isAllowed)
     {
         var path = $"/v1.{new string('4', (16 << 10) - "/v1./build".Length + beyond)}/build";
-        Assert.That(await BeforeAsync(Call("POST", $"{path}?labels={Long}")), Is.EqualTo(isAllowed ? "allowed" : "the URI of this call is longer than 16384 characters: shorten what it names"));
+        Assert.That(
+            await BeforeAsync(Call("POST", $"{path}?labels={Long}")),
+            Is.EqualTo(
+                isAllowed ? "allowed" : "the URI of this call is longer than 16384 characters: shorten what it names"
+            )
+        );
     }
 
     /// <summary>While the engine is asked about it.</summary>
@@ -123,7 +159,10 @@ public class BusyTests : AuthorizerFixture
         _engine.HangsAt = "inspect hangs";
         using var cancel = new CancellationTokenSource();
         var commit = Call("POST", "/commit?container=hangs");
-        var waiting = Enumerable.Range(0, JudgedCalls.MostOfContainer).Select(_ => _authorizer.BeforeAsync(commit, cancel.Token).AsTask()).ToArray();
+        var waiting = Enumerable
+            .Range(0, JudgedCalls.MostOfContainer)
+            .Select(_ => _authorizer.BeforeAsync(commit, cancel.Token).AsTask())
+            .ToArray();
         Assert.That(await BeforeAsync(commit), Does.StartWith("50 calls for hangs wait for the engine"));
         await cancel.CancelAsync();
         Assert.That(async () => await Task.WhenAll(waiting), Throws.InstanceOf<OperationCanceledException>());
@@ -136,15 +175,27 @@ public class BusyTests : AuthorizerFixture
     [TestCase("POST", "/containers/create", """{"Image":"x","HostConfig":{"Links":["NAME:db"]}}""")]
     [TestCase("POST", "/build?networkmode=container:NAME", null)]
     [TestCase("POST", "/exec/of-NAME/start", "{}")]
-    public async Task Calls_that_name_a_container_that_hangs_elsewhere_than_in_their_path_count_as_its_calls(string method, string uri, string? body)
+    public async Task Calls_that_name_a_container_that_hangs_elsewhere_than_in_their_path_count_as_its_calls(
+        string method,
+        string uri,
+        string? body
+    )
     {
         UnderPolicy();
         foreach (var name in (string[])[LikeId, Other])
             _engine.Execs["of-" + name] = new() { ContainerId = name, ProcessConfig = new(false) };
-        AuthZRequest Naming(string name) => Call(method, uri.Replace("NAME", name, StringComparison.Ordinal), body?.Replace("NAME", name, StringComparison.Ordinal));
+        AuthZRequest Naming(string name) =>
+            Call(
+                method,
+                uri.Replace("NAME", name, StringComparison.Ordinal),
+                body?.Replace("NAME", name, StringComparison.Ordinal)
+            );
         _engine.HangsAt = "inspect " + LikeId;
         using var cancel = new CancellationTokenSource();
-        var waiting = Enumerable.Range(0, JudgedCalls.MostOfContainer).Select(_ => _authorizer.BeforeAsync(Naming(LikeId), cancel.Token).AsTask()).ToArray();
+        var waiting = Enumerable
+            .Range(0, JudgedCalls.MostOfContainer)
+            .Select(_ => _authorizer.BeforeAsync(Naming(LikeId), cancel.Token).AsTask())
+            .ToArray();
         Assert.That(await BeforeAsync(Naming(LikeId)), Does.StartWith("50 calls for "));
         Assert.That(await BeforeAsync(Naming(Other)), Is.EqualTo("allowed"), "the engine says that there is none");
         await cancel.CancelAsync();
@@ -157,11 +208,31 @@ public class BusyTests : AuthorizerFixture
         Have("0.5");
         _engine.HangsAt = "inspect hangs";
         using var cancel = new CancellationTokenSource();
-        var waiting = Enumerable.Range(0, JudgedCalls.MostOfContainer).Select(i => _authorizer.BeforeAsync(Call("POST", "/containers/hangs/start"), cancel.Token).AsTask()).ToArray();
-        Assert.That(await BeforeAsync(Call("POST", "/containers/hangs/start")), Does.StartWith("50 calls for hangs wait for the engine"));
-        Assert.That(_log.Lines[^1], Does.StartWith("denied ContainerStart user= container=hangs ").And.Contains("rule=engine"));
+        var waiting = Enumerable
+            .Range(0, JudgedCalls.MostOfContainer)
+            .Select(i => _authorizer.BeforeAsync(Call("POST", "/containers/hangs/start"), cancel.Token).AsTask())
+            .ToArray();
+        Assert.That(
+            await BeforeAsync(Call("POST", "/containers/hangs/start")),
+            Does.StartWith("50 calls for hangs wait for the engine")
+        );
+        Assert.That(
+            _log.Lines[^1],
+            Does.StartWith("denied ContainerStart user= container=hangs ").And.Contains("rule=engine")
+        );
         Assert.That(await BeforeAsync(Call("POST", "/containers/other/start")), Is.EqualTo("allowed"));
-        Assert.That((await _authorizer.AfterAsync(Call("POST", "/containers/hangs/start") with { ResponseStatusCode = 500 }, default)).Allow, "what the engine did is told all the same");
+        Assert.That(
+            (
+                await _authorizer.AfterAsync(
+                    Call("POST", "/containers/hangs/start") with
+                    {
+                        ResponseStatusCode = 500,
+                    },
+                    default
+                )
+            ).Allow,
+            "what the engine did is told all the same"
+        );
         await cancel.CancelAsync();
         foreach (var start in waiting)
             Assert.That(async () => await start, Throws.InstanceOf<OperationCanceledException>());
@@ -174,29 +245,51 @@ public class BusyTests : AuthorizerFixture
     [TestCase("GET", "json", 1, true)]
     public async Task A_URI_has_a_bound(string method, string what, int beyond, bool isAllowed)
     {
-        var uri = $"/containers/{new string('x', CallBounds.MostUri - "/containers//".Length - what.Length + beyond)}/{what}";
-        Assert.That(await BeforeAsync(Call(method, uri)), Is.EqualTo(isAllowed ? "allowed" : "the URI of this call is longer than 16384 characters: shorten what it names"));
+        var uri =
+            $"/containers/{new string('x', CallBounds.MostUri - "/containers//".Length - what.Length + beyond)}/{what}";
+        Assert.That(
+            await BeforeAsync(Call(method, uri)),
+            Is.EqualTo(
+                isAllowed ? "allowed" : "the URI of this call is longer than 16384 characters: shorten what it names"
+            )
+        );
     }
 
     [TestCase(256, true)]
     [TestCase(257, false)]
     public async Task A_TLS_name_has_a_bound(int length, bool isAllowed) =>
-        Assert.That(await BeforeAsync(Call("POST", "/containers/x/start", user: new string('u', length))),
-            Is.EqualTo(isAllowed ? "allowed" : "the common name of your TLS client certificate is longer than 256 characters: use a certificate with a shorter one"));
+        Assert.That(
+            await BeforeAsync(Call("POST", "/containers/x/start", user: new string('u', length))),
+            Is.EqualTo(
+                isAllowed
+                    ? "allowed"
+                    : "the common name of your TLS client certificate is longer than 256 characters: use a "
+                        + "certificate with a shorter one"
+            )
+        );
 
     [TestCase("dave lee", "\"dave lee\"")]
     [TestCase("LONG", "\"uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu…\"")]
     public async Task The_log_says_once_quoted_whose_call_was_too_long(string user, string logged)
     {
-        await BeforeAsync(Call("POST", $"/containers/{new string('x', CallBounds.MostUri)}/start", user: user.Replace("LONG", new string('u', 1 << 20), StringComparison.Ordinal)));
+        await BeforeAsync(
+            Call(
+                "POST",
+                $"/containers/{new string('x', CallBounds.MostUri)}/start",
+                user: user.Replace("LONG", new string('u', 1 << 20), StringComparison.Ordinal)
+            )
+        );
         Assert.That(_log.Lines[^1], Does.StartWith($"denied ContainerStart user={logged} "));
     }
 
     const string LikeId = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    const string None = "", File = "{}", Audit = """{"mode":"audit"}""";
+    const string None = "",
+        File = "{}",
+        Audit = """{"mode":"audit"}""";
 
-    /// <summary>The engine looks for an ID first: a call by that of a container that is gone would start the one that is called so. A name goes before the beginning of an ID, which matters where callers differ.</summary>
+    /// <summary>The engine looks for an ID first: a call by that of a container that is gone would start the one that
+    /// is called so. A name goes before the beginning of an ID, which matters where callers differ.</summary>
     [TestCase(None, LikeId, false)]
     [TestCase(None, $"%2F{LikeId}", false)]
     [TestCase(None, $"{LikeId}0", true)]
@@ -213,11 +306,25 @@ public class BusyTests : AuthorizerFixture
     {
         if (file.Length > 0)
             Write(file);
-        foreach (var uri in (string[])[$"/containers/create?name={name}", $"/containers/create?platform=x&name={name}", $"/containers/web/rename?name={name}"])
+        foreach (
+            var uri in (string[])
+                [
+                    $"/containers/create?name={name}",
+                    $"/containers/create?platform=x&name={name}",
+                    $"/containers/web/rename?name={name}",
+                ]
+        )
         {
             Assert.That(_authorizer.IsOfConcern("POST", uri));
-            Assert.That(await BeforeAsync(Call("POST", uri, uri.Contains("create", StringComparison.Ordinal) ? Good : null)), isAllowed ? Is.EqualTo("allowed")
-                : Does.Match("^the name [0-9a-f]+ has the form of (a container's ID [(]64|the beginning of a container's ID [(]12 to 64) hexadecimal digits[)]: take another one, with a letter"));
+            Assert.That(
+                await BeforeAsync(Call("POST", uri, uri.Contains("create", StringComparison.Ordinal) ? Good : null)),
+                isAllowed
+                    ? Is.EqualTo("allowed")
+                    : Does.Match(
+                        "^the name [0-9a-f]+ has the form of (a container's ID [(]64|the beginning of a "
+                            + "container's ID [(]12 to 64) hexadecimal digits[)]: take another one, with a letter"
+                    )
+            );
             if (file == Audit && name.Length < LikeId.Length)
                 Assert.That(_log.Lines[^1], Does.Contain("has the form of the beginning of a container's ID"));
         }
@@ -229,8 +336,13 @@ public class BusyTests : AuthorizerFixture
     {
         UnderPolicy();
         var name = new string('v', length);
-        await BeforeAsync(Call("POST", "/volumes/create", $$"""{"Name":"{{name}}","Driver":"runai/gpu-memory"}""", "alice"));
-        Assert.That(_services.GetRequiredService<Runai.GpuMemory.Volumes.VolumeMakers>().Take(name), Is.EqualTo(isKept ? "alice" : null));
+        await BeforeAsync(
+            Call("POST", "/volumes/create", $$"""{"Name":"{{name}}","Driver":"runai/gpu-memory"}""", "alice")
+        );
+        Assert.That(
+            _services.GetRequiredService<Runai.GpuMemory.Volumes.VolumeMakers>().Take(name),
+            Is.EqualTo(isKept ? "alice" : null)
+        );
     }
 
     [Test]

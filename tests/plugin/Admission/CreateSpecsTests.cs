@@ -4,13 +4,17 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Tests.Admission;
 
-/// <summary>What the engine has to be asked for is asked for within bounds, and nothing is allowed because it was not learnt in time.</summary>
+/// <summary>What the engine has to be asked for is asked for within bounds, and nothing is allowed because it was not
+/// learnt in time.</summary>
 public class CreateSpecsTests : AuthorizerFixture
 {
     Task<string> CreateAsync(string body) => BeforeAsync(Call("POST", "/v1.41/containers/create", body));
 
     static string From(int count, Func<int, string> name) =>
-        """{"Image":"debian","HostConfig":{"VolumesFrom":[NAMES]}}""".Replace("NAMES", Join(Enumerable.Range(0, count), i => $"\"{name(i)}\""));
+        """{"Image":"debian","HostConfig":{"VolumesFrom":[NAMES]}}""".Replace(
+            "NAMES",
+            Join(Enumerable.Range(0, count), i => $"\"{name(i)}\"")
+        );
 
     static string Join(IEnumerable<int> numbers, Func<int, string> item) => string.Join(',', numbers.Select(item));
 
@@ -27,7 +31,10 @@ public class CreateSpecsTests : AuthorizerFixture
     [Test]
     public async Task Ever_so_many_volumes_from_are_refused_before_the_engine_is_asked()
     {
-        Assert.That(await CreateAsync(From(2000, i => $"c{i}")), Does.Contain("it has 2000 mounts and --volumes-from, and the GPU memory plugin judges at most 500"));
+        Assert.That(
+            await CreateAsync(From(2000, i => $"c{i}")),
+            Does.Contain("it has 2000 mounts and --volumes-from, and the GPU memory plugin judges at most 500")
+        );
         Assert.That(_engine.Calls, Is.Empty);
     }
 
@@ -35,7 +42,22 @@ public class CreateSpecsTests : AuthorizerFixture
     public async Task What_other_containers_bring_counts_and_the_rest_is_not_asked_for()
     {
         for (var n = 0; n < 10; n++)
-            _engine.Containers[$"c{n}"] = new() { Id = $"c{n}", Mounts = [.. Enumerable.Range(0, 200).Select(i => new MountPoint { Type = "volume", Name = $"v{i}", Driver = "local", Destination = $"/{n}/{i}" })] };
+            _engine.Containers[$"c{n}"] = new()
+            {
+                Id = $"c{n}",
+                Mounts =
+                [
+                    .. Enumerable
+                        .Range(0, 200)
+                        .Select(i => new MountPoint
+                        {
+                            Type = "volume",
+                            Name = $"v{i}",
+                            Driver = "local",
+                            Destination = $"/{n}/{i}",
+                        }),
+                ],
+            };
         Assert.That(await CreateAsync(From(10, i => $"c{i}")), Does.Contain("mounts and --volumes-from"));
         Assert.That(Inspected, Is.LessThan(5));
     }
@@ -56,21 +78,31 @@ public class CreateSpecsTests : AuthorizerFixture
     sealed class Place : IDisposable
     {
         public bool IsGivenBack { get; private set; }
+
         public void Dispose() => IsGivenBack = true;
     }
 
     [TestCase("no answer in time")]
     public async Task Without_the_engines_word_on_other_containers_the_create_is_refused(string problem)
     {
-        _engine.OnCall = call => _engine.Failure = call.StartsWith("inspect", StringComparison.Ordinal) ? new EngineException(problem) : null;
-        Assert.That(await CreateAsync(From(1, _ => "web")), Does.Contain("could not learn from the engine in time what the containers of --volumes-from would add"));
+        _engine.OnCall = call =>
+            _engine.Failure = call.StartsWith("inspect", StringComparison.Ordinal)
+                ? new EngineException(problem)
+                : null;
+        Assert.That(
+            await CreateAsync(From(1, _ => "web")),
+            Does.Contain("could not learn from the engine in time what the containers of --volumes-from would add")
+        );
     }
 
     [Test]
     public async Task Without_the_engines_word_on_its_image_a_service_is_refused_where_there_is_a_policy_file()
     {
         const string Service = """{"TaskTemplate":{"ContainerSpec":{"Image":"cuda"}}}""";
-        _engine.OnCall = call => _engine.Failure = call.StartsWith("image", StringComparison.Ordinal) ? new EngineException("no answer in time") : null;
+        _engine.OnCall = call =>
+            _engine.Failure = call.StartsWith("image", StringComparison.Ordinal)
+                ? new EngineException("no answer in time")
+                : null;
         Task<string> Make() => BeforeAsync(Call("POST", "/v1.41/services/create", Service));
         Assert.That(await Make(), Is.EqualTo("allowed"), "there is no rule that needs it");
         File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), """{ "requireQuota": true }""");
@@ -96,11 +128,12 @@ public class CreateSpecsTests : AuthorizerFixture
     public async Task A_container_has_some_hundred_mounts_at_most(int mounts, bool isAllowed)
     {
         var parts = Enumerable.Range(0, mounts).ToLookup(i => i % 4);
-        var body = """{"Image":"debian","Volumes":{VOLUMES},"HostConfig":{"Binds":[BINDS],"Mounts":[MOUNTS],"Tmpfs":{TMPFS}}}"""
-            .Replace("VOLUMES", Join(parts[3], i => $"\"/v{i}\":{{}}"))
-            .Replace("BINDS", Join(parts[0], i => $"\"/b{i}:/b{i}\""))
-            .Replace("MOUNTS", Join(parts[1], i => $$"""{"Type":"bind","Source":"/m","Target":"/m{{i}}"}"""))
-            .Replace("TMPFS", Join(parts[2], i => $"\"/t{i}\":\"\""));
+        var body =
+            """{"Image":"debian","Volumes":{VOLUMES},"HostConfig":{"Binds":[BINDS],"Mounts":[MOUNTS],"Tmpfs":{TMPFS}}}"""
+                .Replace("VOLUMES", Join(parts[3], i => $"\"/v{i}\":{{}}"))
+                .Replace("BINDS", Join(parts[0], i => $"\"/b{i}:/b{i}\""))
+                .Replace("MOUNTS", Join(parts[1], i => $$"""{"Type":"bind","Source":"/m","Target":"/m{{i}}"}"""))
+                .Replace("TMPFS", Join(parts[2], i => $"\"/t{i}\":\"\""));
         Assert.That(await CreateAsync(body), isAllowed ? Is.EqualTo("allowed") : Does.Contain("it has 501 mounts"));
     }
 
@@ -108,7 +141,13 @@ public class CreateSpecsTests : AuthorizerFixture
     [TestCase("""{"Env":["LONG"]}""", "a text in Env is longer than 131072 bytes")]
     [TestCase("""{"Volumes":{"/LONG":{}}}""", "a text in Volumes is longer than 131072 bytes")]
     [TestCase("""{"HostConfig":{"CapAdd":["LONG"]}}""", "a text in HostConfig.CapAdd is longer than 131072 bytes")]
-    [TestCase("""{"HostConfig":{"SecurityOpt":["HALF","HALF","HALF","HALF"]}}""", "HostConfig is longer than 262144 bytes")]
+    [TestCase(
+        """{"HostConfig":{"SecurityOpt":["HALF","HALF","HALF","HALF"]}}""",
+        "HostConfig is longer than 262144 bytes"
+    )]
     public async Task Texts_that_nothing_sane_needs_are_refused(string body, string problem) =>
-        Assert.That(await CreateAsync(body.Replace("LONG", new('x', 200_000)).Replace("HALF", new('x', 100_000))), Does.Contain(problem));
+        Assert.That(
+            await CreateAsync(body.Replace("LONG", new('x', 200_000)).Replace("HALF", new('x', 100_000))),
+            Does.Contain(problem)
+        );
 }

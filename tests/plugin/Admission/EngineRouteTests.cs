@@ -40,7 +40,12 @@ public class EngineRouteTests
     [TestCase("POST", "/v1.41/volumes/create", RouteKind.VolumeCreate, "")]
     [TestCase("POST", "/v1.41/volumes/prune", RouteKind.OfNoConcern, "")]
     [TestCase("DELETE", "/v1.41/volumes/runai?force=1", RouteKind.VolumeRemove, "runai")]
-    [TestCase("POST", "/v1.41/plugins/runai/gpu-memory:latest/disable", RouteKind.PluginChange, "runai/gpu-memory:latest/disable")]
+    [TestCase(
+        "POST",
+        "/v1.41/plugins/runai/gpu-memory:latest/disable",
+        RouteKind.PluginChange,
+        "runai/gpu-memory:latest/disable"
+    )]
     [TestCase("DELETE", "/v1.41/plugins/0123", RouteKind.PluginChange, "0123")]
     [TestCase("GET", "/_ping", RouteKind.OfNoConcern, "")]
     [TestCase("HEAD", "/_ping", RouteKind.OfNoConcern, "")]
@@ -71,18 +76,20 @@ public class EngineRouteTests
     [TestCase("/v1/containers/x/start", true)]
     [TestCase("/v1..24/containers/x/start", true)]
     [TestCase("/v0.99/containers/x/start", true)]
-    public void A_version_that_may_be_old_counts_as_old(string uri, bool old) => Assert.That(EngineRoute.Match("POST", uri).IsOlderThan(24), Is.EqualTo(old));
+    public void A_version_that_may_be_old_counts_as_old(string uri, bool old) =>
+        Assert.That(EngineRoute.Match("POST", uri).IsOlderThan(24), Is.EqualTo(old));
 
     [FsCheck.NUnit.Property(MaxTest = 2000)]
     public bool Any_URI_is_matched_without_an_exception(string? method, string? uri) =>
-        EngineRoute.Match(method ?? "", uri ?? "").Kind <= RouteKind.PluginChange && EngineRoute.Match("POST", $"/containers/{uri}%/start").Kind is RouteKind.ContainerStart or RouteKind.Unknown;
+        EngineRoute.Match(method ?? "", uri ?? "").Kind <= RouteKind.PluginChange
+        && EngineRoute.Match("POST", $"/containers/{uri}%/start").Kind is RouteKind.ContainerStart or RouteKind.Unknown;
 
     [Test]
     public void Every_route_of_the_table_is_found_as_it_stands_there()
     {
         foreach (var (method, pattern, kind) in EngineRoutes.All)
-            foreach (var uri in new[] { pattern, "/v1.24" + pattern, "/v1.51" + pattern + "?a=b" })
-                Assert.That(EngineRoute.Match(method, uri.Replace("*", "x/y")).Kind, Is.EqualTo(kind), $"{method} {uri}");
+        foreach (var uri in new[] { pattern, "/v1.24" + pattern, "/v1.51" + pattern + "?a=b" })
+            Assert.That(EngineRoute.Match(method, uri.Replace("*", "x/y")).Kind, Is.EqualTo(kind), $"{method} {uri}");
         Assert.That(EngineRoutes.All.Distinct().Count(), Is.EqualTo(EngineRoutes.All.Count()));
     }
 }

@@ -27,19 +27,36 @@ public class GpuLedgerTests
 
     static string Id(string name) => name.PadRight(64, '-');
 
-    static ContainerInspect Container(string name, string quota = "0.5", string restart = "no", bool gpu = true) => new()
-    {
-        Id = Id(name),
-        Name = "/" + name,
-        Config = new() { Labels = new Dictionary<string, string> { ["gpu-memory"] = quota } },
-        HostConfig = new() { DeviceRequests = gpu ? [new() { Count = 1 }] : [], RestartPolicy = new(restart) },
-        Mounts = [new() { Type = "volume", Name = "runai", Driver = "runai/gpu-memory", Destination = "/runai" }],
-    };
+    static ContainerInspect Container(string name, string quota = "0.5", string restart = "no", bool gpu = true) =>
+        new()
+        {
+            Id = Id(name),
+            Name = "/" + name,
+            Config = new() { Labels = new Dictionary<string, string> { ["gpu-memory"] = quota } },
+            HostConfig = new() { DeviceRequests = gpu ? [new() { Count = 1 }] : [], RestartPolicy = new(restart) },
+            Mounts =
+            [
+                new()
+                {
+                    Type = "volume",
+                    Name = "runai",
+                    Driver = "runai/gpu-memory",
+                    Destination = "/runai",
+                },
+            ],
+        };
 
     bool Starts(ContainerInspect container, string user = "")
     {
         var spec = _specs.FromInspect(container, "");
-        return _ledger.Decide(container, spec, user, holdings => Policy.Evaluate(spec, _policy.RequesterOfRecord(user), _gpus.Devices, _policy, holdings)).Allow;
+        return _ledger
+            .Decide(
+                container,
+                spec,
+                user,
+                holdings => Policy.Evaluate(spec, _policy.RequesterOfRecord(user), _gpus.Devices, _policy, holdings)
+            )
+            .Allow;
     }
 
     void Runs(ContainerInspect container)
@@ -48,14 +65,18 @@ public class GpuLedgerTests
         Described(container);
     }
 
-    void Described(ContainerInspect container) => _ledger.Running(container, new([], container.Config.Labels!["gpu-memory"], "--gpus"));
+    void Described(ContainerInspect container) =>
+        _ledger.Running(container, new([], container.Config.Labels!["gpu-memory"], "--gpus"));
 
     void Sweep(params string[] running) => _ledger.KeepOnly(running.Select(Id).ToHashSet(), _clock.GetTimestamp());
 
     [Test]
     public void What_fits_starts_and_what_does_not_does_not()
     {
-        Assert.That((Starts(Container("a")), Starts(Container("b")), Starts(Container("c", "1m"))), Is.EqualTo((true, true, false)));
+        Assert.That(
+            (Starts(Container("a")), Starts(Container("b")), Starts(Container("c", "1m"))),
+            Is.EqualTo((true, true, false))
+        );
         Assert.That(Starts(Container("d", "1", gpu: false)), "without a GPU it holds nothing");
     }
 
@@ -63,11 +84,15 @@ public class GpuLedgerTests
     public void Many_that_start_at_once_never_get_more_than_there_is()
     {
         var started = 0;
-        Parallel.For(0, 100, i =>
-        {
-            if (Starts(Container($"c{i}", "0.1")))
-                Interlocked.Increment(ref started);
-        });
+        Parallel.For(
+            0,
+            100,
+            i =>
+            {
+                if (Starts(Container($"c{i}", "0.1")))
+                    Interlocked.Increment(ref started);
+            }
+        );
         Assert.That(started, Is.EqualTo(10));
     }
 
@@ -239,7 +264,12 @@ public class GpuLedgerTests
     {
         var died = _clock.GetUtcNow();
         _clock.Advance(TimeSpan.FromSeconds(1));
-        Described(Container("a", "1") with { State = new() { Running = true, StartedAt = _clock.GetUtcNow().ToString("o") } });
+        Described(
+            Container("a", "1") with
+            {
+                State = new() { Running = true, StartedAt = _clock.GetUtcNow().ToString("o") },
+            }
+        );
         _ledger.Ended(Id("a"), restarts: false, died);
         Assert.That(Starts(Container("b", "0.1")), Is.False);
     }
@@ -250,7 +280,13 @@ public class GpuLedgerTests
     public void A_choice_of_GPUs_is_kept_within_bounds_and_beyond_them_counts_on_all(int ids, int length, int gpus)
     {
         var container = Container("a", "1");
-        container = container with { HostConfig = container.HostConfig with { DeviceRequests = [new() { DeviceIds = [.. Enumerable.Repeat("0".PadLeft(length, '0'), ids)] }] } };
+        container = container with
+        {
+            HostConfig = container.HostConfig with
+            {
+                DeviceRequests = [new() { DeviceIds = [.. Enumerable.Repeat("0".PadLeft(length, '0'), ids)] }],
+            },
+        };
         Starts(container);
         Sweep();
         Assert.That(_ledger.HoldingsBeside("")!.ByUuid, Has.Count.EqualTo(gpus));
@@ -317,7 +353,10 @@ public class GpuLedgerTests
         Sweep("a");
         Assert.That(_ledger.Rebuilt.IsCompleted);
         Assert.That(_ledger.HoldingsForNewcomer(Id("a")), Is.Null, "it is counted already");
-        Assert.That(_ledger.HoldingsForNewcomer(Id("x"))!.Of("GPU-11111111-0000").Select(h => h.Container), Is.EqualTo(new[] { "a" }));
+        Assert.That(
+            _ledger.HoldingsForNewcomer(Id("x"))!.Of("GPU-11111111-0000").Select(h => h.Container),
+            Is.EqualTo(new[] { "a" })
+        );
     }
 
     [TestCase("alice")]
@@ -353,7 +392,10 @@ sealed class HandClock : TimeProvider
     long _ticks = 1;
 
     public void Advance(TimeSpan time) => _ticks += time.Ticks;
+
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
     public override long GetTimestamp() => _ticks;
+
     public override DateTimeOffset GetUtcNow() => DateTimeOffset.UnixEpoch.AddTicks(_ticks);
 }

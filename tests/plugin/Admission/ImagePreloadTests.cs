@@ -22,12 +22,24 @@ public class ImagePreloadTests
         _engine.Calls.Clear();
         _engine.Modes.Clear();
         _own.NoteAsked();
-        _injector = new(_engine, new(new FakeVolumes(), new FakeNodes()), new(_engine, TimeProvider.System), new(_own, TimeProvider.System), TimeProvider.System, NullLogger<PreloadInjector>.Instance);
+        _injector = new(
+            _engine,
+            new(new FakeVolumes(), new FakeNodes()),
+            new(_engine, TimeProvider.System),
+            new(_own, TimeProvider.System),
+            TimeProvider.System,
+            NullLogger<PreloadInjector>.Instance
+        );
         Thread.Sleep(1); // containers are created after the plugin started
     }
 
-    /// <summary>A new container whose image has this file; the calls that it takes to serve it, without its ID.</summary>
-    async Task<string[]> CreateAsync(string? file = null, Func<ContainerInspect, ContainerInspect>? change = null, params string[] binds)
+    /// <summary>A new container whose image has this file; the calls that it takes to serve it, without its
+    /// ID.</summary>
+    async Task<string[]> CreateAsync(
+        string? file = null,
+        Func<ContainerInspect, ContainerInspect>? change = null,
+        params string[] binds
+    )
     {
         var container = New(binds);
         if (file is not null)
@@ -35,15 +47,34 @@ public class ImagePreloadTests
         return await ServeAsync(change?.Invoke(container) ?? container);
     }
 
-    ContainerInspect New(params string[] binds) => new()
-    {
-        Id = $"{++_created:d16}",
-        Image = "sha256:1",
-        Driver = "overlay2",
-        Created = DateTimeOffset.UtcNow.ToString("yyyy-MM-dd'T'HH:mm:ss.fffffff'00Z'", CultureInfo.InvariantCulture),
-        State = new() { Status = "created" },
-        Mounts = [new() { Type = "volume", Name = "half", Driver = "runai/gpu-memory:latest", Destination = "/runai" }, .. binds.Select(b => new MountPoint { Type = "bind", Source = "/x", Destination = b })],
-    };
+    ContainerInspect New(params string[] binds) =>
+        new()
+        {
+            Id = $"{++_created:d16}",
+            Image = "sha256:1",
+            Driver = "overlay2",
+            Created = DateTimeOffset.UtcNow.ToString(
+                "yyyy-MM-dd'T'HH:mm:ss.fffffff'00Z'",
+                CultureInfo.InvariantCulture
+            ),
+            State = new() { Status = "created" },
+            Mounts =
+            [
+                new()
+                {
+                    Type = "volume",
+                    Name = "half",
+                    Driver = "runai/gpu-memory:latest",
+                    Destination = "/runai",
+                },
+                .. binds.Select(b => new MountPoint
+                {
+                    Type = "bind",
+                    Source = "/x",
+                    Destination = b,
+                }),
+            ],
+        };
 
     async Task<string[]> ServeAsync(ContainerInspect container)
     {
@@ -59,7 +90,20 @@ public class ImagePreloadTests
     [Test]
     public async Task The_second_container_of_an_image_costs_one_upload()
     {
-        Assert.That(await CreateAsync("/a.so"), Is.EqualTo(new[] { $"get {Preload}", "stat /nix/store", "stat /lib/ld-linux.so.2", "stat /runai", "stat /etc", "put /etc" }));
+        Assert.That(
+            await CreateAsync("/a.so"),
+            Is.EqualTo(
+                new[]
+                {
+                    $"get {Preload}",
+                    "stat /nix/store",
+                    "stat /lib/ld-linux.so.2",
+                    "stat /runai",
+                    "stat /etc",
+                    "put /etc",
+                }
+            )
+        );
         Assert.That(await CreateAsync("/a.so"), Is.EqualTo(Put));
         Assert.That(Text, Is.EqualTo("/a.so\n/runai/librunai.so\n"));
     }
@@ -72,7 +116,10 @@ public class ImagePreloadTests
         _engine.Files[(first.Id, "/etc/ld-nix.so.preload")] = "/a.so\n";
         await ServeAsync(first);
         Assert.That(await CreateAsync(), Is.EqualTo(Put));
-        Assert.That(_engine.Files[($"{_created:d16}", "/etc/ld-nix.so.preload")], Is.EqualTo("/a.so\n/runai/librunai.so\n"));
+        Assert.That(
+            _engine.Files[($"{_created:d16}", "/etc/ld-nix.so.preload")],
+            Is.EqualTo("/a.so\n/runai/librunai.so\n")
+        );
     }
 
     [Test]
@@ -82,7 +129,10 @@ public class ImagePreloadTests
         _engine.Modes["/etc"] = (UnixFileMode)0b111_101_000;
         var refusal = await _injector.EnsureAsync(first, CancellationToken.None);
         _engine.Calls.Clear();
-        Assert.That(await _injector.EnsureAsync(New(), CancellationToken.None), Is.EqualTo(refusal).And.Contain("/etc is closed to"));
+        Assert.That(
+            await _injector.EnsureAsync(New(), CancellationToken.None),
+            Is.EqualTo(refusal).And.Contain("/etc is closed to")
+        );
         Assert.That(_engine.Calls, Is.Empty);
     }
 
@@ -100,13 +150,20 @@ public class ImagePreloadTests
     public async Task The_file_is_written_even_where_the_image_has_all_of_it()
     {
         Assert.That(await CreateAsync("/runai/librunai.so\n"), Has.None.EqualTo("put /etc"));
-        Assert.That(await CreateAsync("/runai/librunai.so\n"), Is.EqualTo(Put), "what is known of the image is no proof that the container has it");
+        Assert.That(
+            await CreateAsync("/runai/librunai.so\n"),
+            Is.EqualTo(Put),
+            "what is known of the image is no proof that the container has it"
+        );
     }
 
     [Test]
     public async Task Mounts_elsewhere_do_not_matter_once_they_are_seen_to_be_elsewhere()
     {
-        Assert.That(await CreateAsync(null, null, "/data", "/home/me/work"), Is.SupersetOf(new[] { "stat /etc", "stat /data", "stat /home", "stat /home/me", "stat /home/me/work" }));
+        Assert.That(
+            await CreateAsync(null, null, "/data", "/home/me/work"),
+            Is.SupersetOf(new[] { "stat /etc", "stat /data", "stat /home", "stat /home/me", "stat /home/me/work" })
+        );
         Assert.That(await CreateAsync(null, null, "/data", "/home/me/work"), Is.EqualTo(Put));
         Assert.That(await CreateAsync(null, null, "/data"), Has.Some.StartsWith("get"), "other mounts");
     }
@@ -143,7 +200,11 @@ public class ImagePreloadTests
         Assert.That(Text, Is.EqualTo("/mine.so\n/runai/librunai.so\n"));
         Thread.Sleep(1);
         Assert.That(await CreateAsync("/a.so"), Is.EqualTo(Put));
-        Assert.That(Text, Is.EqualTo("/a.so\n/runai/librunai.so\n"), "the upload went into a container, not into the image");
+        Assert.That(
+            Text,
+            Is.EqualTo("/a.so\n/runai/librunai.so\n"),
+            "the upload went into a container, not into the image"
+        );
     }
 
     [Test]
@@ -153,7 +214,8 @@ public class ImagePreloadTests
         _engine.Files[(container.Id, Preload)] = "/mine.so";
         _engine.OnCall = call =>
         {
-            if (call.StartsWith("get", StringComparison.Ordinal)) _injector.ForgetAll();
+            if (call.StartsWith("get", StringComparison.Ordinal))
+                _injector.ForgetAll();
         };
         await ServeAsync(container);
         _engine.OnCall = null;
@@ -163,14 +225,18 @@ public class ImagePreloadTests
 
     static IEnumerable<TestCaseData> NotNew()
     {
-        TestCaseData Case(string name, Func<ContainerInspect, ContainerInspect> change) => new TestCaseData(change).SetArgDisplayNames(name);
+        TestCaseData Case(string name, Func<ContainerInspect, ContainerInspect> change) =>
+            new TestCaseData(change).SetArgDisplayNames(name);
         yield return Case("it ran", c => c with { State = new() { Status = "exited" } });
         yield return Case("another image", c => c with { Image = "sha256:2" });
         yield return Case("no image", c => c with { Image = "" });
         yield return Case("older than the plugin", c => c with { Created = "2020-01-01T00:00:00Z" });
         yield return Case("of an unknown time", c => c with { Created = "" });
         yield return Case("an image of several platforms", c => c with { Driver = "overlayfs" });
-        yield return Case("one of several platforms", c => c with { Driver = "overlayfs", ImageManifestDescriptor = new("sha256:2") });
+        yield return Case(
+            "one of several platforms",
+            c => c with { Driver = "overlayfs", ImageManifestDescriptor = new("sha256:2") }
+        );
         yield return Case("another target", c => c with { Mounts = [c.Mounts[0] with { Destination = "/gpu" }] });
     }
 
@@ -185,7 +251,12 @@ public class ImagePreloadTests
     [Test]
     public async Task Platforms_of_one_image_are_told_apart()
     {
-        ContainerInspect Of(ContainerInspect container, string platform) => container with { Driver = "overlayfs", ImageManifestDescriptor = new(platform) };
+        ContainerInspect Of(ContainerInspect container, string platform) =>
+            container with
+            {
+                Driver = "overlayfs",
+                ImageManifestDescriptor = new(platform),
+            };
         await CreateAsync("/a.so", c => Of(c, "sha256:amd64"));
         Assert.That(await CreateAsync("/b.so", c => Of(c, "sha256:386")), Has.Some.StartsWith("get"));
         Assert.That(await CreateAsync("/a.so", c => Of(c, "sha256:amd64")), Is.EqualTo(Put));
@@ -194,7 +265,14 @@ public class ImagePreloadTests
     [Test]
     public async Task Without_being_asked_about_uploads_every_container_is_read()
     {
-        var injector = new PreloadInjector(_engine, new(new FakeVolumes(), new FakeNodes()), new(_engine, TimeProvider.System), new(new OwnCalls(), TimeProvider.System), TimeProvider.System, NullLogger<PreloadInjector>.Instance);
+        var injector = new PreloadInjector(
+            _engine,
+            new(new FakeVolumes(), new FakeNodes()),
+            new(_engine, TimeProvider.System),
+            new(new OwnCalls(), TimeProvider.System),
+            TimeProvider.System,
+            NullLogger<PreloadInjector>.Instance
+        );
         Thread.Sleep(1);
         for (var i = 0; i < 2; i++)
         {

@@ -27,14 +27,23 @@ public class JudgedCallsTests
     void Enter(int count, Func<int, string> container, Func<int, string> caller)
     {
         for (var i = 0; i < count; i++)
-            _places.Add(_calls.TryEnter(container(i), caller(i), out var problem) ?? throw new AssertionException($"{i}: {problem}"));
+            _places.Add(
+                _calls.TryEnter(container(i), caller(i), out var problem)
+                    ?? throw new AssertionException($"{i}: {problem}")
+            );
     }
 
     [Test]
     public void Calls_for_one_container_that_hangs_leave_room_for_the_others()
     {
         Enter(JudgedCalls.MostOfContainer, _ => "hangs", i => $"u{i}");
-        Assert.That(Problem("hangs"), Is.EqualTo("50 calls for hangs wait for the engine: try again when it has answered, and if it does not, look at what holds the container (the engine's log)"));
+        Assert.That(
+            Problem("hangs"),
+            Is.EqualTo(
+                "50 calls for hangs wait for the engine: try again when it has answered, and if it does not, "
+                    + "look at what holds the container (the engine's log)"
+            )
+        );
         Assert.That(Problem("web"), Is.Empty);
         _places[0].Dispose();
         _places[0].Dispose();
@@ -47,7 +56,10 @@ public class JudgedCallsTests
     public void The_parts_of_an_ID_are_no_more_room()
     {
         Enter(JudgedCalls.MostOfContainer, i => Id[..(12 + i)], _ => "");
-        Assert.That((Problem(Id), Problem(Id[..12]), Problem(Id[..11])), Is.EqualTo((Problem(Id), Problem(Id[..12]), "")));
+        Assert.That(
+            (Problem(Id), Problem(Id[..12]), Problem(Id[..11])),
+            Is.EqualTo((Problem(Id), Problem(Id[..12]), ""))
+        );
         Assert.That(Problem(Id), Does.StartWith("50 calls for "));
         Assert.That(Problem("b" + Id[1..]), Is.Empty);
     }
@@ -66,9 +78,19 @@ public class JudgedCallsTests
     {
         var kind = what == "volume" ? Counted.Volume : Counted.Reached;
         for (var i = 0; i < JudgedCalls.MostOfContainer; i++)
-            _places.Add(_calls.TryLook(kind, "hangs", out var problem) ?? throw new AssertionException($"{i}: {problem}"));
-        Assert.That((_calls.TryLook(kind, "hangs", out var busy), busy), Is.EqualTo(((IDisposable?)null,
-            $"50 calls for hangs wait for the engine: try again when it has answered, and if it does not, look at what holds the {what} (the engine's log)")));
+            _places.Add(
+                _calls.TryLook(kind, "hangs", out var problem) ?? throw new AssertionException($"{i}: {problem}")
+            );
+        Assert.That(
+            (_calls.TryLook(kind, "hangs", out var busy), busy),
+            Is.EqualTo(
+                (
+                    (IDisposable?)null,
+                    "50 calls for hangs wait for the engine: try again when it has answered, and if it does "
+                        + $"not, look at what holds the {what} (the engine's log)"
+                )
+            )
+        );
         using (var other = _calls.TryLook(kind, "web", out _))
             Assert.That((other, Problem("hangs")), Is.Not.EqualTo(((IDisposable?)null, "")));
         _places[0].Dispose();
@@ -80,7 +102,10 @@ public class JudgedCallsTests
     public void One_caller_leaves_room_for_the_others_and_all_have_a_bound()
     {
         Enter(JudgedCalls.MostOfCaller, i => $"c{i}.", _ => "eve");
-        Assert.That((Problem("web", "eve"), Problem("web", "bob")), Is.EqualTo(("600 of your calls wait for the engine: try again when it has answered", "")));
+        Assert.That(
+            (Problem("web", "eve"), Problem("web", "bob")),
+            Is.EqualTo(("600 of your calls wait for the engine: try again when it has answered", ""))
+        );
         Enter(JudgedCalls.Most - JudgedCalls.MostOfCaller, _ => "", i => $"u{i}");
         Assert.That(Problem("web", "bob"), Does.StartWith("1000 calls wait for the engine"));
     }

@@ -5,7 +5,8 @@ using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Tests.Admission;
 
-/// <summary>What becomes of a container of docker run --rm whose start was refused: its client waits for its removal.</summary>
+/// <summary>What becomes of a container of docker run --rm whose start was refused: its client waits for its
+/// removal.</summary>
 public class LeftBehindTests : AuthorizerFixture
 {
     const string Starting = $"/v1.41/containers/{Id}/start";
@@ -16,10 +17,19 @@ public class LeftBehindTests : AuthorizerFixture
     void HaveLeftAs(string id, string quota, bool autoRemove, string status, DateTime created)
     {
         Have(quota, status);
-        _engine.Containers[id] = _engine.Containers[Id] with { Id = id, Created = created.ToString("o"), HostConfig = new() { AutoRemove = autoRemove } };
+        _engine.Containers[id] = _engine.Containers[Id] with
+        {
+            Id = id,
+            Created = created.ToString("o"),
+            HostConfig = new() { AutoRemove = autoRemove },
+        };
     }
 
-    bool IsRemoved(string id = Id) { lock (_engine.Calls) return _engine.Calls.Contains($"remove {id}"); }
+    bool IsRemoved(string id = Id)
+    {
+        lock (_engine.Calls)
+            return _engine.Calls.Contains($"remove {id}");
+    }
 
     static async Task UntilAsync(Func<bool> condition)
     {
@@ -32,13 +42,22 @@ public class LeftBehindTests : AuthorizerFixture
     [TestCase(false, "created", false)]
     [TestCase(true, "running", false)]
     [TestCase(true, "exited", false)]
-    public async Task It_is_removed_although_the_engine_did_not_say_in_time_what_it_is(bool autoRemove, string status, bool removed)
+    public async Task It_is_removed_although_the_engine_did_not_say_in_time_what_it_is(
+        bool autoRemove,
+        string status,
+        bool removed
+    )
     {
         HaveLeft(autoRemove: autoRemove, status: status);
         var fails = 2; // the judgement's own look, and the first look after it
-        _engine.OnCall = what => _engine.Failure = what.Contains(Id, StringComparison.Ordinal) && fails-- > 0 ? new("busy") : null;
+        _engine.OnCall = what =>
+            _engine.Failure = what.Contains(Id, StringComparison.Ordinal) && fails-- > 0 ? new("busy") : null;
         Assert.That(await BeforeAsync(Call("POST", Starting)), Does.Contain("could not learn from the engine"));
-        await UntilAsync(() => { lock (_engine.Calls) return _engine.Calls.Count(call => call == $"glance {Id}") == 2; });
+        await UntilAsync(() =>
+        {
+            lock (_engine.Calls)
+                return _engine.Calls.Count(call => call == $"glance {Id}") == 2;
+        });
         Assert.That(IsRemoved(), Is.EqualTo(removed));
     }
 
@@ -46,7 +65,10 @@ public class LeftBehindTests : AuthorizerFixture
     public async Task It_is_removed_where_too_many_are_being_started_or_the_call_brings_a_configuration()
     {
         HaveLeft();
-        Assert.That(await BeforeAsync(Call("POST", $"/v1.20/containers/{Id}/start", "{}")), Does.Contain("an API before 1.24"));
+        Assert.That(
+            await BeforeAsync(Call("POST", $"/v1.20/containers/{Id}/start", "{}")),
+            Does.Contain("an API before 1.24")
+        );
         Assert.That(IsRemoved());
     }
 
@@ -60,12 +82,18 @@ public class LeftBehindTests : AuthorizerFixture
         HaveLeftAs("later", "0.5", true, "created", now.AddMilliseconds(5000));
         HaveLeftAs("another", "0.5", true, "created", now.AddSeconds(-10));
         HaveLeft();
-        var left = new LeftBehind(_engine, TimeProvider.System, NullLogger<LeftBehind>.Instance) { Patience = TimeSpan.FromMilliseconds(50) };
+        var left = new LeftBehind(_engine, TimeProvider.System, NullLogger<LeftBehind>.Instance)
+        {
+            Patience = TimeSpan.FromMilliseconds(50),
+        };
         for (var n = 0; n < 1000; n++)
             left.RefusedUnknown();
         await UntilAsync(() => IsRemoved("another") && IsRemoved());
         await Task.Delay(100);
-        Assert.That((IsRemoved("plain"), IsRemoved("running"), IsRemoved("older"), IsRemoved("later")), Is.EqualTo((false, false, false, false)));
+        Assert.That(
+            (IsRemoved("plain"), IsRemoved("running"), IsRemoved("older"), IsRemoved("later")),
+            Is.EqualTo((false, false, false, false))
+        );
         lock (_engine.Calls)
             Assert.That(_engine.Calls.Count(call => call == "list created"), Is.EqualTo(1), "one look for all");
     }
@@ -73,6 +101,7 @@ public class LeftBehindTests : AuthorizerFixture
     sealed class Later(TimeSpan by) : TimeProvider
     {
         public bool IsLater { get; set; }
+
         public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + (IsLater ? by : TimeSpan.Zero);
     }
 
@@ -98,7 +127,16 @@ public class LeftBehindTests : AuthorizerFixture
     {
         HaveLeftAs("innocent", "0.5", true, "created", DateTime.UtcNow.AddSeconds(-5));
         HaveLeft();
-        foreach (var (method, uri) in ((string?, string?)[])[(null, null), ("POST", "/containers/create"), ("POST", "/containers/innocent/exec"), ("GET", "/containers/innocent/start"), ("POST", "/build?q=/containers/innocent/start")])
+        foreach (
+            var (method, uri) in ((string?, string?)[])
+                [
+                    (null, null),
+                    ("POST", "/containers/create"),
+                    ("POST", "/containers/innocent/exec"),
+                    ("GET", "/containers/innocent/start"),
+                    ("POST", "/build?q=/containers/innocent/start"),
+                ]
+        )
             Assert.That(_authorizer.Unread("busy", method, uri), Is.EqualTo(AuthZAnswer.Denied("busy")));
         Assert.That(_engine.Calls, Is.Empty, "nothing is looked for");
         _authorizer.Unread("busy", "POST", Starting);
@@ -110,7 +148,8 @@ public class LeftBehindTests : AuthorizerFixture
     public async Task One_that_hangs_takes_nobody_elses_place()
     {
         HaveLeft();
-        _engine.OnCall = what => _engine.Failure = what.Contains("hanging", StringComparison.Ordinal) ? new("no answer") : null;
+        _engine.OnCall = what =>
+            _engine.Failure = what.Contains("hanging", StringComparison.Ordinal) ? new("no answer") : null;
         var left = new LeftBehind(_engine, TimeProvider.System, NullLogger<LeftBehind>.Instance);
         for (var n = 0; n < 1000; n++)
             left.Refused("hanging");
@@ -127,11 +166,16 @@ public class LeftBehindTests : AuthorizerFixture
         _engine.OnCall = what =>
         {
             _engine.Failure = null;
-            if (!again || !what.StartsWith("glance", StringComparison.Ordinal)) return;
+            if (!again || !what.StartsWith("glance", StringComparison.Ordinal))
+                return;
             again = false;
             left.Refused(Id);
         };
         left.Refused(Id);
-        await UntilAsync(() => { lock (_engine.Calls) return _engine.Calls.Count(call => call == $"glance {Id}") == 2; });
+        await UntilAsync(() =>
+        {
+            lock (_engine.Calls)
+                return _engine.Calls.Count(call => call == $"glance {Id}") == 2;
+        });
     }
 }

@@ -12,9 +12,18 @@ public class NamesInMotionTests
     [SetUp]
     public void SetUp() => _names = new(_clock) { Patience = TimeSpan.Zero };
 
-    CallNames Call(string user = "") => _names.Of(new() { RequestMethod = "POST", RequestUri = $"/{_calls++}", User = user });
+    CallNames Call(string user = "") =>
+        _names.Of(
+            new()
+            {
+                RequestMethod = "POST",
+                RequestUri = $"/{_calls++}",
+                User = user,
+            }
+        );
 
     static string? Reach(CallNames call, string name) => call.ReachAsync(name, CancellationToken.None).AsTask().Result;
+
     static string? Move(CallNames call, string name) => call.MoveAsync(name, CancellationToken.None).AsTask().Result;
 
     string? TryMove(string name)
@@ -35,7 +44,16 @@ public class NamesInMotionTests
         using (var call = Call())
         {
             Assert.That(Reach(call, "web"), Is.Null);
-            Assert.That((TryMove("/web"), TryMove("other"), TryReach("web")), Is.EqualTo(("the name web is used by calls that the engine has not finished: try again", (string?)null, (string?)null)));
+            Assert.That(
+                (TryMove("/web"), TryMove("other"), TryReach("web")),
+                Is.EqualTo(
+                    (
+                        "the name web is used by calls that the engine has not finished: try again",
+                        (string?)null,
+                        (string?)null
+                    )
+                )
+            );
         }
         Assert.That(TryMove("web"), Is.Null);
     }
@@ -54,7 +72,14 @@ public class NamesInMotionTests
         move.Allowed();
         _clock.Advance(NamesInMotion.MoveLasts - TimeSpan.FromTicks(1));
         Assert.That(TryReach("web"), Is.EqualTo("web is being created or renamed: try again"));
-        _names.Answered(new() { RequestMethod = "POST", RequestUri = "/other", User = "" });
+        _names.Answered(
+            new()
+            {
+                RequestMethod = "POST",
+                RequestUri = "/other",
+                User = "",
+            }
+        );
         Assert.That(TryReach("web"), Is.Not.Null, "that was another call");
         _clock.Advance(TimeSpan.FromTicks(1));
         Assert.That(TryReach("web"), Is.Null);
@@ -82,14 +107,27 @@ public class NamesInMotionTests
     [Test]
     public void What_one_caller_and_all_hold_is_bounded()
     {
-        var calls = Enumerable.Range(0, NamesInMotion.Most).Select(i => Call($"u{i / NamesInMotion.MostOfCaller}")).ToArray();
+        var calls = Enumerable
+            .Range(0, NamesInMotion.Most)
+            .Select(i => Call($"u{i / NamesInMotion.MostOfCaller}"))
+            .ToArray();
         for (var i = 0; i < NamesInMotion.MostOfCaller; i++)
             Assert.That(Reach(calls[i], $"c{i}"), Is.Null);
-        Assert.That((TryReach("web", "u0"), TryReach("web", "u1")), Is.EqualTo(("too many calls by names of containers are under way that the engine has not finished: try again, or write whole IDs", (string?)null)));
+        Assert.That(
+            (TryReach("web", "u0"), TryReach("web", "u1")),
+            Is.EqualTo(
+                (
+                    "too many calls by names of containers are under way that the engine has not finished: try "
+                        + "again, or write whole IDs",
+                    (string?)null
+                )
+            )
+        );
         for (var i = NamesInMotion.MostOfCaller; i < calls.Length; i++)
             Assert.That(Reach(calls[i], $"c{i}"), Is.Null);
         Assert.That(TryReach("web", "bob"), Does.StartWith("too many calls"));
-        foreach (var call in calls) call.Allowed();
+        foreach (var call in calls)
+            call.Allowed();
         _clock.Advance(NamesInMotion.ReachLasts);
         Assert.That(TryReach("web", "u0"), Is.Null);
     }

@@ -27,7 +27,16 @@ public class OverdueStartsTests
         _starts = new(_clock);
         _overdue = new(_engine, _ledger, _starts, _clock, NullLogger<OverdueStarts>.Instance);
         Assert.That(Starts(Slow));
-        _starts.Allowed(new() { RequestMethod = "POST", RequestUri = $"/containers/{Slow}/start", User = "eve" }, Slow, Slow);
+        _starts.Allowed(
+            new()
+            {
+                RequestMethod = "POST",
+                RequestUri = $"/containers/{Slow}/start",
+                User = "eve",
+            },
+            Slow,
+            Slow
+        );
         _clock.Advance(TimeSpan.FromMinutes(2));
     }
 
@@ -38,20 +47,37 @@ public class OverdueStartsTests
         Directory.Delete(_folder, recursive: true);
     }
 
-    static ContainerInspect Container(string id) => new()
-    {
-        Id = id,
-        Name = "/" + id,
-        State = new() { Status = "created" },
-        Config = new() { Labels = new Dictionary<string, string> { ["gpu-memory"] = "0.5" } },
-        HostConfig = new() { DeviceRequests = [new() { Count = 1 }] },
-        Mounts = [new() { Type = "volume", Name = "runai", Driver = "runai/gpu-memory", Destination = "/runai" }],
-    };
+    static ContainerInspect Container(string id) =>
+        new()
+        {
+            Id = id,
+            Name = "/" + id,
+            State = new() { Status = "created" },
+            Config = new() { Labels = new Dictionary<string, string> { ["gpu-memory"] = "0.5" } },
+            HostConfig = new() { DeviceRequests = [new() { Count = 1 }] },
+            Mounts =
+            [
+                new()
+                {
+                    Type = "volume",
+                    Name = "runai",
+                    Driver = "runai/gpu-memory",
+                    Destination = "/runai",
+                },
+            ],
+        };
 
     bool Starts(string id)
     {
         var (container, spec) = (Container(id), _specs.FromInspect(Container(id), "runc"));
-        return _ledger.Decide(container, spec, "eve", holdings => Policy.Evaluate(spec, _policy.RequesterOfRecord("eve"), _gpus.Devices, _policy, holdings)).Allow;
+        return _ledger
+            .Decide(
+                container,
+                spec,
+                "eve",
+                holdings => Policy.Evaluate(spec, _policy.RequesterOfRecord("eve"), _gpus.Devices, _policy, holdings)
+            )
+            .Allow;
     }
 
     string? Caller => _starts.FindCallerOfUnjudged(Slow, _clock.GetUtcNow().ToString("o"));
@@ -77,13 +103,27 @@ public class OverdueStartsTests
         Assert.That(_ledger.HoldingsForNewcomer(Slow), Is.Null, "before the first sweep nobody knows");
         _ledger.KeepOnly(new HashSet<string>(["second", "third"]), 0);
         var spec = _specs.FromInspect(Container(Slow), "runc");
-        Assert.That(Policy.Evaluate(spec, _policy.RequesterOfRecord("eve"), _gpus.Devices, _policy, _ledger.HoldingsForNewcomer(Slow)).Reasons.Select(r => r.Rule), Is.EqualTo(new[] { "capacity" }));
+        Assert.That(
+            Policy
+                .Evaluate(
+                    spec,
+                    _policy.RequesterOfRecord("eve"),
+                    _gpus.Devices,
+                    _policy,
+                    _ledger.HoldingsForNewcomer(Slow)
+                )
+                .Reasons.Select(r => r.Rule),
+            Is.EqualTo(new[] { "capacity" })
+        );
     }
 
     [Test]
     public async Task One_that_runs_keeps_what_it_has()
     {
-        _engine.Containers[Slow] = Container(Slow) with { State = new() { Status = "restarting", Running = true } };
+        _engine.Containers[Slow] = Container(Slow) with
+        {
+            State = new() { Status = "restarting", Running = true },
+        };
         await _overdue.LookAsync(default);
         Assert.That((Starts("second"), Starts("third")), Is.EqualTo((true, false)));
     }

@@ -22,29 +22,40 @@ public class PolicyCommandTests
 
     [Test]
     public void A_policy_is_said_to_be_one() =>
-        Assert.That(Check("""{"localSocket":"user","requireQuota":true,"maxQuota":"0.5","admins":["ada"],"allowBindMounts":["/home/*"],"users":{"bob":{},"eve":{"maxQuota":"1","requireQuota":false}}}"""), Is.EqualTo((0, """
-            FILE: a policy
-              mode                 enforce
-              localSocket          user
-              admins               ada
-              onBreach             report
-              unknownRoutes        allow
-              overcommit           1
-              maxVolumes           1000
-              allowPrivileged      true
-              allowHostNamespaces  true
-              allowBindMounts      /home/*
-              driverCapabilities   all
-              requireQuota         true
-              defaultQuota         none
-              maxQuota             0.5
-              totalQuota           none
-              exempt.users         none
-              exempt.images        none
-              users.bob            as everybody
-              users.eve            requireQuota false, maxQuota 1
+        Assert.That(
+            Check(
+                """{"localSocket":"user","requireQuota":true,"maxQuota":"0.5","admins":["ada"],"allowBindMounts":["/home/*"],"users":{"bob":{},"eve":{"maxQuota":"1","requireQuota":false}}}"""
+            ),
+            Is.EqualTo(
+                (
+                    0,
+                    """
+                    FILE: a policy
+                      mode                 enforce
+                      localSocket          user
+                      admins               ada
+                      onBreach             report
+                      unknownRoutes        allow
+                      overcommit           1
+                      maxVolumes           1000
+                      allowPrivileged      true
+                      allowHostNamespaces  true
+                      allowBindMounts      /home/*
+                      driverCapabilities   all
+                      requireQuota         true
+                      defaultQuota         none
+                      maxQuota             0.5
+                      totalQuota           none
+                      exempt.users         none
+                      exempt.images        none
+                      users.bob            as everybody
+                      users.eve            requireQuota false, maxQuota 1
 
-            """, "")));
+                    """,
+                    ""
+                )
+            )
+        );
 
     [Test]
     public void Each_problem_is_a_line_with_its_place()

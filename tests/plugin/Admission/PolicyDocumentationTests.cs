@@ -24,19 +24,32 @@ public partial class PolicyDocumentationTests
     {
         using var schema = JsonDocument.Parse(Read("docs/policy.schema.json"));
         var properties = schema.RootElement.GetProperty("properties");
-        IEnumerable<string> Names(JsonElement objects) => objects.GetProperty("properties").EnumerateObject().Select(p => p.Name);
-        var keys = properties.EnumerateObject().Select(p => p.Name).Where(n => n is not ("exempt" or "users"))
+        IEnumerable<string> Names(JsonElement objects) =>
+            objects.GetProperty("properties").EnumerateObject().Select(p => p.Name);
+        var keys = properties
+            .EnumerateObject()
+            .Select(p => p.Name)
+            .Where(n => n is not ("exempt" or "users"))
             .Concat(Names(properties.GetProperty("exempt")).Select(n => "exempt." + n))
-            .Concat(Names(properties.GetProperty("users").GetProperty("additionalProperties")).Select(n => "users.*." + n));
+            .Concat(
+                Names(properties.GetProperty("users").GetProperty("additionalProperties")).Select(n => "users.*." + n)
+            );
         Assert.That(keys, Is.EquivalentTo(Keys));
     }
 
     [Test]
     public void The_table_has_every_key_and_no_other() =>
-        Assert.That(Row().Matches(Read("docs/policy.md").Split("## Keys")[1].Split("\n## ")[0]).Select(m => m.Groups[1].Value), Is.EquivalentTo(Keys));
+        Assert.That(
+            Row().Matches(Read("docs/policy.md").Split("## Keys")[1].Split("\n## ")[0]).Select(m => m.Groups[1].Value),
+            Is.EquivalentTo(Keys)
+        );
 
     [Test]
-    public void A_policy_is_shown_with_every_key() => Assert.That(PolicyText.Keys, Is.EquivalentTo(Keys.Where(key => key != "$schema" && !key.StartsWith("users.", StringComparison.Ordinal))));
+    public void A_policy_is_shown_with_every_key() =>
+        Assert.That(
+            PolicyText.Keys,
+            Is.EquivalentTo(Keys.Where(key => key != "$schema" && !key.StartsWith("users.", StringComparison.Ordinal)))
+        );
 
     [Test]
     public void Every_example_is_a_policy()

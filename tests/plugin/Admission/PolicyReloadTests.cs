@@ -8,12 +8,18 @@ namespace Runai.GpuMemory.Tests.Admission;
 public class PolicyReloadTests : AuthorizerFixture
 {
     const string Starting = "/containers/web/start?checkpoint-dir=/srv/x";
-    const string Creating = """{"Image":"debian","Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"Count":1}],"PidMode":"container:other","CapAdd":["SYS_TIME"]}}""";
+    const string Creating =
+        """{"Image":"debian","Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"Count":1}],"PidMode":"container:other","CapAdd":["SYS_TIME"]}}""";
 
     static readonly string[] Files =
     [
-        "{}", """{"allowBindMounts":[]}""", """{"maxQuota":"0.1"}""", """{"localSocket":"user","allowBindMounts":["/srv"],"allowPrivileged":false}""",
-        """{"mode":"audit","maxQuota":"0.1","allowPrivileged":false}""", """{"maxQuota":"0.1","exempt":{"images":["debian"]}}""", "",
+        "{}",
+        """{"allowBindMounts":[]}""",
+        """{"maxQuota":"0.1"}""",
+        """{"localSocket":"user","allowBindMounts":["/srv"],"allowPrivileged":false}""",
+        """{"mode":"audit","maxQuota":"0.1","allowPrivileged":false}""",
+        """{"maxQuota":"0.1","exempt":{"images":["debian"]}}""",
+        "",
     ];
 
     int _loads;
@@ -25,15 +31,29 @@ public class PolicyReloadTests : AuthorizerFixture
             File.Delete(path);
         else
             File.WriteAllText(path, file);
-        File.SetLastWriteTimeUtc(file.Length == 0 ? _folder : path, DateTime.UnixEpoch.AddSeconds(++_loads)); // seen as another file, whatever its size
+        // seen as another file, whatever its size
+        File.SetLastWriteTimeUtc(file.Length == 0 ? _folder : path, DateTime.UnixEpoch.AddSeconds(++_loads));
         _services.GetRequiredService<PolicySource>().Refresh();
     }
 
     void Have()
     {
         Have("0.5");
-        _engine.Containers[Id] = _engine.Containers[Id] with { HostConfig = new() { DeviceRequests = [new() { Count = 1 }], PidMode = "container:other", CapAdd = ["SYS_TIME"] } };
-        _engine.Containers["other"] = new() { Id = new('e', 64), Name = "/other", HostConfig = new() { Privileged = true } };
+        _engine.Containers[Id] = _engine.Containers[Id] with
+        {
+            HostConfig = new()
+            {
+                DeviceRequests = [new() { Count = 1 }],
+                PidMode = "container:other",
+                CapAdd = ["SYS_TIME"],
+            },
+        };
+        _engine.Containers["other"] = new()
+        {
+            Id = new('e', 64),
+            Name = "/other",
+            HostConfig = new() { Privileged = true },
+        };
         _services.GetRequiredService<GpuLedger>().KeepOnly(new HashSet<string>(), 0);
     }
 
@@ -42,7 +62,13 @@ public class PolicyReloadTests : AuthorizerFixture
     /// <param name="moment">0: never.</param>
     /// <param name="uri">The call.</param>
     /// <param name="body">Its body.</param>
-    async Task<(bool Allowed, int Questions)> AskAsync(string before, string after, int moment, string uri, string? body)
+    async Task<(bool Allowed, int Questions)> AskAsync(
+        string before,
+        string after,
+        int moment,
+        string uri,
+        string? body
+    )
     {
         Stop();
         Start();
@@ -63,12 +89,16 @@ public class PolicyReloadTests : AuthorizerFixture
     {
         var moments = 0;
         foreach (var before in Files)
-            foreach (var after in Files)
-            {
-                var (first, second) = (await AskAsync(before, "", 0, uri, body), await AskAsync(after, "", 0, uri, body));
-                for (var moment = 1; moment <= Math.Max(first.Questions, second.Questions); moment++, moments++)
-                    Assert.That((await AskAsync(before, after, moment, uri, body)).Allowed, Is.EqualTo(first.Allowed), $"{before} and then {after} at question {moment}");
-            }
+        foreach (var after in Files)
+        {
+            var (first, second) = (await AskAsync(before, "", 0, uri, body), await AskAsync(after, "", 0, uri, body));
+            for (var moment = 1; moment <= Math.Max(first.Questions, second.Questions); moment++, moments++)
+                Assert.That(
+                    (await AskAsync(before, after, moment, uri, body)).Allowed,
+                    Is.EqualTo(first.Allowed),
+                    $"{before} and then {after} at question {moment}"
+                );
+        }
         Assert.That(moments, Is.GreaterThan(100));
     }
 }

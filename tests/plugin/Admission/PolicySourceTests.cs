@@ -45,7 +45,10 @@ public class PolicySourceTests
         Assert.That(source.Current.Limits.RequireQuota, Is.True);
         Write("""{"requireQuota":false,"mode":"audit"}""", source);
         Assert.That((source.Current.Limits.RequireQuota, source.Current.IsAudit), Is.EqualTo(((bool?)false, true)));
-        Assert.That(_lines.Lines, Is.EqualTo(new[] { $"policy {File_} is in force mode=enforce", $"policy {File_} is in force mode=audit" }));
+        Assert.That(
+            _lines.Lines,
+            Is.EqualTo(new[] { $"policy {File_} is in force mode=enforce", $"policy {File_} is in force mode=audit" })
+        );
     }
 
     [Test]
@@ -71,7 +74,11 @@ public class PolicySourceTests
         source.Refresh();
         File.Delete(File_);
         source.Refresh();
-        Assert.That(told, Is.EqualTo(new bool?[] { true, null }), "not of the same file, and not of one that is refused");
+        Assert.That(
+            told,
+            Is.EqualTo(new bool?[] { true, null }),
+            "not of the same file, and not of one that is refused"
+        );
     }
 
     [Test]
@@ -100,13 +107,31 @@ public class PolicySourceTests
         Write("""{"requireQuota":true}""");
         var since = Open().State.Since;
         Assert.That(since, Is.EqualTo(DateTimeOffset.UtcNow).Within(TimeSpan.FromMinutes(5)));
-        File.SetLastWriteTimeUtc(Path.Combine(_folder, "state", "policy.json"), new(2026, 1, 2, 3, 4, 5, DateTimeKind.Utc));
+        File.SetLastWriteTimeUtc(
+            Path.Combine(_folder, "state", "policy.json"),
+            new(2026, 1, 2, 3, 4, 5, DateTimeKind.Utc)
+        );
         var source = Open();
-        Assert.That((source.State.Since, source.State.Refused.Count), Is.EqualTo(((DateTimeOffset?)new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero), 0)));
+        Assert.That(
+            (source.State.Since, source.State.Refused.Count),
+            Is.EqualTo(((DateTimeOffset?)new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero), 0))
+        );
         Write("{", source);
-        Assert.That((source.State.Since?.Year, source.State.Refused.Count, Open().State.Since?.Month, Open().State.Refused.Count), Is.EqualTo(((int?)2026, 1, (int?)1, 1)));
+        Assert.That(
+            (
+                source.State.Since?.Year,
+                source.State.Refused.Count,
+                Open().State.Since?.Month,
+                Open().State.Refused.Count
+            ),
+            Is.EqualTo(((int?)2026, 1, (int?)1, 1))
+        );
         Write("""{"requireQuota":true}""", source);
-        Assert.That((source.State.Since?.Month, source.State.Refused.Count), Is.EqualTo(((int?)1, 0)), "the same again");
+        Assert.That(
+            (source.State.Since?.Month, source.State.Refused.Count),
+            Is.EqualTo(((int?)1, 0)),
+            "the same again"
+        );
         File.Delete(File_);
         source.Refresh();
         Assert.That(source.State.Since, Is.Null);
@@ -119,7 +144,13 @@ public class PolicySourceTests
         var source = Open();
         Assert.That(source.Current.Problem, Does.StartWith("its line 1 not JSON"));
         var gpu = new ContainerSpec { Gpu = new("--gpus", GpuSelection.All) };
-        Assert.That(Policy.Evaluate(gpu, Requester.Engine, [], source.Current).Message, Does.StartWith("the policy file of this machine cannot be used, so no container with a GPU or a quota runs (its line 1 not JSON"));
+        Assert.That(
+            Policy.Evaluate(gpu, Requester.Engine, [], source.Current).Message,
+            Does.StartWith(
+                "the policy file of this machine cannot be used, so no container with a GPU or a quota runs "
+                    + "(its line 1 not JSON"
+            )
+        );
         Assert.That(Policy.Evaluate(new(), Requester.Engine, [], source.Current).Allow);
         Write("{}", source);
         Assert.That(Policy.Evaluate(gpu, Requester.Engine, [], source.Current).Allow);
@@ -150,7 +181,8 @@ public class PolicySourceTests
         Assert.That(source.Current.IsBuiltIn || source.Current.Limits.RequireQuota == true);
     }
 
-    /// <summary>An upgrade lost the folder that the admin had set: what is in the default one, or not, is nobody's policy.</summary>
+    /// <summary>An upgrade lost the folder that the admin had set: what is in the default one, or not, is nobody's
+    /// policy.</summary>
     [Test]
     public void A_file_of_another_folder_than_the_admins_allows_nothing()
     {
@@ -160,6 +192,9 @@ public class PolicySourceTests
         source.Changed += () => changes++;
         source.Distrust("etc.source was lost");
         Write("{}", source);
-        Assert.That((source.Current.Problem, source.Current.IsBuiltIn, changes), Is.EqualTo(("etc.source was lost", false, 1)));
+        Assert.That(
+            (source.Current.Problem, source.Current.IsBuiltIn, changes),
+            Is.EqualTo(("etc.source was lost", false, 1))
+        );
     }
 }

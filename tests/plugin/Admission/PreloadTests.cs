@@ -27,17 +27,35 @@ public class PreloadTests
         _engine.OnCall = null;
         _engine.HasEtc = true;
         _own.NoteAsked();
-        _injector = new(_engine, new(new FakeVolumes(), new FakeNodes()), new(_engine, TimeProvider.System), new(_own, TimeProvider.System), _time, NullLogger<PreloadInjector>.Instance);
+        _injector = new(
+            _engine,
+            new(new FakeVolumes(), new FakeNodes()),
+            new(_engine, TimeProvider.System),
+            new(_own, TimeProvider.System),
+            _time,
+            NullLogger<PreloadInjector>.Instance
+        );
     }
 
-    static ContainerInspect Container(string status = "created", string target = "/runai") => new()
-    {
-        Id = Id,
-        State = new() { Status = status },
-        Mounts = [new() { Type = "volume", Name = "half", Driver = "runai/gpu-memory:latest", Destination = target }],
-    };
+    static ContainerInspect Container(string status = "created", string target = "/runai") =>
+        new()
+        {
+            Id = Id,
+            State = new() { Status = status },
+            Mounts =
+            [
+                new()
+                {
+                    Type = "volume",
+                    Name = "half",
+                    Driver = "runai/gpu-memory:latest",
+                    Destination = target,
+                },
+            ],
+        };
 
-    Task<string?> EnsureAsync(ContainerInspect? container = null) => _injector.EnsureAsync(container ?? Container(), CancellationToken.None);
+    Task<string?> EnsureAsync(ContainerInspect? container = null) =>
+        _injector.EnsureAsync(container ?? Container(), CancellationToken.None);
 
     string Preload => _engine.Files[(Id, "/etc/ld.so.preload")];
 
@@ -62,14 +80,35 @@ public class PreloadTests
         _engine.Files[(Id, "/nix/store/abc-glibc/lib/ld-linux-x86-64.so.2")] = "the loader";
         _engine.Files[(Id, "/etc/ld-nix.so.preload")] = "/nix/store/jemalloc.so\n";
         Assert.That(await EnsureAsync(), Is.Null);
-        Assert.That((Preload, _engine.Files[(Id, "/etc/ld-nix.so.preload")]), Is.EqualTo((Line, "/nix/store/jemalloc.so\n" + Line)));
+        Assert.That(
+            (Preload, _engine.Files[(Id, "/etc/ld-nix.so.preload")]),
+            Is.EqualTo((Line, "/nix/store/jemalloc.so\n" + Line))
+        );
         Assert.That(_engine.Calls.Count(c => c.StartsWith("put", StringComparison.Ordinal)), Is.EqualTo(1));
     }
 
     [Test]
     public async Task It_is_served_where_a_mount_may_bring_them()
     {
-        Assert.That(await EnsureAsync(Container() with { Mounts = [.. Container().Mounts, new() { Type = "volume", Name = "nix", Driver = "local", Destination = "/nix" }] }), Is.Null);
+        Assert.That(
+            await EnsureAsync(
+                Container() with
+                {
+                    Mounts =
+                    [
+                        .. Container().Mounts,
+                        new()
+                        {
+                            Type = "volume",
+                            Name = "nix",
+                            Driver = "local",
+                            Destination = "/nix",
+                        },
+                    ],
+                }
+            ),
+            Is.Null
+        );
         Assert.That(_engine.Files[(Id, "/etc/ld-nix.so.preload")], Is.EqualTo(Line));
     }
 
@@ -98,8 +137,15 @@ public class PreloadTests
     {
         _engine.Modes["/etc"] = (UnixFileMode)mode;
         for (var time = 0; time < 2; time++)
-            Assert.That(await EnsureAsync(), Is.EqualTo("/etc/ld.so.preload of the container would not reach the programs of every user, since /etc is closed to its owner, its group or others: " +
-                "RUN chmod a+x /etc in the image, or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"));
+            Assert.That(
+                await EnsureAsync(),
+                Is.EqualTo(
+                    "/etc/ld.so.preload of the container would not reach the programs of every user, since "
+                        + "/etc is closed to its owner, its group or others: "
+                        + "RUN chmod a+x /etc in the image, or add -e LD_PRELOAD=/runai/librunai.so, which env "
+                        + "-i and sudo take away"
+                )
+            );
         Assert.That(_engine.Calls, Has.None.StartsWith("put"));
     }
 
@@ -107,7 +153,11 @@ public class PreloadTests
     public async Task A_closed_etc_is_refused_too_where_the_container_mounts_the_file()
     {
         _engine.Modes["/etc"] = (UnixFileMode)0b111_000_000;
-        Assert.That(await EnsureAsync(ByMount), Does.Contain("since /etc is closed").And.EndsWith("or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"));
+        Assert.That(
+            await EnsureAsync(ByMount),
+            Does.Contain("since /etc is closed")
+                .And.EndsWith("or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away")
+        );
         _engine.Modes.Clear();
         Assert.That(await EnsureAsync(ByMount), Is.Null);
         Assert.That(_engine.Files, Is.Empty);
@@ -118,14 +168,33 @@ public class PreloadTests
     {
         _engine.Files[(Id, "/root/x")] = "something";
         _engine.Modes["/root"] = (UnixFileMode)0b111_000_000;
-        Assert.That(await EnsureAsync(Container(target: "/root/quota/here")), Does.EndWith("since /root is closed to its owner, its group or others: add -v half:/runai in its place"));
-        Assert.That(await EnsureAsync(ByEnvironment(Container(target: "/root/quota"), "/root/quota/librunai.so")), Does.EndWith("add -v half:/runai in its place"));
+        Assert.That(
+            await EnsureAsync(Container(target: "/root/quota/here")),
+            Does.EndWith("since /root is closed to its owner, its group or others: add -v half:/runai in its place")
+        );
+        Assert.That(
+            await EnsureAsync(ByEnvironment(Container(target: "/root/quota"), "/root/quota/librunai.so")),
+            Does.EndWith("add -v half:/runai in its place")
+        );
         Assert.That(await EnsureAsync(Container(target: "/opt/quota")), Is.Null);
     }
 
-    [TestCase("/runai", "-> /root/quota", "since /root is closed to its owner, its group or others: add -v half:/opt/runai in its place")]
-    [TestCase("/etc", "-> /root/etc", "since /root is closed to its owner, its group or others: RUN chmod a+x /root in the image, or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away")]
-    public async Task A_link_of_the_image_that_leads_below_such_a_folder_is_refused(string place, string link, string words)
+    [TestCase(
+        "/runai",
+        "-> /root/quota",
+        "since /root is closed to its owner, its group or others: add -v half:/opt/runai in its place"
+    )]
+    [TestCase(
+        "/etc",
+        "-> /root/etc",
+        "since /root is closed to its owner, its group or others: RUN chmod a+x /root in the image, or add -e "
+            + "LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"
+    )]
+    public async Task A_link_of_the_image_that_leads_below_such_a_folder_is_refused(
+        string place,
+        string link,
+        string words
+    )
     {
         _engine.Files[(Id, place)] = link;
         _engine.Files[(Id, "/root/etc/x")] = "something";
@@ -135,13 +204,29 @@ public class PreloadTests
         Assert.That(await EnsureAsync(), Is.Null);
     }
 
-    static ContainerInspect ByMount => Container() with
-    {
-        Mounts = [.. Container().Mounts, Container().Mounts[0] with { Destination = "/etc/ld.so.preload" }],
-        HostConfig = new() { Mounts = [new() { Type = "volume", Target = "/etc/ld.so.preload", VolumeOptions = new() { Subpath = "ld.so.preload" } }] },
-    };
+    static ContainerInspect ByMount =>
+        Container() with
+        {
+            Mounts = [.. Container().Mounts, Container().Mounts[0] with { Destination = "/etc/ld.so.preload" }],
+            HostConfig = new()
+            {
+                Mounts =
+                [
+                    new()
+                    {
+                        Type = "volume",
+                        Target = "/etc/ld.so.preload",
+                        VolumeOptions = new() { Subpath = "ld.so.preload" },
+                    },
+                ],
+            },
+        };
 
-    static ContainerInspect ByEnvironment(ContainerInspect container, string shim = "/runai/librunai.so") => container with { Config = new() { Env = [$"LD_PRELOAD={shim}"] } };
+    static ContainerInspect ByEnvironment(ContainerInspect container, string shim = "/runai/librunai.so") =>
+        container with
+        {
+            Config = new() { Env = [$"LD_PRELOAD={shim}"] },
+        };
 
     [Test]
     public async Task A_container_whose_environment_names_the_shim_gets_the_file_all_the_same()
@@ -162,14 +247,36 @@ public class PreloadTests
         _engine.Failure = new("mount callback failed: path escapes from parent", 500);
         Assert.That(await EnsureAsync(ByEnvironment(Container("exited"))), Is.Null);
         _engine.Failure = new("no answer from the engine in time");
-        Assert.That(await EnsureAsync(ByEnvironment(Container("exited"))), Does.Contain("no answer from the engine in time"));
+        Assert.That(
+            await EnsureAsync(ByEnvironment(Container("exited"))),
+            Does.Contain("no answer from the engine in time")
+        );
     }
 
     [TestCase("/etc")]
     [TestCase("/etc/ld.so.preload")]
     public async Task Nothing_is_written_into_a_mount_of_somebody_else(string target)
     {
-        Assert.That(await EnsureAsync(ByEnvironment(Container() with { Mounts = [.. Container().Mounts, new() { Type = "bind", Source = "/srv", Destination = target }] })), Is.Null);
+        Assert.That(
+            await EnsureAsync(
+                ByEnvironment(
+                    Container() with
+                    {
+                        Mounts =
+                        [
+                            .. Container().Mounts,
+                            new()
+                            {
+                                Type = "bind",
+                                Source = "/srv",
+                                Destination = target,
+                            },
+                        ],
+                    }
+                )
+            ),
+            Is.Null
+        );
         Assert.That(_engine.Calls, Has.None.StartsWith("put"));
     }
 
@@ -193,7 +300,12 @@ public class PreloadTests
         var late = EnsureAsync();
         await called.Task;
         await first.CancelAsync();
-        Assert.That(await early, Is.EqualTo("/etc/ld.so.preload is not in the container yet, since the engine is slow to take files now: try again"));
+        Assert.That(
+            await early,
+            Is.EqualTo(
+                "/etc/ld.so.preload is not in the container yet, since the engine is slow to take files now: try again"
+            )
+        );
         _time.Advance(TimeSpan.FromSeconds(29));
         Assert.That(late.IsCompleted, Is.False, "the work goes on");
         _engine.Hangs = false;
@@ -276,7 +388,13 @@ public class PreloadTests
     public async Task Links_in_a_circle_are_refused()
     {
         _engine.Files[(Id, "/etc/ld.so.preload")] = "-> /etc/ld.so.preload";
-        Assert.That(await EnsureAsync(), Is.EqualTo("/etc/ld.so.preload of the container is a link to a link, and so on: remove it, or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"));
+        Assert.That(
+            await EnsureAsync(),
+            Is.EqualTo(
+                "/etc/ld.so.preload of the container is a link to a link, and so on: remove it, or add -e "
+                    + "LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"
+            )
+        );
     }
 
     [TestCase("directory")]
@@ -284,14 +402,26 @@ public class PreloadTests
     public async Task What_is_no_file_in_its_place_is_refused(string what)
     {
         _engine.Files[(Id, "/etc/ld.so.preload")] = what;
-        Assert.That(await EnsureAsync(), Is.EqualTo("/etc/ld.so.preload of the container is no file: remove it, or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"));
+        Assert.That(
+            await EnsureAsync(),
+            Is.EqualTo(
+                "/etc/ld.so.preload of the container is no file: remove it, or add -e "
+                    + "LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"
+            )
+        );
     }
 
     [Test]
     public async Task A_file_beyond_the_bound_is_refused()
     {
         _engine.Files[(Id, "/etc/ld.so.preload")] = new string('x', 100_000);
-        Assert.That(await EnsureAsync(), Is.EqualTo("/etc/ld.so.preload of the container is larger than 64 KiB: remove it, or add -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"));
+        Assert.That(
+            await EnsureAsync(),
+            Is.EqualTo(
+                "/etc/ld.so.preload of the container is larger than 64 KiB: remove it, or add -e "
+                    + "LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"
+            )
+        );
     }
 
     [Test]
@@ -302,10 +432,26 @@ public class PreloadTests
         Assert.That(Preload, Is.EqualTo(Line));
     }
 
-    [TestCase("mkdirat runai: file exists", "; the image seems to have a file at /runai, where the volume belongs: mount it elsewhere, add -v half:/opt/runai in its place")]
-    [TestCase("mkdir runai: not a directory", "; the image seems to have a file at /runai, where the volume belongs: mount it elsewhere, add -v half:/opt/runai in its place")]
-    [TestCase("mkdirat runai: statat runai: path escapes from parent", "; the target of a mount leads through a link of the image: mount it where none does, or add --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload (Docker 26 and newer), or -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away")]
-    [TestCase("write /etc/ld.so.preload: no space left on device", "; the disk of the engine's data folder is full: make room there (docker system df shows what takes it)")]
+    [TestCase(
+        "mkdirat runai: file exists",
+        "; the image seems to have a file at /runai, where the volume belongs: mount it elsewhere, add -v "
+            + "half:/opt/runai in its place"
+    )]
+    [TestCase(
+        "mkdir runai: not a directory",
+        "; the image seems to have a file at /runai, where the volume belongs: mount it elsewhere, add -v "
+            + "half:/opt/runai in its place"
+    )]
+    [TestCase(
+        "mkdirat runai: statat runai: path escapes from parent",
+        "; the target of a mount leads through a link of the image: mount it where none does, or add --mount "
+            + "type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload (Docker 26 and newer), or -e "
+            + "LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"
+    )]
+    [TestCase(
+        "write /etc/ld.so.preload: no space left on device",
+        "; the disk of the engine's data folder is full: make room there (docker system df shows what takes it)"
+    )]
     public async Task A_failure_that_people_can_mend_is_told_with_what_mends_it(string failure, string way)
     {
         _engine.Failure = new(failure, 500);
@@ -316,7 +462,14 @@ public class PreloadTests
     public async Task A_failure_of_the_engine_is_told_and_not_remembered()
     {
         _engine.Failure = new("container rootfs is marked read-only", 500);
-        Assert.That(await EnsureAsync(), Does.Contain("container rootfs is marked read-only").And.Contain("; add --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload (Docker 26 and newer), or -e LD_PRELOAD=/runai/librunai.so"));
+        Assert.That(
+            await EnsureAsync(),
+            Does.Contain("container rootfs is marked read-only")
+                .And.Contain(
+                    "; add --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload "
+                        + "(Docker 26 and newer), or -e LD_PRELOAD=/runai/librunai.so"
+                )
+        );
         _engine.Failure = null;
         Assert.That(await EnsureAsync(), Is.Null);
         Assert.That(Preload, Is.EqualTo(Line));
@@ -377,11 +530,13 @@ public class PreloadTests
     [TestCase("/runai/librunai.so\n\0", "/runai/librunai.so\n")]
     [TestCase("# \0 a comment\n/a.so\n", "/a.so\n/runai/librunai.so\n")]
     [TestCase("/a.so # \0\n/b.so\0/c.so\n/d.so", "/a.so \n/b.so\n/runai/librunai.so\n")]
-    public void The_text_is_read_as_the_loader_reads_it(string text, string? expected) => Assert.That(PreloadFile.WithShim(text, "/runai/librunai.so"), Is.EqualTo(expected));
+    public void The_text_is_read_as_the_loader_reads_it(string text, string? expected) =>
+        Assert.That(PreloadFile.WithShim(text, "/runai/librunai.so"), Is.EqualTo(expected));
 
     [FsCheck.NUnit.Property(MaxTest = 1000)]
     public bool The_shim_is_in_the_text_afterwards_and_only_once(string? text, bool quiet) =>
-        PreloadFile.WithShim(text ?? "", "/runai/librunai.so", quiet) is not { } first || PreloadFile.WithShim(first, "/runai/librunai.so", quiet) is null;
+        PreloadFile.WithShim(text ?? "", "/runai/librunai.so", quiet) is not { } first
+        || PreloadFile.WithShim(first, "/runai/librunai.so", quiet) is null;
 
     [FsCheck.NUnit.Property(MaxTest = 1000)]
     public bool Any_bytes_for_a_tar_are_refused_with_no_other_exception_than_expected(byte[]? tar)

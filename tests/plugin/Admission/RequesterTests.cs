@@ -8,8 +8,10 @@ namespace Runai.GpuMemory.Tests.Admission;
 /// <summary>Who makes a call: by the socket, or by a certificate of any name.</summary>
 public class RequesterTests : AuthorizerFixture
 {
-    const string Users = """{"localSocket":"user","admins":["ada","unix"],"allowPrivileged":false,"exempt":{"users":["ops"]},"users":{"bob":{"maxQuota":"0.1"}}}""";
-    const string Admins = """{"localSocket":"admin","admins":["ada","unix"],"allowPrivileged":false,"exempt":{"users":["ops"]},"users":{"bob":{"maxQuota":"0.1"}}}""";
+    const string Users =
+        """{"localSocket":"user","admins":["ada","unix"],"allowPrivileged":false,"exempt":{"users":["ops"]},"users":{"bob":{"maxQuota":"0.1"}}}""";
+    const string Admins =
+        """{"localSocket":"admin","admins":["ada","unix"],"allowPrivileged":false,"exempt":{"users":["ops"]},"users":{"bob":{"maxQuota":"0.1"}}}""";
 
     [TestCase(Users, null, "", "", false)]
     [TestCase(Admins, null, "", "", true)]
@@ -26,11 +28,24 @@ public class RequesterTests : AuthorizerFixture
     [TestCase(Admins, "ada\nada", "TLS", "ada\nada", false)]
     [TestCase(Admins, "ad\u0430", "TLS", "ad\u0430", false, Description = "a Cyrillic a")]
     [TestCase(Admins, "socket", "TLS", "socket", false)]
-    public void A_name_is_what_the_certificate_says_and_no_other(string policy, string? user, string? method, string name, bool isAdmin)
+    public void A_name_is_what_the_certificate_says_and_no_other(
+        string policy,
+        string? user,
+        string? method,
+        string name,
+        bool isAdmin
+    )
     {
         var settings = PolicyReader.Read(System.Text.Encoding.UTF8.GetBytes(policy)).Policy!;
-        Assert.That(settings.RequesterOf(new AuthZRequest { User = user, UserAuthNMethod = method }), Is.EqualTo(new Requester(name, isAdmin)));
-        Assert.That(settings.RequesterOfRecord(name), Is.EqualTo(new Requester(name, isAdmin && name.Length > 0)), "whether the socket was it no record says");
+        Assert.That(
+            settings.RequesterOf(new AuthZRequest { User = user, UserAuthNMethod = method }),
+            Is.EqualTo(new Requester(name, isAdmin))
+        );
+        Assert.That(
+            settings.RequesterOfRecord(name),
+            Is.EqualTo(new Requester(name, isAdmin && name.Length > 0)),
+            "whether the socket was it no record says"
+        );
     }
 
     [Test]
@@ -38,7 +53,11 @@ public class RequesterTests : AuthorizerFixture
     {
         var settings = PolicyReader.Read(System.Text.Encoding.UTF8.GetBytes(Admins)).Policy!;
         foreach (var name in (string[])["", " ", "Bob", "bob ", "bob\0", "Ops", new('b', 100_000)])
-            Assert.That((settings.LimitsOf(new(name, false)), settings.IsExempt(new(), new(name, false))), Is.EqualTo((settings.Limits, false)), name);
+            Assert.That(
+                (settings.LimitsOf(new(name, false)), settings.IsExempt(new(), new(name, false))),
+                Is.EqualTo((settings.Limits, false)),
+                name
+            );
     }
 
     /// <summary>At each door: the start too, where it counts.</summary>
@@ -52,18 +71,44 @@ public class RequesterTests : AuthorizerFixture
     {
         File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), Admins);
         _services.GetRequiredService<PolicySource>().Refresh();
-        _engine.Containers["a"] = new() { Id = new('a', 64), Name = "/admins", HostConfig = new() { Privileged = true } };
-        _engine.Containers["b"] = new() { Id = new('b', 64), Name = "/joined", HostConfig = new() { PidMode = "container:admins" } };
+        _engine.Containers["a"] = new()
+        {
+            Id = new('a', 64),
+            Name = "/admins",
+            HostConfig = new() { Privileged = true },
+        };
+        _engine.Containers["b"] = new()
+        {
+            Id = new('b', 64),
+            Name = "/joined",
+            HostConfig = new() { PidMode = "container:admins" },
+        };
         Assert.That(await BeforeAsync(Call(method, uri, body)), Is.EqualTo("allowed"), "the unix socket");
-        Assert.That(await BeforeAsync(Call(method, uri, body) with { UserAuthNMethod = "TLS" }), Is.Not.EqualTo("allowed"));
-        Assert.That(await BeforeAsync(Call(method, uri, body, user: "ada ") with { UserAuthNMethod = "TLS" }), Is.Not.EqualTo("allowed"));
+        Assert.That(
+            await BeforeAsync(Call(method, uri, body) with { UserAuthNMethod = "TLS" }),
+            Is.Not.EqualTo("allowed")
+        );
+        Assert.That(
+            await BeforeAsync(Call(method, uri, body, user: "ada ") with { UserAuthNMethod = "TLS" }),
+            Is.Not.EqualTo("allowed")
+        );
     }
 
     [Test]
     public async Task A_name_of_any_length_and_kind_gives_one_bounded_line()
     {
         var user = "x\r\n\u001b[31m" + new string('y', 1 << 20);
-        await BeforeAsync(Call("POST", "/containers/create", """{"Image":"x","Labels":{"gpu-memory":"2"},"HostConfig":{"DeviceRequests":[{"Count":1}]}}""", user) with { UserAuthNMethod = "TLS" });
+        await BeforeAsync(
+            Call(
+                "POST",
+                "/containers/create",
+                """{"Image":"x","Labels":{"gpu-memory":"2"},"HostConfig":{"DeviceRequests":[{"Count":1}]}}""",
+                user
+            ) with
+            {
+                UserAuthNMethod = "TLS",
+            }
+        );
         Assert.That(_log.Lines, Has.Some.Contains("denied"));
         Assert.That(_log.Lines, Has.All.Matches<string>(line => line.Length < 8192 && !line.Any(char.IsControl)));
     }

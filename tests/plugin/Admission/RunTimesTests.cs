@@ -11,6 +11,7 @@ public class RunTimesTests
     public void SetUp() => _runs = new();
 
     static DateTimeOffset At(double seconds) => DateTimeOffset.UnixEpoch.AddSeconds(seconds);
+
     static string Written(double seconds) => At(seconds).ToString("yyyy-MM-dd'T'HH:mm:ss.fffffff'00Z'", null);
 
     [Test]
@@ -19,7 +20,11 @@ public class RunTimesTests
         _runs.Note("a", At(1.1));
         _runs.Note("a", At(2.1));
         Assert.That(_runs.FindCalled("a", Written(2), 1), Is.EqualTo(At(1.1).ToString("O")));
-        Assert.That(_runs.FindCalled("a", Written(3), 2), Is.EqualTo(At(1.1).ToString("O")), "before its own event comes");
+        Assert.That(
+            _runs.FindCalled("a", Written(3), 2),
+            Is.EqualTo(At(1.1).ToString("O")),
+            "before its own event comes"
+        );
         Assert.That(_runs.FindCalled("a", Written(3), 3), Is.Null, "an event was missed");
         Assert.That(_runs.FindCalled("b", Written(3), 1), Is.Null);
     }
@@ -42,6 +47,9 @@ public class RunTimesTests
         Assert.That(_runs.FindCalled("a", Written(1000), RunTimes.MostRuns + 1), Is.Null);
         for (var i = 0; i < RunTimes.Most; i++)
             _runs.Note($"c{i}", At(1));
-        Assert.That((_runs.FindCalled("a", Written(1000), 1), _runs.FindCalled("c0", Written(2), 1)), Is.EqualTo(((string?)null, At(1).ToString("O"))));
+        Assert.That(
+            (_runs.FindCalled("a", Written(1000), 1), _runs.FindCalled("c0", Written(2), 1)),
+            Is.EqualTo(((string?)null, At(1).ToString("O")))
+        );
     }
 }

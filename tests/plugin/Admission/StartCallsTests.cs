@@ -12,7 +12,13 @@ public class StartCallsTests
     [SetUp]
     public void SetUp() => _starts = new(_clock);
 
-    static AuthZRequest Call(string name, string user = "") => new() { RequestMethod = "POST", RequestUri = $"/containers/{name}/start", User = user };
+    static AuthZRequest Call(string name, string user = "") =>
+        new()
+        {
+            RequestMethod = "POST",
+            RequestUri = $"/containers/{name}/start",
+            User = user,
+        };
 
     void Answered(string name, string user = "") => _starts.Answered(Call(name, user), name);
 
@@ -193,7 +199,10 @@ public class StartCallsTests
             _starts.Allowed(Call("x", "eve"), "x", "x");
             Answered("x", "eve");
         }
-        Assert.That((_starts.FindCallerOfUnjudged("b", then), _starts.FindCallerOfUnjudged("a", then)), Is.EqualTo(("bob", (string?)null)));
+        Assert.That(
+            (_starts.FindCallerOfUnjudged("b", then), _starts.FindCallerOfUnjudged("a", then)),
+            Is.EqualTo(("bob", (string?)null))
+        );
     }
 
     [Test]
@@ -253,7 +262,10 @@ public class StartCallsTests
             Assert.That(Problem("hangs", $"u{i}"), Is.Null);
             _starts.Allowed(Call("hangs", $"u{i}"), "hangs", "h");
         }
-        Assert.That(Problem("hangs"), Does.StartWith("64 starts of the container hangs are under way, and the engine has finished none of them"));
+        Assert.That(
+            Problem("hangs"),
+            Does.StartWith("64 starts of the container hangs are under way, and the engine has finished none of them")
+        );
         Assert.That(Problem("web"), Is.Null);
         Pass(301);
         Assert.That(Problem("hangs"), Is.Null, "an engine that was restarted never answers");
@@ -271,7 +283,15 @@ public class StartCallsTests
             }
         }
         Fill("eve");
-        Assert.That((Problem("web", "eve"), Problem("web", "bob")), Is.EqualTo(("5000 starts of yours are under way that the engine has not finished: wait until it does", (string?)null)));
+        Assert.That(
+            (Problem("web", "eve"), Problem("web", "bob")),
+            Is.EqualTo(
+                (
+                    "5000 starts of yours are under way that the engine has not finished: wait until it does",
+                    (string?)null
+                )
+            )
+        );
         Fill("bob");
         Assert.That(Problem("web", "alice"), Does.StartWith("10000 starts are under way"));
         Pass(301);

@@ -50,17 +50,29 @@ public class ChainProbeTests
     {
         _engine.OnPing = _ =>
         {
-            foreach (var other in new[] { "/_ping", "/_ping?" + new string('0', 32), new OwnCalls().NewPing().Target, _engine.Own.NewPing().Target, "/containers/json", null }) _engine.Own.NoteAsked(other);
+            foreach (
+                var other in new[]
+                {
+                    "/_ping",
+                    "/_ping?" + new string('0', 32),
+                    new OwnCalls().NewPing().Target,
+                    _engine.Own.NewPing().Target,
+                    "/containers/json",
+                    null,
+                }
+            )
+                _engine.Own.NoteAsked(other);
             return Task.CompletedTask;
         };
         Assert.That(await LookAsync(), Is.EqualTo(Asking.No));
     }
 
-    static RequestDelegate With(int status) => http =>
-    {
-        http.Response.StatusCode = status;
-        return Task.CompletedTask;
-    };
+    static RequestDelegate With(int status) =>
+        http =>
+        {
+            http.Response.StatusCode = status;
+            return Task.CompletedTask;
+        };
 
     [TestCase(403)]
     [TestCase(500)]
@@ -97,7 +109,13 @@ public class ChainProbeTests
         Assert.That(await LookAsync(), Is.EqualTo(Asking.Booting));
         await _engine.DownAsync();
         Assert.That(await LookAsync(), Is.EqualTo(Asking.Absent));
-        using (var stale = new System.Net.Sockets.Socket(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, 0))
+        using (
+            var stale = new System.Net.Sockets.Socket(
+                System.Net.Sockets.AddressFamily.Unix,
+                System.Net.Sockets.SocketType.Stream,
+                0
+            )
+        )
             stale.Bind(new System.Net.Sockets.UnixDomainSocketEndPoint(_engine.Socket));
         Assert.That(await LookAsync(), Is.EqualTo(Asking.Absent), "a socket that an engine has left");
     }
@@ -124,7 +142,8 @@ public class ChainProbeTests
         Assert.That(await LookAsync(), Is.EqualTo(Asking.Booting), "it was away");
     }
 
-    /// <summary>An engine that boots: whoever waited once need not wait again, and the ping is answered when the API is served.</summary>
+    /// <summary>An engine that boots: whoever waited once need not wait again, and the ping is answered when the API is
+    /// served.</summary>
     [Test]
     public async Task While_there_is_no_answer_nobody_waits_for_long_and_one_ping_is_out()
     {
@@ -137,7 +156,10 @@ public class ChainProbeTests
         Assert.That(await LookAsync(), Is.EqualTo(Asking.Booting));
         served.SetResult();
         Assert.That(async () => await LookAsync(), Is.EqualTo(Asking.No).After(5000, 10));
-        Assert.That(_engine.Calls.Count(call => call.Contains("_ping?", StringComparison.Ordinal)), Is.LessThanOrEqualTo(2));
+        Assert.That(
+            _engine.Calls.Count(call => call.Contains("_ping?", StringComparison.Ordinal)),
+            Is.LessThanOrEqualTo(2)
+        );
     }
 
     [Test]
@@ -198,12 +220,14 @@ sealed class StoppedClock : TimeProvider
     long _ticks;
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
     public override long GetTimestamp() => Volatile.Read(ref _ticks);
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
         var alarm = new Alarm(callback, state);
-        lock (_alarms) _alarms.Add((alarm, _ticks + dueTime.Ticks));
+        lock (_alarms)
+            _alarms.Add((alarm, _ticks + dueTime.Ticks));
         return alarm;
     }
 
@@ -216,7 +240,8 @@ sealed class StoppedClock : TimeProvider
             due = [.. _alarms.Where(one => one.Due <= _ticks).Select(one => one.Alarm)];
             _alarms.RemoveAll(one => one.Due <= _ticks);
         }
-        foreach (var alarm in due) alarm.GoOff();
+        foreach (var alarm in due)
+            alarm.GoOff();
     }
 
     sealed class Alarm(TimerCallback callback, object? state) : ITimer
@@ -225,10 +250,12 @@ sealed class StoppedClock : TimeProvider
 
         public void GoOff()
         {
-            if (!_isOff) callback(state);
+            if (!_isOff)
+                callback(state);
         }
 
         public bool Change(TimeSpan dueTime, TimeSpan period) => true;
+
         public void Dispose() => _isOff = true;
 
         public ValueTask DisposeAsync()

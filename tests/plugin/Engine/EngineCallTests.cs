@@ -8,7 +8,8 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Tests.Engine;
 
-/// <summary>What the package does with a call goes through the plugin's own transport, and what it cannot do is done here.</summary>
+/// <summary>What the package does with a call goes through the plugin's own transport, and what it cannot do is done
+/// here.</summary>
 public class EngineCallTests
 {
     const string StatHeader = "X-Docker-Container-Path-Stat";
@@ -23,16 +24,30 @@ public class EngineCallTests
     public async Task TearDown() => await _engine.DisposeAsync();
 
     static void AddStat(HttpContext http) =>
-        http.Response.Headers[StatHeader] = Convert.ToBase64String("""{"name":"etc","size":1,"mode":420,"mtime":"2026-11-20T12:00:00Z","linkTarget":""}"""u8);
+        http.Response.Headers[StatHeader] = Convert.ToBase64String(
+            """{"name":"etc","size":1,"mode":420,"mtime":"2026-11-20T12:00:00Z","linkTarget":""}"""u8
+        );
 
     static readonly TestCaseData[] Beyond =
     [
-        new("""{"Id":"x","Config":{"StopTimeout":1000000000000,"User":"1"},"Mounts":[{"Type":"bind","RW":true}]}""") { TestName = "{m}: a stop timeout of 10^12 s" },
-        new("""{"Id":"x","Config":{"User":"1"},"HostConfig":{"RestartPolicy":{"Name":"sometimes"}},"Mounts":[{"Type":"bind","RW":true}]}""") { TestName = "{m}: a restart policy that is new" },
-        new("""{"Id":"x","Config":{"User":"1"},"Mounts":[{"Type":"bind"}]}""") { TestName = "{m}: a mount that does not say whether it is writable" },
+        new("""{"Id":"x","Config":{"StopTimeout":1000000000000,"User":"1"},"Mounts":[{"Type":"bind","RW":true}]}""")
+        {
+            TestName = "{m}: a stop timeout of 10^12 s",
+        },
+        new(
+            """{"Id":"x","Config":{"User":"1"},"HostConfig":{"RestartPolicy":{"Name":"sometimes"}},"Mounts":[{"Type":"bind","RW":true}]}"""
+        )
+        {
+            TestName = "{m}: a restart policy that is new",
+        },
+        new("""{"Id":"x","Config":{"User":"1"},"Mounts":[{"Type":"bind"}]}""")
+        {
+            TestName = "{m}: a mount that does not say whether it is writable",
+        },
     ];
 
-    /// <summary>Each of them is what a container can be made to say of itself, or what an engine may leave out.</summary>
+    /// <summary>Each of them is what a container can be made to say of itself, or what an engine may leave
+    /// out.</summary>
     [TestCaseSource(nameof(Beyond))]
     public async Task A_container_is_inspected_whatever_it_says(string json)
     {
@@ -42,12 +57,16 @@ public class EngineCallTests
         Assert.That((container.Id, container.Config.User, container.Mounts.Single().Rw), Is.EqualTo(("x", "1", true)));
     }
 
-    /// <summary>Why containers are read by models of the plugin's own. A version of the package that passes here may take over.</summary>
+    /// <summary>Why containers are read by models of the plugin's own. A version of the package that passes here may
+    /// take over.</summary>
     [TestCaseSource(nameof(Beyond))]
     public async Task The_package_reads_no_container_that_says_so(string json)
     {
         _engine.On("GET /containers/x/json", json);
-        using var docker = new DockerClientBuilder().WithEndpoint(new Uri($"unix://{_engine.Socket}")).WithApiVersion(new(1, 41)).Build();
+        using var docker = new DockerClientBuilder()
+            .WithEndpoint(new Uri($"unix://{_engine.Socket}"))
+            .WithApiVersion(new(1, 41))
+            .Build();
         var isRead = true;
         try
         {
@@ -64,10 +83,16 @@ public class EngineCallTests
     [Test]
     public async Task An_image_is_inspected_whenever_it_says_it_was_made()
     {
-        _engine.On("GET /images/x/json", """{"Id":"sha256:1","Created":"0000-01-01T00:00:00+20:00","Config":{"Labels":{"gpu-memory":"0.5"},"Env":["LD_PRELOAD=/x"]}}""");
+        _engine.On(
+            "GET /images/x/json",
+            """{"Id":"sha256:1","Created":"0000-01-01T00:00:00+20:00","Config":{"Labels":{"gpu-memory":"0.5"},"Env":["LD_PRELOAD=/x"]}}"""
+        );
         using var client = _engine.Client();
         Assert.That((await client.InspectImageAsync("x", default))!.Config!.Labels!["gpu-memory"], Is.EqualTo("0.5"));
-        using var docker = new DockerClientBuilder().WithEndpoint(new Uri($"unix://{_engine.Socket}")).WithApiVersion(new(1, 41)).Build();
+        using var docker = new DockerClientBuilder()
+            .WithEndpoint(new Uri($"unix://{_engine.Socket}"))
+            .WithApiVersion(new(1, 41))
+            .Build();
         Assert.That(() => docker.Images.InspectImageAsync("x"), Throws.Exception);
     }
 
@@ -76,19 +101,34 @@ public class EngineCallTests
     [TestCase(long.MinValue)]
     public async Task A_container_may_ask_for_any_number_of_GPUs(long count)
     {
-        _engine.On("GET /containers/x/json", $$"""{"Id":"x","HostConfig":{"DeviceRequests":[{"Driver":"","Count":{{count}},"Capabilities":[["gpu"]]}]} }""");
+        _engine.On(
+            "GET /containers/x/json",
+            $$"""{"Id":"x","HostConfig":{"DeviceRequests":[{"Driver":"","Count":{{count}},"Capabilities":[["gpu"]]}]} }"""
+        );
         using var client = _engine.Client();
-        Assert.That((await client.InspectContainerAsync("x", default))!.HostConfig.DeviceRequests![0].Count, Is.EqualTo(count));
+        Assert.That(
+            (await client.InspectContainerAsync("x", default))!.HostConfig.DeviceRequests![0].Count,
+            Is.EqualTo(count)
+        );
     }
 
     static readonly Dictionary<string, (Func<EngineClient, string, Task> Call, string Path)> ByName = new()
     {
         ["inspect"] = ((client, name) => client.InspectContainerAsync(name, default), "GET /containers/*/json"),
         ["glance"] = ((client, name) => client.GlanceAtContainerAsync(name, default), "GET /containers/*/json"),
-        ["archive"] = ((client, name) => client.GetArchiveAsync(name, "/", 10, default), "GET /containers/*/archive?path=%2F"),
+        ["archive"] = (
+            (client, name) => client.GetArchiveAsync(name, "/", 10, default),
+            "GET /containers/*/archive?path=%2F"
+        ),
         ["stat"] = ((client, name) => client.StatAsync(name, "/", default), "HEAD /containers/*/archive?path=%2F"),
-        ["put"] = ((client, name) => client.PutArchiveAsync(name, "/", new byte[1], default), "PUT /containers/*/archive?path=%2F"),
-        ["stop"] = ((client, name) => client.StopContainerAsync(name, TimeSpan.FromSeconds(1), default), "POST /containers/*/stop?t=1"),
+        ["put"] = (
+            (client, name) => client.PutArchiveAsync(name, "/", new byte[1], default),
+            "PUT /containers/*/archive?path=%2F"
+        ),
+        ["stop"] = (
+            (client, name) => client.StopContainerAsync(name, TimeSpan.FromSeconds(1), default),
+            "POST /containers/*/stop?t=1"
+        ),
         ["remove"] = ((client, name) => client.RemoveContainerAsync(name, default), "DELETE /containers/*?v=1"),
         ["image"] = ((client, name) => client.InspectImageAsync(name, default), "GET /images/*/json"),
         ["volume"] = ((client, name) => client.VolumeHostPathsAsync(name, default), "GET /volumes/*"),
@@ -106,7 +146,11 @@ public class EngineCallTests
     {
         using var client = _engine.Client();
         foreach (var name in (string[])["", ".", ".."])
-            Assert.That(async () => await ByName[call].Call(client, name), Throws.InstanceOf<EngineException>().With.Message.Contains("names no object"), name);
+            Assert.That(
+                async () => await ByName[call].Call(client, name),
+                Throws.InstanceOf<EngineException>().With.Message.Contains("names no object"),
+                name
+            );
         Assert.That(_engine.Calls, Is.Empty);
     }
 
@@ -115,14 +159,24 @@ public class EngineCallTests
     {
         using var client = _engine.Client();
         var (make, path) = ByName[call];
-        foreach (var name in call == "image" ? (string[])["a?b#c", "%2e%2e", @"..\x", "é"] : ["../x", "a/../../b", "%2e%2e", "..%2fx", @"..\x", "a?b#c&d", "é"])
+        foreach (
+            var name in call == "image"
+                ? (string[])["a?b#c", "%2e%2e", @"..\x", "é"]
+                : ["../x", "a/../../b", "%2e%2e", "..%2fx", @"..\x", "a?b#c&d", "é"]
+        )
         {
             try
             {
                 await make(client, name);
             }
             catch (EngineException) { } // a command to what is not there
-            Assert.That(_engine.Calls.Last(), Is.EqualTo(path.Replace(" /", " /v1.41/", StringComparison.Ordinal).Replace("*", Uri.EscapeDataString(name), StringComparison.Ordinal)));
+            Assert.That(
+                _engine.Calls.Last(),
+                Is.EqualTo(
+                    path.Replace(" /", " /v1.41/", StringComparison.Ordinal)
+                        .Replace("*", Uri.EscapeDataString(name), StringComparison.Ordinal)
+                )
+            );
         }
     }
 
@@ -144,28 +198,39 @@ public class EngineCallTests
     public async Task An_archive_without_its_header_ends_its_connection(string method, string? header)
     {
         var ended = new TaskCompletionSource();
-        _engine.On($"{method} /containers/x/archive", async http =>
-        {
-            if (header is not null) http.Response.Headers[StatHeader] = header;
-            if (method == "HEAD")
+        _engine.On(
+            $"{method} /containers/x/archive",
+            async http =>
             {
-                ended.SetResult();
-                return;
+                if (header is not null)
+                    http.Response.Headers[StatHeader] = header;
+                if (method == "HEAD")
+                {
+                    ended.SetResult();
+                    return;
+                }
+                await http.Response.WriteAsync("begin");
+                await http.Response.Body.FlushAsync();
+                try
+                {
+                    await Task.Delay(-1, http.RequestAborted);
+                }
+                catch (OperationCanceledException)
+                {
+                    ended.SetResult();
+                }
             }
-            await http.Response.WriteAsync("begin");
-            await http.Response.Body.FlushAsync();
-            try
-            {
-                await Task.Delay(-1, http.RequestAborted);
-            }
-            catch (OperationCanceledException)
-            {
-                ended.SetResult();
-            }
-        });
+        );
         using var client = _engine.Client();
-        Assert.That(async () => await (method == "GET" ? (Task)client.GetArchiveAsync("x", "/", 1000, default) : client.StatAsync("x", "/", default)),
-            Throws.InstanceOf<EngineException>());
+        Assert.That(
+            async () =>
+                await (
+                    method == "GET"
+                        ? (Task)client.GetArchiveAsync("x", "/", 1000, default)
+                        : client.StatAsync("x", "/", default)
+                ),
+            Throws.InstanceOf<EngineException>()
+        );
         await ended.Task.WaitAsync(TimeSpan.FromSeconds(30));
     }
 
@@ -173,13 +238,16 @@ public class EngineCallTests
     public async Task All_calls_go_over_one_connection_and_carry_the_secret()
     {
         var connections = new ConcurrentQueue<string>();
-        RequestDelegate Answer(string json, int status = 200) => async http =>
-        {
-            connections.Enqueue(http.Connection.Id);
-            http.Response.StatusCode = status;
-            if (status == 200 && http.Request.Path.Value!.EndsWith("/archive", StringComparison.Ordinal)) AddStat(http);
-            if (status == 200) await http.Response.WriteAsync(json);
-        };
+        RequestDelegate Answer(string json, int status = 200) =>
+            async http =>
+            {
+                connections.Enqueue(http.Connection.Id);
+                http.Response.StatusCode = status;
+                if (status == 200 && http.Request.Path.Value!.EndsWith("/archive", StringComparison.Ordinal))
+                    AddStat(http);
+                if (status == 200)
+                    await http.Response.WriteAsync(json);
+            };
         _engine.On("GET /info", Answer("{}"));
         _engine.On("GET /containers/x/json", Answer("""{"Id":"x"}"""));
         _engine.On("GET /containers/x/archive", Answer("tar"));
@@ -210,7 +278,10 @@ public class EngineCallTests
         for (var n = 0; n < 150; n++)
         {
             Assert.That(await client.NetworkNameAsync("good", default), Is.EqualTo("host"));
-            Assert.That(() => client.NetworkNameAsync("garbled", default), Throws.InstanceOf<EngineException>().With.Message.StartsWith("GET networks/garbled: "));
+            Assert.That(
+                () => client.NetworkNameAsync("garbled", default),
+                Throws.InstanceOf<EngineException>().With.Message.StartsWith("GET networks/garbled: ")
+            );
         }
     }
 
@@ -228,14 +299,20 @@ public class EngineCallTests
     [Test]
     public void No_redirect_is_followed()
     {
-        _engine.On("GET /info", http =>
-        {
-            http.Response.Redirect("/v1.41/other");
-            return Task.CompletedTask;
-        });
+        _engine.On(
+            "GET /info",
+            http =>
+            {
+                http.Response.Redirect("/v1.41/other");
+                return Task.CompletedTask;
+            }
+        );
         _engine.On("GET /other", "{}");
         using var client = _engine.Client();
-        Assert.That(() => client.InfoAsync(default), Throws.InstanceOf<EngineException>().With.Property("StatusCode").EqualTo(302));
+        Assert.That(
+            () => client.InfoAsync(default),
+            Throws.InstanceOf<EngineException>().With.Property("StatusCode").EqualTo(302)
+        );
         Assert.That(_engine.Calls, Has.None.Contains("other"));
     }
 
@@ -245,7 +322,10 @@ public class EngineCallTests
         var came = "";
         _engine.ApiVersion = "1.51";
         _engine.On("GET /info", "{}");
-        _engine.On("PUT /containers/x/archive", async http => came = await new StreamReader(http.Request.Body, Encoding.Latin1).ReadToEndAsync());
+        _engine.On(
+            "PUT /containers/x/archive",
+            async http => came = await new StreamReader(http.Request.Body, Encoding.Latin1).ReadToEndAsync()
+        );
         using var client = _engine.Client();
         await client.InfoAsync(default);
         _engine.ApiVersion = "1.41";
@@ -257,21 +337,37 @@ public class EngineCallTests
     public void The_package_waits_no_longer_than_the_call_may_take()
     {
         _engine.On("GET /info", _ => Task.Delay(-1, _engine.Stopped));
-        _engine.On("GET /networks/slow", async http =>
-        {
-            await http.Response.WriteAsync("{");
-            await http.Response.Body.FlushAsync();
-            await Task.Delay(-1, _engine.Stopped);
-        });
-        _engine.On("GET /containers/x/archive", async http =>
-        {
-            AddStat(http);
-            await http.Response.Body.FlushAsync();
-            await Task.Delay(-1, _engine.Stopped);
-        });
+        _engine.On(
+            "GET /networks/slow",
+            async http =>
+            {
+                await http.Response.WriteAsync("{");
+                await http.Response.Body.FlushAsync();
+                await Task.Delay(-1, _engine.Stopped);
+            }
+        );
+        _engine.On(
+            "GET /containers/x/archive",
+            async http =>
+            {
+                AddStat(http);
+                await http.Response.Body.FlushAsync();
+                await Task.Delay(-1, _engine.Stopped);
+            }
+        );
         using var client = _engine.Client(options => options with { CallDeadline = Soon, ArchiveDeadline = Soon });
-        foreach (var call in (Func<Task>[])[() => client.InfoAsync(default), () => client.NetworkNameAsync("slow", default), () => client.GetArchiveAsync("x", "/", 10, default)])
-            Assert.That(async () => await call(), Throws.InstanceOf<EngineException>().With.Message.Contains("no answer from the engine within 0.3 s"));
+        foreach (
+            var call in (Func<Task>[])
+                [
+                    () => client.InfoAsync(default),
+                    () => client.NetworkNameAsync("slow", default),
+                    () => client.GetArchiveAsync("x", "/", 10, default),
+                ]
+        )
+            Assert.That(
+                async () => await call(),
+                Throws.InstanceOf<EngineException>().With.Message.Contains("no answer from the engine within 0.3 s")
+            );
         using var cancel = new CancellationTokenSource(Soon);
         using var patient = _engine.Client();
         Assert.That(() => patient.InfoAsync(cancel.Token), Throws.InstanceOf<OperationCanceledException>());

@@ -20,22 +20,52 @@ public class EngineClientTests
     [Test]
     public async Task An_inspect_gives_the_merged_truth()
     {
-        _engine.On("GET /containers/abc/json", """
+        _engine.On(
+            "GET /containers/abc/json",
+            """
             {"Id":"abc","Created":"2026-11-20T00:00:00.123456789Z","Driver":"overlay2","ImageManifestDescriptor":{"mediaType":"x","digest":"sha256:2","size":405},"Name":"/n","Image":"sha256:1","State":{"Status":"running","Running":true,"Pid":42,"StartedAt":"2026-11-20T00:00:00.1Z"},
              "Config":{"Image":"debian","Labels":{"gpu-memory":"0.5"},"Env":["A=b"],"User":"1"},
              "HostConfig":{"DeviceRequests":[{"Driver":"","Count":-1,"DeviceIDs":null,"Capabilities":[["gpu"]],"Options":{}}],"Devices":null,"CapAdd":null},
              "Mounts":[{"Type":"volume","Name":"runai","Source":"/wrong","Destination":"/runai","Driver":"runai/gpu-memory:latest","Mode":"z","RW":true,"Propagation":""}]}
-            """);
+            """
+        );
         using var client = _engine.Client();
         var container = (await client.InspectContainerAsync("abc", default))!;
-        Assert.That(container.State, Is.EqualTo(new ContainerState { Status = "running", Running = true, Pid = 42, StartedAt = "2026-11-20T00:00:00.1Z" }));
-        Assert.That((container.Created, container.Driver, container.ImageManifestDescriptor?.Digest), Is.EqualTo(("2026-11-20T00:00:00.123456789Z", "overlay2", "sha256:2")));
+        Assert.That(
+            container.State,
+            Is.EqualTo(
+                new ContainerState
+                {
+                    Status = "running",
+                    Running = true,
+                    Pid = 42,
+                    StartedAt = "2026-11-20T00:00:00.1Z",
+                }
+            )
+        );
+        Assert.That(
+            (container.Created, container.Driver, container.ImageManifestDescriptor?.Digest),
+            Is.EqualTo(("2026-11-20T00:00:00.123456789Z", "overlay2", "sha256:2"))
+        );
         Assert.That(container.Config.Labels!["gpu-memory"], Is.EqualTo("0.5"));
         Assert.That(container.HostConfig.DeviceRequests![0].Count, Is.EqualTo(-1));
-        Assert.That(container.Mounts, Is.EqualTo(new[]
-        {
-            new MountPoint { Type = "volume", Name = "runai", Destination = "/runai", Driver = "runai/gpu-memory:latest", Source = "/wrong", Rw = true },
-        }));
+        Assert.That(
+            container.Mounts,
+            Is.EqualTo(
+                new[]
+                {
+                    new MountPoint
+                    {
+                        Type = "volume",
+                        Name = "runai",
+                        Destination = "/runai",
+                        Driver = "runai/gpu-memory:latest",
+                        Source = "/wrong",
+                        Rw = true,
+                    },
+                }
+            )
+        );
     }
 
     [Test]
@@ -43,17 +73,26 @@ public class EngineClientTests
     {
         _engine.On("GET /networks/7yv", """{"Name":"host","Id":"7yv0","Scope":"swarm","Driver":"host"}""");
         using var client = _engine.Client();
-        Assert.That((await client.NetworkNameAsync("7yv", default), await client.NetworkNameAsync("gone", default)), Is.EqualTo(("host", (string?)null)));
+        Assert.That(
+            (await client.NetworkNameAsync("7yv", default), await client.NetworkNameAsync("gone", default)),
+            Is.EqualTo(("host", (string?)null))
+        );
     }
 
-    [TestCase("""{"ID":"x","ProcessConfig":{"tty":false,"entrypoint":"sh","arguments":[],"privileged":true},"ContainerID":"c"}""", true)]
+    [TestCase(
+        """{"ID":"x","ProcessConfig":{"tty":false,"entrypoint":"sh","arguments":[],"privileged":true},"ContainerID":"c"}""",
+        true
+    )]
     [TestCase("""{"ID":"x","ProcessConfig":{"privileged":false,"user":"1000"},"ContainerID":"c"}""", false)]
     [TestCase("""{"ID":"x","ProcessConfig":{"user":"1000"},"ContainerID":"c"}""", null)]
     public async Task An_exec_says_where_it_runs_and_whether_it_is_privileged(string json, bool? privileged)
     {
         _engine.On("GET /exec/x/json", json);
         using var client = _engine.Client();
-        Assert.That(await client.InspectExecAsync("x", default), Is.EqualTo(new ExecInspect { ContainerId = "c", ProcessConfig = new(privileged) }));
+        Assert.That(
+            await client.InspectExecAsync("x", default),
+            Is.EqualTo(new ExecInspect { ContainerId = "c", ProcessConfig = new(privileged) })
+        );
         Assert.That(await client.InspectExecAsync("none", default), Is.Null);
     }
 
@@ -62,10 +101,16 @@ public class EngineClientTests
     public async Task What_others_let_a_container_grow_by_does_not_keep_it_from_being_read()
     {
         var megabytes = new string('x', 12 << 20);
-        _engine.On("GET /containers/grown/json", $$"""{"Id":"grown","ExecIDs":["{{megabytes}}"],"State":{"Running":true},"NetworkSettings":{"Networks":{"n":{"Aliases":["{{megabytes}}","\"},"],"DriverOpts":{"a":"b"} } } },"HostConfig":{"Privileged":true} }""");
+        _engine.On(
+            "GET /containers/grown/json",
+            $$"""{"Id":"grown","ExecIDs":["{{megabytes}}"],"State":{"Running":true},"NetworkSettings":{"Networks":{"n":{"Aliases":["{{megabytes}}","\"},"],"DriverOpts":{"a":"b"} } } },"HostConfig":{"Privileged":true} }"""
+        );
         using var client = _engine.Client();
         var container = (await client.InspectContainerAsync("grown", default))!;
-        Assert.That((container.Id, container.State.Running, container.HostConfig.Privileged), Is.EqualTo(("grown", true, true)));
+        Assert.That(
+            (container.Id, container.State.Running, container.HostConfig.Privileged),
+            Is.EqualTo(("grown", true, true))
+        );
     }
 
     /// <summary>Of what counts, 8 MiB; of all of it, 256 MiB.</summary>
@@ -73,7 +118,8 @@ public class EngineClientTests
     public async Task What_is_too_long_says_so_and_its_state_is_read_all_the_same()
     {
         var filler = new string('x', 1000);
-        string Text(string more) => $$"""{"Id":"big","Created":"then","State":{"Status":"created"},"HostConfig":{"AutoRemove":true},{{more}}}""";
+        string Text(string more) =>
+            $$"""{"Id":"big","Created":"then","State":{"Status":"created"},"HostConfig":{"AutoRemove":true},{{more}}}""";
         _engine.On("GET /containers/fits/json", Text("\"Name\":\"" + new string('y', 800) + "\""));
         _engine.On("GET /containers/big/json", Text("\"Name\":\"" + filler + "\""));
         _engine.On("GET /containers/vast/json", Text("\"Other\":\"" + filler + filler + "\""));
@@ -81,44 +127,77 @@ public class EngineClientTests
         Assert.That((await client.InspectContainerAsync("fits", default))!.Name, Has.Length.EqualTo(800));
         Assert.That((await client.GlanceAtContainerAsync("big", default))!.HostConfig.AutoRemove);
         foreach (var name in (string[])["big", "vast"])
-            Assert.That(Assert.ThrowsAsync<EngineException>(() => client.InspectContainerAsync(name, default))!.IsTooLong, name);
+            Assert.That(
+                Assert.ThrowsAsync<EngineException>(() => client.InspectContainerAsync(name, default))!.IsTooLong,
+                name
+            );
     }
 
     [Test]
     public async Task Members_are_selected_however_the_text_comes()
     {
-        const string Text = """ { "a" : {"x":[1,{"b":"}"}]} , "drop":"\\\"},\"a\":", "b":[ "]" , {} ], "n":-1.5e3 ,"c":null,"drop2" : [[{"a":1}]],"":{}, "b2":true } """;
+        const string Text =
+            """ { "a" : {"x":[1,{"b":"}"}]} , "drop":"\\\"},\"a\":", "b":[ "]" , {} ], "n":-1.5e3 ,"c":null,"drop2" : [[{"a":1}]],"":{}, "b2":true } """;
         foreach (var size in (int[])[1, 2, 3, 5, 7, 1000])
         {
-            using var selected = new SelectedMembers(new MemoryStream(Encoding.UTF8.GetBytes(Text)), new HashSet<string> { "a", "b", "c" });
+            using var selected = new SelectedMembers(
+                new MemoryStream(Encoding.UTF8.GetBytes(Text)),
+                new HashSet<string> { "a", "b", "c" }
+            );
             using var all = new MemoryStream();
             var buffer = new byte[size];
             while (await selected.ReadAsync(buffer) is > 0 and var read)
                 all.Write(buffer, 0, read);
-            Assert.That(Encoding.UTF8.GetString(all.ToArray()).Replace(" ", "", StringComparison.Ordinal), Is.EqualTo("""{"a":{"x":[1,{"b":"}"}]},"drop":0,"b":["]",{}],"n":0,"c":null,"drop2":0,"":0,"b2":0}"""), $"{size} bytes a time");
+            Assert.That(
+                Encoding.UTF8.GetString(all.ToArray()).Replace(" ", "", StringComparison.Ordinal),
+                Is.EqualTo("""{"a":{"x":[1,{"b":"}"}]},"drop":0,"b":["]",{}],"n":0,"c":null,"drop2":0,"":0,"b2":0}"""),
+                $"{size} bytes a time"
+            );
         }
     }
 
     [Test]
     public async Task A_service_has_a_previous_specification()
     {
-        _engine.On("GET /services/web", """{"ID":"x","Version":{"Index":1234567890123},"Spec":{"Name":"web"},"PreviousSpec":{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"ſ"}}}}""");
+        _engine.On(
+            "GET /services/web",
+            """{"ID":"x","Version":{"Index":1234567890123},"Spec":{"Name":"web"},"PreviousSpec":{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"ſ"}}}}"""
+        );
         _engine.On("GET /services/new", """{"ID":"y","Version":{"Index":3},"Spec":{"Name":"new"}}""");
         using var client = _engine.Client();
-        var (web, fresh) = ((await client.PreviousServiceAsync("web", default))!, (await client.PreviousServiceAsync("new", default))!);
-        Assert.That((web.Version, Encoding.UTF8.GetString(web.Spec!)), Is.EqualTo((1234567890123ul, """{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"ſ"}}}""")).Or.EqualTo((1234567890123ul, """{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"\u017F"}}}""")));
-        Assert.That((fresh.Version, fresh.Spec, await client.PreviousServiceAsync("gone", default)), Is.EqualTo((3ul, (byte[]?)null, (PreviousService?)null)));
+        var (web, fresh) = (
+            (await client.PreviousServiceAsync("web", default))!,
+            (await client.PreviousServiceAsync("new", default))!
+        );
+        Assert.That(
+            (web.Version, Encoding.UTF8.GetString(web.Spec!)),
+            Is.EqualTo((1234567890123ul, """{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"ſ"}}}"""))
+                .Or.EqualTo((1234567890123ul, """{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"\u017F"}}}"""))
+        );
+        Assert.That(
+            (fresh.Version, fresh.Spec, await client.PreviousServiceAsync("gone", default)),
+            Is.EqualTo((3ul, (byte[]?)null, (PreviousService?)null))
+        );
     }
 
     [Test]
     public async Task A_volume_is_looked_up_in_the_list_which_waits_for_no_driver_that_is_gone()
     {
-        _engine.On("GET /volumes", """{"Volumes":[{"Name":"runai.1","Driver":"local"},{"Name":"runai","Driver":"runai/gpu-memory:latest"}],"Warnings":null}""");
+        _engine.On(
+            "GET /volumes",
+            """{"Volumes":[{"Name":"runai.1","Driver":"local"},{"Name":"runai","Driver":"runai/gpu-memory:latest"}],"Warnings":null}"""
+        );
         using var client = _engine.Client();
         Assert.That(await client.VolumeDriverAsync("runai", default), Is.EqualTo("runai/gpu-memory:latest"));
-        Assert.That(Uri.UnescapeDataString(_engine.Calls.Last()), Does.EndWith("""/volumes?filters={"name":{"^runai$":true}}"""));
+        Assert.That(
+            Uri.UnescapeDataString(_engine.Calls.Last()),
+            Does.EndWith("""/volumes?filters={"name":{"^runai$":true}}""")
+        );
         Assert.That(await client.VolumeDriverAsync("gone.x", default), Is.Empty);
-        Assert.That(Uri.UnescapeDataString(_engine.Calls.Last()), Does.EndWith("""/volumes?filters={"name":{"^gone[.]x$":true}}"""));
+        Assert.That(
+            Uri.UnescapeDataString(_engine.Calls.Last()),
+            Does.EndWith("""/volumes?filters={"name":{"^gone[.]x$":true}}""")
+        );
         _engine.On("GET /volumes", """{"Volumes":[],"Warnings":["a driver did not answer"]}""");
         Assert.That(await client.VolumeDriverAsync("gone", default), Is.Null);
     }
@@ -126,15 +205,24 @@ public class EngineClientTests
     [Test]
     public async Task An_inspect_says_what_its_local_volumes_show_of_the_host()
     {
-        _engine.On("GET /containers/abc/json", """
+        _engine.On(
+            "GET /containers/abc/json",
+            """
             {"Id":"abc","Mounts":[{"Type":"volume","Name":"devices","Destination":"/x","Driver":"local"},{"Type":"volume","Name":"plain","Destination":"/y","Driver":"local"},
                                   {"Type":"volume","Name":"runai","Destination":"/runai","Driver":"runai/gpu-memory:latest"}]}
-            """);
-        _engine.On("GET /volumes/devices", """{"Name":"devices","Driver":"local","Options":{"type":"none","o":"bind","device":"/dev"}}""");
+            """
+        );
+        _engine.On(
+            "GET /volumes/devices",
+            """{"Name":"devices","Driver":"local","Options":{"type":"none","o":"bind","device":"/dev"}}"""
+        );
         _engine.On("GET /volumes/plain", """{"Name":"plain","Driver":"local","Options":null}""");
         using var client = _engine.Client();
         var container = (await client.InspectContainerAsync("abc", default))!;
-        Assert.That(container.Mounts.Select(m => m.HostPaths), Is.EqualTo(new[] { (IReadOnlyList<string>)["/dev"], null, null }));
+        Assert.That(
+            container.Mounts.Select(m => m.HostPaths),
+            Is.EqualTo(new[] { (IReadOnlyList<string>)["/dev"], null, null })
+        );
         Assert.That(_engine.Calls, Has.None.Contains("runai"));
     }
 
@@ -144,15 +232,38 @@ public class EngineClientTests
     [TestCase("ext4", "/dev/sda1", "", "/dev/sda1")]
     [TestCase("overlay", "overlay", "lowerdir=/dev/dri:/dev", "type=overlay /overlay /dev/dri /dev")]
     [TestCase("overlay", "overlay", "lowerdir=dev/dri:./dev", "type=overlay /overlay /dev/dri /./dev")]
-    [TestCase("overlay", "overlay", "lowerdir=/home:\\/dev,upperdir=/home/u,workdir=/home/w", "type=overlay /overlay /home / /home/u /home/w")]
+    [TestCase(
+        "overlay",
+        "overlay",
+        "lowerdir=/home:\\/dev,upperdir=/home/u,workdir=/home/w",
+        "type=overlay /overlay /home / /home/u /home/w"
+    )]
     [TestCase("tmpfs", "tmpfs", "size=100m,mode=0700,uid=1000", "")]
     [TestCase("nfs", ":/export", "addr=10.0.0.1,mountproto=tcp,fsc=dev", "")]
     [TestCase("devtmpfs", "", "", "type=devtmpfs /dev")]
     [TestCase("nfs", ":/export", "addr=10.0.0.1,rw", "")]
     [TestCase("cifs", "//server/share", "username=x", "")]
     [TestCase("tmpfs", "tmpfs", "size=100m", "")]
-    public void The_options_of_a_local_volume_name_paths_of_the_host(string type, string device, string o, string paths) =>
-        Assert.That(string.Join(' ', LocalVolume.HostPaths(new Dictionary<string, string> { ["type"] = type, ["device"] = device, ["o"] = o })), Is.EqualTo(paths));
+    public void The_options_of_a_local_volume_name_paths_of_the_host(
+        string type,
+        string device,
+        string o,
+        string paths
+    ) =>
+        Assert.That(
+            string.Join(
+                ' ',
+                LocalVolume.HostPaths(
+                    new Dictionary<string, string>
+                    {
+                        ["type"] = type,
+                        ["device"] = device,
+                        ["o"] = o,
+                    }
+                )
+            ),
+            Is.EqualTo(paths)
+        );
 
     [Test]
     public async Task Who_waits_after_an_answer_holds_up_no_other_call()
@@ -182,12 +293,21 @@ public class EngineClientTests
     [Test]
     public async Task The_hosts_namespaces_that_come_through_another_container_are_the_hosts()
     {
-        _engine.On("GET /containers/abc/json", """{"Id":"abc","HostConfig":{"PidMode":"container:def","IpcMode":"container:def","NetworkMode":"container:gone"}}""");
-        _engine.On("GET /containers/def/json", """{"Id":"def","HostConfig":{"PidMode":"container:ghi","IpcMode":"shareable"}}""");
+        _engine.On(
+            "GET /containers/abc/json",
+            """{"Id":"abc","HostConfig":{"PidMode":"container:def","IpcMode":"container:def","NetworkMode":"container:gone"}}"""
+        );
+        _engine.On(
+            "GET /containers/def/json",
+            """{"Id":"def","HostConfig":{"PidMode":"container:ghi","IpcMode":"shareable"}}"""
+        );
         _engine.On("GET /containers/ghi/json", """{"Id":"ghi","HostConfig":{"PidMode":"host"}}""");
         using var client = _engine.Client();
         var host = (await client.InspectContainerAsync("abc", CancellationToken.None))!.HostConfig;
-        Assert.That((host.PidMode, host.IpcMode, host.NetworkMode), Is.EqualTo(("host", "shareable", "container:gone")));
+        Assert.That(
+            (host.PidMode, host.IpcMode, host.NetworkMode),
+            Is.EqualTo(("host", "shareable", "container:gone"))
+        );
     }
 
     [Test]
@@ -195,28 +315,43 @@ public class EngineClientTests
     {
         _engine.On("GET /containers/abc/json", """{"Id":"abc","HostConfig":{"PidMode":"container:abc"}}""");
         using var client = _engine.Client();
-        Assert.That((await client.InspectContainerAsync("abc", CancellationToken.None))!.HostConfig.PidMode, Is.EqualTo("container:abc"));
+        Assert.That(
+            (await client.InspectContainerAsync("abc", CancellationToken.None))!.HostConfig.PidMode,
+            Is.EqualTo("container:abc")
+        );
     }
 
     [Test]
     public async Task Nulls_where_values_are_promised_become_empty()
     {
-        _engine.On("GET /containers/abc/json", """{"Id":"abc","Name":null,"State":null,"Config":null,"HostConfig":null,"Mounts":null}""");
+        _engine.On(
+            "GET /containers/abc/json",
+            """{"Id":"abc","Name":null,"State":null,"Config":null,"HostConfig":null,"Mounts":null}"""
+        );
         using var client = _engine.Client();
         var container = (await client.InspectContainerAsync("abc", default))!;
-        Assert.That((container.Name, container.State.Pid, container.Mounts.Count, container.Config.Image), Is.EqualTo(("", 0, 0, "")));
+        Assert.That(
+            (container.Name, container.State.Pid, container.Mounts.Count, container.Config.Image),
+            Is.EqualTo(("", 0, 0, ""))
+        );
         Assert.That(container.HostConfig, Is.Not.Null);
     }
 
     [Test]
     public async Task What_an_upgrade_lost_is_what_is_set_and_not_mounted()
     {
-        _engine.On("GET /plugins/me/json", """
+        _engine.On(
+            "GET /plugins/me/json",
+            """
             {"Name":"gpu","Settings":{"Mounts":[{"Name":"run","Source":"/run"},{"Name":"etc","Source":"/srv/etc"},null,{"Name":"old","Source":"/x"}]},
              "Config":{"Mounts":[{"Name":"etc","Source":"/etc"},{"Name":"run","Source":"/run"},{"Name":"new","Source":"/new"}]}}
-            """);
+            """
+        );
         using var client = _engine.Client();
-        Assert.That(await client.LostSourcesAsync("me", default), Is.EqualTo(new[] { new LostSource("etc", "/srv/etc", "/etc") }));
+        Assert.That(
+            await client.LostSourcesAsync("me", default),
+            Is.EqualTo(new[] { new LostSource("etc", "/srv/etc", "/etc") })
+        );
         Assert.That(await client.LostSourcesAsync("gone", default), Is.Empty);
     }
 
@@ -229,7 +364,10 @@ public class EngineClientTests
         Assert.That(await client.GetArchiveAsync("gone", "/etc", 10, default), Is.Null);
         Assert.That(await client.PluginNameAsync("gone", default), Is.Null);
         Assert.That(await client.StatAsync("gone", "/etc", default), Is.Null);
-        Assert.That(() => client.PutArchiveAsync("gone", "/etc", new byte[1], default), Throws.InstanceOf<EngineException>());
+        Assert.That(
+            () => client.PutArchiveAsync("gone", "/etc", new byte[1], default),
+            Throws.InstanceOf<EngineException>()
+        );
     }
 
     [TestCase("1.24", "1.24")]
@@ -253,7 +391,10 @@ public class EngineClientTests
     {
         _engine.ApiVersion = version;
         using var client = _engine.Client();
-        Assert.That(() => client.InfoAsync(default), Throws.InstanceOf<EngineException>().With.Message.Contains("version"));
+        Assert.That(
+            () => client.InfoAsync(default),
+            Throws.InstanceOf<EngineException>().With.Message.Contains("version")
+        );
     }
 
     [Test]
@@ -275,7 +416,10 @@ public class EngineClientTests
         using var client = _engine.Client();
         await client.InfoAsync(default);
         await _engine.DownAsync();
-        Assert.That(() => client.InfoAsync(default), Throws.InstanceOf<EngineException>().With.Property("StatusCode").Null);
+        Assert.That(
+            () => client.InfoAsync(default),
+            Throws.InstanceOf<EngineException>().With.Property("StatusCode").Null
+        );
         _engine.ApiVersion = "1.44";
         await _engine.UpAsync();
         await client.InfoAsync(default);
@@ -287,8 +431,13 @@ public class EngineClientTests
     {
         using var client = _engine.Client();
         await client.InspectContainerAsync("a", default);
-        foreach (var headers in _engine.Headers) Assert.That(_engine.Own.IsOwn(headers));
-        Assert.That(new OwnCalls().IsOwn([KeyValuePair.Create(OwnCalls.Header, _engine.Own.Secret)]), Is.False, "another process's secret");
+        foreach (var headers in _engine.Headers)
+            Assert.That(_engine.Own.IsOwn(headers));
+        Assert.That(
+            new OwnCalls().IsOwn([KeyValuePair.Create(OwnCalls.Header, _engine.Own.Secret)]),
+            Is.False,
+            "another process's secret"
+        );
         Assert.That(_engine.Own.IsOwn([KeyValuePair.Create("x-runai-call", _engine.Own.Secret)]));
         Assert.That(_engine.Own.IsOwn([KeyValuePair.Create(OwnCalls.Header, "")]), Is.False);
         Assert.That(_engine.Own.IsOwn(null), Is.False);
@@ -304,20 +453,38 @@ public class EngineClientTests
         Assert.That(_engine.Calls, Does.Contain("GET /v1.41/containers/a%2Fb%3Fc%23d%252e%20%C3%A9/json"));
         Assert.That(_engine.Calls, Does.Contain("GET /v1.41/images/example.org%3A5000/a/b%3Atag%40sha256%3A1/json"));
         Assert.That(_engine.Calls, Does.Contain("GET /v1.41/containers/x/archive?path=%2Fetc%2Fa%20b%26c%3Dd"));
-        foreach (var name in new[] { "", ".", ".." }) Assert.That(() => client.InspectContainerAsync(name, default), Throws.InstanceOf<EngineException>());
+        foreach (var name in new[] { "", ".", ".." })
+            Assert.That(() => client.InspectContainerAsync(name, default), Throws.InstanceOf<EngineException>());
         Assert.That(() => client.InspectImageAsync("../containers/x", default), Throws.InstanceOf<EngineException>());
     }
 
-    [TestCase("""{"name":"etc","size":4096,"mode":2147484141,"mtime":"2026-11-20T12:00:00Z","linkTarget":""}""", false, true)]
-    [TestCase("""{"name":"lib","size":7,"mode":134218239,"mtime":"2026-11-20T12:00:00Z","linkTarget":"/usr/lib"}""", true, false)]
-    [TestCase("""{"name":"passwd","size":900,"mode":420,"mtime":"2026-11-20T12:00:00Z","linkTarget":""}""", false, false)]
+    [TestCase(
+        """{"name":"etc","size":4096,"mode":2147484141,"mtime":"2026-11-20T12:00:00Z","linkTarget":""}""",
+        false,
+        true
+    )]
+    [TestCase(
+        """{"name":"lib","size":7,"mode":134218239,"mtime":"2026-11-20T12:00:00Z","linkTarget":"/usr/lib"}""",
+        true,
+        false
+    )]
+    [TestCase(
+        """{"name":"passwd","size":900,"mode":420,"mtime":"2026-11-20T12:00:00Z","linkTarget":""}""",
+        false,
+        false
+    )]
     public async Task A_path_is_a_directory_a_link_or_neither(string json, bool isLink, bool isDirectory)
     {
-        _engine.On("HEAD /containers/x/archive", http =>
-        {
-            http.Response.Headers["X-Docker-Container-Path-Stat"] = Convert.ToBase64String(Encoding.UTF8.GetBytes(json));
-            return Task.CompletedTask;
-        });
+        _engine.On(
+            "HEAD /containers/x/archive",
+            http =>
+            {
+                http.Response.Headers["X-Docker-Container-Path-Stat"] = Convert.ToBase64String(
+                    Encoding.UTF8.GetBytes(json)
+                );
+                return Task.CompletedTask;
+            }
+        );
         using var client = _engine.Client();
         var stat = (await client.StatAsync("x", "/a b", default))!;
         Assert.That((stat.IsLink, stat.IsDirectory), Is.EqualTo((isLink, isDirectory)));
@@ -330,11 +497,15 @@ public class EngineClientTests
     [TestCase("eyJtb2RlIjoiIn0=")]
     public void A_garbled_stat_is_a_failure_of_the_call(string? header)
     {
-        _engine.On("HEAD /containers/x/archive", http =>
-        {
-            if (header is not null) http.Response.Headers["X-Docker-Container-Path-Stat"] = header;
-            return Task.CompletedTask;
-        });
+        _engine.On(
+            "HEAD /containers/x/archive",
+            http =>
+            {
+                if (header is not null)
+                    http.Response.Headers["X-Docker-Container-Path-Stat"] = header;
+                return Task.CompletedTask;
+            }
+        );
         using var client = _engine.Client();
         Assert.That(() => client.StatAsync("x", "/etc", default), Throws.InstanceOf<EngineException>());
     }
@@ -343,8 +514,14 @@ public class EngineClientTests
     public async Task An_archive_goes_as_a_tar()
     {
         (string? Type, string Body) came = default;
-        _engine.On("PUT /containers/x/archive", async http =>
-            came = (http.Request.ContentType, await new StreamReader(http.Request.Body, Encoding.Latin1).ReadToEndAsync()));
+        _engine.On(
+            "PUT /containers/x/archive",
+            async http =>
+                came = (
+                    http.Request.ContentType,
+                    await new StreamReader(http.Request.Body, Encoding.Latin1).ReadToEndAsync()
+                )
+        );
         using var client = _engine.Client();
         await client.PutArchiveAsync("x", "/etc", "a tar"u8.ToArray(), default);
         Assert.That(came, Is.EqualTo(("application/x-tar", "a tar")));
@@ -356,8 +533,14 @@ public class EngineClientTests
     {
         _engine.On("PUT /containers/x/archive", """{"message":"container rootfs is marked read-only"}""", 403);
         using var client = _engine.Client();
-        Assert.That(() => client.PutArchiveAsync("x", "/etc", new byte[1], default),
-            Throws.InstanceOf<EngineException>().With.Message.Contains("marked read-only").And.Property("StatusCode").EqualTo(403));
+        Assert.That(
+            () => client.PutArchiveAsync("x", "/etc", new byte[1], default),
+            Throws
+                .InstanceOf<EngineException>()
+                .With.Message.Contains("marked read-only")
+                .And.Property("StatusCode")
+                .EqualTo(403)
+        );
     }
 
     [Test]
@@ -381,66 +564,100 @@ public class EngineClientTests
     [Test]
     public async Task Who_runs_is_read_whatever_labels_there_are()
     {
-        _engine.On("GET /containers/json", async http =>
-        {
-            await http.Response.WriteAsync("""[{"Id":"a","Names":["/x"],"Labels":{"Id":"no","x":"\",\"Id\":\"no\""},"Mounts":[{"Id":"no"}]},{"Labels":{"x":" """);
-            for (var n = 0; n < 64; n++) await http.Response.WriteAsync(new string('<', 100_000));
-            await http.Response.WriteAsync(""" "},"Command":"Id","Id" : "b"},{"ID":"no","Id":"c"}]""" + "\n");
-        });
+        _engine.On(
+            "GET /containers/json",
+            async http =>
+            {
+                await http.Response.WriteAsync(
+                    """[{"Id":"a","Names":["/x"],"Labels":{"Id":"no","x":"\",\"Id\":\"no\""},"Mounts":[{"Id":"no"}]},{"Labels":{"x":" """
+                );
+                for (var n = 0; n < 64; n++)
+                    await http.Response.WriteAsync(new string('<', 100_000));
+                await http.Response.WriteAsync(""" "},"Command":"Id","Id" : "b"},{"ID":"no","Id":"c"}]""" + "\n");
+            }
+        );
         using var client = _engine.Client(options => options with { MaxAnswerBytes = 1 << 20 });
         Assert.That(await client.ListRunningAsync(default), Is.EqualTo(new[] { "a", "b", "c" }));
-        foreach (var (answer, count) in ((string, int)[])[("[]", 0), ("[{}]", 0), ("[", -1), ("{}", -1), ("<html>", -1), ("", -1), ("""[{"Id":"a"}""", -1)])
+        foreach (
+            var (answer, count) in ((string, int)[])
+                [("[]", 0), ("[{}]", 0), ("[", -1), ("{}", -1), ("<html>", -1), ("", -1), ("""[{"Id":"a"}""", -1)]
+        )
         {
             _engine.On("GET /containers/json", answer);
-            if (count < 0) Assert.That(() => client.ListRunningAsync(default), Throws.InstanceOf<EngineException>(), answer);
-            else Assert.That(await client.ListRunningAsync(default), Has.Count.EqualTo(count), answer);
+            if (count < 0)
+                Assert.That(() => client.ListRunningAsync(default), Throws.InstanceOf<EngineException>(), answer);
+            else
+                Assert.That(await client.ListRunningAsync(default), Has.Count.EqualTo(count), answer);
         }
     }
 
     [Test]
     public void A_huge_answer_is_not_read()
     {
-        _engine.On("GET /containers/x/archive", http =>
-        {
-            http.Response.Headers["X-Docker-Container-Path-Stat"] = Convert.ToBase64String("{}"u8);
-            return http.Response.Body.WriteAsync(new byte[1001]).AsTask();
-        });
-        _engine.On("GET /containers/x/json", async http =>
-        {
-            await http.Response.WriteAsync("{\"Id\":\"");
-            while (!_engine.Stopped.IsCancellationRequested) await http.Response.WriteAsync(new string('x', 100_000), _engine.Stopped);
-        });
+        _engine.On(
+            "GET /containers/x/archive",
+            http =>
+            {
+                http.Response.Headers["X-Docker-Container-Path-Stat"] = Convert.ToBase64String("{}"u8);
+                return http.Response.Body.WriteAsync(new byte[1001]).AsTask();
+            }
+        );
+        _engine.On(
+            "GET /containers/x/json",
+            async http =>
+            {
+                await http.Response.WriteAsync("{\"Id\":\"");
+                while (!_engine.Stopped.IsCancellationRequested)
+                    await http.Response.WriteAsync(new string('x', 100_000), _engine.Stopped);
+            }
+        );
         using var client = _engine.Client(options => options with { MaxAnswerBytes = 1 << 20 });
-        Assert.That(() => client.GetArchiveAsync("x", "/", 1000, default), Throws.InstanceOf<EngineException>().With.Message.Contains("longer than 1000"));
+        Assert.That(
+            () => client.GetArchiveAsync("x", "/", 1000, default),
+            Throws.InstanceOf<EngineException>().With.Message.Contains("longer than 1000")
+        );
         Assert.That(async () => (await client.GetArchiveAsync("x", "/", 1001, default))!.Length, Is.EqualTo(1001));
-        Assert.That(() => client.InspectContainerAsync("x", default), Throws.InstanceOf<EngineException>().With.Message.Contains("longer than"));
+        Assert.That(
+            () => client.InspectContainerAsync("x", default),
+            Throws.InstanceOf<EngineException>().With.Message.Contains("longer than")
+        );
     }
 
     [Test]
     public void An_answer_that_does_not_come_ends_at_the_deadline()
     {
         _engine.On("GET /containers/silent/json", _ => Task.Delay(-1, _engine.Stopped));
-        _engine.On("GET /containers/slow/json", async http =>
-        {
-            await http.Response.WriteAsync("{");
-            await http.Response.Body.FlushAsync();
-            await Task.Delay(-1, _engine.Stopped);
-        });
+        _engine.On(
+            "GET /containers/slow/json",
+            async http =>
+            {
+                await http.Response.WriteAsync("{");
+                await http.Response.Body.FlushAsync();
+                await Task.Delay(-1, _engine.Stopped);
+            }
+        );
         using var client = _engine.Client(options => options with { CallDeadline = Soon });
         foreach (var name in new[] { "silent", "slow" })
-            Assert.That(() => client.InspectContainerAsync(name, default), Throws.InstanceOf<EngineException>().With.Message.Contains("no answer"), name);
+            Assert.That(
+                () => client.InspectContainerAsync(name, default),
+                Throws.InstanceOf<EngineException>().With.Message.Contains("no answer"),
+                name
+            );
     }
 
     [Test]
     public void A_cut_connection_is_a_failure_of_the_call()
     {
-        _engine.On("GET /containers/x/json", async http =>
-        {
-            http.Response.ContentLength = 100;
-            await http.Response.WriteAsync("{");
-            await http.Response.Body.FlushAsync();
-            http.Abort();
-        });
+        _engine.On(
+            "GET /containers/x/json",
+            async http =>
+            {
+                http.Response.ContentLength = 100;
+                await http.Response.WriteAsync("{");
+                await http.Response.Body.FlushAsync();
+                http.Abort();
+            }
+        );
         using var client = _engine.Client();
         Assert.That(() => client.InspectContainerAsync("x", default), Throws.InstanceOf<EngineException>());
     }
@@ -451,13 +668,20 @@ public class EngineClientTests
         _engine.On("GET /containers/x/json", _ => Task.Delay(-1, _engine.Stopped));
         using var client = _engine.Client();
         using var cancel = new CancellationTokenSource(Soon);
-        Assert.That(() => client.InspectContainerAsync("x", cancel.Token), Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(
+            () => client.InspectContainerAsync("x", cancel.Token),
+            Throws.InstanceOf<OperationCanceledException>()
+        );
     }
 
     [Test]
     public void Without_an_engine_the_call_fails_at_once()
     {
-        using var client = new EngineClient(new EngineClientOptions("/nowhere/docker.sock"), new OwnCalls(), TimeProvider.System);
+        using var client = new EngineClient(
+            new EngineClientOptions("/nowhere/docker.sock"),
+            new OwnCalls(),
+            TimeProvider.System
+        );
         Assert.That(() => client.InfoAsync(default), Throws.InstanceOf<EngineException>());
     }
 }

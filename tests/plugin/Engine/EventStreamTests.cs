@@ -15,16 +15,20 @@ public class EventStreamTests
     public async Task TearDown() => await _engine.DisposeAsync();
 
     /// <summary>Sends the parts with a pause between, then does what the test says.</summary>
-    void Send(Func<HttpContext, Task> end, params string[] parts) => _engine.On("GET /events", async http =>
-    {
-        foreach (var part in parts)
-        {
-            await http.Response.WriteAsync(part);
-            await http.Response.Body.FlushAsync();
-            await Task.Delay(20);
-        }
-        await end(http);
-    });
+    void Send(Func<HttpContext, Task> end, params string[] parts) =>
+        _engine.On(
+            "GET /events",
+            async http =>
+            {
+                foreach (var part in parts)
+                {
+                    await http.Response.WriteAsync(part);
+                    await http.Response.Body.FlushAsync();
+                    await Task.Delay(20);
+                }
+                await end(http);
+            }
+        );
 
     static async Task<List<string>> ReadAsync(IAsyncEnumerable<EngineEvent> events, int count = int.MaxValue)
     {
@@ -32,7 +36,8 @@ public class EventStreamTests
         await foreach (var one in events)
         {
             read.Add($"{one.Action} {one.Actor.Id}");
-            if (read.Count == count) break;
+            if (read.Count == count)
+                break;
         }
         return read;
     }
@@ -40,10 +45,18 @@ public class EventStreamTests
     [Test]
     public async Task Events_come_whole_however_they_are_cut()
     {
-        Send(_ => Task.CompletedTask, "{\"Type\":\"container\",\"Action\":\"st", "art\",\"Actor\":{\"ID\":\"1\",\"Attributes\":{}}}\n{\"Action\":\"die\",\"Ac", "tor\":{\"ID\":\"2\"}}\n\n",
-            "{\"Action\":\"x\",\"Actor\":{\"ID\":\"3\"}}\n");
+        Send(
+            _ => Task.CompletedTask,
+            "{\"Type\":\"container\",\"Action\":\"st",
+            "art\",\"Actor\":{\"ID\":\"1\",\"Attributes\":{}}}\n{\"Action\":\"die\",\"Ac",
+            "tor\":{\"ID\":\"2\"}}\n\n",
+            "{\"Action\":\"x\",\"Actor\":{\"ID\":\"3\"}}\n"
+        );
         using var client = _engine.Client();
-        Assert.That(await ReadAsync(await client.WatchContainersAsync(default)), Is.EqualTo(new[] { "start 1", "die 2", "x 3" }));
+        Assert.That(
+            await ReadAsync(await client.WatchContainersAsync(default)),
+            Is.EqualTo(new[] { "start 1", "die 2", "x 3" })
+        );
     }
 
     [Test]
@@ -51,7 +64,10 @@ public class EventStreamTests
     {
         Send(_ => Task.Delay(-1, _engine.Stopped), "{\"Action\":\"start\",\"Actor\":{\"ID\":\"1\"}}\n");
         using var client = _engine.Client();
-        Assert.That(await ReadAsync(await client.WatchContainersAsync(default), 1).WaitAsync(TimeSpan.FromSeconds(5)), Is.EqualTo(new[] { "start 1" }));
+        Assert.That(
+            await ReadAsync(await client.WatchContainersAsync(default), 1).WaitAsync(TimeSpan.FromSeconds(5)),
+            Is.EqualTo(new[] { "start 1" })
+        );
     }
 
     [Test]
@@ -61,15 +77,30 @@ public class EventStreamTests
         using var client = _engine.Client();
         await ReadAsync(await client.WatchContainersAsync(default));
         var query = Uri.UnescapeDataString(_engine.Calls.Last().Split('?')[1]);
-        Assert.That(query, Does.Match(@"^since=\d{10}\.\d{9}&filters=").And.Contain("\"type\":[\"container\"]").And.Contain("\"event\":[\"create\",\"start\",\"die\",\"stop\",\"destroy\"]"));
+        Assert.That(
+            query,
+            Does.Match(@"^since=\d{10}\.\d{9}&filters=")
+                .And.Contain("\"type\":[\"container\"]")
+                .And.Contain("\"event\":[\"create\",\"start\",\"die\",\"stop\",\"destroy\"]")
+        );
     }
 
     [Test]
     public void A_cut_connection_ends_the_events_with_a_failure()
     {
-        Send(http => { http.Abort(); return Task.CompletedTask; }, "{\"Action\":\"start\",\"Actor\":{\"ID\":\"1\"}}\n");
+        Send(
+            http =>
+            {
+                http.Abort();
+                return Task.CompletedTask;
+            },
+            "{\"Action\":\"start\",\"Actor\":{\"ID\":\"1\"}}\n"
+        );
         using var client = _engine.Client();
-        Assert.That(async () => await ReadAsync(await client.WatchContainersAsync(default)), Throws.InstanceOf<EngineException>());
+        Assert.That(
+            async () => await ReadAsync(await client.WatchContainersAsync(default)),
+            Throws.InstanceOf<EngineException>()
+        );
     }
 
     [Test]
@@ -77,7 +108,10 @@ public class EventStreamTests
     {
         Send(_ => Task.Delay(-1, _engine.Stopped), "<html>\n");
         using var client = _engine.Client();
-        Assert.That(async () => await ReadAsync(await client.WatchContainersAsync(default)), Throws.InstanceOf<EngineException>());
+        Assert.That(
+            async () => await ReadAsync(await client.WatchContainersAsync(default)),
+            Throws.InstanceOf<EngineException>()
+        );
     }
 
     [TestCase(1000)]
@@ -86,27 +120,50 @@ public class EventStreamTests
     public async Task Of_an_event_with_ever_so_many_labels_just_these_are_lost(int length)
     {
         var labels = new string('<', length);
-        Send(_ => Task.CompletedTask, $$$"""{"status":"start","id":"1","from":"x","Type":"container","Action":"start","Actor":{"ID":"1","Attributes":{"a":"{{{labels}}}"}},"time":1}""" + "\n" + """{"Action":"die","Actor":{"ID":"2"}}""" + "\n",
-            $$"""{"status":"x","Type":"container","Action":"create","Actor":{"ID":"3","Attributes":{"ID":"4","a":"{{labels}}""", labels + "\"}}}\n{\"Action\":\"die\",\"Actor\":{\"ID\":\"3\"}}\n");
+        Send(
+            _ => Task.CompletedTask,
+            $$$"""{"status":"start","id":"1","from":"x","Type":"container","Action":"start","Actor":{"ID":"1","Attributes":{"a":"{{{labels}}}"}},"time":1}"""
+                + "\n"
+                + """{"Action":"die","Actor":{"ID":"2"}}"""
+                + "\n",
+            $$"""{"status":"x","Type":"container","Action":"create","Actor":{"ID":"3","Attributes":{"ID":"4","a":"{{labels}}""",
+            labels + "\"}}}\n{\"Action\":\"die\",\"Actor\":{\"ID\":\"3\"}}\n"
+        );
         using var client = _engine.Client(options => options with { MaxEventBytes = 100_000 });
-        Assert.That(await ReadAsync(await client.WatchContainersAsync(default)), Is.EqualTo(new[] { "start 1", "die 2", "create 3", "die 3" }));
+        Assert.That(
+            await ReadAsync(await client.WatchContainersAsync(default)),
+            Is.EqualTo(new[] { "start 1", "die 2", "create 3", "die 3" })
+        );
     }
 
     [Test]
     public void An_endless_event_ends_the_events_with_a_failure()
     {
-        Send(async http => { while (!_engine.Stopped.IsCancellationRequested) await http.Response.WriteAsync(new string('x', 10_000), _engine.Stopped); });
+        Send(async http =>
+        {
+            while (!_engine.Stopped.IsCancellationRequested)
+                await http.Response.WriteAsync(new string('x', 10_000), _engine.Stopped);
+        });
         using var client = _engine.Client(options => options with { MaxEventBytes = 100_000 });
-        Assert.That(async () => await ReadAsync(await client.WatchContainersAsync(default)), Throws.InstanceOf<EngineException>().With.Message.Contains("longer than"));
+        Assert.That(
+            async () => await ReadAsync(await client.WatchContainersAsync(default)),
+            Throws.InstanceOf<EngineException>().With.Message.Contains("longer than")
+        );
     }
 
     [Test]
     public void An_engine_that_refuses_or_does_not_answer_is_a_failure()
     {
         using var client = _engine.Client(options => options with { CallDeadline = TimeSpan.FromMilliseconds(300) });
-        Assert.That(() => client.WatchContainersAsync(default), Throws.InstanceOf<EngineException>().With.Property("StatusCode").EqualTo(404));
+        Assert.That(
+            () => client.WatchContainersAsync(default),
+            Throws.InstanceOf<EngineException>().With.Property("StatusCode").EqualTo(404)
+        );
         _engine.On("GET /events", _ => Task.Delay(-1, _engine.Stopped));
-        Assert.That(() => client.WatchContainersAsync(default), Throws.InstanceOf<EngineException>().With.Message.Contains("no answer"));
+        Assert.That(
+            () => client.WatchContainersAsync(default),
+            Throws.InstanceOf<EngineException>().With.Message.Contains("no answer")
+        );
     }
 
     [Test]
@@ -116,7 +173,13 @@ public class EventStreamTests
         using var client = _engine.Client();
         using var cancel = new CancellationTokenSource(TimeSpan.FromMilliseconds(300));
         var events = await client.WatchContainersAsync(cancel.Token);
-        Assert.That(async () => { await foreach (var _ in events.WithCancellation(cancel.Token)) { } }, Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(
+            async () =>
+            {
+                await foreach (var _ in events.WithCancellation(cancel.Token)) { }
+            },
+            Throws.InstanceOf<OperationCanceledException>()
+        );
     }
 
     [Test]

@@ -18,14 +18,18 @@ sealed class FakeEngine : IAsyncDisposable
 
     public string Socket => Path.Combine(_folder, "docker.sock");
     public string ApiVersion { get; set; } = "1.41";
+
     /// <summary>Requests as they came: method and target as on the wire.</summary>
     public ConcurrentQueue<string> Calls { get; } = [];
     public ConcurrentQueue<Dictionary<string, string>> Headers { get; } = [];
     public OwnCalls Own { get; } = new();
+
     /// <summary>Runs before a ping with a query is answered.</summary>
     public RequestDelegate? OnPing { get; set; }
+
     /// <summary>The same for a look at a container without a version in its path, which is answered with 404.</summary>
     public RequestDelegate? OnLook { get; set; }
+
     /// <summary>Ends with the test: for answers that never come.</summary>
     public CancellationToken Stopped => _stop.Token;
 
@@ -49,7 +53,8 @@ sealed class FakeEngine : IAsyncDisposable
 
     public async Task DownAsync()
     {
-        if (_app is not null) await _app.DisposeAsync();
+        if (_app is not null)
+            await _app.DisposeAsync();
         File.Delete(Socket);
     }
 
@@ -65,12 +70,16 @@ sealed class FakeEngine : IAsyncDisposable
         return this;
     }
 
-    public FakeEngine On(string call, string json, int status = 200) => On(call, async http =>
-    {
-        http.Response.StatusCode = status;
-        http.Response.ContentType = "application/json";
-        await http.Response.WriteAsync(json);
-    });
+    public FakeEngine On(string call, string json, int status = 200) =>
+        On(
+            call,
+            async http =>
+            {
+                http.Response.StatusCode = status;
+                http.Response.ContentType = "application/json";
+                await http.Response.WriteAsync(json);
+            }
+        );
 
     async Task AnswerAsync(HttpContext http)
     {
@@ -79,7 +88,8 @@ sealed class FakeEngine : IAsyncDisposable
         var path = http.Request.Path.Value!;
         if (path == "/_ping")
         {
-            if (OnPing is not null && http.Request.QueryString.HasValue) await OnPing(http);
+            if (OnPing is not null && http.Request.QueryString.HasValue)
+                await OnPing(http);
             http.Response.Headers["Api-Version"] = ApiVersion;
             await http.Response.WriteAsync("OK");
             return;
@@ -87,7 +97,8 @@ sealed class FakeEngine : IAsyncDisposable
         if (path.StartsWith("/containers/", StringComparison.Ordinal))
         {
             http.Response.StatusCode = 404;
-            if (OnLook is not null) await OnLook(http);
+            if (OnLook is not null)
+                await OnLook(http);
             return;
         }
         var end = path.IndexOf('/', 1);
@@ -95,9 +106,12 @@ sealed class FakeEngine : IAsyncDisposable
         if (version > Version.Parse(ApiVersion))
         {
             http.Response.StatusCode = 400;
-            await http.Response.WriteAsync($$"""{"message":"client version {{version}} is too new. Maximum supported API version is {{ApiVersion}}"}""");
+            await http.Response.WriteAsync(
+                $$"""{"message":"client version {{version}} is too new. Maximum supported API version is {{ApiVersion}}"}"""
+            );
         }
-        else if (_answers.TryGetValue($"{http.Request.Method} {path[end..]}", out var answer)) await answer(http);
+        else if (_answers.TryGetValue($"{http.Request.Method} {path[end..]}", out var answer))
+            await answer(http);
         else
         {
             http.Response.StatusCode = 404;

@@ -5,7 +5,15 @@ namespace Runai.GpuMemory.Tests.Engine;
 
 public class LocalVolumeTests
 {
-    static List<string> Paths(string type, string device, string o) => LocalVolume.HostPaths(new Dictionary<string, string> { ["type"] = type, ["device"] = device, ["o"] = o });
+    static List<string> Paths(string type, string device, string o) =>
+        LocalVolume.HostPaths(
+            new Dictionary<string, string>
+            {
+                ["type"] = type,
+                ["device"] = device,
+                ["o"] = o,
+            }
+        );
 
     [TestCase("nfs", ":/etc", "addr=10.0.0.1,rw,nolock")]
     [TestCase("nfs4", "nas:/etc", "clientaddr=/x")]
@@ -19,10 +27,12 @@ public class LocalVolumeTests
     [TestCase("lustre", "mgs@tcp:/fs", "")]
     [TestCase("tmpfs", "/etc", "size=1m,mode=1777")]
     [TestCase("", "", "")]
-    public void What_is_not_of_this_host_shows_nothing_of_it(string type, string device, string o) => Assert.That(Paths(type, device, o), Is.Empty);
+    public void What_is_not_of_this_host_shows_nothing_of_it(string type, string device, string o) =>
+        Assert.That(Paths(type, device, o), Is.Empty);
 
     [Test]
-    public void A_size_alone_is_a_volume_of_the_engines_own() => Assert.That(LocalVolume.HostPaths(new Dictionary<string, string> { ["size"] = "1g" }), Is.Empty);
+    public void A_size_alone_is_a_volume_of_the_engines_own() =>
+        Assert.That(LocalVolume.HostPaths(new Dictionary<string, string> { ["size"] = "1g" }), Is.Empty);
 
     [TestCase("none", "/home/bob", "bind", "/home/bob")]
     [TestCase("nfs", "etc", "rw,rbind", "/etc")]
@@ -31,7 +41,8 @@ public class LocalVolumeTests
     [TestCase("ext4", "/dev/vdb", "journal_dev=0x801", "/dev/vdb", "/0x801")]
     [TestCase("xfs", "dev/vdb", "logdev=dev/vda,rtdev=/dev/vdc", "/dev/vdb", "/dev/vda", "/dev/vdc")]
     [TestCase("btrfs", "/dev/vdb", "subvol=/data,device=/dev/vda", "/dev/vdb", "/dev/vda")]
-    public void Paths_are_found(string type, string device, string o, params string[] paths) => Assert.That(Paths(type, device, o), Is.EqualTo(paths));
+    public void Paths_are_found(string type, string device, string o, params string[] paths) =>
+        Assert.That(Paths(type, device, o), Is.EqualTo(paths));
 
     [TestCase("binfmt_misc", "/home/bob", "", "type=binfmt_misc", "/home/bob")]
     [TestCase("devtmpfs", "x", "", "type=devtmpfs", "/dev", "/x")]
@@ -53,8 +64,16 @@ public class LocalVolumeTests
         Assert.That(Paths(type, device, o).Exists(path => !LocalVolume.IsPath(path)));
     }
 
-    [TestCase("error while mounting volume '/v/_data': failed to mount local volume: mount //bob:hush@nas/x:/v/_data, data: username=bob,pass=hush: no such device", "error while mounting volume '/v/_data': failed to mount local volume: mount: no such device")]
-    [TestCase("failed to mount local volume: mount x:/v, flags: 0x1000, data: secret=hush:", "failed to mount local volume: mount")]
+    [TestCase(
+        "error while mounting volume '/v/_data': failed to mount local volume: mount "
+            + "//bob:hush@nas/x:/v/_data, data: username=bob,pass=hush: no such device",
+        "error while mounting volume '/v/_data': failed to mount local volume: mount: no such device"
+    )]
+    [TestCase(
+        "failed to mount local volume: mount x:/v, flags: 0x1000, data: secret=hush:",
+        "failed to mount local volume: mount"
+    )]
     [TestCase("no such volume: x", "no such volume: x")]
-    public void What_the_engine_repeats_of_options_is_left_out(string message, string told) => Assert.That(LocalVolume.WithoutOptions(message), Is.EqualTo(told));
+    public void What_the_engine_repeats_of_options_is_left_out(string message, string told) =>
+        Assert.That(LocalVolume.WithoutOptions(message), Is.EqualTo(told));
 }

@@ -15,13 +15,19 @@ public class DeviceNodesTests
     {
         _dev = Directory.CreateTempSubdirectory("dev").FullName;
         _nodes = new DeviceNodes(new PluginSettings { Devices = _dev });
-        Assert.That(Sh.Run($"""
-            cd {_dev} && mkdir char dri shm empty snd && mknod nvidia0 c 195 0 && mknod nvidiactl c 195 255 && mknod dri/card0 c 226 0 && mknod null c 1 3 &&
-            mknod innocent c 195 1 && mknod nvidia9 c 1 5 && mknod sda b 195 0 && mknod snd/timer c 116 1 &&
-            ln -s ../nvidia0 char/195:0 && ln -s ../null char/1:3 && ln -s /dev/nvidia0 absolute && ln -s char/../absolute twice && ln -s loop loop &&
-            mknod mem c 1 1 && mknod fuse c 10 229 && mkdir mixed && mknod mixed/null c 1 3 && mknod mixed/sdb b 8 16 && ln -s ../null shm/later && ln -s shm/later way &&
-            ln -s /etc/passwd out && ln -s /dev folder && ln -s nothing dangling
-            """), Is.EqualTo((0, "")), "device nodes can be made by root only");
+        Assert.That(
+            Sh.Run(
+                $"""
+                cd {_dev} && mkdir char dri shm empty snd && mknod nvidia0 c 195 0 && mknod nvidiactl c 195 255 && mknod dri/card0 c 226 0 && mknod null c 1 3 &&
+                mknod innocent c 195 1 && mknod nvidia9 c 1 5 && mknod sda b 195 0 && mknod snd/timer c 116 1 &&
+                ln -s ../nvidia0 char/195:0 && ln -s ../null char/1:3 && ln -s /dev/nvidia0 absolute && ln -s char/../absolute twice && ln -s loop loop &&
+                mknod mem c 1 1 && mknod fuse c 10 229 && mkdir mixed && mknod mixed/null c 1 3 && mknod mixed/sdb b 8 16 && ln -s ../null shm/later && ln -s shm/later way &&
+                ln -s /etc/passwd out && ln -s /dev folder && ln -s nothing dangling
+                """
+            ),
+            Is.EqualTo((0, "")),
+            "device nodes can be made by root only"
+        );
     }
 
     [TearDown]
@@ -46,7 +52,8 @@ public class DeviceNodesTests
     [TestCase("/dev/")]
     [TestCase("/dev/folder")]
     [TestCase("/dev/shm/..")]
-    public void A_folder_is_searched(string path) => Assert.That(_nodes.Look(path).Kind, Is.EqualTo(DevicePathKind.Gpu));
+    public void A_folder_is_searched(string path) =>
+        Assert.That(_nodes.Look(path).Kind, Is.EqualTo(DevicePathKind.Gpu));
 
     [TestCase("/dev/null")]
     [TestCase("/dev/nvidia9")]
@@ -57,7 +64,8 @@ public class DeviceNodesTests
     [TestCase("/dev/missing")]
     [TestCase("/dev/dangling")]
     [TestCase("/dev/null/nvidia0")]
-    public void Other_nodes_and_nothing_are_no_gpu(string path) => Assert.That(_nodes.Look(path), Is.EqualTo(new DevicePath(DevicePathKind.NotGpu)));
+    public void Other_nodes_and_nothing_are_no_gpu(string path) =>
+        Assert.That(_nodes.Look(path), Is.EqualTo(new DevicePath(DevicePathKind.NotGpu)));
 
     [TestCase("/")]
     [TestCase("/dev/..")]
@@ -71,7 +79,8 @@ public class DeviceNodesTests
     [TestCase("dev/nvidia0")]
     [TestCase("")]
     [TestCase("/dev/a\0b")]
-    public void What_cannot_be_seen_is_unknown(string path) => Assert.That(_nodes.Look(path), Is.EqualTo(new DevicePath(DevicePathKind.Unknown)));
+    public void What_cannot_be_seen_is_unknown(string path) =>
+        Assert.That(_nodes.Look(path), Is.EqualTo(new DevicePath(DevicePathKind.Unknown)));
 
     [TestCase("/dev/nvidia0", true)]
     [TestCase("/dev/twice", true)]
@@ -91,5 +100,6 @@ public class DeviceNodesTests
     [TestCase("/dev/out", false)]
     [TestCase("/home/user/link", false)]
     [TestCase("", false)]
-    public void Disks_and_the_hosts_memory_are_not_harmless(string path, bool harmless) => Assert.That(_nodes.IsHarmless(path), Is.EqualTo(harmless));
+    public void Disks_and_the_hosts_memory_are_not_harmless(string path, bool harmless) =>
+        Assert.That(_nodes.IsHarmless(path), Is.EqualTo(harmless));
 }

@@ -8,7 +8,8 @@ using Runai.GpuMemory.Tests.Volumes;
 
 namespace Runai.GpuMemory.Tests.Gpu;
 
-/// <summary>Real shared libraries in the place of NVML: the simulated GPU's, and small ones with this or that fault.</summary>
+/// <summary>Real shared libraries in the place of NVML: the simulated GPU's, and small ones with this or that
+/// fault.</summary>
 public partial class NvmlInventoryTests
 {
     string _folder = null!;
@@ -33,7 +34,9 @@ public partial class NvmlInventoryTests
     string Build(params string[] defines)
     {
         var (source, library) = (Path.Combine(_folder, "nvml.c"), Path.Combine(_folder, "libnvidia-ml.so.1"));
-        File.WriteAllText(source, """
+        File.WriteAllText(
+            source,
+            """
             #include <stdio.h>
             #include <string.h>
             static void say(const char *what) { FILE *f = fopen(CALLS, "a"); fprintf(f, "%s\n", what); fclose(f); }
@@ -75,10 +78,17 @@ public partial class NvmlInventoryTests
             #if LISTS != 0
             LIST(Compute, , 16, 0) LIST(Graphics, , 16, 1)
             #endif
-            """);
+            """
+        );
         string[] values = ["INIT=0", "FIRST=0", "V1=0", "LISTS=3"];
-        var all = values.Where(value => !defines.Any(define => define.Split('=')[0] == value.Split('=')[0])).Concat(defines).Append($"CALLS=\\\"{_folder}/calls\\\"");
-        Assert.That(Sh.Run($"gcc -shared -fPIC -w {string.Join(' ', all.Select(one => "-D" + one))} -o {library} {source}"), Is.EqualTo((0, "")));
+        var all = values
+            .Where(value => !defines.Any(define => define.Split('=')[0] == value.Split('=')[0]))
+            .Concat(defines)
+            .Append($"CALLS=\\\"{_folder}/calls\\\"");
+        Assert.That(
+            Sh.Run($"gcc -shared -fPIC -w {string.Join(' ', all.Select(one => "-D" + one))} -o {library} {source}"),
+            Is.EqualTo((0, ""))
+        );
         return library;
     }
 
@@ -88,7 +98,16 @@ public partial class NvmlInventoryTests
     public void All_gpus_are_listed_with_what_is_reserved_and_nvml_is_closed_again()
     {
         var gpus = Over(Build());
-        Assert.That(gpus.Devices, Is.EqualTo(new[] { new GpuDevice(0, "GPU-1", "Test GPU", 1000, 50), new GpuDevice(1, "GPU-2", "Test GPU", 1000, 50) }));
+        Assert.That(
+            gpus.Devices,
+            Is.EqualTo(
+                new[]
+                {
+                    new GpuDevice(0, "GPU-1", "Test GPU", 1000, 50),
+                    new GpuDevice(1, "GPU-2", "Test GPU", 1000, 50),
+                }
+            )
+        );
         Assert.That(gpus.Problem, Is.Null);
         Assert.That(Calls(), Is.EqualTo(new[] { "init", "shutdown" }), "once, however often it is asked");
         Assert.That(File.ReadAllText("/proc/self/maps"), Does.Not.Contain(_folder), "and unloaded");
@@ -96,7 +115,10 @@ public partial class NvmlInventoryTests
 
     [Test]
     public void An_older_driver_does_not_tell_what_is_reserved() =>
-        Assert.That(Over(Build("NO_V2")).Devices.Select(gpu => (gpu.TotalBytes, gpu.ReservedBytes)), Is.All.EqualTo((1000L, 0L)));
+        Assert.That(
+            Over(Build("NO_V2")).Devices.Select(gpu => (gpu.TotalBytes, gpu.ReservedBytes)),
+            Is.All.EqualTo((1000L, 0L))
+        );
 
     [Test]
     public void A_lost_gpu_does_not_hide_the_others()
@@ -117,7 +139,8 @@ public partial class NvmlInventoryTests
     public void What_is_missing_is_said_once_and_asked_for_again_after_a_while()
     {
         var gpus = Over(Build("INIT=9"));
-        for (var n = 0; n < 5; n++) Assert.That(gpus.Devices, Is.Empty);
+        for (var n = 0; n < 5; n++)
+            Assert.That(gpus.Devices, Is.Empty);
         Assert.That(gpus.Problem, Is.EqualTo("nvmlInit_v2: Driver Not Loaded (9)"));
         Assert.That(Calls(), Is.EqualTo(new[] { "init" }));
         _time.Pass(NvmlInventory.RetryAfter);
@@ -143,12 +166,18 @@ public partial class NvmlInventoryTests
         File.CreateSymbolicLink($"{_folder}/usr/lib/libnvidia-ml.so.1", "/usr/local/nvidia/lib64/libnvidia-ml.so");
         File.CreateSymbolicLink($"{_folder}/usr/local/nvidia/lib64/libnvidia-ml.so", "libnvidia-ml.so.580");
         File.Move(library, $"{_folder}/usr/local/nvidia/lib64/libnvidia-ml.so.580");
-        var gpus = new NvmlInventory(new PluginSettings { Driver = $"{_folder}/usr" }, new NoNodes(), _time, new ListLogger<NvmlInventory>(_log));
+        var gpus = new NvmlInventory(
+            new PluginSettings { Driver = $"{_folder}/usr" },
+            new NoNodes(),
+            _time,
+            new ListLogger<NvmlInventory>(_log)
+        );
         Assert.That(gpus.Devices, Has.Count.EqualTo(2), gpus.Problem);
     }
 
     [TestCase("NO_INIT")]
-    public void A_library_that_is_not_nvml_is_a_problem(string define) => Assert.That(Over(Build(define)).Problem, Does.Contain("nvmlInit_v2"));
+    public void A_library_that_is_not_nvml_is_a_problem(string define) =>
+        Assert.That(Over(Build(define)).Problem, Does.Contain("nvmlInit_v2"));
 
     [Test]
     public void No_library_and_no_elf_file_are_problems()
@@ -167,9 +196,17 @@ public partial class NvmlInventoryTests
     string MakeSimulation()
     {
         var root = AppContext.BaseDirectory;
-        while (!File.Exists(Path.Combine(root, "RunaiPlugin.sln"))) root = Path.GetDirectoryName(root)!;
-        Assert.That(Sh.Run($"make --no-print-directory -C {root}/tests/sim BUILD={root}/build all >/dev/null").Code, Is.Zero, "make -C tests/sim");
-        Assert.That(Sh.Run($"{root}/build/sim/simgpu create {_folder}/gpus --gpus 2 --total 10989m --reserved 100m >/dev/null"), Is.EqualTo((0, "")));
+        while (!File.Exists(Path.Combine(root, "RunaiPlugin.sln")))
+            root = Path.GetDirectoryName(root)!;
+        Assert.That(
+            Sh.Run($"make --no-print-directory -C {root}/tests/sim BUILD={root}/build all >/dev/null").Code,
+            Is.Zero,
+            "make -C tests/sim"
+        );
+        Assert.That(
+            Sh.Run($"{root}/build/sim/simgpu create {_folder}/gpus --gpus 2 --total 10989m --reserved 100m >/dev/null"),
+            Is.EqualTo((0, ""))
+        );
         Assert.That(SetEnvironment("SIMGPU_DIR", $"{_folder}/gpus", 1), Is.Zero);
         return $"{root}/build/sim";
     }
@@ -178,7 +215,10 @@ public partial class NvmlInventoryTests
     public void The_simulated_gpu_is_read_as_a_real_one()
     {
         var gpus = Over($"{MakeSimulation()}/libnvidia-ml.so.1").Devices;
-        Assert.That(gpus.Select(gpu => (gpu.Index, gpu.TotalBytes >> 20, gpu.ReservedBytes >> 20)), Is.EqualTo(new[] { (0, 10989L, 100L), (1, 10989L, 100L) }));
+        Assert.That(
+            gpus.Select(gpu => (gpu.Index, gpu.TotalBytes >> 20, gpu.ReservedBytes >> 20)),
+            Is.EqualTo(new[] { (0, 10989L, 100L), (1, 10989L, 100L) })
+        );
         Assert.That(gpus.Select(gpu => gpu.Uuid), Is.Unique.And.All.StartsWith("GPU-"));
     }
 
@@ -188,7 +228,11 @@ public partial class NvmlInventoryTests
     public void Processes_are_listed_by_whatever_version_of_the_call_there_is(int version)
     {
         var use = new NvmlUse(new PluginSettings { NvmlLibrary = Build($"LISTS={version}") }, new NoNodes()).Read();
-        Assert.That(use.Where(process => process.Uuid == "GPU-1"), Is.EqualTo(new[] { new GpuProcess(10, "GPU-1", 501) }), "the larger of two figures, and none of what has none");
+        Assert.That(
+            use.Where(process => process.Uuid == "GPU-1"),
+            Is.EqualTo(new[] { new GpuProcess(10, "GPU-1", 501) }),
+            "the larger of two figures, and none of what has none"
+        );
         Assert.That(use.Count(process => process.Uuid == "GPU-2"), Is.EqualTo(299));
     }
 
@@ -196,21 +240,31 @@ public partial class NvmlInventoryTests
     [TestCase("INIT=9")]
     [TestCase("FIRST=15")]
     public void Where_NVML_does_not_tell_there_are_no_processes(string define) =>
-        Assert.That(new NvmlUse(new PluginSettings { NvmlLibrary = Build(define) }, new NoNodes()).Read().Where(process => process.Uuid == "GPU-1"), Is.Empty);
+        Assert.That(
+            new NvmlUse(new PluginSettings { NvmlLibrary = Build(define) }, new NoNodes())
+                .Read()
+                .Where(process => process.Uuid == "GPU-1"),
+            Is.Empty
+        );
 
     [Test]
     public void Processes_of_the_simulated_gpu_are_listed_as_a_real_ones()
     {
         var sim = MakeSimulation();
-        using var process = Process.Start(new ProcessStartInfo($"{sim}/gpu-alloc", ["--hold", "60", "100m"])
-        {
-            RedirectStandardOutput = true,
-            Environment = { ["SIMGPU_DIR"] = $"{_folder}/gpus", ["LD_LIBRARY_PATH"] = sim },
-        })!;
+        using var process = Process.Start(
+            new ProcessStartInfo($"{sim}/gpu-alloc", ["--hold", "60", "100m"])
+            {
+                RedirectStandardOutput = true,
+                Environment = { ["SIMGPU_DIR"] = $"{_folder}/gpus", ["LD_LIBRARY_PATH"] = sim },
+            }
+        )!;
         try
         {
             Assert.That(process.StandardOutput.ReadLine(), Does.StartWith("allocated 100 MiB"));
-            var use = new NvmlUse(new PluginSettings { NvmlLibrary = $"{sim}/libnvidia-ml.so.1" }, new NoNodes()).Read();
+            var use = new NvmlUse(
+                new PluginSettings { NvmlLibrary = $"{sim}/libnvidia-ml.so.1" },
+                new NoNodes()
+            ).Read();
             Assert.That(use.Select(one => one.Pid), Is.EqualTo(new[] { process.Id }));
             Assert.That(use[0].Bytes >> 20, Is.InRange(100, 1000), "with its context");
         }

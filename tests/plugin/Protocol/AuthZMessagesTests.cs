@@ -6,7 +6,8 @@ namespace Runai.GpuMemory.Tests.Protocol;
 
 public class AuthZMessagesTests
 {
-    static byte[]? Body(string json) => JsonSerializer.Deserialize($$"""{"RequestBody":{{json}}}""", AuthZJson.Default.AuthZRequest)!.RequestBody;
+    static byte[]? Body(string json) =>
+        JsonSerializer.Deserialize($$"""{"RequestBody":{{json}}}""", AuthZJson.Default.AuthZRequest)!.RequestBody;
 
     [Test]
     public void A_body_of_any_length_is_read([Range(0, 9)] int length)
@@ -31,5 +32,6 @@ public class AuthZMessagesTests
     [TestCase("\"\\u002a\"")]
     [TestCase("7")]
     [TestCase("[7]")]
-    public void What_is_no_base64_is_an_error_of_the_call(string json) => Assert.That(() => Body(json), Throws.InstanceOf<JsonException>());
+    public void What_is_no_base64_is_an_error_of_the_call(string json) =>
+        Assert.That(() => Body(json), Throws.InstanceOf<JsonException>());
 }

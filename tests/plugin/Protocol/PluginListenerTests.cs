@@ -9,7 +9,8 @@ using Runai.GpuMemory.Tests.Reconciliation;
 
 namespace Runai.GpuMemory.Tests.Protocol;
 
-/// <summary>What is answered before the web server sees it, and what is not. The fake authorizer is asked just about what comes through the server.</summary>
+/// <summary>What is answered before the web server sees it, and what is not. The fake authorizer is asked just about
+/// what comes through the server.</summary>
 [NonParallelizable]
 public partial class PluginListenerTests
 {
@@ -35,7 +36,8 @@ public partial class PluginListenerTests
     }
 
     static string Call(string body, string method = "AuthZPlugin.AuthZReq", string more = "", string version = "1.1") =>
-        $"POST /{method} HTTP/{version}\r\nHost: plugin\r\nContent-Length: {Encoding.UTF8.GetByteCount(body)}\r\n{more}\r\n{body}";
+        $"POST /{method} HTTP/{version}\r\nHost: plugin\r\nContent-Length: "
+        + $"{Encoding.UTF8.GetByteCount(body)}\r\n{more}\r\n{body}";
 
     [Test]
     public void Calls_of_no_concern_share_a_connection_with_those_of_concern()
@@ -56,22 +58,28 @@ public partial class PluginListenerTests
     }
 
     [Test]
-    public void A_call_that_comes_in_pieces_is_answered_all_the_same([Values(1, 20, 60, 90, 100)] int first, [Values] bool ofConcern)
+    public void A_call_that_comes_in_pieces_is_answered_all_the_same(
+        [Values(1, 20, 60, 90, 100)] int first,
+        [Values] bool ofConcern
+    )
     {
         var call = Call(ofConcern ? Start : Ping);
         _engine.Send(call[..first]);
         Thread.Sleep(20);
         _engine.Send(call[first..]);
         Assert.That(_engine.Receive(), Is.EqualTo((200, Allowed)));
-        if (ofConcern) Assert.That(_plugin.Asked, Has.Count.EqualTo(1));
+        if (ofConcern)
+            Assert.That(_plugin.Asked, Has.Count.EqualTo(1));
     }
 
     [Test]
     public void A_long_call_of_no_concern_is_taken_to_its_last_byte_and_no_further()
     {
-        var answer = $$"""{"RequestMethod":"GET","RequestUri":"/_ping","ResponseBody":"{{new string('A', 100_000)}}"}""";
+        var answer =
+            $$"""{"RequestMethod":"GET","RequestUri":"/_ping","ResponseBody":"{{new string('A', 100_000)}}"}""";
         _engine.Send(Call(answer, "AuthZPlugin.AuthZRes") + Call(answer, "AuthZPlugin.AuthZRes") + Call(Start));
-        for (var i = 0; i < 3; i++) Assert.That(_engine.Receive(), Is.EqualTo((200, Allowed)));
+        for (var i = 0; i < 3; i++)
+            Assert.That(_engine.Receive(), Is.EqualTo((200, Allowed)));
         Assert.That(_plugin.Asked, Is.EqualTo(new[] { "before POST /containers/x/start" }));
     }
 
@@ -80,7 +88,8 @@ public partial class PluginListenerTests
     {
         _plugin.Work = () => _plugin.Refusal = $"answer {_plugin.Asked.Count}";
         _engine.Send(Call(Start) + Call(Ping) + Call(Start));
-        for (var i = 1; i <= 3; i++) Assert.That(_engine.Receive().Body, Does.Contain($"answer {i}"));
+        for (var i = 1; i <= 3; i++)
+            Assert.That(_engine.Receive().Body, Does.Contain($"answer {i}"));
     }
 
     [Test]
@@ -90,7 +99,11 @@ public partial class PluginListenerTests
         new Random(7).NextBytes(body);
         for (var i = 0; i < 3; i++)
         {
-            _engine.Send(Call($$"""{"RequestMethod":"POST","RequestUri":"/x","RequestBody":"{{Convert.ToBase64String(body)}}"}"""));
+            _engine.Send(
+                Call(
+                    $$"""{"RequestMethod":"POST","RequestUri":"/x","RequestBody":"{{Convert.ToBase64String(body)}}"}"""
+                )
+            );
             Assert.That(_engine.Receive(), Is.EqualTo((200, Allowed)));
             Assert.That(_plugin.LastCall!.RequestBody, Is.EqualTo(body));
             Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Ping), Is.EqualTo((200, Allowed)));
@@ -111,7 +124,10 @@ public partial class PluginListenerTests
     {
         _engine.Send(Call(Ping, more: more, version: version));
         var answer = _engine.Receive();
-        Assert.That((answer.Status, answer.Body == Allowed, _plugin.Asked.Count), Is.EqualTo((status, readable, readable ? 1 : 0)));
+        Assert.That(
+            (answer.Status, answer.Body == Allowed, _plugin.Asked.Count),
+            Is.EqualTo((status, readable, readable ? 1 : 0))
+        );
     }
 
     [TestCase("GET /AuthZPlugin.AuthZReq HTTP/1.1", 404)]
@@ -130,7 +146,9 @@ public partial class PluginListenerTests
         using (var other = new RawHttp(_plugin.Socket))
             other.Send(Call(Ping)[..^10] + "\",");
         using (var other = new RawHttp(_plugin.Socket))
-            other.Send("POST /AuthZPlugin.AuthZReq HTTP/1.1\r\nHost: plugin\r\nContent-Length: 100000\r\n\r\n" + Ping[..^1]);
+            other.Send(
+                "POST /AuthZPlugin.AuthZReq HTTP/1.1\r\nHost: plugin\r\nContent-Length: 100000\r\n\r\n" + Ping[..^1]
+            );
         using (new RawHttp(_plugin.Socket)) { }
         Assert.That(_engine.Call("AuthZPlugin.AuthZReq", Ping), Is.EqualTo((200, Allowed)));
         Assert.That(_plugin.Asked, Is.Empty);
@@ -139,7 +157,9 @@ public partial class PluginListenerTests
     [Test]
     public void A_client_that_hangs_up_in_a_long_call_of_concern_hurts_nobody()
     {
-        var call = Call($$"""{"RequestMethod":"POST","RequestUri":"/x","RequestBody":"{{new string('A', 1_000_000)}}"}""");
+        var call = Call(
+            $$"""{"RequestMethod":"POST","RequestUri":"/x","RequestBody":"{{new string('A', 1_000_000)}}"}"""
+        );
         for (var i = 0; i < 20; i++)
             using (var other = new RawHttp(_plugin.Socket))
                 other.Send(call[..(call.Length - 1 - (i * 40_000))]);
@@ -164,7 +184,16 @@ public partial class PluginListenerTests
     {
         var clients = Enumerable.Range(0, 200).Select(_ => new RawHttp(_plugin.Socket)).ToList();
         // On threads of their own: the server needs those of the pool.
-        var calls = clients.ConvertAll(client => Task.Factory.StartNew(() => Enumerable.Range(0, 5).Select(i => client.Call("AuthZPlugin.AuthZReq", i == 2 ? Start : Ping)).ToList(), TaskCreationOptions.LongRunning));
+        var calls = clients.ConvertAll(client =>
+            Task.Factory.StartNew(
+                () =>
+                    Enumerable
+                        .Range(0, 5)
+                        .Select(i => client.Call("AuthZPlugin.AuthZReq", i == 2 ? Start : Ping))
+                        .ToList(),
+                TaskCreationOptions.LongRunning
+            )
+        );
         Assert.That(Task.WhenAll(calls).Result.SelectMany(answers => answers), Is.All.EqualTo((200, Allowed)));
         Assert.That(_plugin.Asked, Has.Count.EqualTo(clients.Count));
         clients.ForEach(client => client.Dispose());
@@ -192,10 +221,18 @@ public partial class PluginListenerTests
     {
         var log = new ConcurrentQueue<string>();
         var place = _plugin.Socket + "2";
-        await using var listener = new PluginListener(SocketTransportOptions.CreateDefaultBoundListenSocket(new UnixDomainSocketEndPoint(place)), new(_plugin), new ListLogger<PluginListener>(log), most: 2);
+        await using var listener = new PluginListener(
+            SocketTransportOptions.CreateDefaultBoundListenSocket(new UnixDomainSocketEndPoint(place)),
+            new(_plugin),
+            new ListLogger<PluginListener>(log),
+            most: 2
+        );
         using var first = new RawHttp(place);
         var second = new RawHttp(place);
-        Assert.That((first.Call("AuthZPlugin.AuthZReq", Ping).Status, second.Call("AuthZPlugin.AuthZReq", Ping).Status), Is.EqualTo((200, 200)));
+        Assert.That(
+            (first.Call("AuthZPlugin.AuthZReq", Ping).Status, second.Call("AuthZPlugin.AuthZReq", Ping).Status),
+            Is.EqualTo((200, 200))
+        );
         using var third = new RawHttp(place);
         using var fourth = new RawHttp(place);
         third.Send(Call(Ping));
@@ -204,7 +241,11 @@ public partial class PluginListenerTests
         Assert.That(first.Call("AuthZPlugin.AuthZReq", Ping).Status, Is.EqualTo(200));
         await Task.Delay(100);
         Assert.That(answer.IsCompleted, Is.False);
-        Assert.That(log, Has.Count.EqualTo(1).And.Some.StartsWith("Warning 106 The engine has 2 connections open to the plugin, as many as it may"));
+        Assert.That(
+            log,
+            Has.Count.EqualTo(1)
+                .And.Some.StartsWith("Warning 106 The engine has 2 connections open to the plugin, as many as it may")
+        );
         second.Dispose();
         Assert.That(await answer, Is.EqualTo((200, Allowed)));
         third.Dispose();
@@ -228,7 +269,10 @@ public partial class PluginListenerTests
         {
             _ = SetLimit(OpenFiles, before);
         }
-        Assert.That(clients.ConvertAll(client => client.Call("AuthZPlugin.AuthZReq", Ping)), Is.All.EqualTo((200, Allowed)));
+        Assert.That(
+            clients.ConvertAll(client => client.Call("AuthZPlugin.AuthZReq", Ping)),
+            Is.All.EqualTo((200, Allowed))
+        );
         clients.ForEach(client => client.Dispose());
     }
 

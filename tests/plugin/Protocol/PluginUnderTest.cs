@@ -38,16 +38,21 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
     public List<string> Asked { get; } = [];
     public List<string> NotRead { get; } = [];
     public AuthZRequest? LastCall { get; private set; }
+
     /// <summary>What the services throw.</summary>
     public Exception? Bug { get; set; }
     public string? Refusal { get; set; }
+
     /// <summary>For what authorization waits, its bodies read.</summary>
     public Task? Engine { get; set; }
+
     /// <summary>What the services do before they answer.</summary>
     public Action? Work { get; set; }
 
     public bool IsOfConcern(string method, string uri) => Bug is null ? uri != "/_ping" : throw Bug;
+
     public bool CanBeQuestion(string method) => method == "POST";
+
     public AuthZAnswer Unread(string problem, string? method, string? uri)
     {
         lock (Asked)
@@ -55,8 +60,11 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
         return AuthZAnswer.Denied(problem);
     }
 
-    public ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "before");
-    public ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel) => Answer(apiCall, "after");
+    public ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel) =>
+        Answer(apiCall, "before");
+
+    public ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel) =>
+        Answer(apiCall, "after");
 
     async ValueTask<AuthZAnswer> Answer(AuthZRequest apiCall, string when)
     {
@@ -76,13 +84,24 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
         return Refusal;
     }
 
-    public VolumeInfo? Describe(string name) => name == "runai" ? new(name, "/var/lib/runai/v", DateTimeOffset.UnixEpoch, new Dictionary<string, string> { ["gpu-memory"] = "0.5" }) : null;
+    public VolumeInfo? Describe(string name) =>
+        name == "runai"
+            ? new(
+                name,
+                "/var/lib/runai/v",
+                DateTimeOffset.UnixEpoch,
+                new Dictionary<string, string> { ["gpu-memory"] = "0.5" }
+            )
+            : null;
+
     public IReadOnlyList<VolumeInfo> DescribeAll() => [Describe("runai")!];
 
     public Task<MountResult> MountAsync(string name, string id, CancellationToken cancel)
     {
         Note($"mount {name} {id}");
-        return Task.FromResult(Refusal is null ? MountResult.Mounted("/var/lib/runai/" + id) : MountResult.Failed(Refusal));
+        return Task.FromResult(
+            Refusal is null ? MountResult.Mounted("/var/lib/runai/" + id) : MountResult.Failed(Refusal)
+        );
     }
 
     public Task<string?> UnmountAsync(string name, string id, CancellationToken cancel)

@@ -4,13 +4,15 @@ using System.Text;
 
 namespace Runai.GpuMemory.Tests.Protocol;
 
-/// <summary>An HTTP client that sends just the bytes it is told to, as the engine's Go client does: no Content-Type, keep-alive.</summary>
+/// <summary>An HTTP client that sends just the bytes it is told to, as the engine's Go client does: no Content-Type,
+/// keep-alive.</summary>
 sealed class RawHttp : IDisposable
 {
     readonly Socket _socket;
     readonly NetworkStream _stream;
 
-    public RawHttp(string path) : this(NewSocket(), path) { }
+    public RawHttp(string path)
+        : this(NewSocket(), path) { }
 
     /// <summary>On a socket that was made before.</summary>
     public RawHttp(Socket socket, string path)
@@ -20,13 +22,16 @@ sealed class RawHttp : IDisposable
         _stream = new(_socket);
     }
 
-    public static Socket NewSocket() => new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) { ReceiveTimeout = 60_000 };
+    public static Socket NewSocket() =>
+        new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) { ReceiveTimeout = 60_000 };
 
     public (int Status, string Body) Call(string method, string body) => Call(method, Encoding.UTF8.GetBytes(body));
 
     public (int Status, string Body) Call(string method, byte[] body)
     {
-        var head = $"POST /{method} HTTP/1.1\r\nHost: plugin\r\nUser-Agent: Go-http-client/1.1\r\nContent-Length: {body.Length}\r\nAccept: application/vnd.docker.plugins.v1.2+json\r\n\r\n";
+        var head =
+            $"POST /{method} HTTP/1.1\r\nHost: plugin\r\nUser-Agent: Go-http-client/1.1\r\nContent-Length: "
+            + $"{body.Length}\r\nAccept: application/vnd.docker.plugins.v1.2+json\r\n\r\n";
         try
         {
             _stream.Write([.. Encoding.UTF8.GetBytes(head), .. body]); // at once, as Go does

@@ -10,13 +10,15 @@ public class WatchdogTests
     static readonly string Folder = Directory.CreateTempSubdirectory("watchdog").FullName;
     static int _sockets;
 
-    static UnixDomainSocketEndPoint NewPlace() => new(Path.Combine(Folder, $"{Interlocked.Increment(ref _sockets)}.sock"));
+    static UnixDomainSocketEndPoint NewPlace() =>
+        new(Path.Combine(Folder, $"{Interlocked.Increment(ref _sockets)}.sock"));
 
     [OneTimeTearDown]
     public void RemoveFolder() => Directory.Delete(Folder, recursive: true);
 
     /// <summary>A thread that asks, as the watchdog's does.</summary>
-    static Task<bool> Ask(UnixDomainSocketEndPoint place) => Task.Factory.StartNew(() => Watchdog.IsAnswered(place), TaskCreationOptions.LongRunning);
+    static Task<bool> Ask(UnixDomainSocketEndPoint place) =>
+        Task.Factory.StartNew(() => Watchdog.IsAnswered(place), TaskCreationOptions.LongRunning);
 
     static Socket Listen(UnixDomainSocketEndPoint place)
     {
@@ -43,7 +45,10 @@ public class WatchdogTests
         var place = NewPlace();
         var listener = Listen(place);
         var asked = Ask(place);
-        Assert.That(SpinWait.SpinUntil(() => listener.Poll(0, SelectMode.SelectRead), TimeSpan.FromSeconds(10)), "it is connected");
+        Assert.That(
+            SpinWait.SpinUntil(() => listener.Poll(0, SelectMode.SelectRead), TimeSpan.FromSeconds(10)),
+            "it is connected"
+        );
         Assert.That(asked.IsCompleted, Is.False);
         listener.Dispose();
         Assert.That(await asked, Is.False);
@@ -65,13 +70,18 @@ public class WatchdogTests
     static int StepsUntilTooLong(HangSteps hang, long asked, long answered, int most)
     {
         for (var step = 1; step <= most; step++)
-            if (hang.IsTooLong(asked, answered)) return step;
+            if (hang.IsTooLong(asked, answered))
+                return step;
         return 0;
     }
 
     [Test]
     public void One_call_without_an_answer_for_ten_seconds_is_a_hang() =>
-        Assert.That(StepsUntilTooLong(new(), 1, 0, 1000), Is.EqualTo(TenSeconds + 1), "the step in which it was asked does not count");
+        Assert.That(
+            StepsUntilTooLong(new(), 1, 0, 1000),
+            Is.EqualTo(TenSeconds + 1),
+            "the step in which it was asked does not count"
+        );
 
     [Test]
     public void Calls_that_are_answered_are_none_however_long_each_takes()

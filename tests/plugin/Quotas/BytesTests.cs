@@ -12,5 +12,6 @@ public class BytesTests
     [TestCase(150754820096, "140.4g")]
     [TestCase(214748364800, "200g")]
     [TestCase(long.MaxValue, "8191.9p")]
-    public void Sizes_are_shown_in_the_largest_unit_rounded_down(long bytes, string text) => Assert.That(Bytes.Text(bytes), Is.EqualTo(text));
+    public void Sizes_are_shown_in_the_largest_unit_rounded_down(long bytes, string text) =>
+        Assert.That(Bytes.Text(bytes), Is.EqualTo(text));
 }

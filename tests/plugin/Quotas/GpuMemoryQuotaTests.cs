@@ -15,9 +15,13 @@ public class GpuMemoryQuotaTests
         while (!File.Exists(Path.Combine(folder, "RunaiPlugin.sln")))
             folder = Path.GetDirectoryName(folder)!;
         return from line in File.ReadLines(Path.Combine(folder, "tests", "vectors", "gpu-memory.tsv"))
-               where !line.StartsWith('#')
-               let fields = line.Split('\t')
-               select new TestCaseData(fields[0].Replace("\\t", "\t").Replace("\\\\", "\\"), long.Parse(fields[1], CultureInfo.InvariantCulture), fields[2]);
+            where !line.StartsWith('#')
+            let fields = line.Split('\t')
+            select new TestCaseData(
+                fields[0].Replace("\\t", "\t").Replace("\\\\", "\\"),
+                long.Parse(fields[1], CultureInfo.InvariantCulture),
+                fields[2]
+            );
     }
 
     [TestCaseSource(nameof(Vectors))]
@@ -28,7 +32,11 @@ public class GpuMemoryQuotaTests
         Assert.That(problem, read ? Is.Null : Does.StartWith("gpu-memory=").And.EndsWith(GpuMemoryQuota.AcceptedForms));
     }
 
-    [TestCase("2", "gpu-memory=2 has no unit: write a fraction of the GPU such as 0.5, or a size with a unit such as 2g (b, k, m, g, t)")]
+    [TestCase(
+        "2",
+        "gpu-memory=2 has no unit: write a fraction of the GPU such as 0.5, or a size with a unit such as 2g "
+            + "(b, k, m, g, t)"
+    )]
     [TestCase("", "gpu-memory= is empty: ")]
     [TestCase(null, "gpu-memory= is empty: ")]
     [TestCase("0", "gpu-memory=0 would leave no GPU memory: ")]
@@ -52,7 +60,10 @@ public class GpuMemoryQuotaTests
     [TestCase("1.", "gpu-memory=1. cannot be read: ")]
     [TestCase("\u001b[31m", "gpu-memory=\"\\u001b[31m\" cannot be read: ")]
     [TestCase("0.5\u202e", "gpu-memory=\"0.5\\u202e\" cannot be read: ")]
-    [TestCase("0.12345678901234567890123456789012", "gpu-memory=0.12345678901234567890123456789012 is longer than 32 characters: ")]
+    [TestCase(
+        "0.12345678901234567890123456789012",
+        "gpu-memory=0.12345678901234567890123456789012 is longer than 32 characters: "
+    )]
     public void A_refusal_says_what_is_wrong_with_the_text_and_what_to_write(string? text, string start)
     {
         Assert.That(GpuMemoryQuota.TryParse(text, out _, out var problem), Is.False);
@@ -75,38 +86,63 @@ public class GpuMemoryQuotaTests
     static readonly Gen<long> Totals = Gen.OneOf(
         Gen.Choose(0, int.MaxValue).Select(n => (long)n),
         ArbMap.Default.GeneratorFor<long>().Select(n => n & long.MaxValue),
-        Gen.Elements(0L, 1L, 11522801664L, 150754820096L, long.MaxValue));
+        Gen.Elements(0L, 1L, 11522801664L, 150754820096L, long.MaxValue)
+    );
 
-    static GpuMemoryQuota Parse(string text) => GpuMemoryQuota.TryParse(text, out var quota, out var problem) ? quota : throw new AssertionException(problem);
-
-    [FsCheck.NUnit.Property(MaxTest = 1000)]
-    public Property A_fraction_is_rounded_down_and_never_by_a_whole_byte() => Prop.ForAll(
-        Arb.From(Fractions), Arb.From(Totals), (text, total) =>
-        {
-            var share = Parse(text).Of(total);
-            var exact = (BigInteger)total * BigInteger.Parse(text[1..], CultureInfo.InvariantCulture);
-            var one = BigInteger.Pow(10, text.Length - 1);
-            return share * one <= exact && (share + BigInteger.One) * one > exact;
-        });
+    static GpuMemoryQuota Parse(string text) =>
+        GpuMemoryQuota.TryParse(text, out var quota, out var problem) ? quota : throw new AssertionException(problem);
 
     [FsCheck.NUnit.Property(MaxTest = 1000)]
-    public Property A_larger_GPU_or_a_larger_fraction_never_gives_less() => Prop.ForAll(
-        Arb.From(Gen.Two(Fractions)), Arb.From(Gen.Two(Totals)), (texts, totals) =>
-        {
-            var (low, high) = decimal.Parse("0" + texts.Item1, CultureInfo.InvariantCulture) < decimal.Parse("0" + texts.Item2, CultureInfo.InvariantCulture) ? texts : (texts.Item2, texts.Item1);
-            var (small, large) = (Math.Min(totals.Item1, totals.Item2), Math.Max(totals.Item1, totals.Item2));
-            var same = decimal.Parse("0" + low, CultureInfo.InvariantCulture) == decimal.Parse("0" + high, CultureInfo.InvariantCulture);
-            return Parse(low).Of(small) <= Parse(low).Of(large) && (same || Parse(low).Of(large) <= Parse(high).Of(large));
-        });
+    public Property A_fraction_is_rounded_down_and_never_by_a_whole_byte() =>
+        Prop.ForAll(
+            Arb.From(Fractions),
+            Arb.From(Totals),
+            (text, total) =>
+            {
+                var share = Parse(text).Of(total);
+                var exact = (BigInteger)total * BigInteger.Parse(text[1..], CultureInfo.InvariantCulture);
+                var one = BigInteger.Pow(10, text.Length - 1);
+                return share * one <= exact && (share + BigInteger.One) * one > exact;
+            }
+        );
+
+    [FsCheck.NUnit.Property(MaxTest = 1000)]
+    public Property A_larger_GPU_or_a_larger_fraction_never_gives_less() =>
+        Prop.ForAll(
+            Arb.From(Gen.Two(Fractions)),
+            Arb.From(Gen.Two(Totals)),
+            (texts, totals) =>
+            {
+                var (low, high) =
+                    decimal.Parse("0" + texts.Item1, CultureInfo.InvariantCulture)
+                    < decimal.Parse("0" + texts.Item2, CultureInfo.InvariantCulture)
+                        ? texts
+                        : (texts.Item2, texts.Item1);
+                var (small, large) = (Math.Min(totals.Item1, totals.Item2), Math.Max(totals.Item1, totals.Item2));
+                var same =
+                    decimal.Parse("0" + low, CultureInfo.InvariantCulture)
+                    == decimal.Parse("0" + high, CultureInfo.InvariantCulture);
+                return Parse(low).Of(small) <= Parse(low).Of(large)
+                    && (same || Parse(low).Of(large) <= Parse(high).Of(large));
+            }
+        );
 
     [FsCheck.NUnit.Property]
-    public Property Shares_that_add_up_to_one_fit_into_the_GPU() => Prop.ForAll(
-        Arb.From(Gen.Choose(1, 999)), Arb.From(Totals), (thousandths, total) =>
-            (BigInteger)Parse($".{thousandths:000}").Of(total) + Parse($".{1000 - thousandths:000}").Of(total) <= total);
+    public Property Shares_that_add_up_to_one_fit_into_the_GPU() =>
+        Prop.ForAll(
+            Arb.From(Gen.Choose(1, 999)),
+            Arb.From(Totals),
+            (thousandths, total) =>
+                (BigInteger)Parse($".{thousandths:000}").Of(total) + Parse($".{1000 - thousandths:000}").Of(total)
+                <= total
+        );
 
     [FsCheck.NUnit.Property]
-    public Property A_size_in_bytes_is_itself() => Prop.ForAll(
-        Arb.From(Totals.Where(n => n > 0)), size => Parse($"{size}b").Of(0) == size && Parse($"{size}b").Text == $"{size}b");
+    public Property A_size_in_bytes_is_itself() =>
+        Prop.ForAll(
+            Arb.From(Totals.Where(n => n > 0)),
+            size => Parse($"{size}b").Of(0) == size && Parse($"{size}b").Text == $"{size}b"
+        );
 
     [FsCheck.NUnit.Property(MaxTest = 2000)]
     public bool Any_text_is_read_or_refused_with_one_bounded_line(string? text) =>

@@ -3,13 +3,22 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Reconciliation;
 
-/// <summary>Mount tables of containers, written as ID, parent and target; those that are <c>ours</c> of a private directory.</summary>
+/// <summary>Mount tables of containers, written as ID, parent and target; those that are <c>ours</c> of a private
+/// directory.</summary>
 public class CoveringsTests
 {
-    static readonly string[] Ordinary = ["10 1 /", "11 10 /proc", "12 10 /etc/hosts", "13 10 /run ours", "14 13 /run/usage", "15 10 /data"];
+    static readonly string[] Ordinary =
+    [
+        "10 1 /",
+        "11 10 /proc",
+        "12 10 /etc/hosts",
+        "13 10 /run ours",
+        "14 13 /run/usage",
+        "15 10 /data",
+    ];
 
-    static string Coverings(params IEnumerable<string> table) => string.Join(", ",
-        Look(table).Coverings.Select(c => $"{c.By} on {c.Hidden}"));
+    static string Coverings(params IEnumerable<string> table) =>
+        string.Join(", ", Look(table).Coverings.Select(c => $"{c.By} on {c.Hidden}"));
 
     static Runai.GpuMemory.Admission.Observed Look(IEnumerable<string> table)
     {
@@ -20,7 +29,14 @@ public class CoveringsTests
     static MountEntry Entry(string line)
     {
         var fields = line.Split(' ');
-        return new(fields is [_, _, _, "ours"] ? "8:1" : "0:9", "/", fields[2], null, int.Parse(fields[0], null), int.Parse(fields[1], null));
+        return new(
+            fields is [_, _, _, "ours"] ? "8:1" : "0:9",
+            "/",
+            fields[2],
+            null,
+            int.Parse(fields[0], null),
+            int.Parse(fields[1], null)
+        );
     }
 
     [Test]
@@ -33,7 +49,8 @@ public class CoveringsTests
     [TestCase("20 14 /run/usage/ledger", "/run/usage/ledger on /run")]
     [TestCase("20 10 /runner", "")]
     [TestCase("20 10 /data/run", "")]
-    public void What_lies_on_it_does(string mount, string found) => Assert.That(Coverings([.. Ordinary, mount]), Is.EqualTo(found));
+    public void What_lies_on_it_does(string mount, string found) =>
+        Assert.That(Coverings([.. Ordinary, mount]), Is.EqualTo(found));
 
     [Test]
     public void A_folder_above_that_was_mounted_later_does_and_one_that_was_there_before_does_not()
@@ -50,19 +67,24 @@ public class CoveringsTests
     {
         string[] copied = [.. Ordinary, "21 13 /run ours", "22 21 /run/usage", "23 21 /run ours", "24 23 /run/usage"];
         Assert.That(Coverings(copied), Is.Empty);
-        foreach (var parent in (int[])[14, 22, 24]) Assert.That(Coverings([.. copied, $"30 {parent} /run/usage"]), Does.StartWith("/run/usage on /run"));
+        foreach (var parent in (int[])[14, 22, 24])
+            Assert.That(Coverings([.. copied, $"30 {parent} /run/usage"]), Does.StartWith("/run/usage on /run"));
         Assert.That(Coverings([.. copied, "30 23 /run"]), Does.StartWith("/run on /run"));
         Assert.That(Coverings([.. copied, "30 10 /run/usage"]), Does.StartWith("/run/usage on /run"));
     }
 
     [Test]
     public void A_part_of_ours_can_be_covered_too() =>
-        Assert.That(Coverings([.. Ordinary, "16 10 /etc/ld.so.preload ours", "17 16 /etc/ld.so.preload"]), Is.EqualTo("/etc/ld.so.preload on /etc/ld.so.preload"));
+        Assert.That(
+            Coverings([.. Ordinary, "16 10 /etc/ld.so.preload ours", "17 16 /etc/ld.so.preload"]),
+            Is.EqualTo("/etc/ld.so.preload on /etc/ld.so.preload")
+        );
 
     [Test]
-    public void Parents_in_a_circle_end() => Assert.That(Coverings("1 2 /", "2 1 /run ours", "3 3 /run"), Is.EqualTo("/run on /run"));
+    public void Parents_in_a_circle_end() =>
+        Assert.That(Coverings("1 2 /", "2 1 /run ours", "3 3 /run"), Is.EqualTo("/run on /run"));
 
     [Test]
-    public void Targets_are_those_of_all_others() => Assert.That(
-        Look(Ordinary).Targets, Is.EqualTo(new[] { "/proc", "/etc/hosts", "/run/usage", "/data" }));
+    public void Targets_are_those_of_all_others() =>
+        Assert.That(Look(Ordinary).Targets, Is.EqualTo(new[] { "/proc", "/etc/hosts", "/run/usage", "/data" }));
 }

@@ -19,8 +19,11 @@ public class EarlyDeliveryTests
     sealed class NotedWatch : IShimWatch
     {
         public List<string> Told { get; } = [];
+
         public void Add(string directory) => Told.Add($"watch {Path.GetFileName(directory)}");
+
         public void Remove(string directory) => Told.Add($"leave {Path.GetFileName(directory)}");
+
         public IReadOnlyList<ShimOpening>? Wait() => null;
     }
 
@@ -31,10 +34,18 @@ public class EarlyDeliveryTests
         var layout = new StateLayout(new PluginSettings { State = _folder });
         (_mounts, _watch, _log, _starts) = (new(_folder), new(), new(), new(TimeProvider.System));
         var directories = new PrivateDirectories(layout, new ShimStore(layout), _mounts, _watch);
-        var activations = new Activations(directories, new ReferenceTable(layout), _mounts, new NoHost(), TimeProvider.System, NullLogger<Activations>.Instance);
+        var activations = new Activations(
+            directories,
+            new ReferenceTable(layout),
+            _mounts,
+            new NoHost(),
+            TimeProvider.System,
+            NullLogger<Activations>.Instance
+        );
         activations.Restore();
         _delivery = new(_watch, _starts, _mounts, directories, activations, new ListLogger<EarlyDelivery>(_log));
-        foreach (var name in (string[])["a", "b"]) Directory.CreateDirectory(Path.Combine(_folder, "state", name));
+        foreach (var name in (string[])["a", "b"])
+            Directory.CreateDirectory(Path.Combine(_folder, "state", name));
     }
 
     [TearDown]
@@ -44,7 +55,10 @@ public class EarlyDeliveryTests
 
     void Allow(int n, string? quota) => _starts.Note(new(Id(n), $"/c{n}", new([], quota, "--gpus")));
 
-    string? Quota(string directory) => Path.Combine(_folder, "state", directory, "quota") is var path && File.Exists(path) ? File.ReadAllText(path) : null;
+    string? Quota(string directory) =>
+        Path.Combine(_folder, "state", directory, "quota") is var path && File.Exists(path)
+            ? File.ReadAllText(path)
+            : null;
 
     [Test]
     public void A_container_has_its_quota_when_its_first_program_opens_the_shim()
@@ -67,7 +81,10 @@ public class EarlyDeliveryTests
         _mounts.Set(50, "b");
         _mounts.Groups[50] = [Id(1)];
         _delivery.Opened(new(50, "a"));
-        Assert.That((Quota("a"), Quota("b")), Is.EqualTo(($"version=1\ncontainer={Id(1)}\nlimit=0.5\n", (string?)null)));
+        Assert.That(
+            (Quota("a"), Quota("b")),
+            Is.EqualTo(($"version=1\ncontainer={Id(1)}\nlimit=0.5\n", (string?)null))
+        );
     }
 
     [Test]
@@ -151,7 +168,9 @@ public class EarlyDeliveryTests
     sealed class TickingTime : TimeProvider
     {
         public long Ticks { get; set; }
+
         public override long GetTimestamp() => Ticks;
+
         public override long TimestampFrequency => TimeSpan.TicksPerSecond;
     }
 }

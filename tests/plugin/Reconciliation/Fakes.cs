@@ -9,28 +9,49 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Reconciliation;
 
-/// <summary>An engine in memory: containers that the test starts and ends, events to whoever watches, and outages.</summary>
+/// <summary>An engine in memory: containers that the test starts and ends, events to whoever watches, and
+/// outages.</summary>
 sealed class FakeDocker : IEngineClient
 {
-    public Task<IReadOnlyList<string>> ListByPrefixAsync(string id, CancellationToken cancel) => throw new NotSupportedException();
+    public Task<IReadOnlyList<string>> ListByPrefixAsync(string id, CancellationToken cancel) =>
+        throw new NotSupportedException();
+
     public Task<IReadOnlyList<string>> ListCreatedAsync(CancellationToken cancel) => throw new NotSupportedException();
-    public Task<ContainerInspect?> GlanceAtContainerAsync(string id, CancellationToken cancel) => throw new NotSupportedException();
-    public Task<IReadOnlyList<string>?> VolumeHostPathsAsync(string name, CancellationToken cancel) => throw new NotSupportedException();
-    public Task<ExecInspect?> InspectExecAsync(string execId, CancellationToken cancel) => throw new NotSupportedException();
+
+    public Task<ContainerInspect?> GlanceAtContainerAsync(string id, CancellationToken cancel) =>
+        throw new NotSupportedException();
+
+    public Task<IReadOnlyList<string>?> VolumeHostPathsAsync(string name, CancellationToken cancel) =>
+        throw new NotSupportedException();
+
+    public Task<ExecInspect?> InspectExecAsync(string execId, CancellationToken cancel) =>
+        throw new NotSupportedException();
+
     readonly ConcurrentDictionary<string, ContainerInspect> _containers = new();
     readonly List<Channel<EngineEvent>> _watchers = [];
-    int _inspects, _pings;
+    int _inspects,
+        _pings;
 
     public bool Down { get; set; }
+
     /// <summary>So many inspects fail before one succeeds.</summary>
     public int FailingInspects { get; set; }
+
     /// <summary>Containers that cannot be inspected.</summary>
     public ConcurrentDictionary<string, EngineException> Unreadable { get; } = [];
+
     /// <summary>Runs at each inspect, with its number.</summary>
     public Action<int>? OnInspect { get; set; }
     public int Inspects => _inspects;
     public ConcurrentQueue<string> Stopped { get; } = [];
-    public int Watchers { get { lock (_watchers) return _watchers.Count; } }
+    public int Watchers
+    {
+        get
+        {
+            lock (_watchers)
+                return _watchers.Count;
+        }
+    }
     public string? PluginName { get; set; } = "lab/gpu:v1";
 
     public void Put(ContainerInspect container) => _containers[container.Id] = container;
@@ -51,7 +72,15 @@ sealed class FakeDocker : IEngineClient
     {
         var actor = new EventActor { Id = id, Attributes = labels.ToDictionary(label => label, _ => "") };
         lock (_watchers)
-            foreach (var watcher in _watchers) watcher.Writer.TryWrite(new EngineEvent { Type = "container", Action = action, Actor = actor });
+            foreach (var watcher in _watchers)
+                watcher.Writer.TryWrite(
+                    new EngineEvent
+                    {
+                        Type = "container",
+                        Action = action,
+                        Actor = actor,
+                    }
+                );
     }
 
     /// <summary>All connections end, new ones are refused until <see cref="Down"/> is false again.</summary>
@@ -60,7 +89,8 @@ sealed class FakeDocker : IEngineClient
         Down = true;
         lock (_watchers)
         {
-            foreach (var watcher in _watchers) watcher.Writer.Complete(new EngineException("cut"));
+            foreach (var watcher in _watchers)
+                watcher.Writer.Complete(new EngineException("cut"));
             _watchers.Clear();
         }
     }
@@ -69,31 +99,45 @@ sealed class FakeDocker : IEngineClient
     {
         Check();
         OnInspect?.Invoke(Interlocked.Increment(ref _inspects));
-        if (FailingInspects-- > 0) throw new EngineException("busy", 500);
-        if (Unreadable.TryGetValue(id, out var failure)) throw failure;
+        if (FailingInspects-- > 0)
+            throw new EngineException("busy", 500);
+        if (Unreadable.TryGetValue(id, out var failure))
+            throw failure;
         return Task.FromResult(_containers.GetValueOrDefault(id));
     }
 
     public Task<IReadOnlyList<string>> ListRunningAsync(CancellationToken cancel)
     {
         Check();
-        return Task.FromResult<IReadOnlyList<string>>([.. _containers.Values.Where(one => one.State.Running).Select(one => one.Id)]);
+        return Task.FromResult<IReadOnlyList<string>>([
+            .. _containers.Values.Where(one => one.State.Running).Select(one => one.Id),
+        ]);
     }
 
     public Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel)
     {
         Check();
         var channel = Channel.CreateUnbounded<EngineEvent>();
-        lock (_watchers) _watchers.Add(channel);
+        lock (_watchers)
+            _watchers.Add(channel);
         return Task.FromResult(channel.Reader.ReadAllAsync(cancel));
     }
 
     public IReadOnlyList<LostSource> LostSources { get; set; } = [];
-    public Task<IReadOnlyList<LostSource>> LostSourcesAsync(string pluginId, CancellationToken cancel) => Task.FromResult(LostSources);
+
+    public Task<IReadOnlyList<LostSource>> LostSourcesAsync(string pluginId, CancellationToken cancel) =>
+        Task.FromResult(LostSources);
+
     public Task<string?> PluginNameAsync(string pluginId, CancellationToken cancel) => Task.FromResult(PluginName);
+
     public Task<string?> VolumeDriverAsync(string name, CancellationToken cancel) => throw new NotSupportedException();
-    public Task<string?> NetworkNameAsync(string network, CancellationToken cancel) => throw new NotSupportedException();
-    public Task<PreviousService?> PreviousServiceAsync(string service, CancellationToken cancel) => throw new NotSupportedException();
+
+    public Task<string?> NetworkNameAsync(string network, CancellationToken cancel) =>
+        throw new NotSupportedException();
+
+    public Task<PreviousService?> PreviousServiceAsync(string service, CancellationToken cancel) =>
+        throw new NotSupportedException();
+
     /// <summary>What happens to a ping before it is answered with <see cref="PingStatus"/>.</summary>
     public Action<string>? OnPing { get; set; }
     public int? PingStatus { get; set; }
@@ -107,10 +151,19 @@ sealed class FakeDocker : IEngineClient
     }
 
     public Task<EngineInfo> InfoAsync(CancellationToken cancel) => Task.FromResult(new EngineInfo());
-    public Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) => Task.FromResult<ImageInspect?>(null);
-    public Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel) => throw new NotSupportedException();
-    public Task<PathStat?> StatAsync(string id, string path, CancellationToken cancel) => throw new NotSupportedException();
-    public Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel) => throw new NotSupportedException();
+
+    public Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel) =>
+        Task.FromResult<ImageInspect?>(null);
+
+    public Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel) =>
+        throw new NotSupportedException();
+
+    public Task<PathStat?> StatAsync(string id, string path, CancellationToken cancel) =>
+        throw new NotSupportedException();
+
+    public Task PutArchiveAsync(string id, string directory, ReadOnlyMemory<byte> tar, CancellationToken cancel) =>
+        throw new NotSupportedException();
+
     public Task RemoveContainerAsync(string id, CancellationToken cancel) => Task.CompletedTask;
 
     public Task StopContainerAsync(string id, TimeSpan grace, CancellationToken cancel)
@@ -122,7 +175,8 @@ sealed class FakeDocker : IEngineClient
 
     void Check()
     {
-        if (Down) throw new EngineException("no such socket");
+        if (Down)
+            throw new EngineException("no such socket");
     }
 }
 
@@ -132,16 +186,32 @@ sealed class FakeMounts(string state) : IMountTable
     readonly ConcurrentDictionary<int, List<MountEntry>> _tables = new();
 
     public void Set(int pid, params string[] roots) =>
-        _tables[pid] = [new("0:50", "/", "/", null, 1), .. roots.SelectMany((root, n) => (MountEntry[])
-        [
-            new("8:1", $"/docker/plugins/{new string('1', 64)}/propagated-mount/state/{root}", $"/at{n}", null, n + 2, 1),
-            new("0:60", "/", $"/at{n}/usage", null, n + 102, n + 2),
-        ])];
+        _tables[pid] = [
+            new("0:50", "/", "/", null, 1),
+            .. roots.SelectMany(
+                (root, n) =>
+                    (MountEntry[])
+                        [
+                            new(
+                                "8:1",
+                                $"/docker/plugins/{new string('1', 64)}/propagated-mount/state/{root}",
+                                $"/at{n}",
+                                null,
+                                n + 2,
+                                1
+                            ),
+                            new("0:60", "/", $"/at{n}/usage", null, n + 102, n + 2),
+                        ]
+            ),
+        ];
 
-    public void Change(int pid, Func<MountEntry, MountEntry?> change) => _tables[pid] = [.. _tables[pid].Select(change).OfType<MountEntry>()];
+    public void Change(int pid, Func<MountEntry, MountEntry?> change) =>
+        _tables[pid] = [.. _tables[pid].Select(change).OfType<MountEntry>()];
 
-    /// <summary>More mounts of a process, by ID, parent and target. What was set has the IDs 1, 2…, the first being the root.</summary>
-    public void Add(int pid, params (int Id, int Parent, string Target)[] more) => _tables[pid].AddRange(more.Select(m => new MountEntry("0:99", "/", m.Target, null, m.Id, m.Parent)));
+    /// <summary>More mounts of a process, by ID, parent and target. What was set has the IDs 1, 2…, the first being the
+    /// root.</summary>
+    public void Add(int pid, params (int Id, int Parent, string Target)[] more) =>
+        _tables[pid].AddRange(more.Select(m => new MountEntry("0:99", "/", m.Target, null, m.Id, m.Parent)));
 
     public void Put(int pid, params MountEntry[] more) => _tables[pid].AddRange(more);
 
@@ -153,16 +223,22 @@ sealed class FakeMounts(string state) : IMountTable
 
     /// <summary>The containers in whose control groups a process is.</summary>
     public Dictionary<int, string[]> Groups { get; } = [];
+
     public IReadOnlyList<string> ContainersOf(int pid) => Groups.GetValueOrDefault(pid) ?? [];
 
     public void End(int pid) => _tables.TryRemove(pid, out _);
 
-    public IEnumerable<MountEntry> Own() => [new("0:1", "/", "/"), new("8:1", $"/docker/plugins/{new string('1', 64)}/propagated-mount", state)];
+    public IEnumerable<MountEntry> Own() =>
+        [new("0:1", "/", "/"), new("8:1", $"/docker/plugins/{new string('1', 64)}/propagated-mount", state)];
+
     public IReadOnlyList<MountEntry> OfProcess(int pid) => _tables.TryGetValue(pid, out var table) ? table : [];
-    public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() => _tables.Select(table => (table.Key, table.Value.AsEnumerable()));
+
+    public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() =>
+        _tables.Select(table => (table.Key, table.Value.AsEnumerable()));
 }
 
-/// <summary>The label is the quota, else the policy's default; <c>bad</c> is refused, and so is a container called <c>/outlaw</c> that has a fine one; <c>/desperado</c> is to be stopped.</summary>
+/// <summary>The label is the quota, else the policy's default; <c>bad</c> is refused, and so is a container called
+/// <c>/outlaw</c> that has a fine one; <c>/desperado</c> is to be stopped.</summary>
 sealed class FakeJudge(PolicySource policy) : IContainerJudge
 {
     /// <summary>Runs when a verdict is made, before it is answered.</summary>
@@ -175,23 +251,69 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
         return verdict;
     }
 
-    public Verdict JudgeUnreadable(string problem) => Verdict.Refused("container-unreadable", problem) with { StopsBreach = policy.Current.StopsBreaches };
+    public Verdict JudgeUnreadable(string problem) =>
+        Verdict.Refused("container-unreadable", problem) with
+        {
+            StopsBreach = policy.Current.StopsBreaches,
+        };
 
     Verdict Find(ContainerInspect container, Requester requester, Observed? observed)
     {
-        if (requester != Requester.Engine) throw new InvalidOperationException("asked for somebody else");
-        if (container.Name == "/bug") throw new InvalidOperationException("a bug in the judgement");
-        if (observed?.IsCut == true) return new([new("volume-covered", "too many mounts")], "0.5", "--gpus") { StopsAtOnce = true };
-        if (observed?.Coverings is [var covering, ..]) return new([new("volume-covered", $"{covering.By} covers {covering.Hidden}")], "0.5", "--gpus") { StopsAtOnce = true };
-        if (observed?.IsUnreadable == true) return new([new("volume-gone", "unreadable")], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
-        if (observed?.Missing is { } missing) return new([new("volume-gone", missing)], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
-        if (observed?.WithoutShim is { } program) return new([new("preload-missing", program)], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
-        if (observed?.Excesses is [var excess, ..]) return new([new("quota-exceeded", $"{excess.Used} of {excess.Gpu.Uuid} are more than {excess.Limit}")], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
-        var quota = container.Config.Labels?.GetValueOrDefault("gpu-memory") ?? policy.Current.Limits.DefaultQuota?.Text;
-        if (policy.Current.Limits.MaxQuota is { } max && quota != max.Text) return new([new("max-quota", $"{quota} is not {max}")], quota, "--gpus") { StopsBreach = policy.Current.StopsBreaches };
-        if (container.Name == "/audited") return new([], quota, "--gpus") { Audited = [new("max-quota", "it is too much")], StopsBreach = policy.Current.StopsBreaches };
-        return quota == "bad" ? new([new("quota-syntax", "gpu-memory=bad is\nno quota")], null, null)
-            : new(container.Name is "/outlaw" or "/desperado" ? [new("outlaw", "it is an outlaw")] : [], quota, "--gpus") { StopsBreach = container.Name == "/desperado" };
+        if (requester != Requester.Engine)
+            throw new InvalidOperationException("asked for somebody else");
+        if (container.Name == "/bug")
+            throw new InvalidOperationException("a bug in the judgement");
+        if (observed?.IsCut == true)
+            return new([new("volume-covered", "too many mounts")], "0.5", "--gpus") { StopsAtOnce = true };
+        if (observed?.Coverings is [var covering, ..])
+            return new([new("volume-covered", $"{covering.By} covers {covering.Hidden}")], "0.5", "--gpus")
+            {
+                StopsAtOnce = true,
+            };
+        if (observed?.IsUnreadable == true)
+            return new([new("volume-gone", "unreadable")], "0.5", "--gpus")
+            {
+                StopsBreach = container.Name == "/greedy",
+            };
+        if (observed?.Missing is { } missing)
+            return new([new("volume-gone", missing)], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
+        if (observed?.WithoutShim is { } program)
+            return new([new("preload-missing", program)], "0.5", "--gpus")
+            {
+                StopsBreach = container.Name == "/greedy",
+            };
+        if (observed?.Excesses is [var excess, ..])
+            return new(
+                [new("quota-exceeded", $"{excess.Used} of {excess.Gpu.Uuid} are more than {excess.Limit}")],
+                "0.5",
+                "--gpus"
+            )
+            {
+                StopsBreach = container.Name == "/greedy",
+            };
+        var quota =
+            container.Config.Labels?.GetValueOrDefault("gpu-memory") ?? policy.Current.Limits.DefaultQuota?.Text;
+        if (policy.Current.Limits.MaxQuota is { } max && quota != max.Text)
+            return new([new("max-quota", $"{quota} is not {max}")], quota, "--gpus")
+            {
+                StopsBreach = policy.Current.StopsBreaches,
+            };
+        if (container.Name == "/audited")
+            return new([], quota, "--gpus")
+            {
+                Audited = [new("max-quota", "it is too much")],
+                StopsBreach = policy.Current.StopsBreaches,
+            };
+        return quota == "bad"
+            ? new([new("quota-syntax", "gpu-memory=bad is\nno quota")], null, null)
+            : new(
+                container.Name is "/outlaw" or "/desperado" ? [new("outlaw", "it is an outlaw")] : [],
+                quota,
+                "--gpus"
+            )
+            {
+                StopsBreach = container.Name == "/desperado",
+            };
     }
 }
 
@@ -204,7 +326,8 @@ sealed class FakeContainerMounts(FakeMounts mounts) : IContainerMounts
     public Task<string?> MakePrivateAsync(int pid, MountEntry mount, string directory)
     {
         Asked.Enqueue($"{pid} {mount.Id} {mount.Target} {Path.GetFileName(directory)}");
-        if (Problem is null) mounts.Change(pid, one => one.Id == mount.Id ? one with { Master = null } : one);
+        if (Problem is null)
+            mounts.Change(pid, one => one.Id == mount.Id ? one with { Master = null } : one);
         return Task.FromResult(Problem);
     }
 }
@@ -214,6 +337,7 @@ sealed class FakePrograms : IPrograms
 {
     /// <summary>By the container's first process.</summary>
     public ConcurrentDictionary<int, string> WithoutShim { get; } = [];
+
     public string? FindWithoutShim(int pid) => WithoutShim.GetValueOrDefault(pid);
 }
 
@@ -222,11 +346,20 @@ sealed class FakeLedger : IGpuLedger
     public ConcurrentQueue<string> Told { get; } = [];
     public ConcurrentDictionary<string, GpuMemoryQuota> Holders { get; } = [];
 
-    public IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Held() => [.. Holders.Select(holder => (holder.Key, holder.Value))];
+    public IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Held() =>
+        [.. Holders.Select(holder => (holder.Key, holder.Value))];
 
     public void Started(string id, DateTimeOffset at) => Told.Enqueue($"{id.TrimStart('0')} started");
-    public void Running(ContainerInspect container, Verdict verdict) => Told.Enqueue($"{container.Name} runs with {verdict.Quota}");
-    public void Ended(string id, bool? restarts, DateTimeOffset at) => Told.Enqueue($"{id.TrimStart('0')} ended{(restarts switch { null => "", true => " and restarts", false => " for good" })}");
+
+    public void Running(ContainerInspect container, Verdict verdict) =>
+        Told.Enqueue($"{container.Name} runs with {verdict.Quota}");
+
+    public void Ended(string id, bool? restarts, DateTimeOffset at) =>
+        Told.Enqueue(
+            $"{id.TrimStart('0')} "
+                + $"ended{(restarts switch { null => "", true => " and restarts", false => " for good" })}"
+        );
+
     public void KeepOnly(IReadOnlySet<string> running, long asOf) => Told.Enqueue($"{running.Count} run");
 }
 
@@ -246,17 +379,28 @@ sealed class FakeInjector : IPreloadInjector
 /// <summary>Keeps the lines.</summary>
 sealed class ListLogger<T>(ConcurrentQueue<string> lines) : ILogger<T>
 {
-    public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+    public IDisposable? BeginScope<TState>(TState state)
+        where TState : notnull => null;
+
     public bool IsEnabled(LogLevel logLevel) => true;
-    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-        lines.Enqueue($"{logLevel} {eventId.Id} {formatter(state, exception)}");
+
+    public void Log<TState>(
+        LogLevel logLevel,
+        EventId eventId,
+        TState state,
+        Exception? exception,
+        Func<TState, Exception?, string> formatter
+    ) => lines.Enqueue($"{logLevel} {eventId.Id} {formatter(state, exception)}");
 }
 
 /// <summary>Nothing is mounted here.</summary>
 sealed class NoHost : IHostView
 {
     public bool IsConnected() => true;
+
     public bool Sees(string dirId) => throw new NotSupportedException();
+
     public void StartAnew() => throw new NotSupportedException();
+
     public void Settled() => throw new NotSupportedException();
 }

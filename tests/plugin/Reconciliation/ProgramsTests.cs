@@ -8,13 +8,23 @@ namespace Runai.GpuMemory.Tests.Reconciliation;
 public class ProgramsTests
 {
     const string Main = "55d0c8a00000-55d0c8a02000 r--p 00000000 00:3b 77 /usr/bin/python3.11\n";
-    const string Ld = "7f0c5d300000-7f0c5d301000 r--p 00000000 00:3b 9 /usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2\n";
+    const string Ld =
+        "7f0c5d300000-7f0c5d301000 r--p 00000000 00:3b 9 /usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2\n";
     static readonly ProcPrograms.Loader Loader = new(0x7f0c5d300000, IsProgram: false);
-    const string Stack = "7ffd1b0a1000-7ffd1b0c2000 rw-p 00000000 00:00 0 [stack]\n7ffd1b0d0000-7ffd1b0d2000 r-xp 00000000 00:00 0 [vdso]\n";
+    const string Stack =
+        "7ffd1b0a1000-7ffd1b0c2000 rw-p 00000000 00:00 0 [stack]\n7ffd1b0d0000-7ffd1b0d2000 r-xp 00000000 "
+        + "00:00 0 [vdso]\n";
 
-    static bool IsWithout(string maps, ProcPrograms.Loader? loader = null) => ProcPrograms.IsWithoutShim(new StringReader(maps), loader ?? Loader);
+    static bool IsWithout(string maps, ProcPrograms.Loader? loader = null) =>
+        ProcPrograms.IsWithoutShim(new StringReader(maps), loader ?? Loader);
 
-    static string Maps(params string[] files) => Main + Ld + string.Concat(files.Select(file => $"7f0c5d228000-7f0c5d24e000 r-xp 00000000 00:3b 1048                       {file}\n")) + Stack;
+    static string Maps(params string[] files) =>
+        Main
+        + Ld
+        + string.Concat(
+            files.Select(file => $"7f0c5d228000-7f0c5d24e000 r-xp 00000000 00:3b 1048                       {file}\n")
+        )
+        + Stack;
 
     [TestCase(true, "/usr/lib/x86_64-linux-gnu/libc.so.6")]
     [TestCase(true, "/lib/x86_64-linux-gnu/libc-2.31.so")]
@@ -26,33 +36,67 @@ public class ProgramsTests
     [TestCase(false, "/lib/ld-musl-x86_64.so.1", "/usr/lib/libc++.so.1")]
     [TestCase(false, "/usr/lib/ld-linux-x86-64.so.2")]
     [TestCase(false)]
-    public void A_program_with_glibc_and_no_shim_is_told_from_every_other(bool isWithout, params string[] files) => Assert.That(IsWithout(Maps(files)), Is.EqualTo(isWithout));
+    public void A_program_with_glibc_and_no_shim_is_told_from_every_other(bool isWithout, params string[] files) =>
+        Assert.That(IsWithout(Maps(files)), Is.EqualTo(isWithout));
 
     [Test]
     public void A_32_bit_program_cannot_load_the_shim() =>
-        Assert.That(IsWithout("56555000-56556000 r--p 00000000 00:3b 77 /bin/x\nf7d00000-f7d20000 r--p 00000000 00:3b 5 /lib/i386-linux-gnu/libc.so.6\n" + Ld), Is.False);
+        Assert.That(
+            IsWithout(
+                "56555000-56556000 r--p 00000000 00:3b 77 /bin/x\nf7d00000-f7d20000 r--p 00000000 00:3b 5 "
+                    + "/lib/i386-linux-gnu/libc.so.6\n"
+                    + Ld
+            ),
+            Is.False
+        );
 
     [Test]
-    public void A_C_library_that_is_mapped_as_data_is_none() => Assert.That(IsWithout(Maps("/usr/lib/libc.so.6").Replace("r-xp", "r--p", StringComparison.Ordinal)), Is.False);
+    public void A_C_library_that_is_mapped_as_data_is_none() =>
+        Assert.That(IsWithout(Maps("/usr/lib/libc.so.6").Replace("r-xp", "r--p", StringComparison.Ordinal)), Is.False);
 
     /// <summary>A static program has nothing that reads ld.so.preload, whatever it loads later.</summary>
     [TestCase("/opt/static", true, false)]
-    [TestCase("/usr/lib64/ld-linux-x86-64.so.2", true, true, Description = "a loader that was called with a program's name")]
+    [TestCase(
+        "/usr/lib64/ld-linux-x86-64.so.2",
+        true,
+        true,
+        Description = "a loader that was called with a program's name"
+    )]
     [TestCase("/usr/lib64/ld-2.31.so", true, true)]
     [TestCase("/usr/lib64/ld-linux-x86-64.so.2", false, true)]
     [TestCase("/opt/loader of my own", false, true)]
     [TestCase("/lib/ld-musl-x86_64.so.1", false, false)]
-    public void Only_a_loader_of_glibc_preloads(string file, bool isProgram, bool isWithout) => Assert.That(
-        IsWithout(Maps("/usr/lib/libc.so.6").Replace("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", file, StringComparison.Ordinal), Loader with { IsProgram = isProgram }), Is.EqualTo(isWithout));
+    public void Only_a_loader_of_glibc_preloads(string file, bool isProgram, bool isWithout) =>
+        Assert.That(
+            IsWithout(
+                Maps("/usr/lib/libc.so.6")
+                    .Replace("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", file, StringComparison.Ordinal),
+                Loader with
+                {
+                    IsProgram = isProgram,
+                }
+            ),
+            Is.EqualTo(isWithout)
+        );
 
     [Test]
     public void What_the_kernel_tells_a_program_says_what_began_it()
     {
         static byte[] Auxv(params ulong[] words) => [.. words.SelectMany(BitConverter.GetBytes)];
-        Assert.That(ProcPrograms.LoaderIn(Auxv(3, 1, 7, 0x7000, 9, 0x4000, 0, 0)), Is.EqualTo(new ProcPrograms.Loader(0x7000, false)));
-        Assert.That(ProcPrograms.LoaderIn(Auxv(3, 1, 7, 0, 9, 0x4000, 0, 0)), Is.EqualTo(new ProcPrograms.Loader(0x4000, true)));
+        Assert.That(
+            ProcPrograms.LoaderIn(Auxv(3, 1, 7, 0x7000, 9, 0x4000, 0, 0)),
+            Is.EqualTo(new ProcPrograms.Loader(0x7000, false))
+        );
+        Assert.That(
+            ProcPrograms.LoaderIn(Auxv(3, 1, 7, 0, 9, 0x4000, 0, 0)),
+            Is.EqualTo(new ProcPrograms.Loader(0x4000, true))
+        );
         Assert.That(ProcPrograms.LoaderIn([]), Is.EqualTo(new ProcPrograms.Loader(0, true)));
-        Assert.That(ProcPrograms.LoaderIn(Auxv(7, 0x7000).AsSpan(0, 15)), Is.EqualTo(new ProcPrograms.Loader(0, true)), "cut");
+        Assert.That(
+            ProcPrograms.LoaderIn(Auxv(7, 0x7000).AsSpan(0, 15)),
+            Is.EqualTo(new ProcPrograms.Loader(0, true)),
+            "cut"
+        );
     }
 
     [Test]
@@ -60,7 +104,10 @@ public class ProgramsTests
     {
         var line = Maps("/usr/lib/libc.so.6");
         Assert.That(IsWithout(line + string.Concat(Enumerable.Repeat(Main, 1000))), Is.True);
-        Assert.That(IsWithout(line + string.Concat(Enumerable.Repeat(Main, (16 << 20) / (Main.Length - 1) + 1))), Is.False);
+        Assert.That(
+            IsWithout(line + string.Concat(Enumerable.Repeat(Main, (16 << 20) / (Main.Length - 1) + 1))),
+            Is.False
+        );
     }
 
     /// <summary>A library by the shim's name does for it.</summary>
@@ -68,12 +115,18 @@ public class ProgramsTests
     [TestCase("sleep 60 & wait", "", false)]
     [TestCase("env -u LD_PRELOAD sleep 60 & wait", "sleep", true)]
     [TestCase("unset LD_PRELOAD; exec sleep 60", "sleep", true)]
-    public Task The_processes_that_the_first_one_began_are_looked_at(string script, string program, bool isWithout) => RunAsync(script, 1, program, isWithout);
+    public Task The_processes_that_the_first_one_began_are_looked_at(string script, string program, bool isWithout) =>
+        RunAsync(script, 1, program, isWithout);
 
     [TestCase(ProcPrograms.MaxProcesses, true)]
     [TestCase(ProcPrograms.MaxProcesses + 1, false)]
     public Task So_many_of_them_are_looked_at_and_no_more(int processes, bool isWithout) =>
-        RunAsync($"for n in $(seq {processes - 2}); do sleep 60 & done; env -u LD_PRELOAD sleep 60 & wait", processes - 1, isWithout ? "sleep" : "", isWithout);
+        RunAsync(
+            $"for n in $(seq {processes - 2}); do sleep 60 & done; env -u LD_PRELOAD sleep 60 & wait",
+            processes - 1,
+            isWithout ? "sleep" : "",
+            isWithout
+        );
 
     static async Task RunAsync(string script, int sleeping, string program, bool isWithout)
     {
@@ -87,8 +140,18 @@ public class ProgramsTests
             await Until(() => Comms(shell.Id).Count(name => name == "sleep") == sleeping);
             // The name is there a little before the libraries are.
             string? found = null;
-            for (var n = 0; n < 100 && (found = new ProcPrograms(NullLogger<ProcPrograms>.Instance).FindWithoutShim(shell.Id)) is null == isWithout; n++) await Task.Delay(20);
-            Assert.That(found is null ? "" : Path.GetFileName(found), isWithout ? Is.EqualTo(program).Or.EqualTo("coreutils") : Is.Empty);
+            for (
+                var n = 0;
+                n < 100
+                    && (found = new ProcPrograms(NullLogger<ProcPrograms>.Instance).FindWithoutShim(shell.Id)) is null
+                        == isWithout;
+                n++
+            )
+                await Task.Delay(20);
+            Assert.That(
+                found is null ? "" : Path.GetFileName(found),
+                isWithout ? Is.EqualTo(program).Or.EqualTo("coreutils") : Is.Empty
+            );
         }
         finally
         {
@@ -101,22 +164,32 @@ public class ProgramsTests
     [Test]
     public async Task A_program_whose_first_thread_has_ended_is_looked_at_too()
     {
-        var start = new ProcessStartInfo("/usr/bin/python3", ["-c", Tests.Volumes.FakeContainer.Zombie]) { RedirectStandardInput = true, RedirectStandardOutput = true };
+        var start = new ProcessStartInfo("/usr/bin/python3", ["-c", Tests.Volumes.FakeContainer.Zombie])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+        };
         using var program = Process.Start(start)!;
         Assert.That(program.StandardOutput.ReadLine(), Is.EqualTo("ready"));
         await Until(() => File.ReadAllText($"/proc/{program.Id}/stat").Contains(") Z ", StringComparison.Ordinal));
         Assert.That(File.ReadAllText($"/proc/{program.Id}/maps"), Is.Empty, "what this is about");
-        Assert.That(Path.GetFileName(new ProcPrograms(NullLogger<ProcPrograms>.Instance).FindWithoutShim(program.Id)), Does.StartWith("python3"));
+        Assert.That(
+            Path.GetFileName(new ProcPrograms(NullLogger<ProcPrograms>.Instance).FindWithoutShim(program.Id)),
+            Does.StartWith("python3")
+        );
         program.StandardInput.Close();
         await program.WaitForExitAsync();
     }
 
     [Test]
-    public void A_process_that_has_ended_has_nothing() => Assert.That(new ProcPrograms(NullLogger<ProcPrograms>.Instance).FindWithoutShim(int.MaxValue), Is.Null);
+    public void A_process_that_has_ended_has_nothing() =>
+        Assert.That(new ProcPrograms(NullLogger<ProcPrograms>.Instance).FindWithoutShim(int.MaxValue), Is.Null);
 
     static string[] Comms(int pid)
     {
-        IEnumerable<string> pids = File.ReadAllText($"/proc/{pid}/task/{pid}/children").Split(' ', StringSplitOptions.RemoveEmptyEntries).Prepend($"{pid}");
+        IEnumerable<string> pids = File.ReadAllText($"/proc/{pid}/task/{pid}/children")
+            .Split(' ', StringSplitOptions.RemoveEmptyEntries)
+            .Prepend($"{pid}");
         return [.. pids.Select(one => File.ReadAllText($"/proc/{one}/comm").Trim())];
     }
 
@@ -127,7 +200,8 @@ public class ProgramsTests
         {
             try
             {
-                if (condition()) return;
+                if (condition())
+                    return;
             }
             catch (IOException) { }
             Assert.That(watch.Elapsed, Is.LessThan(TimeSpan.FromSeconds(10)));

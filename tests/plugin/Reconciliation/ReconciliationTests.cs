@@ -38,16 +38,54 @@ public class ReconciliationTests
         (_docker, _mounts, _injector, _ledger, _log) = (new(), new(_folder), new(), new(), new());
         _directories = new PrivateDirectories(layout, new ShimStore(layout), _mounts);
         var references = new ReferenceTable(layout);
-        var activations = new Activations(_directories, references, _mounts, new NoHost(), TimeProvider.System, NullLogger<Activations>.Instance);
+        var activations = new Activations(
+            _directories,
+            references,
+            _mounts,
+            new NoHost(),
+            TimeProvider.System,
+            NullLogger<Activations>.Instance
+        );
         activations.Restore();
         _identity = new PluginIdentity(layout, settings, _mounts);
         var catalog = new VolumeCatalog(layout, _identity, NullLogger<VolumeCatalog>.Instance);
-        var options = new ReconciliationOptions { SweepEvery = TimeSpan.FromMilliseconds(100), LookAfter = TimeSpan.FromMilliseconds(200) };
+        var options = new ReconciliationOptions
+        {
+            SweepEvery = TimeSpan.FromMilliseconds(100),
+            LookAfter = TimeSpan.FromMilliseconds(200),
+        };
         _policy = new PolicySource(PolicyFile, PolicyFile + ".good", NullLogger<PolicySource>.Instance);
         _judge = new(_policy);
         _own = new();
-        _reconciler = new ContainerReconciler(_docker, _judge, _ledger, catalog, _directories, activations, _mounts, _containerMounts = new(_mounts), _programs = new(), options, TimeProvider.System, new ListLogger<ContainerReconciler>(_log));
-        _service = new ReconciliationService(_docker, _reconciler, _injector, catalog, _identity, _own, new(_docker, _own, TimeProvider.System), _policy, new NoGpus(), settings, options, TimeProvider.System, new ListLogger<ReconciliationService>(_log));
+        _reconciler = new ContainerReconciler(
+            _docker,
+            _judge,
+            _ledger,
+            catalog,
+            _directories,
+            activations,
+            _mounts,
+            _containerMounts = new(_mounts),
+            _programs = new(),
+            options,
+            TimeProvider.System,
+            new ListLogger<ContainerReconciler>(_log)
+        );
+        _service = new ReconciliationService(
+            _docker,
+            _reconciler,
+            _injector,
+            catalog,
+            _identity,
+            _own,
+            new(_docker, _own, TimeProvider.System),
+            _policy,
+            new NoGpus(),
+            settings,
+            options,
+            TimeProvider.System,
+            new ListLogger<ReconciliationService>(_log)
+        );
     }
 
     [TearDown]
@@ -66,7 +104,8 @@ public class ReconciliationTests
 
     string PolicyFile => Path.Combine(_folder, "policy.json");
 
-    /// <summary>Of another length than the one before, so that it is seen to be another one within a tick of the clock too.</summary>
+    /// <summary>Of another length than the one before, so that it is seen to be another one within a tick of the clock
+    /// too.</summary>
     void Enforce(string policy)
     {
         File.WriteAllText(PolicyFile, policy);
@@ -78,15 +117,33 @@ public class ReconciliationTests
     /// <summary>A running container whose process has mounted these private directories.</summary>
     ContainerInspect Container(int n, string? quota, params string[] directories)
     {
-        foreach (var directory in directories) Directory.CreateDirectory(Path.Combine(_folder, "state", directory.Split('/')[0]));
+        foreach (var directory in directories)
+            Directory.CreateDirectory(Path.Combine(_folder, "state", directory.Split('/')[0]));
         _mounts.Set(1000 + n, directories);
         return new ContainerInspect
         {
             Id = Id(n),
             Name = $"/c{n}",
-            State = new ContainerState { Running = true, Pid = 1000 + n, StartedAt = $"then {n}" },
-            Config = new ContainerConfig { Labels = quota is null ? null : new Dictionary<string, string> { ["gpu-memory"] = quota } },
-            Mounts = [new MountPoint { Type = "volume", Name = "runai", Driver = "lab/gpu:v1", Destination = "/runai" }],
+            State = new ContainerState
+            {
+                Running = true,
+                Pid = 1000 + n,
+                StartedAt = $"then {n}",
+            },
+            Config = new ContainerConfig
+            {
+                Labels = quota is null ? null : new Dictionary<string, string> { ["gpu-memory"] = quota },
+            },
+            Mounts =
+            [
+                new MountPoint
+                {
+                    Type = "volume",
+                    Name = "runai",
+                    Driver = "lab/gpu:v1",
+                    Destination = "/runai",
+                },
+            ],
         };
     }
 
@@ -99,7 +156,10 @@ public class ReconciliationTests
     async Task StartAsync()
     {
         await _service.StartAsync(default);
-        await Until(() => _docker.Watchers == 1 && _log.Any(line => line.Contains(" 510 ", StringComparison.Ordinal)), "it watches");
+        await Until(
+            () => _docker.Watchers == 1 && _log.Any(line => line.Contains(" 510 ", StringComparison.Ordinal)),
+            "it watches"
+        );
     }
 
     static async Task Until(Func<bool> condition, string what)
@@ -112,7 +172,8 @@ public class ReconciliationTests
         }
     }
 
-    Task UntilQuota(string directory, string text) => Until(() => Quota(directory)?.Contains(text, StringComparison.Ordinal) == true, $"{directory} has {text}");
+    Task UntilQuota(string directory, string text) =>
+        Until(() => Quota(directory)?.Contains(text, StringComparison.Ordinal) == true, $"{directory} has {text}");
 
     [Test]
     public async Task A_container_that_starts_gets_its_quota()
@@ -142,12 +203,20 @@ public class ReconciliationTests
 
     [TestCase("etc", true)]
     [TestCase("driver", false)]
-    public async Task What_an_upgrade_lost_of_the_settings_is_an_error_and_where_it_is_the_policy_nothing_starts(string mount, bool isPolicy)
+    public async Task What_an_upgrade_lost_of_the_settings_is_an_error_and_where_it_is_the_policy_nothing_starts(
+        string mount,
+        bool isPolicy
+    )
     {
         _docker.LostSources = [new(mount, "/srv/x", "/x")];
         await StartAsync();
-        var problem = $"{mount}.source=/srv/x was lost by an upgrade, and /x is mounted: with the plugin disabled, docker plugin set lab/gpu:v1 {mount}.source=/srv/x";
-        await Until(() => _log.Any(line => line.StartsWith($"Error 516 {problem}", StringComparison.Ordinal)), "it says so");
+        var problem =
+            $"{mount}.source=/srv/x was lost by an upgrade, and /x is mounted: with the plugin disabled, docker "
+            + $"plugin set lab/gpu:v1 {mount}.source=/srv/x";
+        await Until(
+            () => _log.Any(line => line.StartsWith($"Error 516 {problem}", StringComparison.Ordinal)),
+            "it says so"
+        );
         await Until(() => _policy.Current.Problem == (isPolicy ? problem : null), "the policy is another's");
     }
 
@@ -167,13 +236,37 @@ public class ReconciliationTests
         _docker.Start(Container(1, "0.5", "d1"));
         await UntilQuota("d1", "limit");
         _docker.GoDown();
-        await Until(() => _log.Any(line => line.Contains(" 505 ", StringComparison.Ordinal) && line.Contains("at /host/run/docker.sock (settings run.source and DOCKER_HOST)", StringComparison.Ordinal)), "it says so, and where");
+        await Until(
+            () =>
+                _log.Any(line =>
+                    line.Contains(" 505 ", StringComparison.Ordinal)
+                    && line.Contains(
+                        "at /host/run/docker.sock (settings run.source and DOCKER_HOST)",
+                        StringComparison.Ordinal
+                    )
+                ),
+            "it says so, and where"
+        );
         _docker.Put(Container(2, "0.25", "d2"));
-        _docker.Put(Container(1, "0.5", "d3") with { State = new ContainerState { Running = true, Pid = 1001, StartedAt = "later" } });
+        _docker.Put(
+            Container(1, "0.5", "d3") with
+            {
+                State = new ContainerState
+                {
+                    Running = true,
+                    Pid = 1001,
+                    StartedAt = "later",
+                },
+            }
+        );
         _docker.Down = false;
         await UntilQuota("d2", "limit=0.25");
         await UntilQuota("d3", "limit=0.5");
-        Assert.That(_log.Count(line => line.Contains(" 505 ", StringComparison.Ordinal)), Is.EqualTo(1), "one line an outage");
+        Assert.That(
+            _log.Count(line => line.Contains(" 505 ", StringComparison.Ordinal)),
+            Is.EqualTo(1),
+            "one line an outage"
+        );
         _docker.Start(Container(4, "0.1", "d4"));
         await UntilQuota("d4", "limit=0.1");
     }
@@ -184,7 +277,11 @@ public class ReconciliationTests
         await StartAsync();
         var container = Container(1, "0.5", "d1");
         // It ends between the two inspects.
-        _docker.OnInspect = n => { if (n == 2) _docker.Put(container with { State = container.State with { Running = false, Pid = 0 } }); };
+        _docker.OnInspect = n =>
+        {
+            if (n == 2)
+                _docker.Put(container with { State = container.State with { Running = false, Pid = 0 } });
+        };
         _docker.Start(container);
         await Until(() => _docker.Inspects >= 2, "it was inspected twice");
         await Task.Delay(100);
@@ -197,7 +294,11 @@ public class ReconciliationTests
         await StartAsync();
         var container = Container(1, "0.5", "d1");
         var inspects = 0;
-        _docker.OnInspect = _ => { if (++inspects >= 2) _docker.Put(container with { State = container.State with { StartedAt = $"then, {inspects}" } }); };
+        _docker.OnInspect = _ =>
+        {
+            if (++inspects >= 2)
+                _docker.Put(container with { State = container.State with { StartedAt = $"then, {inspects}" } });
+        };
         _docker.Start(container);
         await Until(() => inspects >= 6, "it was looked at again");
         Assert.That(Quota("d1"), Is.Null);
@@ -273,7 +374,21 @@ public class ReconciliationTests
     public async Task Other_peoples_containers_are_only_judged()
     {
         await StartAsync();
-        _docker.Start(Container(1, null, "d1") with { Name = "/outlaw", Mounts = [new MountPoint { Type = "volume", Name = "runai", Driver = "local" }] });
+        _docker.Start(
+            Container(1, null, "d1") with
+            {
+                Name = "/outlaw",
+                Mounts =
+                [
+                    new MountPoint
+                    {
+                        Type = "volume",
+                        Name = "runai",
+                        Driver = "local",
+                    },
+                ],
+            }
+        );
         await Until(() => _log.Any(line => line.Contains(" 501 ", StringComparison.Ordinal)), "it is reported");
         await Task.Delay(300);
         Assert.That(Quota("d1"), Is.Null);
@@ -293,7 +408,8 @@ public class ReconciliationTests
     public async Task A_bug_with_one_container_does_not_cost_the_others()
     {
         await StartAsync();
-        for (var n = 1; n <= 20; n++) _docker.Start(Container(n, "0.5", $"d{n}") with { Name = "/bug" });
+        for (var n = 1; n <= 20; n++)
+            _docker.Start(Container(n, "0.5", $"d{n}") with { Name = "/bug" });
         _docker.Start(Container(99, "0.5", "d99"));
         await UntilQuota("d99", "limit=0.5");
         Assert.That(_log, Has.Some.StartsWith("Error 508"));
@@ -317,10 +433,19 @@ public class ReconciliationTests
         await StartAsync();
         var container = Container(1, "0.5", "d1");
         // After the two looks that say that it runs.
-        _docker.OnInspect = n => { if (n == 3) _docker.Put(container with { State = container.State with { Running = false, Pid = 0 } }); };
+        _docker.OnInspect = n =>
+        {
+            if (n == 3)
+                _docker.Put(container with { State = container.State with { Running = false, Pid = 0 } });
+        };
         _docker.Start(container);
         await Until(() => _ledger.Told.Contains("1 ended"), "its end is told");
-        Assert.That(_ledger.Told.Where(told => told.Contains("start", StringComparison.Ordinal) || told.Contains("ended", StringComparison.Ordinal)), Is.EqualTo(new[] { "1 started", "1 ended" }));
+        Assert.That(
+            _ledger.Told.Where(told =>
+                told.Contains("start", StringComparison.Ordinal) || told.Contains("ended", StringComparison.Ordinal)
+            ),
+            Is.EqualTo(new[] { "1 started", "1 ended" })
+        );
         Assert.That(Quota("d1"), Is.Null);
     }
 
@@ -331,9 +456,16 @@ public class ReconciliationTests
         _injector.Problem = "its root is read-only";
         _docker.Put(Container(1, "0.5", "d1") with { State = new ContainerState { Status = "created" } });
         _docker.Put(Container(2, "0.5") with { Mounts = [] });
-        foreach (var n in new[] { 1, 2, 3 }) _docker.Say("create", Id(n));
+        foreach (var n in new[] { 1, 2, 3 })
+            _docker.Say("create", Id(n));
         await Until(() => !_injector.Served.IsEmpty, "it was asked");
-        await Until(() => _log.Any(line => line.Contains("no preload of the shim: its root is read-only", StringComparison.Ordinal)), "it says so");
+        await Until(
+            () =>
+                _log.Any(line =>
+                    line.Contains("no preload of the shim: its root is read-only", StringComparison.Ordinal)
+                ),
+            "it says so"
+        );
         Assert.That(_injector.Served, Is.EqualTo(new[] { Id(1) }));
     }
 
@@ -342,7 +474,8 @@ public class ReconciliationTests
     {
         await StartAsync();
         _docker.PingStatus = 200;
-        foreach (var n in new[] { 1, 2 }) _docker.Put(Container(n, "0.5", $"d{n}") with { State = new ContainerState { Status = "created" } });
+        foreach (var n in new[] { 1, 2 })
+            _docker.Put(Container(n, "0.5", $"d{n}") with { State = new ContainerState { Status = "created" } });
         _docker.Say("create", Id(1));
         await Until(() => _docker.Pings > 0, "it was looked at");
         _docker.PingStatus = 403;
@@ -356,7 +489,8 @@ public class ReconciliationTests
     {
         await StartAsync();
         _own.NoteAsked();
-        foreach (var n in new[] { 1, 2 }) _docker.Put(Container(n, "0.5", $"d{n}") with { State = new ContainerState { Status = "created" } });
+        foreach (var n in new[] { 1, 2 })
+            _docker.Put(Container(n, "0.5", $"d{n}") with { State = new ContainerState { Status = "created" } });
         _docker.Say("create", Id(1));
         _docker.Say("create", Id(2), "com.docker.swarm.task.id");
         await Until(() => !_injector.Served.IsEmpty, "the task was served");
@@ -369,7 +503,8 @@ public class ReconciliationTests
         await StartAsync();
         var containers = Enumerable.Range(1, 50).Select(n => Container(n, $"0.{n:00}", $"d{n}")).ToList();
         containers.ForEach(_docker.Start);
-        foreach (var n in Enumerable.Range(1, 50)) await UntilQuota($"d{n}", $"limit=0.{n:00}\n");
+        foreach (var n in Enumerable.Range(1, 50))
+            await UntilQuota($"d{n}", $"limit=0.{n:00}\n");
     }
 
     [Test]
@@ -410,7 +545,12 @@ public class ReconciliationTests
         await UntilQuota("d2", "limit=2g");
         Enforce("""{"defaultQuota":"0.25"}""");
         await UntilQuota("d1", "limit=0.25");
-        await Until(() => _ledger.Told.Contains("/c1 runs with 0.25") && _ledger.Told.Count(told => told == "/c2 runs with 2g") > 1, "both are counted anew");
+        await Until(
+            () =>
+                _ledger.Told.Contains("/c1 runs with 0.25")
+                && _ledger.Told.Count(told => told == "/c2 runs with 2g") > 1,
+            "both are counted anew"
+        );
         Assert.That(Quota("d2"), Does.Contain("limit=2g"), "who asked for a quota keeps it");
         var asked = _docker.Inspects;
         _policy.Refresh();
@@ -441,8 +581,14 @@ public class ReconciliationTests
         _docker.Start(Container(1, "0.5", "d1"));
         await UntilQuota("d1", "limit=0.5");
         Enforce("""{"maxQuota":"0.25"}""");
-        await Until(() => _log.Any(line => line.Contains("rules=max-quota", StringComparison.Ordinal)), "it is reported");
-        Assert.That((_docker.Stopped.Count, Quota("d1")), Is.EqualTo((0, $"version=1\ncontainer={Id(1)}\nlimit=0.5\n")));
+        await Until(
+            () => _log.Any(line => line.Contains("rules=max-quota", StringComparison.Ordinal)),
+            "it is reported"
+        );
+        Assert.That(
+            (_docker.Stopped.Count, Quota("d1")),
+            Is.EqualTo((0, $"version=1\ncontainer={Id(1)}\nlimit=0.5\n"))
+        );
         Enforce("""{"maxQuota":"0.25","onBreach":"stop"}""");
         await Until(() => _docker.Stopped.Contains(Id(1)), "it is stopped");
     }
@@ -457,7 +603,11 @@ public class ReconciliationTests
         _docker.Die(Id(1));
         _docker.Say("stop", Id(2));
         await Until(() => _ledger.Told.Contains("2 ended for good"), "the end was told");
-        Assert.That(_ledger.Told.Any(told => told.StartsWith("1 ended", StringComparison.Ordinal)), Is.False, "it held nothing");
+        Assert.That(
+            _ledger.Told.Any(told => told.StartsWith("1 ended", StringComparison.Ordinal)),
+            Is.False,
+            "it held nothing"
+        );
     }
 
     [Test]
@@ -480,11 +630,20 @@ public class ReconciliationTests
     {
         Assert.That(GpuMemoryQuota.TryParse("0.5", out var quota, out _));
         _ledger.Holders[Id(1)] = quota!;
-        _docker.Put(Container(1, "0.5", "d1") with { State = new() { Running = running, Pid = pid } });
+        _docker.Put(
+            Container(1, "0.5", "d1") with
+            {
+                State = new() { Running = running, Pid = pid },
+            }
+        );
         await _reconciler.DiedAsync(Id(1), DateTimeOffset.UtcNow, default);
         _docker.Down = true;
         await _reconciler.DiedAsync(Id(1), DateTimeOffset.UtcNow, default);
-        Assert.That(_ledger.Told, Is.EqualTo(told is null ? new[] { "1 ended" } : [told, "1 ended"]), "the last one while the engine does not answer");
+        Assert.That(
+            _ledger.Told,
+            Is.EqualTo(told is null ? new[] { "1 ended" } : [told, "1 ended"]),
+            "the last one while the engine does not answer"
+        );
     }
 
     [Test]
@@ -527,7 +686,8 @@ public class ReconciliationTests
         Assert.That(_log, Has.None.Contains("volume-gone"));
     }
 
-    /// <summary>As <c>-v /:/host</c> shows them: its own and a neighbour's, of which another container has the quota.</summary>
+    /// <summary>As <c>-v /:/host</c> shows them: its own and a neighbour's, of which another container has the
+    /// quota.</summary>
     [Test]
     public async Task Directories_that_a_bind_of_the_engines_folders_brings_along_are_no_concern_of_a_container()
     {
@@ -538,8 +698,18 @@ public class ReconciliationTests
         _mounts.Put(1002, new("8:1", "/", "/host", null, 50, 1), new("8:1", place, $"/host{place}", null, 51, 50));
         foreach (var (dir, id) in (IEnumerable<(string, int)>)[("d1", 60), ("d1", 62), ("d2", 64)])
         {
-            _mounts.Put(1002, new MountEntry("8:1", $"{place}/state/{dir}", $"/host{place}/mounts/{dir}", null, id, id == 62 ? 60 : 51),
-                new MountEntry("0:60", "/", $"/host{place}/mounts/{dir}/usage", null, id + 1, id));
+            _mounts.Put(
+                1002,
+                new MountEntry(
+                    "8:1",
+                    $"{place}/state/{dir}",
+                    $"/host{place}/mounts/{dir}",
+                    null,
+                    id,
+                    id == 62 ? 60 : 51
+                ),
+                new MountEntry("0:60", "/", $"/host{place}/mounts/{dir}/usage", null, id + 1, id)
+            );
         }
         await _reconciler.ReconcileAsync(Id(2), default);
         Assert.That(_docker.Stopped, Is.Empty);
@@ -547,7 +717,11 @@ public class ReconciliationTests
         Assert.That((_reconciler.IsSettled(Id(1)), _reconciler.IsSettled(Id(2))), Is.EqualTo((true, true)));
         _mounts.Add(1002, (70, 2, "/at0/quota"));
         await _reconciler.ReconcileAsync(Id(2), default);
-        Assert.That(_log, Has.Some.Contains("rules=volume-covered: /at0/quota covers /at0"), "what covers its own counts");
+        Assert.That(
+            _log,
+            Has.Some.Contains("rules=volume-covered: /at0/quota covers /at0"),
+            "what covers its own counts"
+        );
     }
 
     /// <summary>The container's mount gets what the host's gets, as runc makes it.</summary>
@@ -578,18 +752,27 @@ public class ReconciliationTests
         await UntilQuota("d1", "limit=0.5");
         await Until(() => _log.Any(line => line.Contains(" 502 ", StringComparison.Ordinal)), "it is named");
         await Task.Delay(300); // sweeps
-        Assert.That(_log.Where(line => line.Contains(" 502 ", StringComparison.Ordinal)), Has.Exactly(1).Contains($"container={Id(1)} name=/c1").And.Exactly(1).Contains("Permission denied"));
+        Assert.That(
+            _log.Where(line => line.Contains(" 502 ", StringComparison.Ordinal)),
+            Has.Exactly(1).Contains($"container={Id(1)} name=/c1").And.Exactly(1).Contains("Permission denied")
+        );
         Assert.That(_docker.Stopped, Is.Empty);
     }
 
     [TestCase("/c1", false)]
     [TestCase("/greedy", true)]
-    public async Task Who_has_lost_its_private_directory_is_reported_once_and_stopped_where_the_policy_stops_breaches(string name, bool stopped)
+    public async Task Who_has_lost_its_private_directory_is_reported_once_and_stopped_where_the_policy_stops_breaches(
+        string name,
+        bool stopped
+    )
     {
         _docker.Put(Container(1, "0.5", "d1") with { Name = name });
         _mounts.Set(1001);
         await StartAsync();
-        await Until(() => _log.Any(line => line.Contains("rules=volume-gone: the private directory", StringComparison.Ordinal)), "it is reported");
+        await Until(
+            () => _log.Any(line => line.Contains("rules=volume-gone: the private directory", StringComparison.Ordinal)),
+            "it is reported"
+        );
         await Until(() => _docker.Stopped.Contains(Id(1)) == stopped, "what follows");
         await Task.Delay(300); // sweeps
         Assert.That(_log.Where(line => line.Contains("volume-gone", StringComparison.Ordinal)), Has.Exactly(1).Items);
@@ -597,16 +780,26 @@ public class ReconciliationTests
 
     [TestCase("/c1", false)]
     [TestCase("/greedy", true)]
-    public async Task Who_runs_without_the_shim_is_reported_once_and_stopped_where_the_policy_stops_breaches(string name, bool stopped)
+    public async Task Who_runs_without_the_shim_is_reported_once_and_stopped_where_the_policy_stops_breaches(
+        string name,
+        bool stopped
+    )
     {
         _docker.Put(Container(1, "0.5", "d1") with { Name = name });
         _programs.WithoutShim[1001] = "/usr/bin/python3";
         await StartAsync();
-        await Until(() => _log.Any(line => line.Contains("rules=preload-missing: /usr/bin/python3", StringComparison.Ordinal)), "it is reported");
+        await Until(
+            () => _log.Any(line => line.Contains("rules=preload-missing: /usr/bin/python3", StringComparison.Ordinal)),
+            "it is reported"
+        );
         await Until(() => _docker.Stopped.Contains(Id(1)) == stopped, "what follows");
         await Task.Delay(300); // sweeps
-        Assert.That(_log.Where(line => line.Contains("preload-missing", StringComparison.Ordinal)), Has.Exactly(1).Items);
-        if (!stopped) Assert.That(Quota("d1"), Does.Contain("limit=0.5"), "its other programs are limited");
+        Assert.That(
+            _log.Where(line => line.Contains("preload-missing", StringComparison.Ordinal)),
+            Has.Exactly(1).Items
+        );
+        if (!stopped)
+            Assert.That(Quota("d1"), Does.Contain("limit=0.5"), "its other programs are limited");
     }
 
     [Test]
@@ -614,11 +807,19 @@ public class ReconciliationTests
     {
         await StartAsync();
         var young = Container(1, "0.5", "d1");
-        _docker.Start(young with { State = young.State with { StartedAt = DateTimeOffset.UtcNow.AddHours(1).ToString("o") } });
+        _docker.Start(
+            young with
+            {
+                State = young.State with { StartedAt = DateTimeOffset.UtcNow.AddHours(1).ToString("o") },
+            }
+        );
         await UntilQuota("d1", "limit=0.5");
         Assert.That(_log, Has.None.Contains("preload-missing"));
         _programs.WithoutShim[1001] = "/usr/bin/python3";
-        await Until(() => _log.Any(line => line.Contains("rules=preload-missing: /usr/bin/python3", StringComparison.Ordinal)), "it is reported later");
+        await Until(
+            () => _log.Any(line => line.Contains("rules=preload-missing: /usr/bin/python3", StringComparison.Ordinal)),
+            "it is reported later"
+        );
     }
 
     [Test]
@@ -628,7 +829,10 @@ public class ReconciliationTests
         await StartAsync();
         await UntilQuota("d1", "limit=0.5");
         _mounts.Change(1001, mount => mount.Target == "/at0" ? mount with { Root = mount.Root + "//deleted" } : mount);
-        await Until(() => _log.Any(line => line.Contains("rules=volume-gone: the private directory", StringComparison.Ordinal)), "the folder was deleted");
+        await Until(
+            () => _log.Any(line => line.Contains("rules=volume-gone: the private directory", StringComparison.Ordinal)),
+            "the folder was deleted"
+        );
     }
 
     [Test]
@@ -638,10 +842,17 @@ public class ReconciliationTests
         await StartAsync();
         await UntilQuota("d1", "limit=0.5");
         _mounts.Change(1001, mount => mount.Target == "/at0/usage" ? null : mount);
-        await Until(() => _log.Any(line => line.Contains("rules=volume-gone: the account of its processes", StringComparison.Ordinal)), "the ledger is gone");
+        await Until(
+            () =>
+                _log.Any(line =>
+                    line.Contains("rules=volume-gone: the account of its processes", StringComparison.Ordinal)
+                ),
+            "the ledger is gone"
+        );
     }
 
-    /// <summary>Events come faster than the engine describes containers: what is too much is not kept, and who was among it is found by looking at all.</summary>
+    /// <summary>Events come faster than the engine describes containers: what is too much is not kept, and who was
+    /// among it is found by looking at all.</summary>
     [Test]
     public async Task A_flood_of_events_hides_nobody()
     {
@@ -649,18 +860,28 @@ public class ReconciliationTests
         using var gate = new ManualResetEventSlim();
         _docker.OnInspect = _ => gate.Wait();
         for (var n = 0; n < 11_000; n++)
-            _docker.Say(n % 3 == 0 ? "start" : n % 3 == 1 ? "die" : "destroy", Id(100 + n), new string('x', 1000));
+            _docker.Say(
+                n % 3 == 0 ? "start"
+                    : n % 3 == 1 ? "die"
+                    : "destroy",
+                Id(100 + n),
+                new string('x', 1000)
+            );
         _docker.Start(Container(1, "0.5", "d1"));
         for (var n = 0; n < 11_000; n++)
             _docker.Say("start", Id(100 + n), new string('x', 1000));
-        await Until(() => _ledger.Told.Count(line => line.EndsWith(" started", StringComparison.Ordinal)) > 14_600, "all are read, though nobody works on them");
+        await Until(
+            () => _ledger.Told.Count(line => line.EndsWith(" started", StringComparison.Ordinal)) > 14_600,
+            "all are read, though nobody works on them"
+        );
         gate.Set();
         await UntilQuota("d1", "limit=0.5");
         _docker.Start(Container(2, "0.25", "d2"));
         await UntilQuota("d2", "limit=0.25");
     }
 
-    /// <summary>A GPU of 1000 MiB, and what processes are said to have of it at the first reading, the second…; the last one repeats.</summary>
+    /// <summary>A GPU of 1000 MiB, and what processes are said to have of it at the first reading, the second…; the
+    /// last one repeats.</summary>
     sealed class FakeUse(params (int Pid, int MiB)[][] readings) : IGpuUse, IGpuInventory
     {
         int _reading;
@@ -670,7 +891,10 @@ public class ReconciliationTests
         public string? Problem => null;
 
         public IReadOnlyList<GpuProcess> Read() =>
-            [.. readings[Math.Min(Interlocked.Increment(ref _reading), readings.Length) - 1].Select(one => new GpuProcess(one.Pid, "GPU-1", (long)one.MiB << 20))];
+            [
+                .. readings[Math.Min(Interlocked.Increment(ref _reading), readings.Length) - 1]
+                    .Select(one => new GpuProcess(one.Pid, "GPU-1", (long)one.MiB << 20)),
+            ];
     }
 
     /// <summary>Looks at what container 1, with processes 51 and 52, has beside its quota of a half.</summary>
@@ -682,7 +906,16 @@ public class ReconciliationTests
         Assert.That(GpuMemoryQuota.TryParse("0.5", out var half, out _));
         _ledger.Holders[Id(1)] = half!;
         (_mounts.Groups[51], _mounts.Groups[52], _mounts.Groups[53]) = ([Id(1)], [Id(1)], [Id(2)]);
-        using var watch = new UseWatch(use, use, _ledger, _mounts, _reconciler, new PluginSettings { WatchUse = TimeSpan.FromMilliseconds(20) }, TimeProvider.System, new ListLogger<UseWatch>(_log));
+        using var watch = new UseWatch(
+            use,
+            use,
+            _ledger,
+            _mounts,
+            _reconciler,
+            new PluginSettings { WatchUse = TimeSpan.FromMilliseconds(20) },
+            TimeProvider.System,
+            new ListLogger<UseWatch>(_log)
+        );
         await watch.StartAsync(default);
         await Until(until, "it was looked at");
         await watch.StopAsync(default);
@@ -695,10 +928,16 @@ public class ReconciliationTests
     {
         var use = new FakeUse([(51, 300), (52, 203), (53, 400)]);
         await WatchAsync(use, "/c1", () => use.Readings > 5 && SaysExceeded());
-        Assert.That(_log.Where(line => line.Contains(" 501 ", StringComparison.Ordinal)).ToArray(), Is.EqualTo(new[]
-        {
-            $"Warning 501 running against the rules container={Id(1)} name=/c1 image= gpu=--gpus rules=quota-exceeded: {503 << 20} of GPU-1 are more than {500 << 20}",
-        }));
+        Assert.That(
+            _log.Where(line => line.Contains(" 501 ", StringComparison.Ordinal)).ToArray(),
+            Is.EqualTo(
+                new[]
+                {
+                    $"Warning 501 running against the rules container={Id(1)} name=/c1 image= gpu=--gpus "
+                        + $"rules=quota-exceeded: {503 << 20} of GPU-1 are more than {500 << 20}",
+                }
+            )
+        );
         Assert.That(_docker.Stopped, Is.Empty);
         Assert.That(Quota("d1"), Does.Contain("limit=0.5"), "it keeps its quota");
     }
@@ -712,10 +951,16 @@ public class ReconciliationTests
     {
         _docker.Put(Container(2, null) with { Name = "/other", Mounts = [] });
         await WatchAsync(new([(51, 300), (53, 1), (54, 400)], [(51, 300), (53, 400)]), "/c1", SaysExceeded);
-        Assert.That(_log.Where(line => line.Contains("quota-exceeded", StringComparison.Ordinal)).ToArray(), Is.EqualTo(new[]
-        {
-            $"Warning 501 running against the rules container={Id(2)} name=/other image= gpu=--gpus rules=quota-exceeded: {400 << 20} of GPU-1 are more than 0",
-        }));
+        Assert.That(
+            _log.Where(line => line.Contains("quota-exceeded", StringComparison.Ordinal)).ToArray(),
+            Is.EqualTo(
+                new[]
+                {
+                    $"Warning 501 running against the rules container={Id(2)} name=/other image= gpu=--gpus "
+                        + $"rules=quota-exceeded: {400 << 20} of GPU-1 are more than 0",
+                }
+            )
+        );
     }
 
     /// <summary>Its description is longer than is read, or the engine fails at it for long.</summary>
@@ -723,20 +968,29 @@ public class ReconciliationTests
     [TestCase(true, false)]
     [TestCase(false, true)]
     [TestCase(false, false)]
-    public async Task Who_cannot_be_inspected_shields_nobody_and_is_stopped_itself_where_the_policy_stops_breaches(bool isTooLong, bool stops)
+    public async Task Who_cannot_be_inspected_shields_nobody_and_is_stopped_itself_where_the_policy_stops_breaches(
+        bool isTooLong,
+        bool stops
+    )
     {
-        if (stops) Enforce("""{"onBreach":"stop"}""");
+        if (stops)
+            Enforce("""{"onBreach":"stop"}""");
         Assert.That(GpuMemoryQuota.TryParse("0.4", out var quota, out _));
         _ledger.Holders[Id(2)] = quota!;
         _docker.Unreadable[Id(2)] = new("no", 500) { IsTooLong = isTooLong };
         _docker.Put(Container(2, "0.4", "d2"));
         var use = new FakeUse([(53, 600), (51, 503)]);
-        await WatchAsync(use, "/greedy", () => use.Readings > 8 && _docker.Stopped.Contains(Id(1)) && (!stops || _docker.Stopped.Contains(Id(2))));
+        await WatchAsync(
+            use,
+            "/greedy",
+            () => use.Readings > 8 && _docker.Stopped.Contains(Id(1)) && (!stops || _docker.Stopped.Contains(Id(2)))
+        );
         Assert.That(_docker.Stopped.Contains(Id(2)), Is.EqualTo(stops));
         Assert.That(_log, Has.Some.Contains($"container={Id(2)}").And.Some.Contains("rules=container-unreadable: no"));
     }
 
-    /// <summary>A policy may allow it a GPU without a quota; what the engine does not say for a while is no reason to end it.</summary>
+    /// <summary>A policy may allow it a GPU without a quota; what the engine does not say for a while is no reason to
+    /// end it.</summary>
     [Test]
     public async Task Who_holds_nothing_and_cannot_be_inspected_for_a_while_is_left_alone()
     {
@@ -745,7 +999,10 @@ public class ReconciliationTests
         var use = new FakeUse([(53, 600)]);
         await WatchAsync(use, "/c1", () => use.Readings > 20);
         Assert.That(_docker.Stopped, Is.Empty);
-        Assert.That(_log, Has.Some.Contains($" 515 container={Id(2)} has more of a GPU than it may, and could not be judged"));
+        Assert.That(
+            _log,
+            Has.Some.Contains($" 515 container={Id(2)} has more of a GPU than it may, and could not be judged")
+        );
     }
 
     [Test]
@@ -756,7 +1013,16 @@ public class ReconciliationTests
         await StartAsync();
         await UntilQuota("d1", "limit=0.5");
         await Task.Delay(300); // sweeps
-        Assert.That(_log.Where(line => line.Contains("audit:", StringComparison.Ordinal)), Is.EqualTo(new[] { $"Warning 514 audit: running against the rules container={Id(1)} name=/audited image= gpu=--gpus rules=max-quota: it is too much" }));
+        Assert.That(
+            _log.Where(line => line.Contains("audit:", StringComparison.Ordinal)),
+            Is.EqualTo(
+                new[]
+                {
+                    $"Warning 514 audit: running against the rules container={Id(1)} name=/audited image= "
+                        + "gpu=--gpus rules=max-quota: it is too much",
+                }
+            )
+        );
         Assert.That(_docker.Stopped, Is.Empty);
     }
 

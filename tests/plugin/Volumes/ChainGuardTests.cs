@@ -26,7 +26,14 @@ public class ChainGuardTests
         _docker = new() { PluginName = "lab/gpu:latest" };
         var settings = new PluginSettings { State = "/state", EngineSocket = _socket };
         _identity = new(new StateLayout(settings), settings, new FakeMounts("/state"));
-        _guard = new(new ChainProbe(_docker, _own, _clock), _identity, settings, _docker, _clock, new ListLogger<ChainGuard>(_log));
+        _guard = new(
+            new ChainProbe(_docker, _own, _clock),
+            _identity,
+            settings,
+            _docker,
+            _clock,
+            new ListLogger<ChainGuard>(_log)
+        );
     }
 
     [TearDown]
@@ -41,16 +48,28 @@ public class ChainGuardTests
     void Answer(Asking asking)
     {
         _docker.OnPing = asking == Asking.Yes ? _own.NoteAsked : null;
-        _docker.PingStatus = asking switch { Asking.Booting or Asking.Silent => null, Asking.Absent => IEngineClient.NobodyListens, Asking.Denied => 403, _ => 200 };
+        _docker.PingStatus = asking switch
+        {
+            Asking.Booting or Asking.Silent => null,
+            Asking.Absent => IEngineClient.NobodyListens,
+            Asking.Denied => 403,
+            _ => 200,
+        };
     }
 
     [Test]
     public async Task The_refusal_says_what_to_write_where_and_how_it_is_read()
     {
         Answer(Asking.No);
-        Assert.That(await RefusalAsync(), Is.EqualTo(
-            "the engine does not ask the plugin lab/gpu about containers, so no limit would hold. As root, see that /etc/docker/daemon.json has "
-            + "\"authorization-plugins\": [\"lab/gpu\"], then let the engine read it: systemctl reload docker, or kill -HUP $(cat /run/docker.pid)"));
+        Assert.That(
+            await RefusalAsync(),
+            Is.EqualTo(
+                "the engine does not ask the plugin lab/gpu about containers, so no limit would hold. As root, "
+                    + "see that /etc/docker/daemon.json has "
+                    + "\"authorization-plugins\": [\"lab/gpu\"], then let the engine read it: systemctl reload "
+                    + "docker, or kill -HUP $(cat /run/docker.pid)"
+            )
+        );
         _identity.Name = "lab/gpu:v2";
         Assert.That(await RefusalAsync(), Does.Contain("[\"lab/gpu:v2\"]"));
     }
@@ -61,7 +80,10 @@ public class ChainGuardTests
     {
         Answer(Asking.No);
         _docker.PluginName = null;
-        Assert.That(await RefusalAsync(), Does.Contain("[\"NAME\"] with the name that docker plugin ls shows").And.Not.Contain("runai/gpu-memory"));
+        Assert.That(
+            await RefusalAsync(),
+            Does.Contain("[\"NAME\"] with the name that docker plugin ls shows").And.Not.Contain("runai/gpu-memory")
+        );
     }
 
     [TestCase(Asking.Yes)]
@@ -75,10 +97,14 @@ public class ChainGuardTests
     [TestCase(Asking.Denied, "another authorization plugin refuses, or fails at, this plugin's calls to the engine")]
     [TestCase(Asking.Absent, "the plugin finds no engine at ")]
     [TestCase(Asking.Silent, "the engine at ")]
-    public async Task Whatever_else_it_is_that_is_no_boot_nothing_is_mounted_and_the_log_says_so(Asking asking, string words)
+    public async Task Whatever_else_it_is_that_is_no_boot_nothing_is_mounted_and_the_log_says_so(
+        Asking asking,
+        string words
+    )
     {
         Answer(asking);
-        if (asking == Asking.Silent) _clock.Advance(ChainProbe.LongestBoot);
+        if (asking == Asking.Silent)
+            _clock.Advance(ChainProbe.LongestBoot);
         Assert.That(await RefusalAsync(), Does.StartWith(words).And.Contain("no limit would hold"));
         Assert.That(_log.Single(), Does.StartWith("Error 220 ").And.Contain(words));
     }
@@ -88,7 +114,11 @@ public class ChainGuardTests
     {
         Answer(Asking.Booting);
         File.Delete(_socket);
-        for (var n = 0; n < 3; n++) Assert.That(await RefusalAsync(), Does.StartWith($"the plugin finds no engine at {_socket}, so no limit would hold"));
+        for (var n = 0; n < 3; n++)
+            Assert.That(
+                await RefusalAsync(),
+                Does.StartWith($"the plugin finds no engine at {_socket}, so no limit would hold")
+            );
         Assert.That(_log, Has.Count.EqualTo(1).And.All.StartsWith("Error 220 "));
     }
 
@@ -98,7 +128,8 @@ public class ChainGuardTests
         async Task<int> LinesAsync(Asking asking)
         {
             Answer(asking);
-            for (var n = 0; n < 20; n++) await RefusalAsync();
+            for (var n = 0; n < 20; n++)
+                await RefusalAsync();
             return _log.Count;
         }
 

@@ -29,7 +29,15 @@ public class HostViewTests
     {
         var settings = new PluginSettings { State = _folder };
         var (layout, mounts) = (new StateLayout(settings), new ProcMountTable());
-        return new(layout, mounts, new PrivateDirectories(layout, new ShimStore(layout), mounts), new PluginIdentity(layout, settings, mounts), _time, new ListLogger<HostView>(_log), () => _ends++);
+        return new(
+            layout,
+            mounts,
+            new PrivateDirectories(layout, new ShimStore(layout), mounts),
+            new PluginIdentity(layout, settings, mounts),
+            _time,
+            new ListLogger<HostView>(_log),
+            () => _ends++
+        );
     }
 
     [Test]
@@ -44,7 +52,8 @@ public class HostViewTests
         Assert.That(_ends, Is.EqualTo(2));
     }
 
-    /// <summary>Engines that were killed and started every ten seconds lost all their containers at each third boot.</summary>
+    /// <summary>Engines that were killed and started every ten seconds lost all their containers at each third
+    /// boot.</summary>
     [Test]
     public void Each_engine_that_takes_the_mounts_away_is_answered_by_a_new_process()
     {
@@ -59,6 +68,7 @@ public class HostViewTests
     sealed class StoppedTime : TimeProvider
     {
         public DateTimeOffset Now { get; set; }
+
         public override DateTimeOffset GetUtcNow() => Now;
     }
 }

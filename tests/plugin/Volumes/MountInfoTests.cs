@@ -9,8 +9,11 @@ namespace Runai.GpuMemory.Tests.Volumes;
 public class MountInfoTests
 {
     [Test]
-    public void A_line_is_read_up_to_its_target() => Assert.That(
-        MountEntry.Parse("36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"), Is.EqualTo(new MountEntry("98:0", "/mnt1", "/mnt2", null, 36, 35) { Master = "1" }));
+    public void A_line_is_read_up_to_its_target() =>
+        Assert.That(
+            MountEntry.Parse("36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"),
+            Is.EqualTo(new MountEntry("98:0", "/mnt1", "/mnt2", null, 36, 35) { Master = "1" })
+        );
 
     [TestCase("shared:7 - ext4 x rw", "7")]
     [TestCase("master:1 shared:22 - ext4 x rw", "22")]
@@ -32,30 +35,59 @@ public class MountInfoTests
     [TestCase(@"/a\04", @"/a\04")]
     [TestCase(@"/a\999", @"/a\999")]
     [TestCase(@"\", @"\")]
-    public void Octal_escapes_are_undone(string written, string meant) => Assert.That(MountEntry.Unescape(written), Is.EqualTo(meant));
+    public void Octal_escapes_are_undone(string written, string meant) =>
+        Assert.That(MountEntry.Unescape(written), Is.EqualTo(meant));
 
     [Test]
-    public void Whatever_a_path_is_called_it_is_read_as_it_is() => Check.QuickThrowOnFailure(Prop.ForAll<NonNull<string>, NonNull<string>>((root, target) =>
-    {
-        // What the kernel writes: mangle() of fs/seq_file.c.
-        static string Mangle(string path) => string.Concat(path.Select(c => c is ' ' or '\t' or '\n' or '\\' or '#' ? "\\" + Convert.ToString(c, 8).PadLeft(3, '0') : c.ToString()));
-        var line = $"1 2 8:1 /{Mangle(root.Get)} /{Mangle(target.Get)} ro - ext4 /dev/sda1 rw";
-        return MountEntry.Parse(line) == new MountEntry("8:1", "/" + root.Get, "/" + target.Get, null, 1, 2);
-    }));
+    public void Whatever_a_path_is_called_it_is_read_as_it_is() =>
+        Check.QuickThrowOnFailure(
+            Prop.ForAll<NonNull<string>, NonNull<string>>(
+                (root, target) =>
+                {
+                    // What the kernel writes: mangle() of fs/seq_file.c.
+                    static string Mangle(string path) =>
+                        string.Concat(
+                            path.Select(c =>
+                                c is ' ' or '\t' or '\n' or '\\' or '#'
+                                    ? "\\" + Convert.ToString(c, 8).PadLeft(3, '0')
+                                    : c.ToString()
+                            )
+                        );
+                    var line = $"1 2 8:1 /{Mangle(root.Get)} /{Mangle(target.Get)} ro - ext4 /dev/sda1 rw";
+                    return MountEntry.Parse(line)
+                        == new MountEntry("8:1", "/" + root.Get, "/" + target.Get, null, 1, 2);
+                }
+            )
+        );
 
     [Test]
-    public void No_text_breaks_the_reading() => Check.QuickThrowOnFailure(Prop.ForAll<NonNull<string>>(text => Keep(text.Get).Count >= 0));
+    public void No_text_breaks_the_reading() =>
+        Check.QuickThrowOnFailure(Prop.ForAll<NonNull<string>>(text => Keep(text.Get).Count >= 0));
 
-    static IReadOnlyList<MountEntry> Keep(string text) => ProcMountTable.Keep(ProcMountTable.Lines(new MemoryStream(System.Text.Encoding.UTF8.GetBytes(text))));
+    static IReadOnlyList<MountEntry> Keep(string text) =>
+        ProcMountTable.Keep(ProcMountTable.Lines(new MemoryStream(System.Text.Encoding.UTF8.GetBytes(text))));
 
-    static string Line(int id, int length, int more = 0) => $"{id} 0 98:0 / /{id.ToString().PadLeft(length - 1, 'm')} rw - ext3 x {new string('o', more)}";
+    static string Line(int id, int length, int more = 0) =>
+        $"{id} 0 98:0 / /{id.ToString().PadLeft(length - 1, 'm')} rw - ext3 x {new string('o', more)}";
 
     [Test]
     public void Lines_of_any_length_are_read_as_far_as_a_bound()
     {
         var text = string.Join('\n', new string('a', 10), "", new string('b', 11), new string('c', 50_000), "d");
         var lines = BoundedLines.Read(new MemoryStream(System.Text.Encoding.UTF8.GetBytes(text)), 10).ToArray();
-        Assert.That(lines, Is.EqualTo(new[] { (new string('a', 10), false), ("", false), (new string('b', 10), true), (new string('c', 10), true), ("d", false) }));
+        Assert.That(
+            lines,
+            Is.EqualTo(
+                new[]
+                {
+                    (new string('a', 10), false),
+                    ("", false),
+                    (new string('b', 10), true),
+                    (new string('c', 10), true),
+                    ("d", false),
+                }
+            )
+        );
     }
 
     [TestCase(8000, 10, 0, true)]
@@ -65,11 +97,17 @@ public class MountInfoTests
     [TestCase(1, 39_000, 0, true)]
     [TestCase(1, 40_000, 0, false)]
     [TestCase(3, 10, 100_000, true, Description = "options, which nobody needs")]
-    public void A_list_is_kept_within_bounds_and_says_where_it_is_not_whole(int count, int length, int more, bool isWhole)
+    public void A_list_is_kept_within_bounds_and_says_where_it_is_not_whole(
+        int count,
+        int length,
+        int more,
+        bool isWhole
+    )
     {
         var kept = Keep(string.Join('\n', Enumerable.Range(1, count).Select(id => Line(id, length, more))));
         Assert.That(kept.Any(mount => ReferenceEquals(mount, MountEntry.More)), Is.EqualTo(!isWhole));
-        if (isWhole) Assert.That(kept, Has.Count.EqualTo(count).And.All.Property("Target").Length.EqualTo(length));
+        if (isWhole)
+            Assert.That(kept, Has.Count.EqualTo(count).And.All.Property("Target").Length.EqualTo(length));
     }
 
     /// <summary>Lines without end, made as they are read.</summary>
@@ -81,8 +119,11 @@ public class MountInfoTests
         public override int Read(byte[] buffer, int offset, int count)
         {
             var read = (int)Math.Min(Math.Min(count, _left), _line.Length);
-            if (_left % _line.Length is > 0 and var rest) read = (int)Math.Min(read, rest);
-            _line.AsSpan((int)((_line.Length - (_left % _line.Length)) % _line.Length), read).CopyTo(buffer.AsSpan(offset));
+            if (_left % _line.Length is > 0 and var rest)
+                read = (int)Math.Min(read, rest);
+            _line
+                .AsSpan((int)((_line.Length - (_left % _line.Length)) % _line.Length), read)
+                .CopyTo(buffer.AsSpan(offset));
             _left -= read;
             return read;
         }
@@ -96,7 +137,8 @@ public class MountInfoTests
         foreach (var mount in ProcMountTable.Readable(ProcMountTable.Lines(new Endless(10_000))))
         {
             Assert.That(mount.Target, Has.Length.EqualTo(4000));
-            if (++seen % 1000 == 0) kept = Math.Max(kept, GC.GetTotalMemory(forceFullCollection: true) - before);
+            if (++seen % 1000 == 0)
+                kept = Math.Max(kept, GC.GetTotalMemory(forceFullCollection: true) - before);
         }
         Assert.That(seen, Is.EqualTo(10_000));
         Assert.That(kept, Is.LessThan(4 << 20));
@@ -111,7 +153,11 @@ public class MountInfoTests
         var directories = Over("8:1", "/var/lib/docker/plugins/p/propagated-mount", "/var/lib/runai");
         const string root = "/var/lib/docker/plugins/p/propagated-mount/state/";
         Assert.That(directories.Find(new("8:1", root + "d1", "/runai")), Is.EqualTo("d1"));
-        Assert.That(directories.Find(new("8:1", root + "d1/ld.so.preload", "/etc/ld.so.preload")), Is.EqualTo("d1"), "a subpath mount");
+        Assert.That(
+            directories.Find(new("8:1", root + "d1/ld.so.preload", "/etc/ld.so.preload")),
+            Is.EqualTo("d1"),
+            "a subpath mount"
+        );
         Assert.That(directories.Find(new("8:1", root + "d1//deleted", "/runai")), Is.EqualTo("d1"));
         Assert.That(directories.Find(new("8:2", root + "d1", "/runai")), Is.Null, "another file system");
         Assert.That(directories.Find(new("8:1", "/elsewhere/state/d1", "/runai")), Is.Null);
@@ -127,7 +173,12 @@ public class MountInfoTests
     [TestCase("/var/lib/docker/plugins/p/propagated-mount/mounts", "/x", "/x/d2", false)]
     [TestCase("/", "/", "/runai", false)]
     [TestCase("/data", "/mounts", "/mounts/d1", false)]
-    public void Where_it_is_handed_out_is_told_by_what_it_is_mounted_on(string root, string target, string at, bool isHandedOut)
+    public void Where_it_is_handed_out_is_told_by_what_it_is_mounted_on(
+        string root,
+        string target,
+        string at,
+        bool isHandedOut
+    )
     {
         var directories = Over("8:1", "/var/lib/docker/plugins/p/propagated-mount", "/var/lib/runai");
         MountEntry mount = new("8:1", "/var/lib/docker/plugins/p/propagated-mount/state/d1", at);
@@ -151,7 +202,9 @@ public class MountInfoTests
     sealed class OneMount(MountEntry mount) : IMountTable
     {
         public IEnumerable<MountEntry> Own() => [new("0:1", "/", "/"), mount];
+
         public IReadOnlyList<MountEntry> OfProcess(int pid) => [];
+
         public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() => [];
     }
 }

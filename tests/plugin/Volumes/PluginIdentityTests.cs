@@ -10,7 +10,11 @@ public class PluginIdentityTests
     static PluginIdentity At(string root)
     {
         var settings = new PluginSettings();
-        return new PluginIdentity(new StateLayout(settings), settings, new Mounts(new MountEntry("8:1", root, settings.State)));
+        return new PluginIdentity(
+            new StateLayout(settings),
+            settings,
+            new Mounts(new MountEntry("8:1", root, settings.State))
+        );
     }
 
     [Test]
@@ -29,7 +33,8 @@ public class PluginIdentityTests
     [TestCase("/var/lib/docker/plugins/short/propagated-mount")]
     [TestCase("/")]
     [TestCase("/propagated-mount")]
-    public void Elsewhere_it_is_a_plain_socket(string root) => Assert.That((At(root).Id, At(root).Name), Is.EqualTo(((string?)null, "gpu")));
+    public void Elsewhere_it_is_a_plain_socket(string root) =>
+        Assert.That((At(root).Id, At(root).Name), Is.EqualTo(((string?)null, "gpu")));
 
     [TestCase("runai/gpu-memory", true)]
     [TestCase("runai/gpu-memory:latest", true)]
@@ -49,7 +54,9 @@ public class PluginIdentityTests
     sealed class Mounts(MountEntry state) : IMountTable
     {
         public IEnumerable<MountEntry> Own() => [state];
+
         public IReadOnlyList<MountEntry> OfProcess(int pid) => [];
+
         public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() => [];
     }
 }

@@ -3,7 +3,8 @@ using System.Runtime.InteropServices;
 
 namespace Runai.GpuMemory.Tests.Volumes;
 
-/// <summary>A thread whose mounts are its own: Linux gives each thread its mount namespace, so the machine sees nothing of what a test mounts, and all is gone when the thread ends.
+/// <summary>A thread whose mounts are its own: Linux gives each thread its mount namespace, so the machine sees nothing
+/// of what a test mounts, and all is gone when the thread ends.
 /// Processes started by the thread, and its own threads, are in the same namespace.</summary>
 static partial class PrivateNamespace
 {
@@ -18,7 +19,9 @@ static partial class PrivateNamespace
             try
             {
                 if (Unshare(NewMounts) != 0 || Mount(null, "/", null, RecursivePrivate, null) != 0)
-                    throw new InvalidOperationException($"these tests mount for real and need root: errno {Marshal.GetLastPInvokeError()}");
+                    throw new InvalidOperationException(
+                        $"these tests mount for real and need root: errno {Marshal.GetLastPInvokeError()}"
+                    );
                 test();
             }
             catch (Exception e)

@@ -29,7 +29,10 @@ public class ReferenceTableTests
     {
         var table = new ReferenceTable(_layout);
         table.Load();
-        foreach (var reference in (Reference[])[Short, Long, Short with { Count = 2 }, Short with { Container = "c" }, Long, Short])
+        foreach (
+            var reference in (Reference[])
+                [Short, Long, Short with { Count = 2 }, Short with { Container = "c" }, Long, Short]
+        )
         {
             table.Set(Id, reference);
             Assert.That(Reloaded(), Is.EqualTo(reference));
@@ -41,9 +44,13 @@ public class ReferenceTableTests
     {
         var table = new ReferenceTable(_layout);
         table.Load();
-        for (var count = 0; count < 50; count++) table.Set(Id, Short with { Count = count });
+        for (var count = 0; count < 50; count++)
+            table.Set(Id, Short with { Count = count });
         var file = new FileInfo(_layout.Reference(Id));
-        Assert.That((file.Length, file.UnixFileMode), Is.EqualTo((1024L, UnixFileMode.UserRead | UnixFileMode.UserWrite)));
+        Assert.That(
+            (file.Length, file.UnixFileMode),
+            Is.EqualTo((1024L, UnixFileMode.UserRead | UnixFileMode.UserWrite))
+        );
     }
 
     [Test]

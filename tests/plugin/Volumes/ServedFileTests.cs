@@ -5,10 +5,15 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Volumes;
 
-/// <summary>What a container can do to a file that it may only read: a lease makes others wait who open it, a lock makes some fail.</summary>
+/// <summary>What a container can do to a file that it may only read: a lease makes others wait who open it, a lock
+/// makes some fail.</summary>
 public sealed partial class ServedFileTests
 {
-    const int SetSignal = 10, IgnoredSignal = 23, SetLease = 1024, WriteLease = 1, Exclusive = 2;
+    const int SetSignal = 10,
+        IgnoredSignal = 23,
+        SetLease = 1024,
+        WriteLease = 1,
+        Exclusive = 2;
     static readonly QuotaFile Quota = new(new('c', 64)) { Limit = "0.5" };
 
     [Test]
@@ -66,8 +71,10 @@ public sealed partial class ServedFileTests
         Assert.That(ServedFile.TryRead("/dev/null"), Is.Empty);
     }
 
-    /// <summary>Who has one is told by a signal that somebody opens the file; SIGIO would end this process, SIGURG does not.</summary>
-    static int Lease(SafeFileHandle file) => Control(file, SetSignal, IgnoredSignal) == 0 ? Control(file, SetLease, WriteLease) : -2;
+    /// <summary>Who has one is told by a signal that somebody opens the file; SIGIO would end this process, SIGURG does
+    /// not.</summary>
+    static int Lease(SafeFileHandle file) =>
+        Control(file, SetSignal, IgnoredSignal) == 0 ? Control(file, SetLease, WriteLease) : -2;
 
     [LibraryImport("libc", EntryPoint = "fcntl")]
     private static partial int Control(SafeFileHandle file, int command, int argument);

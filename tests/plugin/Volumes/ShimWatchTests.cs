@@ -26,15 +26,18 @@ public class ShimWatchTests
     public void TearDown() => Directory.Delete(_folder, recursive: true);
 
     [Test]
-    public void Who_opens_the_shim_is_told_under_whatever_mount() => PrivateNamespace.Run(() =>
-    {
-        _watch.Add(Path.Combine(_folder, "one"));
-        using var container = new FakeContainer(Path.Combine(_folder, "one"), Path.Combine(_folder, "target"));
-        using var program = Sh.Start($"exec nsenter --target {container.Pid} --mount cat {_folder}/target/librunai.so -");
-        Assert.That(_watch.Wait(), Is.EqualTo(new[] { new ShimOpening(program.Id, "one") }));
-        program.StandardInput.Close();
-        program.WaitForExit();
-    });
+    public void Who_opens_the_shim_is_told_under_whatever_mount() =>
+        PrivateNamespace.Run(() =>
+        {
+            _watch.Add(Path.Combine(_folder, "one"));
+            using var container = new FakeContainer(Path.Combine(_folder, "one"), Path.Combine(_folder, "target"));
+            using var program = Sh.Start(
+                $"exec nsenter --target {container.Pid} --mount cat {_folder}/target/librunai.so -"
+            );
+            Assert.That(_watch.Wait(), Is.EqualTo(new[] { new ShimOpening(program.Id, "one") }));
+            program.StandardInput.Close();
+            program.WaitForExit();
+        });
 
     [Test]
     public void Nothing_is_told_of_directories_that_are_not_watched_or_not_any_more()
@@ -45,7 +48,11 @@ public class ShimWatchTests
         Sh.Run($"cat {one}/librunai.so {two}/librunai.so");
         _watch.Add(two);
         using var program = Sh.Start($"exec cat {two}/librunai.so -");
-        Assert.That(_watch.Wait(), Is.EqualTo(new[] { new ShimOpening(program.Id, "two") }), "the first that is told is the last that opened");
+        Assert.That(
+            _watch.Wait(),
+            Is.EqualTo(new[] { new ShimOpening(program.Id, "two") }),
+            "the first that is told is the last that opened"
+        );
         program.StandardInput.Close();
         program.WaitForExit();
     }
@@ -53,7 +60,8 @@ public class ShimWatchTests
     [Test]
     public void Openings_that_come_together_are_told_each_with_its_directory()
     {
-        foreach (var name in (string[])["one", "two"]) _watch.Add(Path.Combine(_folder, name));
+        foreach (var name in (string[])["one", "two"])
+            _watch.Add(Path.Combine(_folder, name));
         using var first = Sh.Start($"exec cat {_folder}/one/librunai.so -");
         using var second = Sh.Start($"exec cat {_folder}/two/librunai.so -");
         foreach (var program in (Process[])[first, second])
@@ -62,29 +70,40 @@ public class ShimWatchTests
             program.WaitForExit();
         }
         var told = new List<ShimOpening>();
-        while (told.Count < 2) told.AddRange(_watch.Wait()!);
-        Assert.That(told, Is.EquivalentTo(new[] { new ShimOpening(first.Id, "one"), new ShimOpening(second.Id, "two") }));
+        while (told.Count < 2)
+            told.AddRange(_watch.Wait()!);
+        Assert.That(
+            told,
+            Is.EquivalentTo(new[] { new ShimOpening(first.Id, "one"), new ShimOpening(second.Id, "two") })
+        );
     }
 
     /// <summary>The kernel keeps 16,384 events (fanotify(7)), and one of many that are alike.</summary>
     [Test]
     public void However_often_it_is_opened_what_waits_is_bounded_and_the_next_is_told()
     {
-        const int Openings = 100_000, Kept = 16_384;
-        foreach (var name in (string[])["one", "two"]) _watch.Add(Path.Combine(_folder, name));
+        const int Openings = 100_000,
+            Kept = 16_384;
+        foreach (var name in (string[])["one", "two"])
+            _watch.Add(Path.Combine(_folder, name));
         var shim = Path.Combine(_folder, "one", "librunai.so");
-        for (var n = 0; n < Openings; n++) File.OpenHandle(shim).Dispose();
+        for (var n = 0; n < Openings; n++)
+            File.OpenHandle(shim).Dispose();
         var told = _watch.Wait()!.Count;
         _watch.Remove(Path.Combine(_folder, "one"));
         Sh.Run($"cat {_folder}/two/librunai.so");
-        while (_watch.Wait()! is var next && next.All(opening => opening.DirId != "two")) told += next.Count;
+        while (_watch.Wait()! is var next && next.All(opening => opening.DirId != "two"))
+            told += next.Count;
         Assert.That(told, Is.InRange(1, Kept));
     }
 
     [Test]
     public void A_kernel_that_does_not_tell_directories_tells_the_process_alone()
     {
-        var (one, old) = (Path.Combine(_folder, "one"), new ShimWatch(NullLogger<ShimWatch>.Instance) { AsksForDirectories = false });
+        var (one, old) = (
+            Path.Combine(_folder, "one"),
+            new ShimWatch(NullLogger<ShimWatch>.Instance) { AsksForDirectories = false }
+        );
         old.Add(one);
         using var program = Sh.Start($"exec cat {one}/librunai.so -");
         Assert.That(old.Wait(), Is.EqualTo(new[] { new ShimOpening(program.Id, null) }));
@@ -93,7 +112,8 @@ public class ShimWatchTests
     }
 
     [Test]
-    public void A_directory_that_is_not_there_is_no_error() => Assert.That(() => _watch.Add(Path.Combine(_folder, "gone")), Throws.Nothing);
+    public void A_directory_that_is_not_there_is_no_error() =>
+        Assert.That(() => _watch.Add(Path.Combine(_folder, "gone")), Throws.Nothing);
 
     [TestCase("0::/docker/ID\n", "ID")]
     [TestCase("0::/system.slice/docker-ID.scope\n", "ID")]
@@ -105,6 +125,9 @@ public class ShimWatchTests
     public void A_control_group_names_its_container(string text, string found)
     {
         var id = string.Concat(Enumerable.Repeat("0123456789abcdef", 4));
-        Assert.That(string.Join(' ', ProcMountTable.ContainersIn(text.Replace("ID", id, StringComparison.Ordinal))), Is.EqualTo(found.Replace("ID", id, StringComparison.Ordinal)));
+        Assert.That(
+            string.Join(' ', ProcMountTable.ContainersIn(text.Replace("ID", id, StringComparison.Ordinal))),
+            Is.EqualTo(found.Replace("ID", id, StringComparison.Ordinal))
+        );
     }
 }

@@ -8,17 +8,30 @@ namespace Runai.GpuMemory.Tests.Volumes;
 public class StateLayoutTests
 {
     [Test]
-    public void Different_names_are_different_files_in_the_folder() => Check.QuickThrowOnFailure(Prop.ForAll<NonEmptyString, NonEmptyString>((one, other) =>
-    {
-        // Lone surrogates have no bytes of their own; no JSON string that the engine writes has any.
-        if (!IsText(one.Get) || !IsText(other.Get)) return true;
-        var (a, b) = (StateLayout.FileName(one.Get), StateLayout.FileName(other.Get));
-        return Path.GetFileName(a) == a && a is not ("" or "." or "..") && !a.StartsWith('.') && (a == b) == (one.Get == other.Get);
-    }));
+    public void Different_names_are_different_files_in_the_folder() =>
+        Check.QuickThrowOnFailure(
+            Prop.ForAll<NonEmptyString, NonEmptyString>(
+                (one, other) =>
+                {
+                    // Lone surrogates have no bytes of their own; no JSON string that the engine writes has any.
+                    if (!IsText(one.Get) || !IsText(other.Get))
+                        return true;
+                    var (a, b) = (StateLayout.FileName(one.Get), StateLayout.FileName(other.Get));
+                    return Path.GetFileName(a) == a
+                        && a is not ("" or "." or "..")
+                        && !a.StartsWith('.')
+                        && (a == b) == (one.Get == other.Get);
+                }
+            )
+        );
 
     [Test]
-    public void A_name_is_found_again_from_its_file() => Check.QuickThrowOnFailure(Prop.ForAll<NonEmptyString>(name =>
-        !IsText(name.Get) || StateLayout.NameOf(StateLayout.FileName(name.Get)) == name.Get));
+    public void A_name_is_found_again_from_its_file() =>
+        Check.QuickThrowOnFailure(
+            Prop.ForAll<NonEmptyString>(name =>
+                !IsText(name.Get) || StateLayout.NameOf(StateLayout.FileName(name.Get)) == name.Get
+            )
+        );
 
     [TestCase("a b")]
     [TestCase("%")]
@@ -30,8 +43,12 @@ public class StateLayoutTests
     public void A_file_that_no_name_became_is_nobodys(string file) => Assert.That(StateLayout.NameOf(file), Is.Null);
 
     [Test]
-    public void A_mount_id_is_found_again_from_its_directory() => Check.QuickThrowOnFailure(Prop.ForAll<NonEmptyString>(id =>
-        !IsText(id.Get) || StateLayout.DirId(id.Get) is not { } dirId || StateLayout.MountId(dirId) == id.Get));
+    public void A_mount_id_is_found_again_from_its_directory() =>
+        Check.QuickThrowOnFailure(
+            Prop.ForAll<NonEmptyString>(id =>
+                !IsText(id.Get) || StateLayout.DirId(id.Get) is not { } dirId || StateLayout.MountId(dirId) == id.Get
+            )
+        );
 
     [Test]
     public void Dockers_ids_are_their_own_directories() =>
@@ -49,7 +66,10 @@ public class StateLayoutTests
         Assert.That(File.ReadAllText(path), Is.EqualTo("two"));
         Assert.That(File.GetUnixFileMode(path), Is.EqualTo(UnixFileMode.UserRead));
         Assert.That(Directory.GetFileSystemEntries(folder), Has.Length.EqualTo(1));
-        Assert.That(() => StateLayout.WriteFile(Path.Combine(folder, "missing", "file"), "x"u8, UnixFileMode.UserRead), Throws.InstanceOf<IOException>());
+        Assert.That(
+            () => StateLayout.WriteFile(Path.Combine(folder, "missing", "file"), "x"u8, UnixFileMode.UserRead),
+            Throws.InstanceOf<IOException>()
+        );
         Directory.Delete(folder, recursive: true);
     }
 

@@ -24,7 +24,10 @@ public class VolumeDriverTests
         Assert.That(_volumes.Driver.Create("runai", new Dictionary<string, string>()), Is.Null);
         Assert.That(_volumes.Driver.Remove("runai"), Is.Null);
         Assert.That(_volumes.Driver.Describe("runai"), Is.Not.Null);
-        Assert.That(_volumes.Driver.Create("runai", Quota("0.5")), Does.Contain("volume runai exists already without gpu-memory").And.Contain("gpu-memory=0.5"));
+        Assert.That(
+            _volumes.Driver.Create("runai", Quota("0.5")),
+            Does.Contain("volume runai exists already without gpu-memory").And.Contain("gpu-memory=0.5")
+        );
     }
 
     [Test]
@@ -37,7 +40,10 @@ public class VolumeDriverTests
         Assert.That(_volumes.Driver.Create("plain", new Dictionary<string, string>()), Is.Null);
         _volumes.Restart();
         Assert.That(_volumes.Driver.Describe("half_1.of-it")!.Status["gpu-memory"], Is.EqualTo("0.5"));
-        Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Is.EqualTo(new[] { "half_1.of-it", "plain", "runai" }));
+        Assert.That(
+            _volumes.Driver.DescribeAll().Select(volume => volume.Name),
+            Is.EqualTo(new[] { "half_1.of-it", "plain", "runai" })
+        );
         Assert.That(_volumes.Driver.Remove("half_1.of-it"), Is.Null);
         _volumes.Restart();
         Assert.That(_volumes.Driver.Describe("half_1.of-it"), Is.Null);
@@ -48,9 +54,17 @@ public class VolumeDriverTests
     {
         Assert.That(_volumes.Driver.Create("half", Quota("0.5")), Is.Null);
         Assert.That(_volumes.Driver.Create("half", Quota("0.5")), Is.Null);
-        Assert.That(_volumes.Driver.Create("half", Quota("0.6")), Is.EqualTo(
-            "volume half exists already with gpu-memory=0.5, and was now to be made with gpu-memory=0.6: take another name"));
-        Assert.That(_volumes.Driver.Create("half", new Dictionary<string, string>()), Does.Contain("without gpu-memory"));
+        Assert.That(
+            _volumes.Driver.Create("half", Quota("0.6")),
+            Is.EqualTo(
+                "volume half exists already with gpu-memory=0.5, and was now to be made with gpu-memory=0.6: "
+                    + "take another name"
+            )
+        );
+        Assert.That(
+            _volumes.Driver.Create("half", new Dictionary<string, string>()),
+            Does.Contain("without gpu-memory")
+        );
     }
 
     [Test]
@@ -59,8 +73,18 @@ public class VolumeDriverTests
     [Test]
     public void Other_options_are_refused_by_name()
     {
-        Assert.That(_volumes.Driver.Create("vol", new Dictionary<string, string> { ["gpu-memory"] = "0.5", ["size"] = "1g", ["device"] = "/" }),
-            Does.Contain("unknown option device, size"));
+        Assert.That(
+            _volumes.Driver.Create(
+                "vol",
+                new Dictionary<string, string>
+                {
+                    ["gpu-memory"] = "0.5",
+                    ["size"] = "1g",
+                    ["device"] = "/",
+                }
+            ),
+            Does.Contain("unknown option device, size")
+        );
         Assert.That(_volumes.Driver.Describe("vol"), Is.Null);
     }
 
@@ -71,7 +95,10 @@ public class VolumeDriverTests
         Assert.That(_volumes.Driver.Create("vol", Quota(value)), Does.Contain("gpu-memory").And.Contain("0.5"));
 
     [TestCase("c", "volume name is too short, names should be at least two alphanumeric characters")]
-    [TestCase("../x", "\"../x\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed")]
+    [TestCase(
+        "../x",
+        "\"../x\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed"
+    )]
     [TestCase(".dot", "\".dot\" includes invalid characters")]
     [TestCase("-x", "\"-x\" includes invalid characters")]
     [TestCase("a b", "\"a b\" includes invalid characters")]
@@ -87,9 +114,16 @@ public class VolumeDriverTests
     public void What_an_earlier_version_took_can_be_removed_or_is_gone()
     {
         foreach (var name in (string[])["c", ".dot", "a b", "../x", "/", "a/./b"])
-            StateLayout.WriteFile(_volumes.Layout.Volume(name), JsonSerializer.SerializeToUtf8Bytes(new { Name = name, GpuMemory = "0.5" }), UnixFileMode.UserRead);
+            StateLayout.WriteFile(
+                _volumes.Layout.Volume(name),
+                JsonSerializer.SerializeToUtf8Bytes(new { Name = name, GpuMemory = "0.5" }),
+                UnixFileMode.UserRead
+            );
         _volumes.Restart();
-        Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Is.EqualTo(new[] { ".dot", "a b", "c", "runai" }));
+        Assert.That(
+            _volumes.Driver.DescribeAll().Select(volume => volume.Name),
+            Is.EqualTo(new[] { ".dot", "a b", "c", "runai" })
+        );
         foreach (var name in (string[])["c", ".dot", "a b"])
             Assert.That(_volumes.Driver.Remove(name), Is.Null);
         _volumes.Restart();
@@ -103,18 +137,26 @@ public class VolumeDriverTests
         foreach (var name in (string[])["runai", "half"])
         {
             var made = _volumes.Driver.Describe(name)!;
-            Assert.That(made.Status["Version"], Does.Match(@"^\d+\.\d+\.\d+$").And.EqualTo(typeof(VolumeDriver).Assembly.GetName().Version!.ToString(3)));
+            Assert.That(
+                made.Status["Version"],
+                Does.Match(@"^\d+\.\d+\.\d+$").And.EqualTo(typeof(VolumeDriver).Assembly.GetName().Version!.ToString(3))
+            );
             Assert.That(made.CreatedAt, Is.EqualTo(DateTimeOffset.UtcNow).Within(TimeSpan.FromMinutes(5)));
             File.SetLastWriteTimeUtc(_volumes.Layout.Volume(name), new(2026, 1, 2, 3, 4, 5, DateTimeKind.Utc));
             _volumes.Restart();
-            Assert.That(_volumes.Driver.Describe(name)!.CreatedAt, Is.EqualTo(new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero)));
+            Assert.That(
+                _volumes.Driver.Describe(name)!.CreatedAt,
+                Is.EqualTo(new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero))
+            );
         }
     }
 
     [Test]
-    public void A_name_too_long_for_a_file_is_refused() => Assert.That(_volumes.Driver.Create(new string('n', 300), Quota("0.5")), Does.Contain("too long"));
+    public void A_name_too_long_for_a_file_is_refused() =>
+        Assert.That(_volumes.Driver.Create(new string('n', 300), Quota("0.5")), Does.Contain("too long"));
 
-    /// <summary>Were it not listed, the engine would make a volume of its own of that name, and a container with it would have no quota.</summary>
+    /// <summary>Were it not listed, the engine would make a volume of its own of that name, and a container with it
+    /// would have no quota.</summary>
     [TestCase("")]
     [TestCase("null")]
     [TestCase("{\"Na")]
@@ -123,11 +165,16 @@ public class VolumeDriverTests
     [TestCase("""{"Name":"bad","GpuMemory":"0;5"}""")]
     public void A_volume_whose_file_is_damaged_stays_and_is_not_mounted(string content)
     {
-        const string Words = "the file of the volume bad is damaged, so its quota is not known: docker volume rm bad, then docker volume create -d gpu -o gpu-memory=0.5 bad with the quota that it had";
+        const string Words =
+            "the file of the volume bad is damaged, so its quota is not known: docker volume rm bad, then "
+            + "docker volume create -d gpu -o gpu-memory=0.5 bad with the quota that it had";
         _volumes.Driver.Create("half", Quota("0.5"));
         File.WriteAllText(_volumes.Layout.Volume("bad"), content);
         _volumes.Restart();
-        Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Is.EqualTo(new[] { "bad", "half", "runai" }));
+        Assert.That(
+            _volumes.Driver.DescribeAll().Select(volume => volume.Name),
+            Is.EqualTo(new[] { "bad", "half", "runai" })
+        );
         Assert.That(_volumes.Driver.Describe("bad")!.Status["Problem"], Is.EqualTo(Words));
         Assert.That(_volumes.Driver.MountAsync("bad", new('a', 64), default).Result.Error, Is.EqualTo(Words));
         Assert.That(_volumes.Driver.Create("bad", Quota("0.5")), Is.EqualTo(Words));
@@ -159,16 +206,44 @@ public class VolumeDriverTests
     public void As_a_plain_socket_its_driver_is_the_sockets_name(string driver, bool ours)
     {
         Assert.That(_volumes.Catalog.IsThisDriver(driver), Is.EqualTo(ours));
-        Assert.That(_volumes.Catalog.Owns(new MountPoint { Type = "volume", Name = "runai", Driver = driver }), Is.EqualTo(ours));
-        Assert.That(_volumes.Catalog.Owns(new MountPoint { Type = "bind", Name = "runai", Driver = driver }), Is.False);
+        Assert.That(
+            _volumes.Catalog.Owns(
+                new MountPoint
+                {
+                    Type = "volume",
+                    Name = "runai",
+                    Driver = driver,
+                }
+            ),
+            Is.EqualTo(ours)
+        );
+        Assert.That(
+            _volumes.Catalog.Owns(
+                new MountPoint
+                {
+                    Type = "bind",
+                    Name = "runai",
+                    Driver = driver,
+                }
+            ),
+            Is.False
+        );
     }
 
     [Test]
     public void There_is_a_bound_and_who_removes_one_has_room()
     {
         _volumes.Most = 2;
-        Assert.That((_volumes.Driver.Create("aa", Quota("0.5")), _volumes.Driver.Create("bb", Quota("0.5"))), Is.EqualTo(((string?)null, (string?)null)));
-        Assert.That(_volumes.Driver.Create("cc", Quota("0.5")), Does.StartWith("there are 2 volumes with a quota, as many as this machine allows (maxVolumes in the policy)"));
+        Assert.That(
+            (_volumes.Driver.Create("aa", Quota("0.5")), _volumes.Driver.Create("bb", Quota("0.5"))),
+            Is.EqualTo(((string?)null, (string?)null))
+        );
+        Assert.That(
+            _volumes.Driver.Create("cc", Quota("0.5")),
+            Does.StartWith(
+                "there are 2 volumes with a quota, as many as this machine allows (maxVolumes in the policy)"
+            )
+        );
         Assert.That(_volumes.Driver.Create("aa", Quota("0.5")), Is.Null, "it is there");
         _volumes.Driver.Remove("aa");
         Assert.That(_volumes.Driver.Create("cc", Quota("0.5")), Is.Null);
@@ -186,8 +261,19 @@ public class VolumeDriverTests
         foreach (var name in (string[])["alices", "sockets", "admins", "theirs"])
             _volumes.Driver.Create(name, Quota("0.5"));
         _volumes.Restart();
-        Assert.That(_volumes.Catalog.List().Select(volume => (volume.Name, volume.Owner)),
-            Is.EqualTo(new[] { ("admins", null), ("alices", "alice"), ("runai", null), ("sockets", ""), ("theirs", (string?)null) }));
+        Assert.That(
+            _volumes.Catalog.List().Select(volume => (volume.Name, volume.Owner)),
+            Is.EqualTo(
+                new[]
+                {
+                    ("admins", null),
+                    ("alices", "alice"),
+                    ("runai", null),
+                    ("sockets", ""),
+                    ("theirs", (string?)null),
+                }
+            )
+        );
     }
 
     [Test]
@@ -198,7 +284,11 @@ public class VolumeDriverTests
             File.WriteAllText(_volumes.Layout.Volume($"v{i}"), $$"""{"Name":"v{{i}}","GpuMemory":"0.5"}""");
         _volumes.Restart();
         Assert.That(_volumes.Driver.DescribeAll(), Has.Count.EqualTo(VolumeCatalog.Ceiling + 1));
-        var left = Enumerable.Range(0, Many).Select(i => $"v{i}").Except(_volumes.Driver.DescribeAll().Select(volume => volume.Name)).First();
+        var left = Enumerable
+            .Range(0, Many)
+            .Select(i => $"v{i}")
+            .Except(_volumes.Driver.DescribeAll().Select(volume => volume.Name))
+            .First();
         Assert.That(Enumerable.Range(0, Many).All(i => _volumes.Driver.Describe($"v{i}") is not null));
         Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Does.Contain(left), "it was used");
         Assert.That(_volumes.Driver.Create("more", Quota("0.5")), Does.Contain("more than 10000 volumes"));

@@ -4,21 +4,30 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Volumes;
 
-/// <summary>The volumes' services over a folder of their own. <see cref="Restart"/> makes new services over the same folder, as a plugin that was killed does.</summary>
+/// <summary>The volumes' services over a folder of their own. <see cref="Restart"/> makes new services over the same
+/// folder, as a plugin that was killed does.</summary>
 sealed class VolumesUnderTest : IDisposable
 {
     public const string Shim = "the shim";
     readonly string _folder = Directory.CreateTempSubdirectory("volumes").FullName;
 
-    /// <param name="shared">As in the plugin: what is mounted below the state appears in namespaces made from this one. Needs <see cref="PrivateNamespace"/>.</param>
+    /// <param name="shared">As in the plugin: what is mounted below the state appears in namespaces made from this one.
+    /// Needs <see cref="PrivateNamespace"/>.</param>
     /// <param name="managed">The state lies where the engine has a managed plugin's propagated mount.</param>
     public VolumesUnderTest(bool shared = false, bool managed = false)
     {
-        Settings = new PluginSettings { State = Path.Combine(_folder, "state"), Stage = Path.Combine(_folder, "stage"), Shim = Path.Combine(_folder, "shim.so") };
+        Settings = new PluginSettings
+        {
+            State = Path.Combine(_folder, "state"),
+            Stage = Path.Combine(_folder, "stage"),
+            Shim = Path.Combine(_folder, "shim.so"),
+        };
         Directory.CreateDirectory(Settings.State);
         if (shared)
         {
-            var source = managed ? Path.Combine(_folder, "plugins", new string('1', 64), "propagated-mount") : Settings.State;
+            var source = managed
+                ? Path.Combine(_folder, "plugins", new string('1', 64), "propagated-mount")
+                : Settings.State;
             Directory.CreateDirectory(source);
             Check(PrivateNamespace.Mount(source, Settings.State, null, 4096, null));
             Check(PrivateNamespace.Mount(null, Settings.State, null, 1 << 20, null));
@@ -50,7 +59,9 @@ sealed class VolumesUnderTest : IDisposable
         References = new ReferenceTable(Layout);
         Directories = new PrivateDirectories(Layout, new ShimStore(Layout), mounts);
         var identity = new PluginIdentity(Layout, Settings, mounts);
-        Host = new WatchedHost(new HostView(Layout, mounts, Directories, identity, Time, NullLogger<HostView>.Instance));
+        Host = new WatchedHost(
+            new HostView(Layout, mounts, Directories, identity, Time, NullLogger<HostView>.Instance)
+        );
         Activations = new Activations(Directories, References, mounts, Host, Time, NullLogger<Activations>.Instance);
         Activations.Restore();
         Catalog = new VolumeCatalog(Layout, identity, NullLogger<VolumeCatalog>.Instance, Makers) { Most = () => Most };
@@ -69,17 +80,26 @@ sealed class VolumesUnderTest : IDisposable
     /// <summary>The containers that the engine says run.</summary>
     public HashSet<string> Running { get; } = [];
 
-    public IReadOnlyList<string> Collect(TimeSpan grace) => Activations.CollectAsync(grace, reference => Task.FromResult(Running.Contains(reference.Container!))).GetAwaiter().GetResult();
+    public IReadOnlyList<string> Collect(TimeSpan grace) =>
+        Activations
+            .CollectAsync(grace, reference => Task.FromResult(Running.Contains(reference.Container!)))
+            .GetAwaiter()
+            .GetResult();
 
     public void Dispose()
     {
-        // Inside a namespace of its own nothing of it is left; a folder that is still busy outside would be a leak worth an error.
-        Sh.Run($"for at in '{Settings.Stage}' '{Settings.State}'/mounts/* '{Settings.State}'; do while umount -lR \"$at\" 2>/dev/null; do :; done; done; rm -rf --one-file-system '{_folder}'");
+        // Inside a namespace of its own nothing of it is left; a folder that is still busy outside would be a leak
+        // worth an error.
+        Sh.Run(
+            $"for at in '{Settings.Stage}' '{Settings.State}'/mounts/* '{Settings.State}'; do while umount -lR "
+                + $"\"$at\" 2>/dev/null; do :; done; done; rm -rf --one-file-system '{_folder}'"
+        );
     }
 
     static void Check(int result)
     {
-        if (result != 0) throw new InvalidOperationException("mount failed");
+        if (result != 0)
+            throw new InvalidOperationException("mount failed");
     }
 }
 
@@ -87,16 +107,23 @@ sealed class VolumesUnderTest : IDisposable
 sealed class HiddenMounts(IMountTable real) : IMountTable
 {
     public HashSet<int> Pids { get; } = [];
+
     public IEnumerable<MountEntry> Own() => real.Own();
-    public IReadOnlyList<MountEntry> OfProcess(int pid) => Pids.Contains(pid) ? [MountEntry.Unreadable] : real.OfProcess(pid);
+
+    public IReadOnlyList<MountEntry> OfProcess(int pid) =>
+        Pids.Contains(pid) ? [MountEntry.Unreadable] : real.OfProcess(pid);
+
     public IReadOnlyList<string> ContainersOf(int pid) => Pids.Contains(pid) ? [new('c', 64)] : [];
-    public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() => real.All().Select(one => (one.Pid, Pids.Contains(one.Pid) ? OfProcess(one.Pid) : one.Mounts));
+
+    public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() =>
+        real.All().Select(one => (one.Pid, Pids.Contains(one.Pid) ? OfProcess(one.Pid) : one.Mounts));
 }
 
 /// <summary>Refuses when the test says so.</summary>
 sealed class GuardAtWill : IMountGuard
 {
     public string? Refusal { get; set; }
+
     public Task<string?> RefusalAsync(CancellationToken cancel) => Task.FromResult(Refusal);
 }
 
@@ -104,9 +131,13 @@ sealed class GuardAtWill : IMountGuard
 sealed class WatchedHost(IHostView real) : IHostView
 {
     public int Restarts { get; private set; }
+
     public bool IsConnected() => real.IsConnected();
+
     public bool Sees(string dirId) => real.Sees(dirId);
+
     public void StartAnew() => Restarts++;
+
     public void Settled() { }
 }
 
@@ -124,15 +155,27 @@ static class Sh
 
     /// <summary>A command that waits on its standard input: it ends when that is closed.</summary>
     public static Process Start(string command) =>
-        Process.Start(new ProcessStartInfo("/bin/sh", ["-c", $"{{ {command}; }} 2>&1"]) { RedirectStandardInput = true, RedirectStandardOutput = true })!;
+        Process.Start(
+            new ProcessStartInfo("/bin/sh", ["-c", $"{{ {command}; }} 2>&1"])
+            {
+                RedirectStandardInput = true,
+                RedirectStandardOutput = true,
+            }
+        )!;
 }
 
-/// <summary>A "container": a process with a private mount namespace in which the directory is bound, as the engine does it.</summary>
+/// <summary>A "container": a process with a private mount namespace in which the directory is bound, as the engine does
+/// it.</summary>
 sealed class FakeContainer : IDisposable
 {
-    /// <summary>Programs of Python that say <c>ready</c> and end when their input does: one whose first thread ends at once while another waits, and one that changes its root to a plain folder.</summary>
-    public const string Zombie = "import ctypes, os, sys, threading\nthreading.Thread(target=lambda: (sys.stdin.read(), os._exit(0))).start()\nprint(\"ready\", flush=True)\nctypes.CDLL(None).pthread_exit(None)";
-    public const string Chrooted = "import os, sys\nos.mkdir(\"/tmp/plain\") if not os.path.isdir(\"/tmp/plain\") else 0\nos.chroot(\"/tmp/plain\")\nprint(\"ready\", flush=True)\nsys.stdin.read()";
+    /// <summary>Programs of Python that say <c>ready</c> and end when their input does: one whose first thread ends at
+    /// once while another waits, and one that changes its root to a plain folder.</summary>
+    public const string Zombie =
+        "import ctypes, os, sys, threading\nthreading.Thread(target=lambda: (sys.stdin.read(), "
+        + "os._exit(0))).start()\nprint(\"ready\", flush=True)\nctypes.CDLL(None).pthread_exit(None)";
+    public const string Chrooted =
+        "import os, sys\nos.mkdir(\"/tmp/plain\") if not os.path.isdir(\"/tmp/plain\") else "
+        + "0\nos.chroot(\"/tmp/plain\")\nprint(\"ready\", flush=True)\nsys.stdin.read()";
     readonly Process _process;
 
     /// <param name="source">The directory.</param>
@@ -141,9 +184,13 @@ sealed class FakeContainer : IDisposable
     public FakeContainer(string source, string target, string? python = null)
     {
         Directory.CreateDirectory(target);
-        _process = Sh.Start($"exec unshare -m --propagation private sh -c 'mount --rbind \"{source}\" \"{target}\" && {(python is null ? "echo ready && exec cat" : $"exec python3 -c '\\''{python}'\\''")}'");
+        _process = Sh.Start(
+            $"exec unshare -m --propagation private sh -c 'mount --rbind \"{source}\" \"{target}\" && "
+                + $"{(python is null ? "echo ready && exec cat" : $"exec python3 -c '\\''{python}'\\''")}'"
+        );
         var line = _process.StandardOutput.ReadLine();
-        if (line != "ready") throw new InvalidOperationException(line);
+        if (line != "ready")
+            throw new InvalidOperationException(line);
     }
 
     public int Pid => _process.Id;
@@ -162,5 +209,6 @@ sealed class ManualTime : TimeProvider
     DateTimeOffset _now = new(2026, 11, 20, 12, 0, 0, TimeSpan.Zero);
 
     public void Pass(TimeSpan time) => _now += time;
+
     public override DateTimeOffset GetUtcNow() => _now;
 }
