@@ -123,7 +123,7 @@ ifeq ($(AOT),0)
 PUBLISH_AS := --self-contained -p:PublishTrimmed=true -p:PublishReadyToRun=true -p:TieredCompilation=false \
     -p:DebugType=none
 else
-PUBLISH_AS := -p:PublishAot=true -p:NativeSymbolExt=.debug $(LINK)
+PUBLISH_AS := -p:PublishAot=true -p:OptimizationPreference=Size -p:NativeSymbolExt=.debug $(LINK)
 endif
 PUBLISHED := $(OUT)/.published-$(CONFIGURATION)-aot$(AOT)
 $(PUBLISHED): $(shell find $(CURDIR)/plugin \( -name bin -o -name obj -o -name rootfs.sh \) -prune -o -print) \
