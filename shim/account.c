@@ -20,7 +20,11 @@
    Linear memory. The driver hands out address space in blocks of 2 MiB, backed as a whole; small allocations share a
    block, and a block goes back with its last allocation (measured on an H200 with 580.159, for 512 B to 16 MiB). So a
    process's linear memory is 2 MiB times the blocks that its allocations touch: exact, and O(1), since only the first
-   and last block of an allocation can be shared. */
+   and last block of an allocation can be shared. An allocation counts in its blocks until the driver has freed it. So
+   whatever the driver holds in a block is counted there, or covered by the reservation of the call that is about to
+   enter it; who enters the first has 2 MiB reserved until it is charged, and who takes out the last gives them back
+   after that. While one thread is about to free, in the driver, what another one takes for gone already, the block
+   counts. */
 #include "account.h"
 #include "device.h"
 #include "measure.h"
@@ -342,54 +346,53 @@ struct account_view account_view(struct device *device) {
     return view;
 }
 
-static struct entry block_entry(const struct device *device, uint64_t number) {
-    return (struct entry){.key = number, .class = CLASS_BLOCK, .device = device_position(device)};
+static struct entry block_entry(const struct device *device, uint64_t address) {
+    uint8_t position = device_position(device);
+    return (struct entry){.key = block_key(position, address), .class = CLASS_BLOCK, .device = position};
+}
+
+static uint64_t last_byte(const struct entry *entry) {
+    return entry->key + (entry->size ? entry->size - 1 : 0);
+}
+
+/* Blocks between the first and the last, which nothing else can lie in. */
+static uint64_t between(const struct entry *entry) {
+    return (last_byte(entry) >> BLOCK_BITS) - (entry->key >> BLOCK_BITS) - 1;
+}
+
+static bool is_in_one_block(const struct entry *entry) {
+    return entry->key >> BLOCK_BITS == last_byte(entry) >> BLOCK_BITS;
 }
 
 uint64_t account_remember(struct device *device, struct entry *entry) {
-    uint64_t first = entry->key >> BLOCK_BITS, last = (entry->key + (entry->size ? entry->size - 1 : 0)) >> BLOCK_BITS;
     struct table *table = &process()->table;
-    struct entry block = block_entry(device, first);
-    entry->refs = 1; /* counted in its block */
+    struct entry block = block_entry(device, entry->key);
+    entry->refs = 1; /* counted in its blocks */
     uint64_t blocks = table_put_in_block(table, entry, &block) <= 1;
-    if (last > first) {
-        block = block_entry(device, last);
-        blocks += (table_reference(table, &block) <= 1) + (last - first - 1);
+    if (!is_in_one_block(entry)) {
+        block = block_entry(device, last_byte(entry));
+        blocks += (table_reference(table, &block) <= 1) + between(entry);
     }
     return blocks * BLOCK;
 }
 
-/* The last of what lay in a block is gone. Where something in it was freed in stream order, the driver holds it until
- * somebody synchronises. */
-static uint64_t give_block(unsigned device, bool ordered) {
-    if (!ordered)
+/* 2 MiB, if that was the last of what lay in the block. Where something in it was freed in stream order, the driver
+ * holds it until somebody synchronises. */
+static uint64_t leave_block(const struct entry *entry, uint64_t address, bool ordered) {
+    struct entry gone;
+    if (table_unreference(&process()->table, CLASS_BLOCK, block_key(entry->device, address), ordered, &gone) != 0)
+        return 0;
+    if (!gone.ordered)
         return BLOCK;
-    account_leave_to_measuring(device_at(device), BLOCK);
+    account_leave_to_measuring(device_at(entry->device), BLOCK);
     return 0;
 }
 
-bool account_forget(uint64_t pointer, bool ordered, struct entry *entry, uint64_t *released) {
-    int64_t left;
-    if (!table_take_from_block(&process()->table, pointer, ordered, entry, &left))
-        return false;
-    *released = entry->refs ? account_forget_rest(entry) : 0;
-    if (left == 0)
-        *released += give_block(entry->device, entry->ordered);
-    return true;
-}
-
-static uint64_t unreference(const struct entry *entry, uint64_t block) {
-    struct entry gone;
-    return table_unreference(&process()->table, CLASS_BLOCK, block, &gone) == 0
-               ? give_block(entry->device, gone.ordered)
-               : 0;
-}
-
-uint64_t account_forget_first(const struct entry *entry) {
-    return unreference(entry, entry->key >> BLOCK_BITS);
-}
-
-uint64_t account_forget_rest(const struct entry *entry) {
-    uint64_t first = entry->key >> BLOCK_BITS, last = (entry->key + (entry->size ? entry->size - 1 : 0)) >> BLOCK_BITS;
-    return last == first ? 0 : unreference(entry, last) + (last - first - 1) * BLOCK;
+uint64_t account_forget(const struct entry *entry, bool ordered) {
+    if (!entry->refs)
+        return 0;
+    uint64_t released = leave_block(entry, entry->key, ordered);
+    if (!is_in_one_block(entry))
+        released += leave_block(entry, last_byte(entry), ordered) + between(entry) * BLOCK;
+    return released;
 }

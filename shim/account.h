@@ -61,14 +61,11 @@ void account_attach(struct device *device);
 void account_overhead(struct device *device, int64_t before, int64_t now);
 
 /* Linear memory. The first enters an allocation into the table and returns the part of the charge that it brings with
-   it: 2 MiB for each block of address space that held nothing of ours before (see account.c). The second takes it out,
-   before the driver frees it, and says what will leave the account when that is done; if it is not done, remember it
-   again. */
+   it: 2 MiB for each block of address space that held nothing of ours before (see account.c). The entry goes before the
+   driver frees the allocation: afterwards another thread may get, and enter, the same pointer. Its blocks go after
+   that: the second says what leaves the account with them. */
 uint64_t account_remember(struct device *device, struct entry *entry);
-bool account_forget(uint64_t pointer, bool ordered, struct entry *entry, uint64_t *released);
-/* The same for an entry that a sweep has taken out already: its first block, and the others. */
-uint64_t account_forget_first(const struct entry *entry);
-uint64_t account_forget_rest(const struct entry *entry);
+uint64_t account_forget(const struct entry *entry, bool ordered);
 #define BLOCK (2 * MIB)
 static inline uint64_t round_up(uint64_t bytes, uint64_t to) {
     return bytes > UINT64_MAX - to ? UINT64_MAX / 4 : (bytes + to - 1) / to * to;

@@ -342,12 +342,10 @@ static void end_guess(struct device *device) {
     account_release_end(device, size);         /* and out of it */
 }
 
-static uint64_t swept(struct device *device, const struct entry *entry) {
+static uint64_t swept(const struct entry *entry) {
     if (entry->class == CLASS_ARRAY)
         return entry->size;
-    if (entry->kind == KIND_MANAGED)
-        atomic_fetch_sub(&device->managed, entry->size);
-    return account_forget_first(entry) + account_forget_rest(entry);
+    return linear_freed(entry, false);
 }
 
 static void forget_kept(struct kept *kept) {
@@ -365,7 +363,7 @@ static void end_allocations(struct device *device, uint64_t context, bool primar
         uint64_t released = 0;
         account_release_begin(device);
         for (unsigned i = 0; i < ending.batch.count; i++)
-            released += swept(device, &ending.batch.entry[i]);
+            released += swept(&ending.batch.entry[i]);
         account_release_end(device, released);
     } while (ending.batch.count > 0);
     device_forget_contexts();

@@ -62,40 +62,36 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, s
              CUDA->cuMemAllocPitch_v2(pointer, pitch, width, height, element), pointer);
 }
 
-/* The entry goes before the driver's free: afterwards another thread may get, and enter, the same pointer. */
-bool linear_forget(uint64_t pointer, bool ordered, struct entry *entry, uint64_t *released) {
-    if (!account_forget(pointer, ordered, entry, released))
+bool linear_take(uint64_t pointer, struct entry *entry) {
+    if (!table_take(&process()->table, CLASS_POINTER, pointer, entry))
         return false;
-    if (entry->kind == KIND_MANAGED)
-        atomic_fetch_sub(&device_at(entry->device)->managed, entry->size);
     if (entry->kind == KIND_POOL)
         pool_frees(entry);
     return true;
 }
 
-void linear_remember_again(struct entry *entry) {
-    struct device *device = device_at(entry->device);
+uint64_t linear_freed(const struct entry *entry, bool ordered) {
     if (entry->kind == KIND_MANAGED)
-        atomic_fetch_add(&device->managed, entry->size);
-    if (entry->kind == KIND_POOL)
-        table_put(&process()->table, entry);
-    else
-        account_remember(device, entry);
+        atomic_fetch_sub(&device_at(entry->device)->managed, entry->size);
+    return account_forget(entry, ordered);
+}
+
+void linear_put_back(const struct entry *entry) {
+    table_put(&process()->table, entry);
 }
 
 #define FREE(pointer, real_call)                                                                                       \
     struct entry entry;                                                                                                \
-    uint64_t released;                                                                                                 \
-    if (inside_driver || !linear_forget(pointer, false, &entry, &released))                                            \
+    if (inside_driver || !linear_take(pointer, &entry))                                                                \
         return real_call;                                                                                              \
     struct device *device = device_at(entry.device);                                                                   \
     account_release_begin(device);                                                                                     \
     CUresult result = INSIDE(real_call);                                                                               \
     if (result != CUDA_SUCCESS)                                                                                        \
-        linear_remember_again(&entry);                                                                                 \
+        linear_put_back(&entry);                                                                                       \
     else if (entry.kind == KIND_POOL)                                                                                  \
         pool_freed(&entry, NO_STREAM);                                                                                 \
-    account_release_end(device, result == CUDA_SUCCESS ? released : 0);                                                \
+    account_release_end(device, result == CUDA_SUCCESS ? linear_freed(&entry, false) : 0);                             \
     return result
 
 CUresult cuMemFree(CUdeviceptr_v1 pointer) {

@@ -708,31 +708,29 @@ void pool_freed(const struct entry *entry, CUstream stream) {
 
 /* Linear memory freed in stream order goes when the stream gets there, which nobody tells us: until measured it counts.
  */
-static CUresult freed(struct entry *entry, uint64_t released, CUstream stream, CUresult result) {
+static CUresult freed(const struct entry *entry, CUstream stream, CUresult result) {
     if (result != CUDA_SUCCESS)
-        linear_remember_again(entry);
+        linear_put_back(entry);
     else if (entry->kind == KIND_POOL)
         pool_freed(entry, stream);
     else
-        account_leave_to_measuring(device_at(entry->device), released);
+        account_leave_to_measuring(device_at(entry->device), linear_freed(entry, true));
     return result;
 }
 
 CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
     struct entry entry;
-    uint64_t released;
-    if (inside_driver || !linear_forget(pointer, true, &entry, &released))
+    if (inside_driver || !linear_take(pointer, &entry))
         return CUDA->cuMemFreeAsync(pointer, stream);
-    return freed(&entry, released, stream, FREE(device_at(entry.device), CUDA->cuMemFreeAsync(pointer, stream)));
+    return freed(&entry, stream, FREE(device_at(entry.device), CUDA->cuMemFreeAsync(pointer, stream)));
 }
 
 CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
     struct entry entry;
-    uint64_t released;
-    if (inside_driver || !linear_forget(pointer, true, &entry, &released))
+    if (inside_driver || !linear_take(pointer, &entry))
         return CUDA->cuMemFreeAsync_ptsz(pointer, stream);
     stream = per_thread(stream);
-    return freed(&entry, released, stream, FREE(device_at(entry.device), CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
+    return freed(&entry, stream, FREE(device_at(entry.device), CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
 }
 
 /* Pools. */

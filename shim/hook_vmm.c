@@ -30,7 +30,7 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CU
 /* One reference less, after the driver has dropped its own. */
 static void drop(uint64_t handle) {
     struct entry gone;
-    if (table_unreference(&process()->table, CLASS_HANDLE, handle, &gone) != 0)
+    if (table_unreference(&process()->table, CLASS_HANDLE, handle, false, &gone) != 0)
         return;
     struct device *device = device_at(gone.device);
     account_release_begin(device);

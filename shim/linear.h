@@ -4,11 +4,12 @@
 
 #include "process.h"
 
-/* Takes the entry of a pointer out, to be freed at once or in stream order, and says what leaves the account when the
-   driver has freed it (nothing for pool memory). False when it is none of ours. */
-bool linear_forget(uint64_t pointer, bool ordered, struct entry *entry, uint64_t *released);
+/* Takes the entry of a pointer out, before the driver frees it. False when it is none of ours. */
+bool linear_take(uint64_t pointer, struct entry *entry);
+/* The driver has freed it, at once or in stream order: what leaves the account (nothing for pool memory). */
+uint64_t linear_freed(const struct entry *entry, bool ordered);
 /* The driver did not free it after all. */
-void linear_remember_again(struct entry *entry);
+void linear_put_back(const struct entry *entry);
 /* A pool's memory is about to be freed. */
 void pool_frees(const struct entry *entry);
 /* The driver freed a pool's memory, in order of that stream: the pool keeps holding it. */

@@ -282,13 +282,35 @@ static int64_t new_overhead(int64_t counted, int64_t charged, int64_t managed, i
     return before < least ? least : before > most ? most : before;
 }
 
-static void measure_ourselves(struct device *device, uint64_t counted, bool quiet, uint64_t charged) {
-    int64_t before = atomic_load(&device->overhead);
-    int64_t now = new_overhead((int64_t)counted, (int64_t)charged, (int64_t)atomic_load(&device->managed), before);
+/* What we knew of ourselves before the driver was asked. Where it is quiet, all of this was true together. What moves
+ * from what is charged into our overhead afterwards changes that, and then it is left as it is. */
+struct known {
+    uint64_t activity, charged, unlisted, managed;
+    int64_t overhead;
+    bool quiet;
+};
+
+static struct known known_of(struct device *device) {
+    struct known k = {.activity = atomic_load(&device->activity)};
+    k.charged = atomic_load(&device->charged);
+    k.unlisted = atomic_load(&device->unlisted);
+    k.managed = atomic_load(&device->managed);
+    k.overhead = atomic_load(&device->overhead);
+    k.quiet = (uint32_t)k.activity == 0;
+    return k;
+}
+
+static bool still_quiet(const struct known *k, struct device *device) {
+    return k->quiet && atomic_load(&device->activity) == k->activity && atomic_load(&device->charged) == k->charged;
+}
+
+static void measure_ourselves(struct device *device, uint64_t counted, const struct known *k) {
+    int64_t before = k->quiet ? k->overhead : atomic_load(&device->overhead);
+    int64_t now = new_overhead((int64_t)(counted + k->unlisted), (int64_t)k->charged, (int64_t)k->managed, before);
     /* With calls under way the figure can be too low, so it may only rise. */
-    if (now != before && (quiet || now > before))
+    if (now != before && (k->quiet || now > before))
         account_overhead(device, before, now);
-    if (quiet)
+    if (k->quiet)
         atomic_store(&device->guessed, 0);
 }
 
@@ -300,9 +322,7 @@ void measure(struct device *device) {
     ledger_note_measured(number, now_us()); /* also when it cannot be done: then not again at once */
     if (!handle || number < 0)
         return;
-    uint64_t activity = atomic_load(&device->activity), unlisted = atomic_load(&device->unlisted),
-             charged = atomic_load(&device->charged);
-    bool quiet = (uint32_t)activity == 0;
+    struct known known = known_of(device);
     s->rows = 0;
     s->partial = false;
     ledger_each(number, note_row, s);
@@ -310,12 +330,14 @@ void measure(struct device *device) {
         return;
     ledger_each(number, note_row, s);
     uint64_t after = atomic_load(&device->charged), unsettled = pools_unsettled(device);
-    quiet = quiet && atomic_load(&device->activity) == activity && after == charged;
-    if (quiet) /* taken off when it is settled: not by us as well */
-        after = charged = charged > unsettled ? charged - unsettled : 0;
+    known.quiet = still_quiet(&known, device);
+    if (known.quiet) /* taken off when it is settled: not by us as well */
+        known.charged = known.charged > unsettled ? known.charged - unsettled : 0;
+    else if (after > known.charged)
+        known.charged = after;
     for (unsigned i = 0; i < s->listed; i++)
         if (s->list[i].pid == (unsigned)p->pid)
-            measure_ourselves(device, s->list[i].usedGpuMemory + unlisted, quiet, after > charged ? after : charged);
+            measure_ourselves(device, s->list[i].usedGpuMemory, &known);
     uint64_t others = unexplained(s, (uint32_t)p->pid);
     if (!s->partial || others > ledger_others(number)) /* else those who see all of them know better */
         ledger_set_others(number, others);

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { PIECE = 512 }; /* in multiples of this the driver divides a block */
+enum { PIECE = 512 };                     /* in multiples of this the driver divides a block */
+#define BLOCKS (UINT64_MAX >> BLOCK_BITS) /* of a block's key, what is not its device */
 
 static uint64_t mix(enum table_class class, uint64_t key) {
     uint64_t h = (key ^ (uint64_t) class << 56) * 0x9e3779b97f4a7c15ull;
@@ -14,7 +15,8 @@ static uint64_t mix(enum table_class class, uint64_t key) {
 }
 
 static struct shard *shard_of(struct table *table, enum table_class class, uint64_t key) {
-    return &table->shards[mix(0, class == CLASS_POINTER ? key >> BLOCK_BITS : key) >> 58];
+    uint64_t place = class == CLASS_POINTER ? key >> BLOCK_BITS : class == CLASS_BLOCK ? key & BLOCKS : key;
+    return &table->shards[mix(0, place) >> 58];
 }
 
 /* Where the entry is, or the empty slot where it would be. The shard has at least one empty slot. */
@@ -125,26 +127,6 @@ int64_t table_put_in_block(struct table *table, const struct entry *entry, const
     return refs;
 }
 
-bool table_take_from_block(struct table *table, uint64_t pointer, bool ordered, struct entry *taken, int64_t *left) {
-    struct shard *shard = shard_of(table, CLASS_POINTER, pointer);
-    struct entry gone;
-    bool known = false;
-    lock_take(&shard->lock);
-    if (shard->capacity) {
-        uint32_t at = probe(shard, CLASS_POINTER, pointer, mix(CLASS_POINTER, pointer));
-        known = shard->slots[at].class != 0;
-        if (known) {
-            *taken = shard->slots[at];
-            remove_at(shard, at);
-            *left = taken->refs ? unreference(shard, CLASS_BLOCK, pointer >> BLOCK_BITS, ordered, &gone) : -1;
-            taken->ordered = *left == 0 && gone.ordered;
-            expect_neighbour(shard, taken);
-        }
-    }
-    lock_drop(&shard->lock);
-    return known;
-}
-
 static bool look_up(struct table *table, enum table_class class, uint64_t key, struct entry *found, bool take) {
     struct shard *shard = shard_of(table, class, key);
     lock_take(&shard->lock);
@@ -154,8 +136,10 @@ static bool look_up(struct table *table, enum table_class class, uint64_t key, s
         known = shard->slots[at].class != 0;
         if (known) {
             *found = shard->slots[at];
-            if (take)
+            if (take) {
                 remove_at(shard, at);
+                expect_neighbour(shard, found);
+            }
         }
     }
     lock_drop(&shard->lock);
@@ -178,10 +162,10 @@ int64_t table_reference(struct table *table, const struct entry *entry) {
     return refs;
 }
 
-int64_t table_unreference(struct table *table, enum table_class class, uint64_t key, struct entry *gone) {
+int64_t table_unreference(struct table *table, enum table_class class, uint64_t key, bool ordered, struct entry *gone) {
     struct shard *shard = shard_of(table, class, key);
     lock_take(&shard->lock);
-    int64_t refs = unreference(shard, class, key, false, gone);
+    int64_t refs = unreference(shard, class, key, ordered, gone);
     lock_drop(&shard->lock);
     return refs;
 }

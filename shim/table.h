@@ -7,7 +7,7 @@
 
 enum table_class {
     CLASS_POINTER = 1, /* device pointers of every kind */
-    CLASS_BLOCK,       /* 2 MiB of address space in which linear allocations live; refs counts them */
+    CLASS_BLOCK,       /* 2 MiB of a device's address space in which linear allocations live; refs counts them */
     CLASS_HANDLE,      /* cuMemCreate; refs counts creations, retains and mappings */
     CLASS_MAPPING,     /* cuMemMap, by address; extra is the handle */
     CLASS_ARRAY,       /* arrays and mipmapped arrays, by handle */
@@ -53,16 +53,20 @@ bool table_put(struct table *table, const struct entry *entry);
 bool table_find(struct table *table, enum table_class class, uint64_t key, struct entry *found);
 /* Finds and removes. */
 bool table_take(struct table *table, enum table_class class, uint64_t key, struct entry *taken);
-/* A pointer and the block it begins in share a shard, so both change under one lock. The first returns how many
-   pointers begin or end in the block now, -1 without memory; the second takes the pointer out, freed in stream order or
-   not, and says how many are left; at 0 taken->ordered is the block's. */
-int64_t table_put_in_block(struct table *table, const struct entry *entry, const struct entry *block);
-bool table_take_from_block(struct table *table, uint64_t pointer, bool ordered, struct entry *taken, int64_t *left);
 enum { BLOCK_BITS = 21 };
+/* The key of the block in which an address is. When a driver has an address back it may give it to another device while
+   the block is still counted as the first one's. */
+static inline uint64_t block_key(uint8_t device, uint64_t address) {
+    return (uint64_t)device << (64 - BLOCK_BITS) | address >> BLOCK_BITS;
+}
+/* A pointer and the block it begins in share a shard, so both change under one lock. Returns how many pointers begin or
+   end in the block now, -1 without memory. */
+int64_t table_put_in_block(struct table *table, const struct entry *entry, const struct entry *block);
 /* Changes refs of an entry and returns what it then is; an entry is added at its first reference, and removed at 0
-   unless it is `ordered` (at 0 *gone is it). -1 when there is no such entry to unreference, or no memory. */
+   unless it is `ordered`, which it stays once a reference was dropped so (at 0 *gone is it). -1 when there is no such
+   entry to unreference, or no memory. */
 int64_t table_reference(struct table *table, const struct entry *entry);
-int64_t table_unreference(struct table *table, enum table_class class, uint64_t key, struct entry *gone);
+int64_t table_unreference(struct table *table, enum table_class class, uint64_t key, bool ordered, struct entry *gone);
 /* Removes all entries for which `wanted` says yes, handing each to it. It must not call the table. */
 void table_sweep(struct table *table, bool (*wanted)(const struct entry *entry, void *data), void *data);
 

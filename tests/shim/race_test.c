@@ -2,6 +2,7 @@
 #include "gpu.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,6 +14,15 @@ struct shared {
 };
 
 enum { PROCESSES = 64, THREADS = 8 };
+
+/* Of the device, not by what the shim says. */
+static void expect_peak_within(uint64_t limit) {
+    uint64_t peak = device_peak(0);
+    if (peak > limit)
+        fail(__FILE__, __LINE__, "the peak is %llu KiB above the limit; %llu KiB are in use, the shim says free: %llu",
+             (unsigned long long)(peak - limit) >> 10, (unsigned long long)device_used(0) >> 10,
+             (unsigned long long)gpu_free() >> 10);
+}
 
 static void race_once(struct shared *s) {
     CUdeviceptr held[64];
@@ -54,10 +64,9 @@ SCENARIO(Processes_racing_at_the_limit_never_exceed_it, .limit = "5g", .repeat =
     atomic_store(&s->go, 1);
     for (int i = 0; i < PROCESSES; i++)
         EXPECT_EQUAL(wait_for(pids[i]), 0);
-    if (device_peak(0) > 5 * GIB)
-        fail(__FILE__, __LINE__, "the peak is %llu above the limit", (unsigned long long)(device_peak(0) - 5 * GIB));
-    EXPECT(atomic_load(&s->failures) > 0); /* it was a race at the limit */
     gpu_begin(0);
+    expect_peak_within(5 * GIB);
+    EXPECT(atomic_load(&s->failures) > 0); /* it was a race at the limit */
     EXPECT_EQUAL(gpu_free(), 5 * GIB - CONTEXT);
     gpu_allocate(5 * GIB - CONTEXT);
 }
@@ -87,8 +96,78 @@ SCENARIO(Threads_racing_at_the_limit_never_exceed_it_and_leave_nothing_behind, .
         EXPECT_EQUAL(pthread_create(&threads[i], NULL, race_in_thread, (void *)(uintptr_t)(i + 1)), 0);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    EXPECT(device_peak(0) <= 400 * MIB);
+    expect_peak_within(400 * MIB);
     EXPECT_EQUAL(gpu_free(), 400 * MIB - CONTEXT);
+}
+
+static void *race_for_blocks(void *data) {
+    CUcontext context;
+    EXPECT_EQUAL(gpu.cuDevicePrimaryCtxRetain(&context, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuCtxSetCurrent(context), CUDA_SUCCESS);
+    unsigned seed = (unsigned)(uintptr_t)data;
+    for (int i = 0; i < 3000; i++) {
+        CUdeviceptr pointer[2];
+        size_t size = rand_r(&seed) % 4 ? 512 : (size_t)(rand_r(&seed) % 3 + 1) * 2 * MIB;
+        for (int k = 0; k < 2; k++)
+            if (gpu.cuMemAlloc_v2(&pointer[k], size) != CUDA_SUCCESS)
+                pointer[k] = 0;
+        for (int k = 0; k < 2; k++)
+            EXPECT_EQUAL(gpu.cuMemFree_v2(pointer[k]), CUDA_SUCCESS);
+    }
+    return NULL;
+}
+
+/* Nothing but what the calls say is known, and all is full all the time. */
+SCENARIO(Without_NVML_threads_that_share_the_last_blocks_never_exceed_the_limit, .limit = "80m", .without_nvml = true) {
+    pthread_t threads[THREADS];
+    gpu_begin(0);
+    for (int i = 0; i < THREADS; i++)
+        EXPECT_EQUAL(pthread_create(&threads[i], NULL, race_for_blocks, (void *)(uintptr_t)(i + 1)), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    expect_peak_within(80 * MIB);
+    EXPECT_EQUAL(gpu_free(), 80 * MIB - CONTEXT);
+}
+
+/* Two small allocations share 2 MiB. The thread that frees the first is held up inside the driver, by a signal, while
+   the second is freed: the 2 MiB are there until the driver has had both. Nor does a measurement find them, which is
+   not made in each moment where there is NVML. */
+static struct {
+    CUcontext context;
+    CUdeviceptr first;
+    _Atomic bool goes_on;
+} held_up;
+
+static void hold_up(int signal) {
+    (void)signal;
+    while (!atomic_load(&held_up.goes_on))
+        pause_ms(1);
+}
+
+static void *free_the_first(void *unused) {
+    EXPECT_EQUAL(gpu.cuCtxSetCurrent(held_up.context), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemFree_v2(held_up.first), CUDA_SUCCESS);
+    return unused;
+}
+
+SCENARIO(What_small_allocations_share_counts_until_the_driver_has_had_all_of_them_back, .limit = "100m",
+         .gpus = "--latency-ns 300000000", .without_nvml = true) {
+    CUdeviceptr second, pointer;
+    pthread_t thread;
+    signal(SIGUSR1, hold_up);
+    held_up.context = gpu_begin(0);
+    held_up.first = gpu_allocate(512);
+    second = gpu_allocate(512);
+    gpu_allocate(100 * MIB - CONTEXT - 2 * MIB);
+    EXPECT_EQUAL(pthread_create(&thread, NULL, free_the_first, NULL), 0);
+    pause_ms(100);
+    EXPECT_EQUAL(pthread_kill(thread, SIGUSR1), 0);
+    EXPECT_EQUAL(gpu.cuMemFree_v2(second), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 2 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    atomic_store(&held_up.goes_on, true);
+    pthread_join(thread, NULL);
+    expect_peak_within(100 * MIB);
+    gpu_allocate(2 * MIB);
 }
 
 /* Threads share a pool of managed memory and two streams, beside linear memory; now and then the driver is made to
@@ -143,7 +222,7 @@ SCENARIO(Threads_racing_in_a_pool_of_managed_memory_never_exceed_the_limit, .lim
         EXPECT_EQUAL(pthread_create(&threads[i], NULL, race_in_managed_pool, (void *)(uintptr_t)(i + 1)), 0);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    EXPECT(device_peak(0) <= GIB);
+    expect_peak_within(GIB);
     EXPECT_EQUAL(gpu.cuCtxSynchronize(), CUDA_SUCCESS);
     EXPECT(gpu_free() <= GIB - device_used(0));
     EXPECT_EQUAL(gpu.cuMemPoolDestroy(managed.pool), CUDA_SUCCESS);
@@ -200,8 +279,7 @@ static void race_in_two_pools(uint64_t limit) {
         EXPECT_EQUAL(pthread_create(&threads[i], NULL, race_in_pools, (void *)(uintptr_t)(i + 1)), 0);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    if (device_peak(0) > limit)
-        fail(__FILE__, __LINE__, "the peak is %llu above the limit", (unsigned long long)(device_peak(0) - limit));
+    expect_peak_within(limit);
     EXPECT_EQUAL(gpu.cuCtxSynchronize(), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu_free(), limit - device_used(0));
     EXPECT_EQUAL(gpu.cuMemPoolTrimTo(ordinary[1], 0), CUDA_SUCCESS);
@@ -286,7 +364,7 @@ static void take_beside_each_other(struct taking *takings, unsigned count, uint6
         EXPECT_EQUAL(pthread_create(&threads[i], NULL, take, &takings[i]), 0);
     for (unsigned i = 0; i < count; i++)
         pthread_join(threads[i], NULL);
-    EXPECT(device_peak(0) <= GIB);
+    expect_peak_within(GIB);
 }
 
 SCENARIO(Two_threads_do_not_both_count_on_what_was_freed_of_a_pool_of_managed_memory, .limit = "1g",
@@ -361,7 +439,7 @@ SCENARIO(What_was_freed_of_a_pool_is_not_taken_for_certain_while_others_allocate
         EXPECT_EQUAL(pthread_create(&threads[i], NULL, doing[i], NULL), 0);
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    EXPECT(device_peak(0) <= GIB);
+    expect_peak_within(GIB);
     EXPECT(warm.third == CUDA_ERROR_OUT_OF_MEMORY || warm.fourth == CUDA_ERROR_OUT_OF_MEMORY);
 }
 

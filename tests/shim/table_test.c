@@ -46,10 +46,34 @@ TEST(References_end_with_the_last) {
     struct entry e = {.key = 5, .size = 9, .class = CLASS_BLOCK}, gone;
     EXPECT_EQUAL(table_reference(&table, &e), 1);
     EXPECT_EQUAL(table_reference(&table, &e), 2);
-    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, 5, &gone), 1);
-    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, 5, &gone), 0);
+    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, 5, false, &gone), 1);
+    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, 5, false, &gone), 0);
     EXPECT_EQUAL(gone.size, 9);
-    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, 5, &gone), -1);
+    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, 5, false, &gone), -1);
+}
+
+TEST(What_was_once_unreferenced_in_stream_order_stays_so) {
+    struct entry e = {.key = 6, .class = CLASS_BLOCK}, gone;
+    EXPECT(table_reference(&table, &e) == 1 && table_reference(&table, &e) == 2);
+    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, 6, true, &gone), 1);
+    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, 6, false, &gone), 0);
+    EXPECT(gone.ordered);
+    EXPECT_EQUAL(table_reference(&table, &e), 1);
+    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, 6, false, &gone), 0);
+    EXPECT(gone.ordered);
+}
+
+TEST(An_address_counts_on_each_device_by_itself) {
+    uint64_t address = 0x7f1234567890;
+    struct entry there = pointer(address, 512), here = {.key = block_key(0, address), .class = CLASS_BLOCK},
+                 other = {.key = block_key(31, address), .class = CLASS_BLOCK}, gone;
+    EXPECT_EQUAL(table_put_in_block(&table, &there, &here), 1);
+    EXPECT_EQUAL(table_put_in_block(&table, &there, &other), 1);
+    EXPECT_EQUAL(table_reference(&table, &other), 2);
+    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, here.key, false, &gone), 0);
+    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, other.key, false, &gone), 1);
+    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, other.key, false, &gone), 0);
+    EXPECT(table_take(&table, CLASS_POINTER, address, &gone));
 }
 
 static bool even(const struct entry *e, void *data) {
