@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Time.Testing;
 using NUnit.Framework;
 using Runai.GpuMemory.Admission;
 using Runai.GpuMemory.Engine;
@@ -9,7 +10,7 @@ public class GpuLedgerTests
     readonly PolicySettings _policy = PolicyReader.Read("{}"u8).Policy!;
     readonly ContainerSpecs _specs = new(new FakeVolumes(), new FakeNodes());
     readonly FakeGpus _gpus = new();
-    readonly HandClock _clock = new();
+    readonly FakeTimeProvider _clock = new();
     string _folder = null!;
     GpuLedger _ledger = null!;
 
@@ -384,18 +385,4 @@ public class GpuLedgerTests
         Sweep();
         Assert.That(Open().UserOf(Id("a")), Is.Null);
     }
-}
-
-/// <summary>Time that passes when it is told to.</summary>
-sealed class HandClock : TimeProvider
-{
-    long _ticks = 1;
-
-    public void Advance(TimeSpan time) => _ticks += time.Ticks;
-
-    public override long TimestampFrequency => TimeSpan.TicksPerSecond;
-
-    public override long GetTimestamp() => _ticks;
-
-    public override DateTimeOffset GetUtcNow() => DateTimeOffset.UnixEpoch.AddTicks(_ticks);
 }

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Time.Testing;
 using NUnit.Framework;
 using Runai.GpuMemory.Admission;
 
@@ -5,7 +6,7 @@ namespace Runai.GpuMemory.Tests.Admission;
 
 public class NamesInMotionTests
 {
-    readonly HandClock _clock = new();
+    readonly FakeTimeProvider _clock = new();
     NamesInMotion _names = null!;
     int _calls;
 

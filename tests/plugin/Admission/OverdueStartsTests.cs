@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 using NUnit.Framework;
 using Runai.GpuMemory.Admission;
 using Runai.GpuMemory.Engine;
@@ -9,7 +10,7 @@ namespace Runai.GpuMemory.Tests.Admission;
 public class OverdueStartsTests
 {
     const string Slow = "0000";
-    readonly HandClock _clock = new();
+    readonly FakeTimeProvider _clock = new();
     readonly FakeEngine _engine = new();
     readonly ContainerSpecs _specs = new(new FakeVolumes(), new FakeNodes());
     readonly FakeGpus _gpus = new();

@@ -1,8 +1,8 @@
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 using NUnit.Framework;
 using Runai.GpuMemory.Admission;
 using Runai.GpuMemory.Engine;
-using Runai.GpuMemory.Tests.Engine;
 
 namespace Runai.GpuMemory.Tests.Admission;
 
@@ -13,7 +13,7 @@ public class PreloadTests
     const string Loader32 = "/lib/ld-linux.so.2";
     readonly FakeEngine _engine = new();
     readonly OwnCalls _own = new();
-    readonly StoppedClock _time = new();
+    readonly FakeTimeProvider _time = new();
     PreloadInjector _injector = null!;
 
     [SetUp]

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Time.Testing;
 using NUnit.Framework;
 using Runai.GpuMemory.Admission;
 using Runai.GpuMemory.Protocol;
@@ -6,7 +7,7 @@ namespace Runai.GpuMemory.Tests.Admission;
 
 public class StartCallsTests
 {
-    readonly HandClock _clock = new();
+    readonly FakeTimeProvider _clock = new();
     StartCalls _starts = null!;
 
     [SetUp]

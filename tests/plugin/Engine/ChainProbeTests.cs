@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Time.Testing;
 using NUnit.Framework;
 using Runai.GpuMemory.Engine;
 
@@ -8,7 +9,7 @@ namespace Runai.GpuMemory.Tests.Engine;
 /// <summary>Whether the engine asks, found out by a ping on its socket.</summary>
 public class ChainProbeTests
 {
-    readonly StoppedClock _clock = new();
+    readonly FakeTimeProvider _clock = new();
     FakeEngine _engine = null!;
     EngineClient _client = null!;
     ChainProbe _probe = null!;
@@ -210,58 +211,5 @@ public class ChainProbeTests
         Assert.That(await LookAsync(), Is.EqualTo(Asking.No));
         go.SetResult();
         Assert.That(await before, Is.EqualTo(Asking.Yes));
-    }
-}
-
-/// <summary>Time that passes when it is told to; timers go off then.</summary>
-sealed class StoppedClock : TimeProvider
-{
-    readonly List<(Alarm Alarm, long Due)> _alarms = [];
-    long _ticks;
-
-    public override long TimestampFrequency => TimeSpan.TicksPerSecond;
-
-    public override long GetTimestamp() => Volatile.Read(ref _ticks);
-
-    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
-    {
-        var alarm = new Alarm(callback, state);
-        lock (_alarms)
-            _alarms.Add((alarm, _ticks + dueTime.Ticks));
-        return alarm;
-    }
-
-    public void Advance(TimeSpan time)
-    {
-        Alarm[] due;
-        lock (_alarms)
-        {
-            _ticks += time.Ticks;
-            due = [.. _alarms.Where(one => one.Due <= _ticks).Select(one => one.Alarm)];
-            _alarms.RemoveAll(one => one.Due <= _ticks);
-        }
-        foreach (var alarm in due)
-            alarm.GoOff();
-    }
-
-    sealed class Alarm(TimerCallback callback, object? state) : ITimer
-    {
-        volatile bool _isOff;
-
-        public void GoOff()
-        {
-            if (!_isOff)
-                callback(state);
-        }
-
-        public bool Change(TimeSpan dueTime, TimeSpan period) => true;
-
-        public void Dispose() => _isOff = true;
-
-        public ValueTask DisposeAsync()
-        {
-            Dispose();
-            return ValueTask.CompletedTask;
-        }
     }
 }

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using Microsoft.Extensions.Time.Testing;
 using NUnit.Framework;
 using Runai.GpuMemory.Gpu;
 using Runai.GpuMemory.Tests.Reconciliation;
@@ -14,7 +15,7 @@ public partial class NvmlInventoryTests
 {
     string _folder = null!;
     ConcurrentQueue<string> _log = null!;
-    ManualTime _time = null!;
+    FakeTimeProvider _time = null!;
 
     [SetUp]
     public void SetUp() => (_folder, _log, _time) = (Directory.CreateTempSubdirectory("nvml").FullName, new(), new());
@@ -143,12 +144,12 @@ public partial class NvmlInventoryTests
             Assert.That(gpus.Devices, Is.Empty);
         Assert.That(gpus.Problem, Is.EqualTo("nvmlInit_v2: Driver Not Loaded (9)"));
         Assert.That(Calls(), Is.EqualTo(new[] { "init" }));
-        _time.Pass(NvmlInventory.RetryAfter);
+        _time.Advance(NvmlInventory.RetryAfter);
         Assert.That(gpus.Devices, Is.Empty);
         Assert.That(Calls(), Has.Length.EqualTo(2));
         Assert.That(_log, Has.Count.EqualTo(1));
         Build();
-        _time.Pass(NvmlInventory.RetryAfter);
+        _time.Advance(NvmlInventory.RetryAfter);
         Assert.That(gpus.Devices, Has.Count.EqualTo(2), "the driver was loaded later");
         Assert.That(gpus.Problem, Is.Null);
     }

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 using NUnit.Framework;
 using Runai.GpuMemory.Admission;
 using Runai.GpuMemory.Reconciliation;
@@ -157,20 +158,11 @@ public class EarlyDeliveryTests
     [Test]
     public void A_start_is_forgotten_after_a_while()
     {
-        var time = new TickingTime();
+        var time = new FakeTimeProvider();
         var starts = new AllowedStarts(time);
         starts.Note(new(Id(1), "/c1", new([], "0.5", null)));
         Assert.That(starts.Find(Id(1))?.Name, Is.EqualTo("/c1"));
-        time.Ticks += TimeSpan.FromMinutes(2).Ticks;
+        time.Advance(TimeSpan.FromMinutes(2));
         Assert.That(starts.Find(Id(1)), Is.Null);
-    }
-
-    sealed class TickingTime : TimeProvider
-    {
-        public long Ticks { get; set; }
-
-        public override long GetTimestamp() => Ticks;
-
-        public override long TimestampFrequency => TimeSpan.TicksPerSecond;
     }
 }

@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
+using Microsoft.Extensions.Time.Testing;
 using NUnit.Framework;
 using Runai.GpuMemory.Engine;
-using Runai.GpuMemory.Tests.Engine;
 using Runai.GpuMemory.Tests.Reconciliation;
 using Runai.GpuMemory.Volumes;
 
@@ -11,7 +11,7 @@ namespace Runai.GpuMemory.Tests.Volumes;
 public class ChainGuardTests
 {
     readonly ConcurrentQueue<string> _log = [];
-    readonly StoppedClock _clock = new();
+    readonly FakeTimeProvider _clock = new();
     readonly OwnCalls _own = new();
     FakeDocker _docker = null!;
     string _socket = "";

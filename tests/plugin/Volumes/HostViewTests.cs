@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Microsoft.Extensions.Time.Testing;
 using NUnit.Framework;
 using Runai.GpuMemory.Tests.Reconciliation;
 using Runai.GpuMemory.Volumes;
@@ -9,7 +10,7 @@ namespace Runai.GpuMemory.Tests.Volumes;
 public class HostViewTests
 {
     readonly ConcurrentQueue<string> _log = [];
-    readonly StoppedTime _time = new();
+    FakeTimeProvider _time = null!;
     string _folder = "";
     int _ends;
 
@@ -17,7 +18,7 @@ public class HostViewTests
     public void SetUp()
     {
         _folder = Directory.CreateTempSubdirectory("host").FullName;
-        (_ends, _time.Now) = (0, DateTimeOffset.UtcNow);
+        (_ends, _time) = (0, new(DateTimeOffset.UtcNow));
         _log.Clear();
     }
 
@@ -47,7 +48,7 @@ public class HostViewTests
         Process().StartAnew();
         Assert.That(_ends, Is.EqualTo(1));
         Assert.That(_log.Last(), Does.StartWith("Error 209 "));
-        _time.Now += TimeSpan.FromSeconds(31);
+        _time.Advance(TimeSpan.FromSeconds(31));
         Process().StartAnew();
         Assert.That(_ends, Is.EqualTo(2));
     }
@@ -63,12 +64,5 @@ public class HostViewTests
             Assert.That(_ends, Is.EqualTo(boot));
             Process().Settled();
         }
-    }
-
-    sealed class StoppedTime : TimeProvider
-    {
-        public DateTimeOffset Now { get; set; }
-
-        public override DateTimeOffset GetUtcNow() => Now;
     }
 }

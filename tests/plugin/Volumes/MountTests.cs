@@ -419,7 +419,7 @@ public class MountTests
             volumes.Mount(Id);
             Assert.That(volumes.Activations.Claim(Id, container, Environment.ProcessId));
             volumes.Unmount(Id);
-            volumes.Time.Pass(TimeSpan.FromHours(1));
+            volumes.Time.Advance(TimeSpan.FromHours(1));
             Assert.That(volumes.Collect(TimeSpan.FromMinutes(10)), Is.Empty);
             volumes.Mount(OtherId);
             Assert.That(volumes.Activations.Claim(OtherId, container, Environment.ProcessId + 1));
@@ -434,9 +434,9 @@ public class MountTests
         Test(volumes =>
         {
             volumes.Mount(Id);
-            volumes.Time.Pass(TimeSpan.FromMinutes(9));
+            volumes.Time.Advance(TimeSpan.FromMinutes(9));
             Assert.That(volumes.Collect(TimeSpan.FromMinutes(10)), Is.Empty);
-            volumes.Time.Pass(TimeSpan.FromMinutes(1));
+            volumes.Time.Advance(TimeSpan.FromMinutes(1));
             Assert.That(volumes.Collect(TimeSpan.FromMinutes(10)), Is.EqualTo(new[] { Id }));
         });
 

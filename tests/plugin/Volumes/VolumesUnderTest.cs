@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Volumes;
@@ -39,7 +40,7 @@ sealed class VolumesUnderTest : IDisposable
     }
 
     public PluginSettings Settings { get; }
-    public ManualTime Time { get; } = new();
+    public FakeTimeProvider Time { get; } = new(new(2026, 11, 20, 12, 0, 0, TimeSpan.Zero));
     public StateLayout Layout { get; private set; } = null!;
     public ReferenceTable References { get; private set; } = null!;
     public PrivateDirectories Directories { get; private set; } = null!;
@@ -201,14 +202,4 @@ sealed class FakeContainer : IDisposable
         _process.WaitForExit();
         _process.Dispose();
     }
-}
-
-/// <summary>Time that passes when the test says so.</summary>
-sealed class ManualTime : TimeProvider
-{
-    DateTimeOffset _now = new(2026, 11, 20, 12, 0, 0, TimeSpan.Zero);
-
-    public void Pass(TimeSpan time) => _now += time;
-
-    public override DateTimeOffset GetUtcNow() => _now;
 }
