@@ -1,4 +1,5 @@
 using NUnit.Framework;
+using Runai.GpuMemory.EngineTests.Policy;
 using static Runai.GpuMemory.EngineTests.TestEngine;
 
 namespace Runai.GpuMemory.EngineTests;
@@ -31,6 +32,24 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
         Assert.That(output.Code, Is.EqualTo(2), output.All);
         Assert.That(output.All, Does.Contain("allocated 2048 MiB").And.Contain("CUDA_ERROR_OUT_OF_MEMORY"));
     }
+
+    string CreateRaw(string count, string more) => Attempt.IdIn(Engine.Raw("POST", "/containers/create", System.Text.Encoding.UTF8.GetBytes(
+        $$$"""{"Image":"{{{Image}}}","Cmd":["sleep","600"],"Labels":{"gpu-memory":"0.3"},"HostConfig":{"NetworkMode":"none","Binds":["runai:/runai"],"DeviceRequests":[{"Count":{{{count}}},"Capabilities":[["gpu"]]}]}{{{more}}}}""")).Body)!;
+
+    /// <summary>Docker.DotNet's own models fail on it.</summary>
+    [Test]
+    public void A_container_with_ever_so_long_a_stop_timeout_has_its_quota()
+    {
+        var id = CreateRaw("1", ""","StopTimeout":1000000000000""");
+        Engine.Docker("start", id).Ok();
+        Assert.That(Engine.Smi(id).Total, Is.EqualTo(3296));
+        Assert.That(() => Engine.Api.Containers.InspectContainerAsync(id), Throws.Exception);
+    }
+
+    /// <summary>2^40: engines take it, and then count up to it at the start, which is only asked about here.</summary>
+    [Test]
+    public void A_container_that_asks_for_more_GPUs_than_32_bits_hold_is_judged() =>
+        Assert.That(Engine.Raw("POST", $"/containers/{CreateRaw("1099511627776", "")}/start", null, "x-gpu-memory-ask: call").Body, Does.Contain("would be allowed"));
 
     [Test]
     public void Twenty_containers_started_at_once_each_have_their_own_quota()

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using Docker.DotNet;
+using Docker.DotNet.Models;
 
 namespace Runai.GpuMemory.EngineTests;
 
@@ -53,6 +55,7 @@ sealed class TestEngine : IDisposable
             InstallPlugin();
             if (authorize) Authorize();
             Docker("import", Repository.Image, Image).Ok();
+            Api = new DockerClientBuilder().WithEndpoint(new Uri($"unix://{Socket}")).Build();
         }
         catch
         {
@@ -119,6 +122,14 @@ sealed class TestEngine : IDisposable
                     "hooks": [{"hookName": "createRuntime", "path": "{{Sim("nvidia-container-runtime-hook")}}", "args": ["hook", "createRuntime"], "env": ["SIMGPU_DIR={{Gpus}}", "SIMGPU_LIB={{Sim("")}}"] }] } }] }
                 """);
     }
+
+    /// <summary>API calls in types, where their bytes are not the point.</summary>
+    public DockerClient Api { get; } = null!;
+
+    /// <summary>How a container is, which must be there.</summary>
+    public State StateOf(string container) => Api.Containers.InspectContainerAsync(container).GetAwaiter().GetResult().State!;
+
+    public bool Runs(string container) => StateOf(container).Running;
 
     /// <summary>One API call, byte for byte as given.</summary>
     public RawAnswer Raw(string method, string target, byte[]? body = null, params string[] headers) => RawClient.Send(Socket, method, target, body, headers);
@@ -233,7 +244,7 @@ sealed class TestEngine : IDisposable
 
     /// <summary>The lines of a container's mount table with this target.</summary>
     public string MountOf(string container, string target) =>
-        string.Join('\n', File.ReadLines($"/proc/{Docker("inspect", "-f", "{{.State.Pid}}", container).Ok()}/mountinfo").Where(line => line.Split(' ')[4] == target));
+        string.Join('\n', File.ReadLines($"/proc/{StateOf(container).Pid}/mountinfo").Where(line => line.Split(' ')[4] == target));
 
     public static void Eventually(Func<bool> condition, string what, int seconds = 20)
     {
@@ -281,5 +292,9 @@ sealed class TestEngine : IDisposable
 
     void Control(params string[] arguments) => Shell.Run(_environment, Repository.Script("private-engine.sh"), arguments).Ok();
 
-    public void Dispose() => Control("down", _folder);
+    public void Dispose()
+    {
+        Api?.Dispose();
+        Control("down", _folder);
+    }
 }

@@ -36,7 +36,7 @@ sealed class UnaskedTests(string version) : EngineFixture(version)
 
     int ErrorLines() => Engine.Log.Split(" error 220: not asked: ").Length - 1;
 
-    bool Runs(string container) => Engine.Docker("inspect", "-f", "{{.State.Running}}", container).Ok() == "true";
+    bool Runs(string container) => Engine.Runs(container);
 
     [Test]
     public void No_container_with_the_volume_starts_and_the_user_reads_what_mends_it()

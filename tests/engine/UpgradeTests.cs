@@ -70,7 +70,7 @@ sealed class UpgradeTests(string version) : EngineFixture(version)
     /// <summary>As in a container that has just the capability <c>compute</c>.</summary>
     void TakeNvmlAway(string container)
     {
-        var pid = Engine.Docker("inspect", "-f", "{{.State.Pid}}", container).Ok();
+        var pid = $"{Engine.StateOf(container).Pid}";
         var library = File.ReadLines($"/proc/{pid}/mountinfo").Select(line => line.Split(' ')[4]).Single(target => target.EndsWith("/libnvidia-ml.so.1", StringComparison.Ordinal));
         Shell.Run("nsenter", "--target", pid, "--mount", "--pid", "--", "umount", library).Ok();
         Assert.That(Engine.Docker("exec", container, "nvidia-smi").Code, Is.Not.Zero, "it is gone");
@@ -88,7 +88,7 @@ sealed class UpgradeTests(string version) : EngineFixture(version)
         Engine.Authorize();
         Eventually(() => Engine.Log.Contains($"rules=volume-gone: the private directory of the runai volume at /runai is gone", StringComparison.Ordinal), "it is reported", 5);
         Engine.WritePolicy(Policy("stop"));
-        Eventually(() => Engine.Docker("inspect", "-f", "{{.State.Running}}", container).Ok() == "false", "it is stopped");
+        Eventually(() => !Engine.Runs(container), "it is stopped");
         Engine.WritePolicy(Policy("report"));
     }
 }

@@ -147,7 +147,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
                 if (more.Length == 0 && host == Plain && name != "host") Post($"/networks/{name}/connect", $$"""{"Container":"{{id}}"}""");
                 if (Engine.Raw("POST", $"/containers/{id}/start").Status != 204) continue;
                 Post($"/networks/{name}/connect", $$"""{"Container":"{{id}}"}""");
-                Assert.That(File.ResolveLinkTarget($"/proc/{Engine.Docker("inspect", "-f", "{{.State.Pid}}", id).Ok()}/ns/net", returnFinalTarget: false)!.Name, Is.Not.EqualTo(hosts), $"{name} {host} {more}");
+                Assert.That(File.ResolveLinkTarget($"/proc/{Engine.StateOf(id).Pid}/ns/net", returnFinalTarget: false)!.Name, Is.Not.EqualTo(hosts), $"{name} {host} {more}");
                 ran++;
                 Engine.Docker("rm", "-f", id).Ok();
             }

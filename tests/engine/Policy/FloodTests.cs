@@ -103,9 +103,9 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
         }
 
         Assert.That(done, Is.EqualTo(1));
-        Eventually(() => Engine.Docker("inspect", "-f", "{{.State.Running}}", large).Ok() == "false", "it is stopped");
+        Eventually(() => !Engine.Runs(large), "it is stopped");
         Assert.That(Engine.Log, Does.Contain("rules=capacity,unjudged-start"));
-        Assert.That(Engine.Docker("inspect", "-f", "{{.State.Running}}", holder).Ok(), Is.EqualTo("true"));
+        Assert.That(Engine.Runs(holder));
     }
 
     string Create(string name, string quota) =>
@@ -135,7 +135,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
         var (stormy, other) = (Create("stormy", "0.7"), Create("other", "0.7"));
         Engine.Docker("start", stormy).Ok();
         Parallel.For(0, 8, new ParallelOptions { MaxDegreeOfParallelism = 8 }, i => Engine.Raw("POST", $"/containers/{(i % 2 == 0 ? stormy : "stormy")}/restart?t=0"));
-        Eventually(() => Engine.Docker("inspect", "-f", "{{.State.Running}}", stormy).Ok() == "true", "it runs");
+        Eventually(() => Engine.Runs(stormy), "it runs");
         Assert.That(Engine.Docker("start", other).Error, Does.Contain("stormy"), "it holds seven tenths");
         Engine.Docker("stop", "-t", "0", stormy).Ok();
         Eventually(() => Engine.Docker("start", other).Code == 0, "its end is its end");

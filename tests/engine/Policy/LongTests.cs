@@ -67,7 +67,7 @@ sealed class LongTests(string version) : PolicyFixture(version)
             }
         }
 
-        Eventually(() => Engine.Docker("inspect", "-f", "{{.State.Running}}", "first").Ok() == "false", "it does not stay");
+        Eventually(() => !Engine.Runs("first"), "it does not stay");
         Assert.That(Engine.Log, Does.Contain("rules=capacity,unjudged-start"));
     }
 

@@ -10,7 +10,7 @@ sealed class RunningTests(string version) : PolicyFixture(version)
 {
     Output Ask(params string[] words) => Engine.Command("env", [$"RUNAI_DOCKER={Engine.Cli}", Path.Combine(Repository.Root, "cli/runai-docker"), "policy", .. words]);
 
-    bool Runs(string id) => Engine.Docker("inspect", "-f", "{{.State.Running}}", id).Ok() == "true";
+    bool Runs(string id) => Engine.Runs(id);
 
     string Lines(string id, string what) => string.Join('\n', Engine.Log.Split('\n').Where(line => line.Contains($"container={id}", StringComparison.Ordinal) && line.Contains(what, StringComparison.Ordinal)));
 
@@ -54,9 +54,9 @@ sealed class RunningTests(string version) : PolicyFixture(version)
         {
             var id = CreateLegal($"still{n}");
             var starts = Task.Run(() => Engine.Raw("POST", $"/containers/{id}/start"));
-            var pid = "0";
-            Eventually(() => (pid = Engine.Docker("inspect", "-f", "{{.State.Pid}}", id).Ok()) != "0", "it has a process");
-            Shell.Run("kill", "-STOP", pid).Ok();
+            var pid = 0L;
+            Eventually(() => (pid = Engine.StateOf(id).Pid) != 0, "it has a process");
+            Shell.Run("kill", "-STOP", $"{pid}").Ok();
             Assert.That(starts.Result.Status, Is.EqualTo(204));
             Assert.That(Engine.Smi(id).Total, Is.EqualTo(Part(0.5m)), $"at its start {n}");
             if (n == 0)

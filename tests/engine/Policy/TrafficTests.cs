@@ -55,6 +55,9 @@ sealed class TrafficTests(string version) : TrafficFixture(version)
     }
 
     [Test]
+    public async Task Docker_DotNet() => await Traffic.DotNetSession.PassAsync(Engine.Api);
+
+    [Test]
     public void Dockerode()
     {
         var modules = Npm("dockerode", "dockerode@5.0.1");

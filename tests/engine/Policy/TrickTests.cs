@@ -33,7 +33,7 @@ sealed class TrickTests(string version) : PolicyFixture(version)
                 Assert.That(answer.Status, Is.Not.EqualTo(204), $"{form}: {answer}");
             }
 
-        Assert.That(Engine.Docker("inspect", "-f", "{{.State.Running}}", id).Ok(), Is.EqualTo("false"));
+        Assert.That(Engine.Runs(id), Is.False);
     }
 
     [Test]
@@ -50,11 +50,11 @@ sealed class TrickTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void Names_that_change_hands()
+    public async Task Names_that_change_hands()
     {
         var (good, bad) = (CreateLegal("good"), CreateForbidden("bad"));
-        Engine.Raw("POST", $"/containers/{good}/rename?name=kept");
-        Engine.Raw("POST", $"/containers/{bad}/rename?name=good");
+        await Engine.Api.Containers.RenameContainerAsync(good, new() { NewName = "kept" });
+        await Engine.Api.Containers.RenameContainerAsync(bad, new() { NewName = "good" });
         Assert.That(Engine.Raw("POST", "/containers/good/start").Status, Is.EqualTo(403));
         Engine.Raw("POST", $"/containers/{bad}/rename?name={good[..12]}");
         Engine.Raw("POST", $"/containers/{good[..12]}/start");
@@ -159,6 +159,6 @@ sealed class TrickTests(string version) : PolicyFixture(version)
         var (good, bad) = (CreateLegal("at-once"), CreateForbidden("never"));
         Parallel.For(0, 24, new ParallelOptions { MaxDegreeOfParallelism = 8 }, i => Engine.Raw("POST", $"/containers/{(i % 2 == 0 ? good : bad)}/{(i % 3 == 0 ? "restart?t=0" : "start")}"));
         Assert.That(Attempt.FindBreach(Engine, good, Most), Is.Null);
-        Assert.That(Engine.Docker("inspect", "-f", "{{.State.Running}}", bad).Ok(), Is.EqualTo("false"));
+        Assert.That(Engine.Runs(bad), Is.False);
     }
 }
