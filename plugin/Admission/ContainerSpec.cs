@@ -49,6 +49,12 @@ public sealed record ContainerSpec
     /// <summary>The files of LD_PRELOAD in the container's environment.</summary>
     public IReadOnlyList<string> Preloads { get; init; } = [];
 
+    /// <summary>The highest count that a device request has; -1 is all.</summary>
+    public long AskedGpus { get; init; }
+
+    /// <summary>More than any host has, and few enough for the engine to count.</summary>
+    public const int MostGpus = 1024;
+
     /// <summary>Null when the container gets no GPU.</summary>
     public GpuAccess? Gpu { get; init; }
 

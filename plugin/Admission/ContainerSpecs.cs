@@ -112,6 +112,7 @@ sealed class ContainerSpecs(IVolumeCatalog volumes, IDeviceNodes nodes)
             HostPaths = mounts.HostPaths,
             Preloads =
                 env.GetValueOrDefault("LD_PRELOAD")?.Split([':', ' '], StringSplitOptions.RemoveEmptyEntries) ?? [],
+            AskedGpus = host.DeviceRequests?.Max(request => request?.Count) ?? 0,
             Gpu = new GpuVectors(nodes).Find(
                 host,
                 env,

@@ -46,6 +46,7 @@ static partial class Policy
         ("preload-service", PreloadOfService),
         ("preload-missing", PreloadMissing),
         ("cgroup-parent", CgroupParent),
+        ("gpu-count", GpuCount),
         ("quota-exceeds-gpu", QuotaExceedsGpu),
         ("quota-exceeded", QuotaExceeded),
     ];
@@ -312,6 +313,15 @@ static partial class Policy
         c.Spec is { Observed.WithoutShim: { } program, Gpu: not null, Directory: { } directory }
             ? $"{Quoted.Text(program)} in it runs without the shim, so nothing limits its GPU memory: restart the "
                 + $"container, and if that changes nothing {Advice.PreloadVariable(c.Spec.Tool, directory)}"
+            : null;
+
+    /// <summary>
+    /// At the start the engine writes down each index up to the count, in its own memory: 2^40 end it, seen on 28.5.
+    /// </summary>
+    static string? GpuCount(Case c) =>
+        c.Spec.AskedGpus > ContainerSpec.MostGpus
+            ? $"--gpus {c.Spec.AskedGpus} is more than the {ContainerSpec.MostGpus} GPUs that a container may ask for: "
+                + "write --gpus all"
             : null;
 
     static string? QuotaExceeded(Case c) =>

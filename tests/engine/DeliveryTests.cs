@@ -46,10 +46,17 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
         Assert.That(() => Engine.Api.Containers.InspectContainerAsync(id), Throws.Exception);
     }
 
-    /// <summary>2^40: engines take it, and then count up to it at the start, which is only asked about here.</summary>
+    /// <summary>2^40: engines take it, and end when they count up to it at the start.</summary>
     [Test]
-    public void A_container_that_asks_for_more_GPUs_than_32_bits_hold_is_judged() =>
-        Assert.That(Engine.Raw("POST", $"/containers/{CreateRaw("1099511627776", "")}/start", null, "x-gpu-memory-ask: call").Body, Does.Contain("would be allowed"));
+    public void Nobody_ends_the_engine_by_a_number_of_GPUs()
+    {
+        string[] vast = ["--gpus", "1099511627776", "-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "true"];
+        Assert.That(Engine.Docker(["run", .. vast]).Error, Does.Contain("--gpus 1099511627776 is more than the 1024 GPUs"));
+        Engine.AskNobody();
+        var id = Engine.Docker(["create", .. vast]).Ok();
+        Engine.Authorize();
+        Assert.That(Engine.Docker("start", id).Error, Does.Contain("--gpus 1099511627776 is more than the 1024 GPUs"));
+    }
 
     [Test]
     public void Twenty_containers_started_at_once_each_have_their_own_quota()

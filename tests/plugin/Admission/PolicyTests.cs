@@ -265,6 +265,16 @@ public class PolicyTests
                 + "group, and that one would be charged for this one's GPU memory: leave it out"
         ),
         new(
+            """{"HostConfig":{"DeviceRequests":[{"Count":1025}]}}""",
+            "gpu-count",
+            "--gpus 1025 is more than the 1024 GPUs that a container may ask for: write --gpus all"
+        ),
+        new(
+            """{"HostConfig":{"DeviceRequests":[null,{"Count":1},{"Driver":"cdi","Count":1099511627776}]}}""",
+            "gpu-count",
+            "--gpus 1099511627776 is more than the 1024 GPUs that a container may ask for: write --gpus all"
+        ),
+        new(
             """{"HostConfig":{"Binds":["half:/runai:ro"]}}""",
             "volume-read-only",
             "the half volume at /runai is read-only by itself but for a folder that the container's processes "
@@ -413,6 +423,7 @@ public class PolicyTests
         ),
         new("""{"Labels":{"gpu-memory":"200g"},"HostConfig":{"Binds":["runai:/runai"]}}""", "200g"),
         new("""{"HostConfig":{"DeviceRequests":[{"Count":-1}]}}""", null),
+        new("""{"HostConfig":{"DeviceRequests":[{"Count":1024}]}}""", null),
         new("""{"HostConfig":{"Privileged":true,"ReadonlyRootfs":true,"Binds":["/etc:/etc"]}}""", null),
     ];
 
