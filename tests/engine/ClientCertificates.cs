@@ -4,7 +4,8 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace Runai.GpuMemory.EngineTests;
 
-/// <summary>An authority, dockerd's certificate for 127.0.0.1, and those of callers, as PEM files that <c>docker</c> and <c>dockerd</c> take.</summary>
+/// <summary>An authority, dockerd's certificate for 127.0.0.1, and those of callers, as PEM files that <c>docker</c>
+/// and <c>dockerd</c> take.</summary>
 sealed class ClientCertificates : IDisposable
 {
     readonly string _folder = Directory.CreateTempSubdirectory("gpu-tls-").FullName;
@@ -21,7 +22,8 @@ sealed class ClientCertificates : IDisposable
     }
 
     /// <summary>dockerd's.</summary>
-    public string[] Flags => ["--tlsverify", .. Pem("--tlscacert", "ca"), .. Pem("--tlscert", "cert"), .. Pem("--tlskey", "key")];
+    public string[] Flags =>
+        ["--tlsverify", .. Pem("--tlscacert", "ca"), .. Pem("--tlscert", "cert"), .. Pem("--tlskey", "key")];
 
     string[] Pem(string flag, string name) => [flag, Path.Combine(_folder, "server", name + ".pem")];
 
@@ -40,13 +42,19 @@ sealed class ClientCertificates : IDisposable
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var subject = new X500DistinguishedNameBuilder();
         subject.AddOrganizationName("lab");
-        if (name is not null) subject.AddCommonName(name);
+        if (name is not null)
+            subject.AddCommonName(name);
         var request = new CertificateRequest(subject.Build(), key, HashAlgorithmName.SHA256);
         var names = new SubjectAlternativeNameBuilder();
         names.AddIpAddress(IPAddress.Loopback);
         request.CertificateExtensions.Add(names.Build());
         request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid(use)], false));
-        using var certificate = request.Create(_authority, _authority.NotBefore, _authority.NotAfter, Guid.NewGuid().ToByteArray());
+        using var certificate = request.Create(
+            _authority,
+            _authority.NotBefore,
+            _authority.NotAfter,
+            Guid.NewGuid().ToByteArray()
+        );
         File.WriteAllText(Path.Combine(folder, "ca.pem"), _authority.ExportCertificatePem());
         File.WriteAllText(Path.Combine(folder, "cert.pem"), certificate.ExportCertificatePem());
         File.WriteAllText(Path.Combine(folder, "key.pem"), key.ExportECPrivateKeyPem());

@@ -23,7 +23,12 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     [TestCase("1.5GiB", 1536)]
     [TestCase("512m", 512)]
     public void A_label_is_the_size_that_nvidia_smi_shows(string value, int mebibytes) =>
-        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "--label", $"gpu-memory={value}", Image, .. SmiQuery]).Ok()), Is.EqualTo((mebibytes, 0)));
+        Assert.That(
+            ParseSmi(
+                Engine.Run(["--rm", "-v", "runai:/runai", "--label", $"gpu-memory={value}", Image, .. SmiQuery]).Ok()
+            ),
+            Is.EqualTo((mebibytes, 0))
+        );
 
     [Test]
     public void An_allocation_beyond_the_quota_is_out_of_memory_and_what_fits_is_not()
@@ -33,8 +38,18 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
         Assert.That(output.All, Does.Contain("allocated 2048 MiB").And.Contain("CUDA_ERROR_OUT_OF_MEMORY"));
     }
 
-    string CreateRaw(string count, string more) => Attempt.IdIn(Engine.Raw("POST", "/containers/create", System.Text.Encoding.UTF8.GetBytes(
-        $$$"""{"Image":"{{{Image}}}","Cmd":["sleep","600"],"Labels":{"gpu-memory":"0.3"},"HostConfig":{"NetworkMode":"none","Binds":["runai:/runai"],"DeviceRequests":[{"Count":{{{count}}},"Capabilities":[["gpu"]]}]}{{{more}}}}""")).Body)!;
+    string CreateRaw(string count, string more) =>
+        Attempt.IdIn(
+            Engine
+                .Raw(
+                    "POST",
+                    "/containers/create",
+                    System.Text.Encoding.UTF8.GetBytes(
+                        $$$"""{"Image":"{{{Image}}}","Cmd":["sleep","600"],"Labels":{"gpu-memory":"0.3"},"HostConfig":{"NetworkMode":"none","Binds":["runai:/runai"],"DeviceRequests":[{"Count":{{{count}}},"Capabilities":[["gpu"]]}]}{{{more}}}}"""
+                    )
+                )
+                .Body
+        )!;
 
     /// <summary>Docker.DotNet's own models fail on it.</summary>
     [Test]
@@ -51,7 +66,10 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     public void Nobody_ends_the_engine_by_a_number_of_GPUs()
     {
         string[] vast = ["--gpus", "1099511627776", "-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "true"];
-        Assert.That(Engine.Docker(["run", .. vast]).Error, Does.Contain("--gpus 1099511627776 is more than the 1024 GPUs"));
+        Assert.That(
+            Engine.Docker(["run", .. vast]).Error,
+            Does.Contain("--gpus 1099511627776 is more than the 1024 GPUs")
+        );
         Engine.AskNobody();
         var id = Engine.Docker(["create", .. vast]).Ok();
         Engine.Authorize();
@@ -62,8 +80,20 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     public void Twenty_containers_started_at_once_each_have_their_own_quota()
     {
         var sizes = Enumerable.Range(1, 20).Select(n => 100 * n).ToArray();
-        var totals = sizes.AsParallel().WithDegreeOfParallelism(20)
-            .Select(size => (Asked: size, Seen: ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "--label", $"gpu-memory={size}m", Image, .. SmiQuery]).Ok()).Total)).ToArray();
+        var totals = sizes
+            .AsParallel()
+            .WithDegreeOfParallelism(20)
+            .Select(size =>
+                (
+                    Asked: size,
+                    Seen: ParseSmi(
+                        Engine
+                            .Run(["--rm", "-v", "runai:/runai", "--label", $"gpu-memory={size}m", Image, .. SmiQuery])
+                            .Ok()
+                    ).Total
+                )
+            )
+            .ToArray();
         Assert.That(totals.Where(t => t.Asked != t.Seen), Is.Empty);
     }
 
@@ -83,16 +113,38 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
         var container = Engine.Start([.. Quota, Image, "sleep", "600"]);
         Assert.That(Engine.Smi(container).Total, Is.EqualTo(3296), "docker exec");
         Assert.That(Engine.Smi(container, "env", "-i").Total, Is.EqualTo(3296), "env -i");
-        Assert.That(Engine.Docker(["exec", "--user", "1000", container, .. SmiQuery]).Ok(), Does.StartWith("3296,"), "another user");
+        Assert.That(
+            Engine.Docker(["exec", "--user", "1000", container, .. SmiQuery]).Ok(),
+            Does.StartWith("3296,"),
+            "another user"
+        );
     }
 
     [Test]
     public void A_setuid_program_keeps_the_quota_and_believes_no_environment()
     {
         var container = Engine.Start([.. Quota, Image, "sleep", "600"]);
-        Engine.Docker("exec", container, "sh", "-c", "cp /usr/bin/gpu-alloc /usr/bin/suid && chmod 4755 /usr/bin/suid").Ok();
-        Output Try(string program, string size) => Engine.Docker("exec", "--user", "1000", "--env", "RUNAI_LOG=1", "--env", "LD_PRELOAD=/nowhere.so", container, program, size);
-        Assert.That(Try("gpu-alloc", "1g").Error, Does.Contain("runai["), "an ordinary program says what it is asked to");
+        Engine
+            .Docker("exec", container, "sh", "-c", "cp /usr/bin/gpu-alloc /usr/bin/suid && chmod 4755 /usr/bin/suid")
+            .Ok();
+        Output Try(string program, string size) =>
+            Engine.Docker(
+                "exec",
+                "--user",
+                "1000",
+                "--env",
+                "RUNAI_LOG=1",
+                "--env",
+                "LD_PRELOAD=/nowhere.so",
+                container,
+                program,
+                size
+            );
+        Assert.That(
+            Try("gpu-alloc", "1g").Error,
+            Does.Contain("runai["),
+            "an ordinary program says what it is asked to"
+        );
         var fits = Try("suid", "1g");
         Assert.That((fits.Code, fits.Error), Is.EqualTo((0, "")), "the loader and the shim ignore the environment");
         Assert.That(Try("suid", "4g").Code, Is.EqualTo(2));
@@ -105,25 +157,62 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     public void A_volume_can_carry_the_quota_and_the_label_wins()
     {
         Engine.Docker("volume", "create", "-d", Plugin, "-o", "gpu-memory=0.5", "half").Ok();
-        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "half:/runai", Image, .. SmiQuery]).Ok()).Total, Is.EqualTo(5494));
-        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "half:/runai", "--label", "gpu-memory=3g", Image, .. SmiQuery]).Ok()).Total, Is.EqualTo(3072));
+        Assert.That(
+            ParseSmi(Engine.Run(["--rm", "-v", "half:/runai", Image, .. SmiQuery]).Ok()).Total,
+            Is.EqualTo(5494)
+        );
+        Assert.That(
+            ParseSmi(
+                Engine.Run(["--rm", "-v", "half:/runai", "--label", "gpu-memory=3g", Image, .. SmiQuery]).Ok()
+            ).Total,
+            Is.EqualTo(3072)
+        );
         Engine.Docker("volume", "rm", "half").Ok();
     }
 
     [Test]
     public void Any_target_will_do() =>
-        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/opt/quota", "--label", "gpu-memory=0.3", Image, .. SmiQuery]).Ok()).Total, Is.EqualTo(3296));
+        Assert.That(
+            ParseSmi(
+                Engine.Run(["--rm", "-v", "runai:/opt/quota", "--label", "gpu-memory=0.3", Image, .. SmiQuery]).Ok()
+            ).Total,
+            Is.EqualTo(3296)
+        );
 
     [Test]
     public void The_long_form_of_the_volume_works_too() =>
-        Assert.That(ParseSmi(Engine.Run(["--rm", "--mount", "type=volume,src=runai,dst=/runai", "--label", "gpu-memory=0.3", Image, .. SmiQuery]).Ok()).Total, Is.EqualTo(3296));
+        Assert.That(
+            ParseSmi(
+                Engine
+                    .Run([
+                        "--rm",
+                        "--mount",
+                        "type=volume,src=runai,dst=/runai",
+                        "--label",
+                        "gpu-memory=0.3",
+                        Image,
+                        .. SmiQuery,
+                    ])
+                    .Ok()
+            ).Total,
+            Is.EqualTo(3296)
+        );
 
     [Test]
     public void An_image_can_ask_by_its_label()
     {
         Engine.Docker("import", "-c", "LABEL gpu-memory=0.25", Repository.Image, "labelled").Ok();
-        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "labelled", .. SmiQuery]).Ok()).Total, Is.EqualTo(2747));
-        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "--label", "gpu-memory=0.5", "labelled", .. SmiQuery]).Ok()).Total, Is.EqualTo(5494), "the container's own label wins");
+        Assert.That(
+            ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "labelled", .. SmiQuery]).Ok()).Total,
+            Is.EqualTo(2747)
+        );
+        Assert.That(
+            ParseSmi(
+                Engine.Run(["--rm", "-v", "runai:/runai", "--label", "gpu-memory=0.5", "labelled", .. SmiQuery]).Ok()
+            ).Total,
+            Is.EqualTo(5494),
+            "the container's own label wins"
+        );
     }
 
     [Test]
@@ -155,8 +244,14 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     {
         var nix = Changed("mkdir", "-p", "/nix/store");
         for (var time = 0; time < 2; time++)
-            Assert.That(Engine.Run(["--rm", .. Quota, nix, "cat", "/etc/ld-nix.so.preload", "/etc/ld.so.preload"]).Ok(), Is.EqualTo("/runai/librunai.so\n/runai/librunai.so"));
-        Assert.That(Engine.Run(["--rm", .. Quota, Image, "cat", "/etc/ld-nix.so.preload"]).Error, Does.Contain("No such file"));
+            Assert.That(
+                Engine.Run(["--rm", .. Quota, nix, "cat", "/etc/ld-nix.so.preload", "/etc/ld.so.preload"]).Ok(),
+                Is.EqualTo("/runai/librunai.so\n/runai/librunai.so")
+            );
+        Assert.That(
+            Engine.Run(["--rm", .. Quota, Image, "cat", "/etc/ld-nix.so.preload"]).Error,
+            Does.Contain("No such file")
+        );
     }
 
     /// <summary>A user without a group of his own has root's.</summary>
@@ -166,26 +261,67 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     {
         var closed = Changed("chmod", mode, "/etc");
         string[] other = ["--rm", "--user", user, .. Quota];
-        Assert.That(Engine.Run([.. other, closed, .. SmiQuery]).All, Does.Contain("/etc is closed to its owner, its group or others: RUN chmod a+x /etc in the image, or add -e LD_PRELOAD=/runai/librunai.so"));
-        Assert.That(ParseSmi(Engine.Run([.. other, "-e", "LD_PRELOAD=/runai/librunai.so", closed, .. SmiQuery]).Ok()).Total, Is.EqualTo(3296));
-        if (Engine.Major < 26) return;
-        Assert.That(Engine.Run([.. other, "--mount", "type=volume,src=runai,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload", closed, .. SmiQuery]).All, Does.Contain("/etc is closed to"), "by a mount");
+        Assert.That(
+            Engine.Run([.. other, closed, .. SmiQuery]).All,
+            Does.Contain(
+                "/etc is closed to its owner, its group or others: RUN chmod a+x /etc in the image, or add -e "
+                    + "LD_PRELOAD=/runai/librunai.so"
+            )
+        );
+        Assert.That(
+            ParseSmi(Engine.Run([.. other, "-e", "LD_PRELOAD=/runai/librunai.so", closed, .. SmiQuery]).Ok()).Total,
+            Is.EqualTo(3296)
+        );
+        if (Engine.Major < 26)
+            return;
+        Assert.That(
+            Engine
+                .Run([
+                    .. other,
+                    "--mount",
+                    "type=volume,src=runai,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload",
+                    closed,
+                    .. SmiQuery,
+                ])
+                .All,
+            Does.Contain("/etc is closed to"),
+            "by a mount"
+        );
     }
 
-    /// <summary>The loader ends at a NUL, takes a carriage return for a part of the name, and reads nothing that its user may not.</summary>
+    /// <summary>The loader ends at a NUL, takes a carriage return for a part of the name, and reads nothing that its
+    /// user may not.</summary>
     [Test]
     public void An_image_whose_preload_the_loader_does_not_read_as_it_looks_runs_with_the_limit()
     {
-        foreach (var spoil in (string[])[@"printf '/runai/librunai.so\r\n' >P", @"printf '\0\n/runai/librunai.so\n' >P", @"printf '# \0\n' >P; chmod 600 P", "echo /runai/librunai.so >/tmp/p; chmod 600 /tmp/p; ln -s /tmp/p P"])
+        foreach (
+            var spoil in (string[])
+                [
+                    @"printf '/runai/librunai.so\r\n' >P",
+                    @"printf '\0\n/runai/librunai.so\n' >P",
+                    @"printf '# \0\n' >P; chmod 600 P",
+                    "echo /runai/librunai.so >/tmp/p; chmod 600 /tmp/p; ln -s /tmp/p P",
+                ]
+        )
         {
             var image = Changed("sh", "-c", spoil.Replace("P", "/etc/ld.so.preload", StringComparison.Ordinal));
-            Assert.That(ParseSmi(Engine.Run(["--rm", "--user", "1000", .. Quota, image, .. SmiQuery]).Ok()).Total, Is.EqualTo(3296), spoil);
+            Assert.That(
+                ParseSmi(Engine.Run(["--rm", "--user", "1000", .. Quota, image, .. SmiQuery]).Ok()).Total,
+                Is.EqualTo(3296),
+                spoil
+            );
         }
         var pipe = Changed("sh", "-c", "mkdir /etc/ld.so.preload");
-        Assert.That(Engine.Run(["--rm", .. Quota, pipe, .. SmiQuery]).All, Does.Contain("/etc/ld.so.preload of the container is no file: remove it, or add -e LD_PRELOAD=/runai/librunai.so"));
+        Assert.That(
+            Engine.Run(["--rm", .. Quota, pipe, .. SmiQuery]).All,
+            Does.Contain(
+                "/etc/ld.so.preload of the container is no file: remove it, or add -e LD_PRELOAD=/runai/librunai.so"
+            )
+        );
     }
 
-    /// <summary>What names the shim in a variable is no reason to leave the file away: the variable does not reach every program.</summary>
+    /// <summary>What names the shim in a variable is no reason to leave the file away: the variable does not reach
+    /// every program.</summary>
     [TestCase("/runai/librunai.so")]
     [TestCase("/usr/lib/x86_64-linux-gnu/libm.so.6")]
     public void An_image_with_a_preload_in_its_environment_keeps_the_quota_under_any_other(string preload)
@@ -200,7 +336,22 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     public void A_container_in_anothers_network_has_its_own_quota()
     {
         var other = Engine.Start([.. Quota, Image, "sleep", "600"]);
-        var mine = Engine.Docker(["run", "--rm", "--gpus", "1", "--network", $"container:{other}", "-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, .. SmiQuery]).Ok();
+        var mine = Engine
+            .Docker([
+                "run",
+                "--rm",
+                "--gpus",
+                "1",
+                "--network",
+                $"container:{other}",
+                "-v",
+                "runai:/runai",
+                "--label",
+                "gpu-memory=0.5",
+                Image,
+                .. SmiQuery,
+            ])
+            .Ok();
         Assert.That(ParseSmi(mine).Total, Is.EqualTo(5494));
         Assert.That(Engine.Smi(other).Total, Is.EqualTo(3296));
     }
@@ -208,7 +359,9 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     [Test]
     public void Created_then_started_and_started_again_it_keeps_its_quota()
     {
-        var container = Engine.Docker(["create", "--network", "none", "--gpus", "1", .. Quota, Image, .. SmiQuery]).Ok();
+        var container = Engine
+            .Docker(["create", "--network", "none", "--gpus", "1", .. Quota, Image, .. SmiQuery])
+            .Ok();
         Assert.That(Engine.Docker("start", "-a", container).Ok(), Does.StartWith("3296,"));
         Assert.That(Engine.Docker("start", "-a", container).Ok(), Does.StartWith("3296,"));
     }
@@ -218,8 +371,18 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     {
         Engine.ForgetPeak();
         // Each tries for 40 x 64 MiB; together they may have 2 GiB of the GPU, contexts included.
-        var output = Engine.Run(["--rm", "-v", "runai:/runai", "--label", "gpu-memory=2g", Image, "sh", "-c",
-            "gpu-alloc --hold 1 $(seq -f 64m 1 40 | sed 's/.*/64m/') & gpu-alloc --hold 1 $(seq 1 40 | sed 's/.*/64m/'); wait"]);
+        var output = Engine.Run([
+            "--rm",
+            "-v",
+            "runai:/runai",
+            "--label",
+            "gpu-memory=2g",
+            Image,
+            "sh",
+            "-c",
+            "gpu-alloc --hold 1 $(seq -f 64m 1 40 | sed 's/.*/64m/') & gpu-alloc --hold 1 $(seq 1 40 | sed "
+                + "'s/.*/64m/'); wait",
+        ]);
         Assert.That(output.All, Does.Contain("CUDA_ERROR_OUT_OF_MEMORY"), "both stop at the limit");
         Assert.That(Engine.Peak(), Is.LessThanOrEqualTo(2L << 30).And.GreaterThan(1L << 30));
     }
@@ -234,8 +397,13 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     [Test]
     public void The_plugin_comes_before_others()
     {
-        string Niceness(string task) => File.ReadAllText(Path.Combine(task, "stat")) is var stat ? stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[16] : "";
-        var threads = Directory.GetDirectories($"/proc/{Engine.PluginProcess()}/task").ToLookup(task => File.ReadAllText(Path.Combine(task, "comm")).Trim(), Niceness);
+        string Niceness(string task) =>
+            File.ReadAllText(Path.Combine(task, "stat")) is var stat
+                ? stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[16]
+                : "";
+        var threads = Directory
+            .GetDirectories($"/proc/{Engine.PluginProcess()}/task")
+            .ToLookup(task => File.ReadAllText(Path.Combine(task, "comm")).Trim(), Niceness);
         Assert.That(threads["openings of the"], Is.Not.Empty.And.All.EqualTo("-11"));
         Assert.That(threads[".NET TP Worker"], Is.Not.Empty.And.All.EqualTo("-11"));
     }

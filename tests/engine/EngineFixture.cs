@@ -17,7 +17,8 @@ abstract class EngineFixture(string version)
     public void RemoveContainers()
     {
         var containers = Engine.Docker("ps", "-aq").Ok();
-        if (containers.Length > 0) Engine.Docker(["rm", "-f", .. containers.Split('\n')]).Ok();
+        if (containers.Length > 0)
+            Engine.Docker(["rm", "-f", .. containers.Split('\n')]).Ok();
     }
 
     [OneTimeTearDown]

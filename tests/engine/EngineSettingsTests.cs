@@ -3,7 +3,8 @@ using static Runai.GpuMemory.EngineTests.TestEngine;
 
 namespace Runai.GpuMemory.EngineTests;
 
-/// <summary>Engines that their admins have set up otherwise: containers' users mapped to others, images kept by containerd, the host's control groups in sight.</summary>
+/// <summary>Engines that their admins have set up otherwise: containers' users mapped to others, images kept by
+/// containerd, the host's control groups in sight.</summary>
 [TestFixture(Engines.Oldest, "--userns-remap=default")]
 [TestFixture(Engines.Newest, "--userns-remap=default")]
 [TestFixture(Engines.Newest, "--feature=containerd-snapshotter=true")]
@@ -18,16 +19,26 @@ sealed class EngineSettingsTests(string version, string flag) : EngineFixture(ve
     [TestCase("1234")]
     public void A_container_has_its_quota_whoever_runs_in_it(string user)
     {
-        Assert.That(ParseSmi(Engine.Run(["--rm", .. Quota, "--user", user, Image, .. SmiQuery]).Ok()), Is.EqualTo((5494, 0)));
+        Assert.That(
+            ParseSmi(Engine.Run(["--rm", .. Quota, "--user", user, Image, .. SmiQuery]).Ok()),
+            Is.EqualTo((5494, 0))
+        );
         var more = Engine.Run(["--rm", .. Quota, "--user", user, Image, "gpu-alloc", "5g", "1g"]);
-        Assert.That((more.Code, more.All.Contains("CUDA_ERROR_OUT_OF_MEMORY", StringComparison.Ordinal)), Is.EqualTo((2, true)), more.All);
+        Assert.That(
+            (more.Code, more.All.Contains("CUDA_ERROR_OUT_OF_MEMORY", StringComparison.Ordinal)),
+            Is.EqualTo((2, true)),
+            more.All
+        );
     }
 
     [Test]
     public void Its_programs_share_it_and_its_neighbours_do_not()
     {
         var mine = Engine.Start([.. Quota, Image, "gpu-alloc", "--hold", "600", "2g"]);
-        Eventually(() => Engine.Docker("logs", mine).Out.Contains("allocated", StringComparison.Ordinal), "the memory is held");
+        Eventually(
+            () => Engine.Docker("logs", mine).Out.Contains("allocated", StringComparison.Ordinal),
+            "the memory is held"
+        );
         var other = Engine.Start([.. Quota, Image, "sleep", "600"]);
         Assert.That((Engine.Smi(mine), Engine.Smi(other)), Is.EqualTo(((5494, 2048 + 64), (5494, 0))));
         Assert.That(Engine.Docker("exec", mine, "gpu-alloc", "3500m").Code, Is.EqualTo(2));
@@ -37,11 +48,23 @@ sealed class EngineSettingsTests(string version, string flag) : EngineFixture(ve
     [Test]
     public void Its_account_outlives_the_plugin()
     {
-        string[] containers = [.. ((string[])["0", "1234"]).Select(user => Engine.Start([.. Quota, "--user", user, Image, "gpu-alloc", "--hold", "600", "2g"]))];
+        string[] containers =
+        [
+            .. ((string[])["0", "1234"]).Select(user =>
+                Engine.Start([.. Quota, "--user", user, Image, "gpu-alloc", "--hold", "600", "2g"])
+            ),
+        ];
         foreach (var container in containers)
-            Eventually(() => Engine.Docker("logs", container).Out.Contains("allocated", StringComparison.Ordinal)
-                && Engine.MountOf(container, "/runai") is { Length: > 0 } mount && !mount.Contains("master:", StringComparison.Ordinal), "the memory is held, and the mount is private");
-        Engine.TakePluginAway(() => Assert.That(containers.Select(container => Engine.Smi(container)), Is.All.EqualTo((5494, 2048 + 64))));
+            Eventually(
+                () =>
+                    Engine.Docker("logs", container).Out.Contains("allocated", StringComparison.Ordinal)
+                    && Engine.MountOf(container, "/runai") is { Length: > 0 } mount
+                    && !mount.Contains("master:", StringComparison.Ordinal),
+                "the memory is held, and the mount is private"
+            );
+        Engine.TakePluginAway(() =>
+            Assert.That(containers.Select(container => Engine.Smi(container)), Is.All.EqualTo((5494, 2048 + 64)))
+        );
         Assert.That(containers.Select(container => Engine.Smi(container)), Is.All.EqualTo((5494, 2048 + 64)));
     }
 
@@ -51,5 +74,8 @@ sealed class EngineSettingsTests(string version, string flag) : EngineFixture(ve
 
     [Test]
     public void What_lacks_the_volume_is_refused() =>
-        Assert.That(Engine.Run("--rm", "--label", "gpu-memory=0.5", Image, "true").All, Does.Contain("gpu-memory=0.5 needs the runai volume: add -v runai:/runai"));
+        Assert.That(
+            Engine.Run("--rm", "--label", "gpu-memory=0.5", Image, "true").All,
+            Does.Contain("gpu-memory=0.5 needs the runai volume: add -v runai:/runai")
+        );
 }

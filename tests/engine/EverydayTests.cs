@@ -11,22 +11,37 @@ sealed class EverydayTests(string version) : EngineFixture(version)
 {
     static readonly string[] Half = ["-v", "runai:/runai", "--label", "gpu-memory=0.5"];
 
-    Output Create(params string[] arguments) => Engine.Docker(["create", "--network", "none", "--gpus", "1", .. arguments]);
+    Output Create(params string[] arguments) =>
+        Engine.Docker(["create", "--network", "none", "--gpus", "1", .. arguments]);
 
     [Test]
     public void The_version_and_the_time_of_a_volume_are_shown()
     {
-        var version = System.Xml.Linq.XDocument.Load(Path.Combine(Repository.Root, "Directory.Build.props")).Descendants("Version").Single().Value;
+        var version = System
+            .Xml.Linq.XDocument.Load(Path.Combine(Repository.Root, "Directory.Build.props"))
+            .Descendants("Version")
+            .Single()
+            .Value;
         Engine.Docker("volume", "create", "-d", Plugin, "-o", "gpu-memory=0.5", "half").Ok();
         foreach (var volume in (string[])["runai", "half"])
-            Assert.That(Engine.Docker("volume", "inspect", "-f", "{{.Status.Version}} {{.CreatedAt}}", volume).Ok(), Does.StartWith($"{version} {DateTime.UtcNow.Year}-"), volume);
+            Assert.That(
+                Engine.Docker("volume", "inspect", "-f", "{{.Status.Version}} {{.CreatedAt}}", volume).Ok(),
+                Does.StartWith($"{version} {DateTime.UtcNow.Year}-"),
+                volume
+            );
         Engine.Docker("volume", "rm", "half").Ok();
-        Assert.That(Engine.Docker("plugin", "inspect", "-f", "{{.Config.Description}}", Plugin).Ok(), Does.Contain($"version {version}:"));
+        Assert.That(
+            Engine.Docker("plugin", "inspect", "-f", "{{.Config.Description}}", Plugin).Ok(),
+            Does.Contain($"version {version}:")
+        );
         Assert.That(Engine.Log, Does.Contain($"version {version} starts"));
     }
 
     [TestCase("c", "volume name is too short, names should be at least two alphanumeric characters")]
-    [TestCase("../x", "\"../x\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed")]
+    [TestCase(
+        "../x",
+        "\"../x\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed"
+    )]
     public void A_volume_of_ours_has_a_name_by_the_engines_own_rule_and_words(string name, string words)
     {
         foreach (var driver in (string[])["local", Plugin])
@@ -45,13 +60,23 @@ sealed class EverydayTests(string version) : EngineFixture(version)
         Assert.That(output.Error, Does.Contain("-v c:/runai names no volume"));
     }
 
-    /// <summary>The first line of the README before the plugin is installed: the engine makes a volume of its own by that name.</summary>
+    /// <summary>The first line of the README before the plugin is installed: the engine makes a volume of its own by
+    /// that name.</summary>
     [Test]
     public void A_volume_of_the_name_from_before_the_plugin_is_named_with_what_ends_it()
     {
         WithoutPlugin(() => Engine.Run(["--name", "early", .. Half, Image, "true"]).Ok());
-        const string Words = "and runai is a volume of the driver local, made before this plugin was there: docker volume rm runai, and try again";
-        foreach (var output in (Output[])[Create([.. Half, Image, "true"]), Create("-v", "runai:/runai", Image, "true"), Engine.Docker("start", "early")])
+        const string Words =
+            "and runai is a volume of the driver local, made before this plugin was there: docker volume rm "
+            + "runai, and try again";
+        foreach (
+            var output in (Output[])
+                [
+                    Create([.. Half, Image, "true"]),
+                    Create("-v", "runai:/runai", Image, "true"),
+                    Engine.Docker("start", "early"),
+                ]
+        )
             Assert.That(output.Error, Does.Contain(Words));
         Engine.Docker("rm", "early").Ok();
         Engine.Docker("volume", "rm", "runai").Ok();
@@ -63,21 +88,49 @@ sealed class EverydayTests(string version) : EngineFixture(version)
     {
         Engine.Run(["--name", "source", .. Half, Image, "true"]).Ok();
         Engine.Docker("commit", "source", "made").Ok();
-        Output Plain(string image, params string[] options) => Engine.Docker(["run", "--rm", "--network", "none", .. options, image, "cat", "/etc/ld.so.preload"]);
+        Output Plain(string image, params string[] options) =>
+            Engine.Docker(["run", "--rm", "--network", "none", .. options, image, "cat", "/etc/ld.so.preload"]);
         Assert.That(Plain("made").Error, Does.Contain("cannot be preloaded"), "no GPU: its label is of no matter");
-        Assert.That(Engine.Run("--rm", "made", "true").Error, Does.Contain("gpu-memory=0.5 needs the runai volume: add -v runai:/runai"));
+        Assert.That(
+            Engine.Run("--rm", "made", "true").Error,
+            Does.Contain("gpu-memory=0.5 needs the runai volume: add -v runai:/runai")
+        );
         foreach (var off in (string[])["", "none"])
             Engine.Run("--rm", "--label", $"gpu-memory={off}", "made", "true").Ok();
-        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "made", .. SmiQuery]).Ok()).Total, Is.EqualTo(Part(0.5m)));
+        Assert.That(
+            ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "made", .. SmiQuery]).Ok()).Total,
+            Is.EqualTo(Part(0.5m))
+        );
         Engine.Command("sh", "-c", $"'{Engine.Cli}' export source | '{Engine.Cli}' import - exported").Ok();
-        Assert.That(Plain("exported").Error, Does.Contain("object '/runai/librunai.so' from /etc/ld.so.preload cannot be preloaded"));
+        Assert.That(
+            Plain("exported").Error,
+            Does.Contain("object '/runai/librunai.so' from /etc/ld.so.preload cannot be preloaded")
+        );
         foreach (var image in (string[])["made", "exported"])
         {
-            Engine.Command("sh", "-c", $"printf 'FROM {image}\\nRUN sed -i /runai/d /etc/ld*.so.preload\\nLABEL gpu-memory=none\\n' | DOCKER_BUILDKIT=0 '{Engine.Cli}' build --network none -t {image} -").Ok();
+            Engine
+                .Command(
+                    "sh",
+                    "-c",
+                    $"printf 'FROM {image}\\nRUN sed -i /runai/d /etc/ld*.so.preload\\nLABEL "
+                        + $"gpu-memory=none\\n' | DOCKER_BUILDKIT=0 '{Engine.Cli}' build --network none -t {image} -"
+                )
+                .Ok();
             Assert.That((Plain(image).All.Trim(), Plain(image, "--gpus", "1").Code), Is.EqualTo(("", 0)), image);
         }
-        if (Engine.Major < 26) return;
-        Engine.Run(["--name", "mounted", "--mount", "type=volume,src=runai,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload", .. Half, Image, "true"]).Ok();
+        if (Engine.Major < 26)
+            return;
+        Engine
+            .Run([
+                "--name",
+                "mounted",
+                "--mount",
+                "type=volume,src=runai,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload",
+                .. Half,
+                Image,
+                "true",
+            ])
+            .Ok();
         Engine.Docker("commit", "mounted", "made").Ok();
         Assert.That(Plain("made").All.Trim(), Is.Empty);
     }
@@ -87,33 +140,100 @@ sealed class EverydayTests(string version) : EngineFixture(version)
     [TestCase("")]
     public void A_subpath_that_the_engine_does_not_know_is_refused_with_the_form_to_type(string version)
     {
-        var created = Engine.Raw("POST", version + "/containers/create?name=parted", System.Text.Encoding.UTF8.GetBytes($$$"""
-            {"Image":"{{{Image}}}","Cmd":["true"],"Labels":{"gpu-memory":"0.5"},"HostConfig":{"NetworkMode":"none","ReadonlyRootfs":true,"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"},
-            {"Type":"volume","Source":"runai","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]}}
-            """), "Content-Type: application/json");
+        var created = Engine.Raw(
+            "POST",
+            version + "/containers/create?name=parted",
+            System.Text.Encoding.UTF8.GetBytes(
+                $$$"""
+                {"Image":"{{{Image}}}","Cmd":["true"],"Labels":{"gpu-memory":"0.5"},"HostConfig":{"NetworkMode":"none","ReadonlyRootfs":true,"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"},
+                {"Type":"volume","Source":"runai","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]}}
+                """
+            ),
+            "Content-Type: application/json"
+        );
         if (version.Length == 0 && Engine.Major >= 26)
         {
             Engine.Docker("start", "parted").Ok();
             return;
         }
         var words = version.Length > 0 ? created.Body : Engine.Docker("start", "parted").Error;
-        Assert.That(words, Does.Contain("knows no volume-subpath (Docker 26 and newer do, from API 1.45 on), so the whole runai volume would be at /etc/ld.so.preload: leave that mount out, and where the container has --read-only add -e LD_PRELOAD=/runai/librunai.so"));
+        Assert.That(
+            words,
+            Does.Contain(
+                "knows no volume-subpath (Docker 26 and newer do, from API 1.45 on), so the whole runai volume "
+                    + "would be at /etc/ld.so.preload: leave that mount out, and where the container has --read-only "
+                    + "add -e LD_PRELOAD=/runai/librunai.so"
+            )
+        );
     }
 
     [Test]
     public void What_an_image_has_in_the_way_is_refused_with_the_way_out()
     {
-        void Build(string name, string line) => Engine.Command("sh", "-c", $"printf 'FROM {Image}\\nRUN {line}\\n' | DOCKER_BUILDKIT=0 '{Engine.Cli}' build --network none -t {name} -").Ok();
+        void Build(string name, string line) =>
+            Engine
+                .Command(
+                    "sh",
+                    "-c",
+                    $"printf 'FROM {Image}\\nRUN {line}\\n' | DOCKER_BUILDKIT=0 '{Engine.Cli}' build --network "
+                        + $"none -t {name} -"
+                )
+                .Ok();
         Build("filed", "touch /runai");
-        Assert.That(Engine.Run(["--rm", .. Half, "filed", "true"]).Error, Does.Contain("the image seems to have a file at /runai, where the volume belongs: mount it elsewhere, add -v runai:/opt/runai in its place"));
-        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/opt/runai", "--label", "gpu-memory=0.5", "filed", .. SmiQuery]).Ok()).Total, Is.EqualTo(Part(0.5m)));
+        Assert.That(
+            Engine.Run(["--rm", .. Half, "filed", "true"]).Error,
+            Does.Contain(
+                "the image seems to have a file at /runai, where the volume belongs: mount it elsewhere, add "
+                    + "-v runai:/opt/runai in its place"
+            )
+        );
+        Assert.That(
+            ParseSmi(
+                Engine.Run(["--rm", "-v", "runai:/opt/runai", "--label", "gpu-memory=0.5", "filed", .. SmiQuery]).Ok()
+            ).Total,
+            Is.EqualTo(Part(0.5m))
+        );
         Build("linked", "chmod 700 /root && ln -s /root/quota /runai");
-        Assert.That(Engine.Run(["--rm", "--user", "1000", .. Half, "linked", "true"]).Error, Does.Contain(Engine.Major < 28
-            ? "/root is closed to its owner, its group or others: add -v runai:/opt/runai in its place" : "the target of a mount leads through a link of the image: mount it where none does, or add --mount"));
-        Assert.That(ParseSmi(Engine.Run(["--rm", "--user", "1000", "-v", "runai:/opt/runai", "--label", "gpu-memory=0.5", "linked", .. SmiQuery]).Ok()).Total, Is.EqualTo(Part(0.5m)));
+        Assert.That(
+            Engine.Run(["--rm", "--user", "1000", .. Half, "linked", "true"]).Error,
+            Does.Contain(
+                Engine.Major < 28
+                    ? "/root is closed to its owner, its group or others: add -v runai:/opt/runai in its place"
+                    : "the target of a mount leads through a link of the image: mount it where none does, or add "
+                        + "--mount"
+            )
+        );
+        Assert.That(
+            ParseSmi(
+                Engine
+                    .Run([
+                        "--rm",
+                        "--user",
+                        "1000",
+                        "-v",
+                        "runai:/opt/runai",
+                        "--label",
+                        "gpu-memory=0.5",
+                        "linked",
+                        .. SmiQuery,
+                    ])
+                    .Ok()
+            ).Total,
+            Is.EqualTo(Part(0.5m))
+        );
         Build("foldered", "mkdir /etc/ld.so.preload");
-        Assert.That(Engine.Run(["--rm", .. Half, "foldered", "true"]).Error, Does.Contain("/etc/ld.so.preload of the container is no file: remove it, or add -e LD_PRELOAD=/runai/librunai.so"));
-        Assert.That(ParseSmi(Engine.Run(["--rm", "-e", "LD_PRELOAD=/runai/librunai.so", .. Half, "foldered", .. SmiQuery]).Ok()).Total, Is.EqualTo(Part(0.5m)));
+        Assert.That(
+            Engine.Run(["--rm", .. Half, "foldered", "true"]).Error,
+            Does.Contain(
+                "/etc/ld.so.preload of the container is no file: remove it, or add -e LD_PRELOAD=/runai/librunai.so"
+            )
+        );
+        Assert.That(
+            ParseSmi(
+                Engine.Run(["--rm", "-e", "LD_PRELOAD=/runai/librunai.so", .. Half, "foldered", .. SmiQuery]).Ok()
+            ).Total,
+            Is.EqualTo(Part(0.5m))
+        );
     }
 
     /// <summary>Compose makes the new container first, then ends the old one.</summary>
@@ -124,7 +244,9 @@ sealed class EverydayTests(string version) : EngineFixture(version)
         var folder = Directory.CreateTempSubdirectory("compose-").FullName;
         Output Up(string command, string volume = "runai: { external: true }")
         {
-            File.WriteAllText(Path.Combine(folder, "compose.yaml"), $$"""
+            File.WriteAllText(
+                Path.Combine(folder, "compose.yaml"),
+                $$"""
                 services:
                   train:
                     image: {{Image}}
@@ -135,20 +257,57 @@ sealed class EverydayTests(string version) : EngineFixture(version)
                     volumes: [ "runai:/runai" ]
                     deploy: { resources: { reservations: { devices: [ { capabilities: [ gpu ], count: 1 } ] } } }
                 volumes: { {{volume}} }
-                """);
-            return Engine.Command(Path.Combine(Repository.Build, "engines", Engine.Major < 26 ? Engines.Middle : Engine.Version, "docker-compose"), "--project-directory", folder, "-p", "lab", "up", "-d");
+                """
+            );
+            return Engine.Command(
+                Path.Combine(
+                    Repository.Build,
+                    "engines",
+                    Engine.Major < 26 ? Engines.Middle : Engine.Version,
+                    "docker-compose"
+                ),
+                "--project-directory",
+                folder,
+                "-p",
+                "lab",
+                "up",
+                "-d"
+            );
         }
 
         Up("300").Ok();
         Up("301").Ok();
-        Assert.That(Engine.Docker("ps", "--format", "{{.Command}}", "--no-trunc").Ok(), Does.Contain("sleep 301").And.Not.Contain("sleep 300"));
+        Assert.That(
+            Engine.Docker("ps", "--format", "{{.Command}}", "--no-trunc").Ok(),
+            Does.Contain("sleep 301").And.Not.Contain("sleep 300")
+        );
         var refused = Engine.Run(["--name", "job", "-v", "runai:/runai", "--label", "gpu-memory=0.6", Image, "true"]);
-        Assert.That(refused.Error, Does.Contain("lab").And.Contain("holds 0.7").And.Contain("; docker start job tries again, and docker run with --rm leaves no container behind"));
-        Assert.That(Engine.Run(["--rm", "--name", "other", "-v", "runai:/runai", "--label", "gpu-memory=0.6", Image, "true"]).Error, Does.Not.Contain("tries again"));
-        Eventually(() => !Engine.Docker("ps", "-a", "--format", "{{.Names}}").Ok().Contains("other", StringComparison.Ordinal), "--rm leaves nothing");
-        foreach (var id in Engine.Docker("ps", "-q").Ok().Split('\n')) Engine.Docker("rm", "-f", id).Ok();
+        Assert.That(
+            refused.Error,
+            Does.Contain("lab")
+                .And.Contain("holds 0.7")
+                .And.Contain("; docker start job tries again, and docker run with --rm leaves no container behind")
+        );
+        Assert.That(
+            Engine
+                .Run(["--rm", "--name", "other", "-v", "runai:/runai", "--label", "gpu-memory=0.6", Image, "true"])
+                .Error,
+            Does.Not.Contain("tries again")
+        );
+        Eventually(
+            () => !Engine.Docker("ps", "-a", "--format", "{{.Names}}").Ok().Contains("other", StringComparison.Ordinal),
+            "--rm leaves nothing"
+        );
+        foreach (var id in Engine.Docker("ps", "-q").Ok().Split('\n'))
+            Engine.Docker("rm", "-f", id).Ok();
         Eventually(() => Engine.Docker("start", "job").Code == 0, "there is room");
-        Assert.That(Up("302", "runai: {}").Error, Does.Contain("lab_runai at /runai is a volume that Compose makes for this project: write \"runai: { external: true }\" under the file's volumes"));
+        Assert.That(
+            Up("302", "runai: {}").Error,
+            Does.Contain(
+                "lab_runai at /runai is a volume that Compose makes for this project: write \"runai: { "
+                    + "external: true }\" under the file's volumes"
+            )
+        );
         Engine.WritePolicy(null);
         Directory.Delete(folder, recursive: true);
     }

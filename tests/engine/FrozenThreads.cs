@@ -4,11 +4,16 @@ using System.Runtime.InteropServices;
 
 namespace Runai.GpuMemory.EngineTests;
 
-/// <summary>Holds most threads of another process, by ptrace(2): as if each waited for something that never comes. Until the process ends or this does.</summary>
+/// <summary>Holds most threads of another process, by ptrace(2): as if each waited for something that never comes.
+/// Until the process ends or this does.</summary>
 sealed partial class FrozenThreads : IDisposable
 {
-    const nint Seize = 0x4206, Interrupt = 0x4207, Detach = 17;
-    const int AnyKind = 0x40000000, OfThisThread = 0x20000000, NoHang = 1;
+    const nint Seize = 0x4206,
+        Interrupt = 0x4207,
+        Detach = 17;
+    const int AnyKind = 0x40000000,
+        OfThisThread = 0x20000000,
+        NoHang = 1;
 
     readonly TaskCompletionSource _held = new();
     readonly Thread _tracer;
@@ -31,9 +36,11 @@ sealed partial class FrozenThreads : IDisposable
         {
             foreach (var task in Directory.GetDirectories($"/proc/{process}/task"))
             {
-                if (File.ReadAllText(Path.Combine(task, "comm")).StartsWith(except, StringComparison.Ordinal)) continue;
+                if (File.ReadAllText(Path.Combine(task, "comm")).StartsWith(except, StringComparison.Ordinal))
+                    continue;
                 var thread = int.Parse(Path.GetFileName(task), CultureInfo.InvariantCulture);
-                if (Ptrace(Seize, thread, 0, 0) != 0 || Ptrace(Interrupt, thread, 0, 0) != 0) throw new Win32Exception($"ptrace {thread}: {Marshal.GetLastPInvokeErrorMessage()}");
+                if (Ptrace(Seize, thread, 0, 0) != 0 || Ptrace(Interrupt, thread, 0, 0) != 0)
+                    throw new Win32Exception($"ptrace {thread}: {Marshal.GetLastPInvokeErrorMessage()}");
                 held.Add(thread);
             }
             _held.SetResult();
@@ -43,7 +50,8 @@ sealed partial class FrozenThreads : IDisposable
             _held.SetException(e);
         }
         // The process that was killed is gone for its parent when all of its threads were seen here.
-        while (!_end && WaitPid(-1, 0, AnyKind | OfThisThread | NoHang) >= 0) Thread.Sleep(20);
+        while (!_end && WaitPid(-1, 0, AnyKind | OfThisThread | NoHang) >= 0)
+            Thread.Sleep(20);
         held.ForEach(thread => Ptrace(Detach, thread, 0, 0));
     }
 

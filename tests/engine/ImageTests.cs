@@ -4,7 +4,8 @@ using static Runai.GpuMemory.EngineTests.TestEngine;
 
 namespace Runai.GpuMemory.EngineTests;
 
-/// <summary>Containers of other systems: older and newer C libraries, 32-bit programs, programs that no preload reaches.</summary>
+/// <summary>Containers of other systems: older and newer C libraries, 32-bit programs, programs that no preload
+/// reaches.</summary>
 [TestFixture(Engines.Newest)]
 sealed partial class ImageTests(string version) : EngineFixture(version)
 {
@@ -20,15 +21,30 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     public void Import()
     {
         var folder = Path.Combine(Repository.Build, "images");
-        foreach (var output in Suites.AsParallel().Select(suite => Shell.Run(Repository.Script("suite-images.sh"), suite, folder)).ToArray()) output.Ok();
-        foreach (var image in Suites.Concat(Images32)) Engine.Docker("import", Path.Combine(folder, image + ".tar"), image).Ok();
-        Shell.Run("sh", "-ec", """
-            rm -rf "$1/no-libc" && mkdir -p "$1/no-libc/lib"
-            gcc -static -O1 -o "$1/no-libc/static" "$0/guest/hello.c"
-            musl-gcc -O1 -o "$1/no-libc/musl" "$0/guest/hello.c"
-            cp -L /lib/ld-musl-x86_64.so.1 "$1/no-libc/lib/"
-            tar -C "$1/no-libc" -cf "$1/no-libc.tar" .
-            """, Repository.Script(""), folder).Ok();
+        foreach (
+            var output in Suites
+                .AsParallel()
+                .Select(suite => Shell.Run(Repository.Script("suite-images.sh"), suite, folder))
+                .ToArray()
+        )
+            output.Ok();
+        foreach (var image in Suites.Concat(Images32))
+            Engine.Docker("import", Path.Combine(folder, image + ".tar"), image).Ok();
+        Shell
+            .Run(
+                "sh",
+                "-ec",
+                """
+                rm -rf "$1/no-libc" && mkdir -p "$1/no-libc/lib"
+                gcc -static -O1 -o "$1/no-libc/static" "$0/guest/hello.c"
+                musl-gcc -O1 -o "$1/no-libc/musl" "$0/guest/hello.c"
+                cp -L /lib/ld-musl-x86_64.so.1 "$1/no-libc/lib/"
+                tar -C "$1/no-libc" -cf "$1/no-libc.tar" .
+                """,
+                Repository.Script(""),
+                folder
+            )
+            .Ok();
         Engine.Docker("import", Path.Combine(folder, "no-libc.tar"), "no-libc").Ok();
     }
 
@@ -46,14 +62,21 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
 
     [Test]
     public void The_oldest_of_them_has_the_C_library_of_2020() =>
-        Assert.That(Engine.Run(["--rm", .. Quota, "bullseye", "busybox", "readlink", "/lib/x86_64-linux-gnu/libc.so.6"]).Ok(), Is.EqualTo("libc-2.31.so"));
+        Assert.That(
+            Engine.Run(["--rm", .. Quota, "bullseye", "busybox", "readlink", "/lib/x86_64-linux-gnu/libc.so.6"]).Ok(),
+            Is.EqualTo("libc-2.31.so")
+        );
 
     [TestCaseSource(nameof(Suites))]
     [TestCaseSource(nameof(Images32))]
     public void No_program_says_a_word_about_the_preload(string image)
     {
         var container = Engine.Start([.. Quota, image, "sleep", "600"]);
-        foreach (var shell in image.EndsWith("-i386", StringComparison.Ordinal) ? (string[])["busybox", "busybox32"] : ["busybox"])
+        foreach (
+            var shell in image.EndsWith("-i386", StringComparison.Ordinal)
+                ? (string[])["busybox", "busybox32"]
+                : ["busybox"]
+        )
         {
             var output = Engine.Docker("exec", container, "env", "-i", shell, "echo", "hello");
             Assert.That((output.Code, output.Out, output.Error), Is.EqualTo((0, "hello\n", "")), shell);
@@ -63,23 +86,55 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     [TestCaseSource(nameof(Images32))]
     public void Only_where_there_are_32_bit_programs_their_loader_is_told_of_an_empty_library(string image)
     {
-        Assert.That(Engine.Run(["--rm", .. Quota, image, "busybox32", "cat", Preload, "/proc/self/maps"]).Ok(),
-            Does.StartWith("/runai/quiet/$PLATFORM\n/runai/librunai.so\n").And.Contain("/runai/quiet/i686").And.Not.Contain("\t/runai/librunai.so").And.Not.Contain(" /runai/librunai.so"));
-        Assert.That(Engine.Run(["--rm", .. Quota, image.Replace("-i386", "", StringComparison.Ordinal), "cat", Preload]).Ok(), Is.EqualTo("/runai/librunai.so"));
+        Assert.That(
+            Engine.Run(["--rm", .. Quota, image, "busybox32", "cat", Preload, "/proc/self/maps"]).Ok(),
+            Does.StartWith("/runai/quiet/$PLATFORM\n/runai/librunai.so\n")
+                .And.Contain("/runai/quiet/i686")
+                .And.Not.Contain("\t/runai/librunai.so")
+                .And.Not.Contain(" /runai/librunai.so")
+        );
+        Assert.That(
+            Engine.Run(["--rm", .. Quota, image.Replace("-i386", "", StringComparison.Ordinal), "cat", Preload]).Ok(),
+            Is.EqualTo("/runai/librunai.so")
+        );
     }
 
     [Test]
     public void At_another_target_32_bit_programs_complain_and_the_quota_holds()
     {
-        var container = Engine.Start(["-v", "runai:/opt/quota", "--label", "gpu-memory=0.3", "trixie-i386", "sleep", "600"]);
+        var container = Engine.Start([
+            "-v",
+            "runai:/opt/quota",
+            "--label",
+            "gpu-memory=0.3",
+            "trixie-i386",
+            "sleep",
+            "600",
+        ]);
         Assert.That(Engine.Smi(container).Total, Is.EqualTo(3296));
-        Assert.That(Engine.Docker("exec", container, "busybox32", "echo", "hello").Error, Does.Contain("wrong ELF class"));
+        Assert.That(
+            Engine.Docker("exec", container, "busybox32", "echo", "hello").Error,
+            Does.Contain("wrong ELF class")
+        );
     }
 
     [Test]
     public void Started_again_and_committed_it_stays_quiet_and_limited()
     {
-        var container = Engine.Docker(["create", "--network", "none", "--gpus", "1", .. Quota, "trixie-i386", "busybox32", "cat", Preload]).Ok();
+        var container = Engine
+            .Docker([
+                "create",
+                "--network",
+                "none",
+                "--gpus",
+                "1",
+                .. Quota,
+                "trixie-i386",
+                "busybox32",
+                "cat",
+                Preload,
+            ])
+            .Ok();
         foreach (var _ in (string[])["first", "again"])
         {
             var output = Engine.Docker("start", "-a", container);
@@ -88,7 +143,10 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
         Engine.Docker("commit", container, "committed").Ok();
         var committed = Engine.Run(["--rm", .. Quota, "committed", "busybox32", "cat", Preload]);
         Assert.That((committed.Out, committed.Error), Is.EqualTo(("/runai/quiet/$PLATFORM\n/runai/librunai.so\n", "")));
-        Assert.That(Engine.Run(["--rm", "-v", "runai:/gpu", "--label", "gpu-memory=0.3", "committed", "cat", Preload]).Ok(), Is.EqualTo("/gpu/librunai.so"));
+        Assert.That(
+            Engine.Run(["--rm", "-v", "runai:/gpu", "--label", "gpu-memory=0.3", "committed", "cat", Preload]).Ok(),
+            Is.EqualTo("/gpu/librunai.so")
+        );
     }
 
     [Test]
@@ -97,7 +155,10 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
         string[] preload = ["--read-only", "-e", "LD_PRELOAD=/runai/quiet/$PLATFORM:/runai/librunai.so"];
         var output = Engine.Run(["--rm", .. preload, .. Quota, "trixie-i386", "busybox32", "echo", "hello"]);
         Assert.That((output.Code, output.Out, output.Error), Is.EqualTo((0, "hello\n", "")));
-        Assert.That(ParseSmi(Engine.Run(["--rm", .. preload, .. Quota, "trixie-i386", .. SmiQuery]).Ok()).Total, Is.EqualTo(3296));
+        Assert.That(
+            ParseSmi(Engine.Run(["--rm", .. preload, .. Quota, "trixie-i386", .. SmiQuery]).Ok()).Total,
+            Is.EqualTo(3296)
+        );
     }
 
     [TestCaseSource(nameof(NoLibc))]
@@ -114,12 +175,16 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     public void The_second_container_of_an_image_costs_one_archive_call()
     {
         Engine.Docker("import", "-c", "LABEL gpu-memory=0.3", Repository.Image, "fresh").Ok();
-        // Its ld.so.preload; whether it has Nix, a 32-bit loader, a /runai that is no link, and an /etc that all may enter; the file.
+        // Its ld.so.preload; whether it has Nix, a 32-bit loader, a /runai that is no link, and an /etc that all may
+        // enter; the file.
         Assert.That(ArchiveCalls("-v", "runai:/runai"), Is.EqualTo("GET HEAD HEAD HEAD HEAD PUT"));
         Assert.That(ArchiveCalls("-v", "runai:/runai"), Is.EqualTo("PUT"));
         Assert.That(ArchiveCalls("-v", "runai:/runai", "-v", "data:/data"), Does.StartWith("GET "));
         Assert.That(ArchiveCalls("-v", "runai:/runai", "-v", "data:/data"), Is.EqualTo("PUT"));
-        Assert.That(ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "fresh", .. SmiQuery]).Ok()).Total, Is.EqualTo(3296));
+        Assert.That(
+            ParseSmi(Engine.Run(["--rm", "-v", "runai:/runai", "fresh", .. SmiQuery]).Ok()).Total,
+            Is.EqualTo(3296)
+        );
     }
 
     [Test]
@@ -142,7 +207,10 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
         {
             var mine = Directory.CreateDirectory(Path.Combine(folder, own)).FullName;
             File.WriteAllText(Path.Combine(mine, "ld.so.preload"), $"# {own}\n");
-            Assert.That(Engine.Run(["--rm", .. Quota, "-v", $"{mine}:/link", "linked", "cat", Preload]).Ok(), Is.EqualTo($"# {own}\n/runai/librunai.so"));
+            Assert.That(
+                Engine.Run(["--rm", .. Quota, "-v", $"{mine}:/link", "linked", "cat", Preload]).Ok(),
+                Is.EqualTo($"# {own}\n/runai/librunai.so")
+            );
         }
     }
 
@@ -152,9 +220,21 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     {
         string[] mount = ["-v", $"{MakeLinked("/run")}:/link/x"];
         var plain = Engine.Run(["--rm", .. Quota, .. mount, "linked", .. SmiQuery]);
-        if (plain.Code == 0) Assert.That(ParseSmi(plain.Out).Total, Is.EqualTo(3296));
-        else Assert.That(plain.Error, Does.Contain("denied by plugin").And.Contain("or -e LD_PRELOAD=/runai/librunai.so"));
-        Assert.That(ParseSmi(Engine.Run(["--rm", "-e", "LD_PRELOAD=/runai/librunai.so", .. Quota, .. mount, "linked", .. SmiQuery]).Ok()).Total, Is.EqualTo(3296));
+        if (plain.Code == 0)
+            Assert.That(ParseSmi(plain.Out).Total, Is.EqualTo(3296));
+        else
+            Assert.That(
+                plain.Error,
+                Does.Contain("denied by plugin").And.Contain("or -e LD_PRELOAD=/runai/librunai.so")
+            );
+        Assert.That(
+            ParseSmi(
+                Engine
+                    .Run(["--rm", "-e", "LD_PRELOAD=/runai/librunai.so", .. Quota, .. mount, "linked", .. SmiQuery])
+                    .Ok()
+            ).Total,
+            Is.EqualTo(3296)
+        );
     }
 
     /// <summary>The image <c>linked</c>, whose /link leads there; a new folder of the host.</summary>
@@ -172,7 +252,13 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     string ArchiveCalls(params string[] options)
     {
         var container = Engine.Docker(["create", .. options, "fresh", "true"]).Ok();
-        return string.Join(' ', ArchiveCall().Matches(Engine.Log).Where(m => m.Groups["id"].Value == container).Select(m => m.Groups["method"].Value));
+        return string.Join(
+            ' ',
+            ArchiveCall()
+                .Matches(Engine.Log)
+                .Where(m => m.Groups["id"].Value == container)
+                .Select(m => m.Groups["method"].Value)
+        );
     }
 
     [GeneratedRegex("msg=\"handling (?<method>GET|HEAD|PUT) request\".*/containers/(?<id>[0-9a-f]{64})/archive")]

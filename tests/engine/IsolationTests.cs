@@ -22,7 +22,14 @@ sealed class IsolationTests(string version) : EngineFixture(version)
     [TestCase("mkdir /runai/more")]
     public void The_private_directory_is_read_only(string command)
     {
-        var output = Engine.Run(["--rm", .. Quota, Image, "sh", "-c", $"until [ -e /runai/quota ]; do sleep 0.02; done; {command}"]);
+        var output = Engine.Run([
+            "--rm",
+            .. Quota,
+            Image,
+            "sh",
+            "-c",
+            $"until [ -e /runai/quota ]; do sleep 0.02; done; {command}",
+        ]);
         Assert.That(output.Code, Is.Not.Zero);
         Assert.That(output.Error, Does.Contain("Read-only file system"));
     }
@@ -38,11 +45,21 @@ sealed class IsolationTests(string version) : EngineFixture(version)
     [Test]
     public void The_ledger_is_writable_small_and_runs_nothing()
     {
-        var output = Engine.Run(["--rm", .. Quota, Image, "sh", "-c", "grep ' /runai' /proc/mounts; dd if=/dev/zero of=/runai/usage/fill bs=1k count=1000"]);
+        var output = Engine.Run([
+            "--rm",
+            .. Quota,
+            Image,
+            "sh",
+            "-c",
+            "grep ' /runai' /proc/mounts; dd if=/dev/zero of=/runai/usage/fill bs=1k count=1000",
+        ]);
         var mounts = output.Out.Split('\n').Where(l => l.Contains(" /runai", StringComparison.Ordinal)).ToArray();
         Assert.That(mounts, Has.Length.EqualTo(2));
         Assert.That(mounts[0].Split(' ')[3].Split(','), Does.Contain("ro").And.Contain("nosuid").And.Contain("nodev"));
-        Assert.That(mounts[1].Split(' ')[3].Split(','), Does.Contain("rw").And.Contain("nosuid").And.Contain("nodev").And.Contain("noexec").And.Contain("size=64k"));
+        Assert.That(
+            mounts[1].Split(' ')[3].Split(','),
+            Does.Contain("rw").And.Contain("nosuid").And.Contain("nodev").And.Contain("noexec").And.Contain("size=64k")
+        );
         Assert.That(output.Error, Does.Contain("No space left on device"));
     }
 
@@ -53,7 +70,8 @@ sealed class IsolationTests(string version) : EngineFixture(version)
         var right = Engine.Start(["-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, "sleep", "600"]);
         Engine.Docker("exec", left, "sh", "-c", "echo left > /runai/usage/mine").Ok();
         Assert.That(Engine.Docker("exec", right, "ls", "/runai/usage").Ok(), Does.Not.Contain("mine"));
-        string Limit(string container) => Engine.Docker("exec", container, "grep", "-E", "^(limit|container)=", "/runai/quota").Ok();
+        string Limit(string container) =>
+            Engine.Docker("exec", container, "grep", "-E", "^(limit|container)=", "/runai/quota").Ok();
         Eventually(() => Engine.Docker("exec", right, "ls", "/runai/quota").Code == 0, "the quota file is there");
         Assert.That(Limit(left), Is.EqualTo($"container={left}\nlimit=0.3"));
         Assert.That(Limit(right), Is.EqualTo($"container={right}\nlimit=0.5"));
@@ -82,7 +100,9 @@ sealed class IsolationTests(string version) : EngineFixture(version)
     [Test]
     public void The_preload_file_of_a_quota_container_cannot_be_overwritten_by_copying()
     {
-        var container = Engine.Docker(["create", "--network", "none", "--gpus", "1", .. Quota, Image, .. SmiQuery]).Ok();
+        var container = Engine
+            .Docker(["create", "--network", "none", "--gpus", "1", .. Quota, Image, .. SmiQuery])
+            .Ok();
         var empty = Path.GetTempFileName();
         Engine.Docker("cp", empty, $"{container}:/etc/ld.so.preload");
         Assert.That(Engine.Docker("start", "-a", container).Ok(), Does.StartWith("3296,"));

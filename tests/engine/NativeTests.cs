@@ -3,7 +3,8 @@ using NUnit.Framework;
 
 namespace Runai.GpuMemory.EngineTests;
 
-/// <summary>The program that <c>make rootfs</c> builds, with the libraries of its root file system and no others; that for arm64
+/// <summary>The program that <c>make rootfs</c> builds, with the libraries of its root file system and no others; that
+/// for arm64
 /// under qemu-user (<c>make test-arm64</c>).</summary>
 [TestFixture("x64", "lib64/ld-linux-x86-64.so.2", "")]
 [TestFixture("arm64", "lib/ld-linux-aarch64.so.1", "qemu-aarch64-static", Category = "Arm64")]
@@ -21,14 +22,35 @@ sealed class NativeTests(string architecture, string loader, string emulator)
     {
         Assert.That(RootFs, Does.Exist, $"make rootfs PLUGIN_ARCH={architecture}");
         var libraries = Directory.GetDirectories(Path.Combine(RootFs, "lib"), "*-linux-gnu").Single();
-        string[] line = [Path.Combine(RootFs, loader), "--inhibit-cache", "--library-path", libraries,
-            Path.Combine(RootFs, "usr/lib/runai/plugin/runai-gpu-memory")];
-        if (emulator.Length > 0) line = [emulator, .. line];
+        string[] line =
+        [
+            Path.Combine(RootFs, loader),
+            "--inhibit-cache",
+            "--library-path",
+            libraries,
+            Path.Combine(RootFs, "usr/lib/runai/plugin/runai-gpu-memory"),
+        ];
+        if (emulator.Length > 0)
+            line = [emulator, .. line];
         line = ["unshare", "--mount", .. line]; // what it mounts is gone with it
-        var start = new ProcessStartInfo(line[0], line[1..]) { RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (var (name, value) in (ReadOnlySpan<(string, string)>)[("LOG_LEVEL", "debug"), ("SOCKET", Socket), ("STATE", _folder),
-            ("STAGE", Path.Combine(_folder, "stage")), ("SHIM", Path.Combine(RootFs, "usr/lib/runai/librunai.so")),
-            ("DOCKER_HOST", $"unix://{_folder}/docker.sock"), ("POLICY", Path.Combine(_folder, "policy.json")), ("WATCH_USE", "0")])
+        var start = new ProcessStartInfo(line[0], line[1..])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        foreach (
+            var (name, value) in (ReadOnlySpan<(string, string)>)
+                [
+                    ("LOG_LEVEL", "debug"),
+                    ("SOCKET", Socket),
+                    ("STATE", _folder),
+                    ("STAGE", Path.Combine(_folder, "stage")),
+                    ("SHIM", Path.Combine(RootFs, "usr/lib/runai/librunai.so")),
+                    ("DOCKER_HOST", $"unix://{_folder}/docker.sock"),
+                    ("POLICY", Path.Combine(_folder, "policy.json")),
+                    ("WATCH_USE", "0"),
+                ]
+        )
             start.Environment[name] = value;
         _program = Process.Start(start)!;
         _program.OutputDataReceived += (_, line) => Take(line.Data);
@@ -41,48 +63,68 @@ sealed class NativeTests(string architecture, string loader, string emulator)
     [OneTimeTearDown]
     public void End()
     {
-        if (_program is { HasExited: false }) _program.Kill();
+        if (_program is { HasExited: false })
+            _program.Kill();
         _program?.WaitForExit();
         _program?.Dispose();
-        foreach (var line in _log) TestContext.Out.WriteLine(line);
+        foreach (var line in _log)
+            TestContext.Out.WriteLine(line);
         Directory.Delete(_folder, recursive: true);
     }
 
     void Take(string? line)
     {
-        lock (_log) _log.Add(line ?? "");
+        lock (_log)
+            _log.Add(line ?? "");
     }
 
     string Log
     {
-        get { lock (_log) return string.Join('\n', _log); }
+        get
+        {
+            lock (_log)
+                return string.Join('\n', _log);
+        }
     }
 
     [Test]
     public void It_knows_every_type_and_makes_its_static_state_at_the_start()
     {
         var types = typeof(PluginSettings).Assembly.GetTypes().Count(type => !type.ContainsGenericParameters);
-        TestEngine.Eventually(() => Log.Contains("the static state of", StringComparison.Ordinal), "it says so", seconds: 60);
+        TestEngine.Eventually(
+            () => Log.Contains("the static state of", StringComparison.Ordinal),
+            "it says so",
+            seconds: 60
+        );
         Assert.That(Log, Does.Contain($"the static state of {types} types is there"));
     }
 
     [Test]
     public void It_says_what_it_implements() =>
-        Assert.That(RawClient.Send(Socket, "POST", "/Plugin.Activate", []).ToString(), Is.EqualTo("""200 {"Implements":["VolumeDriver","authz"]}"""));
+        Assert.That(
+            RawClient.Send(Socket, "POST", "/Plugin.Activate", []).ToString(),
+            Is.EqualTo("""200 {"Implements":["VolumeDriver","authz"]}""")
+        );
 
     [Test]
-    public void It_allows_a_call_of_no_concern() => Assert.That(Ask("GET", "/_ping", "").ToString(), Is.EqualTo("""200 {"Allow":true,"Msg":"","Err":""}"""));
+    public void It_allows_a_call_of_no_concern() =>
+        Assert.That(Ask("GET", "/_ping", "").ToString(), Is.EqualTo("""200 {"Allow":true,"Msg":"","Err":""}"""));
 
     [Test]
     public void It_reads_a_create_call_and_refuses_a_quota_that_is_none()
     {
-        var answer = Ask("POST", "/v1.41/containers/create", """{"Image":"x","Labels":{"gpu-memory":"2x"},"HostConfig":{"Binds":["runai:/runai"]}}""");
+        var answer = Ask(
+            "POST",
+            "/v1.41/containers/create",
+            """{"Image":"x","Labels":{"gpu-memory":"2x"},"HostConfig":{"Binds":["runai:/runai"]}}"""
+        );
         Assert.That(answer.ToString(), Does.StartWith("""200 {"Allow":false,"Msg":"gpu-memory""").And.Contain("2x"));
     }
 
     RawAnswer Ask(string method, string uri, string body)
     {
-        var call = $$"""{"RequestMethod":"{{method}}","RequestUri":"{{uri}}","RequestHeaders":{"Content-Type":"application/json"},"RequestBody":"{{Convert.ToBase64String(System.Text.Encoding.UTF8.GetBytes(body))}}"}""";
+        var call =
+            $$"""{"RequestMethod":"{{method}}","RequestUri":"{{uri}}","RequestHeaders":{"Content-Type":"application/json"},"RequestBody":"{{Convert.ToBase64String(System.Text.Encoding.UTF8.GetBytes(body))}}"}""";
         return RawClient.Send(Socket, "POST", "/AuthZPlugin.AuthZReq", System.Text.Encoding.UTF8.GetBytes(call));
     }
 }

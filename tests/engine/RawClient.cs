@@ -10,18 +10,22 @@ sealed record RawAnswer(int Status, string Body)
     public override string ToString() => $"{Status} {Body.TrimEnd()}";
 }
 
-/// <summary>HTTP/1.1 on a unix socket without the good manners of a library: nothing is normalised, encoded or left out.</summary>
+/// <summary>HTTP/1.1 on a unix socket without the good manners of a library: nothing is normalised, encoded or left
+/// out.</summary>
 static class RawClient
 {
     const int Deadline = 60_000;
 
-    /// <summary>Sends one call and reads the answer to its end. No body means no length as well. Headers are given as <c>Name: value</c>. One with the name Content-Type, Content-Length or Host takes the place of the usual one; with an empty value it leaves it out.</summary>
+    /// <summary>Sends one call and reads the answer to its end. No body means no length as well. Headers are given as
+    /// <c>Name: value</c>. One with the name Content-Type, Content-Length or Host takes the place of the usual one;
+    /// with an empty value it leaves it out.</summary>
     public static RawAnswer Send(string socket, string method, string target, byte[]? body, params string[] headers)
     {
         var head = new StringBuilder($"{method} {target} HTTP/1.1\r\n");
         void Usual(string name, string value)
         {
-            if (!headers.Any(h => h.StartsWith(name + ":", StringComparison.OrdinalIgnoreCase))) head.Append(CultureInfo.InvariantCulture, $"{name}: {value}\r\n");
+            if (!headers.Any(h => h.StartsWith(name + ":", StringComparison.OrdinalIgnoreCase)))
+                head.Append(CultureInfo.InvariantCulture, $"{name}: {value}\r\n");
         }
 
         Usual("Host", "docker");
@@ -33,15 +37,21 @@ static class RawClient
         }
 
         foreach (var header in headers)
-            if (!header.EndsWith(": ", StringComparison.Ordinal)) head.Append(header).Append("\r\n");
+            if (!header.EndsWith(": ", StringComparison.Ordinal))
+                head.Append(header).Append("\r\n");
         head.Append("\r\n");
 
-        using var connection = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) { ReceiveTimeout = Deadline, SendTimeout = Deadline };
+        using var connection = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)
+        {
+            ReceiveTimeout = Deadline,
+            SendTimeout = Deadline,
+        };
         connection.Connect(new UnixDomainSocketEndPoint(socket));
         connection.Send(Encoding.UTF8.GetBytes(head.ToString()));
         try
         {
-            if (body is not null) connection.Send(body);
+            if (body is not null)
+                connection.Send(body);
         }
         catch (SocketException)
         {
@@ -57,18 +67,19 @@ static class RawClient
         var buffer = new byte[16 << 10];
         try
         {
-            for (int n; (n = connection.Receive(buffer)) > 0;) all.Write(buffer, 0, n);
+            for (int n; (n = connection.Receive(buffer)) > 0; )
+                all.Write(buffer, 0, n);
         }
-        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionReset && all.Length > 0)
-        {
-        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionReset && all.Length > 0) { }
 
         // A character a byte, for the engine counts bytes.
         var text = Encoding.Latin1.GetString(all.ToArray());
         var end = text.IndexOf("\r\n\r\n", StringComparison.Ordinal);
-        if (end < 0) return new(0, Decode(text));
+        if (end < 0)
+            return new(0, Decode(text));
         var body = text[(end + 4)..];
-        if (text[..end].Contains("transfer-encoding: chunked", StringComparison.OrdinalIgnoreCase)) body = Unchunk(body);
+        if (text[..end].Contains("transfer-encoding: chunked", StringComparison.OrdinalIgnoreCase))
+            body = Unchunk(body);
         return new(int.Parse(text.Split(' ')[1], CultureInfo.InvariantCulture), Decode(body));
     }
 
@@ -80,7 +91,8 @@ static class RawClient
         while (body.IndexOf("\r\n", StringComparison.Ordinal) is var line and > 0)
         {
             var length = int.Parse(body[..line], NumberStyles.HexNumber, CultureInfo.InvariantCulture);
-            if (length == 0 || line + 2 + length > body.Length) break;
+            if (length == 0 || line + 2 + length > body.Length)
+                break;
             whole.Append(body, line + 2, length);
             body = body[(line + 2 + length + 2)..];
         }

@@ -17,7 +17,8 @@ sealed class RefusalTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void A_label_without_the_volume() => Refused("gpu-memory=0.5 needs the runai volume: add -v runai:/runai", "--label", "gpu-memory=0.5");
+    public void A_label_without_the_volume() =>
+        Refused("gpu-memory=0.5 needs the runai volume: add -v runai:/runai", "--label", "gpu-memory=0.5");
 
     [TestCase("2")]
     [TestCase("0")]
@@ -25,24 +26,43 @@ sealed class RefusalTests(string version) : EngineFixture(version)
     [TestCase("1e3")]
     [TestCase("50%")]
     [TestCase("NaN")]
-    public void A_value_that_is_none(string value) => Refused($"gpu-memory={value} ", "-v", "runai:/runai", "--label", $"gpu-memory={value}");
+    public void A_value_that_is_none(string value) =>
+        Refused($"gpu-memory={value} ", "-v", "runai:/runai", "--label", $"gpu-memory={value}");
 
     [Test]
     public void The_volume_without_a_quota() => Refused("add --label gpu-memory=", "-v", "runai:/runai");
 
-    /// <summary>The engine makes a volume of its own of a name that it does not know, and the container would have the whole GPU.</summary>
+    /// <summary>The engine makes a volume of its own of a name that it does not know, and the container would have the
+    /// whole GPU.</summary>
     [Test]
     public void Anything_else_at_the_volumes_place()
     {
-        Refused("hafl at /runai is not a volume of this plugin, so nothing would limit this container's GPU memory", "-v", "hafl:/runai");
+        Refused(
+            "hafl at /runai is not a volume of this plugin, so nothing would limit this container's GPU memory",
+            "-v",
+            "hafl:/runai"
+        );
         Refused("the host's /var is at /runai", "-v", "/var:/runai");
         Refused("an anonymous volume or a tmpfs is at /runai", "--tmpfs", "/runai");
         Engine.Docker("import", "-c", "VOLUME /runai", Repository.Image, "with-a-volume").Ok();
         var output = Engine.Run("--rm", "with-a-volume", "echo", "STARTED");
-        Assert.That(output.All, Does.Contain("an anonymous volume or a tmpfs is at /runai").And.Not.Contain("STARTED"), "only the start shows it");
-        Engine.Docker("create", "--name", "carrier-of-hafl", "--network", "none", "-v", "hafl:/runai", Image, "true").Ok();
-        Assert.That(Engine.Run("--rm", "--volumes-from", "carrier-of-hafl", Image, "true").Error, Does.Contain("hafl at /runai is not a volume of this plugin"));
-        Assert.That(Engine.Docker("run", "--rm", "--network", "none", "-v", "hafl:/runai", Image, "echo", "fine").Ok(), Is.EqualTo("fine"), "without a GPU it is nobody's business");
+        Assert.That(
+            output.All,
+            Does.Contain("an anonymous volume or a tmpfs is at /runai").And.Not.Contain("STARTED"),
+            "only the start shows it"
+        );
+        Engine
+            .Docker("create", "--name", "carrier-of-hafl", "--network", "none", "-v", "hafl:/runai", Image, "true")
+            .Ok();
+        Assert.That(
+            Engine.Run("--rm", "--volumes-from", "carrier-of-hafl", Image, "true").Error,
+            Does.Contain("hafl at /runai is not a volume of this plugin")
+        );
+        Assert.That(
+            Engine.Docker("run", "--rm", "--network", "none", "-v", "hafl:/runai", Image, "echo", "fine").Ok(),
+            Is.EqualTo("fine"),
+            "without a GPU it is nobody's business"
+        );
         Engine.Docker("rm", "carrier-of-hafl").Ok();
     }
 
@@ -51,10 +71,14 @@ sealed class RefusalTests(string version) : EngineFixture(version)
     {
         var output = Engine.Run("--rm", "-v", "runai:/runai", "--label", "gpu-memory=20g", Image, "true");
         Assert.That(output.Code, Is.Not.Zero);
-        Assert.That(output.Error, Does.Contain("20g").And.Contain("21474836480").And.Contain($"{TotalMiB * 1024L * 1024}"));
+        Assert.That(
+            output.Error,
+            Does.Contain("20g").And.Contain("21474836480").And.Contain($"{TotalMiB * 1024L * 1024}")
+        );
     }
 
-    /// <summary>Newer engines make the ledger's folder read-only with it, and four processes had nearly twice the quota.</summary>
+    /// <summary>Newer engines make the ledger's folder read-only with it, and four processes had nearly twice the
+    /// quota.</summary>
     [Test]
     public void A_read_only_volume()
     {
@@ -62,39 +86,108 @@ sealed class RefusalTests(string version) : EngineFixture(version)
         Refused("leave ro out", "--mount", "type=volume,src=runai,dst=/runai,readonly", "--label", "gpu-memory=0.3");
     }
 
-    /// <summary>The engine drops what it does not know of a body, so what it made of it is refused at the start; and `docker run --rm` waits until the container is gone.</summary>
+    /// <summary>The engine drops what it does not know of a body, so what it made of it is refused at the start; and
+    /// `docker run --rm` waits until the container is gone.</summary>
     [Test]
     public void What_only_the_start_shows_and_the_client_does_not_hang()
     {
-        Engine.Docker("create", "--name", "carrier", "--network", "none", "-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, "true").Ok();
+        Engine
+            .Docker(
+                "create",
+                "--name",
+                "carrier",
+                "--network",
+                "none",
+                "-v",
+                "runai:/runai",
+                "--label",
+                "gpu-memory=0.5",
+                Image,
+                "true"
+            )
+            .Ok();
         Engine.Docker("import", "-c", "LABEL gpu-memory=2", Repository.Image, "mislabelled").Ok();
-        var output = Engine.Docker("run", "--rm", "--network", "none", "--volumes-from", "carrier", "mislabelled", "true");
+        var output = Engine.Docker(
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "--volumes-from",
+            "carrier",
+            "mislabelled",
+            "true"
+        );
         Assert.That(output.Code, Is.EqualTo(125), output.All);
         Assert.That(output.Error, Does.Contain("gpu-memory=2 has no unit"));
-        Eventually(() => !Engine.Docker("ps", "-a", "--format", "{{.Image}}").Ok().Contains("mislabelled", StringComparison.Ordinal), "the container is gone");
+        Eventually(
+            () =>
+                !Engine
+                    .Docker("ps", "-a", "--format", "{{.Image}}")
+                    .Ok()
+                    .Contains("mislabelled", StringComparison.Ordinal),
+            "the container is gone"
+        );
     }
 
     [Test]
     public void A_read_only_root_with_the_ways_out_that_the_engine_has()
     {
         const string Start = "--read-only leaves no way to put /etc/ld.so.preload into the container: add ";
-        Refused(Engine.Major < 26 ? Start + "-e LD_PRELOAD=/runai/librunai.so, which"
-            : Start + "--mount type=volume,src=runai,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload (Docker 26 and newer), or -e LD_PRELOAD=/runai/librunai.so",
-            "--read-only", "-v", "runai:/runai", "--label", "gpu-memory=0.3");
+        Refused(
+            Engine.Major < 26
+                ? Start + "-e LD_PRELOAD=/runai/librunai.so, which"
+                : Start
+                    + "--mount type=volume,src=runai,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload (Docker "
+                    + "26 and newer), or -e LD_PRELOAD=/runai/librunai.so",
+            "--read-only",
+            "-v",
+            "runai:/runai",
+            "--label",
+            "gpu-memory=0.3"
+        );
     }
 
     [Test]
-    public void The_first_way_out_works() => Assert.That(
-        ParseSmi(Engine.Run(["--rm", "--read-only", "-e", "LD_PRELOAD=/runai/librunai.so", "-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, .. SmiQuery]).Ok()).Total,
-        Is.EqualTo(3296));
+    public void The_first_way_out_works() =>
+        Assert.That(
+            ParseSmi(
+                Engine
+                    .Run([
+                        "--rm",
+                        "--read-only",
+                        "-e",
+                        "LD_PRELOAD=/runai/librunai.so",
+                        "-v",
+                        "runai:/runai",
+                        "--label",
+                        "gpu-memory=0.3",
+                        Image,
+                        .. SmiQuery,
+                    ])
+                    .Ok()
+            ).Total,
+            Is.EqualTo(3296)
+        );
 
     [Test]
     public void The_second_way_out_works_on_engines_that_have_subpaths()
     {
-        var output = Engine.Run(["--rm", "--read-only", "--mount", "type=volume,src=runai,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload",
-            "-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, .. SmiQuery]);
-        if (Engine.Major >= 26) Assert.That(ParseSmi(output.Ok()).Total, Is.EqualTo(3296));
-        else Assert.That(output.Code, Is.EqualTo(125), "this engine and its client know no volume-subpath");
+        var output = Engine.Run([
+            "--rm",
+            "--read-only",
+            "--mount",
+            "type=volume,src=runai,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload",
+            "-v",
+            "runai:/runai",
+            "--label",
+            "gpu-memory=0.3",
+            Image,
+            .. SmiQuery,
+        ]);
+        if (Engine.Major >= 26)
+            Assert.That(ParseSmi(output.Ok()).Total, Is.EqualTo(3296));
+        else
+            Assert.That(output.Code, Is.EqualTo(125), "this engine and its client know no volume-subpath");
     }
 
     [Test]
@@ -116,7 +209,27 @@ sealed class RefusalTests(string version) : EngineFixture(version)
     [Test]
     public void What_has_nothing_to_do_with_GPUs_is_not_hurt()
     {
-        Assert.That(Engine.Docker("run", "--rm", "--network", "none", "--read-only", "--label", "other=1", "-v", "plain:/data", "-e", "LD_PRELOAD=", Image, "echo", "fine").Ok(), Is.EqualTo("fine"));
+        Assert.That(
+            Engine
+                .Docker(
+                    "run",
+                    "--rm",
+                    "--network",
+                    "none",
+                    "--read-only",
+                    "--label",
+                    "other=1",
+                    "-v",
+                    "plain:/data",
+                    "-e",
+                    "LD_PRELOAD=",
+                    Image,
+                    "echo",
+                    "fine"
+                )
+                .Ok(),
+            Is.EqualTo("fine")
+        );
         Engine.Docker("volume", "rm", "plain").Ok();
     }
 }

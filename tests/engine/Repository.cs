@@ -8,6 +8,7 @@ public sealed class Repository
 {
     public static string Root { get; } = Find();
     public static string Build { get; } = Path.Combine(Root, "build");
+
     public static string Script(string name) => Path.Combine(Root, "tests/engine", name);
 
     /// <summary>The tar of a small image made of this machine's programs.</summary>
@@ -18,10 +19,12 @@ public sealed class Repository
     {
         foreach (var built in (string[])["plugin/rootfs", "shim/librunai.so", "sim/libcuda.so.1", "sim/simgpu"])
         {
-            if (!Path.Exists(Path.Combine(Build, built))) Assert.Fail($"build/{built} is missing: run the tests by `make test`, or `make all` first");
+            if (!Path.Exists(Path.Combine(Build, built)))
+                Assert.Fail($"build/{built} is missing: run the tests by `make test`, or `make all` first");
         }
 
-        if (Environment.UserName != "root") Assert.Fail("the engine tests start Docker engines of their own: run them as root");
+        if (Environment.UserName != "root")
+            Assert.Fail("the engine tests start Docker engines of their own: run them as root");
         Shell.Run(Script("private-engine.sh"), "get-engines", Path.Combine(Build, "engines")).Ok();
         Image = Path.Combine(Build, "image.tar");
         Shell.Run("sh", "-c", $"'{Script("image.sh")}' > '{Image}'").Ok();
@@ -32,7 +35,9 @@ public sealed class Repository
         var folder = AppContext.BaseDirectory;
         while (!File.Exists(Path.Combine(folder, "RunaiPlugin.sln")))
         {
-            folder = Path.GetDirectoryName(folder) ?? throw new InvalidOperationException("the tests run from inside the checkout");
+            folder =
+                Path.GetDirectoryName(folder)
+                ?? throw new InvalidOperationException("the tests run from inside the checkout");
         }
 
         return folder;

@@ -10,7 +10,8 @@ sealed record Output(int Code, string Out, string Error)
     /// <summary>The output of a command that must have succeeded.</summary>
     public string Ok()
     {
-        if (Code != 0) throw new InvalidOperationException($"exit code {Code}: {All}");
+        if (Code != 0)
+            throw new InvalidOperationException($"exit code {Code}: {All}");
         return Out.TrimEnd('\n');
     }
 }
@@ -20,10 +21,20 @@ static class Shell
 {
     static readonly TimeSpan Deadline = TimeSpan.FromMinutes(3);
 
-    public static Output Run(IEnumerable<KeyValuePair<string, string>> environment, string command, params IEnumerable<string> arguments)
+    public static Output Run(
+        IEnumerable<KeyValuePair<string, string>> environment,
+        string command,
+        params IEnumerable<string> arguments
+    )
     {
-        var start = new ProcessStartInfo(command, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
-        foreach (var (name, value) in environment) start.Environment[name] = value;
+        var start = new ProcessStartInfo(command, arguments)
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            RedirectStandardInput = true,
+        };
+        foreach (var (name, value) in environment)
+            start.Environment[name] = value;
         using var process = Process.Start(start)!;
         process.StandardInput.Close();
         var error = process.StandardError.ReadToEndAsync();
@@ -31,7 +42,9 @@ static class Shell
         if (!process.WaitForExit(Deadline))
         {
             process.Kill(entireProcessTree: true);
-            throw new TimeoutException($"{command} {string.Join(' ', start.ArgumentList)} did not end within {Deadline}");
+            throw new TimeoutException(
+                $"{command} {string.Join(' ', start.ArgumentList)} did not end within {Deadline}"
+            );
         }
 
         return new Output(process.ExitCode, output.GetAwaiter().GetResult(), error.GetAwaiter().GetResult());

@@ -10,11 +10,18 @@ sealed class SurvivalTests(string version) : EngineFixture(version)
 {
     protected override TestEngine Create(string version) => new(version, flags: "--live-restore");
 
-    string Started(string quota, params string[] flags) => Engine.Start([.. flags, "-v", "runai:/runai", "--label", $"gpu-memory={quota}", Image, "sleep", "600"]);
+    string Started(string quota, params string[] flags) =>
+        Engine.Start([.. flags, "-v", "runai:/runai", "--label", $"gpu-memory={quota}", Image, "sleep", "600"]);
 
     void Keeps(string container, int mebibytes)
     {
-        Eventually(() => Engine.Docker("inspect", "-f", "{{.State.Running}}", container).Out.StartsWith("true", StringComparison.Ordinal), "the container runs");
+        Eventually(
+            () =>
+                Engine
+                    .Docker("inspect", "-f", "{{.State.Running}}", container)
+                    .Out.StartsWith("true", StringComparison.Ordinal),
+            "the container runs"
+        );
         Assert.That(Engine.Smi(container).Total, Is.EqualTo(mebibytes));
         var more = Engine.Docker("exec", container, "gpu-alloc", $"{mebibytes + 64}m");
         Assert.That(more.All, Does.Contain("CUDA_ERROR_OUT_OF_MEMORY"));
@@ -23,9 +30,26 @@ sealed class SurvivalTests(string version) : EngineFixture(version)
     [Test]
     public void A_restart_by_policy()
     {
-        var container = Engine.Start("--restart", "always", "-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "sh", "-c", "sleep 2; exit 1");
-        Eventually(() => Engine.Docker("inspect", "-f", "{{.RestartCount}}", container).Ok() != "0", "the container was restarted");
-        Eventually(() => Engine.Docker(["exec", container, .. SmiQuery]).Out.StartsWith("3296,", StringComparison.Ordinal), "the restarted container sees its quota");
+        var container = Engine.Start(
+            "--restart",
+            "always",
+            "-v",
+            "runai:/runai",
+            "--label",
+            "gpu-memory=0.3",
+            Image,
+            "sh",
+            "-c",
+            "sleep 2; exit 1"
+        );
+        Eventually(
+            () => Engine.Docker("inspect", "-f", "{{.RestartCount}}", container).Ok() != "0",
+            "the container was restarted"
+        );
+        Eventually(
+            () => Engine.Docker(["exec", container, .. SmiQuery]).Out.StartsWith("3296,", StringComparison.Ordinal),
+            "the restarted container sees its quota"
+        );
     }
 
     [Test]
@@ -39,7 +63,8 @@ sealed class SurvivalTests(string version) : EngineFixture(version)
         Keeps(after, 5494);
     }
 
-    /// <summary>The engine asks again about a call whose connection broke, and may not say which call that is: the plugin refuses it then.</summary>
+    /// <summary>The engine asks again about a call whose connection broke, and may not say which call that is: the
+    /// plugin refuses it then.</summary>
     [Test]
     public void Kill_9_of_the_plugin_while_docker_run_rm_waits_for_it()
     {
@@ -52,14 +77,30 @@ sealed class SurvivalTests(string version) : EngineFixture(version)
         Thread.Sleep(300);
         Shell.Run("kill", "-KILL", $"{plugin}").Ok();
         Assert.That(waits.Wait(TimeSpan.FromSeconds(50)), "the client that waits for the container's end has it");
-        Assert.That((starts.Result.Status, waits.Result.Status, Engine.Docker("ps", "-aq").Ok()), Is.EqualTo((403, 200, "")).Or.EqualTo((204, 200, "")));
+        Assert.That(
+            (starts.Result.Status, waits.Result.Status, Engine.Docker("ps", "-aq").Ok()),
+            Is.EqualTo((403, 200, "")).Or.EqualTo((204, 200, ""))
+        );
     }
 
     [Test]
     public void Kill_9_of_the_plugin_under_a_running_allocation()
     {
-        var container = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=4g", Image, "gpu-alloc", "--hold", "600", "1g");
-        Eventually(() => Engine.Docker("logs", container).Out.Contains("allocated", StringComparison.Ordinal), "the allocation is held");
+        var container = Engine.Start(
+            "-v",
+            "runai:/runai",
+            "--label",
+            "gpu-memory=4g",
+            Image,
+            "gpu-alloc",
+            "--hold",
+            "600",
+            "1g"
+        );
+        Eventually(
+            () => Engine.Docker("logs", container).Out.Contains("allocated", StringComparison.Ordinal),
+            "the allocation is held"
+        );
         Engine.KillPlugin();
         var (total, used) = Engine.Smi(container);
         Assert.That(total, Is.EqualTo(4096));
@@ -72,15 +113,41 @@ sealed class SurvivalTests(string version) : EngineFixture(version)
     {
         Engine.WritePolicy("""{ "defaultQuota": "0.5" }""");
         var container = "";
-        Eventually(() => (container = Engine.Run("-d", "-v", "runai:/runai", Image, "gpu-alloc", "--hold", "600", "2g").Out.Trim()).Length > 0, "a container that asks for nothing may start");
-        Eventually(() => Engine.Docker("logs", container).Out.Contains("allocated", StringComparison.Ordinal), "the allocation is held");
+        Eventually(
+            () =>
+                (
+                    container = Engine
+                        .Run("-d", "-v", "runai:/runai", Image, "gpu-alloc", "--hold", "600", "2g")
+                        .Out.Trim()
+                ).Length > 0,
+            "a container that asks for nothing may start"
+        );
+        Eventually(
+            () => Engine.Docker("logs", container).Out.Contains("allocated", StringComparison.Ordinal),
+            "the allocation is held"
+        );
         Assert.That(Engine.Smi(container), Is.EqualTo((5494, 2048 + 64)));
         Engine.WritePolicy("""{ "defaultQuota": "0.1" }""");
-        Eventually(() => Engine.Docker(["exec", container, .. SmiQuery]).Out == "1098, 1098\n", "the new quota is in force", seconds: 10);
+        Eventually(
+            () => Engine.Docker(["exec", container, .. SmiQuery]).Out == "1098, 1098\n",
+            "the new quota is in force",
+            seconds: 10
+        );
         Assert.That(Engine.Docker("exec", container, "gpu-alloc", "1m").Code, Is.EqualTo(2), "nothing more");
-        Assert.That(Engine.Docker("exec", container, "cat", "/proc/1/comm").Ok(), Is.EqualTo("gpu-alloc"), "and nothing is taken away");
+        Assert.That(
+            Engine.Docker("exec", container, "cat", "/proc/1/comm").Ok(),
+            Is.EqualTo("gpu-alloc"),
+            "and nothing is taken away"
+        );
         Engine.WritePolicy("""{ "defaultQuota": "0.25" }""");
-        Eventually(() => Engine.Docker("exec", container, "cat", "/runai/quota").Out.Contains("\nlimit=0.25\n", StringComparison.Ordinal), "the file in the container is another one", seconds: 10);
+        Eventually(
+            () =>
+                Engine
+                    .Docker("exec", container, "cat", "/runai/quota")
+                    .Out.Contains("\nlimit=0.25\n", StringComparison.Ordinal),
+            "the file in the container is another one",
+            seconds: 10
+        );
         Assert.That(Engine.Docker("exec", container, "gpu-alloc", "512m").Code, Is.Zero, "a larger one gives room");
         Engine.WritePolicy(null);
     }
@@ -109,7 +176,8 @@ sealed class SurvivalTests(string version) : EngineFixture(version)
     }
 }
 
-/// <summary>The same without live-restore: the containers end with the engine and come back by their restart policy.</summary>
+/// <summary>The same without live-restore: the containers end with the engine and come back by their restart
+/// policy.</summary>
 [TestFixture(Engines.Oldest)]
 [TestFixture(Engines.Newest)]
 sealed class EngineRestartTests(string version) : EngineFixture(version)
@@ -117,14 +185,33 @@ sealed class EngineRestartTests(string version) : EngineFixture(version)
     [Test]
     public void Containers_come_back_with_their_own_quotas()
     {
-        string Started(string quota) => Engine.Start("--restart", "always", "--stop-timeout", "1", "-v", "runai:/runai", "--label", $"gpu-memory={quota}", Image, "sleep", "600");
+        string Started(string quota) =>
+            Engine.Start(
+                "--restart",
+                "always",
+                "--stop-timeout",
+                "1",
+                "-v",
+                "runai:/runai",
+                "--label",
+                $"gpu-memory={quota}",
+                Image,
+                "sleep",
+                "600"
+            );
         var left = Started("0.3");
         var right = Started("0.5");
         Engine.Stop();
         Engine.StartAgain();
         foreach (var (container, total) in (ReadOnlySpan<(string, int)>)[(left, 3296), (right, 5494)])
         {
-            Eventually(() => Engine.Docker("inspect", "-f", "{{.State.Running}}", container).Out.StartsWith("true", StringComparison.Ordinal), "the container runs");
+            Eventually(
+                () =>
+                    Engine
+                        .Docker("inspect", "-f", "{{.State.Running}}", container)
+                        .Out.StartsWith("true", StringComparison.Ordinal),
+                "the container runs"
+            );
             Assert.That(Engine.Smi(container).Total, Is.EqualTo(total));
         }
     }

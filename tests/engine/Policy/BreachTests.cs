@@ -5,7 +5,8 @@ using static Runai.GpuMemory.EngineTests.TestEngine;
 
 namespace Runai.GpuMemory.EngineTests.Policy;
 
-/// <summary>Ways around the strictest policy that attackers found, each on every engine: callers on the socket are users, quotas are required, the ways to root are closed.</summary>
+/// <summary>Ways around the strictest policy that attackers found, each on every engine: callers on the socket are
+/// users, quotas are required, the ways to root are closed.</summary>
 [TestFixture(Engines.Oldest)]
 [TestFixture(Engines.Middle)]
 [TestFixture(Engines.Newest)]
@@ -20,18 +21,57 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         $$"""{ "requireQuota": true, "localSocket": "user", "allowPrivileged": false, "allowHostNamespaces": false, "allowBindMounts": ["{{Shared}}"], "overcommit": 10, "driverCapabilities": ["compute", "utility"] }""";
 
     /// <summary>As gVisor's is with <c>nvproxy-docker</c>.</summary>
-    protected override string[] Flags => ["--add-runtime", $"runsc={Path.Combine(Repository.Build, "nvidia-container-runtime")}"];
+    protected override string[] Flags =>
+        ["--add-runtime", $"runsc={Path.Combine(Repository.Build, "nvidia-container-runtime")}"];
 
-    /// <summary>What the kernel shows of itself, or keeps for all containers. With an allowed folder as its device, which it does not look at.</summary>
+    /// <summary>What the kernel shows of itself, or keeps for all containers. With an allowed folder as its device,
+    /// which it does not look at.</summary>
     static readonly string[] KernelTypes =
     [
-        "binfmt_misc", "tracefs", "securityfs", "bpf", "pstore", "cpuset", "devpts", "mqueue", "hugetlbfs", "debugfs", "configfs", "efivarfs", "cgroup", "cgroup2", "proc", "sysfs", "devtmpfs", "selinuxfs", "fusectl",
-        "ramfs", "overlay", "fuse", "fuse.x", "autofs", "nfsd", "rpc_pipefs", "none", "", "BINFMT_MISC", " tmpfs", "tmpfs ", "NFS",
+        "binfmt_misc",
+        "tracefs",
+        "securityfs",
+        "bpf",
+        "pstore",
+        "cpuset",
+        "devpts",
+        "mqueue",
+        "hugetlbfs",
+        "debugfs",
+        "configfs",
+        "efivarfs",
+        "cgroup",
+        "cgroup2",
+        "proc",
+        "sysfs",
+        "devtmpfs",
+        "selinuxfs",
+        "fusectl",
+        "ramfs",
+        "overlay",
+        "fuse",
+        "fuse.x",
+        "autofs",
+        "nfsd",
+        "rpc_pipefs",
+        "none",
+        "",
+        "BINFMT_MISC",
+        " tmpfs",
+        "tmpfs ",
+        "NFS",
     ];
 
-    static readonly string[] Refused = [.. KernelTypes.Select(type => $""" "type":"{type}","device":"{Shared}" """), """ "type":"9p","o":"trans=unix","device":"/run/docker.sock" """,
-        """ "type":"9p","o":"rw,trans=fd,rfdno=7,wfdno=7","device":"x" """, $""" "type":"ext4","o":"journal_path=/dev/disk","device":"{Shared}" """, $""" "type":"overlay","o":"lowerdir=/etc:/root","device":"{Shared}" """,
-        """ "type":"nfs","o":"bind","device":"/etc" """, """ "type":"tmpfs","o":"ro,rbind","device":"etc" """];
+    static readonly string[] Refused =
+    [
+        .. KernelTypes.Select(type => $""" "type":"{type}","device":"{Shared}" """),
+        """ "type":"9p","o":"trans=unix","device":"/run/docker.sock" """,
+        """ "type":"9p","o":"rw,trans=fd,rfdno=7,wfdno=7","device":"x" """,
+        $""" "type":"ext4","o":"journal_path=/dev/disk","device":"{Shared}" """,
+        $""" "type":"overlay","o":"lowerdir=/etc:/root","device":"{Shared}" """,
+        """ "type":"nfs","o":"bind","device":"/etc" """,
+        """ "type":"tmpfs","o":"ro,rbind","device":"etc" """,
+    ];
 
     void Open()
     {
@@ -49,15 +89,27 @@ sealed class BreachTests(string version) : PolicyFixture(version)
 
     RawAnswer Post(string target, string body) => Engine.Raw("POST", target, Encoding.UTF8.GetBytes(body));
 
-    RawAnswer Create(string host, string more = "", string name = "") => Post($"/v1.44/containers/create{(name.Length > 0 ? "?name=" + name : "")}".Replace("/v1.44", Engine.Major > 20 ? "/v1.44" : "/v1.41", StringComparison.Ordinal), Of(host, more));
+    RawAnswer Create(string host, string more = "", string name = "") =>
+        Post(
+            $"/v1.44/containers/create{(name.Length > 0 ? "?name=" + name : "")}".Replace(
+                "/v1.44",
+                Engine.Major > 20 ? "/v1.44" : "/v1.41",
+                StringComparison.Ordinal
+            ),
+            Of(host, more)
+        );
 
-    static string Of(string host, string more) => $$$"""
-        {"Image":"{{{Image}}}","Cmd":["sleep","300"],"OpenStdin":true,"HostConfig":{ {{{(host.Contains("NetworkMode", StringComparison.Ordinal) ? "" : "\"NetworkMode\":\"none\",")}}}{{{host}}} }{{{more}}}}
-        """;
+    static string Of(string host, string more) =>
+        $$$"""
+            {"Image":"{{{Image}}}","Cmd":["sleep","300"],"OpenStdin":true,"HostConfig":{ {{{(
+                host.Contains("NetworkMode", StringComparison.Ordinal) ? "" : "\"NetworkMode\":\"none\","
+            )}}}{{{host}}} }{{{more}}}}
+            """;
 
-    static string Inline(string options, string source = "") => $$$"""
-        "Mounts":[{"Type":"volume","Source":"{{{source}}}","Target":"/x","VolumeOptions":{"DriverConfig":{"Name":"local","Options":{ {{{options}}} } } }}]
-        """;
+    static string Inline(string options, string source = "") =>
+        $$$"""
+            "Mounts":[{"Type":"volume","Source":"{{{source}}}","Target":"/x","VolumeOptions":{"DriverConfig":{"Name":"local","Options":{ {{{options}}} } } }}]
+            """;
 
     static void IsRefused(RawAnswer answer, string what) => Assert.That(Attempt.IsRefusal(answer), $"{what}: {answer}");
 
@@ -71,27 +123,37 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         Engine.Docker("import", "-c", "ENV NVIDIA_VISIBLE_DEVICES=all", Repository.Image, "cuda").Ok();
         Open();
         Engine.Docker("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", $"device={Private}", "hostly").Ok();
-        Engine.Docker("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", $"device={Private}/empty", "hollow").Ok();
+        Engine
+            .Docker("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", $"device={Private}/empty", "hollow")
+            .Ok();
         Engine.Docker("volume", "create", "-o", "type=mqueue", "-o", "device=x", "kernels").Ok();
         Close();
     }
 
     [Test]
-    public void A_local_volume_of_a_file_system_that_is_not_known_to_be_harmless() => Assert.Multiple(() =>
-    {
-        foreach (var options in Refused)
+    public void A_local_volume_of_a_file_system_that_is_not_known_to_be_harmless() =>
+        Assert.Multiple(() =>
         {
-            IsRefused(Post("/volumes/create", $$$"""{"Name":"odd","DriverOpts":{ {{{options}}} } }"""), options);
-            IsRefused(Create(Inline(options)), options);
-        }
-    });
+            foreach (var options in Refused)
+            {
+                IsRefused(Post("/volumes/create", $$$"""{"Name":"odd","DriverOpts":{ {{{options}}} } }"""), options);
+                IsRefused(Create(Inline(options)), options);
+            }
+        });
 
     [Test]
     public void A_volume_that_an_admin_made_is_looked_at_by_its_name()
     {
         foreach (var name in (string[])["hostly", "kernels"])
-            foreach (var host in (string[])[$"\"Binds\":[\"{name}:/x\"]", Inline(""" "type":"tmpfs","device":"tmpfs" """, name), $$""" "Mounts":[{"Type":"volume","Source":"{{name}}","Target":"/x"}] """])
-                IsRefused(Create(host), host);
+        foreach (
+            var host in (string[])
+                [
+                    $"\"Binds\":[\"{name}:/x\"]",
+                    Inline(""" "type":"tmpfs","device":"tmpfs" """, name),
+                    $$""" "Mounts":[{"Type":"volume","Source":"{{name}}","Target":"/x"}] """,
+                ]
+        )
+            IsRefused(Create(host), host);
         // Where a volume is empty, the engine fills it with what the image has there when the container is created.
         Create("\"Binds\":[\"hollow:/etc\"]");
         Assert.That(Directory.GetFileSystemEntries(Path.Combine(Private, "empty")), Is.Empty);
@@ -100,14 +162,35 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     [Test]
     public void Volumes_of_other_machines_are_made_and_what_is_secret_of_them_is_told_nowhere()
     {
-        foreach (var (name, options) in ((string, string)[])[("share", """ "type":"cifs","device":"//192.0.2.1/share","o":"addr=192.0.2.1,username=bob,password=hush:/secret1,x" """),
-            ("pool", """ "type":"ceph","device":"192.0.2.1:6789:/pool","o":"name=bob,secret=/hush-secret2" """), ("export", """ "type":"nfs","device":":/etc","o":"addr=192.0.2.1,rw" """),
-            ("plan", """ "type":"9p","device":"192.0.2.1","o":"trans=tcp,port=1" """), ("memory", """ "type":"tmpfs","device":"tmpfs","o":"size=1m" """)])
+        foreach (
+            var (name, options) in ((string, string)[])
+                [
+                    (
+                        "share",
+                        """ "type":"cifs","device":"//192.0.2.1/share","o":"addr=192.0.2.1,username=bob,password=hush:/secret1,x" """
+                    ),
+                    ("pool", """ "type":"ceph","device":"192.0.2.1:6789:/pool","o":"name=bob,secret=/hush-secret2" """),
+                    ("export", """ "type":"nfs","device":":/etc","o":"addr=192.0.2.1,rw" """),
+                    ("plan", """ "type":"9p","device":"192.0.2.1","o":"trans=tcp,port=1" """),
+                    ("memory", """ "type":"tmpfs","device":"tmpfs","o":"size=1m" """),
+                ]
+        )
         {
-            Assert.That(Post("/volumes/create", $$$"""{"Name":"{{{name}}}","DriverOpts":{ {{{options}}} } }""").Status, Is.EqualTo(201), options);
+            Assert.That(
+                Post("/volumes/create", $$$"""{"Name":"{{{name}}}","DriverOpts":{ {{{options}}} } }""").Status,
+                Is.EqualTo(201),
+                options
+            );
             Assert.That(Create($"\"Binds\":[\"{name}:/x\"]"), Has.Property("Status").EqualTo(201), options);
         }
-        foreach (var options in (string[])[""" "type":"cifs","device":"//x/y","o":"bind,password=hush-secret3" """, """ "type":"CIFS","device":"//bob:hush-secret4@x/y","o":"password=hush-secret5" """, """ "type":"cifs","device":"//x/y","o":"password={{hush-secret6" """])
+        foreach (
+            var options in (string[])
+                [
+                    """ "type":"cifs","device":"//x/y","o":"bind,password=hush-secret3" """,
+                    """ "type":"CIFS","device":"//bob:hush-secret4@x/y","o":"password=hush-secret5" """,
+                    """ "type":"cifs","device":"//x/y","o":"password={{hush-secret6" """,
+                ]
+        )
             IsRefused(Post("/volumes/create", $$$"""{"Name":"odd","DriverOpts":{ {{{options}}} } }"""), options);
         // The engine repeats a volume's options where it cannot mount it, and the plugin's own upload has to.
         var id = Attempt.IdIn(Create(""" "Binds":["pool:/y","runai:/runai"] """ + Request, Label("0.5")).Body);
@@ -116,21 +199,41 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         var lines = Engine.Log.Split('\n').Where(line => line.Contains("plugin=", StringComparison.Ordinal)).ToArray();
         Assert.That(lines, Is.Not.Empty);
         Assert.That(lines.Where(line => line.Contains("secret", StringComparison.Ordinal)), Is.Empty);
-        if (Attempt.IsRefusal(started)) Assert.That(started.Body, Does.Not.Contain("secret"));
+        if (Attempt.IsRefusal(started))
+            Assert.That(started.Body, Does.Not.Contain("secret"));
     }
 
-    static readonly string[] Capabilities = ["\u017fYS_ADMIN", "SYS_ADM\u0131N", "cap_\u017fys_ptrace", "CAP_\u017fY\u017f_MODULE", "MKNOD\u0000", " SYS_ADMIN"];
+    static readonly string[] Capabilities =
+    [
+        "\u017fYS_ADMIN",
+        "SYS_ADM\u0131N",
+        "cap_\u017fys_ptrace",
+        "CAP_\u017fY\u017f_MODULE",
+        "MKNOD\u0000",
+        " SYS_ADMIN",
+    ];
 
     [Test]
-    public void A_capability_in_letters_that_Go_makes_into_others() => Assert.Multiple(() =>
-    {
-        foreach (var capability in Capabilities)
-            IsRefused(Create($"\"CapAdd\":[\"{capability.Replace("\0", "\\u0000", StringComparison.Ordinal)}\"]"), capability);
-        foreach (var capability in Capabilities)
-            IsRefused(Post("/services/create", $$$"""{"Name":"s","TaskTemplate":{"ContainerSpec":{"Image":"{{{Image}}}","CapabilityAdd":["{{{capability.Replace("\0", "\\u0000", StringComparison.Ordinal)}}}"] } } }"""), $"a service with {capability}");
-    });
+    public void A_capability_in_letters_that_Go_makes_into_others() =>
+        Assert.Multiple(() =>
+        {
+            foreach (var capability in Capabilities)
+                IsRefused(
+                    Create($"\"CapAdd\":[\"{capability.Replace("\0", "\\u0000", StringComparison.Ordinal)}\"]"),
+                    capability
+                );
+            foreach (var capability in Capabilities)
+                IsRefused(
+                    Post(
+                        "/services/create",
+                        $$$"""{"Name":"s","TaskTemplate":{"ContainerSpec":{"Image":"{{{Image}}}","CapabilityAdd":["{{{capability.Replace("\0", "\\u0000", StringComparison.Ordinal)}}}"] } } }"""
+                    ),
+                    $"a service with {capability}"
+                );
+        });
 
-    /// <summary>The policy looks at the mode "host"; by any other name the engine gives no container that network.</summary>
+    /// <summary>The policy looks at the mode "host"; by any other name the engine gives no container that
+    /// network.</summary>
     [Test]
     public void The_hosts_network_by_another_name()
     {
@@ -139,39 +242,61 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         const string Plain = "\"Privileged\":false";
         var ran = 0;
         foreach (var name in (string[])[network, network[..12], network[..4], "host"])
-            foreach (var (host, more) in ((string, string)[])[($"\"NetworkMode\":\"{name}\"", ""), (Plain, $$$""","NetworkingConfig":{"EndpointsConfig":{"{{{name}}}":{} } }"""), (Plain, "")])
-            {
-                var created = Create(host, more);
-                if (created.Status != 201) continue; // it said no itself
-                var id = Attempt.IdIn(created.Body)!;
-                if (more.Length == 0 && host == Plain && name != "host") Post($"/networks/{name}/connect", $$"""{"Container":"{{id}}"}""");
-                if (Engine.Raw("POST", $"/containers/{id}/start").Status != 204) continue;
+        foreach (
+            var (host, more) in ((string, string)[])
+                [
+                    ($"\"NetworkMode\":\"{name}\"", ""),
+                    (Plain, $$$""","NetworkingConfig":{"EndpointsConfig":{"{{{name}}}":{} } }"""),
+                    (Plain, ""),
+                ]
+        )
+        {
+            var created = Create(host, more);
+            if (created.Status != 201)
+                continue; // it said no itself
+            var id = Attempt.IdIn(created.Body)!;
+            if (more.Length == 0 && host == Plain && name != "host")
                 Post($"/networks/{name}/connect", $$"""{"Container":"{{id}}"}""");
-                Assert.That(File.ResolveLinkTarget($"/proc/{Engine.StateOf(id).Pid}/ns/net", returnFinalTarget: false)!.Name, Is.Not.EqualTo(hosts), $"{name} {host} {more}");
-                ran++;
-                Engine.Docker("rm", "-f", id).Ok();
-            }
+            if (Engine.Raw("POST", $"/containers/{id}/start").Status != 204)
+                continue;
+            Post($"/networks/{name}/connect", $$"""{"Container":"{{id}}"}""");
+            Assert.That(
+                File.ResolveLinkTarget($"/proc/{Engine.StateOf(id).Pid}/ns/net", returnFinalTarget: false)!.Name,
+                Is.Not.EqualTo(hosts),
+                $"{name} {host} {more}"
+            );
+            ran++;
+            Engine.Docker("rm", "-f", id).Ok();
+        }
         Assert.That(ran, Is.Positive, "those without it run");
     }
 
-    /// <summary>The names that a container has in networks stand in its description, of which the plugin keeps 8 MiB.</summary>
+    /// <summary>The names that a container has in networks stand in its description, of which the plugin keeps 8
+    /// MiB.</summary>
     [Test]
     public void A_container_of_megabytes_is_judged_as_any()
     {
-        string Connect(string id, int bytes) => $$"""{"Container":"{{id}}","EndpointConfig":{"DriverOpts":{"x":"{{new string('x', bytes)}}"} } }""";
+        string Connect(string id, int bytes) =>
+            $$"""{"Container":"{{id}}","EndpointConfig":{"DriverOpts":{"x":"{{new string('x', bytes)}}"} } }""";
         Open();
-        foreach (var name in (string[])["net1", "net2", "net3", "net4", "net5"]) Engine.Docker("network", "create", name).Ok();
+        foreach (var name in (string[])["net1", "net2", "net3", "net4", "net5"])
+            Engine.Docker("network", "create", name).Ok();
         var id = Attempt.IdIn(Create("\"NetworkMode\":\"net1\"").Body)!;
         foreach (var name in (string[])["net2", "net3", "net4"])
             Assert.That(Post($"/networks/{name}/connect", Connect(id, 3 << 20)), Has.Property("Status").EqualTo(200));
         Assert.That(Engine.Docker("inspect", id).Ok(), Has.Length.GreaterThan(9 << 20));
         Close();
-        Assert.That(Engine.Raw("HEAD", $"/containers/{id}/archive?path=/etc").Status, Is.EqualTo(200), "it is judged, and harmless");
+        Assert.That(
+            Engine.Raw("HEAD", $"/containers/{id}/archive?path=/etc").Status,
+            Is.EqualTo(200),
+            "it is judged, and harmless"
+        );
         foreach (var bytes in (int[])[70_000, 3 << 20])
             IsRefused(Post("/networks/net5/connect", Connect(id, bytes)), $"{bytes} bytes");
         Assert.That(Post("/networks/net5/connect", Connect(id, 1000)).Status, Is.EqualTo(200));
         Engine.Docker("rm", id).Ok();
-        foreach (var name in (string[])["net1", "net2", "net3", "net4", "net5"]) Engine.Docker("network", "rm", name).Ok();
+        foreach (var name in (string[])["net1", "net2", "net3", "net4", "net5"])
+            Engine.Docker("network", "rm", name).Ok();
     }
 
     [Test]
@@ -181,7 +306,11 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         {
             var refused = Create($"\"DeviceCgroupRules\":[\"{rule}\"]");
             IsRefused(refused, rule);
-            Assert.That(refused.Body, Does.Contain($"a container with a GPU (device rule \\\"{rule}\\\") needs a quota").Or.Contain("device rule"));
+            Assert.That(
+                refused.Body,
+                Does.Contain($"a container with a GPU (device rule \\\"{rule}\\\") needs a quota")
+                    .Or.Contain("device rule")
+            );
         }
     }
 
@@ -193,46 +322,104 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     }
 
     /// <summary>What an admin's container has that these users' may not.</summary>
-    static readonly string[] Admins = [$"-v {Private}:/host", "-v hostly:/host", "--privileged", "--pid host", "--network host", "--cap-add SYS_ADMIN", "--gpus 1"];
+    static readonly string[] Admins =
+    [
+        $"-v {Private}:/host",
+        "-v hostly:/host",
+        "--privileged",
+        "--pid host",
+        "--network host",
+        "--cap-add SYS_ADMIN",
+        "--gpus 1",
+    ];
 
     /// <summary>Its own command is a shell, which does what comes by an attach.</summary>
     static string[] RunFlags(string flags, string name, string network = "none") =>
-        ["-d", "-i", "--name", name, .. (flags.Contains("--network", StringComparison.Ordinal) ? Array.Empty<string>() : ["--network", network]), .. flags.Split(' ', StringSplitOptions.RemoveEmptyEntries), Image, "sh"];
+        [
+            "-d",
+            "-i",
+            "--name",
+            name,
+            .. (flags.Contains("--network", StringComparison.Ordinal) ? Array.Empty<string>() : ["--network", network]),
+            .. flags.Split(' ', StringSplitOptions.RemoveEmptyEntries),
+            Image,
+            "sh",
+        ];
 
-    string? MakeExec(string container, string more) => Attempt.IdIn(Post($"/containers/{container}/exec", $$"""{"AttachStdin":true,"AttachStdout":true,"Cmd":["true"]{{more}}}""").Body);
+    string? MakeExec(string container, string more) =>
+        Attempt.IdIn(
+            Post(
+                $"/containers/{container}/exec",
+                $$"""{"AttachStdin":true,"AttachStdout":true,"Cmd":["true"]{{more}}}"""
+            ).Body
+        );
 
     [Test]
     public void A_container_that_its_caller_could_not_start_is_out_of_reach()
     {
         Open();
-        var admins = Admins.Select((flags, n) => (Flags: flags, Id: Engine.Docker(["create", .. RunFlags(flags, $"admin{n}")[1..]]).Ok())).ToArray();
+        var admins = Admins
+            .Select(
+                (flags, n) => (Flags: flags, Id: Engine.Docker(["create", .. RunFlags(flags, $"admin{n}")[1..]]).Ok())
+            )
+            .ToArray();
         Engine.Docker("start", "admin0").Ok();
-        var exec = Attempt.IdIn(Post($"/containers/{admins[0].Id}/exec", """{"AttachStdin":true,"AttachStdout":true,"Cmd":["cat","/host/secret"]}""").Body);
+        var exec = Attempt.IdIn(
+            Post(
+                $"/containers/{admins[0].Id}/exec",
+                """{"AttachStdin":true,"AttachStdout":true,"Cmd":["cat","/host/secret"]}"""
+            ).Body
+        );
         var ordinary = Engine.Docker("run", "-d", "--network", "none", Image, "sleep", "300").Ok();
         var (privileged, plain) = (MakeExec(ordinary, ""","Privileged":true"""), MakeExec(ordinary, ""));
-        var created = Engine.Docker("create", "--name", "copied", "--network", "none", "-v", "hostly:/host", Image, "true").Ok();
+        var created = Engine
+            .Docker("create", "--name", "copied", "--network", "none", "-v", "hostly:/host", Image, "true")
+            .Ok();
         Close();
         var tar = Tar("made");
         Assert.Multiple(() =>
         {
             foreach (var (flags, id) in admins.Append(("-v hostly:/host, created only", created)))
-                foreach (var name in flags == Admins[0] ? (string[])[id, id[..12], id[..3], "admin0"] : [id])
-                    foreach (var (method, target, body) in ((string, string, byte[]?)[])[
-                        ("POST", $"/containers/{name}/exec", """{"AttachStdout":true,"Cmd":["sh"]}"""u8.ToArray()), ("POST", $"/containers/{name}/attach?stream=1&stdin=1&stdout=1", null), ("GET", $"/containers/{name}/attach/ws?stream=1", null),
-                        ("GET", $"/containers/{name}/archive?path=/host/secret", null), ("HEAD", $"/v1.41/containers/{name}/%61rchive?path=/host", null), ("PUT", $"/containers/{name}/archive?path=/host", tar), ("GET", $"/containers/{name}/export", null),
-                        ("POST", $"/commit?container={name}&repo=stolen", "{}"u8.ToArray()), ("POST", $"/containers/{name}/rename?name=mine", null), ("POST", $"/build?networkmode=container:{name}", tar)])
-                    {
-                        var answer = Engine.Raw(method, target, body, target.Contains("archive", StringComparison.Ordinal) || target.Contains("build", StringComparison.Ordinal) ? ["Content-Type: application/x-tar"] : []);
-                        Assert.That(answer.Status == 403, $"{method} {target} of {flags}: {answer}");
-                    }
+            foreach (var name in flags == Admins[0] ? (string[])[id, id[..12], id[..3], "admin0"] : [id])
+            foreach (
+                var (method, target, body) in ((string, string, byte[]?)[])
+                    [
+                        ("POST", $"/containers/{name}/exec", """{"AttachStdout":true,"Cmd":["sh"]}"""u8.ToArray()),
+                        ("POST", $"/containers/{name}/attach?stream=1&stdin=1&stdout=1", null),
+                        ("GET", $"/containers/{name}/attach/ws?stream=1", null),
+                        ("GET", $"/containers/{name}/archive?path=/host/secret", null),
+                        ("HEAD", $"/v1.41/containers/{name}/%61rchive?path=/host", null),
+                        ("PUT", $"/containers/{name}/archive?path=/host", tar),
+                        ("GET", $"/containers/{name}/export", null),
+                        ("POST", $"/commit?container={name}&repo=stolen", "{}"u8.ToArray()),
+                        ("POST", $"/containers/{name}/rename?name=mine", null),
+                        ("POST", $"/build?networkmode=container:{name}", tar),
+                    ]
+            )
+            {
+                var answer = Engine.Raw(
+                    method,
+                    target,
+                    body,
+                    target.Contains("archive", StringComparison.Ordinal)
+                    || target.Contains("build", StringComparison.Ordinal)
+                        ? ["Content-Type: application/x-tar"]
+                        : []
+                );
+                Assert.That(answer.Status == 403, $"{method} {target} of {flags}: {answer}");
+            }
             IsRefused(Post($"/exec/{exec}/start", """{"Detach":false}"""), "an exec of an admin's");
             var refused = Post($"/exec/{privileged}/start", """{"Detach":false}""");
             IsRefused(refused, "a privileged exec of an admin's in an ordinary container");
             Assert.That(refused.Body, Does.Contain("this exec was made with --privileged"));
-            Assert.That(Post($"/exec/{plain}/start", """{"Detach":false}""").Status, Is.EqualTo(200), "an ordinary one");
+            Assert.That(
+                Post($"/exec/{plain}/start", """{"Detach":false}""").Status,
+                Is.EqualTo(200),
+                "an ordinary one"
+            );
             foreach (var (flags, id) in admins)
-                foreach (var (key, n) in ((string, int)[])[("PidMode", 0), ("IpcMode", 1), ("NetworkMode", 2)])
-                    IsRefused(Create($"\"{key}\":\"container:{(n == 0 ? id[..12] : id)}\""), $"{key} of {flags}");
+            foreach (var (key, n) in ((string, int)[])[("PidMode", 0), ("IpcMode", 1), ("NetworkMode", 2)])
+                IsRefused(Create($"\"{key}\":\"container:{(n == 0 ? id[..12] : id)}\""), $"{key} of {flags}");
         });
         Assert.That(File.Exists(Path.Combine(Private, "made")), Is.False);
     }
@@ -243,8 +430,19 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         Open();
         var admins = Engine.Docker(["run", .. RunFlags($"-v {Private}:/host", "admin")]).Ok();
         var between = Engine.Docker(["run", .. RunFlags($"--pid container:{admins}", "between")]).Ok();
-        var joined = ((string[])[$"--pid container:{admins}", "--pid container:admin", $"--ipc container:{admins}", $"--network container:{admins}", $"--pid container:{between}"])
-            .Select((flags, n) => (flags, Engine.Docker(["create", .. RunFlags(flags, $"joined{n}")[1..]]))).Where(c => c.Item2.Code == 0).ToArray();
+        var joined = (
+            (string[])
+                [
+                    $"--pid container:{admins}",
+                    "--pid container:admin",
+                    $"--ipc container:{admins}",
+                    $"--network container:{admins}",
+                    $"--pid container:{between}",
+                ]
+        )
+            .Select((flags, n) => (flags, Engine.Docker(["create", .. RunFlags(flags, $"joined{n}")[1..]])))
+            .Where(c => c.Item2.Code == 0)
+            .ToArray();
         Close();
         Assert.That(joined, Has.Length.GreaterThan(3));
         foreach (var (flags, made) in joined)
@@ -254,19 +452,51 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     [Test]
     public void Ones_own_containers_are_in_reach_as_ever()
     {
-        var id = Engine.Start("--name", "cafe", "-i", "-v", $"{Shared}:/shared", "-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, "sh");
+        var id = Engine.Start(
+            "--name",
+            "cafe",
+            "-i",
+            "-v",
+            $"{Shared}:/shared",
+            "-v",
+            "runai:/runai",
+            "--label",
+            "gpu-memory=0.5",
+            Image,
+            "sh"
+        );
         Assert.That(Engine.Docker("exec", "cafe", "echo", "hello").Ok(), Is.EqualTo("hello"));
         File.WriteAllText(Path.Combine(Shared, "file"), "text");
         var copy = Path.Combine(Directory.CreateTempSubdirectory("copied-").FullName, "file");
         Engine.Docker("cp", "cafe:/shared/file", copy).Ok();
         Engine.Docker("cp", copy, "cafe:/shared/again").Ok();
         Assert.That(File.ReadAllText(Path.Combine(Shared, "again")), Is.EqualTo("text"));
-        Engine.Docker("run", "--rm", "--pid", "container:cafe", "--ipc", "private", "--network", "container:cafe", Image, "true").Ok();
+        Engine
+            .Docker(
+                "run",
+                "--rm",
+                "--pid",
+                "container:cafe",
+                "--ipc",
+                "private",
+                "--network",
+                "container:cafe",
+                Image,
+                "true"
+            )
+            .Ok();
         Engine.Docker("commit", "cafe", "of-cafe").Ok();
         Engine.Docker("rename", "cafe", "bar").Ok();
-        Assert.That(Engine.Raw("HEAD", $"/containers/{id[..8]}/archive?path=/shared/file").Status, Is.EqualTo(200), "by the beginning of its ID");
+        Assert.That(
+            Engine.Raw("HEAD", $"/containers/{id[..8]}/archive?path=/shared/file").Status,
+            Is.EqualTo(200),
+            "by the beginning of its ID"
+        );
         Engine.Docker("export", "-o", copy, "bar").Ok();
-        Assert.That(Engine.Docker("run", "--rm", "--network", "none", Image, "echo", "attached").Ok(), Is.EqualTo("attached"));
+        Assert.That(
+            Engine.Docker("run", "--rm", "--network", "none", Image, "echo", "attached").Ok(),
+            Is.EqualTo("attached")
+        );
         Directory.Delete(Path.GetDirectoryName(copy)!, recursive: true);
     }
 
@@ -274,7 +504,9 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     {
         using var tar = new MemoryStream();
         using (var writer = new TarWriter(tar, TarEntryFormat.Ustar, leaveOpen: true))
-            writer.WriteEntry(new UstarTarEntry(TarEntryType.RegularFile, name) { DataStream = new MemoryStream("x"u8.ToArray()) });
+            writer.WriteEntry(
+                new UstarTarEntry(TarEntryType.RegularFile, name) { DataStream = new MemoryStream("x"u8.ToArray()) }
+            );
         return tar.ToArray();
     }
 
@@ -285,10 +517,21 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     [TestCase("dev.gvisor.flag.network")]
     public void An_annotation_that_is_an_order_to_a_runtime(string name)
     {
-        if (Engine.Major > 20) IsRefused(Create($$"""
-            "Annotations":{"{{name}}":"/x"}
-            """), name);
-        else Assert.That(Engine.Docker("create", "--annotation", $"{name}=/x", Image).Error, Does.Contain("unknown flag"), "an engine that knows none");
+        if (Engine.Major > 20)
+            IsRefused(
+                Create(
+                    $$"""
+                    "Annotations":{"{{name}}":"/x"}
+                    """
+                ),
+                name
+            );
+        else
+            Assert.That(
+                Engine.Docker("create", "--annotation", $"{name}=/x", Image).Error,
+                Does.Contain("unknown flag"),
+                "an engine that knows none"
+            );
     }
 
     [Test]
@@ -296,19 +539,46 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     {
         Engine.Docker("import", "-c", "ENV NVIDIA_DRIVER_CAPABILITIES=all", Repository.Image, "all-capabilities").Ok();
         string Requesting(string names) => Volume + $$""","DeviceRequests":[{"Count":1,"Capabilities":[{{names}}]}]""";
-        foreach (var (names, image, word) in ((string, string, string)[])[("[\"gpu\"]", "all-capabilities", "add -e NVIDIA_DRIVER_CAPABILITIES=compute,utility"), ("[\"gpu\",\"graphics\"]", Image, "write --gpus"),
-            ("[\"gpu\",\"compute\"],[\"display\"]", Image, "write --gpus")])
+        foreach (
+            var (names, image, word) in ((string, string, string)[])
+                [
+                    ("[\"gpu\"]", "all-capabilities", "add -e NVIDIA_DRIVER_CAPABILITIES=compute,utility"),
+                    ("[\"gpu\",\"graphics\"]", Image, "write --gpus"),
+                    ("[\"gpu\",\"compute\"],[\"display\"]", Image, "write --gpus"),
+                ]
+        )
         {
             var attempt = Try(Body(Requesting(names), Label("0.5"), image));
-            Assert.That(attempt.IsRefused && attempt.Created.Body.Contains(word, StringComparison.Ordinal), $"{names} {image}: {attempt}");
+            Assert.That(
+                attempt.IsRefused && attempt.Created.Body.Contains(word, StringComparison.Ordinal),
+                $"{names} {image}: {attempt}"
+            );
         }
-        foreach (var (names, image) in ((string, string)[])[("[\"gpu\"]", Image), ("[\"gpu\",\"compute\",\"utility\"]", "all-capabilities"), ("[\"utility\"]", Image)])
-            Assert.That(Try(Body(Requesting(names), Label("0.5"), image)), Has.Property("Runs").True.And.Property("Breach").Null, $"{names} {image}");
-        var overridden = Try(Body(Requesting("[\"gpu\"]"), Label("0.5") + ""","Env":["NVIDIA_DRIVER_CAPABILITIES=compute, utility"]""", "all-capabilities"));
+        foreach (
+            var (names, image) in ((string, string)[])
+                [
+                    ("[\"gpu\"]", Image),
+                    ("[\"gpu\",\"compute\",\"utility\"]", "all-capabilities"),
+                    ("[\"utility\"]", Image),
+                ]
+        )
+            Assert.That(
+                Try(Body(Requesting(names), Label("0.5"), image)),
+                Has.Property("Runs").True.And.Property("Breach").Null,
+                $"{names} {image}"
+            );
+        var overridden = Try(
+            Body(
+                Requesting("[\"gpu\"]"),
+                Label("0.5") + ""","Env":["NVIDIA_DRIVER_CAPABILITIES=compute, utility"]""",
+                "all-capabilities"
+            )
+        );
         Assert.That(overridden, Has.Property("Runs").True, overridden.ToString());
     }
 
-    /// <summary>By its control group the plugin tells whose a process is, also of one that gets an open GPU from another.</summary>
+    /// <summary>By its control group the plugin tells whose a process is, also of one that gets an open GPU from
+    /// another.</summary>
     [Test]
     public void A_container_without_a_GPU_under_the_control_group_of_another()
     {
@@ -317,7 +587,15 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         foreach (var parent in (string[])[$"/docker/{large}", $"docker/{large}/x"])
         {
             IsRefused(Create($"\"CgroupParent\":\"{parent}\""), parent);
-            IsRefused(Engine.Raw("POST", $"/build?t=x&cgroupparent={Uri.EscapeDataString(parent)}", [0], "Content-Type: application/x-tar"), "a build");
+            IsRefused(
+                Engine.Raw(
+                    "POST",
+                    $"/build?t=x&cgroupparent={Uri.EscapeDataString(parent)}",
+                    [0],
+                    "Content-Type: application/x-tar"
+                ),
+                "a build"
+            );
         }
         Assert.That(Create("\"CgroupParent\":\"/mine\"").Status, Is.EqualTo(201));
     }

@@ -12,8 +12,26 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
 
     protected override int Gpus => 2;
 
-    string Create(string name, string quota, string device = "0", params string[] more) => Engine.Docker(["create", "--name", name, "--network", "none",
-        "--gpus", $"\"device={device}\"", "-v", "runai:/runai", "--label", $"gpu-memory={quota}", .. more, Image, "sleep", "300"]).Ok();
+    string Create(string name, string quota, string device = "0", params string[] more) =>
+        Engine
+            .Docker([
+                "create",
+                "--name",
+                name,
+                "--network",
+                "none",
+                "--gpus",
+                $"\"device={device}\"",
+                "-v",
+                "runai:/runai",
+                "--label",
+                $"gpu-memory={quota}",
+                .. more,
+                Image,
+                "sleep",
+                "300",
+            ])
+            .Ok();
 
     Output Start(string name) => Engine.Docker("start", name);
 
@@ -23,11 +41,25 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
     public void Starts_at_once_share_what_there_is()
     {
         var names = Enumerable.Range(0, 12).Select(i => $"c{i}").ToArray();
-        foreach (var name in names) Create(name, "0.3", name is "c10" or "c11" ? "1" : "0");
-        var started = names.AsParallel().WithDegreeOfParallelism(names.Length).Select(name => (name, Output: Start(name))).ToArray();
-        Assert.That(started.Count(s => s.Output.Code == 0 && s.name is not ("c10" or "c11")), Is.EqualTo(3), "0.3 four times is more than GPU 0");
-        Assert.That(started.Count(s => s.Output.Code == 0 && s.name is "c10" or "c11"), Is.EqualTo(2), "GPU 1 has room");
-        foreach (var (_, refused) in started.Where(s => s.Output.Code != 0)) Assert.That(refused.Error, Does.Contain("GPU 0").And.Contain("left for gpu-memory=0.3"));
+        foreach (var name in names)
+            Create(name, "0.3", name is "c10" or "c11" ? "1" : "0");
+        var started = names
+            .AsParallel()
+            .WithDegreeOfParallelism(names.Length)
+            .Select(name => (name, Output: Start(name)))
+            .ToArray();
+        Assert.That(
+            started.Count(s => s.Output.Code == 0 && s.name is not ("c10" or "c11")),
+            Is.EqualTo(3),
+            "0.3 four times is more than GPU 0"
+        );
+        Assert.That(
+            started.Count(s => s.Output.Code == 0 && s.name is "c10" or "c11"),
+            Is.EqualTo(2),
+            "GPU 1 has room"
+        );
+        foreach (var (_, refused) in started.Where(s => s.Output.Code != 0))
+            Assert.That(refused.Error, Does.Contain("GPU 0").And.Contain("left for gpu-memory=0.3"));
     }
 
     [Test]
@@ -40,14 +72,25 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
         Start("second").Ok();
         var refused = Start("third");
         Assert.That(refused.Code, Is.Not.Zero);
-        Assert.That(refused.Error, Does.Contain("GPU 0").And.Contain("first holds 0.5").And.Contain("second holds 2g").And.Contain("left for gpu-memory=0.5"));
+        Assert.That(
+            refused.Error,
+            Does.Contain("GPU 0")
+                .And.Contain("first holds 0.5")
+                .And.Contain("second holds 2g")
+                .And.Contain("left for gpu-memory=0.5")
+        );
         Create("elsewhere", "1", "1");
         Start("elsewhere").Ok();
         Create("both", "0.1", "0,1");
-        Assert.That(Start("both").Error, Does.Contain("GPU 1").And.Contain("elsewhere holds 1"), "it needs a place on each");
+        Assert.That(
+            Start("both").Error,
+            Does.Contain("GPU 1").And.Contain("elsewhere holds 1"),
+            "it needs a place on each"
+        );
     }
 
-    /// <summary>The simulated toolkit has swarm-resource = "DOCKER_RESOURCE_GPU": the variable goes before the request.</summary>
+    /// <summary>The simulated toolkit has swarm-resource = "DOCKER_RESOURCE_GPU": the variable goes before the
+    /// request.</summary>
     [Test]
     public void A_swarm_resource_is_no_way_to_a_GPU_that_is_full()
     {
@@ -72,7 +115,11 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
     public void What_ends_at_once_gives_back_at_once()
     {
         for (var i = 0; i < 6; i++)
-            Eventually(() => Engine.Run("--rm", "-v", "runai:/runai", "--label", "gpu-memory=0.9", Image, "true").Code == 0, $"run {i} has its place", seconds: 3);
+            Eventually(
+                () => Engine.Run("--rm", "-v", "runai:/runai", "--label", "gpu-memory=0.9", Image, "true").Code == 0,
+                $"run {i} has its place",
+                seconds: 3
+            );
         Create("job", "0.9");
         for (var i = 0; i < 3; i++)
         {
@@ -99,13 +146,32 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
         Assert.That(Start("job-c").Code, Is.Not.Zero, "a restart keeps its place");
         Engine.Docker("update", "--restart", "always", "job-b").Ok();
         Engine.Docker("stop", "-t", "0", "job-b").Ok();
-        Eventually(() => Start("job-c").Code == 0, "nobody waits for one with a restart policy that was stopped by hand");
+        Eventually(
+            () => Start("job-c").Code == 0,
+            "nobody waits for one with a restart policy that was stopped by hand"
+        );
     }
 
     [Test]
     public void A_start_that_fails_holds_nothing()
     {
-        Engine.Docker("create", "--name", "broken", "--network", "none", "--gpus", "device=0", "-v", "runai:/runai", "--label", "gpu-memory=0.7", Image, "/no/such/program").Ok();
+        Engine
+            .Docker(
+                "create",
+                "--name",
+                "broken",
+                "--network",
+                "none",
+                "--gpus",
+                "device=0",
+                "-v",
+                "runai:/runai",
+                "--label",
+                "gpu-memory=0.7",
+                Image,
+                "/no/such/program"
+            )
+            .Ok();
         Assert.That(Start("broken").Code, Is.Not.Zero);
         Create("whole", "0.7");
         Eventually(() => Start("whole").Code == 0, "the place of the failed start is free");
@@ -123,17 +189,39 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
         Engine.Docker("unpause", "other").Ok();
     }
 
-    /// <summary>Root in it has made a folder of the file, and so the restart is refused; it runs on all the same.</summary>
+    /// <summary>Root in it has made a folder of the file, and so the restart is refused; it runs on all the
+    /// same.</summary>
     [Test]
     public void What_runs_keeps_its_place_when_a_restart_of_it_is_refused()
     {
-        Engine.Docker("run", "-d", "--name", "job-a", "--network", "none", "--gpus", "device=0", "-v", "runai:/runai", "--label", "gpu-memory=0.7", Image, "sh", "-c",
-            "rm /etc/ld.so.preload; mkdir /etc/ld.so.preload; echo ready; exec sleep 300").Ok();
+        Engine
+            .Docker(
+                "run",
+                "-d",
+                "--name",
+                "job-a",
+                "--network",
+                "none",
+                "--gpus",
+                "device=0",
+                "-v",
+                "runai:/runai",
+                "--label",
+                "gpu-memory=0.7",
+                Image,
+                "sh",
+                "-c",
+                "rm /etc/ld.so.preload; mkdir /etc/ld.so.preload; echo ready; exec sleep 300"
+            )
+            .Ok();
         Eventually(() => Engine.Docker("logs", "job-a").Out.Contains("ready", StringComparison.Ordinal), "it is ready");
         Create("job-b", "0.7");
         foreach (var call in (string[])["restart", "start"])
         {
-            Assert.That(Engine.Raw("POST", $"/containers/job-a/{call}").Body, Does.Contain("/etc/ld.so.preload of the container is no file"));
+            Assert.That(
+                Engine.Raw("POST", $"/containers/job-a/{call}").Body,
+                Does.Contain("/etc/ld.so.preload of the container is no file")
+            );
             Assert.That(Start("job-b").Error, Does.Contain("job-a holds 0.7"), call);
         }
     }
@@ -160,7 +248,19 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
         {
             // By itself, and not by a call: the engine starts it again, a little later each time.
             Shell.Run("kill", "-9", $"{Engine.StateOf("job-a").Pid}");
-            for (var again = false; !again; again = Engine.Docker("inspect", "-f", "{{.State.Running}} {{.State.Restarting}} {{.RestartCount}}", "job-a").Ok() == $"true false {n + 1}")
+            for (
+                var again = false;
+                !again;
+                again =
+                        Engine
+                            .Docker(
+                                "inspect",
+                                "-f",
+                                "{{.State.Running}} {{.State.Restarting}} {{.RestartCount}}",
+                                "job-a"
+                            )
+                            .Ok() == $"true false {n + 1}"
+            )
                 Assert.That(Start("job-b").Code, Is.Not.Zero, "it is about to run again");
         }
     }
@@ -172,16 +272,25 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
         Create("more", "0.6");
         Start("kept").Ok();
         Engine.KillPlugin();
-        Eventually(() => Start("more").Error.Contains("kept holds 0.6", StringComparison.Ordinal), "after kill -9 of the plugin the sum is made from what runs");
+        Eventually(
+            () => Start("more").Error.Contains("kept holds 0.6", StringComparison.Ordinal),
+            "after kill -9 of the plugin the sum is made from what runs"
+        );
         Assert.That(Running(), Is.EqualTo(1));
         Engine.Stop();
         Engine.StartAgain();
         Eventually(() => Running() == 1, "the container is back with the engine");
-        Eventually(() => Start("more").Error.Contains("kept holds 0.6", StringComparison.Ordinal), "after the engine's restart it holds its place");
+        Eventually(
+            () => Start("more").Error.Contains("kept holds 0.6", StringComparison.Ordinal),
+            "after the engine's restart it holds its place"
+        );
         Engine.KillEngine();
         Engine.StartAgain();
         Eventually(() => Running() == 1, "the container is back after the engine's crash");
-        Eventually(() => Start("more").Error.Contains("kept holds 0.6", StringComparison.Ordinal), "after the engine's crash it holds its place");
+        Eventually(
+            () => Start("more").Error.Contains("kept holds 0.6", StringComparison.Ordinal),
+            "after the engine's crash it holds its place"
+        );
         Engine.Docker("rm", "-f", "kept").Ok();
         Eventually(() => Start("more").Code == 0, "its place is free when it is gone");
     }

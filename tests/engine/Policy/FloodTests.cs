@@ -4,20 +4,25 @@ using static Runai.GpuMemory.EngineTests.TestEngine;
 
 namespace Runai.GpuMemory.EngineTests.Policy;
 
-/// <summary>Calls that ask for much: nothing is allowed because there was no time to look, and the engine goes on.</summary>
+/// <summary>Calls that ask for much: nothing is allowed because there was no time to look, and the engine goes
+/// on.</summary>
 [TestFixture(Engines.Oldest)]
 [TestFixture(Engines.Middle)]
 [TestFixture(Engines.Newest)]
 sealed partial class FloodTests(string version) : PolicyFixture(version)
 {
-    protected override string PolicyFile => """{ "requireQuota": true, "localSocket": "user", "maxVolumes": 3, "allowPrivileged": false, "allowHostNamespaces": false, "allowBindMounts": ["/home/*"] }""";
+    protected override string PolicyFile =>
+        """{ "requireQuota": true, "localSocket": "user", "maxVolumes": 3, "allowPrivileged": false, "allowHostNamespaces": false, "allowBindMounts": ["/home/*"] }""";
 
     static string Many(int count, Func<int, string> item) => string.Join(',', Enumerable.Range(0, count).Select(item));
 
     void Rule(string policy)
     {
         Engine.WritePolicy(policy);
-        Eventually(() => Attempt.IsRefusal(Engine.Raw("POST", "/plugins/none/disable")) == (policy == PolicyFile), "the policy is read");
+        Eventually(
+            () => Attempt.IsRefusal(Engine.Raw("POST", "/plugins/none/disable")) == (policy == PolicyFile),
+            "the policy is read"
+        );
     }
 
     static string Refusal(RawAnswer answer)
@@ -29,11 +34,27 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     [Test]
     public void A_refusal_that_would_be_long_is_short_and_the_log_goes_on()
     {
-        var asked = Engine.Raw("POST", "/containers/create", System.Text.Encoding.UTF8.GetBytes(
-            Body($$""","DeviceRequests":[{"Driver":"cdi","DeviceIDs":[{{Many(3000, i => $"\"acme.com/a-long-name-of-a-thing=number-{i}\"")}}]}]""", Label(new string('9', 100_000)))));
+        var asked = Engine.Raw(
+            "POST",
+            "/containers/create",
+            System.Text.Encoding.UTF8.GetBytes(
+                Body(
+                    $$""","DeviceRequests":[{"Driver":"cdi","DeviceIDs":[{{Many(3000, i => $"\"acme.com/a-long-name-of-a-thing=number-{i}\"")}}]}]""",
+                    Label(new string('9', 100_000))
+                )
+            )
+        );
         Assert.That(Refusal(asked), Has.Length.LessThan(9 << 10));
         Refusal(Engine.Raw("POST", "/containers/create", "{}x"u8.ToArray()));
-        Eventually(() => Engine.Log.Contains("gpu-memory warning 601: denied ContainerCreate user= container= image= gpu=none quota=none rule=create-body", StringComparison.Ordinal), "the line after it is there");
+        Eventually(
+            () =>
+                Engine.Log.Contains(
+                    "gpu-memory warning 601: denied ContainerCreate user= container= image= gpu=none "
+                        + "quota=none rule=create-body",
+                    StringComparison.Ordinal
+                ),
+            "the line after it is there"
+        );
     }
 
     [Test]
@@ -44,7 +65,13 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
         Assert.That(lines, Has.Length.GreaterThan(3));
         Assert.That(lines.Where(line => !line.Contains("msg=\"gpu-memory ", StringComparison.Ordinal)), Is.Empty);
         Assert.That(lines, Has.Some.Contain("gpu-memory info 600: allowed ContainerStart"));
-        Assert.That(lines.Where(line => line.Contains("level=error", StringComparison.Ordinal) != line.Contains("\"gpu-memory error", StringComparison.Ordinal)), Is.Empty);
+        Assert.That(
+            lines.Where(line =>
+                line.Contains("level=error", StringComparison.Ordinal)
+                != line.Contains("\"gpu-memory error", StringComparison.Ordinal)
+            ),
+            Is.Empty
+        );
     }
 
     static byte[] Text(string text) => System.Text.Encoding.UTF8.GetBytes(text);
@@ -55,8 +82,17 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
         Rule("{}");
         Engine.Docker("create", "--name", "rooted", "--network", "none", "-v", "/etc:/host", Image, "true").Ok();
         Rule(PolicyFile);
-        RawAnswer From(int count) => Engine.Raw("POST", "/containers/create", Text(Body($""","VolumesFrom":[{Many(count, i => i % 2 == 0 ? "\"rooted\"" : "\"rooted:ro\"")}]""")));
-        Assert.That(Refusal(From(400)), Does.Contain("a mount of the host's /etc is not allowed on this machine"), "it is asked for once");
+        RawAnswer From(int count) =>
+            Engine.Raw(
+                "POST",
+                "/containers/create",
+                Text(Body($""","VolumesFrom":[{Many(count, i => i % 2 == 0 ? "\"rooted\"" : "\"rooted:ro\"")}]"""))
+            );
+        Assert.That(
+            Refusal(From(400)),
+            Does.Contain("a mount of the host's /etc is not allowed on this machine"),
+            "it is asked for once"
+        );
         Assert.That(Refusal(From(2000)), Does.Contain("it has 2000 mounts and --volumes-from"));
     }
 
@@ -64,9 +100,23 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     public void Ever_so_many_binds_are_refused_and_lock_nobody_out()
     {
         var body = Text(Body($""","Binds":[{Many(45_000, i => $"\"/home/a:/b{i}\"")}]"""));
-        var flood = Enumerable.Range(0, 8).AsParallel().WithDegreeOfParallelism(8).Select(_ => Engine.Raw("POST", "/containers/create", body)).ToArray();
+        var flood = Enumerable
+            .Range(0, 8)
+            .AsParallel()
+            .WithDegreeOfParallelism(8)
+            .Select(_ => Engine.Raw("POST", "/containers/create", body))
+            .ToArray();
         Assert.That(flood.Select(Refusal), Has.All.Contain("HostConfig is longer than 262144 bytes"));
-        Assert.That(Refusal(Engine.Raw("POST", "/containers/create", Text(Body($""","Binds":[{Many(1000, i => $"\"/home/a:/b{i}\"")}]""")))), Does.Contain("it has 1000 mounts"));
+        Assert.That(
+            Refusal(
+                Engine.Raw(
+                    "POST",
+                    "/containers/create",
+                    Text(Body($""","Binds":[{Many(1000, i => $"\"/home/a:/b{i}\"")}]"""))
+                )
+            ),
+            Does.Contain("it has 1000 mounts")
+        );
         Engine.Run("--rm", "-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, "true").Ok();
     }
 
@@ -75,12 +125,18 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     {
         var plugin = Engine.PluginProcess();
         var body = Text(Body($""","CapAdd":[{Many(22_000, _ => "\"\"")}]"""));
-        var flood = Enumerable.Range(0, 200).AsParallel().WithDegreeOfParallelism(100).Select(_ => Engine.Raw("POST", "/containers/create?name=-", body)).ToArray();
+        var flood = Enumerable
+            .Range(0, 200)
+            .AsParallel()
+            .WithDegreeOfParallelism(100)
+            .Select(_ => Engine.Raw("POST", "/containers/create?name=-", body))
+            .ToArray();
         Assert.That(flood.Select(answer => answer.Status), Has.All.AnyOf(400, 403), "its name is none");
         Assert.That(Engine.PluginProcess(), Is.EqualTo(plugin), "it lives");
     }
 
-    /// <summary>Seven tenths of the GPU, judged, run and ended; seven tenths of another, that run; and a start by a name that was judged as a third's.</summary>
+    /// <summary>Seven tenths of the GPU, judged, run and ended; seven tenths of another, that run; and a start by a
+    /// name that was judged as a third's.</summary>
     [Test]
     public void What_was_judged_for_one_run_is_not_judged_for_the_next()
     {
@@ -90,12 +146,21 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
         Engine.Docker("stop", "-t", "0", large).Ok();
         Eventually(() => Engine.Docker("start", holder).Code == 0, "there is room");
         var done = 0;
-        using (new SecondPlugin(Engine.PluginSockets, call =>
-        {
-            if (!call.EndsWith("/containers/small/start", StringComparison.Ordinal) || Interlocked.Exchange(ref done, 1) != 0) return;
-            Engine.Raw("POST", "/containers/small/rename?name=aside");
-            Engine.Raw("POST", $"/containers/{large}/rename?name=small");
-        }))
+        using (
+            new SecondPlugin(
+                Engine.PluginSockets,
+                call =>
+                {
+                    if (
+                        !call.EndsWith("/containers/small/start", StringComparison.Ordinal)
+                        || Interlocked.Exchange(ref done, 1) != 0
+                    )
+                        return;
+                    Engine.Raw("POST", "/containers/small/rename?name=aside");
+                    Engine.Raw("POST", $"/containers/{large}/rename?name=small");
+                }
+            )
+        )
         {
             Engine.Authorize(SecondPlugin.Name);
             Assert.That(Engine.Raw("POST", "/containers/small/start").Status, Is.EqualTo(204));
@@ -109,7 +174,24 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     }
 
     string Create(string name, string quota) =>
-        Engine.Docker("create", "--name", name, "--network", "none", "--gpus", "1", "-v", "runai:/runai", "--label", $"gpu-memory={quota}", Image, "sleep", "300").Ok();
+        Engine
+            .Docker(
+                "create",
+                "--name",
+                name,
+                "--network",
+                "none",
+                "--gpus",
+                "1",
+                "-v",
+                "runai:/runai",
+                "--label",
+                $"gpu-memory={quota}",
+                Image,
+                "sleep",
+                "300"
+            )
+            .Ok();
 
     /// <summary>While an archive is read from it, the engine does not tell what a container is.</summary>
     [Test]
@@ -117,14 +199,29 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     {
         Create("hangs", "0.1");
         Create("free", "0.1");
-        using var reader = new System.Net.Sockets.Socket(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, System.Net.Sockets.ProtocolType.Unspecified);
+        using var reader = new System.Net.Sockets.Socket(
+            System.Net.Sockets.AddressFamily.Unix,
+            System.Net.Sockets.SocketType.Stream,
+            System.Net.Sockets.ProtocolType.Unspecified
+        );
         reader.Connect(new System.Net.Sockets.UnixDomainSocketEndPoint(Engine.Socket));
         reader.Send("GET /containers/hangs/archive?path=/usr HTTP/1.1\r\nHost: x\r\n\r\n"u8);
         reader.Receive(new byte[100]);
-        var flood = Enumerable.Range(0, 300).Select(_ => Task.Factory.StartNew(() => Engine.Raw("POST", "/containers/hangs/start"), TaskCreationOptions.LongRunning)).ToArray();
+        var flood = Enumerable
+            .Range(0, 300)
+            .Select(_ =>
+                Task.Factory.StartNew(
+                    () => Engine.Raw("POST", "/containers/hangs/start"),
+                    TaskCreationOptions.LongRunning
+                )
+            )
+            .ToArray();
         Eventually(() => flood.Any(start => start.IsCompleted), "some are refused at once");
         Engine.Docker("start", "free").Ok();
-        Assert.That(Task.WhenAll(flood).Result.Select(Refusal).Distinct(), Has.Some.Contains("50 calls for hangs wait for the engine").And.Exactly(2).Items);
+        Assert.That(
+            Task.WhenAll(flood).Result.Select(Refusal).Distinct(),
+            Has.Some.Contains("50 calls for hangs wait for the engine").And.Exactly(2).Items
+        );
         reader.Dispose();
         Eventually(() => Engine.Docker("start", "hangs").Code == 0, "it is described again");
     }
@@ -134,7 +231,12 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     {
         var (stormy, other) = (Create("stormy", "0.7"), Create("other", "0.7"));
         Engine.Docker("start", stormy).Ok();
-        Parallel.For(0, 8, new ParallelOptions { MaxDegreeOfParallelism = 8 }, i => Engine.Raw("POST", $"/containers/{(i % 2 == 0 ? stormy : "stormy")}/restart?t=0"));
+        Parallel.For(
+            0,
+            8,
+            new ParallelOptions { MaxDegreeOfParallelism = 8 },
+            i => Engine.Raw("POST", $"/containers/{(i % 2 == 0 ? stormy : "stormy")}/restart?t=0")
+        );
         Eventually(() => Engine.Runs(stormy), "it runs");
         Assert.That(Engine.Docker("start", other).Error, Does.Contain("stormy"), "it holds seven tenths");
         Engine.Docker("stop", "-t", "0", stormy).Ok();
@@ -146,7 +248,10 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     public void No_container_is_called_like_an_ID()
     {
         var id = Create("plain", "0.1");
-        Assert.That(Refusal(Engine.Raw("POST", $"/containers/create?name={id}", Text(Body("")))), Does.Contain("has the form of a container's ID"));
+        Assert.That(
+            Refusal(Engine.Raw("POST", $"/containers/create?name={id}", Text(Body("")))),
+            Does.Contain("has the form of a container's ID")
+        );
         Assert.That(Engine.Docker("rename", "plain", id).Error, Does.Contain("has the form of a container's ID"));
     }
 
@@ -159,9 +264,15 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
         Rule(PolicyFile);
         Make("mine-1").Ok();
         Make("mine-2").Ok();
-        Assert.That(Make("mine-3").Error, Does.Contain("there are 3 volumes with a quota, as many as this machine allows (maxVolumes in the policy)"));
+        Assert.That(
+            Make("mine-3").Error,
+            Does.Contain("there are 3 volumes with a quota, as many as this machine allows (maxVolumes in the policy)")
+        );
         Engine.KillPlugin();
-        Assert.That(Engine.Docker("volume", "rm", "of-admins").Error, Does.Contain("only who made it and admins may remove it"));
+        Assert.That(
+            Engine.Docker("volume", "rm", "of-admins").Error,
+            Does.Contain("only who made it and admins may remove it")
+        );
         Engine.Docker("volume", "rm", "mine-1").Ok();
         Make("mine-3").Ok();
         Engine.Docker("volume", "rm", "mine-2", "mine-3").Ok();

@@ -3,17 +3,46 @@ using System.Text.Json;
 
 namespace Runai.GpuMemory.EngineTests.Policy;
 
-/// <summary>The kernel as the judge of what a running container has of the host, under a policy that allows it none.</summary>
+/// <summary>The kernel as the judge of what a running container has of the host, under a policy that allows it
+/// none.</summary>
 static class Ground
 {
-    /// <summary>DAC_READ_SEARCH, LINUX_IMMUTABLE, SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, SYS_BOOT, SYS_RESOURCE, SYS_TIME, SYSLOG, PERFMON, BPF, CHECKPOINT_RESTORE, by their numbers in
+    /// <summary>DAC_READ_SEARCH, LINUX_IMMUTABLE, SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, SYS_BOOT, SYS_RESOURCE,
+    /// SYS_TIME, SYSLOG, PERFMON, BPF, CHECKPOINT_RESTORE, by their numbers in
     /// linux/capability.h.</summary>
     static readonly int[] Capabilities = [2, 9, 16, 17, 19, 21, 22, 24, 25, 34, 38, 39, 40];
 
     /// <summary>What a container has at places that runc chooses.</summary>
-    static readonly HashSet<string> OwnPlaces = ["/", "/proc", "/sys", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys/fs/cgroup"];
+    static readonly HashSet<string> OwnPlaces =
+    [
+        "/",
+        "/proc",
+        "/sys",
+        "/dev",
+        "/dev/pts",
+        "/dev/shm",
+        "/dev/mqueue",
+        "/sys/fs/cgroup",
+    ];
 
-    static readonly HashSet<string> KernelTypes = ["binfmt_misc", "tracefs", "securityfs", "bpf", "pstore", "debugfs", "devtmpfs", "mqueue", "devpts", "proc", "sysfs", "cgroup", "cgroup2", "overlay", "9p"];
+    static readonly HashSet<string> KernelTypes =
+    [
+        "binfmt_misc",
+        "tracefs",
+        "securityfs",
+        "bpf",
+        "pstore",
+        "debugfs",
+        "devtmpfs",
+        "mqueue",
+        "devpts",
+        "proc",
+        "sysfs",
+        "cgroup",
+        "cgroup2",
+        "overlay",
+        "9p",
+    ];
 
     /// <summary>Null when there is nothing, or it does not run.</summary>
     public static string? FindBreach(TestEngine engine, string id)
@@ -34,13 +63,19 @@ static class Ground
     {
         var line = File.ReadLines($"/proc/{pid}/status").First(l => l.StartsWith("CapBnd:", StringComparison.Ordinal));
         var mask = ulong.Parse(line.Split('\t')[1], NumberStyles.HexNumber, CultureInfo.InvariantCulture);
-        return Array.Exists(Capabilities, number => (mask >> number & 1) != 0) ? $"has the capabilities {mask:x}" : null;
+        return Array.Exists(Capabilities, number => (mask >> number & 1) != 0)
+            ? $"has the capabilities {mask:x}"
+            : null;
     }
 
     static string? FindNamespace(int pid, int host)
     {
         foreach (var space in (string[])["pid", "ipc", "net", "mnt"])
-            if (new FileInfo($"/proc/{pid}/ns/{space}").LinkTarget is { } own && own == new FileInfo($"/proc/{host}/ns/{space}").LinkTarget) return $"has the host's {space} namespace";
+            if (
+                new FileInfo($"/proc/{pid}/ns/{space}").LinkTarget is { } own
+                && own == new FileInfo($"/proc/{host}/ns/{space}").LinkTarget
+            )
+                return $"has the host's {space} namespace";
         return null;
     }
 
@@ -50,7 +85,13 @@ static class Ground
         {
             var (fields, type) = (line.Split(' '), line.Split(" - ")[1].Split(' ')[0]);
             var place = fields[4];
-            if (!OwnPlaces.Contains(place) && !place.StartsWith("/proc/", StringComparison.Ordinal) && !place.StartsWith("/sys/", StringComparison.Ordinal) && KernelTypes.Contains(type)) return $"has {type} at {place}";
+            if (
+                !OwnPlaces.Contains(place)
+                && !place.StartsWith("/proc/", StringComparison.Ordinal)
+                && !place.StartsWith("/sys/", StringComparison.Ordinal)
+                && KernelTypes.Contains(type)
+            )
+                return $"has {type} at {place}";
         }
         return null;
     }

@@ -3,7 +3,8 @@ using static Runai.GpuMemory.EngineTests.TestEngine;
 
 namespace Runai.GpuMemory.EngineTests.Policy;
 
-/// <summary>What only shows after minutes, or after thousands of calls: <c>make test-long</c>. <c>make test</c> has the short form of each.</summary>
+/// <summary>What only shows after minutes, or after thousands of calls: <c>make test-long</c>. <c>make test</c> has the
+/// short form of each.</summary>
 [TestFixture(Engines.Oldest)]
 [TestFixture(Engines.Middle)]
 [TestFixture(Engines.Newest)]
@@ -15,16 +16,40 @@ sealed class LongTests(string version) : PolicyFixture(version)
     protected override string PolicyFile => """{ "requireQuota": true, "maxVolumes": 10000 }""";
 
     void Create(string name, params string[] more) =>
-        Engine.Docker(["create", "--name", name, "--network", "none", "--gpus", "1", "-v", "runai:/runai", "--label", "gpu-memory=0.5", .. more, Image, "sleep", "600"]).Ok();
+        Engine
+            .Docker([
+                "create",
+                "--name",
+                name,
+                "--network",
+                "none",
+                "--gpus",
+                "1",
+                "-v",
+                "runai:/runai",
+                "--label",
+                "gpu-memory=0.5",
+                .. more,
+                Image,
+                "sleep",
+                "600",
+            ])
+            .Ok();
 
     [Test]
     public async Task Three_halves_do_not_run_on_one_GPU_however_slowly_the_first_starts()
     {
         using var released = new ManualResetEventSlim();
-        using var driver = new SecondPlugin(Engine.PluginSockets, path =>
-        {
-            if (path == "/LogDriver.StartLogging") released.Wait();
-        }, SlowLog, "LogDriver");
+        using var driver = new SecondPlugin(
+            Engine.PluginSockets,
+            path =>
+            {
+                if (path == "/LogDriver.StartLogging")
+                    released.Wait();
+            },
+            SlowLog,
+            "LogDriver"
+        );
         Create("first", "--log-driver", SlowLog);
         Create("second");
         Create("third");
@@ -39,24 +64,36 @@ sealed class LongTests(string version) : PolicyFixture(version)
         Assert.That(Engine.Smi("first").Total, Is.EqualTo(Part(0.5m)));
     }
 
-    /// <summary>Another plugin thinks about the first start for minutes: the engine is not at it, and what it was promised is given away.</summary>
+    /// <summary>Another plugin thinks about the first start for minutes: the engine is not at it, and what it was
+    /// promised is given away.</summary>
     [Test]
     public async Task A_start_that_comes_late_is_judged_again()
     {
         using var released = new ManualResetEventSlim();
-        using (new SecondPlugin(Engine.PluginSockets, call =>
+        using (
+            new SecondPlugin(
+                Engine.PluginSockets,
+                call =>
+                {
+                    if (call.EndsWith("/containers/first/start", StringComparison.Ordinal))
+                        released.Wait();
+                }
+            )
+        )
         {
-            if (call.EndsWith("/containers/first/start", StringComparison.Ordinal)) released.Wait();
-        }))
-        {
-            foreach (var name in (string[])["first", "second", "third"]) Create(name);
+            foreach (var name in (string[])["first", "second", "third"])
+                Create(name);
             Engine.Authorize(SecondPlugin.Name);
             try
             {
                 var first = Task.Run(() => Engine.Docker("start", "first"));
                 await Task.Delay(TimeSpan.FromSeconds(1));
                 Engine.Docker("start", "second").Ok();
-                Eventually(() => Engine.Docker("start", "third").Code == 0, "what the first was promised is given back", seconds: 130);
+                Eventually(
+                    () => Engine.Docker("start", "third").Code == 0,
+                    "what the first was promised is given back",
+                    seconds: 130
+                );
                 released.Set();
                 await first;
             }
@@ -75,22 +112,44 @@ sealed class LongTests(string version) : PolicyFixture(version)
     public void Thousands_of_refusals_that_would_be_long_stop_neither_the_log_nor_the_engine()
     {
         var refused = System.Text.Encoding.UTF8.GetBytes(Body(Request, Label(new string('9', 100_000))));
-        Enumerable.Range(0, 4000).AsParallel().WithDegreeOfParallelism(16).ForAll(_ => Assert.That(Attempt.IsRefusal(Engine.Raw("POST", "/containers/create", refused))));
+        Enumerable
+            .Range(0, 4000)
+            .AsParallel()
+            .WithDegreeOfParallelism(16)
+            .ForAll(_ => Assert.That(Attempt.IsRefusal(Engine.Raw("POST", "/containers/create", refused))));
         Engine.Run("--rm", "--name", "after", "-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, "true").Ok();
-        Eventually(() => Engine.Log.Split('\n').Any(line => line.Contains("gpu-memory info 600: allowed ContainerStart", StringComparison.Ordinal)), "the log goes on");
+        Eventually(
+            () =>
+                Engine
+                    .Log.Split('\n')
+                    .Any(line =>
+                        line.Contains("gpu-memory info 600: allowed ContainerStart", StringComparison.Ordinal)
+                    ),
+            "the log goes on"
+        );
     }
 
     [Test]
     public void Three_hundred_thousand_volumes_of_an_earlier_version_do_not_keep_the_plugin_from_coming_up()
     {
         var folder = Engine.StateFolder("volumes");
-        for (var i = 0; i < 355_000; i++) File.WriteAllText(Path.Combine(folder, $"flood-{i}.json"), $$"""{"Name":"flood-{{i}}","GpuMemory":"0.5"}""");
+        for (var i = 0; i < 355_000; i++)
+            File.WriteAllText(
+                Path.Combine(folder, $"flood-{i}.json"),
+                $$"""{"Name":"flood-{{i}}","GpuMemory":"0.5"}"""
+            );
         Engine.KillPlugin();
-        Eventually(() => Engine.Log.Contains("there are more than 10000 volumes in", StringComparison.Ordinal), "it says so");
+        Eventually(
+            () => Engine.Log.Contains("there are more than 10000 volumes in", StringComparison.Ordinal),
+            "it says so"
+        );
         Engine.Run("--rm", "-v", "flood-354999:/runai", Image, "true").Ok();
         Assert.That(Engine.Docker("volume", "ls", "-q").Ok().Split('\n'), Has.Length.LessThan(11_000));
         Engine.Docker("volume", "rm", "flood-354999").Ok();
         Assert.That(File.Exists(Path.Combine(folder, "flood-354999.json")), Is.False);
-        Assert.That(Engine.Docker("volume", "create", "-d", Plugin, "one-more").Error, Does.Contain("there are more than 10000 volumes with a quota"));
+        Assert.That(
+            Engine.Docker("volume", "create", "-d", Plugin, "one-more").Error,
+            Does.Contain("there are more than 10000 volumes with a quota")
+        );
     }
 }

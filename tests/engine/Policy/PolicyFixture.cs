@@ -1,6 +1,7 @@
 namespace Runai.GpuMemory.EngineTests.Policy;
 
-/// <summary>An engine whose admin wants quotas of at most a half, with a runtime that gives GPUs as NVIDIA's does.</summary>
+/// <summary>An engine whose admin wants quotas of at most a half, with a runtime that gives GPUs as NVIDIA's
+/// does.</summary>
 abstract class PolicyFixture(string version) : EngineFixture(version)
 {
     public const decimal Most = 0.5m;
@@ -20,7 +21,8 @@ abstract class PolicyFixture(string version) : EngineFixture(version)
         return new(version, Gpus, policy: PolicyFile, flags: ["--add-runtime", $"nvidia={runtime}", .. Flags]);
     }
 
-    /// <summary>A body for an ordinary container that stays; <paramref name="host"/> and <paramref name="more"/> are further members, each starting with a comma.</summary>
+    /// <summary>A body for an ordinary container that stays; <paramref name="host"/> and <paramref name="more"/> are
+    /// further members, each starting with a comma.</summary>
     protected static string Body(string host = "", string more = "", string image = TestEngine.Image) =>
         $$"""{"Image":"{{image}}","Cmd":["sleep","300"],"HostConfig":{"NetworkMode":"none"{{host}}}{{more}}}""";
 
@@ -31,21 +33,54 @@ abstract class PolicyFixture(string version) : EngineFixture(version)
 
     protected static string Label(string quota) => $$""","Labels":{"gpu-memory":"{{quota}}"}""";
 
-    protected Attempt Try(string body, string target = "/v1.41/containers/create", params string[] headers) => Attempt.Make(Engine, body, Most, target, headers);
+    protected Attempt Try(string body, string target = "/v1.41/containers/create", params string[] headers) =>
+        Attempt.Make(Engine, body, Most, target, headers);
 
-    protected string CreateLegal(string name) => Engine.Docker("create", "--name", name, "--network", "none", "--gpus", "1", "-v", "runai:/runai", "--label", "gpu-memory=0.5", TestEngine.Image, "sleep", "300").Ok();
+    protected string CreateLegal(string name) =>
+        Engine
+            .Docker(
+                "create",
+                "--name",
+                name,
+                "--network",
+                "none",
+                "--gpus",
+                "1",
+                "-v",
+                "runai:/runai",
+                "--label",
+                "gpu-memory=0.5",
+                TestEngine.Image,
+                "sleep",
+                "300"
+            )
+            .Ok();
 
     /// <summary>A container that gets a whole GPU, from a time without the policy.</summary>
     protected string CreateForbidden(string name)
     {
         Engine.WritePolicy("{}");
         var id = "";
-        TestEngine.Eventually(() =>
-        {
-            var created = Engine.Docker("create", "--name", name, "--network", "none", "--gpus", "1", TestEngine.Image, "sleep", "300");
-            id = created.Out.Trim();
-            return created.Code == 0;
-        }, "without a policy it is created");
+        TestEngine.Eventually(
+            () =>
+            {
+                var created = Engine.Docker(
+                    "create",
+                    "--name",
+                    name,
+                    "--network",
+                    "none",
+                    "--gpus",
+                    "1",
+                    TestEngine.Image,
+                    "sleep",
+                    "300"
+                );
+                id = created.Out.Trim();
+                return created.Code == 0;
+            },
+            "without a policy it is created"
+        );
         Engine.WritePolicy(PolicyFile);
         TestEngine.Eventually(() => Try(Body(Request)).IsRefused, "the policy is back");
         return id;

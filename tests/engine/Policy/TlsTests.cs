@@ -12,10 +12,11 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
     readonly ClientCertificates _certificates = new();
     readonly Dictionary<string, string> _folders = [];
 
-    protected override string PolicyFile => """
-        { "requireQuota": true, "localSocket": "user", "admins": ["ada"], "exempt": {"users": ["ada"]}, "maxQuota": "0.5", "allowPrivileged": false,
-          "users": { "bob": { "maxQuota": "0.2", "totalQuota": "0.3" }, "eve": { "defaultQuota": "0.1" } } }
-        """;
+    protected override string PolicyFile =>
+        """
+            { "requireQuota": true, "localSocket": "user", "admins": ["ada"], "exempt": {"users": ["ada"]}, "maxQuota": "0.5", "allowPrivileged": false,
+              "users": { "bob": { "maxQuota": "0.2", "totalQuota": "0.3" }, "eve": { "defaultQuota": "0.1" } } }
+            """;
 
     protected override string[] Flags => [.. _certificates.Flags, "-H", $"tcp://127.0.0.1:{Port}"];
 
@@ -25,12 +26,33 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
     /// <param name="arguments">Of <c>docker</c>.</param>
     Output As(string? name, params IEnumerable<string> arguments)
     {
-        if (!_folders.TryGetValue(name ?? "", out var folder)) _folders[name ?? ""] = folder = _certificates.Of(name);
-        return Engine.InNetwork(["env", $"DOCKER_CERT_PATH={folder}", "DOCKER_TLS_VERIFY=1", $"DOCKER_HOST=tcp://127.0.0.1:{Port}", Engine.Cli, .. arguments]);
+        if (!_folders.TryGetValue(name ?? "", out var folder))
+            _folders[name ?? ""] = folder = _certificates.Of(name);
+        return Engine.InNetwork([
+            "env",
+            $"DOCKER_CERT_PATH={folder}",
+            "DOCKER_TLS_VERIFY=1",
+            $"DOCKER_HOST=tcp://127.0.0.1:{Port}",
+            Engine.Cli,
+            .. arguments,
+        ]);
     }
 
     Output RunAs(string? name, string quota, params IEnumerable<string> more) =>
-        As(name, ["run", "--network", "none", "--gpus", "1", "-v", "runai:/runai", .. quota.Length == 0 ? [] : (string[])["--label", $"gpu-memory={quota}"], .. more]);
+        As(
+            name,
+            [
+                "run",
+                "--network",
+                "none",
+                "--gpus",
+                "1",
+                "-v",
+                "runai:/runai",
+                .. quota.Length == 0 ? [] : (string[])["--label", $"gpu-memory={quota}"],
+                .. more,
+            ]
+        );
 
     const string OfAdmins = "plugins are the admins' on this machine: ask one of them";
 
@@ -43,17 +65,27 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
     [TestCase("ada\nada", false)]
     [TestCase("ad\u0430", false, Description = "a Cyrillic a")]
     public void Only_the_certificate_with_an_admins_name_is_an_admins(string? name, bool isAdmin) =>
-        Assert.That(As(name, "plugin", "disable", "none").Error, isAdmin ? Does.Contain("not found") : Does.Contain(OfAdmins));
+        Assert.That(
+            As(name, "plugin", "disable", "none").Error,
+            isAdmin ? Does.Contain("not found") : Does.Contain(OfAdmins)
+        );
 
     [Test]
-    public void The_socket_is_no_admin() => Assert.That(Engine.Docker("plugin", "disable", "none").Error, Does.Contain(OfAdmins));
+    public void The_socket_is_no_admin() =>
+        Assert.That(Engine.Docker("plugin", "disable", "none").Error, Does.Contain(OfAdmins));
 
     [Test]
     public void Who_has_a_name_has_the_limits_of_that_name()
     {
-        Assert.That(RunAs("bob", "0.3", Image, "true").Error, Does.Contain("gpu-memory=0.3 is more than you may have on one GPU, 0.2"));
+        Assert.That(
+            RunAs("bob", "0.3", Image, "true").Error,
+            Does.Contain("gpu-memory=0.3 is more than you may have on one GPU, 0.2")
+        );
         RunAs("bob", "0.2", "-d", "--name", "first", Image, "sleep", "300").Ok();
-        Assert.That(RunAs("bob", "0.2", Image, "true").Error, Does.Contain("is more than is left of your 0.3 (3.2g)").And.Contain("first holds 0.2"));
+        Assert.That(
+            RunAs("bob", "0.2", Image, "true").Error,
+            Does.Contain("is more than is left of your 0.3 (3.2g)").And.Contain("first holds 0.2")
+        );
         Assert.That(RunAs("Bob", "0.3", [Image, .. SmiQuery]).Ok(), Does.StartWith($"{Part(0.3m)},"), "another name");
         Assert.That(RunAs("eve", "", [Image, .. SmiQuery]).Ok(), Does.StartWith($"{Part(0.1m)},"));
         Assert.That(RunAs(null, "", Image, "true").Error, Does.Contain("the runai volume needs a quota"));
@@ -65,9 +97,16 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
         As("ada", "run", "-d", "--network", "none", "--name", "admins", "--privileged", Image, "sleep", "300").Ok();
         RunAs("carol", "0.5", "-d", "--name", "carols", Image, "sleep", "300").Ok();
         foreach (var name in (string?[])["bob", null])
-            Assert.That(As(name, "exec", "admins", "true").Error, Does.Contain("admins, which you could not start"), name);
+            Assert.That(
+                As(name, "exec", "admins", "true").Error,
+                Does.Contain("admins, which you could not start"),
+                name
+            );
         Assert.That(As("bob", "exec", "carols", "true").Error, Does.Contain("carols, which you could not start"));
-        Assert.That(As("bob", "restart", "-t0", "carols").Error, Does.Contain("gpu-memory=0.5 is more than you may have"));
+        Assert.That(
+            As("bob", "restart", "-t0", "carols").Error,
+            Does.Contain("gpu-memory=0.5 is more than you may have")
+        );
         As("ada", "exec", "carols", "true").Ok();
         As("carol", "exec", "carols", "true").Ok();
     }
@@ -78,7 +117,11 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
         RunVolume("bob", "create", "-d", Plugin, "-o", "gpu-memory=0.1", "bobs").Ok();
         RunVolume(null, "create", "-d", Plugin, "-o", "gpu-memory=0.1", "nobodys").Ok();
         foreach (var name in (string?[])["carol", "BOB", null])
-            Assert.That(RunVolume(name, "rm", "bobs").Error, Does.Contain("only who made it and admins may remove it"), name);
+            Assert.That(
+                RunVolume(name, "rm", "bobs").Error,
+                Does.Contain("only who made it and admins may remove it"),
+                name
+            );
         Assert.That(RunVolume(null, "rm", "nobodys").Error, Does.Contain("only who made it and admins may remove it"));
         RunVolume("bob", "rm", "bobs").Ok();
         RunVolume("ada", "rm", "nobodys").Ok();
@@ -91,8 +134,17 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
     {
         Assert.That(As("\u001b[31mada", "plugin", "disable", "none").Error, Does.Contain(OfAdmins));
         Assert.That(As(new('x', 256), "plugin", "disable", "none").Error, Does.Contain(OfAdmins));
-        Assert.That(As(new('y', 257), "plugin", "disable", "none").Error, Does.Contain("longer than 256 characters: use a certificate with a shorter one"));
-        Assert.That(Engine.Log, Does.Contain("u001b[31mada").And.Not.Contain("\u001b").And.Not.Contain(new string('x', 100)).And.Not.Contain(new string('y', 100)));
+        Assert.That(
+            As(new('y', 257), "plugin", "disable", "none").Error,
+            Does.Contain("longer than 256 characters: use a certificate with a shorter one")
+        );
+        Assert.That(
+            Engine.Log,
+            Does.Contain("u001b[31mada")
+                .And.Not.Contain("\u001b")
+                .And.Not.Contain(new string('x', 100))
+                .And.Not.Contain(new string('y', 100))
+        );
     }
 
     [Test]
@@ -101,14 +153,43 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
         As("ada", "swarm", "init", "--advertise-addr", "127.0.0.1").Ok();
         try
         {
-            As("ada", "service", "create", "--detach", "--replicas", "0", "--name", "web", "--cap-add", "SYS_ADMIN", Image, "sleep", "300").Ok();
+            As(
+                    "ada",
+                    "service",
+                    "create",
+                    "--detach",
+                    "--replicas",
+                    "0",
+                    "--name",
+                    "web",
+                    "--cap-add",
+                    "SYS_ADMIN",
+                    Image,
+                    "sleep",
+                    "300"
+                )
+                .Ok();
             As("ada", "service", "update", "--detach", "--cap-drop", "SYS_ADMIN", "web").Ok();
-            Assert.That(As("bob", "service", "update", "--detach", "--rollback", "web").Error, Does.Contain("--rollback brings back what you could not ask for yourself: --cap-add CAP_SYS_ADMIN"));
+            Assert.That(
+                As("bob", "service", "update", "--detach", "--rollback", "web").Error,
+                Does.Contain("--rollback brings back what you could not ask for yourself: --cap-add CAP_SYS_ADMIN")
+            );
             As("bob", "service", "update", "--detach", "--label-add", "a=b", "web").Ok();
             As("bob", "service", "update", "--detach", "--rollback", "web").Ok(); // to what it was a line above
             var node = As("bob", "node", "ls", "-q").Ok();
-            foreach (var call in (string[][])[["demote"], ["update", "--availability", "drain"], ["rm", "--force"]])
-                Assert.That(As("bob", ["node", .. call, node]).Error, Does.Contain("the swarm, whose managers start containers here without asking, is the admins'"), call[0]);
+            foreach (
+                var call in (string[][])
+                    [
+                        ["demote"],
+                        ["update", "--availability", "drain"],
+                        ["rm", "--force"],
+                    ]
+            )
+                Assert.That(
+                    As("bob", ["node", .. call, node]).Error,
+                    Does.Contain("the swarm, whose managers start containers here without asking, is the admins'"),
+                    call[0]
+                );
             As("ada", "node", "update", "--label-add", "a=b", node).Ok();
         }
         finally

@@ -2,10 +2,12 @@ using NUnit.Framework;
 
 namespace Runai.GpuMemory.EngineTests.Policy;
 
-/// <summary>What official clients send in ordinary sessions passes a policy that is as strict as can be towards GPUs and towards calls that nobody knows.</summary>
+/// <summary>What official clients send in ordinary sessions passes a policy that is as strict as can be towards GPUs
+/// and towards calls that nobody knows.</summary>
 abstract class TrafficFixture(string version) : PolicyFixture(version)
 {
-    protected override string PolicyFile => """{ "requireQuota": true, "maxQuota": "0.1", "unknownRoutes": "deny", "localSocket": "user" }""";
+    protected override string PolicyFile =>
+        """{ "requireQuota": true, "maxQuota": "0.1", "unknownRoutes": "deny", "localSocket": "user" }""";
 
     protected static string Script(string name) => Repository.Script($"traffic/{name}");
 
@@ -13,7 +15,11 @@ abstract class TrafficFixture(string version) : PolicyFixture(version)
     {
         var session = Engine.Command(command, arguments);
         Assert.That(session.All, Does.Not.Contain("denied by plugin"));
-        Assert.That(session.Code, Is.Zero, $"{command} {string.Join(' ', arguments)}\n{session.All[Math.Max(0, session.All.Length - 3000)..]}");
+        Assert.That(
+            session.Code,
+            Is.Zero,
+            $"{command} {string.Join(' ', arguments)}\n{session.All[Math.Max(0, session.All.Length - 3000)..]}"
+        );
     }
 
     protected static void Need(params string[] what)
@@ -22,7 +28,8 @@ abstract class TrafficFixture(string version) : PolicyFixture(version)
         Assert.That(had.Code, Is.Zero, had.All);
     }
 
-    /// <summary>The node_modules of a folder of the build that has these packages, each with its version: one that has others is made anew.</summary>
+    /// <summary>The node_modules of a folder of the build that has these packages, each with its version: one that has
+    /// others is made anew.</summary>
     protected static string Npm(string name, params string[] packages)
     {
         Need("node", "npm");
@@ -30,8 +37,20 @@ abstract class TrafficFixture(string version) : PolicyFixture(version)
         var had = Path.Combine(folder, "had");
         if (!File.Exists(had) || !File.ReadAllLines(had).SequenceEqual(packages))
         {
-            if (Directory.Exists(folder)) Directory.Delete(folder, recursive: true);
-            var installed = Shell.Run("npm", ["install", "--prefix", Directory.CreateDirectory(folder).FullName, "--no-audit", "--no-fund", "--ignore-scripts", .. packages]);
+            if (Directory.Exists(folder))
+                Directory.Delete(folder, recursive: true);
+            var installed = Shell.Run(
+                "npm",
+                [
+                    "install",
+                    "--prefix",
+                    Directory.CreateDirectory(folder).FullName,
+                    "--no-audit",
+                    "--no-fund",
+                    "--ignore-scripts",
+                    .. packages,
+                ]
+            );
             Assert.That(installed.Code, Is.Zero, $"{name} cannot be had: {installed.All}");
             File.WriteAllLines(had, packages);
         }
@@ -68,7 +87,13 @@ sealed class TrafficTests(string version) : TrafficFixture(version)
     public void Testcontainers()
     {
         var modules = Npm("testcontainers", Node, "testcontainers@12.2.0");
-        Passes("env", $"NODE_PATH={modules}", "TESTCONTAINERS_RYUK_DISABLED=true", NodeOf(modules), Script("testcontainers.js"));
+        Passes(
+            "env",
+            $"NODE_PATH={modules}",
+            "TESTCONTAINERS_RYUK_DISABLED=true",
+            NodeOf(modules),
+            Script("testcontainers.js")
+        );
     }
 
     [Test]
@@ -114,5 +139,10 @@ sealed class TrafficTests(string version) : TrafficFixture(version)
 sealed class ComposeTrafficTests(string version) : TrafficFixture(version)
 {
     [Test]
-    public void The_CLI_and_the_Compose_of_its_time() => Passes(Script("cli.sh"), Engine.Cli, Path.Combine(Repository.Build, "engines", Engine.Version, "docker-compose"));
+    public void The_CLI_and_the_Compose_of_its_time() =>
+        Passes(
+            Script("cli.sh"),
+            Engine.Cli,
+            Path.Combine(Repository.Build, "engines", Engine.Version, "docker-compose")
+        );
 }
