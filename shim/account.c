@@ -290,6 +290,18 @@ void account_release_end(struct device *device, uint64_t released) {
     end(device);
 }
 
+unsigned account_release_begin_anywhere(void) {
+    unsigned devices = atomic_load_explicit(&process()->devices_known, memory_order_acquire);
+    for (unsigned i = 0; i < devices; i++)
+        begin(device_at(i));
+    return devices;
+}
+
+void account_release_end_anywhere(unsigned devices) {
+    for (unsigned i = 0; i < devices; i++)
+        end(device_at(i));
+}
+
 void account_leave_to_measuring(struct device *device, uint64_t bytes) {
     struct ledger_row *row = row_now(device);
     begin(device);
@@ -379,12 +391,13 @@ uint64_t account_remember(struct device *device, struct entry *entry) {
 /* 2 MiB, if that was the last of what lay in the block. Where something in it was freed in stream order, the driver
  * holds it until somebody synchronises. */
 static uint64_t leave_block(const struct entry *entry, uint64_t address, bool ordered) {
-    struct entry gone;
-    if (table_unreference(&process()->table, CLASS_BLOCK, block_key(entry->device, address), ordered, &gone) != 0)
+    struct device *device = device_at(entry->device);
+    struct entry block = block_entry(device, address), gone;
+    if (table_unreference(&process()->table, &block, ordered, &gone) != 0)
         return 0;
     if (!gone.ordered)
         return BLOCK;
-    account_leave_to_measuring(device_at(entry->device), BLOCK);
+    account_leave_to_measuring(device, BLOCK);
     return 0;
 }
 

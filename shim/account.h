@@ -26,6 +26,10 @@ void account_keep(struct device *device, struct reservation *reservation);
 void account_drop(struct device *device, struct reservation *reservation);
 void account_release_begin(struct device *device);
 void account_release_end(struct device *device, uint64_t released);
+/* The same for a call of which it is not known on which devices it gives back; the end gets the beginning's answer, and
+   what is released goes between the two. */
+unsigned account_release_begin_anywhere(void);
+void account_release_end_anywhere(unsigned devices);
 /* Moves what is charged into what is measured: for memory whose end we do not see (a free that waits for its stream, a
  * context). */
 void account_leave_to_measuring(struct device *device, uint64_t bytes);

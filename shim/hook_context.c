@@ -38,8 +38,9 @@ CUresult cuInit(unsigned flags) {
 struct creation {
     struct device *device;          /* NULL: nothing to account for */
     struct reservation reservation; /* of no bytes where nothing is known of the size */
-    uint64_t before;                /* what the driver counted for this process */
-    bool measurable, learning, later;
+    uint64_t before, after;         /* what the driver counted for this process */
+    uint64_t activity;              /* the device's, when it had begun; 0 it has not */
+    bool measurable, measured, alone, learning, later;
 };
 
 #define FAR_FROM_THE_LIMIT (4 * MEASURE_CLOSE)
@@ -63,6 +64,13 @@ static uint64_t size_at_most(struct device *device) {
     return ledger_largest_overhead(atomic_load(&device->number));
 }
 
+/* From here on until creation_end a change of the device's activity is another thread's. */
+static void creation_begun(struct creation *c, bool measurable) {
+    account_release_begin(c->device);
+    c->activity = atomic_load(&c->device->activity);
+    c->measurable = measurable && measure_own_now(c->device, &c->before);
+}
+
 /* False when the context does not fit. One that is larger than the whole limit is let in when it is the only user: then
    nothing is free, and allocations get the ordinary out-of-memory error. */
 static bool creation_begin(struct creation *c, CUdevice ordinal) {
@@ -78,13 +86,17 @@ static bool creation_begin(struct creation *c, CUdevice ordinal) {
         if (c->later)
             measure_start_aside();
     }
-    c->measurable = !c->later && (size == 0 || measure_started()) && measure_own_now(c->device, &c->before);
+    bool measurable = !c->later && (size == 0 || measure_started());
     if (size == 0 && !c->later)
         size = size_at_most(c->device);
-    if (size == 0 || account_reserve(c->device, size, &c->reservation))
-        return true;
-    c->reservation.bytes = 0;
-    return size > device_limit(c->device) && nothing_else(c->device);
+    bool fits = size == 0 || account_reserve(c->device, size, &c->reservation);
+    if (!fits) {
+        c->reservation.bytes = 0;
+        fits = size > device_limit(c->device) && nothing_else(c->device);
+    }
+    if (fits)
+        creation_begun(c, measurable);
+    return fits;
 }
 
 /* Where NVML cannot say: all that the device has in use and this container does not explain, others' memory included.
@@ -123,21 +135,28 @@ static bool guessed_for_now(struct device *device, CUcontext context) {
     return true;
 }
 
-static void measure_creation(struct creation *c, const CUcontext *context) {
+/* True when nothing need be measured now. */
+static bool measure_creation(struct creation *c, const CUcontext *context) {
+    if (c->later && context && guessed_for_now(c->device, *context))
+        return true;
+    c->measured = (c->measurable || c->later) && measure_own_now(c->device, &c->after);
+    c->alone = atomic_load(&c->device->activity) == c->activity && atomic_load(&c->device->charged) == 0;
+    return false;
+}
+
+/* Its size is known only where no other thread took or gave anything meanwhile. */
+static void charge_creation(struct creation *c, const CUcontext *context) {
     struct device *device = c->device;
-    uint64_t after = 0, reserved = c->reservation.bytes;
-    if (c->later && context && guessed_for_now(device, *context))
-        return;
-    if (c->measurable || (c->later && measure_own_now(device, &after))) {
+    uint64_t reserved = c->reservation.bytes, size = c->after > c->before ? c->after - c->before : 0;
+    if (c->measured) {
         /* Beside managed memory a measurement would not see it. */
-        if (c->measurable && !reserved && atomic_load(&device->managed) && measure_own_now(device, &after) &&
-            after > c->before)
-            charge_as_measured(device, after - c->before);
+        if (c->measurable && !reserved && atomic_load(&device->managed) && size)
+            charge_as_measured(device, size);
         measure_now(device);
-        if (measure_own_now(device, &after) && after > c->before && atomic_load(&device->charged) == 0)
-            ledger_learn_context_size(atomic_load(&device->number), after - c->before);
+        if (c->alone && size)
+            ledger_learn_context_size(atomic_load(&device->number), size);
     } else if (context) {
-        uint64_t size = reserved ? reserved : guess(device, *context);
+        size = reserved ? reserved : guess(device, *context);
         if (reserved)
             atomic_fetch_add(&device->guessed, size);
         else if (size)
@@ -164,13 +183,16 @@ static CUresult creation_end(struct creation *c, CUresult result, const CUcontex
     if (c->later)
         measure_wait_aside();
     uint64_t reserved = c->reservation.bytes;
+    bool known = result != CUDA_SUCCESS || measure_creation(c, context);
     if (reserved) {
         account_settle(device, &c->reservation, result == CUDA_SUCCESS ? reserved : 0);
         if (result == CUDA_SUCCESS)
             account_leave_to_measuring(device, reserved);
     }
-    if (result == CUDA_SUCCESS)
-        measure_creation(c, context);
+    if (c->activity)
+        account_release_end(device, 0);
+    if (!known)
+        charge_creation(c, context);
     if (result == CUDA_SUCCESS && context && !reserved && !fits(device)) {
         undo(*context);
         measure_now(device);
@@ -353,19 +375,23 @@ static void forget_kept(struct kept *kept) {
     atomic_store(&kept->most, 0);
 }
 
-/* Everything that was allocated in the context is gone with it. */
-static void end_allocations(struct device *device, uint64_t context, bool primary) {
+static void release_allocations(struct device *device, uint64_t context, bool primary) {
     /* What was entered without its context is of the driver that was there alone. */
     struct ending ending = {.context = context, .primary = primary && real_is_eldest(LIBRARY_cuda), .device = device};
     do {
         ending.batch.count = 0;
         table_sweep(&process()->table, belongs, &ending);
         uint64_t released = 0;
-        account_release_begin(device);
         for (unsigned i = 0; i < ending.batch.count; i++)
             released += swept(&ending.batch.entry[i]);
+        account_release_begin(device);
         account_release_end(device, released);
     } while (ending.batch.count > 0);
+}
+
+/* Everything that was allocated in the context is gone with it. */
+static void end_allocations(struct device *device, uint64_t context, bool primary) {
+    release_allocations(device, context, primary);
     device_forget_contexts();
     pools_forget_streams();
     local_forget_context(context);
@@ -374,8 +400,17 @@ static void end_allocations(struct device *device, uint64_t context, bool primar
     end_guess(device);
     graph_settle(device, NULL);
     pools_settle_all();
-    if (measure_started() || atomic_load(&device->overhead) != 0)
-        measure_now(device);
+}
+
+/* `begun` with account_release_begin, before the driver was called. */
+static void ended(struct device *begun, bool done, uint64_t context, bool primary) {
+    if (!begun)
+        return;
+    if (done)
+        end_allocations(begun, context, primary);
+    account_release_end(begun, 0);
+    if (done && (measure_started() || atomic_load(&begun->overhead) != 0))
+        measure_now(begun);
 }
 
 static struct device *device_of_context(CUcontext context) {
@@ -387,28 +422,25 @@ static struct device *device_of_context(CUcontext context) {
     return device;
 }
 
-#define DESTROY_CONTEXT(real_call)                                                                                     \
+#define DESTROY_CONTEXT(real_call, is_gone)                                                                            \
     struct device *device = inside_driver ? NULL : device_of_context(context);                                         \
+    if (device)                                                                                                        \
+        account_release_begin(device);                                                                                 \
     CUresult result = INSIDE(real_call);                                                                               \
-    if (device && result == CUDA_SUCCESS)                                                                              \
-        end_allocations(device, (uint64_t)(uintptr_t)context, false);                                                  \
+    ended(device, result == CUDA_SUCCESS && is_gone, (uint64_t)(uintptr_t)context, false);                             \
     return result
 
 CUresult cuCtxDestroy(CUcontext context) {
-    DESTROY_CONTEXT(CUDA->cuCtxDestroy(context));
+    DESTROY_CONTEXT(CUDA->cuCtxDestroy(context), true);
 }
 
 CUresult cuCtxDestroy_v2(CUcontext context) {
-    DESTROY_CONTEXT(CUDA->cuCtxDestroy_v2(context));
+    DESTROY_CONTEXT(CUDA->cuCtxDestroy_v2(context), true);
 }
 
 /* Only the last of those who attached to a context ends it. */
 CUresult cuCtxDetach(CUcontext context) {
-    struct device *device = inside_driver ? NULL : device_of_context(context);
-    CUresult result = INSIDE(CUDA->cuCtxDetach(context));
-    if (device && result == CUDA_SUCCESS && !device_of_context(context))
-        end_allocations(device, (uint64_t)(uintptr_t)context, false);
-    return result;
+    DESTROY_CONTEXT(CUDA->cuCtxDetach(context), !device_of_context(context));
 }
 
 /* The handle of a device's primary context; 0 while there is none. Retaining it would make one, so ask first. */
@@ -427,10 +459,11 @@ static uint64_t primary_context(CUdevice ordinal) {
     if (inside_driver)                                                                                                 \
         return real_call;                                                                                              \
     uint64_t context = primary_context(ordinal);                                                                       \
+    struct device *device = context ? device_by_ordinal(ordinal) : NULL;                                               \
+    if (device)                                                                                                        \
+        account_release_begin(device);                                                                                 \
     CUresult result = INSIDE(real_call);                                                                               \
-    struct device *device = result == CUDA_SUCCESS && context ? device_by_ordinal(ordinal) : NULL;                     \
-    if (device && !is_active(ordinal))                                                                                 \
-        end_allocations(device, context, true);                                                                        \
+    ended(device, result == CUDA_SUCCESS && !is_active(ordinal), context, true);                                       \
     return result
 
 CUresult cuDevicePrimaryCtxRelease(CUdevice ordinal) {

@@ -280,22 +280,32 @@ CUresult cuGraphExecDestroy(CUgraphExec executable) {
     return result;
 }
 
-/* Brings the charge to what the device holds for graphs. */
-void graph_settle(struct device *device, struct reservation *reservation) {
-    uint64_t held = attribute(device, CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT);
-    lock_take(&device->graph_lock);
-    uint64_t before = atomic_load(&device->graph_charged);
-    atomic_store(&device->graph_charged, held);
-    lock_drop(&device->graph_lock);
-    uint64_t grown = held > before ? held - before : 0;
-    if (reservation)
-        account_settle(device, reservation, grown);
-    else if (grown)
-        account_add(device, grown);
-    if (before > held) {
-        account_release_begin(device);
-        account_release_end(device, before - held);
+/* What the device holds for graphs. Comes back with graph_lock, and no answer that is older than what is charged. */
+static uint64_t held_for_graphs(struct device *device) {
+    for (;;) {
+        unsigned version = atomic_load(&device->graph_version);
+        uint64_t held = attribute(device, CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT);
+        lock_take(&device->graph_lock);
+        if (version == atomic_load(&device->graph_version))
+            return held;
+        lock_drop(&device->graph_lock);
     }
+}
+
+/* Brings the charge to what the device holds for graphs, and ends the reservation for its growth. */
+void graph_settle(struct device *device, struct reservation *reservation) {
+    uint64_t held = held_for_graphs(device), before = atomic_load(&device->graph_charged);
+    if (held < before)
+        account_release_begin(device);
+    else if (held > before)
+        account_add(device, held - before); /* first: whoever finds it charged takes his reservation back */
+    atomic_store(&device->graph_charged, held);
+    atomic_fetch_add(&device->graph_version, held != before);
+    lock_drop(&device->graph_lock);
+    if (reservation)
+        account_settle(device, reservation, 0);
+    if (held < before)
+        account_release_end(device, before - held);
 }
 
 static bool is_entered(CUgraphExec executable, struct entry *entry) {
@@ -358,9 +368,13 @@ CUresult cuGraphUpload_ptsz(CUgraphExec executable, CUstream stream) {
 }
 
 CUresult cuDeviceGraphMemTrim(CUdevice ordinal) {
+    struct device *device = inside_driver ? NULL : device_by_ordinal(ordinal);
+    if (!device)
+        return CUDA->cuDeviceGraphMemTrim(ordinal);
+    account_release_begin(device);
     CUresult result = INSIDE(CUDA->cuDeviceGraphMemTrim(ordinal));
-    struct device *device = result == CUDA_SUCCESS && !inside_driver ? device_by_ordinal(ordinal) : NULL;
-    if (device)
+    if (result == CUDA_SUCCESS)
         graph_settle(device, NULL);
+    account_release_end(device, 0);
     return result;
 }

@@ -6,6 +6,29 @@
 #include "device.h"
 #include "hooks.h"
 
+/* Counts what physical memory was ever made; 0 is none. */
+static uint32_t next_identity(void) {
+    static _Atomic uint32_t count; /* atomic add */
+    uint32_t identity = atomic_fetch_add(&count, 1) + 1;
+    return identity ? identity : next_identity();
+}
+
+/* Where another one has the handle still, the driver has freed that: who was the last to drop it has not said so yet,
+   and finds it gone. */
+static void enter(struct device *device, CUmemGenericAllocationHandle handle, uint64_t bytes) {
+    struct entry before, entry = {.key = handle,
+                                  .size = bytes,
+                                  .extra = next_identity(),
+                                  .refs = 1,
+                                  .class = CLASS_HANDLE,
+                                  .kind = KIND_VMM,
+                                  .device = device_position(device)};
+    if (table_exchange(&process()->table, &entry, &before) && before.class) {
+        account_release_begin(device_at(before.device));
+        account_release_end(device_at(before.device), before.size);
+    }
+}
+
 CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CUmemAllocationProp *properties,
                      unsigned long long flags) {
     struct device *device = NULL;
@@ -18,36 +41,51 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CU
     if (!account_reserve(device, bytes, &reservation))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = INSIDE(CUDA->cuMemCreate(handle, size, properties, flags));
-    if (result == CUDA_SUCCESS) {
-        struct entry entry = {
-            .key = *handle, .size = bytes, .class = CLASS_HANDLE, .kind = KIND_VMM, .device = device_position(device)};
-        table_reference(&process()->table, &entry);
-    }
+    if (result == CUDA_SUCCESS)
+        enter(device, *handle, bytes);
     account_settle(device, &reservation, result == CUDA_SUCCESS ? bytes : 0);
     return result;
 }
 
-/* One reference less, after the driver has dropped its own. */
-static void drop(uint64_t handle) {
-    struct entry gone;
-    if (table_unreference(&process()->table, CLASS_HANDLE, handle, false, &gone) != 0)
+/* What has the handle now; 0 none of ours. */
+static uint64_t identity_of(CUmemGenericAllocationHandle handle) {
+    struct entry entry;
+    return table_find(&process()->table, CLASS_HANDLE, handle, &entry) ? entry.extra : 0;
+}
+
+/* One reference less, after the driver has dropped its own. Another thread may have got the handle since, for other
+   memory. */
+static void drop(CUmemGenericAllocationHandle handle, uint64_t identity) {
+    struct entry entry = {.key = handle, .extra = identity, .class = CLASS_HANDLE}, gone;
+    if (table_unreference(&process()->table, &entry, false, &gone) != 0)
         return;
     struct device *device = device_at(gone.device);
     account_release_begin(device);
     account_release_end(device, gone.size);
 }
 
-static bool hold(uint64_t handle) {
-    struct entry entry;
-    return table_find(&process()->table, CLASS_HANDLE, handle, &entry) &&
-           table_reference(&process()->table, &entry) > 0;
-}
+/* Around a call with which the driver may drop its last reference, and ours: a measurement between the two would take
+   what is gone off our overhead, and we off what is charged. */
+#define DROPS(real_call, done)                                                                                         \
+    if (inside_driver)                                                                                                 \
+        return real_call;                                                                                              \
+    unsigned devices = account_release_begin_anywhere();                                                               \
+    CUresult result = INSIDE(real_call);                                                                               \
+    if (result == CUDA_SUCCESS)                                                                                        \
+        done;                                                                                                          \
+    account_release_end_anywhere(devices);                                                                             \
+    return result
 
 CUresult cuMemRelease(CUmemGenericAllocationHandle handle) {
-    CUresult result = CUDA->cuMemRelease(handle);
-    if (result == CUDA_SUCCESS && !inside_driver)
-        drop(handle);
-    return result;
+    uint64_t identity = identity_of(handle);
+    DROPS(CUDA->cuMemRelease(handle), drop(handle, identity));
+}
+
+static uint64_t hold(CUmemGenericAllocationHandle handle) {
+    struct entry entry;
+    return table_find(&process()->table, CLASS_HANDLE, handle, &entry) && table_reference(&process()->table, &entry) > 0
+               ? entry.extra
+               : 0;
 }
 
 CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void *address) {
@@ -57,28 +95,35 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void 
     return result;
 }
 
+/* Held before the driver does: it may be released as soon as it is mapped. */
 CUresult cuMemMap(CUdeviceptr address, size_t size, size_t offset, CUmemGenericAllocationHandle handle,
                   unsigned long long flags) {
+    uint64_t identity = inside_driver ? 0 : hold(handle);
     CUresult result = CUDA->cuMemMap(address, size, offset, handle, flags);
-    if (result == CUDA_SUCCESS && !inside_driver && hold(handle)) {
-        struct entry mapping = {
-            .key = address, .size = size, .extra = handle, .class = CLASS_MAPPING, .kind = KIND_VMM};
+    struct entry mapping = {.key = address,
+                            .size = size,
+                            .extra = handle,
+                            .refs = (uint32_t)identity,
+                            .class = CLASS_MAPPING,
+                            .kind = KIND_VMM};
+    if (identity && result == CUDA_SUCCESS)
         table_put(&process()->table, &mapping);
-    }
+    else if (identity)
+        drop(handle, identity);
     return result;
 }
 
 /* The range may span several mappings, whole ones always. */
-CUresult cuMemUnmap(CUdeviceptr address, size_t size) {
-    CUresult result = CUDA->cuMemUnmap(address, size);
-    if (result != CUDA_SUCCESS || inside_driver)
-        return result;
+static void drop_mappings(CUdeviceptr address, size_t size) {
     struct entry mapping;
     for (uint64_t at = address; at < address + size; at += mapping.size) {
         if (!table_take(&process()->table, CLASS_MAPPING, at, &mapping) || mapping.size == 0)
             mapping.size = BLOCK; /* an imported handle: its size is not known here */
         else
-            drop(mapping.extra);
+            drop(mapping.extra, mapping.refs);
     }
-    return result;
+}
+
+CUresult cuMemUnmap(CUdeviceptr address, size_t size) {
+    DROPS(CUDA->cuMemUnmap(address, size), drop_mappings(address, size));
 }

@@ -46,7 +46,8 @@ struct device {
     _Atomic uint64_t managed;       /* of charged, what the driver may not have placed on the device yet */
     _Atomic uint64_t unlisted;      /* of charged, what its list of processes never counts: pools of managed memory */
     struct lock queue;              /* before the driver's pools */
-    struct lock graph_lock;         /* guards changes of graph_charged */
+    struct lock graph_lock;         /* guards changes of the next two */
+    _Atomic unsigned graph_version; /* counts those of graph_charged */
     _Atomic uint64_t graph_charged; /* of charged, what the device holds for graphs */
     struct kept streams;
     struct kept nodes;        /* of instantiated graphs */

@@ -89,12 +89,11 @@ static int64_t reference(struct shard *shard, const struct entry *entry) {
     return ++shard->slots[at].refs;
 }
 
-static int64_t unreference(struct shard *shard, enum table_class class, uint64_t key, bool ordered,
-                           struct entry *gone) {
+static int64_t unreference(struct shard *shard, const struct entry *entry, bool ordered, struct entry *gone) {
     if (!shard->capacity)
         return -1;
-    uint32_t at = probe(shard, class, key, mix(class, key));
-    if (shard->slots[at].class == 0)
+    uint32_t at = probe(shard, entry->class, entry->key, mix(entry->class, entry->key));
+    if (shard->slots[at].class == 0 || shard->slots[at].extra != entry->extra)
         return -1;
     int64_t refs = --shard->slots[at].refs;
     shard->slots[at].ordered |= ordered;
@@ -102,6 +101,19 @@ static int64_t unreference(struct shard *shard, enum table_class class, uint64_t
     if (refs == 0 && !gone->ordered)
         remove_at(shard, at);
     return refs;
+}
+
+bool table_exchange(struct table *table, const struct entry *entry, struct entry *before) {
+    struct shard *shard = shard_of(table, entry->class, entry->key);
+    lock_take(&shard->lock);
+    bool room = has_room(shard);
+    *before = (struct entry){0};
+    if (room) {
+        *before = shard->slots[probe(shard, entry->class, entry->key, mix(entry->class, entry->key))];
+        put(shard, entry);
+    }
+    lock_drop(&shard->lock);
+    return room;
 }
 
 bool table_put(struct table *table, const struct entry *entry) {
@@ -162,10 +174,10 @@ int64_t table_reference(struct table *table, const struct entry *entry) {
     return refs;
 }
 
-int64_t table_unreference(struct table *table, enum table_class class, uint64_t key, bool ordered, struct entry *gone) {
-    struct shard *shard = shard_of(table, class, key);
+int64_t table_unreference(struct table *table, const struct entry *entry, bool ordered, struct entry *gone) {
+    struct shard *shard = shard_of(table, entry->class, entry->key);
     lock_take(&shard->lock);
-    int64_t refs = unreference(shard, class, key, ordered, gone);
+    int64_t refs = unreference(shard, entry, ordered, gone);
     lock_drop(&shard->lock);
     return refs;
 }

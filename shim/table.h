@@ -8,8 +8,9 @@
 enum table_class {
     CLASS_POINTER = 1, /* device pointers of every kind */
     CLASS_BLOCK,       /* 2 MiB of a device's address space in which linear allocations live; refs counts them */
-    CLASS_HANDLE,      /* cuMemCreate; refs counts creations, retains and mappings */
-    CLASS_MAPPING,     /* cuMemMap, by address; extra is the handle */
+    CLASS_HANDLE,      /* cuMemCreate; refs counts creations, retains and mappings; extra tells those that had the same
+                          handle one after another apart */
+    CLASS_MAPPING,     /* cuMemMap, by address; extra is the handle, refs the handle's extra */
     CLASS_ARRAY,       /* arrays and mipmapped arrays, by handle */
     CLASS_EXECUTABLE,  /* instantiated graphs; size is what their memory nodes need, extra the local memory of a thread
                         */
@@ -50,6 +51,8 @@ struct table {
 
 /* Adds or replaces. False only when memory has run out. */
 bool table_put(struct table *table, const struct entry *entry);
+/* The same, and what it replaced; of class 0 where there was none. */
+bool table_exchange(struct table *table, const struct entry *entry, struct entry *before);
 bool table_find(struct table *table, enum table_class class, uint64_t key, struct entry *found);
 /* Finds and removes. */
 bool table_take(struct table *table, enum table_class class, uint64_t key, struct entry *taken);
@@ -63,10 +66,10 @@ static inline uint64_t block_key(uint8_t device, uint64_t address) {
    end in the block now, -1 without memory. */
 int64_t table_put_in_block(struct table *table, const struct entry *entry, const struct entry *block);
 /* Changes refs of an entry and returns what it then is; an entry is added at its first reference, and removed at 0
-   unless it is `ordered`, which it stays once a reference was dropped so (at 0 *gone is it). -1 when there is no such
-   entry to unreference, or no memory. */
+   unless it is `ordered`, which it stays once a reference was dropped so (at 0 *gone is it). -1 when there is no entry
+   of that class, key and extra to unreference, or no memory. */
 int64_t table_reference(struct table *table, const struct entry *entry);
-int64_t table_unreference(struct table *table, enum table_class class, uint64_t key, bool ordered, struct entry *gone);
+int64_t table_unreference(struct table *table, const struct entry *entry, bool ordered, struct entry *gone);
 /* Removes all entries for which `wanted` says yes, handing each to it. It must not call the table. */
 void table_sweep(struct table *table, bool (*wanted)(const struct entry *entry, void *data), void *data);
 

@@ -100,6 +100,73 @@ SCENARIO(Threads_racing_at_the_limit_never_exceed_it_and_leave_nothing_behind, .
     EXPECT_EQUAL(gpu_free(), 400 * MIB - CONTEXT);
 }
 
+/* Physical memory: it goes with its handle, or with its mapping. */
+static void *race_in_physical_memory(void *data) {
+    CUmemAllocationProp properties = {.type = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    CUdeviceptr range;
+    CUcontext context;
+    EXPECT_EQUAL(gpu.cuDevicePrimaryCtxRetain(&context, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuCtxSetCurrent(context), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuMemAddressReserve(&range, 100 * MIB, 0, 0, 0), CUDA_SUCCESS);
+    unsigned seed = (unsigned)(uintptr_t)data;
+    for (int i = 0; i < 1000; i++) {
+        CUmemGenericAllocationHandle handle;
+        size_t size = (size_t)(rand_r(&seed) % 8 + 1) * 4 * MIB;
+        CUresult result = gpu.cuMemCreate(&handle, size, &properties, 0);
+        EXPECT(result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY);
+        if (result != CUDA_SUCCESS)
+            continue;
+        bool mapped = rand_r(&seed) % 2;
+        if (mapped)
+            EXPECT_EQUAL(gpu.cuMemMap(range, size, 0, handle, 0), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuMemRelease(handle), CUDA_SUCCESS);
+        if (mapped)
+            EXPECT_EQUAL(gpu.cuMemUnmap(range, size), CUDA_SUCCESS);
+    }
+    return NULL;
+}
+
+SCENARIO(Threads_racing_in_physical_memory_never_exceed_the_limit, .limit = "128m") {
+    pthread_t threads[THREADS];
+    gpu_begin(0);
+    for (int i = 0; i < THREADS; i++)
+        EXPECT_EQUAL(pthread_create(&threads[i], NULL, race_in_physical_memory, (void *)(uintptr_t)(i + 1)), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    expect_peak_within(128 * MIB);
+    EXPECT_EQUAL(gpu_free(), 128 * MIB - CONTEXT);
+}
+
+/* Contexts come and go with all that was allocated in them. */
+static void *race_in_contexts(void *data) {
+    unsigned seed = (unsigned)(uintptr_t)data;
+    for (int i = 0; i < 40; i++) {
+        CUcontext context;
+        CUdeviceptr pointer;
+        CUresult result = gpu.cuCtxCreate_v2(&context, 0, 0);
+        EXPECT(result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY);
+        if (result != CUDA_SUCCESS)
+            continue;
+        for (int k = 0; k < 4; k++) {
+            result = gpu.cuMemAlloc_v2(&pointer, (size_t)(rand_r(&seed) % 8 + 1) * 8 * MIB);
+            EXPECT(result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY);
+        }
+        EXPECT_EQUAL(gpu.cuCtxDestroy_v2(context), CUDA_SUCCESS);
+    }
+    return NULL;
+}
+
+SCENARIO(Threads_whose_contexts_come_and_go_never_exceed_the_limit, .limit = "512m") {
+    pthread_t threads[THREADS];
+    gpu_begin(0);
+    for (int i = 0; i < THREADS; i++)
+        EXPECT_EQUAL(pthread_create(&threads[i], NULL, race_in_contexts, (void *)(uintptr_t)(i + 1)), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    expect_peak_within(512 * MIB);
+    EXPECT_EQUAL(gpu_free(), 512 * MIB - CONTEXT);
+}
+
 static void *race_for_blocks(void *data) {
     CUcontext context;
     EXPECT_EQUAL(gpu.cuDevicePrimaryCtxRetain(&context, 0), CUDA_SUCCESS);

@@ -46,21 +46,31 @@ TEST(References_end_with_the_last) {
     struct entry e = {.key = 5, .size = 9, .class = CLASS_BLOCK}, gone;
     EXPECT_EQUAL(table_reference(&table, &e), 1);
     EXPECT_EQUAL(table_reference(&table, &e), 2);
-    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, 5, false, &gone), 1);
-    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, 5, false, &gone), 0);
+    EXPECT_EQUAL(table_unreference(&table, &e, false, &gone), 1);
+    EXPECT_EQUAL(table_unreference(&table, &e, false, &gone), 0);
     EXPECT_EQUAL(gone.size, 9);
-    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, 5, false, &gone), -1);
+    EXPECT_EQUAL(table_unreference(&table, &e, false, &gone), -1);
 }
 
 TEST(What_was_once_unreferenced_in_stream_order_stays_so) {
     struct entry e = {.key = 6, .class = CLASS_BLOCK}, gone;
     EXPECT(table_reference(&table, &e) == 1 && table_reference(&table, &e) == 2);
-    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, 6, true, &gone), 1);
-    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, 6, false, &gone), 0);
+    EXPECT_EQUAL(table_unreference(&table, &e, true, &gone), 1);
+    EXPECT_EQUAL(table_unreference(&table, &e, false, &gone), 0);
     EXPECT(gone.ordered);
     EXPECT_EQUAL(table_reference(&table, &e), 1);
-    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, 6, false, &gone), 0);
+    EXPECT_EQUAL(table_unreference(&table, &e, false, &gone), 0);
     EXPECT(gone.ordered);
+}
+
+TEST(What_has_a_key_after_another_is_not_unreferenced_for_it) {
+    struct entry first = {.key = 8, .extra = 1, .refs = 1, .size = 4, .class = CLASS_HANDLE},
+                 second = {.key = 8, .extra = 2, .refs = 1, .size = 6, .class = CLASS_HANDLE}, before, gone;
+    EXPECT(table_exchange(&table, &first, &before) && before.class == 0);
+    EXPECT(table_exchange(&table, &second, &before) && before.size == 4);
+    EXPECT_EQUAL(table_unreference(&table, &first, false, &gone), -1);
+    EXPECT_EQUAL(table_unreference(&table, &second, false, &gone), 0);
+    EXPECT_EQUAL(gone.size, 6);
 }
 
 TEST(An_address_counts_on_each_device_by_itself) {
@@ -70,9 +80,9 @@ TEST(An_address_counts_on_each_device_by_itself) {
     EXPECT_EQUAL(table_put_in_block(&table, &there, &here), 1);
     EXPECT_EQUAL(table_put_in_block(&table, &there, &other), 1);
     EXPECT_EQUAL(table_reference(&table, &other), 2);
-    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, here.key, false, &gone), 0);
-    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, other.key, false, &gone), 1);
-    EXPECT_EQUAL(table_unreference(&table, CLASS_BLOCK, other.key, false, &gone), 0);
+    EXPECT_EQUAL(table_unreference(&table, &here, false, &gone), 0);
+    EXPECT_EQUAL(table_unreference(&table, &other, false, &gone), 1);
+    EXPECT_EQUAL(table_unreference(&table, &other, false, &gone), 0);
     EXPECT(table_take(&table, CLASS_POINTER, address, &gone));
 }
 
