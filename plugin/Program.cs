@@ -1,7 +1,9 @@
 using Runai.GpuMemory;
 using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Policies;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Hosting;
 using Runai.GpuMemory.Logging;
 using Runai.GpuMemory.Protocol;
 using Runai.GpuMemory.Reconciliation;

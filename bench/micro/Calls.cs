@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 using System.Text;
 using BenchmarkDotNet.Attributes;
-using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Requests;
+using Runai.GpuMemory.Admission.Routing;
 using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.MicroBench;
@@ -30,7 +31,7 @@ public class Calls
 
     static readonly JsonShape Shape = JsonShape.Of(CreateBodyJson.Default.CreateBody);
 
-    readonly AuthZFirstLook _look = new(new RoutesOnly());
+    readonly AuthZFastPath _look = new(new RoutesOnly());
 
     static string Many(Func<int, string> one) => string.Join(',', Enumerable.Range(0, 1000).Select(one));
 
@@ -41,7 +42,7 @@ public class Calls
             """;
         string[] head =
         [
-            $"POST {AuthZPlugin.BeforePath} HTTP/1.1",
+            $"POST {AuthZEndpoints.BeforePath} HTTP/1.1",
             "Host: plugin",
             "User-Agent: Go-http-client/1.1",
             $"Content-Length: {body.Length}",
@@ -84,10 +85,10 @@ public class Calls
     /// <summary>As the plugin's own decides without a policy file, by the route alone.</summary>
     sealed class RoutesOnly : IAuthorizer
     {
-        public bool IsOfConcern(string method, string uri) =>
-            EngineRoute.Match(method, uri).Kind != RouteKind.OfNoConcern;
+        public bool NeedsDecision(string method, string uri) =>
+            EngineRoute.Match(method, uri).Kind != RouteKind.Exempt;
 
-        public bool CanBeQuestion(string method) => false;
+        public bool MayBeDryRun(string method) => false;
 
         public ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel) =>
             throw new NotSupportedException();

@@ -1,4 +1,10 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Runai.GpuMemory.Admission.Calls;
+using Runai.GpuMemory.Admission.Capacity;
+using Runai.GpuMemory.Admission.Containers;
+using Runai.GpuMemory.Admission.Policies;
+using Runai.GpuMemory.Admission.Preload;
+using Runai.GpuMemory.Admission.Starts;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Protocol;
 
@@ -10,13 +16,13 @@ public static class AdmissionRegistration
     public static IServiceCollection AddAdmission(this IServiceCollection services)
     {
         services.TryAddSingleton(TimeProvider.System);
-        services.TryAddSingleton<OwnCalls>();
+        services.TryAddSingleton<SelfCalls>();
         services.TryAddSingleton<ChainProbe>();
         services.TryAddSingleton<Volumes.VolumeMakers>();
         return services
-            .AddSingleton<ContainerSpecs>()
+            .AddSingleton<ContainerSpecMapper>()
             .AddSingleton<EngineDefaults>()
-            .AddSingleton<CreateSpecs>()
+            .AddSingleton<CreateResolver>()
             .AddSingleton<DecisionLog>()
             .AddSingleton<AllowedStarts>()
             .AddSingleton(provider => new PolicySource(
@@ -26,15 +32,15 @@ public static class AdmissionRegistration
                 provider.GetRequiredService<TimeProvider>()
             ))
             .AddSingleton(provider => new OwnerStore(Path.Combine(Settings(provider).State, "admission", "owners")))
-            .AddSingleton<GpuLedger>()
+            .AddSingleton<GpuReservations>()
             .AddSingleton<StartCalls>()
             .AddSingleton<JudgedCalls>()
             .AddSingleton<NamesInMotion>()
             .AddSingleton<LeftBehind>()
             .AddSingleton<ContainerReach>()
             .AddSingleton<NamedVolumes>()
-            .AddSingleton<SideRoutes>()
-            .AddSingleton<IGpuLedger>(provider => provider.GetRequiredService<GpuLedger>())
+            .AddSingleton<ResourceCalls>()
+            .AddSingleton<IGpuReservations>(provider => provider.GetRequiredService<GpuReservations>())
             .AddHostedService<PolicyWatcher>()
             .AddHostedService<OverdueStarts>()
             .AddSingleton<ImagePreloads>()

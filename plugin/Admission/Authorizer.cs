@@ -1,8 +1,17 @@
 using System.Text.Json;
+using Runai.GpuMemory.Admission.Calls;
+using Runai.GpuMemory.Admission.Capacity;
+using Runai.GpuMemory.Admission.Containers;
+using Runai.GpuMemory.Admission.DryRun;
+using Runai.GpuMemory.Admission.Policies;
+using Runai.GpuMemory.Admission.Preload;
+using Runai.GpuMemory.Admission.Requests;
+using Runai.GpuMemory.Admission.Routing;
+using Runai.GpuMemory.Admission.Starts;
+using Runai.GpuMemory.Common;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
 using Runai.GpuMemory.Protocol;
-using Runai.GpuMemory.Quotas;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Admission;
@@ -12,20 +21,20 @@ namespace Runai.GpuMemory.Admission;
 /// to it that they load the shim.</summary>
 sealed partial class Authorizer(
     IEngineClient engine,
-    ContainerSpecs specs,
-    CreateSpecs creates,
+    ContainerSpecMapper specs,
+    CreateResolver creates,
     EngineDefaults defaults,
     IGpuInventory gpus,
     PreloadInjector preload,
-    OwnCalls own,
+    SelfCalls own,
     PolicySource policy,
-    GpuLedger ledger,
+    GpuReservations ledger,
     StartCalls starts,
     JudgedCalls judged,
     NamesInMotion motion,
     AllowedStarts allowed,
     LeftBehind left,
-    SideRoutes side,
+    ResourceCalls side,
     ContainerReach reach,
     NamedVolumes named,
     IVolumeCatalog volumes,
@@ -44,9 +53,22 @@ sealed partial class Authorizer(
     /// <summary>The engine's answer to a start or restart that it did.</summary>
     const int Started = 204;
 
+    /// <summary>Most calls are answered by this alone. Of those that reach into a container only a rename matters
+    /// without a policy file: it could give one the form of an ID as its name. That the engine asks at all is noted
+    /// here too.</summary>
+    public bool NeedsDecision(string method, string uri)
+    {
+        own.NoteAuthorizationCall(uri);
+        if (method.Length == 0 || uri.Length == 0)
+            return true;
+        var kind = EngineRoute.Match(method, uri).Kind;
+        return kind != RouteKind.Exempt
+            && !(policy.Current.IsBuiltIn && EngineRoutes.IsReach(kind) && kind != RouteKind.ContainerRename);
+    }
+
     public async ValueTask<AuthZAnswer> BeforeAsync(AuthZRequest apiCall, CancellationToken cancel)
     {
-        own.NoteAsked(apiCall.RequestUri);
+        own.NoteAuthorizationCall(apiCall.RequestUri);
         if (string.IsNullOrEmpty(apiCall.RequestMethod) || string.IsNullOrEmpty(apiCall.RequestUri))
         {
             left.RefusedUnknown();
@@ -69,10 +91,10 @@ sealed partial class Authorizer(
             );
         if (HiddenBodies.FindProblem(apiCall, route.Kind, policy.Current) is { } hidden)
             return Refuse(apiCall, route, Verdict.Refused("call-body", hidden));
-        var question = PolicyQuestion.Read(apiCall.RequestHeaders, out var unreadable);
-        if (!CanBeQuestion(apiCall.RequestMethod))
+        var question = DryRunRequest.Read(apiCall.RequestHeaders, out var unreadable);
+        if (!MayBeDryRun(apiCall.RequestMethod))
             question = null;
-        if (route.Kind == RouteKind.OfNoConcern && question is null)
+        if (route.Kind == RouteKind.Exempt && question is null)
             return AuthZAnswer.Allowed;
         using var place = judged.TryEnter(ContainerOf(apiCall, route), apiCall.User ?? "", out var busy);
         if (place is null)
@@ -229,16 +251,16 @@ sealed partial class Authorizer(
                         or RouteKind.Checkpoint
                         or RouteKind.ContainerArchivePut
                 || EngineRoutes.IsReach(route.Kind)
-                ? Verdict.RefusedByFile(settings, "engine", problem)
+                ? Verdict.RefusedByPolicyFile(settings, "engine", problem)
                 : Verdict.Refused("engine", problem);
         }
     }
 
     public async ValueTask<AuthZAnswer> AfterAsync(AuthZRequest apiCall, CancellationToken cancel)
     {
-        own.NoteAsked(apiCall.RequestUri);
+        own.NoteAuthorizationCall(apiCall.RequestUri);
         var route = EngineRoute.Match(apiCall.RequestMethod ?? "", apiCall.RequestUri ?? "");
-        if (route.Kind == RouteKind.OfNoConcern || own.IsOwn(apiCall.RequestHeaders))
+        if (route.Kind == RouteKind.Exempt || own.IsOwn(apiCall.RequestHeaders))
             return AuthZAnswer.Allowed;
         motion.Answered(apiCall);
         if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
@@ -252,14 +274,14 @@ sealed partial class Authorizer(
             return AuthZAnswer.Allowed;
         }
         if (route.Kind is RouteKind.ContainerCreate or RouteKind.ContainerArchivePut)
-            await ServeAsync(apiCall, route, cancel);
+            await InjectPreloadAsync(apiCall, route, cancel);
         if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
         {
             apiCall.ReleaseBodies();
             // 204: it started. One that runs already, or whose start failed, shows some other status here, not always
             // its own.
             if (apiCall.ResponseStatusCode != Started)
-                await TakeBackAsync(route, cancel);
+                await ReleaseFailedStartAsync(route, cancel);
         }
         return AuthZAnswer.Allowed;
     }
@@ -280,7 +302,7 @@ sealed partial class Authorizer(
         var (started, settings) = (decisions.Start(), policy.Current);
         var (spec, verdict) = await JudgeCreateAsync(apiCall, route, settings, GpuHoldings.None, names, cancel);
         if (verdict.Allow)
-            verdict = Policy.OfSubpath(route, spec!).And(verdict);
+            verdict = PolicyRules.OfSubpath(route, spec!).And(verdict);
         if (verdict.Allow)
             foreach (
                 var volume in spec!
@@ -330,7 +352,7 @@ sealed partial class Authorizer(
             judged,
             name.And(
                 verdict.Allow
-                    ? verdict.And(Policy.Evaluate(judged, requester, gpus.Devices, settings, holdings))
+                    ? verdict.And(PolicyRules.Evaluate(judged, requester, gpus.Devices, settings, holdings))
                     : verdict
             )
         );
@@ -350,7 +372,7 @@ sealed partial class Authorizer(
         string[] links = [.. ContainerNames.OfLinks(body.HostConfig?.Links).Select(link => link.Name)];
         var isExempt = settings.IsExempt(spec, requester);
         if (settings.IsBuiltIn || (isExempt && links.Length == 0))
-            return (spec, Verdict.Fine);
+            return (spec, Verdict.Allowed);
         using var deadline = new CancellationTokenSource(Deadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         try
@@ -373,7 +395,7 @@ sealed partial class Authorizer(
                         return (spec, Verdict.Refused("reach", moving));
             var linked =
                 links.Length == 0
-                    ? Verdict.Fine
+                    ? Verdict.Allowed
                     : await reach.JudgeAsync("--link", links, requester, settings, both.Token);
             return (spec, linked.And(await JudgeJoinedAsync(joined, spec, requester, settings, both.Token)));
         }
@@ -382,7 +404,7 @@ sealed partial class Authorizer(
         {
             return (
                 spec,
-                Verdict.RefusedByFile(
+                Verdict.RefusedByPolicyFile(
                     settings,
                     "engine",
                     "the GPU memory plugin could not learn from the engine what volumes and containers this "
@@ -400,7 +422,7 @@ sealed partial class Authorizer(
         CancellationToken cancel
     ) =>
         names.Count == 0 || settings.IsExempt(spec, requester)
-            ? new(Verdict.Fine)
+            ? new(Verdict.Allowed)
             : reach.JudgeAsync("--pid, --ipc or --network container:", names, requester, settings, cancel);
 
     async ValueTask<AuthZAnswer> StartAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
@@ -430,7 +452,7 @@ sealed partial class Authorizer(
                     ?? (container is null ? ContainerReach.NoContainer(route.Name) : null)
                 )
                     is { } unreachable
-                && Verdict.RefusedByFile(settings, "reach", unreachable) is { Allow: false } refusal
+                && Verdict.RefusedByPolicyFile(settings, "reach", unreachable) is { Allow: false } refusal
             )
                 return Answer(route.Kind, apiCall, route.Name, null, refusal, started);
             if (container is null)
@@ -439,7 +461,7 @@ sealed partial class Authorizer(
                 return AuthZAnswer.Allowed; // the engine says so itself
             }
             spec = specs.FromInspect(container, defaults.Runtime) with { KnowsSubpath = route.KnowsSubpath };
-            var checkpoint = SideRoutes.OfCheckpointFolders(
+            var checkpoint = ResourceCalls.OfCheckpointFolders(
                 EngineRoute.QueryValues(apiCall.RequestUri ?? "", "checkpoint-dir"),
                 settings,
                 requester
@@ -478,7 +500,7 @@ sealed partial class Authorizer(
     static Verdict WithNextTry(Verdict verdict, ContainerInspect container, ClientTool tool) =>
         verdict.Allow
         || container.HostConfig.AutoRemove
-        || !verdict.Reasons.All(reason => Policy.MeansNotNow(reason.Rule))
+        || !verdict.Reasons.All(reason => PolicyRules.MeansNotNow(reason.Rule))
             ? verdict
             : verdict with
             {
@@ -510,7 +532,7 @@ sealed partial class Authorizer(
                         + "them: try again"
                 );
         }
-        Verdict Judge(GpuHoldings? holdings) => Policy.Evaluate(spec, requester, gpus.Devices, settings, holdings);
+        Verdict Judge(GpuHoldings? holdings) => PolicyRules.Evaluate(spec, requester, gpus.Devices, settings, holdings);
         var joined = await JudgeJoinedAsync(
             container.Joined ?? container.HostConfig.NamesOfJoined(),
             spec,
@@ -518,7 +540,7 @@ sealed partial class Authorizer(
             settings,
             cancel
         );
-        var verdict = joined.And(Judge(ledger.HoldingsBeside(container.Id)));
+        var verdict = joined.And(Judge(ledger.HeldByOthers(container.Id)));
         if (verdict.Allow && await preload.EnsureAsync(container, cancel) is { } problem)
             return verdict with { Reasons = [new("preload", problem)] };
         // Last, so that nothing is held for a start that is refused, and what runs loses nothing by one.
@@ -536,7 +558,7 @@ sealed partial class Authorizer(
 
     /// <summary>After a create or an upload: the shim goes into the container, or again. What fails here is tried
     /// again, and told to the user, at the start.</summary>
-    async ValueTask ServeAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
+    async ValueTask InjectPreloadAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
         using var deadline = new CancellationTokenSource(Deadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
@@ -560,7 +582,7 @@ sealed partial class Authorizer(
     }
 
     /// <summary>What an allowed start holds of the GPUs goes back when the container does not run after all.</summary>
-    async ValueTask TakeBackAsync(EngineRoute route, CancellationToken cancel)
+    async ValueTask ReleaseFailedStartAsync(EngineRoute route, CancellationToken cancel)
     {
         using var deadline = new CancellationTokenSource(Deadline, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);

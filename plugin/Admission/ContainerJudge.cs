@@ -1,16 +1,20 @@
+using Runai.GpuMemory.Admission.Capacity;
+using Runai.GpuMemory.Admission.Containers;
+using Runai.GpuMemory.Admission.Policies;
+using Runai.GpuMemory.Admission.Starts;
+using Runai.GpuMemory.Common;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
-using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission;
 
 /// <summary>Judges containers that run already, for who started them as far as that is known.</summary>
 sealed class ContainerJudge(
-    ContainerSpecs specs,
+    ContainerSpecMapper specs,
     EngineDefaults defaults,
     IGpuInventory gpus,
     PolicySource policy,
-    GpuLedger ledger,
+    GpuReservations ledger,
     StartCalls starts
 ) : IContainerJudge
 {
@@ -43,10 +47,10 @@ sealed class ContainerJudge(
         var spec = specs.FromInspect(container, defaults.Runtime) with { Observed = observed ?? Observed.None };
         if (spec is { Gpu: null, Observed.Excesses: [var use, ..] })
             spec = spec with { Gpu = new($"use of GPU {use.Gpu.Index}", GpuSelection.Unknown) };
-        var verdict = Policy.Evaluate(spec, who, gpus.Devices, settings, ledger.HoldingsForNewcomer(container.Id));
+        var verdict = PolicyRules.Evaluate(spec, who, gpus.Devices, settings, ledger.HeldByOthersIfNew(container.Id));
         return verdict.Allow ? verdict
-            : caller is not null ? verdict with { Reasons = [.. verdict.Reasons, Unjudged], StopsAtOnce = true }
-            : verdict with { StopsAtOnce = verdict.Reasons.Any(reason => Policy.MeansNoQuota(reason.Rule)) };
+            : caller is not null ? verdict with { Reasons = [.. verdict.Reasons, Unjudged], KillsNow = true }
+            : verdict with { KillsNow = verdict.Reasons.Any(reason => PolicyRules.DisablesQuota(reason.Rule)) };
     }
 
     public Verdict JudgeUnreadable(string problem) =>
@@ -56,6 +60,6 @@ sealed class ContainerJudge(
                 + "knows whether it keeps the rules: remove it, and create it with fewer labels, variables and names"
         ) with
         {
-            StopsBreach = policy.Current.StopsBreaches,
+            StopsViolation = policy.Current.StopsViolations,
         };
 }

@@ -1,4 +1,7 @@
-using Runai.GpuMemory.Quotas;
+using Runai.GpuMemory.Admission.Containers;
+using Runai.GpuMemory.Admission.Policies;
+using Runai.GpuMemory.Admission.Routing;
+using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Admission;
 
@@ -61,7 +64,7 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
     }
 
     /// <summary>Somebody asked what would become of a call.</summary>
-    public void WriteQuestion(EngineRoute route, string who, ContainerSpec? spec, Verdict verdict, long started) =>
+    public void WriteDryRun(EngineRoute route, string who, ContainerSpec? spec, Verdict verdict, long started) =>
         LogAsked(
             log,
             route.Kind,

@@ -1,3 +1,5 @@
+using Runai.GpuMemory.Common;
+
 namespace Runai.GpuMemory.Engine;
 
 /// <summary>Reads no more than so many bytes of an answer; a longer one is an <see cref="EngineException"/>.</summary>

@@ -2,6 +2,7 @@
 using System.Net;
 using Docker.DotNet;
 using Docker.DotNet.Handler.Abstractions;
+using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Engine;
 

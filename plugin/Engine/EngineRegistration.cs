@@ -4,7 +4,7 @@ public static class EngineRegistration
 {
     public static IServiceCollection AddEngine(this IServiceCollection services) =>
         services
-            .AddSingleton<OwnCalls>()
+            .AddSingleton<SelfCalls>()
             .AddSingleton<ChainProbe>()
             .AddSingleton(provider => new EngineClientOptions(
                 provider.GetRequiredService<PluginSettings>().EngineSocket

@@ -20,11 +20,11 @@ sealed class EngineTransport : IDisposable
     /// <summary>Of what the engine says of a failure.</summary>
     const int MaxMessageBytes = 64 << 10;
 
-    readonly OwnCalls _own;
+    readonly SelfCalls _own;
     readonly HttpMessageInvoker _http;
     volatile string? _version;
 
-    public EngineTransport(string socket, OwnCalls own)
+    public EngineTransport(string socket, SelfCalls own)
     {
         _own = own;
         _http = new HttpMessageInvoker(
@@ -50,7 +50,7 @@ sealed class EngineTransport : IDisposable
     public async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancel)
     {
         var path = request.RequestUri!.PathAndQuery;
-        request.Headers.Add(OwnCalls.Header, _own.Secret);
+        request.Headers.Add(SelfCalls.Header, _own.Secret);
         for (var again = false; ; again = true)
         {
             var version = _version ??= await NegotiateAsync(cancel);
@@ -73,7 +73,7 @@ sealed class EngineTransport : IDisposable
     public async Task<HttpResponseMessage> SendAsync(string target, CancellationToken cancel)
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(Endpoint, target));
-        request.Headers.Add(OwnCalls.Header, _own.Secret);
+        request.Headers.Add(SelfCalls.Header, _own.Secret);
         return await _http.SendAsync(request, cancel);
     }
 

@@ -12,7 +12,7 @@ static class LocalVolume
     public const string Template = "{{";
 
     /// <summary>Their devices and options name nothing of this host.</summary>
-    static readonly HashSet<string> NotOfThisHost = new(StringComparer.Ordinal)
+    static readonly HashSet<string> RemoteFilesystems = new(StringComparer.Ordinal)
     {
         "nfs",
         "nfs4",
@@ -60,7 +60,7 @@ static class LocalVolume
         "upperdir",
         "workdir",
     };
-    static readonly Dictionary<string, string> KernelsOwn = new(StringComparer.Ordinal)
+    static readonly Dictionary<string, string> KernelFilesystems = new(StringComparer.Ordinal)
     {
         ["devtmpfs"] = "/dev",
         ["proc"] = "/proc",
@@ -92,7 +92,7 @@ static class LocalVolume
             paths.Add(Absolute(device));
         else if (OnBlockDevices.Contains(type))
             paths.AddRange([Absolute(device), .. flags.Where(NamesDevice).Select(flag => Absolute(ValueOf(flag)))]);
-        else if (NotOfThisHost.Contains(type))
+        else if (RemoteFilesystems.Contains(type))
             paths.AddRange(
                 flags.Where(flag =>
                     type == "9p" ? NameOf(flag) == "trans" && !NetworkTransports.Contains(flag) : IsTicketsOfOther(flag)
@@ -126,7 +126,7 @@ static class LocalVolume
     static IEnumerable<string> OfOther(string type, string device, string[] flags)
     {
         yield return type.Length == 0 ? "type=" : $"type={type}";
-        if (KernelsOwn.TryGetValue(type, out var own))
+        if (KernelFilesystems.TryGetValue(type, out var own))
             yield return own;
         if (device.Length > 0)
             yield return Absolute(device);

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Runai.GpuMemory.Admission;
 using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Engine;
@@ -8,7 +7,10 @@ namespace Runai.GpuMemory.Engine;
 /// <summary>Keeps the labels that the plugin reads.</summary>
 sealed class OwnLabels : JsonConverter<IReadOnlyDictionary<string, string>>
 {
-    static readonly string[] Own = [GpuMemoryQuota.Name, .. Advice.ComposeLabels];
+    /// <summary>Of these Compose and stacks have at least one on each of their containers.</summary>
+    public static string[] OfCompose { get; } = ["com.docker.compose.project", "com.docker.stack.namespace"];
+
+    static readonly string[] Own = [GpuMemoryQuota.Name, .. OfCompose];
 
     public static Dictionary<string, string> Of(IReadOnlyDictionary<string, string> labels) =>
         labels

@@ -1,4 +1,5 @@
 using System.Text;
+using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Engine;
 

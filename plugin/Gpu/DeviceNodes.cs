@@ -19,7 +19,7 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
 
     /// <summary>Where everybody may write, also containers that share the host's IPC namespace: what is a link to
     /// nowhere there now can lead to a GPU a moment later.</summary>
-    static readonly string[] Anybodys = ["/dev/shm", "/dev/mqueue", "/run/lock", "/run/shm", "/run/user"];
+    static readonly string[] WorldWritable = ["/dev/shm", "/dev/mqueue", "/run/lock", "/run/shm", "/run/user"];
 
     // Where parts of the host are in the plugin. Of the rest it sees nothing.
     readonly (string Host, string Here)[] _visible =
@@ -107,7 +107,7 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
                 continue;
             }
             var next = $"{done}/{name}";
-            if (Here(next) is not { } here || Array.Exists(Anybodys, folder => IsWithin(done, folder)))
+            if (Here(next) is not { } here || Array.Exists(WorldWritable, folder => IsWithin(done, folder)))
                 return null;
             if (Statx.Look(here).Type != NodeType.Link)
             {

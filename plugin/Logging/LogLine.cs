@@ -1,5 +1,5 @@
 using System.Text;
-using Runai.GpuMemory.Quotas;
+using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Logging;
 

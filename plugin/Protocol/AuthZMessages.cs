@@ -2,7 +2,7 @@ using System.Buffers;
 using System.Buffers.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Runai.GpuMemory.Quotas;
+using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Protocol;
 

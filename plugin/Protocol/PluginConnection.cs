@@ -3,6 +3,7 @@ using System.IO.Pipelines;
 using System.Net.Sockets;
 using System.Threading.Channels;
 using Microsoft.AspNetCore.Connections;
+using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Protocol;
 
@@ -14,7 +15,7 @@ namespace Runai.GpuMemory.Protocol;
 /// the answer to the first may otherwise have the second's first; the engine's client never does.</remarks>
 sealed partial class PluginConnection(
     Socket socket,
-    AuthZFirstLook look,
+    AuthZFastPath look,
     ChannelWriter<ConnectionContext> forServer,
     ILogger log,
     CancellationToken end
@@ -29,7 +30,7 @@ sealed partial class PluginConnection(
     {
         using var held = socket;
         using var ending = end.UnsafeRegister(static socket => ((Socket)socket!).Dispose(), socket);
-        await UntilGoneAsync(ReceiveAllAsync());
+        await RunToEndAsync(ReceiveAllAsync());
         _server?.Close();
     }
 
@@ -59,7 +60,7 @@ sealed partial class PluginConnection(
         {
             if (CallHead.Read(buffer.AsMemory(0, count)) is not { } head || head.CallLength < count)
             {
-                await PassAsync(buffer, count, int.MaxValue);
+                await ForwardAsync(buffer, count, int.MaxValue);
             }
             else if (look.Answer(head, buffer.AsSpan(head.Length, count - head.Length)) is { } answer)
             {
@@ -69,7 +70,7 @@ sealed partial class PluginConnection(
             }
             else
             {
-                await PassAsync(buffer, count, head.CallLength - count);
+                await ForwardAsync(buffer, count, head.CallLength - count);
                 return true;
             }
         }
@@ -77,7 +78,7 @@ sealed partial class PluginConnection(
     }
 
     /// <summary>Gives the web server what was received and what is still to come of it.</summary>
-    async ValueTask PassAsync(byte[] buffer, int received, int left)
+    async ValueTask ForwardAsync(byte[] buffer, int received, int left)
     {
         var server = _server ??= Connect();
         await server.Calls.WriteAsync(buffer.AsMemory(0, received));
@@ -106,7 +107,7 @@ sealed partial class PluginConnection(
 
     async Task AnswerAsync(PipeReader answers)
     {
-        await UntilGoneAsync(SendAllAsync(answers));
+        await RunToEndAsync(SendAllAsync(answers));
         answers.Complete();
     }
 
@@ -125,7 +126,7 @@ sealed partial class PluginConnection(
     }
 
     /// <summary>When either direction is done, so is the connection. Never throws.</summary>
-    async Task UntilGoneAsync(Task direction)
+    async Task RunToEndAsync(Task direction)
     {
         try
         {

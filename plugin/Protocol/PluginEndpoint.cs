@@ -2,7 +2,8 @@ using System.Buffers;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http.Features;
-using Runai.GpuMemory.Quotas;
+using Runai.GpuMemory.Common;
+using Runai.GpuMemory.Hosting;
 
 namespace Runai.GpuMemory.Protocol;
 
@@ -105,7 +106,7 @@ static partial class PluginEndpoint
         {
             LogUnreadable(Log(context), path, problem.Message);
             return failure(
-                problem is BusyException
+                problem is OverloadedException
                     ? $"the GPU memory plugin has {problem.Message}"
                     : $"{path}: the engine's call cannot be read"
             );
@@ -160,7 +161,7 @@ static partial class PluginEndpoint
         catch (Exception problem)
             when (problem
                     is IOException
-                        and not (BusyException or BadHttpRequestException)
+                        and not (OverloadedException or BadHttpRequestException)
                         or UnauthorizedAccessException
             )
         {

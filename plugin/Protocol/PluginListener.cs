@@ -26,7 +26,7 @@ sealed partial class PluginListener : IConnectionListener
     static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
     readonly Socket _socket;
-    readonly AuthZFirstLook _look;
+    readonly AuthZFastPath _look;
     readonly ILogger _log;
     readonly int _most;
     readonly SemaphoreSlim _room;
@@ -36,7 +36,7 @@ sealed partial class PluginListener : IConnectionListener
     readonly CancellationTokenSource _end = new();
     readonly CancellationToken _ending;
 
-    public PluginListener(Socket bound, AuthZFirstLook look, ILogger log, int most = Most)
+    public PluginListener(Socket bound, AuthZFastPath look, ILogger log, int most = Most)
     {
         (_socket, _look, _log, _ending, EndPoint, _most, _room) = (
             bound,
@@ -48,7 +48,7 @@ sealed partial class PluginListener : IConnectionListener
             new(most)
         );
         _socket.Listen(Backlog);
-        _ = TakeAllAsync();
+        _ = AcceptLoopAsync();
     }
 
     public EndPoint EndPoint { get; }
@@ -74,7 +74,7 @@ sealed partial class PluginListener : IConnectionListener
         _room.Dispose();
     }
 
-    async Task TakeAllAsync()
+    async Task AcceptLoopAsync()
     {
         for (int failures = 0, waits = 0; ; )
         {

@@ -1,6 +1,5 @@
 using System.Text.Json.Serialization;
-using Runai.GpuMemory.Quotas;
-using Runai.GpuMemory.Volumes;
+using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Protocol;
 

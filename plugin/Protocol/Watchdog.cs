@@ -14,7 +14,7 @@ sealed partial class Watchdog(PluginSettings settings, IHostApplicationLifetime 
 {
     /// <summary>A plugin that dies twice while the engine waits for its socket is given up. The engine waits 12.5
     /// s.</summary>
-    static readonly TimeSpan Young = TimeSpan.FromSeconds(15);
+    static readonly TimeSpan StartupPeriod = TimeSpan.FromSeconds(15);
     static readonly TimeSpan Every = TimeSpan.FromSeconds(5);
     static readonly TimeSpan LastWord = TimeSpan.FromMilliseconds(200);
 
@@ -38,7 +38,7 @@ sealed partial class Watchdog(PluginSettings settings, IHostApplicationLifetime 
 
     void Ask()
     {
-        for (Thread.Sleep(Young); !IsEnding; Thread.Sleep(Every))
+        for (Thread.Sleep(StartupPeriod); !IsEnding; Thread.Sleep(Every))
         {
             Volatile.Write(ref _asked, _asked + 1);
             while (!IsAnswered(_socket) && !IsEnding)

@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Numerics;
+using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Quotas;
 

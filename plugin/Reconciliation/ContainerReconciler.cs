@@ -1,6 +1,9 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Capacity;
+using Runai.GpuMemory.Admission.Containers;
+using Runai.GpuMemory.Admission.Policies;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Volumes;
 
@@ -11,7 +14,7 @@ namespace Runai.GpuMemory.Reconciliation;
 public sealed class ContainerReconciler(
     IEngineClient engine,
     IContainerJudge judge,
-    IGpuLedger ledger,
+    IGpuReservations ledger,
     IVolumeCatalog catalog,
     IPrivateDirectories directories,
     IActivations activations,
@@ -60,7 +63,7 @@ public sealed class ContainerReconciler(
         !own.IsCut
         && !own.IsUnreadable
         && known.Directories.ToHashSet().SetEquals(own.Directories)
-        && own.Look().Coverings.Count == 0
+        && own.Look().Shadowings.Count == 0
         && own.Missing == known.Missing
         && known.Directories.All(dirId => own.Slaves(dirId).All(mount => known.MadePrivate.Contains(mount.Id)));
 
@@ -157,7 +160,7 @@ public sealed class ContainerReconciler(
             _judged[id] = ("", rules);
             log.RunsAgainstRules(id, "", "", "none", rules, verdict.Message);
         }
-        if (verdict.StopsBreach)
+        if (verdict.StopsViolation)
             await engine.StopContainerAsync(id, StopGrace, cancel);
     }
 
@@ -198,9 +201,9 @@ public sealed class ContainerReconciler(
             return;
         }
         Report(container, verdict);
-        if (verdict is { Allow: false, StopsBreach: true } or { Allow: false, StopsAtOnce: true })
+        if (verdict is { Allow: false, StopsViolation: true } or { Allow: false, KillsNow: true })
         {
-            await engine.StopContainerAsync(id, verdict.StopsAtOnce ? TimeSpan.Zero : StopGrace, cancel);
+            await engine.StopContainerAsync(id, verdict.KillsNow ? TimeSpan.Zero : StopGrace, cancel);
             return;
         }
         if (!isOurs)

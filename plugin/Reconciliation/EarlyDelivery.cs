@@ -1,4 +1,5 @@
-using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Starts;
+using Runai.GpuMemory.Hosting;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Reconciliation;

@@ -1,4 +1,5 @@
-using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Containers;
+using Runai.GpuMemory.Protocol;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Reconciliation;
@@ -17,7 +18,7 @@ sealed class OwnMounts(IReadOnlyList<MountEntry> table, IPrivateDirectories dire
     public bool IsUnreadable => table.Any(mount => ReferenceEquals(mount, MountEntry.Unreadable));
 
     /// <summary>What hides them.</summary>
-    public Observed Look() => IsCut ? Observed.None with { IsCut = true } : Coverings.Look(table, Ours);
+    public Observed Look() => IsCut ? Observed.None with { IsCut = true } : MountShadowing.Look(table, Ours);
 
     public List<string> Directories =>
         [
@@ -37,7 +38,7 @@ sealed class OwnMounts(IReadOnlyList<MountEntry> table, IPrivateDirectories dire
         table.Count == 0 || IsCut || IsUnreadable ? null
         : Whole.Count == 0 ? "the private directory"
         : !Whole.Exists(our =>
-            table.Any(mount => mount.Parent == our.Id && mount.Target == our.Target + Coverings.Usage)
+            table.Any(mount => mount.Parent == our.Id && mount.Target == our.Target + MountShadowing.Usage)
         )
             ? "the account of its processes"
         : null;

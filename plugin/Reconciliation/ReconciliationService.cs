@@ -1,8 +1,10 @@
 using System.Threading.Channels;
-using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Policies;
+using Runai.GpuMemory.Admission.Preload;
+using Runai.GpuMemory.Common;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
-using Runai.GpuMemory.Quotas;
+using Runai.GpuMemory.Hosting;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Reconciliation;
@@ -16,7 +18,7 @@ public sealed class ReconciliationService(
     IPreloadInjector injector,
     IVolumeCatalog catalog,
     PluginIdentity identity,
-    OwnCalls own,
+    SelfCalls own,
     ChainProbe chain,
     PolicySource policy,
     IGpuInventory gpus,
@@ -154,7 +156,7 @@ public sealed class ReconciliationService(
 
     /// <summary>Whether the container came by an API call that admission saw to. An inspect for each event would make
     /// creating containers three times as slow.</summary>
-    bool IsAdmitted(EngineEvent one) => own.EngineAsks && one.Actor.Attributes?.ContainsKey(SwarmTask) != true;
+    bool IsAdmitted(EngineEvent one) => own.IsAuthorizing && one.Actor.Attributes?.ContainsKey(SwarmTask) != true;
 
     /// <summary>For tasks of swarm: nobody else gives them their preload. It comes too late for the first program,
     /// which the environment of the service serves; it is for those that lose that.

@@ -1,7 +1,9 @@
 using System.Collections.Concurrent;
-using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Capacity;
+using Runai.GpuMemory.Admission.Containers;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Hosting;
 using Runai.GpuMemory.Quotas;
 using Runai.GpuMemory.Volumes;
 
@@ -13,7 +15,7 @@ namespace Runai.GpuMemory.Reconciliation;
 public sealed class UseWatch(
     IGpuUse use,
     IGpuInventory gpus,
-    IGpuLedger ledger,
+    IGpuReservations ledger,
     IMountTable processes,
     ContainerReconciler reconciler,
     PluginSettings settings,

@@ -1,5 +1,6 @@
 using System.Threading.Channels;
-using Runai.GpuMemory.Quotas;
+using Runai.GpuMemory.Common;
+using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Volumes;
 
@@ -73,7 +74,7 @@ public sealed class Activations(
                     before is not null && directories.IsMounted(dirId)
                         ? directories.MountPath(dirId)
                         : directories.Make(dirId);
-                if (!host.Sees(dirId))
+                if (!host.IsMountVisible(dirId))
                     return Lost(dirId, before);
                 host.Settled();
                 log.Mounted(dirId, volume, (before?.Count ?? 0) + 1);
@@ -103,7 +104,7 @@ public sealed class Activations(
             Remove(dirId);
         else
             references.Set(dirId, before);
-        host.StartAnew();
+        host.RestartProcess();
         return MountResult.Failed(
             "the engine does not see the plugin's mounts: as root, docker plugin disable -f the plugin and "
                 + "enable it, then systemctl reload docker, or kill -HUP $(cat /run/docker.pid), and start the "

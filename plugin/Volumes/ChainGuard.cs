@@ -1,4 +1,5 @@
 using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Hosting;
 
 namespace Runai.GpuMemory.Volumes;
 
@@ -23,7 +24,7 @@ public sealed class ChainGuard(
 ) : BackgroundService, IMountGuard
 {
     static readonly TimeSpan Soon = TimeSpan.FromMilliseconds(200),
-        Seldom = TimeSpan.FromSeconds(30),
+        SlowInterval = TimeSpan.FromSeconds(30),
         SayAgain = TimeSpan.FromMinutes(10);
 
     readonly SemaphoreSlim _look = new(0, 1);
@@ -58,7 +59,7 @@ public sealed class ChainGuard(
             log,
             stoppingToken,
             SayAsync,
-            stop => _look.WaitAsync(asking is Asking.Booting or Asking.Absent ? Soon : Seldom, stop)
+            stop => _look.WaitAsync(asking is Asking.Booting or Asking.Absent ? Soon : SlowInterval, stop)
         );
 
         async Task SayAsync(CancellationToken stop)

@@ -1,4 +1,5 @@
 using Runai.GpuMemory.Engine;
+using Runai.GpuMemory.Hosting;
 
 namespace Runai.GpuMemory.Volumes;
 
@@ -14,7 +15,7 @@ public sealed class DirectoryCollector(
     static readonly TimeSpan Every = TimeSpan.FromSeconds(30);
 
     /// <summary>Containers that end together are collected together.</summary>
-    static readonly TimeSpan Gather = TimeSpan.FromMilliseconds(200);
+    static readonly TimeSpan BatchDelay = TimeSpan.FromMilliseconds(200);
 
     /// <summary>How long a mounted directory may wait for a process that has it: an engine may take its time between
     /// mounting and starting.</summary>
@@ -27,7 +28,7 @@ public sealed class DirectoryCollector(
     {
         await Task.WhenAny(activations.Idle.WaitToReadAsync(stop).AsTask(), Task.Delay(Every, time, stop));
         stop.ThrowIfCancellationRequested();
-        await Task.Delay(Gather, time, stop);
+        await Task.Delay(BatchDelay, time, stop);
         activations.Idle.TryRead(out _);
     }
 

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using Runai.GpuMemory.Common;
+using Runai.GpuMemory.Hosting;
 
 namespace Runai.GpuMemory.Volumes;
 
@@ -6,15 +8,15 @@ namespace Runai.GpuMemory.Volumes;
 public interface IHostView
 {
     /// <summary>Whether mounts below the state propagate to the engine.</summary>
-    bool IsConnected();
+    bool Propagates();
 
     /// <summary>Whether this mount did.</summary>
-    bool Sees(string dirId);
+    bool IsMountVisible(string dirId);
 
     /// <summary>There is no way back for this process: it ends at once, so that the engine restarts it with its mounts
     /// in place. Not twice in a short time, unless it was <see cref="Settled"/> in between: an
     /// engine gives up a plugin that ends again and again before its socket is found.</summary>
-    void StartAnew();
+    void RestartProcess();
 
     /// <summary>This process has been connected for a while, or has served a mount. If its mounts are taken away after
     /// this, another engine did it.</summary>
@@ -44,14 +46,14 @@ public sealed class HostView(
     volatile int _seer;
 
     // A plain socket (no ID) is in the engine's namespace, and the engine's mounts are its own.
-    public bool IsConnected() =>
+    public bool Propagates() =>
         identity.Id is null
         || (
             mounts.Own().LastOrDefault(mount => mount.Target == layout.State)?.PeerGroup is { } group
             && SomebodyHas(mount => mount.PeerGroup == group)
         );
 
-    public bool Sees(string dirId) =>
+    public bool IsMountVisible(string dirId) =>
         identity.Id is null
         || SomebodyHas(mount => PrivateDirectories.IsHandedOut(mount, dirId) && directories.Find(mount) == dirId);
 
@@ -63,7 +65,7 @@ public sealed class HostView(
         _isSettled = true;
     }
 
-    public void StartAnew()
+    public void RestartProcess()
     {
         if (time.GetUtcNow() - File.GetLastWriteTimeUtc(_stamp) < Patience)
         {
@@ -102,10 +104,10 @@ public sealed class HostView(
 /// That happens within the first seconds of an engine.</summary>
 public sealed class HostWatch(IHostView host, TimeProvider time, ILogger<HostWatch> log) : BackgroundService
 {
-    static readonly TimeSpan Young = TimeSpan.FromSeconds(15),
+    static readonly TimeSpan StartupPeriod = TimeSpan.FromSeconds(15),
         Settling = TimeSpan.FromSeconds(2),
-        Often = TimeSpan.FromMilliseconds(250),
-        Seldom = TimeSpan.FromSeconds(30);
+        FastInterval = TimeSpan.FromMilliseconds(250),
+        SlowInterval = TimeSpan.FromSeconds(30);
 
     long _start;
 
@@ -116,7 +118,7 @@ public sealed class HostWatch(IHostView host, TimeProvider time, ILogger<HostWat
             log,
             stoppingToken,
             LookAsync,
-            stop => Task.Delay(time.GetElapsedTime(_start) < Young ? Often : Seldom, time, stop)
+            stop => Task.Delay(time.GetElapsedTime(_start) < StartupPeriod ? FastInterval : SlowInterval, time, stop)
         );
     }
 
@@ -124,8 +126,8 @@ public sealed class HostWatch(IHostView host, TimeProvider time, ILogger<HostWat
     {
         try
         {
-            if (!host.IsConnected())
-                host.StartAnew();
+            if (!host.Propagates())
+                host.RestartProcess();
             else if (time.GetElapsedTime(_start) >= Settling)
                 host.Settled();
         }

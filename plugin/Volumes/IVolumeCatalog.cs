@@ -1,3 +1,4 @@
+using Runai.GpuMemory.Common;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Quotas;
 

@@ -41,12 +41,12 @@ public sealed class PluginIdentity
 
     /// <summary>Whether a driver's name means this plugin. While our own name is not known, the default one
     /// does.</summary>
-    public bool IsMe(string driver) =>
-        driver.Length > 0 && (Normal(driver) == Normal(Name ?? DefaultName) || driver == Id);
+    public bool IsThisPlugin(string driver) =>
+        driver.Length > 0 && (Canonical(driver) == Canonical(Name ?? DefaultName) || driver == Id);
 
     /// <summary>As the engine reads plugin names: Docker's registry and the tag <c>latest</c> go without
     /// saying.</summary>
-    static string Normal(string name)
+    static string Canonical(string name)
     {
         if (name.StartsWith("docker.io/", StringComparison.Ordinal))
             name = name["docker.io/".Length..];

@@ -1,3 +1,5 @@
+using Runai.GpuMemory.Common;
+
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>The directories that containers see at the volume's target: one an activation, read-only for them, with a

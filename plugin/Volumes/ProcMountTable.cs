@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
+using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Volumes;
 

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Volumes;
 
@@ -27,7 +28,7 @@ sealed partial class StateJson : JsonSerializerContext;
 public sealed class ReferenceTable(StateLayout layout)
 {
     /// <summary>Records have this many bytes or a multiple, so that a shorter one covers a longer one.</summary>
-    const int Room = 1024;
+    const int RecordSize = 1024;
 
     readonly ConcurrentDictionary<string, Reference> _all = new(StringComparer.Ordinal);
 
@@ -79,7 +80,7 @@ public sealed class ReferenceTable(StateLayout layout)
                 BufferSize = 0,
             }
         );
-        var record = new byte[(Math.Max(json.Length, file.Length) + Room - 1) / Room * Room];
+        var record = new byte[(Math.Max(json.Length, file.Length) + RecordSize - 1) / RecordSize * RecordSize];
         record.AsSpan().Fill((byte)' '); // which JSON allows behind
         json.CopyTo(record, 0);
         file.Write(record);

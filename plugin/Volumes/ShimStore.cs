@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.Win32.SafeHandles;
+using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Volumes;
 

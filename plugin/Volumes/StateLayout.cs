@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Volumes;
 

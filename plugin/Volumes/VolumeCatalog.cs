@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Text.Json;
+using Runai.GpuMemory.Common;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Quotas;
 
@@ -52,7 +53,7 @@ public sealed class VolumeCatalog(
 
     public string DriverName => identity.DisplayName;
 
-    public bool IsThisDriver(string driver) => identity.IsMe(driver);
+    public bool IsThisDriver(string driver) => identity.IsThisPlugin(driver);
 
     /// <summary>Reads what was made before.</summary>
     public void Load()

@@ -1,3 +1,6 @@
+using Runai.GpuMemory.Common;
+using Runai.GpuMemory.Hosting;
+using Runai.GpuMemory.Protocol;
 using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Volumes;

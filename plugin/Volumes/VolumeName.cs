@@ -1,4 +1,4 @@
-using Runai.GpuMemory.Quotas;
+using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Volumes;
 

@@ -1,4 +1,5 @@
-using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Policies;
+using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Volumes;
 

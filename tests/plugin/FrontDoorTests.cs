@@ -3,7 +3,8 @@ using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using NUnit.Framework;
-using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Policies;
+using Runai.GpuMemory.Hosting;
 
 namespace Runai.GpuMemory.Tests;
 

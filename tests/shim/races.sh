@@ -31,5 +31,6 @@ export RUNAI_TEST_REPEAT="$times"
 } | xargs -P "$(nproc)" -L 1 "$0" "$build" "$times" | tee "$work/log"
 failed=$(grep -c '^FAILED' "$work/log" || true)
 slow=$(grep -c '^SLOW' "$work/log" || true)
-echo "$(grep -c '^ok' "$work/log") passed, $failed failed, $slow took too long, $times times each (delayed: $((times / 10 + 1)))"
+passed=$(grep -c '^ok' "$work/log" || true)
+echo "$passed passed, $failed failed, $slow took too long, $times times each (delayed: $((times / 10 + 1)))"
 [ "$failed$slow" = 00 ]

@@ -74,7 +74,7 @@ sealed class TrafficTests(string version) : TrafficFixture(version)
     }
 
     [Test]
-    public async Task Docker_DotNet() => await Traffic.DotNetSession.PassAsync(Engine.Api);
+    public async Task Docker_DotNet() => await Traffic.DotNetSession.ForwardAsync(Engine.Api);
 
     [Test]
     public void Dockerode()

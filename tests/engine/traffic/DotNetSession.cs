@@ -19,7 +19,7 @@ static class DotNetSession
     }
 
     /// <summary>Fails with what the engine said where a call is refused.</summary>
-    public static async Task PassAsync(DockerClient docker)
+    public static async Task ForwardAsync(DockerClient docker)
     {
         await LookAsync(docker);
         await docker.Volumes.CreateAsync(

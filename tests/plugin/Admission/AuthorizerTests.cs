@@ -1,6 +1,10 @@
 using Microsoft.Extensions.DependencyInjection;
 using NUnit.Framework;
 using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Capacity;
+using Runai.GpuMemory.Admission.Containers;
+using Runai.GpuMemory.Admission.Policies;
+using Runai.GpuMemory.Admission.Starts;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Protocol;
 
@@ -70,7 +74,7 @@ public class AuthorizerTests : AuthorizerFixture
             """{"requireQuota":true,"allowBindMounts":["/home"]}"""
         );
         _services.GetRequiredService<PolicySource>().Refresh();
-        _services.GetRequiredService<IGpuLedger>().KeepOnly(new HashSet<string>(), 0);
+        _services.GetRequiredService<IGpuReservations>().KeepOnly(new HashSet<string>(), 0);
         Assert.That(
             await BeforeAsync(Call("POST", "/containers/web/start")),
             Is.EqualTo(
@@ -229,7 +233,7 @@ public class AuthorizerTests : AuthorizerFixture
         HaveGpu("2", "job", status, how);
         await File.WriteAllTextAsync(Path.Combine(_folder, "gpu-memory.json"), "{}");
         _services.GetRequiredService<PolicySource>().Refresh();
-        _services.GetRequiredService<IGpuLedger>().KeepOnly(new HashSet<string>(), 0);
+        _services.GetRequiredService<IGpuReservations>().KeepOnly(new HashSet<string>(), 0);
         Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("allowed"));
         Assert.That(
             await BeforeAsync(Call("POST", "/containers/job/start")),
@@ -243,7 +247,7 @@ public class AuthorizerTests : AuthorizerFixture
         HaveGpu("1", "web");
         await File.WriteAllTextAsync(Path.Combine(_folder, "gpu-memory.json"), """{"overcommit":0.8}""");
         _services.GetRequiredService<PolicySource>().Refresh();
-        _services.GetRequiredService<IGpuLedger>().KeepOnly(new HashSet<string>(), 0);
+        _services.GetRequiredService<IGpuReservations>().KeepOnly(new HashSet<string>(), 0);
         Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("allowed"));
         Assert.That(
             await BeforeAsync(Call("POST", "/containers/create", Good)),
@@ -528,11 +532,11 @@ public class AuthorizerTests : AuthorizerFixture
     public async Task Our_own_calls_are_recognised_by_the_secret_and_by_nothing_else()
     {
         Have("0.5");
-        var own = _services.GetRequiredService<OwnCalls>();
+        var own = _services.GetRequiredService<SelfCalls>();
         var upload = Call("PUT", $"/v1.41/containers/{Id}/archive?path=/etc") with
         {
             ResponseStatusCode = 200,
-            RequestHeaders = new Dictionary<string, string> { [OwnCalls.Header] = own.Secret },
+            RequestHeaders = new Dictionary<string, string> { [SelfCalls.Header] = own.Secret },
         };
         await BeforeAsync(upload);
         await _authorizer.AfterAsync(upload, CancellationToken.None);
@@ -540,7 +544,7 @@ public class AuthorizerTests : AuthorizerFixture
         Have("2");
         var forged = Call("POST", "/containers/web/start") with
         {
-            RequestHeaders = new Dictionary<string, string> { [OwnCalls.Header] = "guess" },
+            RequestHeaders = new Dictionary<string, string> { [SelfCalls.Header] = "guess" },
         };
         Assert.That(await BeforeAsync(forged), Does.StartWith("gpu-memory=2"));
     }
@@ -629,7 +633,7 @@ public class AuthorizerTests : AuthorizerFixture
     {
         var verdict = JudgeRunning(await StartAnotherAsync(named, "2", afterwards));
         Assert.That(
-            (verdict.Allow, verdict.StopsAtOnce, verdict.StopsBreach),
+            (verdict.Allow, verdict.KillsNow, verdict.StopsViolation),
             Is.EqualTo((false, ends, false)),
             "whatever onBreach says"
         );
@@ -643,7 +647,7 @@ public class AuthorizerTests : AuthorizerFixture
     public async Task Who_runs_so_and_breaks_no_rule_stays_and_counts_for_the_caller()
     {
         Assert.That(JudgeRunning(await StartAnotherAsync("web", "0.5")).Allow);
-        Assert.That(_services.GetRequiredService<GpuLedger>().UserOf(Other), Is.EqualTo("eve"));
+        Assert.That(_services.GetRequiredService<GpuReservations>().UserOf(Other), Is.EqualTo("eve"));
     }
 
     /// <summary>Its configuration gives it none: another container's program handed it open device files.</summary>

@@ -1,6 +1,9 @@
 using Microsoft.Extensions.DependencyInjection;
 using NUnit.Framework;
-using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Calls;
+using Runai.GpuMemory.Admission.DryRun;
+using Runai.GpuMemory.Admission.Policies;
+using Runai.GpuMemory.Admission.Routing;
 using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Tests.Admission;
@@ -99,7 +102,7 @@ public class BusyTests : AuthorizerFixture
         await IsPlaceFreeAsync(
             Call("POST", $"/containers/web/{what}", body) with
             {
-                RequestHeaders = new Dictionary<string, string> { [PolicyQuestion.Header] = "call" },
+                RequestHeaders = new Dictionary<string, string> { [DryRunRequest.Header] = "call" },
             },
             isFree: true
         );
@@ -315,7 +318,7 @@ public class BusyTests : AuthorizerFixture
                 ]
         )
         {
-            Assert.That(_authorizer.IsOfConcern("POST", uri));
+            Assert.That(_authorizer.NeedsDecision("POST", uri));
             Assert.That(
                 await BeforeAsync(Call("POST", uri, uri.Contains("create", StringComparison.Ordinal) ? Good : null)),
                 isAllowed

@@ -3,7 +3,7 @@ using System.Text;
 using System.Text.Json;
 using Json.Schema;
 using NUnit.Framework;
-using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Policies;
 
 namespace Runai.GpuMemory.Tests.Admission;
 

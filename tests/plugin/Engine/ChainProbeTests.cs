@@ -33,7 +33,7 @@ public class ChainProbeTests
 
     Task AskAsync(HttpContext http)
     {
-        _engine.Own.NoteAsked(http.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget);
+        _engine.Own.NoteAuthorizationCall(http.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget);
         return Task.CompletedTask;
     }
 
@@ -56,13 +56,13 @@ public class ChainProbeTests
                 {
                     "/_ping",
                     "/_ping?" + new string('0', 32),
-                    new OwnCalls().NewPing().Target,
+                    new SelfCalls().NewPing().Target,
                     _engine.Own.NewPing().Target,
                     "/containers/json",
                     null,
                 }
             )
-                _engine.Own.NoteAsked(other);
+                _engine.Own.NoteAuthorizationCall(other);
             return Task.CompletedTask;
         };
         Assert.That(await LookAsync(), Is.EqualTo(Asking.No));

@@ -434,12 +434,12 @@ public class EngineClientTests
         foreach (var headers in _engine.Headers)
             Assert.That(_engine.Own.IsOwn(headers));
         Assert.That(
-            new OwnCalls().IsOwn([KeyValuePair.Create(OwnCalls.Header, _engine.Own.Secret)]),
+            new SelfCalls().IsOwn([KeyValuePair.Create(SelfCalls.Header, _engine.Own.Secret)]),
             Is.False,
             "another process's secret"
         );
         Assert.That(_engine.Own.IsOwn([KeyValuePair.Create("x-runai-call", _engine.Own.Secret)]));
-        Assert.That(_engine.Own.IsOwn([KeyValuePair.Create(OwnCalls.Header, "")]), Is.False);
+        Assert.That(_engine.Own.IsOwn([KeyValuePair.Create(SelfCalls.Header, "")]), Is.False);
         Assert.That(_engine.Own.IsOwn(null), Is.False);
     }
 
@@ -679,7 +679,7 @@ public class EngineClientTests
     {
         using var client = new EngineClient(
             new EngineClientOptions("/nowhere/docker.sock"),
-            new OwnCalls(),
+            new SelfCalls(),
             TimeProvider.System
         );
         Assert.That(() => client.InfoAsync(default), Throws.InstanceOf<EngineException>());

@@ -22,7 +22,7 @@ sealed class FakeEngine : IAsyncDisposable
     /// <summary>Requests as they came: method and target as on the wire.</summary>
     public ConcurrentQueue<string> Calls { get; } = [];
     public ConcurrentQueue<Dictionary<string, string>> Headers { get; } = [];
-    public OwnCalls Own { get; } = new();
+    public SelfCalls Own { get; } = new();
 
     /// <summary>Runs before a ping with a query is answered.</summary>
     public RequestDelegate? OnPing { get; set; }

@@ -1,8 +1,8 @@
 using System.Text;
 using Microsoft.Extensions.Logging;
 using NUnit.Framework;
+using Runai.GpuMemory.Common;
 using Runai.GpuMemory.Logging;
-using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Tests.Logging;
 

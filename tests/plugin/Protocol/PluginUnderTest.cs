@@ -2,7 +2,6 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Runai.GpuMemory.Protocol;
-using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Protocol;
 
@@ -49,9 +48,9 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
     /// <summary>What the services do before they answer.</summary>
     public Action? Work { get; set; }
 
-    public bool IsOfConcern(string method, string uri) => Bug is null ? uri != "/_ping" : throw Bug;
+    public bool NeedsDecision(string method, string uri) => Bug is null ? uri != "/_ping" : throw Bug;
 
-    public bool CanBeQuestion(string method) => method == "POST";
+    public bool MayBeDryRun(string method) => method == "POST";
 
     public AuthZAnswer Unread(string problem, string? method, string? uri)
     {

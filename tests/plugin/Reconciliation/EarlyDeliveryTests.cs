@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using NUnit.Framework;
-using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Starts;
 using Runai.GpuMemory.Reconciliation;
 using Runai.GpuMemory.Volumes;
 

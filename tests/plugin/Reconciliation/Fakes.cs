@@ -2,6 +2,10 @@ using System.Collections.Concurrent;
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Capacity;
+using Runai.GpuMemory.Admission.Containers;
+using Runai.GpuMemory.Admission.Policies;
+using Runai.GpuMemory.Admission.Preload;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Quotas;
 using Runai.GpuMemory.Reconciliation;
@@ -254,7 +258,7 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
     public Verdict JudgeUnreadable(string problem) =>
         Verdict.Refused("container-unreadable", problem) with
         {
-            StopsBreach = policy.Current.StopsBreaches,
+            StopsViolation = policy.Current.StopsViolations,
         };
 
     Verdict Find(ContainerInspect container, Requester requester, Observed? observed)
@@ -264,23 +268,23 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
         if (container.Name == "/bug")
             throw new InvalidOperationException("a bug in the judgement");
         if (observed?.IsCut == true)
-            return new([new("volume-covered", "too many mounts")], "0.5", "--gpus") { StopsAtOnce = true };
-        if (observed?.Coverings is [var covering, ..])
+            return new([new("volume-covered", "too many mounts")], "0.5", "--gpus") { KillsNow = true };
+        if (observed?.Shadowings is [var covering, ..])
             return new([new("volume-covered", $"{covering.By} covers {covering.Hidden}")], "0.5", "--gpus")
             {
-                StopsAtOnce = true,
+                KillsNow = true,
             };
         if (observed?.IsUnreadable == true)
             return new([new("volume-gone", "unreadable")], "0.5", "--gpus")
             {
-                StopsBreach = container.Name == "/greedy",
+                StopsViolation = container.Name == "/greedy",
             };
         if (observed?.Missing is { } missing)
-            return new([new("volume-gone", missing)], "0.5", "--gpus") { StopsBreach = container.Name == "/greedy" };
+            return new([new("volume-gone", missing)], "0.5", "--gpus") { StopsViolation = container.Name == "/greedy" };
         if (observed?.WithoutShim is { } program)
             return new([new("preload-missing", program)], "0.5", "--gpus")
             {
-                StopsBreach = container.Name == "/greedy",
+                StopsViolation = container.Name == "/greedy",
             };
         if (observed?.Excesses is [var excess, ..])
             return new(
@@ -289,20 +293,20 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
                 "--gpus"
             )
             {
-                StopsBreach = container.Name == "/greedy",
+                StopsViolation = container.Name == "/greedy",
             };
         var quota =
             container.Config.Labels?.GetValueOrDefault("gpu-memory") ?? policy.Current.Limits.DefaultQuota?.Text;
         if (policy.Current.Limits.MaxQuota is { } max && quota != max.Text)
             return new([new("max-quota", $"{quota} is not {max}")], quota, "--gpus")
             {
-                StopsBreach = policy.Current.StopsBreaches,
+                StopsViolation = policy.Current.StopsViolations,
             };
         if (container.Name == "/audited")
             return new([], quota, "--gpus")
             {
                 Audited = [new("max-quota", "it is too much")],
-                StopsBreach = policy.Current.StopsBreaches,
+                StopsViolation = policy.Current.StopsViolations,
             };
         return quota == "bad"
             ? new([new("quota-syntax", "gpu-memory=bad is\nno quota")], null, null)
@@ -312,7 +316,7 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
                 "--gpus"
             )
             {
-                StopsBreach = container.Name == "/desperado",
+                StopsViolation = container.Name == "/desperado",
             };
     }
 }
@@ -341,7 +345,7 @@ sealed class FakePrograms : IPrograms
     public string? FindWithoutShim(int pid) => WithoutShim.GetValueOrDefault(pid);
 }
 
-sealed class FakeLedger : IGpuLedger
+sealed class FakeLedger : IGpuReservations
 {
     public ConcurrentQueue<string> Told { get; } = [];
     public ConcurrentDictionary<string, GpuMemoryQuota> Holders { get; } = [];
@@ -396,11 +400,11 @@ sealed class ListLogger<T>(ConcurrentQueue<string> lines) : ILogger<T>
 /// <summary>Nothing is mounted here.</summary>
 sealed class NoHost : IHostView
 {
-    public bool IsConnected() => true;
+    public bool Propagates() => true;
 
-    public bool Sees(string dirId) => throw new NotSupportedException();
+    public bool IsMountVisible(string dirId) => throw new NotSupportedException();
 
-    public void StartAnew() => throw new NotSupportedException();
+    public void RestartProcess() => throw new NotSupportedException();
 
     public void Settled() => throw new NotSupportedException();
 }

@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using NUnit.Framework;
-using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Policies;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Gpu;
 using Runai.GpuMemory.Quotas;
@@ -21,7 +21,7 @@ public class ReconciliationTests
     PrivateDirectories _directories = null!;
     ConcurrentQueue<string> _log = null!;
     FakeLedger _ledger = null!;
-    OwnCalls _own = null!;
+    SelfCalls _own = null!;
     PolicySource _policy = null!;
     FakeJudge _judge = null!;
     FakeContainerMounts _containerMounts = null!;
@@ -488,7 +488,7 @@ public class ReconciliationTests
     public async Task Where_the_engine_asks_admission_only_tasks_of_swarm_get_the_preload_here()
     {
         await StartAsync();
-        _own.NoteAsked();
+        _own.NoteAuthorizationCall();
         foreach (var n in new[] { 1, 2 })
             _docker.Put(Container(n, "0.5", $"d{n}") with { State = new ContainerState { Status = "created" } });
         _docker.Say("create", Id(1));

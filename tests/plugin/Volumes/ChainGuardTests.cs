@@ -12,7 +12,7 @@ public class ChainGuardTests
 {
     readonly ConcurrentQueue<string> _log = [];
     readonly FakeTimeProvider _clock = new();
-    readonly OwnCalls _own = new();
+    readonly SelfCalls _own = new();
     FakeDocker _docker = null!;
     string _socket = "";
     PluginIdentity _identity = null!;
@@ -47,7 +47,7 @@ public class ChainGuardTests
 
     void Answer(Asking asking)
     {
-        _docker.OnPing = asking == Asking.Yes ? _own.NoteAsked : null;
+        _docker.OnPing = asking == Asking.Yes ? _own.NoteAuthorizationCall : null;
         _docker.PingStatus = asking switch
         {
             Asking.Booting or Asking.Silent => null,

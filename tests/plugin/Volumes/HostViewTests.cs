@@ -44,12 +44,12 @@ public class HostViewTests
     [Test]
     public void A_process_that_never_had_its_mounts_does_not_end_again_within_half_a_minute()
     {
-        Process().StartAnew();
-        Process().StartAnew();
+        Process().RestartProcess();
+        Process().RestartProcess();
         Assert.That(_ends, Is.EqualTo(1));
         Assert.That(_log.Last(), Does.StartWith("Error 209 "));
         _time.Advance(TimeSpan.FromSeconds(31));
-        Process().StartAnew();
+        Process().RestartProcess();
         Assert.That(_ends, Is.EqualTo(2));
     }
 
@@ -60,7 +60,7 @@ public class HostViewTests
     {
         for (var boot = 1; boot <= 5; boot++)
         {
-            Process().StartAnew();
+            Process().RestartProcess();
             Assert.That(_ends, Is.EqualTo(boot));
             Process().Settled();
         }

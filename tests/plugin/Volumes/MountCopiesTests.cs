@@ -42,12 +42,12 @@ public class MountCopiesTests
     static IReadOnlyList<MountEntry> Keep(params IEnumerable<string> lines) =>
         ProcMountTable.Keep(lines.Select(line => (MountEntry.Parse(line), false)));
 
-    static string Coverings(IReadOnlyList<MountEntry> mounts) =>
+    static string Shadowings(IReadOnlyList<MountEntry> mounts) =>
         string.Join(
             ", ",
             Runai
-                .GpuMemory.Reconciliation.Coverings.Look(mounts, [.. mounts.Where(mount => mount.Root == Ours)])
-                .Coverings.Select(c => $"{c.By} on {c.Hidden}")
+                .GpuMemory.Reconciliation.MountShadowing.Look(mounts, [.. mounts.Where(mount => mount.Root == Ours)])
+                .Shadowings.Select(c => $"{c.By} on {c.Hidden}")
                 .Distinct()
         );
 
@@ -61,7 +61,7 @@ public class MountCopiesTests
     {
         var kept = Keep(Copied(copies));
         Assert.That(kept, Is.EqualTo(Keep(Copied(0))));
-        Assert.That(Coverings(kept), Is.Empty);
+        Assert.That(Shadowings(kept), Is.Empty);
     }
 
     [TestCase(0, false)]
@@ -112,7 +112,7 @@ public class MountCopiesTests
     [TestCase("9000 1026 0:60 / /runai/librunai.so", "/runai/librunai.so on /runai", Description = "on the lowest")]
     [TestCase("9000 151 0:60 / /runai", "/runai on /runai")]
     public void A_cover_above_or_below_copies_is_still_seen(string cover, string found) =>
-        Assert.That(Coverings(Keep([.. Copied(14), $"{cover} rw - tmpfs tmpfs rw"])), Is.EqualTo(found));
+        Assert.That(Shadowings(Keep([.. Copied(14), $"{cover} rw - tmpfs tmpfs rw"])), Is.EqualTo(found));
 
     [Test]
     public void A_cover_between_copies_is_still_seen()
@@ -124,7 +124,7 @@ public class MountCopiesTests
                     : line
             );
         var kept = Keep([.. between, "9000 1006 0:60 / /runai rw - tmpfs tmpfs rw"]);
-        Assert.That(Coverings(kept), Is.EqualTo("/runai on /runai"));
+        Assert.That(Shadowings(kept), Is.EqualTo("/runai on /runai"));
         Assert.That(kept, Has.Count.EqualTo(Own.Length + 3), "one of the copies below the cover, and its usage");
     }
 
@@ -139,7 +139,7 @@ public class MountCopiesTests
             $"3 2 254:0 {Ours} /a/runai rw - x x rw",
             "4 2 8:1 /d /a rw - x x rw",
         ];
-        Assert.That(Coverings(Keep(table)), Is.EqualTo("/a on /a/runai"));
+        Assert.That(Shadowings(Keep(table)), Is.EqualTo("/a on /a/runai"));
         Assert.That(
             Keep([.. table, $"5 4 254:0 {Ours} /a/runai rw - x x rw"]),
             Has.Count.EqualTo(3),

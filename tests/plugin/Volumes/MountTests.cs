@@ -1,4 +1,5 @@
 using NUnit.Framework;
+using Runai.GpuMemory.Protocol;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Volumes;
@@ -517,13 +518,13 @@ public class MountTests
                 volumes.Mount(Id);
                 volumes.Mount(Id);
                 Assert.That(volumes.Host.Restarts, Is.Zero);
-                Assert.That(volumes.Host.IsConnected());
+                Assert.That(volumes.Host.Propagates());
                 Assert.That(
                     Sh.Run($"nsenter -t {engine.Id} -m umount -l {volumes.Settings.State}"),
                     Is.EqualTo((0, "")),
                     "as 28.5 does when it starts"
                 );
-                Assert.That(volumes.Host.IsConnected(), Is.False);
+                Assert.That(volumes.Host.Propagates(), Is.False);
 
                 Assert.That(
                     volumes.Driver.MountAsync("runai", OtherId, default).Result.Error,

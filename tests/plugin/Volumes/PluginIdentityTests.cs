@@ -23,11 +23,11 @@ public class PluginIdentityTests
         var identity = At($"/docker/plugins/{Id}/propagated-mount");
         Assert.That(identity.Id, Is.EqualTo(Id));
         Assert.That(identity.Name, Is.Null, "until the engine says it");
-        Assert.That(identity.IsMe("runai/gpu-memory"));
+        Assert.That(identity.IsThisPlugin("runai/gpu-memory"));
         identity.Name = "example.org:5000/lab/gpu:v2";
-        Assert.That(identity.IsMe("runai/gpu-memory"), Is.False);
-        Assert.That(identity.IsMe("example.org:5000/lab/gpu:v2"));
-        Assert.That(identity.IsMe("example.org:5000/lab/gpu"), Is.False);
+        Assert.That(identity.IsThisPlugin("runai/gpu-memory"), Is.False);
+        Assert.That(identity.IsThisPlugin("example.org:5000/lab/gpu:v2"));
+        Assert.That(identity.IsThisPlugin("example.org:5000/lab/gpu"), Is.False);
     }
 
     [TestCase("/var/lib/docker/plugins/short/propagated-mount")]
@@ -48,7 +48,7 @@ public class PluginIdentityTests
     {
         var identity = At($"/docker/plugins/{Id}/propagated-mount");
         identity.Name = "runai/gpu-memory:latest";
-        Assert.That(identity.IsMe(driver), Is.EqualTo(me));
+        Assert.That(identity.IsThisPlugin(driver), Is.EqualTo(me));
     }
 
     sealed class Mounts(MountEntry state) : IMountTable

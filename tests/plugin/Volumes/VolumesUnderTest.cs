@@ -133,11 +133,11 @@ sealed class WatchedHost(IHostView real) : IHostView
 {
     public int Restarts { get; private set; }
 
-    public bool IsConnected() => real.IsConnected();
+    public bool Propagates() => real.Propagates();
 
-    public bool Sees(string dirId) => real.Sees(dirId);
+    public bool IsMountVisible(string dirId) => real.IsMountVisible(dirId);
 
-    public void StartAnew() => Restarts++;
+    public void RestartProcess() => Restarts++;
 
     public void Settled() { }
 }

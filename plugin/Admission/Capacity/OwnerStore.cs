@@ -1,0 +1,61 @@
+using System.Collections.Concurrent;
+using System.Text;
+
+namespace Runai.GpuMemory.Admission.Capacity;
+
+/// <summary>Which TLS user started which container: the one thing about a container that Docker does not keep. A small
+/// file that a lost or broken copy of
+/// hurts nobody: containers without an owner count as anybody's. A line holds an ID, a blank, and the name,
+/// percent-encoded: it may have line ends in it.</summary>
+sealed class OwnerStore
+{
+    readonly string _path;
+    readonly ConcurrentDictionary<string, string> _users = new(StringComparer.Ordinal);
+    readonly Lock _lock = new();
+
+    public OwnerStore(string path)
+    {
+        _path = path;
+        if (!File.Exists(path))
+            return;
+        foreach (var line in File.ReadLines(path, Encoding.UTF8))
+            if (line.Split(' ', 2) is [{ Length: 64 } id, { Length: > 0 } user])
+                _users[id] = Uri.UnescapeDataString(user);
+    }
+
+    public string? Find(string id) => _users.GetValueOrDefault(id);
+
+    public void Set(string id, string user)
+    {
+        // Who starts somebody else's container answers for it from then on.
+        var changed = user.Length == 0 ? _users.TryRemove(id, out _) : Find(id) != user;
+        if (!changed)
+            return;
+        if (user.Length > 0)
+            _users[id] = user;
+        Save();
+    }
+
+    public void KeepOnly(Func<string, bool> keep)
+    {
+        var gone = _users.Keys.Where(id => !keep(id)).ToArray();
+        foreach (var id in gone)
+            _users.TryRemove(id, out _);
+        if (gone.Length > 0)
+            Save();
+    }
+
+    void Save()
+    {
+        lock (_lock)
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(_path)!);
+            File.WriteAllLines(
+                _path + ".new",
+                _users.Select(u => $"{u.Key} {Uri.EscapeDataString(u.Value)}"),
+                new UTF8Encoding(false)
+            );
+            File.Move(_path + ".new", _path, overwrite: true);
+        }
+    }
+}

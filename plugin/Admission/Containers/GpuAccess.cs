@@ -1,0 +1,28 @@
+namespace Runai.GpuMemory.Admission.Containers;
+
+/// <summary>How a container gets a GPU.</summary>
+/// <param name="Via">For people: <c>--gpus</c>, <c>device /dev/nvidia0</c>.</param>
+/// <param name="Selection">Which GPUs.</param>
+public sealed record GpuAccess(string Via, GpuSelection Selection)
+{
+    /// <summary>What it gets of the driver.</summary>
+    public DriverCapabilities Driver { get; init; } = DriverCapabilities.None;
+}
+
+/// <summary>Which GPUs a container will see, as far as its configuration says.</summary>
+/// <param name="Ids">Indexes and UUIDs; empty with <paramref name="Count"/> or without knowledge.</param>
+/// <param name="Count">The first so many; -1 all; 0 when not told by a count.</param>
+public sealed record GpuSelection(IReadOnlyList<string> Ids, long Count = 0)
+{
+    public static GpuSelection All { get; } = new([], -1);
+
+    /// <summary>Some of them, nobody can say which.</summary>
+    public static GpuSelection Unknown { get; } = new([]);
+
+    const int MostIds = 64,
+        LongestId = 128;
+
+    /// <summary>To be kept: what names more GPUs than a host has, or longer names than they have, is not known, and so
+    /// on all of them.</summary>
+    public GpuSelection Bounded() => Ids.Count <= MostIds && Ids.All(id => id.Length <= LongestId) ? this : Unknown;
+}

@@ -1,0 +1,23 @@
+using Runai.GpuMemory.Admission.Containers;
+using Runai.GpuMemory.Admission.Policies;
+
+namespace Runai.GpuMemory.Admission;
+
+/// <summary>The one judgement over a container as the engine will run (or runs) it. Pure but for what it is given;
+/// asked at start, and by reconciliation for containers that came another way.</summary>
+public interface IContainerJudge
+{
+    /// <param name="container">As the engine describes it.</param>
+    /// <param name="requester">For whom.</param>
+    /// <param name="observed">What it is found to have; null where nobody looked.</param>
+    Verdict Judge(Engine.ContainerInspect container, Requester requester, Observed? observed = null);
+
+    /// <summary>The engine started a container. To be told in the order of the engine's events.</summary>
+    /// <param name="id">The container.</param>
+    /// <param name="at">By the engine's clock.</param>
+    void Started(string id, DateTimeOffset at) { }
+
+    /// <summary>Of a running container that the engine does not describe: it breaks a rule by that.</summary>
+    /// <param name="problem">Why it does not.</param>
+    Verdict JudgeUnreadable(string problem);
+}

@@ -1,0 +1,104 @@
+using System.IO.Enumeration;
+using Runai.GpuMemory.Admission.Containers;
+using Runai.GpuMemory.Protocol;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Admission.Policies;
+
+/// <summary>What the admin's policy file says; <c>docs/policy.md</c> describes each key.</summary>
+public sealed record PolicySettings
+{
+    /// <summary>Without a file: quotas that are asked for are enforced, all else is allowed, and everybody is an
+    /// admin.</summary>
+    public static PolicySettings BuiltIn { get; } = new() { IsBuiltIn = true };
+
+    public bool IsBuiltIn { get; init; }
+
+    /// <summary>Why there is no policy to go by although there is a file; null otherwise.</summary>
+    public string? Problem { get; init; }
+
+    /// <summary><c>mode</c>: <c>audit</c> allows what the file refuses, and logs it.</summary>
+    public bool IsAudit { get; init; }
+
+    /// <summary><c>localSocket</c>: whether who calls on the unix socket is an admin.</summary>
+    public bool LocalSocketIsAdmin { get; init; } = true;
+    public IReadOnlySet<string> Admins { get; init; } = new HashSet<string>();
+
+    /// <summary><c>onBreach</c>: whether a container that came another way than by an API call and breaks the policy is
+    /// stopped.</summary>
+    public bool StopsViolations { get; init; }
+
+    /// <summary><c>unknownRoutes</c>: whether API calls that this version does not know are refused.</summary>
+    public bool DeniesUnknownRoutes { get; init; }
+
+    /// <summary>How many times a GPU's allocatable memory may be promised; null: nobody counts.</summary>
+    public decimal? Overcommit { get; init; }
+
+    /// <summary><c>maxVolumes</c>: how many volumes with a quota there may be.</summary>
+    public int MaxVolumes { get; init; } = 1000;
+    public bool AllowPrivileged { get; init; } = true;
+    public bool AllowHostNamespaces { get; init; } = true;
+
+    /// <summary>Host paths of which (and of what is below them) binds are allowed; null: all.</summary>
+    public IReadOnlyList<string>? AllowBindMounts { get; init; }
+
+    /// <summary><c>driverCapabilities</c>: those of the NVIDIA driver that a container with a quota may have; null:
+    /// all.</summary>
+    public IReadOnlyList<string>? DriverCapabilities { get; init; }
+    public IReadOnlySet<string> ExemptUsers { get; init; } = new HashSet<string>();
+
+    /// <summary>Image names with <c>*</c>, or image IDs.</summary>
+    public IReadOnlyList<string> ExemptImages { get; init; } = [];
+
+    /// <summary>For everybody whom <see cref="Users"/> does not name.</summary>
+    public QuotaLimits Limits { get; init; } = new();
+
+    /// <summary>By the common name of the TLS client certificate. What a user's entry leaves out, <see cref="Limits"/>
+    /// says.</summary>
+    public IReadOnlyDictionary<string, QuotaLimits> Users { get; init; } = new Dictionary<string, QuotaLimits>();
+
+    /// <summary>In a few words.</summary>
+    public string Summary =>
+        $"mode {(IsAudit ? "audit" : "enforce")}, callers on the socket are "
+        + $"{(LocalSocketIsAdmin ? "admins" : "users")}, {Users.Count} {(Users.Count == 1 ? "user" : "users")} "
+        + "with limits of their own";
+
+    /// <summary>Who makes a call. A certificate that names nobody is not the unix socket.</summary>
+    public Requester RequesterOf(AuthZRequest apiCall) =>
+        apiCall is { User: null or "", UserAuthNMethod: null or "" }
+            ? new("", IsBuiltIn || LocalSocketIsAdmin)
+            : RequesterOfRecord(apiCall.User ?? "");
+
+    /// <summary>Who is on record as having started a container. The record of a caller without a name does not say
+    /// whether the unix socket was it, so that is no admin.</summary>
+    public Requester RequesterOfRecord(string name) =>
+        new(name, IsBuiltIn || (name.Length > 0 && Admins.Contains(name)));
+
+    /// <summary>To whom a volume belongs that this call makes; see <see cref="QuotaVolume.Owner"/>. A certificate that
+    /// names nobody owns nothing.</summary>
+    public string? OwnerOf(AuthZRequest apiCall) =>
+        RequesterOf(apiCall) is not { IsAdmin: false } requester
+        || (requester.Name.Length == 0 && apiCall.UserAuthNMethod is { Length: > 0 })
+            ? null
+            : requester.Name;
+
+    public QuotaLimits LimitsOf(Requester requester) =>
+        Users.GetValueOrDefault(requester.Name) is not { } own
+            ? Limits
+            : new()
+            {
+                RequireQuota = own.RequireQuota ?? Limits.RequireQuota,
+                DefaultQuota = own.DefaultQuota ?? Limits.DefaultQuota,
+                MaxQuota = own.MaxQuota ?? Limits.MaxQuota,
+                TotalQuota = own.TotalQuota ?? Limits.TotalQuota,
+            };
+
+    public bool IsExempt(ContainerSpec spec, Requester requester) =>
+        (requester.Name.Length > 0 && ExemptUsers.Contains(requester.Name))
+        || ExemptImages.Any(pattern =>
+            pattern == spec.ImageId || FileSystemName.MatchesSimpleExpression(pattern, spec.Image, ignoreCase: false)
+        );
+
+    public bool AllowsBind(string hostPath) =>
+        AllowBindMounts?.Any(allowed => BindPattern.Matches(allowed, hostPath)) ?? true;
+}

@@ -1,0 +1,87 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using Runai.GpuMemory.Admission.Containers;
+using Runai.GpuMemory.Common;
+using Runai.GpuMemory.Engine;
+
+namespace Runai.GpuMemory.Admission.Preload;
+
+/// <param name="Text">Of its <c>/etc/ld.so.preload</c>; empty without one.</param>
+/// <param name="Has32Bit">Whether it has the loader of 32-bit programs.</param>
+/// <param name="NixText">Of its <c>/etc/ld-nix.so.preload</c>; null where it has no programs of Nix.</param>
+/// <param name="Closed">A folder on the way to the preload or the shim that is closed to some users; null for
+/// none.</param>
+sealed record ImagePreload(string Text, bool Has32Bit, string? NixText, ClosedFolder? Closed);
+
+/// <param name="Path">Where it is in the container.</param>
+/// <param name="HidesShim">Whether it is above the shim, not only above the file that names it.</param>
+sealed record ClosedFolder(string Path, bool HidesShim);
+
+/// <summary>What new containers of an image have of what the loader reads, so that it need not be read of each. It
+/// saves reading, never writing: if it were wrong, a
+/// line of the image would be lost, the shim's never.</summary>
+sealed class ImagePreloads(SelfCalls own, TimeProvider time)
+{
+    const int MaxKnown = 1000;
+
+    /// <summary>Of a key and what is known by it, and of all of them, in characters.</summary>
+    const int MaxText = 4096,
+        MaxAll = 1 << 20;
+    readonly ConcurrentDictionary<string, ImagePreload> _known = new(StringComparer.Ordinal);
+    int _all;
+
+    /// <summary>When somebody last wrote files into a container. What was before this plugin ran, nobody saw.</summary>
+    long _written = time.GetUtcNow().UtcTicks;
+
+    /// <summary>Somebody writes files into a container: those that are there already may differ from their images
+    /// now.</summary>
+    public void Written() => Volatile.Write(ref _written, time.GetUtcNow().UtcTicks);
+
+    /// <summary>Names the image and all that is mounted over it; null where the container may have been written to, or
+    /// a mount may hide what the image has there.</summary>
+    public string? KeyOf(ContainerInspect container, ContainerSpec spec)
+    {
+        string[] targets =
+        [
+            .. spec.QuotaMounts.Select(m => m.Target).Concat(spec.OtherTargets).Order(StringComparer.Ordinal),
+        ];
+        var isNew =
+            own.IsAuthorizing
+            && container.State.Status == "created"
+            && DateTimeOffset.TryParse(container.Created, CultureInfo.InvariantCulture, out var created)
+            && created.UtcTicks > Volatile.Read(ref _written);
+        return
+            isNew
+            && ImageOf(container) is { } image
+            && !Array.Exists(targets, t => UnixPath.IsWithin(QuotaMount.PreloadFile, t))
+            && !AreNested(targets)
+            ? string.Join('\n', targets.Prepend(image))
+            : null;
+    }
+
+    public ImagePreload? Find(string key) => _known.GetValueOrDefault(key);
+
+    public void Remember(string key, ImagePreload image)
+    {
+        var length = key.Length + image.Text.Length + (image.NixText?.Length ?? 0) + (image.Closed?.Path.Length ?? 0);
+        if (length > MaxText)
+            return;
+        if (_known.Count >= MaxKnown || Interlocked.Add(ref _all, length) > MaxAll)
+        {
+            _known.Clear();
+            Volatile.Write(ref _all, length);
+        }
+        _known[key] = image;
+    }
+
+    /// <summary>Where containerd keeps the images, an ID can stand for one image of each platform. These drivers are
+    /// never containerd's.</summary>
+    static string? ImageOf(ContainerInspect container) =>
+        container.ImageManifestDescriptor is { Digest: { Length: > 0 } digest } ? digest
+        : container.Image.Length > 0 && container.Driver is "overlay2" or "vfs" ? container.Image
+        : null;
+
+    /// <summary>What is mounted inside another mount is reached by what that one holds.</summary>
+    static bool AreNested(string[] targets) =>
+        Array.Exists(targets, t => Array.Exists(targets, other => other != t && UnixPath.IsWithin(t, other)));
+}

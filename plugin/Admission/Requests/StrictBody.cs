@@ -1,0 +1,44 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
+
+namespace Runai.GpuMemory.Admission.Requests;
+
+/// <summary>Reads bodies that can be read in one way only.</summary>
+sealed class StrictBody<T>(JsonTypeInfo<T> type)
+    where T : class
+{
+    readonly JsonShape _shape = JsonShape.Of(type);
+
+    public bool TryRead(byte[]? json, [NotNullWhen(true)] out T? body, [NotNullWhen(false)] out string? problem)
+    {
+        body = null;
+        ReadOnlySpan<byte> text = json;
+        problem = text.IsEmpty ? "the engine did not pass it on" : StrictJson.FindProblem(ref text, _shape);
+        if (problem is not null)
+            return false;
+        try
+        {
+            body = JsonSerializer.Deserialize(text, type);
+        }
+        catch (Exception failure) when (failure is JsonException or InvalidOperationException) { }
+        problem = body is null ? "it is not what the API has there" : null;
+        return body is not null;
+    }
+}
+
+[JsonSourceGenerationOptions(Converters = [typeof(GoString), typeof(GoBool), typeof(GoInt), typeof(GoStrings)])]
+[JsonSerializable(typeof(ExecBody))]
+[JsonSerializable(typeof(CheckpointBody))]
+[JsonSerializable(typeof(VolumeBody))]
+[JsonSerializable(typeof(ServiceBody))]
+sealed partial class StrictBodyJson : JsonSerializerContext;
+
+static class StrictBodies
+{
+    public static StrictBody<ExecBody> Exec { get; } = new(StrictBodyJson.Default.ExecBody);
+    public static StrictBody<CheckpointBody> Checkpoint { get; } = new(StrictBodyJson.Default.CheckpointBody);
+    public static StrictBody<VolumeBody> Volume { get; } = new(StrictBodyJson.Default.VolumeBody);
+    public static StrictBody<ServiceBody> Service { get; } = new(StrictBodyJson.Default.ServiceBody);
+}

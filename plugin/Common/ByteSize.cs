@@ -1,0 +1,21 @@
+using System.Globalization;
+
+namespace Runai.GpuMemory.Common;
+
+/// <summary>Sizes for people, in powers of 1024 and one decimal, rounded down: <c>140.4g</c>.</summary>
+public static class ByteSize
+{
+    static readonly string[] Units = ["b", "k", "m", "g", "t", "p"];
+
+    public static string Text(long bytes)
+    {
+        if (bytes <= 0)
+            return "0b";
+        var unit = 0;
+        while (unit < Units.Length - 1 && bytes >> (10 * (unit + 1)) != 0)
+            unit++;
+        var tenths = (Int128)bytes * 10 >> (10 * unit);
+        var text = (tenths / 10).ToString(CultureInfo.InvariantCulture);
+        return tenths % 10 == 0 ? text + Units[unit] : $"{text}.{(int)(tenths % 10)}{Units[unit]}";
+    }
+}

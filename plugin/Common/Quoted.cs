@@ -1,0 +1,60 @@
+using System.Globalization;
+using System.Text;
+
+namespace Runai.GpuMemory.Common;
+
+/// <summary>Text that somebody else wrote, made fit for one line of a terminal or of a log: bounded, and without
+/// control, format or unpaired characters.</summary>
+public static class Quoted
+{
+    public const int MaxLength = 64;
+
+    /// <summary>Bare where it is plain (<c>0.5</c>, <c>/runai</c>), else in double quotes with what is not printable
+    /// escaped.</summary>
+    public static string Text(string? text, int maxLength = MaxLength)
+    {
+        text ??= "";
+        if (text.Length <= maxLength && text.All(IsPlain))
+            return text;
+        var line = new StringBuilder("\"", maxLength + 8);
+        var shown = 0;
+        foreach (var rune in text.EnumerateRunes())
+        {
+            if (shown++ == maxLength)
+                return line.Append("…\"").ToString();
+            Append(line, rune);
+        }
+        return line.Append('"').ToString();
+    }
+
+    static void Append(StringBuilder line, Rune rune)
+    {
+        if (rune.Value is '"' or '\\')
+            line.Append('\\').Append((char)rune.Value);
+        else if (IsPrintable(rune))
+            line.Append(rune.ToString());
+        else if (rune.Value <= 0xffff)
+            line.Append(CultureInfo.InvariantCulture, $"\\u{rune.Value:x4}");
+        else
+            line.Append(CultureInfo.InvariantCulture, $"\\U{rune.Value:x8}");
+    }
+
+    static bool IsPrintable(Rune rune) =>
+        rune.Value == ' '
+        || Rune.GetUnicodeCategory(rune)
+            is not (
+                UnicodeCategory.Control
+                or UnicodeCategory.Format
+                or UnicodeCategory.Surrogate
+                or UnicodeCategory.PrivateUse
+                or UnicodeCategory.OtherNotAssigned
+                or UnicodeCategory.SpaceSeparator
+                or UnicodeCategory.LineSeparator
+                or UnicodeCategory.ParagraphSeparator
+                or UnicodeCategory.NonSpacingMark
+                or UnicodeCategory.EnclosingMark
+            );
+
+    static bool IsPlain(char c) =>
+        char.IsAsciiLetterOrDigit(c) || c is '.' or ',' or '%' or '+' or '-' or '_' or '/' or ':' or '@' or '=' or '*';
+}

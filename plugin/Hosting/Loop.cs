@@ -1,0 +1,106 @@
+namespace Runai.GpuMemory.Hosting;
+
+/// <summary>Work that is done again and again for as long as the plugin runs. Whatever goes wrong in it, a lack of
+/// memory too, ends neither the loop nor the host: it is said once, and
+/// the next turn follows.</summary>
+static partial class Loop
+{
+    /// <summary>After a step that failed.</summary>
+    static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>One turn whenever so much time has passed.</summary>
+    public static async Task EveryAsync(
+        TimeSpan pause,
+        TimeProvider time,
+        Func<CancellationToken, Task> turn,
+        ILogger log,
+        CancellationToken stop
+    )
+    {
+        using var timer = new PeriodicTimer(pause, time);
+        await RunAsync(log, stop, token => timer.WaitForNextTickAsync(token).AsTask(), turn);
+    }
+
+    /// <param name="log">Is told the first failure after a turn without one.</param>
+    /// <param name="stop">Ends the loop.</param>
+    /// <param name="steps">Of a turn, in their order: one of them waits. What fails keeps none of the others from being
+    /// done.</param>
+    public static async Task RunAsync(ILogger log, CancellationToken stop, params Func<CancellationToken, Task>[] steps)
+    {
+        for (var isSaid = false; !stop.IsCancellationRequested; )
+        {
+            var failures = 0;
+            foreach (var step in steps)
+                if (!await TryAsync(step, isSaid ? null : log, stop))
+                    (isSaid, failures) = (true, failures + 1);
+            if (failures == 0)
+                isSaid = false;
+        }
+    }
+
+#pragma warning disable CA1031 // whatever it is: see above
+    static async Task<bool> TryAsync(Func<CancellationToken, Task> step, ILogger? log, CancellationToken stop)
+    {
+        try
+        {
+            await step(stop);
+            return true;
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            return true;
+        }
+        catch (Exception failure)
+        {
+            Say(log, failure);
+        }
+        try
+        {
+            await Task.Delay(Pause, CancellationToken.None);
+        }
+        catch (Exception)
+        {
+            Thread.Sleep(Pause); // there is no memory for a timer
+        }
+        return false;
+    }
+
+    /// <summary>The same on a thread of its own.</summary>
+    /// <param name="turn">False where there is no more to do.</param>
+    /// <param name="log">As above.</param>
+    public static void Run(Func<bool> turn, ILogger log)
+    {
+        for (var isSaid = false; ; )
+        {
+            try
+            {
+                if (!turn())
+                    return;
+                isSaid = false;
+            }
+            catch (Exception failure)
+            {
+                Say(isSaid ? null : log, failure);
+                isSaid = true;
+                Thread.Sleep(Pause);
+            }
+        }
+    }
+
+    static void Say(ILogger? log, Exception failure)
+    {
+        try
+        {
+            if (log is not null)
+                LogFailed(log, failure);
+        }
+        catch (Exception)
+        {
+            // there is no memory for a line
+        }
+    }
+#pragma warning restore CA1031
+
+    [LoggerMessage(110, LogLevel.Error, "a turn of this loop failed, and the next one follows")]
+    static partial void LogFailed(ILogger logger, Exception failure);
+}

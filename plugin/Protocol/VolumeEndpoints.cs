@@ -1,0 +1,84 @@
+using Runai.GpuMemory.Common;
+
+namespace Runai.GpuMemory.Protocol;
+
+/// <summary>The volume protocol. Every answer is status 200; a failure is its <c>Err</c>.</summary>
+public static class VolumeEndpoints
+{
+    static readonly Dictionary<string, string> NoOptions = [];
+
+    public static IEndpointRouteBuilder MapVolumeDriver(this IEndpointRouteBuilder app)
+    {
+        var driver = app.ServiceProvider.GetRequiredService<IVolumeDriver>();
+        app.MapCall("/VolumeDriver.Capabilities", _ => new VolumeAnswer { Capabilities = new("local") });
+        app.MapCall("/VolumeDriver.List", _ => new VolumeAnswer { Volumes = driver.DescribeAll() });
+        app.MapNamedCall(
+            "/VolumeDriver.Create",
+            (name, request) => new(driver.Create(name, request.Options ?? NoOptions) ?? "")
+        );
+        app.MapNamedCall("/VolumeDriver.Remove", (name, _) => new(driver.Remove(name) ?? ""));
+        app.MapNamedCall(
+            "/VolumeDriver.Get",
+            (name, _) => driver.Describe(name) is { } volume ? new() { Volume = volume } : NoSuchVolume(name)
+        );
+        app.MapNamedCall(
+            "/VolumeDriver.Path",
+            (name, _) =>
+                driver.Describe(name) is { } volume ? new() { Mountpoint = volume.Mountpoint } : NoSuchVolume(name)
+        );
+        app.MapActivation(
+            "/VolumeDriver.Mount",
+            async (name, id, cancel) =>
+                await driver.MountAsync(name, id, cancel) is var mount && mount.Error is null
+                    ? new() { Mountpoint = mount.Mountpoint }
+                    : Failure(mount.Error!)
+        );
+        app.MapActivation(
+            "/VolumeDriver.Unmount",
+            async (name, id, cancel) => new(await driver.UnmountAsync(name, id, cancel) ?? "")
+        );
+        return app;
+    }
+
+    static VolumeAnswer NoSuchVolume(string name) => new($"there is no volume {Quoted.Text(name)}");
+
+    static void MapCall(this IEndpointRouteBuilder app, string path, Func<VolumeRequest, VolumeAnswer> answer) =>
+        app.MapPluginCall(
+            path,
+            VolumeJson.Default.VolumeRequest,
+            VolumeJson.Default.VolumeAnswer,
+            (request, _) => new(answer(request)),
+            (problem, _) => Failure(problem)
+        );
+
+    static void MapNamedCall(
+        this IEndpointRouteBuilder app,
+        string path,
+        Func<string, VolumeRequest, VolumeAnswer> answer
+    ) =>
+        app.MapCall(
+            path,
+            request =>
+                request.Name is { Length: > 0 } name
+                    ? answer(name, request)
+                    : Failure($"{path}: the engine named no volume")
+        );
+
+    static void MapActivation(
+        this IEndpointRouteBuilder app,
+        string path,
+        Func<string, string, CancellationToken, Task<VolumeAnswer>> answer
+    ) =>
+        app.MapPluginCall(
+            path,
+            VolumeJson.Default.VolumeRequest,
+            VolumeJson.Default.VolumeAnswer,
+            async (request, cancel) =>
+                request is { Name: { Length: > 0 } name, Id: { Length: > 0 } id }
+                    ? await answer(name, id, cancel)
+                    : Failure($"{path}: the engine named no volume or no ID"),
+            (problem, _) => Failure(problem)
+        );
+
+    static VolumeAnswer Failure(string message) => new(message);
+}

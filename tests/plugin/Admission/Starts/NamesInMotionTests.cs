@@ -1,0 +1,135 @@
+using Microsoft.Extensions.Time.Testing;
+using NUnit.Framework;
+using Runai.GpuMemory.Admission.Starts;
+
+namespace Runai.GpuMemory.Tests.Admission.Starts;
+
+public class NamesInMotionTests
+{
+    readonly FakeTimeProvider _clock = new();
+    NamesInMotion _names = null!;
+    int _calls;
+
+    [SetUp]
+    public void SetUp() => _names = new(_clock) { Patience = TimeSpan.Zero };
+
+    CallNames Call(string user = "") =>
+        _names.Of(
+            new()
+            {
+                RequestMethod = "POST",
+                RequestUri = $"/{_calls++}",
+                User = user,
+            }
+        );
+
+    static string? Reach(CallNames call, string name) => call.ReachAsync(name, CancellationToken.None).AsTask().Result;
+
+    static string? Move(CallNames call, string name) => call.MoveAsync(name, CancellationToken.None).AsTask().Result;
+
+    string? TryMove(string name)
+    {
+        using var call = Call();
+        return Move(call, name);
+    }
+
+    string? TryReach(string name, string user = "")
+    {
+        using var call = Call(user);
+        return Reach(call, name);
+    }
+
+    [Test]
+    public void Who_reaches_a_name_keeps_it_from_being_given_away_until_it_is_judged()
+    {
+        using (var call = Call())
+        {
+            Assert.That(Reach(call, "web"), Is.Null);
+            Assert.That(
+                (TryMove("/web"), TryMove("other"), TryReach("web")),
+                Is.EqualTo(
+                    (
+                        "the name web is used by calls that the engine has not finished: try again",
+                        (string?)null,
+                        (string?)null
+                    )
+                )
+            );
+        }
+        Assert.That(TryMove("web"), Is.Null);
+    }
+
+    [Test]
+    public void An_allowed_call_holds_its_names_until_its_answer_and_for_a_time_at_most()
+    {
+        var reach = Call();
+        Assert.That(Reach(reach, "web"), Is.Null);
+        reach.Allowed();
+        _clock.Advance(NamesInMotion.ReachLasts - TimeSpan.FromTicks(1));
+        Assert.That(TryMove("web"), Is.Not.Null);
+        _clock.Advance(TimeSpan.FromTicks(1));
+        var move = Call();
+        Assert.That(Move(move, "web"), Is.Null);
+        move.Allowed();
+        _clock.Advance(NamesInMotion.MoveLasts - TimeSpan.FromTicks(1));
+        Assert.That(TryReach("web"), Is.EqualTo("web is being created or renamed: try again"));
+        _names.Answered(
+            new()
+            {
+                RequestMethod = "POST",
+                RequestUri = "/other",
+                User = "",
+            }
+        );
+        Assert.That(TryReach("web"), Is.Not.Null, "that was another call");
+        _clock.Advance(TimeSpan.FromTicks(1));
+        Assert.That(TryReach("web"), Is.Null);
+    }
+
+    /// <summary>Nobody keeps others from a name by calling often: who comes later waits behind who waits.</summary>
+    [Test]
+    public async Task Calls_take_turns_in_the_order_in_which_they_come()
+    {
+        _names = new(_clock) { Patience = TimeSpan.FromMinutes(10) };
+        using var first = Call();
+        using var move = Call();
+        using var second = Call();
+        await first.ReachAsync("web", CancellationToken.None);
+        var moves = move.MoveAsync("web", CancellationToken.None).AsTask();
+        var follows = second.ReachAsync("web", CancellationToken.None).AsTask();
+        Assert.That((moves.IsCompleted, follows.IsCompleted), Is.EqualTo((false, false)));
+        first.Dispose();
+        Assert.That(await moves, Is.Null);
+        Assert.That(follows.IsCompleted, Is.False);
+        move.Dispose();
+        Assert.That(await follows, Is.Null);
+    }
+
+    [Test]
+    public void What_one_caller_and_all_hold_is_bounded()
+    {
+        var calls = Enumerable
+            .Range(0, NamesInMotion.Most)
+            .Select(i => Call($"u{i / NamesInMotion.MostOfCaller}"))
+            .ToArray();
+        for (var i = 0; i < NamesInMotion.MostOfCaller; i++)
+            Assert.That(Reach(calls[i], $"c{i}"), Is.Null);
+        Assert.That(
+            (TryReach("web", "u0"), TryReach("web", "u1")),
+            Is.EqualTo(
+                (
+                    "too many calls by names of containers are under way that the engine has not finished: try "
+                        + "again, or write whole IDs",
+                    (string?)null
+                )
+            )
+        );
+        for (var i = NamesInMotion.MostOfCaller; i < calls.Length; i++)
+            Assert.That(Reach(calls[i], $"c{i}"), Is.Null);
+        Assert.That(TryReach("web", "bob"), Does.StartWith("too many calls"));
+        foreach (var call in calls)
+            call.Allowed();
+        _clock.Advance(NamesInMotion.ReachLasts);
+        Assert.That(TryReach("web", "u0"), Is.Null);
+    }
+}
