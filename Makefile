@@ -68,7 +68,7 @@ test: ## every test that needs no GPU: unit, shim, simulated GPU, real engines
 	@$(NEED) docker iproute2 clang-format clang musl-tools arm64 python3 libncursesw6
 	@tests/run.sh
 
-races: shim-tests ## every race test of the shim 500 times, plain, under the sanitizers, with delays (TIMES=n for fewer)
+races: shim-tests ## every race test of the shim 500 times: plain, sanitized, with delays (hours; TIMES=n for fewer)
 	@tests/shim/races.sh $(BUILD) $(or $(TIMES),500)
 
 plugin: rootfs ## build the managed plugin and create it in the running engine

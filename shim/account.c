@@ -312,31 +312,53 @@ void account_leave_to_measuring(struct device *device, uint64_t bytes) {
     end(device);
 }
 
+/* Of those that the driver had at the moment when it had most, take the one that was begun last: all were in its level.
+   It had that much reserved beyond what was charged for `most`, and charges as much when it is done. `most` is what the
+   driver had for certain. */
 bool account_keep_begin(struct device *device, struct kept *kept, int64_t count, uint64_t each, uint64_t step,
                         struct keeping *k) {
-    *k = (struct keeping){.kept = kept, .count = count, .each = each};
-    int64_t more = atomic_fetch_add(&kept->live, count) + count - atomic_load(&kept->most);
-    if (more <= 0)
-        return true;
-    if (account_reserve(device, (uint64_t)more * each + step, &k->reservation))
+    *k = (struct keeping){.kept = kept, .count = count, .each = each, .step = step};
+    k->level = atomic_fetch_add(&kept->live, count) + count;
+    int64_t more = k->level - atomic_load(&kept->most);
+    if (more <= 0 || account_reserve(device, (uint64_t)more * each + step, &k->reservation))
         return true;
     atomic_fetch_sub(&kept->live, count);
     return false;
 }
 
-void account_keep_end(struct device *device, struct keeping *k, bool done) {
-    if (!done)
-        atomic_fetch_sub(&k->kept->live, k->count);
-    int64_t most = atomic_load(&k->kept->most), live = atomic_load(&k->kept->live);
-    while (live > most && !atomic_compare_exchange_weak(&k->kept->most, &most, live))
+static void raise_most(struct kept *kept, int64_t made) {
+    int64_t most = atomic_load(&kept->most);
+    while (made > most && !atomic_compare_exchange_weak(&kept->most, &most, made))
         continue;
-    uint64_t taken = live > most ? (uint64_t)(live - most) * k->each : 0;
-    if (k->reservation.row)
-        account_settle(device, &k->reservation, taken);
-    else if (taken)
+}
+
+void account_keep_end(struct device *device, struct keeping *k, bool done) {
+    int64_t more = done ? k->level - atomic_load(&k->kept->most) : 0;
+    uint64_t taken = more > 0 ? (uint64_t)more * k->each : 0;
+    if (taken) {
+        uint64_t step = atomic_exchange(&k->kept->step, k->step); /* stays charged until it is measured */
+        taken += k->step > step ? k->step - step : 0;
+        measure_soon(device);
         account_add(device, taken);
-    if (taken)
         account_leave_to_measuring(device, taken);
+    }
+    if (k->reservation.row)
+        account_settle(device, &k->reservation, 0);
+    if (done)
+        raise_most(k->kept, atomic_fetch_add(&k->kept->made, k->count) + k->count);
+    else
+        atomic_fetch_sub(&k->kept->live, k->count);
+}
+
+void account_keep_less(struct kept *kept, int64_t count) {
+    atomic_fetch_sub(&kept->made, count);
+}
+
+void account_keep_gone(struct kept *kept, int64_t count, bool gone) {
+    if (gone)
+        atomic_fetch_sub(&kept->live, count);
+    else
+        atomic_fetch_add(&kept->made, count);
 }
 
 void account_overhead(struct device *device, int64_t before, int64_t now) {

@@ -37,16 +37,19 @@ void account_leave_to_measuring(struct device *device, uint64_t bytes);
 void account_add(struct device *device, uint64_t bytes);
 
 /* For things of which each takes so much, once more of them live than ever before, and all of `step` at times. Begin
-   says no when that is not to be had; the driver's own count decides what it was. */
+   says no when that is not to be had; the driver's own count decides what it was. account_keep_less says that some are
+   about to be destroyed, account_keep_gone that they are, or are not. */
 struct keeping {
-    struct kept *kept; /* NULL: nothing to account for */
-    int64_t count;
-    uint64_t each;
+    struct kept *kept;    /* NULL: nothing to account for */
+    int64_t count, level; /* how many live with them */
+    uint64_t each, step;
     struct reservation reservation;
 };
 bool account_keep_begin(struct device *device, struct kept *kept, int64_t count, uint64_t each, uint64_t step,
                         struct keeping *keeping);
 void account_keep_end(struct device *device, struct keeping *keeping, bool done);
+void account_keep_less(struct kept *kept, int64_t count);
+void account_keep_gone(struct kept *kept, int64_t count, bool gone);
 
 /* Takes our place in the ledger. */
 void account_join(struct device *device);

@@ -372,6 +372,7 @@ static uint64_t swept(const struct entry *entry) {
 
 static void forget_kept(struct kept *kept) {
     atomic_store(&kept->live, 0);
+    atomic_store(&kept->made, 0);
     atomic_store(&kept->most, 0);
 }
 

@@ -228,8 +228,9 @@ static CUresult instantiate_end(struct instantiation *i, CUresult result, CUgrap
     if (result != CUDA_SUCCESS || !executable)
         return result;
     if (needs->managed) {
-        atomic_fetch_sub(&i->device->nodes.live, (int64_t)needs->nodes);
+        account_keep_less(&i->device->nodes, (int64_t)needs->nodes);
         BESIDE_CAPTURES(CUDA->cuGraphExecDestroy(*executable));
+        account_keep_gone(&i->device->nodes, (int64_t)needs->nodes, true);
         return CUDA_ERROR_NOT_SUPPORTED;
     }
     enter_nodes(i, *executable);
@@ -273,10 +274,14 @@ CUresult cuGraphExecDestroy(CUgraphExec executable) {
     if (!inside_driver && atomic_load_explicit(&process()->executables, memory_order_relaxed) &&
         table_take(&process()->table, CLASS_EXECUTABLE, (uint64_t)(uintptr_t)executable, &entry))
         atomic_fetch_sub(&process()->executables, 1);
+    if (inside_driver || !table_take(&process()->table, CLASS_NODES, (uint64_t)(uintptr_t)executable, &entry))
+        return INSIDE(CUDA->cuGraphExecDestroy(executable));
+    struct kept *nodes = &device_at(entry.device)->nodes;
+    account_keep_less(nodes, (int64_t)entry.size);
     CUresult result = INSIDE(CUDA->cuGraphExecDestroy(executable));
-    if (!inside_driver && result == CUDA_SUCCESS &&
-        table_take(&process()->table, CLASS_NODES, (uint64_t)(uintptr_t)executable, &entry))
-        atomic_fetch_sub(&device_at(entry.device)->nodes.live, (int64_t)entry.size);
+    account_keep_gone(nodes, (int64_t)entry.size, result == CUDA_SUCCESS);
+    if (result != CUDA_SUCCESS)
+        table_put(&process()->table, &entry);
     return result;
 }
 

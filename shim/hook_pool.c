@@ -707,14 +707,23 @@ void pool_freed(const struct entry *entry, CUstream stream) {
 }
 
 /* Linear memory freed in stream order goes when the stream gets there, which nobody tells us: until measured it counts.
- */
+   It may be gone at once, where another thread synchronises, and the next allocation in its block is not charged while
+   it is still entered there: a measurement before that would miss the block. */
+static void free_begins(const struct entry *entry) {
+    if (entry->kind != KIND_POOL)
+        account_release_begin(device_at(entry->device));
+}
+
 static CUresult freed(const struct entry *entry, CUstream stream, CUresult result) {
+    struct device *device = device_at(entry->device);
     if (result != CUDA_SUCCESS)
         linear_put_back(entry);
     else if (entry->kind == KIND_POOL)
         pool_freed(entry, stream);
     else
-        account_leave_to_measuring(device_at(entry->device), linear_freed(entry, true));
+        account_leave_to_measuring(device, linear_freed(entry, true));
+    if (entry->kind != KIND_POOL)
+        account_release_end(device, 0);
     return result;
 }
 
@@ -722,6 +731,7 @@ CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
     struct entry entry;
     if (inside_driver || !linear_take(pointer, &entry))
         return CUDA->cuMemFreeAsync(pointer, stream);
+    free_begins(&entry);
     return freed(&entry, stream, FREE(device_at(entry.device), CUDA->cuMemFreeAsync(pointer, stream)));
 }
 
@@ -730,6 +740,7 @@ CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
     if (inside_driver || !linear_take(pointer, &entry))
         return CUDA->cuMemFreeAsync_ptsz(pointer, stream);
     stream = per_thread(stream);
+    free_begins(&entry);
     return freed(&entry, stream, FREE(device_at(entry.device), CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
 }
 
@@ -820,23 +831,23 @@ CUresult cuMemSetMemPool(CUmemLocation *location, int type, CUmemoryPool pool) {
 }
 
 /* The driver keeps the memory of a stream for the next. */
-static CUresult stream_gone(CUresult result, struct device *device) {
-    if (result != CUDA_SUCCESS || !device)
-        return result;
-    atomic_fetch_sub(&device->streams.live, 1);
-    if (atomic_load_explicit(&process()->pools.known, memory_order_relaxed))
-        pools_forget_streams();
-    return result;
-}
+#define DESTROY_STREAM(real_call)                                                                                      \
+    struct device *device = inside_driver ? NULL : device_of_stream(stream);                                           \
+    if (!device)                                                                                                       \
+        return real_call;                                                                                              \
+    account_keep_less(&device->streams, 1);                                                                            \
+    CUresult result = real_call;                                                                                       \
+    account_keep_gone(&device->streams, 1, result == CUDA_SUCCESS);                                                    \
+    if (result == CUDA_SUCCESS && atomic_load_explicit(&process()->pools.known, memory_order_relaxed))                 \
+        pools_forget_streams();                                                                                        \
+    return result
 
 CUresult cuStreamDestroy(CUstream stream) {
-    struct device *device = inside_driver ? NULL : device_of_stream(stream);
-    return stream_gone(CUDA->cuStreamDestroy(stream), device);
+    DESTROY_STREAM(CUDA->cuStreamDestroy(stream));
 }
 
 CUresult cuStreamDestroy_v2(CUstream stream) {
-    struct device *device = inside_driver ? NULL : device_of_stream(stream);
-    return stream_gone(CUDA->cuStreamDestroy_v2(stream), device);
+    DESTROY_STREAM(CUDA->cuStreamDestroy_v2(stream));
 }
 
 /* Synchronisation: the moment when a pool gives memory back. */

@@ -307,6 +307,10 @@ static bool still_quiet(const struct known *k, struct device *device) {
 static void measure_ourselves(struct device *device, uint64_t counted, const struct known *k) {
     int64_t before = k->quiet ? k->overhead : atomic_load(&device->overhead);
     int64_t now = new_overhead((int64_t)(counted + k->unlisted), (int64_t)k->charged, (int64_t)k->managed, before);
+    if (k->quiet) { /* before it is so: who finds it charged does not charge it */
+        atomic_store(&device->streams.step, 0);
+        atomic_store(&device->nodes.step, 0);
+    }
     /* With calls under way the figure can be too low, so it may only rise. */
     if (now != before && (k->quiet || now > before))
         account_overhead(device, before, now);

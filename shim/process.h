@@ -16,8 +16,10 @@ enum { DEVICES_MAX = LEDGER_DEVICES, ORDINALS_MAX = 64 };
 
 /* Things whose memory the driver keeps for the next of them. */
 struct kept {
-    _Atomic int64_t live;
-    _Atomic int64_t most; /* that ever lived at a time: only rises while a context lives */
+    _Atomic int64_t live;  /* also those that are about to be made, and those that are being destroyed */
+    _Atomic int64_t made;  /* neither these nor those */
+    _Atomic int64_t most;  /* of made ever: only rises while a context lives */
+    _Atomic uint64_t step; /* that is charged beyond them since the device was measured */
 };
 
 /* A device that this process has touched. */

@@ -167,6 +167,40 @@ SCENARIO(Threads_whose_contexts_come_and_go_never_exceed_the_limit, .limit = "51
     EXPECT_EQUAL(gpu_free(), 512 * MIB - CONTEXT);
 }
 
+/* What the driver keeps for the next stream, and memory that is freed in the order of one. */
+static void *race_in_streams(void *data) {
+    CUcontext context;
+    EXPECT_EQUAL(gpu.cuDevicePrimaryCtxRetain(&context, 0), CUDA_SUCCESS);
+    EXPECT_EQUAL(gpu.cuCtxSetCurrent(context), CUDA_SUCCESS);
+    unsigned seed = (unsigned)(uintptr_t)data;
+    for (int i = 0; i < 500; i++) {
+        CUstream stream;
+        CUdeviceptr pointer;
+        CUresult result = gpu.cuStreamCreate(&stream, 1);
+        EXPECT(result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY);
+        if (result != CUDA_SUCCESS)
+            continue;
+        result = gpu.cuMemAlloc_v2(&pointer, rand_r(&seed) % 2 ? 512 : (size_t)(rand_r(&seed) % 8 + 1) * 2 * MIB);
+        EXPECT(result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY);
+        if (result == CUDA_SUCCESS)
+            EXPECT_EQUAL(gpu.cuMemFreeAsync(pointer, stream), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuStreamSynchronize(stream), CUDA_SUCCESS);
+        EXPECT_EQUAL(gpu.cuStreamDestroy_v2(stream), CUDA_SUCCESS);
+    }
+    return NULL;
+}
+
+SCENARIO(Threads_whose_streams_come_and_go_never_exceed_the_limit, .limit = "100m", .gpus = "--stream 560k") {
+    pthread_t threads[THREADS];
+    gpu_begin(0);
+    for (int i = 0; i < THREADS; i++)
+        EXPECT_EQUAL(pthread_create(&threads[i], NULL, race_in_streams, (void *)(uintptr_t)(i + 1)), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    expect_peak_within(100 * MIB);
+    EXPECT_EQUAL(gpu_free(), 100 * MIB - device_used(0));
+}
+
 static void *race_for_blocks(void *data) {
     CUcontext context;
     EXPECT_EQUAL(gpu.cuDevicePrimaryCtxRetain(&context, 0), CUDA_SUCCESS);
