@@ -21,7 +21,7 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
         var ms = time.GetElapsedTime(started).TotalMilliseconds;
         var (gpu, quota) = (
             verdict.Gpu ?? "none",
-            (spec?.Quota ?? verdict.Quota) is { } text ? Quoted.Text(text) : "none"
+            (spec?.Quota ?? verdict.Quota?.Text) is { } text ? Quoted.Text(text) : "none"
         );
         if (!verdict.Allow)
             LogDenied(
@@ -72,7 +72,7 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
             Quoted.Text(route.Name),
             Quoted.Text(spec?.Image),
             verdict.Gpu ?? "none",
-            verdict.Quota ?? "none",
+            verdict.Quota?.Text ?? "none",
             verdict.Allow ? "allowed" : string.Join(',', verdict.Reasons.Select(r => r.Rule)),
             time.GetElapsedTime(started).TotalMilliseconds
         );

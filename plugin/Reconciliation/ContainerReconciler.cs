@@ -329,8 +329,8 @@ public sealed class ContainerReconciler(
     static string Rules(IEnumerable<Reason> reasons) => string.Join(",", reasons.Select(reason => reason.Rule));
 
     internal static QuotaFile QuotaOf(string container, Verdict verdict) =>
-        verdict.Quota is { } limit
-            ? new(container) { Limit = limit }
+        verdict.Quota is { } quota
+            ? new(container) { Limit = quota.Text }
             : new(container)
             {
                 Error = verdict.Allow

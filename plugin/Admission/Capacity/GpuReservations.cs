@@ -234,11 +234,7 @@ sealed class GpuReservations(
 
     void Hold(ContainerInspect container, ContainerSpec spec, string user, Verdict verdict, Func<Entry, Entry> change)
     {
-        if (
-            spec.Gpu is not { } access
-            || verdict.Quota is null
-            || !GpuMemoryQuota.TryParse(verdict.Quota, out var quota, out _)
-        )
+        if (spec.Gpu is not { } access || verdict.Quota is not { } quota)
         {
             _entries.Remove(container.Id);
             return;

@@ -4,7 +4,6 @@ using Runai.GpuMemory.Admission.Containers;
 using Runai.GpuMemory.Admission.Policies;
 using Runai.GpuMemory.Common;
 using Runai.GpuMemory.Gpu;
-using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission.DryRun;
 
@@ -167,7 +166,7 @@ sealed class DryRunReport
     }
 
     static string Share(GpuDevice gpu, Verdict verdict) =>
-        GpuMemoryQuota.TryParse(verdict.Quota, out var quota, out _)
+        verdict.Quota is { } quota
             ? $"{ByteSize.Text(quota.Of(gpu.AllocatableBytes))} of {ByteSize.Text(gpu.AllocatableBytes)} "
                 + $"({quota.Of(gpu.AllocatableBytes)} bytes)"
         : verdict.Allow ? $"all of {ByteSize.Text(gpu.AllocatableBytes)}, without a quota"

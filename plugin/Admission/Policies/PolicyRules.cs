@@ -110,7 +110,7 @@ static partial class PolicyRules
                 )
             );
         var fromFile = settings.IsBuiltIn || settings.IsExempt(spec, requester) ? [] : Find(FileRules, subject);
-        return new(settings.IsAudit ? reasons : [.. reasons, .. fromFile], quota?.Text, spec.Gpu?.Via)
+        return new(settings.IsAudit ? reasons : [.. reasons, .. fromFile], quota, spec.Gpu?.Via)
         {
             Audited = settings.IsAudit ? fromFile : [],
             StopsViolation = settings.StopsViolations,

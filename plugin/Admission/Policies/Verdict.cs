@@ -1,14 +1,14 @@
 using Runai.GpuMemory.Admission.Containers;
+using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission.Policies;
 
 /// <summary>What <see cref="IContainerJudge"/> answers.</summary>
 /// <param name="Reasons">Empty: allowed.</param>
-/// <param name="Quota">The quota to write for the container, as the user wrote it (valid by the grammar); null where it
-/// has none.</param>
+/// <param name="Quota">The quota to write for the container; null where it has none.</param>
 /// <param name="Gpu">How the container gets a GPU, e.g. <c>--gpus</c>, <c>device /dev/nvidia0</c>; null when it gets
 /// none.</param>
-public sealed record Verdict(IReadOnlyList<Reason> Reasons, string? Quota, string? Gpu)
+public sealed record Verdict(IReadOnlyList<Reason> Reasons, GpuMemoryQuota? Quota, string? Gpu)
 {
     /// <summary>What the policy file would refuse, were it not in audit mode.</summary>
     public IReadOnlyList<Reason> Audited { get; init; } = [];

@@ -433,7 +433,7 @@ public class AuthorizerTests : AuthorizerFixture
         var starts = _services.GetRequiredService<AllowedStarts>();
         await BeforeAsync(Call("POST", "/containers/web/start"));
         Assert.That(
-            (starts.Find(Id)?.Name, starts.Find(Id)?.Verdict.Quota),
+            (starts.Find(Id)?.Name, starts.Find(Id)?.Verdict.Quota?.Text),
             Is.EqualTo((quota is null ? null : "/web", quota))
         );
     }

@@ -54,7 +54,7 @@ public class EarlyDeliveryTests
 
     static string Id(int n) => n.ToString("x64", null);
 
-    void Allow(int n, string? quota) => _starts.Note(new(Id(n), $"/c{n}", new([], quota, "--gpus")));
+    void Allow(int n, string? quota) => _starts.Note(new(Id(n), $"/c{n}", new([], Parsed.Quota(quota), "--gpus")));
 
     string? Quota(string directory) =>
         Path.Combine(_folder, "state", directory, "quota") is var path && File.Exists(path)
@@ -160,7 +160,7 @@ public class EarlyDeliveryTests
     {
         var time = new FakeTimeProvider();
         var starts = new AllowedStarts(time);
-        starts.Note(new(Id(1), "/c1", new([], "0.5", null)));
+        starts.Note(new(Id(1), "/c1", new([], Parsed.Quota("0.5"), null)));
         Assert.That(starts.Find(Id(1))?.Name, Is.EqualTo("/c1"));
         time.Advance(TimeSpan.FromMinutes(2));
         Assert.That(starts.Find(Id(1)), Is.Null);

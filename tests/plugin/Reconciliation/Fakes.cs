@@ -261,6 +261,8 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
             StopsViolation = policy.Current.StopsViolations,
         };
 
+    static readonly GpuMemoryQuota? Half = Parsed.Quota("0.5");
+
     Verdict Find(ContainerInspect container, Requester requester, Observed? observed)
     {
         if (requester != Requester.Engine)
@@ -268,28 +270,28 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
         if (container.Name == "/bug")
             throw new InvalidOperationException("a bug in the judgement");
         if (observed?.IsCut == true)
-            return new([new("volume-covered", "too many mounts")], "0.5", "--gpus") { KillsNow = true };
+            return new([new("volume-covered", "too many mounts")], Half, "--gpus") { KillsNow = true };
         if (observed?.Shadowings is [var covering, ..])
-            return new([new("volume-covered", $"{covering.By} covers {covering.Hidden}")], "0.5", "--gpus")
+            return new([new("volume-covered", $"{covering.By} covers {covering.Hidden}")], Half, "--gpus")
             {
                 KillsNow = true,
             };
         if (observed?.IsUnreadable == true)
-            return new([new("volume-gone", "unreadable")], "0.5", "--gpus")
+            return new([new("volume-gone", "unreadable")], Half, "--gpus")
             {
                 StopsViolation = container.Name == "/greedy",
             };
         if (observed?.Missing is { } missing)
-            return new([new("volume-gone", missing)], "0.5", "--gpus") { StopsViolation = container.Name == "/greedy" };
+            return new([new("volume-gone", missing)], Half, "--gpus") { StopsViolation = container.Name == "/greedy" };
         if (observed?.WithoutShim is { } program)
-            return new([new("preload-missing", program)], "0.5", "--gpus")
+            return new([new("preload-missing", program)], Half, "--gpus")
             {
                 StopsViolation = container.Name == "/greedy",
             };
         if (observed?.Excesses is [var excess, ..])
             return new(
                 [new("quota-exceeded", $"{excess.Used} of {excess.Gpu.Uuid} are more than {excess.Limit}")],
-                "0.5",
+                Half,
                 "--gpus"
             )
             {
@@ -298,12 +300,12 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
         var quota =
             container.Config.Labels?.GetValueOrDefault("gpu-memory") ?? policy.Current.Limits.DefaultQuota?.Text;
         if (policy.Current.Limits.MaxQuota is { } max && quota != max.Text)
-            return new([new("max-quota", $"{quota} is not {max}")], quota, "--gpus")
+            return new([new("max-quota", $"{quota} is not {max}")], Parsed.Quota(quota), "--gpus")
             {
                 StopsViolation = policy.Current.StopsViolations,
             };
         if (container.Name == "/audited")
-            return new([], quota, "--gpus")
+            return new([], Parsed.Quota(quota), "--gpus")
             {
                 Audited = [new("max-quota", "it is too much")],
                 StopsViolation = policy.Current.StopsViolations,
@@ -312,7 +314,7 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
             ? new([new("quota-syntax", "gpu-memory=bad is\nno quota")], null, null)
             : new(
                 container.Name is "/outlaw" or "/desperado" ? [new("outlaw", "it is an outlaw")] : [],
-                quota,
+                Parsed.Quota(quota),
                 "--gpus"
             )
             {

@@ -71,7 +71,7 @@ public class GpuReservationsTests
     }
 
     void Described(ContainerInspect container) =>
-        _ledger.Running(container, new([], container.Config.Labels!["gpu-memory"], "--gpus"));
+        _ledger.Running(container, new([], Parsed.Quota(container.Config.Labels!["gpu-memory"]), "--gpus"));
 
     void Sweep(params string[] running) => _ledger.KeepOnly(running.Select(Id).ToHashSet(), _clock.GetTimestamp());
 

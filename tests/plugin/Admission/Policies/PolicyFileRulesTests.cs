@@ -432,8 +432,8 @@ public class PolicyFileRulesTests
     public void A_default_quota_is_for_containers_with_the_volume_and_no_quota()
     {
         const string Policy = """{"defaultQuota":"0.1"}""";
-        Assert.That(Judge(Policy, """{"HostConfig":{"Binds":["runai:/runai"]}}""").Quota, Is.EqualTo("0.1"));
-        Assert.That(Judge(Policy, """{"HostConfig":{"Binds":["half:/runai"]}}""").Quota, Is.EqualTo("0.5"));
+        Assert.That(Judge(Policy, """{"HostConfig":{"Binds":["runai:/runai"]}}""").Quota?.Text, Is.EqualTo("0.1"));
+        Assert.That(Judge(Policy, """{"HostConfig":{"Binds":["half:/runai"]}}""").Quota?.Text, Is.EqualTo("0.5"));
         Assert.That(Judge(Policy, $$$"""{"HostConfig":{{{{Gpu}}}}}""").Quota, Is.Null);
     }
 

@@ -433,7 +433,7 @@ public class PolicyRulesTests
     public void What_fits_together_is_allowed(string json, string? quota)
     {
         var verdict = Judge(json);
-        Assert.That((verdict.Message, verdict.Quota), Is.EqualTo(("", quota)));
+        Assert.That((verdict.Message, verdict.Quota?.Text), Is.EqualTo(("", quota)));
     }
 
     [Test]
@@ -634,9 +634,9 @@ public class PolicyRulesTests
                 Judged("""{"requireQuota":true}""").Message,
                 Does.StartWith("a container with a GPU (--gpus) needs a quota on this machine")
             );
-            Assert.That(Judged("""{"requireQuota":true}""", "half:/runai").Quota, Is.EqualTo("0.5"));
+            Assert.That(Judged("""{"requireQuota":true}""", "half:/runai").Quota?.Text, Is.EqualTo("0.5"));
             Assert.That(
-                Judged("""{"requireQuota":true,"defaultQuota":"0.2"}""", "runai:/runai").Quota,
+                Judged("""{"requireQuota":true,"defaultQuota":"0.2"}""", "runai:/runai").Quota?.Text,
                 Is.EqualTo("0.2")
             );
             Assert.That(Judged("{}") is { Allow: true, Quota: null });
