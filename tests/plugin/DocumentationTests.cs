@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Microsoft.Extensions.Logging;
 using NUnit.Framework;
 
 namespace Runai.GpuMemory.Tests;
@@ -50,18 +51,43 @@ public partial class DocumentationTests
     [GeneratedRegex(@"^\| `([^`]+)` \| ([^|]+) \|", RegexOptions.Multiline)]
     private static partial Regex Row();
 
-    [GeneratedRegex(@"\[LoggerMessage\((\d+),")]
-    private static partial Regex EventId();
+    /// <summary>An event of the code: its ID and its level, on one line or over several.</summary>
+    [GeneratedRegex(@"\[LoggerMessage\(\s*(\d+),\s*LogLevel\.(\w+),")]
+    private static partial Regex Event();
+
+    /// <summary>A row of docs/events.md.</summary>
+    [GeneratedRegex(@"^\| (\d+) \| (\w+) \| [^|]+ \| [^|]+ \|$", RegexOptions.Multiline)]
+    private static partial Regex EventRow();
+
+    /// <summary>Levels as lines of the log have them.</summary>
+    static string Level(string name) => name == nameof(LogLevel.Information) ? "info" : name.ToLowerInvariant();
+
+    static string[] Sources { get; } =
+    [
+        .. Directory
+            .EnumerateFiles(Path.Combine(Root, "plugin"), "*.cs", SearchOption.AllDirectories)
+            .Select(File.ReadAllText),
+    ];
+
+    static (string Id, string Level)[] Events { get; } =
+    [
+        .. Sources
+            .SelectMany(source => Event().Matches(source))
+            .Select(m => (m.Groups[1].Value, Level(m.Groups[2].Value))),
+    ];
 
     [Test]
-    public void Every_event_has_an_id_of_its_own()
+    public void Every_event_is_found_and_has_an_ID_of_its_own()
     {
-        var ids = Directory
-            .EnumerateFiles(Path.Combine(Root, "plugin"), "*.cs", SearchOption.AllDirectories)
-            .SelectMany(file => EventId().Matches(File.ReadAllText(file)))
-            .Select(match => match.Groups[1].Value)
-            .ToArray();
-        Assert.That(ids, Is.Unique.And.Not.Empty);
+        Assert.That(Events, Has.Length.EqualTo(Sources.Sum(source => source.Split("[LoggerMessage(").Length - 1)));
+        Assert.That(Events.Select(e => e.Id), Is.Unique.And.Not.Empty);
+    }
+
+    [Test]
+    public void Every_event_is_in_the_table_with_its_level_and_no_other_is()
+    {
+        var rows = EventRow().Matches(File.ReadAllText(Path.Combine(Root, "docs/events.md")));
+        Assert.That(rows.Select(m => (m.Groups[1].Value, m.Groups[2].Value)), Is.EquivalentTo(Events));
     }
 
     static string FindRoot()

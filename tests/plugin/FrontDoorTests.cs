@@ -24,7 +24,10 @@ public partial class FrontDoorTests
     }
 
     static IEnumerable<string> Documents() =>
-        ((string[])[Root, Path.Combine(Root, "docs")]).SelectMany(folder => Directory.GetFiles(folder, "*.md"));
+        [
+            .. Directory.GetFiles(Root, "*.md"),
+            .. Directory.GetFiles(Path.Combine(Root, "docs"), "*.md", SearchOption.AllDirectories),
+        ];
 
     [TestCaseSource(nameof(Documents))]
     public void Every_link_of_a_document_leads_to_a_file(string document)
