@@ -541,7 +541,7 @@ sealed partial class Authorizer(
             cancel
         );
         var verdict = joined.And(Judge(ledger.HeldByOthers(container.Id)));
-        if (verdict.Allow && await preload.EnsureAsync(container, cancel) is { } problem)
+        if (verdict.Allow && await preload.EnsureAsync(container, spec, cancel) is { } problem)
             return verdict with { Reasons = [new("preload", problem)] };
         // Last, so that nothing is held for a start that is refused, and what runs loses nothing by one.
         return verdict.Allow ? joined.And(ledger.Decide(container, spec, requester.Name, Judge)) : verdict;
@@ -572,7 +572,8 @@ sealed partial class Authorizer(
                 return;
             if (route.Kind == RouteKind.ContainerArchivePut)
                 preload.ForgetAll();
-            if (await preload.EnsureAsync(container, both.Token) is { } problem)
+            var spec = specs.FromInspect(container, defaults.Runtime);
+            if (await preload.EnsureAsync(container, spec, both.Token) is { } problem)
                 LogNotServed(log, container.Id, problem);
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException)

@@ -27,7 +27,13 @@ sealed class ContainerJudge(
 
     public void Started(string id, DateTimeOffset at) => _runs.Note(id, at);
 
-    public Verdict Judge(ContainerInspect container, Requester requester, Observed? observed = null)
+    public ContainerSpec Describe(ContainerInspect container) => specs.FromInspect(container, defaults.Runtime);
+
+    public (ContainerSpec Spec, Verdict Verdict) Judge(
+        ContainerInspect container,
+        Requester requester,
+        Observed? observed = null
+    )
     {
         var settings = policy.Current;
         // A run that a call began is judged for its caller, also when its restart policy has ended and started it
@@ -44,13 +50,27 @@ sealed class ContainerJudge(
             : requester == Requester.Engine && ledger.UserOf(container.Id) is { } user
                 ? settings.RequesterOfRecord(user)
             : requester;
-        var spec = specs.FromInspect(container, defaults.Runtime) with { Observed = observed ?? Observed.None };
-        if (spec is { Gpu: null, Observed.Excesses: [var use, ..] })
-            spec = spec with { Gpu = new($"use of GPU {use.Gpu.Index}", GpuSelection.Unknown) };
-        var verdict = PolicyRules.Evaluate(spec, who, gpus.Devices, settings, ledger.HeldByOthersIfNew(container.Id));
-        return verdict.Allow ? verdict
-            : caller is not null ? verdict with { Reasons = [.. verdict.Reasons, Unjudged], KillsNow = true }
-            : verdict with { KillsNow = verdict.Reasons.Any(reason => PolicyRules.DisablesQuota(reason.Rule)) };
+        var spec = Describe(container) with { Observed = observed ?? Observed.None };
+        // Such a GPU counts for the rules; what it holds of one is by its configuration.
+        var judged = spec is { Gpu: null, Observed.Excesses: [var use, ..] }
+            ? spec with
+            {
+                Gpu = new($"use of GPU {use.Gpu.Index}", GpuSelection.Unknown),
+            }
+            : spec;
+        var verdict = PolicyRules.Evaluate(judged, who, gpus.Devices, settings, ledger.HeldByOthersIfNew(container.Id));
+        if (!verdict.Allow)
+            verdict = caller is not null
+                ? verdict with
+                {
+                    Reasons = [.. verdict.Reasons, Unjudged],
+                    KillsNow = true,
+                }
+                : verdict with
+                {
+                    KillsNow = verdict.Reasons.Any(reason => PolicyRules.DisablesQuota(reason.Rule)),
+                };
+        return (spec, verdict);
     }
 
     public Verdict JudgeUnreadable(string problem) =>

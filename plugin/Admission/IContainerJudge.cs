@@ -7,10 +7,18 @@ namespace Runai.GpuMemory.Admission;
 /// asked at start, and by reconciliation for containers that came another way.</summary>
 public interface IContainerJudge
 {
+    /// <summary>What admission knows of the container.</summary>
+    ContainerSpec Describe(Engine.ContainerInspect container);
+
     /// <param name="container">As the engine describes it.</param>
     /// <param name="requester">For whom.</param>
     /// <param name="observed">What it is found to have; null where nobody looked.</param>
-    Verdict Judge(Engine.ContainerInspect container, Requester requester, Observed? observed = null);
+    /// <returns>What was judged, and how.</returns>
+    (ContainerSpec Spec, Verdict Verdict) Judge(
+        Engine.ContainerInspect container,
+        Requester requester,
+        Observed? observed = null
+    );
 
     /// <summary>The engine started a container. To be told in the order of the engine's events.</summary>
     /// <param name="id">The container.</param>

@@ -182,7 +182,7 @@ public sealed class ContainerReconciler(
         // the same run still has it.
         if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel))
             return;
-        var verdict = judge.Judge(
+        var (spec, verdict) = judge.Judge(
             container,
             Requester.Engine,
             own.Look() with
@@ -193,7 +193,7 @@ public sealed class ContainerReconciler(
                 WithoutShim = isOurs && isLoaded ? programs.FindWithoutShim(pid) : null,
             }
         );
-        ledger.Running(container, verdict);
+        ledger.Running(container, spec, verdict);
         var asOf = time.GetUtcNow();
         if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel))
         {

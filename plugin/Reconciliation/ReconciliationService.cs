@@ -1,4 +1,5 @@
 using System.Threading.Channels;
+using Runai.GpuMemory.Admission;
 using Runai.GpuMemory.Admission.Policies;
 using Runai.GpuMemory.Admission.Preload;
 using Runai.GpuMemory.Common;
@@ -15,6 +16,7 @@ namespace Runai.GpuMemory.Reconciliation;
 public sealed class ReconciliationService(
     IEngineClient engine,
     ContainerReconciler reconciler,
+    IContainerJudge judge,
     IPreloadInjector injector,
     IVolumeCatalog catalog,
     PluginIdentity identity,
@@ -170,7 +172,7 @@ public sealed class ReconciliationService(
             || !container.Mounts.Any(catalog.Owns)
         )
             return;
-        if (await injector.EnsureAsync(container, stop) is { } problem)
+        if (await injector.EnsureAsync(container, judge.Describe(container), stop) is { } problem)
             log.NotInjected(id, problem);
     }
 

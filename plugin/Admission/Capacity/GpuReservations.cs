@@ -8,13 +8,7 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission.Capacity;
 
-sealed class GpuReservations(
-    ContainerSpecMapper specs,
-    EngineDefaults defaults,
-    IGpuInventory gpus,
-    OwnerStore owners,
-    TimeProvider time
-) : IGpuReservations
+sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider time) : IGpuReservations
 {
     /// <summary>A start that nobody finished or failed in this time is looked at, see
     /// <c>OverdueStarts</c>.</summary>
@@ -120,12 +114,12 @@ sealed class GpuReservations(
                 Put(id, entry with { Runs = true, IsComing = false, Calls = [.. others] });
     }
 
-    public void Running(ContainerInspect container, Verdict verdict)
+    public void Running(ContainerInspect container, ContainerSpec spec, Verdict verdict)
     {
         lock (_lock)
             Hold(
                 container,
-                specs.FromInspect(container, defaults.Runtime),
+                spec,
                 owners.Find(container.Id) ?? "",
                 verdict,
                 entry =>

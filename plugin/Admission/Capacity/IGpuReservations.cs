@@ -1,3 +1,4 @@
+using Runai.GpuMemory.Admission.Containers;
 using Runai.GpuMemory.Admission.Policies;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Quotas;
@@ -12,7 +13,7 @@ public interface IGpuReservations
     void Started(string id, DateTimeOffset at);
 
     /// <summary>A container runs, however it came to.</summary>
-    void Running(ContainerInspect container, Verdict verdict);
+    void Running(ContainerInspect container, ContainerSpec spec, Verdict verdict);
 
     /// <summary>It does not run any more. One that the engine may be about to start again keeps what it holds for a
     /// while.</summary>

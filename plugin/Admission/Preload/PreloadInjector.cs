@@ -10,8 +10,6 @@ namespace Runai.GpuMemory.Admission.Preload;
 /// place. Who asks for a container that is being served waits for that.</summary>
 sealed partial class PreloadInjector(
     IEngineClient engine,
-    ContainerSpecMapper specs,
-    EngineDefaults defaults,
     ImagePreloads images,
     TimeProvider time,
     ILogger<PreloadInjector> log
@@ -48,9 +46,8 @@ sealed partial class PreloadInjector(
         _served.Clear();
     }
 
-    public async Task<string?> EnsureAsync(ContainerInspect container, CancellationToken cancel)
+    public async Task<string?> EnsureAsync(ContainerInspect container, ContainerSpec spec, CancellationToken cancel)
     {
-        var spec = specs.FromInspect(container, defaults.Runtime);
         if (spec.Directory?.Shim is not { } shim)
             return null;
         // What has run as root may have changed any file, so only a container that never ran is taken on trust.

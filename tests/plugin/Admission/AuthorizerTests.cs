@@ -619,7 +619,7 @@ public class AuthorizerTests : AuthorizerFixture
     }
 
     Verdict JudgeRunning(ContainerInspect container) =>
-        _services.GetRequiredService<IContainerJudge>().Judge(container, Requester.Engine);
+        _services.GetRequiredService<IContainerJudge>().Judge(container, Requester.Engine).Verdict;
 
     [TestCase("web", false, true)]
     [TestCase("0123", false, true, Description = "the begin of an ID, and a name")]
@@ -670,7 +670,10 @@ public class AuthorizerTests : AuthorizerFixture
         };
         var observed = Observed.None with { Excesses = [new(new FakeGpus().Devices[1], 6L << 30, 0)] };
         Assert.That(
-            _services.GetRequiredService<IContainerJudge>().Judge(container, Requester.Engine, observed).Message,
+            _services
+                .GetRequiredService<IContainerJudge>()
+                .Judge(container, Requester.Engine, observed)
+                .Verdict.Message,
             Is.EqualTo(problem)
         );
     }

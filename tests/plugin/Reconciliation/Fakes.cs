@@ -248,11 +248,17 @@ sealed class FakeJudge(PolicySource policy) : IContainerJudge
     /// <summary>Runs when a verdict is made, before it is answered.</summary>
     public Action? OnJudged { get; set; }
 
-    public Verdict Judge(ContainerInspect container, Requester requester, Observed? observed)
+    public ContainerSpec Describe(ContainerInspect container) => new() { Image = container.Config.Image };
+
+    public (ContainerSpec Spec, Verdict Verdict) Judge(
+        ContainerInspect container,
+        Requester requester,
+        Observed? observed
+    )
     {
         var verdict = Find(container, requester, observed);
         OnJudged?.Invoke();
-        return verdict;
+        return (Describe(container), verdict);
     }
 
     public Verdict JudgeUnreadable(string problem) =>
@@ -357,7 +363,7 @@ sealed class FakeLedger : IGpuReservations
 
     public void Started(string id, DateTimeOffset at) => Told.Enqueue($"{id.TrimStart('0')} started");
 
-    public void Running(ContainerInspect container, Verdict verdict) =>
+    public void Running(ContainerInspect container, ContainerSpec spec, Verdict verdict) =>
         Told.Enqueue($"{container.Name} runs with {verdict.Quota}");
 
     public void Ended(string id, bool? restarts, DateTimeOffset at) =>
@@ -375,7 +381,7 @@ sealed class FakeInjector : IPreloadInjector
     public ConcurrentQueue<string> Served { get; } = [];
     public string? Problem { get; set; }
 
-    public Task<string?> EnsureAsync(ContainerInspect container, CancellationToken cancel)
+    public Task<string?> EnsureAsync(ContainerInspect container, ContainerSpec spec, CancellationToken cancel)
     {
         Served.Enqueue(container.Id);
         return Task.FromResult(Problem);

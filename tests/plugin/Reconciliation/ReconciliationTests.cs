@@ -74,6 +74,7 @@ public class ReconciliationTests
         _service = new ReconciliationService(
             _docker,
             _reconciler,
+            _judge,
             _injector,
             catalog,
             _identity,

@@ -26,8 +26,7 @@ public class GpuReservationsTests
     [TearDown]
     public void Stop() => Directory.Delete(_folder, recursive: true);
 
-    GpuReservations Open() =>
-        new(_specs, new(new FakeEngine(), _clock), _gpus, new(Path.Combine(_folder, "owners")), _clock);
+    GpuReservations Open() => new(_gpus, new(Path.Combine(_folder, "owners")), _clock);
 
     static string Id(string name) => name.PadRight(64, '-');
 
@@ -71,7 +70,11 @@ public class GpuReservationsTests
     }
 
     void Described(ContainerInspect container) =>
-        _ledger.Running(container, new([], Parsed.Quota(container.Config.Labels!["gpu-memory"]), "--gpus"));
+        _ledger.Running(
+            container,
+            _specs.FromInspect(container, "?"),
+            new([], Parsed.Quota(container.Config.Labels!["gpu-memory"]), "--gpus")
+        );
 
     void Sweep(params string[] running) => _ledger.KeepOnly(running.Select(Id).ToHashSet(), _clock.GetTimestamp());
 

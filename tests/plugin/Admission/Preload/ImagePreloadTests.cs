@@ -24,8 +24,6 @@ public class ImagePreloadTests
         _own.NoteAuthorizationCall();
         _injector = new(
             _engine,
-            new(new FakeVolumes(), new FakeNodes()),
-            new(_engine, TimeProvider.System),
             new(_own, TimeProvider.System),
             TimeProvider.System,
             NullLogger<PreloadInjector>.Instance
@@ -76,10 +74,13 @@ public class ImagePreloadTests
             ],
         };
 
+    static Task<string?> EnsureAsync(PreloadInjector injector, ContainerInspect container) =>
+        injector.EnsureAsync(container, Parsed.Spec(container), CancellationToken.None);
+
     async Task<string[]> ServeAsync(ContainerInspect container)
     {
         _engine.Calls.Clear();
-        Assert.That(await _injector.EnsureAsync(container, CancellationToken.None), Is.Null);
+        Assert.That(await EnsureAsync(_injector, container), Is.Null);
         return [.. _engine.Calls.Select(c => c.Replace(container.Id + " ", "", StringComparison.Ordinal))];
     }
 
@@ -127,12 +128,9 @@ public class ImagePreloadTests
     {
         var first = New();
         _engine.Modes["/etc"] = (UnixFileMode)0b111_101_000;
-        var refusal = await _injector.EnsureAsync(first, CancellationToken.None);
+        var refusal = await EnsureAsync(_injector, first);
         _engine.Calls.Clear();
-        Assert.That(
-            await _injector.EnsureAsync(New(), CancellationToken.None),
-            Is.EqualTo(refusal).And.Contain("/etc is closed to")
-        );
+        Assert.That(await EnsureAsync(_injector, New()), Is.EqualTo(refusal).And.Contain("/etc is closed to"));
         Assert.That(_engine.Calls, Is.Empty);
     }
 
@@ -267,8 +265,6 @@ public class ImagePreloadTests
     {
         var injector = new PreloadInjector(
             _engine,
-            new(new FakeVolumes(), new FakeNodes()),
-            new(_engine, TimeProvider.System),
             new(new SelfCalls(), TimeProvider.System),
             TimeProvider.System,
             NullLogger<PreloadInjector>.Instance
@@ -277,7 +273,7 @@ public class ImagePreloadTests
         for (var i = 0; i < 2; i++)
         {
             _engine.Calls.Clear();
-            Assert.That(await injector.EnsureAsync(New(), CancellationToken.None), Is.Null);
+            Assert.That(await EnsureAsync(injector, New()), Is.Null);
             Assert.That(_engine.Calls, Has.Some.StartsWith("get"));
         }
     }

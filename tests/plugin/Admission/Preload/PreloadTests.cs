@@ -28,14 +28,7 @@ public class PreloadTests
         _engine.OnCall = null;
         _engine.HasEtc = true;
         _own.NoteAuthorizationCall();
-        _injector = new(
-            _engine,
-            new(new FakeVolumes(), new FakeNodes()),
-            new(_engine, TimeProvider.System),
-            new(_own, TimeProvider.System),
-            _time,
-            NullLogger<PreloadInjector>.Instance
-        );
+        _injector = new(_engine, new(_own, TimeProvider.System), _time, NullLogger<PreloadInjector>.Instance);
     }
 
     static ContainerInspect Container(string status = "created", string target = "/runai") =>
@@ -56,7 +49,10 @@ public class PreloadTests
         };
 
     Task<string?> EnsureAsync(ContainerInspect? container = null) =>
-        _injector.EnsureAsync(container ?? Container(), CancellationToken.None);
+        EnsureAsync(container ?? Container(), CancellationToken.None);
+
+    Task<string?> EnsureAsync(ContainerInspect container, CancellationToken cancel) =>
+        _injector.EnsureAsync(container, Parsed.Spec(container), cancel);
 
     string Preload => _engine.Files[(Id, "/etc/ld.so.preload")];
 
@@ -297,7 +293,7 @@ public class PreloadTests
         var called = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         _engine.OnCall = _ => called.TrySetResult();
         using var first = new CancellationTokenSource();
-        var early = _injector.EnsureAsync(Container(), first.Token);
+        var early = EnsureAsync(Container(), first.Token);
         var late = EnsureAsync();
         await called.Task;
         await first.CancelAsync();

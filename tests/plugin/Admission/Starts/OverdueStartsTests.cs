@@ -27,7 +27,7 @@ public class OverdueStartsTests
     public void Start()
     {
         _folder = Directory.CreateTempSubdirectory("overdue").FullName;
-        _ledger = new(_specs, new(_engine, _clock), _gpus, new(Path.Combine(_folder, "owners")), _clock);
+        _ledger = new(_gpus, new(Path.Combine(_folder, "owners")), _clock);
         _starts = new(_clock);
         _overdue = new(_engine, _ledger, _starts, _clock, NullLogger<OverdueStarts>.Instance);
         Assert.That(Starts(Slow));
