@@ -142,7 +142,7 @@ rootfs: shim $(PUBLISHED) ## the managed plugin without an engine: build/plugin 
 	@sed 's/@VERSION@/$(VERSION)/' config.json >$(OUT)/plugin/config.json
 	@du -sh $(OUT)/plugin/rootfs | sed 's/\t.*/ in the rootfs/'
 
-bench: all shim-tests ## measure against the figures of docs/measurements.md
+bench: all shim-tests ## measure against the figures of docs/measurements
 	@bench/run.sh
 
 fmt: ## format C and C#

@@ -5,7 +5,7 @@
 #   tests/gpu/run.sh
 #
 # It installs the plugin that was built, checks what containers see and get, with nvidia-smi and with PyTorch, watches
-# the GPU from outside all the while, and removes the plugin again. What it prints is what docs/measurements.md shows.
+# the GPU from outside all the while, and removes the plugin again. docs/measurements/main-job.md shows what it prints.
 #
 # What it takes from the environment stands at the top of lib.sh.
 # shellcheck disable=SC2046 # quota prints several words
