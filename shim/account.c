@@ -67,7 +67,7 @@ static struct ledger_row *account_row(struct device *device) {
 }
 
 /* Where account goes when the ledger has no row left for us: not shared, but in the same shape. */
-static struct ledger_row lonely[DEVICES_MAX]; /* atomic fields */
+static struct ledger_row unshared[DEVICES_MAX]; /* atomic fields */
 
 static struct ledger_row *row_now(struct device *device) {
     struct ledger_row *row = atomic_load_explicit(&device->row, memory_order_acquire);
@@ -78,16 +78,16 @@ static struct ledger_row *row_now(struct device *device) {
         row = account_row(device);
         lock_drop(&p->slow);
     }
-    return row ? row : &lonely[device_position(device)];
+    return row ? row : &unshared[device_position(device)];
 }
 
-void account_join(struct device *device) {
+void account_claim_row(struct device *device) {
     row_now(device);
 }
 
 static bool within(struct device *device, const struct ledger_row *row, uint64_t limit, struct ledger_sum *sum) {
     *sum = ledger_sum(atomic_load_explicit(&device->number, memory_order_relaxed));
-    if (row == &lonely[device_position(device)]) {
+    if (row == &unshared[device_position(device)]) {
         sum->settled += atomic_load(&row->charged);
         sum->pending += atomic_load(&row->pending);
     }
@@ -104,8 +104,8 @@ static void end(struct device *device) {
 }
 
 /* A row that was lost and claimed anew while calls were under way can be off: with none under way, what we know of
- * ourselves stands. What is off is taken off, not overwritten, since calls may begin meanwhile. */
-static void heal(struct device *device, struct ledger_row *row) {
+   ourselves stands. What is off is taken off, not overwritten, since calls may begin meanwhile. */
+static void resync_row(struct device *device, struct ledger_row *row) {
     uint64_t activity = atomic_load(&device->activity), charged = atomic_load(&device->charged);
     int64_t overhead = atomic_load(&device->overhead);
     if (!row)
@@ -124,14 +124,14 @@ static void housekeeping(struct device *device) {
     struct process *p = process();
     if (!lock_take_within(&p->slow, 0))
         return;
-    heal(device, account_row(device));
+    resync_row(device, account_row(device));
     measure(device);
     lock_drop(&p->slow);
 }
 
 /* The row holds our reservation and the sum is above the limit. Under process->slow and, if possible, the ledger's slow
- * lock. */
-static bool insist(struct device *device, struct ledger_row *row, uint64_t most) {
+   lock. */
+static bool recheck(struct device *device, struct ledger_row *row, uint64_t most) {
     struct ledger_sum sum;
     int number = atomic_load(&device->number);
     quota_reread();
@@ -144,7 +144,7 @@ static bool insist(struct device *device, struct ledger_row *row, uint64_t most)
         if (within(device, row, limit, &sum))
             return true;
         /* Without the others' reservations, and what the driver has not yet taken from the dead, it would not fit
-         * either; or they have taken too long. */
+           either; or they have taken too long. */
         uint64_t lasting = sum.settled > dying ? sum.settled - dying : 0;
         if (most > limit || lasting > limit - most || (dying == 0 && now_ms() >= until))
             return false;
@@ -152,7 +152,7 @@ static bool insist(struct device *device, struct ledger_row *row, uint64_t most)
     }
 }
 
-static bool try(struct device *device, struct reservation *r) {
+static bool reserve_fast(struct device *device, struct reservation *r) {
     struct ledger_sum sum;
     uint64_t limit = device_limit(device);
     begin(device);
@@ -162,7 +162,7 @@ static bool try(struct device *device, struct reservation *r) {
     return fits;
 }
 
-static void take_back(struct device *device, struct reservation *r) {
+static void cancel_reservation(struct device *device, struct reservation *r) {
     atomic_fetch_sub(&r->row->pending, r->bytes);
     end(device);
 }
@@ -174,14 +174,14 @@ static bool reserve_slowly(struct device *device, struct reservation *r) {
     if (!lock_take_within(&p->slow, 5000))
         return false;
     struct ledger_row *row = account_row(device);
-    r->row = row ? row : &lonely[device_position(device)];
+    r->row = row ? row : &unshared[device_position(device)];
     int number = atomic_load(&device->number);
     bool locked = ledger_slow_lock(number);
     ledger_revoke(number);
     measure(device); /* beside a reservation of ours it would find only what has grown */
-    bool fits = try(device, r) || insist(device, r->row, r->bytes);
+    bool fits = reserve_fast(device, r) || recheck(device, r->row, r->bytes);
     if (!fits)
-        take_back(device, r);
+        cancel_reservation(device, r);
     if (locked)
         ledger_slow_unlock(number);
     lock_drop(&p->slow);
@@ -189,14 +189,14 @@ static bool reserve_slowly(struct device *device, struct reservation *r) {
 }
 
 /* Close to the limit what the ledger says has to be of now. Measured with no call of ours under way, so it is exact in
- * a program with one thread. */
+   a program with one thread. */
 static bool reserve_closely(struct device *device, struct reservation *r) {
     ledger_revoke(atomic_load(&device->number));
     measure_if_due(device, r->room);
     r->row = row_now(device);
-    if (try(device, r))
+    if (reserve_fast(device, r))
         return true;
-    take_back(device, r);
+    cancel_reservation(device, r);
     return false;
 }
 
@@ -204,10 +204,10 @@ bool account_reserve(struct device *device, uint64_t most, struct reservation *r
     if (UNLIKELY(quota_tick()))
         housekeeping(device);
     *r = (struct reservation){row_now(device), most, 0, false};
-    bool fits = try(device, r);
+    bool fits = reserve_fast(device, r);
     if (LIKELY(fits && !measure_is_due(device, r->room)))
         return true;
-    take_back(device, r);
+    cancel_reservation(device, r);
     return (fits && reserve_closely(device, r)) || reserve_slowly(device, r);
 }
 
@@ -220,7 +220,7 @@ static void charge(struct device *device, uint64_t bytes) {
 void account_settle(struct device *device, struct reservation *r, uint64_t taken) {
     if (taken)
         charge(device, taken);
-    take_back(device, r);
+    cancel_reservation(device, r);
 }
 
 #define CREDIT_MAX (256 * MIB)
@@ -256,15 +256,15 @@ void account_credit_used(struct device *device) {
 }
 
 void account_keep(struct device *device, struct reservation *r) {
-    bool far = r->room >= MEASURE_CLOSE && r->row != &lonely[device_position(device)] && r->bytes % MIB == 0;
+    bool far = r->room >= MEASURE_CLOSE && r->row != &unshared[device_position(device)] && r->bytes % MIB == 0;
     if (far && credit_free(atomic_load(&r->row->credit)) + r->bytes <= CREDIT_MAX)
         atomic_fetch_add(&r->row->credit, r->bytes / MIB);
-    take_back(device, r);
+    cancel_reservation(device, r);
 }
 
 void account_drop(struct device *device, struct reservation *r) {
     if (!r->of_credit) {
-        take_back(device, r);
+        cancel_reservation(device, r);
         return;
     }
     leave_credit(r, 0);
@@ -302,7 +302,7 @@ void account_release_end_anywhere(unsigned devices) {
         end(device_at(i));
 }
 
-void account_leave_to_measuring(struct device *device, uint64_t bytes) {
+void account_defer_to_measurement(struct device *device, uint64_t bytes) {
     struct ledger_row *row = row_now(device);
     begin(device);
     atomic_fetch_add(&device->overhead, (int64_t)bytes);
@@ -340,7 +340,7 @@ void account_keep_end(struct device *device, struct keeping *k, bool done) {
         taken += k->step > step ? k->step - step : 0;
         measure_soon(device);
         account_add(device, taken);
-        account_leave_to_measuring(device, taken);
+        account_defer_to_measurement(device, taken);
     }
     if (k->reservation.row)
         account_settle(device, &k->reservation, 0);
@@ -411,7 +411,7 @@ uint64_t account_remember(struct device *device, struct entry *entry) {
 }
 
 /* 2 MiB, if that was the last of what lay in the block. Where something in it was freed in stream order, the driver
- * holds it until somebody synchronises. */
+   holds it until somebody synchronises. */
 static uint64_t leave_block(const struct entry *entry, uint64_t address, bool ordered) {
     struct device *device = device_at(entry->device);
     struct entry block = block_entry(device, address), gone;
@@ -419,7 +419,7 @@ static uint64_t leave_block(const struct entry *entry, uint64_t address, bool or
         return 0;
     if (!gone.ordered)
         return BLOCK;
-    account_leave_to_measuring(device, BLOCK);
+    account_defer_to_measurement(device, BLOCK);
     return 0;
 }
 

@@ -31,8 +31,8 @@ void account_release_end(struct device *device, uint64_t released);
 unsigned account_release_begin_anywhere(void);
 void account_release_end_anywhere(unsigned devices);
 /* Moves what is charged into what is measured: for memory whose end we do not see (a free that waits for its stream, a
- * context). */
-void account_leave_to_measuring(struct device *device, uint64_t bytes);
+   context). */
+void account_defer_to_measurement(struct device *device, uint64_t bytes);
 /* Charges what turned out to be taken already. */
 void account_add(struct device *device, uint64_t bytes);
 
@@ -52,7 +52,7 @@ void account_keep_less(struct kept *kept, int64_t count);
 void account_keep_gone(struct kept *kept, int64_t count, bool gone);
 
 /* Takes our place in the ledger. */
-void account_join(struct device *device);
+void account_claim_row(struct device *device);
 
 struct account_view {
     uint64_t limit; /* what may be allocated in all */

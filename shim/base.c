@@ -32,7 +32,7 @@ void sleep_us(unsigned us) {
     syscall(SYS_nanosleep, &t, NULL);
 }
 
-void wait_again(unsigned tries) {
+void backoff(unsigned tries) {
     if (tries < 4)
         syscall(SYS_sched_yield);
     else
@@ -143,7 +143,7 @@ void diagnose(const char *format, ...) {
     errno = saved;
 }
 
-void say_refused(const char *why, const char *remedy) {
+void report_refusal(const char *why, const char *remedy) {
     static _Atomic int said; /* exchanged once; a forked child stays silent too */
     if (atomic_exchange(&said, 1))
         return;

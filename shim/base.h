@@ -1,5 +1,5 @@
-/* What every file of the shim may use: the clock, a small lock, diagnostics, and the guard against hooking ourselves.
- */
+/* What every file of the shim may use: the clock, a small lock, diagnostics, and the guard against hooking
+   ourselves. */
 #ifndef RUNAI_BASE_H
 #define RUNAI_BASE_H
 
@@ -13,7 +13,7 @@
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /* For the few globals that every hooked call reads: they share a cache line. */
-#define BUSY __attribute__((section("busy")))
+#define HOT __attribute__((section("busy")))
 
 #define KIB ((uint64_t)1 << 10)
 #define MIB ((uint64_t)1 << 20)
@@ -27,7 +27,7 @@ static inline void sleep_ms(unsigned ms) {
     sleep_us(ms * 1000);
 }
 /* Between tries to get what another process holds: shorter at first, up to a millisecond. */
-void wait_again(unsigned tries);
+void backoff(unsigned tries);
 
 /* A futex lock. All zero is unlocked, so a page wiped by fork holds no lock. */
 struct lock {
@@ -35,8 +35,8 @@ struct lock {
 };
 void lock_take_slow(struct lock *lock);
 void lock_wake(struct lock *lock);
-/* For slow paths, where a driver call may happen inside: gives up after a while rather than hang with a stuck driver.
- */
+/* For slow paths, where a driver call may happen inside: gives up after a while rather than hang with a stuck
+   driver. */
 bool lock_take_within(struct lock *lock, unsigned ms);
 
 /* A queue before the driver's pools, whose own lock lets threads convoy (four threads on an H200: a call takes 0.78 of
@@ -91,6 +91,6 @@ void signals_unmute(const struct muted *before);
 /* Only with RUNAI_LOG=1. */
 void diagnose(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The one line that may go to stderr unasked; once a process. */
-void say_refused(const char *why, const char *remedy);
+void report_refusal(const char *why, const char *remedy);
 
 #endif

@@ -1,5 +1,5 @@
 /* A device is known by its UUID, so CUDA_VISIBLE_DEVICES may select, reorder and rename, and CUDA and NVML mean the
- * same one. */
+   same one. */
 #include "device.h"
 #include "quota_file.h"
 #include "real.h"

@@ -28,7 +28,7 @@ static inline uint8_t device_position(const struct device *device) {
 }
 
 /* Bytes that may be allocated on it: the share of CUDA's total, or the size, never above the total. UINT64_MAX while
- * nothing is known. */
+   nothing is known. */
 uint64_t device_limit(struct device *device);
 /* The shares of NVML's total and reserved. */
 void device_nvml_share(struct device *device, uint64_t total, uint64_t reserved, uint64_t *share,

@@ -1,5 +1,5 @@
 /* The loaded objects of this process, read from the loader's own link maps: finding a function needs neither dlsym nor
- * a lock of ours. */
+   a lock of ours. */
 #ifndef RUNAI_ELF_H
 #define RUNAI_ELF_H
 
@@ -18,7 +18,7 @@ struct elf_object {
 };
 
 /* The first loaded object whose file name or SONAME begins with one of the prefixes (a NULL-terminated list), or the
- * one after so many of them. */
+   one after so many of them. */
 bool elf_find(struct elf_object *object, const char *const *prefixes, unsigned skip);
 /* The same for an object that was loaded with the program: usable before anything else is. */
 bool elf_find_from_start(struct elf_object *object, const char *const *prefixes);

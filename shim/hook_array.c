@@ -61,7 +61,7 @@ static void remember(struct device *device, uint64_t array, uint64_t bytes) {
     table_put(&process()->table, &entry);
 }
 
-#define CREATE(full, levels, real_call)                                                                                \
+#define ARRAY_CREATE_AND_RETURN(full, levels, real_call)                                                               \
     struct device *device = array && descriptor ? device_of_array(full) : NULL;                                        \
     if (!device)                                                                                                       \
         return real_call;                                                                                              \
@@ -81,7 +81,7 @@ CUresult cuArrayCreate(CUarray *array, const struct array_descriptor_v1 *descrip
     struct array3d_descriptor full = {0};
     if (d)
         full = (struct array3d_descriptor){d->width, d->height, 0, d->format, d->channels, 0};
-    CREATE(&full, 1, CUDA->cuArrayCreate(array, descriptor));
+    ARRAY_CREATE_AND_RETURN(&full, 1, CUDA->cuArrayCreate(array, descriptor));
 }
 
 CUresult cuArrayCreate_v2(CUarray *array, const struct array_descriptor *descriptor) {
@@ -89,7 +89,7 @@ CUresult cuArrayCreate_v2(CUarray *array, const struct array_descriptor *descrip
     struct array3d_descriptor full = {0};
     if (d)
         full = (struct array3d_descriptor){d->width, d->height, 0, d->format, d->channels, 0};
-    CREATE(&full, 1, CUDA->cuArrayCreate_v2(array, descriptor));
+    ARRAY_CREATE_AND_RETURN(&full, 1, CUDA->cuArrayCreate_v2(array, descriptor));
 }
 
 CUresult cuArray3DCreate(CUarray *array, const struct array3d_descriptor_v1 *descriptor) {
@@ -97,18 +97,18 @@ CUresult cuArray3DCreate(CUarray *array, const struct array3d_descriptor_v1 *des
     struct array3d_descriptor full = {0};
     if (d)
         full = (struct array3d_descriptor){d->width, d->height, d->depth, d->format, d->channels, d->flags};
-    CREATE(&full, 1, CUDA->cuArray3DCreate(array, descriptor));
+    ARRAY_CREATE_AND_RETURN(&full, 1, CUDA->cuArray3DCreate(array, descriptor));
 }
 
 CUresult cuArray3DCreate_v2(CUarray *array, const struct array3d_descriptor *descriptor) {
-    CREATE(descriptor, 1, CUDA->cuArray3DCreate_v2(array, descriptor));
+    ARRAY_CREATE_AND_RETURN(descriptor, 1, CUDA->cuArray3DCreate_v2(array, descriptor));
 }
 
 CUresult cuMipmappedArrayCreate(CUmipmappedArray *array, const struct array3d_descriptor *descriptor, unsigned levels) {
-    CREATE(descriptor, levels, CUDA->cuMipmappedArrayCreate(array, descriptor, levels));
+    ARRAY_CREATE_AND_RETURN(descriptor, levels, CUDA->cuMipmappedArrayCreate(array, descriptor, levels));
 }
 
-#define DESTROY(real_call)                                                                                             \
+#define ARRAY_DESTROY_AND_RETURN(real_call)                                                                            \
     struct entry entry;                                                                                                \
     if (inside_driver || !table_take(&process()->table, CLASS_ARRAY, (uint64_t)(uintptr_t)array, &entry))              \
         return real_call;                                                                                              \
@@ -122,9 +122,9 @@ CUresult cuMipmappedArrayCreate(CUmipmappedArray *array, const struct array3d_de
     return result
 
 CUresult cuArrayDestroy(CUarray array) {
-    DESTROY(CUDA->cuArrayDestroy(array));
+    ARRAY_DESTROY_AND_RETURN(CUDA->cuArrayDestroy(array));
 }
 
 CUresult cuMipmappedArrayDestroy(CUmipmappedArray array) {
-    DESTROY(CUDA->cuMipmappedArrayDestroy(array));
+    ARRAY_DESTROY_AND_RETURN(CUDA->cuMipmappedArrayDestroy(array));
 }

@@ -77,7 +77,7 @@ static bool creation_begin(struct creation *c, CUdevice ordinal) {
     *c = (struct creation){.device = inside_driver ? NULL : device_by_ordinal(ordinal)};
     if (!c->device)
         return true;
-    account_join(c->device);
+    account_claim_row(c->device);
     uint64_t size = ledger_context_size(atomic_load(&c->device->number));
     if (size == 0) {
         c->learning = ledger_context_lock(atomic_load(&c->device->number));
@@ -117,7 +117,7 @@ static uint64_t guess(struct device *device, CUcontext context) {
 
 static void charge_as_measured(struct device *device, uint64_t size) {
     account_add(device, size);
-    account_leave_to_measuring(device, size);
+    account_defer_to_measurement(device, size);
 }
 
 static void charge_guess(struct device *device, uint64_t size) {
@@ -187,7 +187,7 @@ static CUresult creation_end(struct creation *c, CUresult result, const CUcontex
     if (reserved) {
         account_settle(device, &c->reservation, result == CUDA_SUCCESS ? reserved : 0);
         if (result == CUDA_SUCCESS)
-            account_leave_to_measuring(device, reserved);
+            account_defer_to_measurement(device, reserved);
     }
     if (c->activity)
         account_release_end(device, 0);
@@ -218,7 +218,7 @@ static void end_primary(CUcontext context) {
         INSIDE(CUDA->cuDevicePrimaryCtxRelease(ordinal));
 }
 
-#define CREATE_CONTEXT(ordinal, real_call, made, undo)                                                                 \
+#define CREATE_CONTEXT_AND_RETURN(ordinal, real_call, made, undo)                                                      \
     struct creation creation;                                                                                          \
     if (!creation_begin(&creation, ordinal)) {                                                                         \
         creation_end(&creation, CUDA_ERROR_OUT_OF_MEMORY, NULL, undo);                                                 \
@@ -235,7 +235,7 @@ static bool is_active(CUdevice ordinal) {
 static CUresult retain(CUcontext *context, CUdevice device) {
     if (is_active(device))
         return INSIDE(CUDA->cuDevicePrimaryCtxRetain(context, device));
-    CREATE_CONTEXT(device, CUDA->cuDevicePrimaryCtxRetain(context, device), context, end_primary);
+    CREATE_CONTEXT_AND_RETURN(device, CUDA->cuDevicePrimaryCtxRetain(context, device), context, end_primary);
 }
 
 CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
@@ -247,41 +247,42 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
     return result;
 }
 
-#define CREATE_OTHER(ordinal, real_call, made)                                                                         \
+#define CREATE_OTHER_CONTEXT_AND_RETURN(ordinal, real_call, made)                                                      \
     if (!inside_driver)                                                                                                \
         atomic_store(&process()->other_made, true);                                                                    \
-    CREATE_CONTEXT(ordinal, real_call, made, end_created)
+    CREATE_CONTEXT_AND_RETURN(ordinal, real_call, made, end_created)
 
 CUresult cuCtxCreate(CUcontext *context, unsigned flags, CUdevice device) {
-    CREATE_OTHER(device, CUDA->cuCtxCreate(context, flags, device), context);
+    CREATE_OTHER_CONTEXT_AND_RETURN(device, CUDA->cuCtxCreate(context, flags, device), context);
 }
 
 CUresult cuCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device) {
-    CREATE_OTHER(device, CUDA->cuCtxCreate_v2(context, flags, device), context);
+    CREATE_OTHER_CONTEXT_AND_RETURN(device, CUDA->cuCtxCreate_v2(context, flags, device), context);
 }
 
 CUresult cuCtxCreate_v3(CUcontext *context, void *affinity, int count, unsigned flags, CUdevice device) {
-    CREATE_OTHER(device, CUDA->cuCtxCreate_v3(context, affinity, count, flags, device), context);
+    CREATE_OTHER_CONTEXT_AND_RETURN(device, CUDA->cuCtxCreate_v3(context, affinity, count, flags, device), context);
 }
 
 CUresult cuCtxCreate_v4(CUcontext *context, void *parameters, unsigned flags, CUdevice device) {
-    CREATE_OTHER(device, CUDA->cuCtxCreate_v4(context, parameters, flags, device), context);
+    CREATE_OTHER_CONTEXT_AND_RETURN(device, CUDA->cuCtxCreate_v4(context, parameters, flags, device), context);
 }
 
 CUresult cuGLCtxCreate(CUcontext *context, unsigned flags, CUdevice device) {
-    CREATE_OTHER(device, CUDA->cuGLCtxCreate(context, flags, device), context);
+    CREATE_OTHER_CONTEXT_AND_RETURN(device, CUDA->cuGLCtxCreate(context, flags, device), context);
 }
 
 CUresult cuGLCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device) {
-    CREATE_OTHER(device, CUDA->cuGLCtxCreate_v2(context, flags, device), context);
+    CREATE_OTHER_CONTEXT_AND_RETURN(device, CUDA->cuGLCtxCreate_v2(context, flags, device), context);
 }
 
 CUresult cuVDPAUCtxCreate(CUcontext *context, unsigned flags, CUdevice device, uint32_t display, void *lookup) {
-    CREATE_OTHER(device, CUDA->cuVDPAUCtxCreate(context, flags, device, display, lookup), context);
+    CREATE_OTHER_CONTEXT_AND_RETURN(device, CUDA->cuVDPAUCtxCreate(context, flags, device, display, lookup), context);
 }
 
 CUresult cuVDPAUCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device, uint32_t display, void *lookup) {
-    CREATE_OTHER(device, CUDA->cuVDPAUCtxCreate_v2(context, flags, device, display, lookup), context);
+    CREATE_OTHER_CONTEXT_AND_RETURN(device, CUDA->cuVDPAUCtxCreate_v2(context, flags, device, display, lookup),
+                                    context);
 }
 
 /* A green context lives in its device's primary one: little more, and measured. */
@@ -323,7 +324,7 @@ CUresult cuCtxSetLimit(int limit, size_t value) {
     if (growth) {
         account_settle(device, &reservation, result == CUDA_SUCCESS ? growth : 0);
         if (result == CUDA_SUCCESS)
-            account_leave_to_measuring(device, growth);
+            account_defer_to_measurement(device, growth);
     }
     bool stack = device && result == CUDA_SUCCESS && limit == CU_LIMIT_STACK_SIZE;
     if (stack)
@@ -360,8 +361,8 @@ static void end_guess(struct device *device) {
     size = size && size < guessed ? size : guessed;
     atomic_fetch_sub(&device->guessed, size);
     account_release_begin(device);
-    account_leave_to_measuring(device, -size); /* back into what is charged, */
-    account_release_end(device, size);         /* and out of it */
+    account_defer_to_measurement(device, -size); /* back into what is charged, */
+    account_release_end(device, size);           /* and out of it */
 }
 
 static uint64_t swept(const struct entry *entry) {
@@ -423,7 +424,7 @@ static struct device *device_of_context(CUcontext context) {
     return device;
 }
 
-#define DESTROY_CONTEXT(real_call, is_gone)                                                                            \
+#define DESTROY_CONTEXT_AND_RETURN(real_call, is_gone)                                                                 \
     struct device *device = inside_driver ? NULL : device_of_context(context);                                         \
     if (device)                                                                                                        \
         account_release_begin(device);                                                                                 \
@@ -432,16 +433,16 @@ static struct device *device_of_context(CUcontext context) {
     return result
 
 CUresult cuCtxDestroy(CUcontext context) {
-    DESTROY_CONTEXT(CUDA->cuCtxDestroy(context), true);
+    DESTROY_CONTEXT_AND_RETURN(CUDA->cuCtxDestroy(context), true);
 }
 
 CUresult cuCtxDestroy_v2(CUcontext context) {
-    DESTROY_CONTEXT(CUDA->cuCtxDestroy_v2(context), true);
+    DESTROY_CONTEXT_AND_RETURN(CUDA->cuCtxDestroy_v2(context), true);
 }
 
 /* Only the last of those who attached to a context ends it. */
 CUresult cuCtxDetach(CUcontext context) {
-    DESTROY_CONTEXT(CUDA->cuCtxDetach(context), !device_of_context(context));
+    DESTROY_CONTEXT_AND_RETURN(CUDA->cuCtxDetach(context), !device_of_context(context));
 }
 
 /* The handle of a device's primary context; 0 while there is none. Retaining it would make one, so ask first. */
@@ -456,7 +457,7 @@ static uint64_t primary_context(CUdevice ordinal) {
     return (uint64_t)(uintptr_t)context;
 }
 
-#define END_PRIMARY(real_call)                                                                                         \
+#define END_PRIMARY_AND_RETURN(real_call)                                                                              \
     if (inside_driver)                                                                                                 \
         return real_call;                                                                                              \
     uint64_t context = primary_context(ordinal);                                                                       \
@@ -468,17 +469,17 @@ static uint64_t primary_context(CUdevice ordinal) {
     return result
 
 CUresult cuDevicePrimaryCtxRelease(CUdevice ordinal) {
-    END_PRIMARY(CUDA->cuDevicePrimaryCtxRelease(ordinal));
+    END_PRIMARY_AND_RETURN(CUDA->cuDevicePrimaryCtxRelease(ordinal));
 }
 
 CUresult cuDevicePrimaryCtxRelease_v2(CUdevice ordinal) {
-    END_PRIMARY(CUDA->cuDevicePrimaryCtxRelease_v2(ordinal));
+    END_PRIMARY_AND_RETURN(CUDA->cuDevicePrimaryCtxRelease_v2(ordinal));
 }
 
 CUresult cuDevicePrimaryCtxReset(CUdevice ordinal) {
-    END_PRIMARY(CUDA->cuDevicePrimaryCtxReset(ordinal));
+    END_PRIMARY_AND_RETURN(CUDA->cuDevicePrimaryCtxReset(ordinal));
 }
 
 CUresult cuDevicePrimaryCtxReset_v2(CUdevice ordinal) {
-    END_PRIMARY(CUDA->cuDevicePrimaryCtxReset_v2(ordinal));
+    END_PRIMARY_AND_RETURN(CUDA->cuDevicePrimaryCtxReset_v2(ordinal));
 }

@@ -319,7 +319,7 @@ static bool is_entered(CUgraphExec executable, struct entry *entry) {
 }
 
 /* A graph that was launched before may use its memory again; for a first launch, what is in use by others is not to be
- * had. */
+   had. */
 static uint64_t growth_for(struct device *device, const struct entry *executable) {
     if (executable->size == 0)
         return 0;
@@ -335,7 +335,7 @@ static void launched(struct entry *executable) {
         table_reference(&process()->table, executable);
 }
 
-#define LAUNCH(real_call)                                                                                              \
+#define GRAPH_LAUNCH_AND_RETURN(real_call)                                                                             \
     struct entry entry;                                                                                                \
     if (LIKELY(!is_entered(executable, &entry)))                                                                       \
         return real_call;                                                                                              \
@@ -357,19 +357,19 @@ static void launched(struct entry *executable) {
     return result
 
 CUresult cuGraphLaunch(CUgraphExec executable, CUstream stream) {
-    LAUNCH(CUDA->cuGraphLaunch(executable, stream));
+    GRAPH_LAUNCH_AND_RETURN(CUDA->cuGraphLaunch(executable, stream));
 }
 
 CUresult cuGraphLaunch_ptsz(CUgraphExec executable, CUstream stream) {
-    LAUNCH(CUDA->cuGraphLaunch_ptsz(executable, stream));
+    GRAPH_LAUNCH_AND_RETURN(CUDA->cuGraphLaunch_ptsz(executable, stream));
 }
 
 CUresult cuGraphUpload(CUgraphExec executable, CUstream stream) {
-    LAUNCH(CUDA->cuGraphUpload(executable, stream));
+    GRAPH_LAUNCH_AND_RETURN(CUDA->cuGraphUpload(executable, stream));
 }
 
 CUresult cuGraphUpload_ptsz(CUgraphExec executable, CUstream stream) {
-    LAUNCH(CUDA->cuGraphUpload_ptsz(executable, stream));
+    GRAPH_LAUNCH_AND_RETURN(CUDA->cuGraphUpload_ptsz(executable, stream));
 }
 
 CUresult cuDeviceGraphMemTrim(CUdevice ordinal) {

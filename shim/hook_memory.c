@@ -21,7 +21,7 @@ static uint64_t remember(struct device *device, CUcontext context, enum table_ki
 
 /* The shape of every hook here: the device in question, a reservation of the most that the call may take, the real
    call, and what it took. */
-#define ALLOCATE(kind, most, size, real_call, pointer)                                                                 \
+#define LINEAR_ALLOCATE_AND_RETURN(kind, most, size, real_call, pointer)                                               \
     CUcontext context;                                                                                                 \
     struct device *device = inside_driver || !pointer ? NULL : device_current_in(&context);                            \
     struct reservation reservation;                                                                                    \
@@ -35,15 +35,15 @@ static uint64_t remember(struct device *device, CUcontext context, enum table_ki
     return result
 
 CUresult cuMemAlloc(CUdeviceptr_v1 *pointer, unsigned size) {
-    ALLOCATE(KIND_LINEAR, size, size, CUDA->cuMemAlloc(pointer, size), pointer);
+    LINEAR_ALLOCATE_AND_RETURN(KIND_LINEAR, size, size, CUDA->cuMemAlloc(pointer, size), pointer);
 }
 
 CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t size) {
-    ALLOCATE(KIND_LINEAR, size, size, CUDA->cuMemAlloc_v2(pointer, size), pointer);
+    LINEAR_ALLOCATE_AND_RETURN(KIND_LINEAR, size, size, CUDA->cuMemAlloc_v2(pointer, size), pointer);
 }
 
 CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t size, unsigned flags) {
-    ALLOCATE(KIND_MANAGED, size, size, CUDA->cuMemAllocManaged(pointer, size, flags), pointer);
+    LINEAR_ALLOCATE_AND_RETURN(KIND_MANAGED, size, size, CUDA->cuMemAllocManaged(pointer, size, flags), pointer);
 }
 
 /* The driver chooses the pitch: a multiple of 512 in all that was seen. */
@@ -53,13 +53,13 @@ static uint64_t pitched(uint64_t width, uint64_t height) {
 }
 
 CUresult cuMemAllocPitch(CUdeviceptr_v1 *pointer, unsigned *pitch, unsigned width, unsigned height, unsigned element) {
-    ALLOCATE(KIND_LINEAR, pitched(width, height), (uint64_t)*pitch * height,
-             CUDA->cuMemAllocPitch(pointer, pitch, width, height, element), pointer);
+    LINEAR_ALLOCATE_AND_RETURN(KIND_LINEAR, pitched(width, height), (uint64_t)*pitch * height,
+                               CUDA->cuMemAllocPitch(pointer, pitch, width, height, element), pointer);
 }
 
 CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, size_t height, unsigned element) {
-    ALLOCATE(KIND_LINEAR, pitched(width, height), (uint64_t)*pitch * height,
-             CUDA->cuMemAllocPitch_v2(pointer, pitch, width, height, element), pointer);
+    LINEAR_ALLOCATE_AND_RETURN(KIND_LINEAR, pitched(width, height), (uint64_t)*pitch * height,
+                               CUDA->cuMemAllocPitch_v2(pointer, pitch, width, height, element), pointer);
 }
 
 bool linear_take(uint64_t pointer, struct entry *entry) {
@@ -80,7 +80,7 @@ void linear_put_back(const struct entry *entry) {
     table_put(&process()->table, entry);
 }
 
-#define FREE(pointer, real_call)                                                                                       \
+#define LINEAR_FREE_AND_RETURN(pointer, real_call)                                                                     \
     struct entry entry;                                                                                                \
     if (inside_driver || !linear_take(pointer, &entry))                                                                \
         return real_call;                                                                                              \
@@ -95,9 +95,9 @@ void linear_put_back(const struct entry *entry) {
     return result
 
 CUresult cuMemFree(CUdeviceptr_v1 pointer) {
-    FREE(pointer, CUDA->cuMemFree(pointer));
+    LINEAR_FREE_AND_RETURN(pointer, CUDA->cuMemFree(pointer));
 }
 
 CUresult cuMemFree_v2(CUdeviceptr pointer) {
-    FREE(pointer, CUDA->cuMemFree_v2(pointer));
+    LINEAR_FREE_AND_RETURN(pointer, CUDA->cuMemFree_v2(pointer));
 }

@@ -46,7 +46,7 @@ static void settle(struct loading *l, CUresult result) {
     if (l->bytes)
         account_settle(l->device, &l->reservation, done ? l->bytes : 0);
     if (l->bytes && done)
-        account_leave_to_measuring(l->device, l->bytes);
+        account_defer_to_measurement(l->device, l->bytes);
     if (done)
         measure_soon(l->device);
 }

@@ -39,7 +39,7 @@ struct figures {
 };
 
 /* `reserved` takes what nobody in this container can have: the share of the GPU's own reserve, and what others hold of
- * our share. */
+   our share. */
 static struct figures figures(struct device *device, uint64_t total, uint64_t reserved, uint64_t physically_free) {
     struct figures f;
     uint64_t reserved_share;

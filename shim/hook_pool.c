@@ -262,7 +262,7 @@ static CUresult managed_reset(struct pool *pool, struct device *device, CUmemory
 }
 
 /* A destroyed pool of managed memory: when nothing of it is left, its charge goes, and its place is free again. */
-static void bury(struct pool *pool) {
+static void release_destroyed(struct pool *pool) {
     struct pools *pools = &process()->pools;
     struct device *device = device_at(atomic_load(&pool->device));
     uint64_t charged = 0;
@@ -292,7 +292,7 @@ static bool still_true(struct pool *pool, uint64_t bytes, uint64_t version, uint
 static void pool_settle(struct pool *pool, struct device *device, struct reservation *reservation) {
     uint64_t version, live, bytes, before;
     if (atomic_load(&pool->managed))
-        return; /* see managed_end and bury */
+        return; /* see managed_end and release_destroyed */
     for (int tries = 0;; tries++) {
         version = atomic_load(&pool->version);
         live = atomic_load(&pool->live);
@@ -374,7 +374,7 @@ static void settle(bool synchronised) {
     for (unsigned i = 0; i < n; i++) {
         struct pool *pool = &p->pools.pool[i];
         if (UNLIKELY(synchronised && atomic_load_explicit(&pool->handle, memory_order_relaxed) == POOL_DESTROYED))
-            bury(pool);
+            release_destroyed(pool);
         if (synchronised && atomic_load_explicit(&pool->keeps, memory_order_relaxed) != UINT64_MAX)
             next_era(pool);
         if (UNLIKELY(atomic_load(&pool->parked)))
@@ -602,7 +602,7 @@ static bool was_held(const struct attempt *a) {
 }
 
 /* Else it may lie in memory that was moved from a block known now, also where its own was known before. True: the
- * driver need not be asked. */
+   driver need not be asked. */
 static bool end_turn(struct attempt *a, uint64_t pointer, uint64_t size) {
     struct pool *pool = a->pool;
     a->known = pointer && holds(a->era, pointer, size);
@@ -649,7 +649,7 @@ static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr 
     return result;
 }
 
-#define FREE(device, real_call)                                                                                        \
+#define POOL_FREE(device, real_call)                                                                                   \
     ({                                                                                                                 \
         struct lock *queue = &(device)->queue;                                                                         \
         bool entered = queue_enter(queue);                                                                             \
@@ -658,7 +658,7 @@ static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr 
         answer;                                                                                                        \
     })
 
-#define ALLOCATE(find_pool, real_call)                                                                                 \
+#define POOL_ALLOCATE_AND_RETURN(find_pool, real_call)                                                                 \
     struct attempt a = {.pool = inside_driver || !pointer ? NULL : find_pool};                                         \
     if (!a.pool)                                                                                                       \
         return real_call;                                                                                              \
@@ -672,21 +672,21 @@ static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr 
     return allocated(&a, INSIDE(real_call), pointer, size)
 
 CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t size, CUstream stream) {
-    ALLOCATE(pool_of_stream(stream), CUDA->cuMemAllocAsync(pointer, size, stream));
+    POOL_ALLOCATE_AND_RETURN(pool_of_stream(stream), CUDA->cuMemAllocAsync(pointer, size, stream));
 }
 
 CUresult cuMemAllocAsync_ptsz(CUdeviceptr *pointer, size_t size, CUstream stream) {
     stream = per_thread(stream);
-    ALLOCATE(pool_of_stream(stream), CUDA->cuMemAllocAsync_ptsz(pointer, size, stream));
+    POOL_ALLOCATE_AND_RETURN(pool_of_stream(stream), CUDA->cuMemAllocAsync_ptsz(pointer, size, stream));
 }
 
 CUresult cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t size, CUmemoryPool from, CUstream stream) {
-    ALLOCATE(pool_named(from), CUDA->cuMemAllocFromPoolAsync(pointer, size, from, stream));
+    POOL_ALLOCATE_AND_RETURN(pool_named(from), CUDA->cuMemAllocFromPoolAsync(pointer, size, from, stream));
 }
 
 CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t size, CUmemoryPool from, CUstream stream) {
     stream = per_thread(stream);
-    ALLOCATE(pool_named(from), CUDA->cuMemAllocFromPoolAsync_ptsz(pointer, size, from, stream));
+    POOL_ALLOCATE_AND_RETURN(pool_named(from), CUDA->cuMemAllocFromPoolAsync_ptsz(pointer, size, from, stream));
 }
 
 /* Before it is free: until then it is there, and cannot be moved. */
@@ -703,7 +703,7 @@ void pool_freed(const struct entry *entry, CUstream stream) {
         return; /* its pool was destroyed, and another has the place */
     atomic_fetch_sub(&pool->live, entry->size / POOL_UNIT);
     if (UNLIKELY(atomic_load_explicit(&pool->handle, memory_order_relaxed) == POOL_DESTROYED && stream == NO_STREAM))
-        bury(pool); /* else when the stream gets there: at a synchronisation */
+        release_destroyed(pool); /* else when the stream gets there: at a synchronisation */
 }
 
 /* Linear memory freed in stream order goes when the stream gets there, which nobody tells us: until measured it counts.
@@ -721,7 +721,7 @@ static CUresult freed(const struct entry *entry, CUstream stream, CUresult resul
     else if (entry->kind == KIND_POOL)
         pool_freed(entry, stream);
     else
-        account_leave_to_measuring(device, linear_freed(entry, true));
+        account_defer_to_measurement(device, linear_freed(entry, true));
     if (entry->kind != KIND_POOL)
         account_release_end(device, 0);
     return result;
@@ -732,7 +732,7 @@ CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
     if (inside_driver || !linear_take(pointer, &entry))
         return CUDA->cuMemFreeAsync(pointer, stream);
     free_begins(&entry);
-    return freed(&entry, stream, FREE(device_at(entry.device), CUDA->cuMemFreeAsync(pointer, stream)));
+    return freed(&entry, stream, POOL_FREE(device_at(entry.device), CUDA->cuMemFreeAsync(pointer, stream)));
 }
 
 CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
@@ -741,7 +741,7 @@ CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
         return CUDA->cuMemFreeAsync_ptsz(pointer, stream);
     stream = per_thread(stream);
     free_begins(&entry);
-    return freed(&entry, stream, FREE(device_at(entry.device), CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
+    return freed(&entry, stream, POOL_FREE(device_at(entry.device), CUDA->cuMemFreeAsync_ptsz(pointer, stream)));
 }
 
 /* Pools. */
@@ -768,8 +768,8 @@ CUresult cuMemPoolDestroy(CUmemoryPool handle) {
     atomic_store(&pool->handle, managed ? POOL_DESTROYED : NULL);
     pools_forget_streams();
     if (done)
-        bury(pool);
-    account_leave_to_measuring(device, charged);
+        release_destroyed(pool);
+    account_defer_to_measurement(device, charged);
     measure_now(device);
     return result;
 }
@@ -831,7 +831,7 @@ CUresult cuMemSetMemPool(CUmemLocation *location, int type, CUmemoryPool pool) {
 }
 
 /* The driver keeps the memory of a stream for the next. */
-#define DESTROY_STREAM(real_call)                                                                                      \
+#define DESTROY_STREAM_AND_RETURN(real_call)                                                                           \
     struct device *device = inside_driver ? NULL : device_of_stream(stream);                                           \
     if (!device)                                                                                                       \
         return real_call;                                                                                              \
@@ -843,16 +843,16 @@ CUresult cuMemSetMemPool(CUmemLocation *location, int type, CUmemoryPool pool) {
     return result
 
 CUresult cuStreamDestroy(CUstream stream) {
-    DESTROY_STREAM(CUDA->cuStreamDestroy(stream));
+    DESTROY_STREAM_AND_RETURN(CUDA->cuStreamDestroy(stream));
 }
 
 CUresult cuStreamDestroy_v2(CUstream stream) {
-    DESTROY_STREAM(CUDA->cuStreamDestroy_v2(stream));
+    DESTROY_STREAM_AND_RETURN(CUDA->cuStreamDestroy_v2(stream));
 }
 
 /* Synchronisation: the moment when a pool gives memory back. */
 
-#define SYNCHRONISED(real_call)                                                                                        \
+#define SYNCHRONISE_AND_RETURN(real_call)                                                                              \
     struct pools *pools = &process()->pools;                                                                           \
     if (inside_driver || !atomic_load_explicit(&pools->known, memory_order_relaxed))                                   \
         return real_call;                                                                                              \
@@ -863,21 +863,21 @@ CUresult cuStreamDestroy_v2(CUstream stream) {
     return result
 
 CUresult cuStreamSynchronize(CUstream stream) {
-    SYNCHRONISED(CUDA->cuStreamSynchronize(stream));
+    SYNCHRONISE_AND_RETURN(CUDA->cuStreamSynchronize(stream));
 }
 
 CUresult cuStreamSynchronize_ptsz(CUstream stream) {
-    SYNCHRONISED(CUDA->cuStreamSynchronize_ptsz(stream));
+    SYNCHRONISE_AND_RETURN(CUDA->cuStreamSynchronize_ptsz(stream));
 }
 
 CUresult cuEventSynchronize(void *event) {
-    SYNCHRONISED(CUDA->cuEventSynchronize(event));
+    SYNCHRONISE_AND_RETURN(CUDA->cuEventSynchronize(event));
 }
 
 CUresult cuCtxSynchronize(void) {
-    SYNCHRONISED(CUDA->cuCtxSynchronize());
+    SYNCHRONISE_AND_RETURN(CUDA->cuCtxSynchronize());
 }
 
 CUresult cuCtxSynchronize_v2(CUcontext context) {
-    SYNCHRONISED(CUDA->cuCtxSynchronize_v2(context));
+    SYNCHRONISE_AND_RETURN(CUDA->cuCtxSynchronize_v2(context));
 }

@@ -8,7 +8,7 @@
 #define EACH (560 * KIB)
 #define STEP (4 * MIB)
 
-#define CREATE(real_call)                                                                                              \
+#define STREAM_CREATE_AND_RETURN(real_call)                                                                            \
     struct device *device = inside_driver ? NULL : device_current();                                                   \
     struct keeping keeping;                                                                                            \
     if (!device)                                                                                                       \
@@ -20,13 +20,13 @@
     return result
 
 CUresult cuStreamCreate(CUstream *stream, unsigned flags) {
-    CREATE(CUDA->cuStreamCreate(stream, flags));
+    STREAM_CREATE_AND_RETURN(CUDA->cuStreamCreate(stream, flags));
 }
 
 CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int priority) {
-    CREATE(CUDA->cuStreamCreateWithPriority(stream, flags, priority));
+    STREAM_CREATE_AND_RETURN(CUDA->cuStreamCreateWithPriority(stream, flags, priority));
 }
 
 CUresult cuGreenCtxStreamCreate(CUstream *stream, void *green, unsigned flags, int priority) {
-    CREATE(CUDA->cuGreenCtxStreamCreate(stream, green, flags, priority));
+    STREAM_CREATE_AND_RETURN(CUDA->cuGreenCtxStreamCreate(stream, green, flags, priority));
 }

@@ -47,8 +47,8 @@ static uint64_t ptx_variable(const char *at, const char *end) {
     return __builtin_mul_overflow(bytes, count, &bytes) || bytes > PLAUSIBLE ? 0 : bytes;
 }
 
-/* What stands before it, up to the end of the last declaration: `.extern` declares, a pointer's `.ptr .global` names.
- */
+/* What stands before it, up to the end of the last declaration: `.extern` declares, a pointer's `.ptr .global`
+   names. */
 static bool ptx_defines(const char *text, const char *at) {
     const char *from = at;
     while (from > text && from[-1] != ';' && from[-1] != '}' && from[-1] != '{' && from[-1] != ',' && from[-1] != '(' &&

@@ -60,7 +60,7 @@ static bool lock_byte_within(int fd, off_t at, unsigned ms) {
             return false;
         if (now_ms() >= until)
             return false;
-        wait_again(tries);
+        backoff(tries);
     }
     return true;
 }
@@ -216,7 +216,7 @@ static bool still_good(const struct map *map) {
 }
 
 /* A segment ends with its last process, but what was learned stays in the file. */
-static void recall(const struct map *map) {
+static void restore_learned(const struct map *map) {
     struct ledger_device saved[LEDGER_DEVICES];
     ssize_t size = pread(map->fd, saved, sizeof saved, offsetof(struct ledger_file, devices));
     for (int i = 0; i < LEDGER_DEVICES && size >= (ssize_t)((size_t)(i + 1) * sizeof *saved); i++) {
@@ -239,7 +239,7 @@ static bool find(struct map *map) {
 }
 
 /* The same, or what it is made to say: where the rows were before, if it has lost that. Under the header's
- * lock. */
+   lock. */
 static bool find_or_make(struct map *map, const struct map *before) {
     struct ledger_place *place = &map->place;
     bool good = pread(map->fd, place, sizeof *place, 0) == sizeof *place && place_is_good(place), were_rows = good;
@@ -247,8 +247,8 @@ static bool find_or_make(struct map *map, const struct map *before) {
         map->file = join_segment(place);
         if (map->file)
             return true;
-        /* Its last process has gone, or it is in another namespace: that one's processes will follow us into the file.
-         */
+        /* Its last process has gone, or it is in another namespace: that one's processes will follow us into the
+           file. */
         good = place->ipc_namespace != ipc_namespace();
     }
     if (!good) {
@@ -257,7 +257,7 @@ static bool find_or_make(struct map *map, const struct map *before) {
             *place = before->place;
         map->file = as_before ? before->file : make_segment(place);
         if (map->file && !as_before && were_rows)
-            recall(map);
+            restore_learned(map);
         if (map->file && write_at(map->fd, place, sizeof *place, 0))
             return true;
         if (map->file && !as_before)
@@ -275,7 +275,7 @@ static bool find_in_turn(struct map *map, const struct map *before, bool *locked
         *locked = lock_byte(map->fd, F_SETLK, F_WRLCK, LOCK_HEADER);
         if (*locked || (errno != EAGAIN && errno != EACCES && errno != EINTR) || now_ms() >= until)
             return find_or_make(map, before);
-        wait_again(tries);
+        backoff(tries);
     }
     return true;
 }
@@ -598,7 +598,7 @@ static uint64_t saturating(uint64_t a, uint64_t b) {
 }
 
 /* In the order in which amounts move: what is added to the next field before it leaves this one is then seen in one of
- * them at least. */
+   them at least. */
 static void add_row(const struct ledger_row *row, void *data) {
     struct ledger_sum *sum = data;
     uint64_t pending = atomic_load(&row->pending);

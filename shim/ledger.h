@@ -16,8 +16,8 @@
    dies, and does not hand it to a forked child. It also drops it when the process closes any descriptor of the
    file: what such a process holds counts by NVML, and where there is none, its row stays while a process of its PID, in
    the same namespace, began when its owner did. Only rows count: there is no total that a kill -9 between two writes
-   could leave wrong. Everything is untrusted: positions are bounded, sums saturate, and what is damaged is made anew.
- */
+   could leave wrong. Everything is untrusted: positions are bounded, sums saturate, and what is damaged is made
+   anew. */
 #ifndef RUNAI_LEDGER_H
 #define RUNAI_LEDGER_H
 
@@ -118,10 +118,10 @@ struct ledger_sum {
 /* The file, opened or made when needed; when that is impossible, memory of our own, where only this process counts. */
 struct ledger_file *ledger_file(void);
 /* Can it be used without harm? Costs nothing with a segment, one fstat with a mapped file. On false, call
- * ledger_repair. */
+   ledger_repair. */
 bool ledger_intact(void);
 /* The same with everything that takes longer: is the file in place, is it what we joined, and do we hold our row's
- * lock? */
+   lock? */
 bool ledger_intact_with(struct ledger_row *row, uint64_t token);
 /* Opens or initialises anew. Rows held before are lost: claim and fill them again. */
 void ledger_repair(void);
@@ -131,8 +131,8 @@ int ledger_device(const unsigned char uuid[16]);
 struct ledger_row *ledger_claim(int device, uint64_t token);
 /* Frees the rows of dead processes. The driver may hold what they had for a while: measure before you rely on it. */
 void ledger_reclaim(int device, const struct ledger_row *own);
-/* Of processes without a row, if one lost its row by its death less than a second ago: what may come back any moment.
- */
+/* Of processes without a row, if one lost its row by its death less than a second ago: what may come back any
+   moment. */
 uint64_t ledger_dying(int device);
 /* There is no NVML, by which what a process without a row holds would count: from now on a row without a lock is kept
    while its process lives. */
@@ -168,7 +168,7 @@ bool ledger_context_lock(int device);
 void ledger_context_unlock(int device);
 
 /* Serialises the slow path between processes; the kernel drops it with its holder. False after waiting for too long: go
- * on without. */
+   on without. */
 bool ledger_slow_lock(int device);
 void ledger_slow_unlock(int device);
 

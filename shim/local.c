@@ -104,7 +104,7 @@ void local_end(struct local_growth *growth, bool done) {
     account_settle(device, &growth->reservation, done ? growth->bytes : 0);
     if (!done)
         return;
-    account_leave_to_measuring(device, growth->bytes);
+    account_defer_to_measurement(device, growth->bytes);
     has_now(growth->context, growth->size);
     measure_now(device);
 }

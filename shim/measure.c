@@ -49,7 +49,7 @@ void measure_wait_aside(void) {
     struct process *p = process();
     uint64_t until = now_ms() + 50;
     for (unsigned tries = 0; atomic_load(&p->nvml_aside) == ASIDE_STARTING && now_ms() < until; tries++)
-        wait_again(tries);
+        backoff(tries);
 }
 
 static bool nvml_ready(struct process *p) {
@@ -276,14 +276,14 @@ static uint64_t unexplained(struct measure_scratch *s, uint32_t own) {
 }
 
 /* Managed memory is charged in full, but the driver counts only what is on the device now: within that margin nothing
- * is known. */
+   is known. */
 static int64_t new_overhead(int64_t counted, int64_t charged, int64_t managed, int64_t before) {
     int64_t least = counted - charged, most = least + managed;
     return before < least ? least : before > most ? most : before;
 }
 
 /* What we knew of ourselves before the driver was asked. Where it is quiet, all of this was true together. What moves
- * from what is charged into our overhead afterwards changes that, and then it is left as it is. */
+   from what is charged into our overhead afterwards changes that, and then it is left as it is. */
 struct known {
     uint64_t activity, charged, unlisted, managed;
     int64_t overhead;

@@ -7,12 +7,12 @@
 /* Sets our own overhead and the use of processes without a row. Under process->slow. */
 void measure(struct device *device);
 /* The same for callers without the lock, after dead rows are gone: before figures are shown, and after what only
- * measuring can see. */
+   measuring can see. */
 void measure_now(struct device *device);
 /* Before figures are shown, and before the next allocation if that is close to the limit. */
 void measure_soon(struct device *device);
 /* Kernels and modules are loaded at launches, which nobody hooks: with less room than this, what is granted rests on a
- * measurement of just now, by whichever process of the container. */
+   measurement of just now, by whichever process of the container. */
 #define MEASURE_CLOSE (1024 * MIB)
 bool measure_is_due(struct device *device, uint64_t room);
 void measure_if_due(struct device *device, uint64_t room);

@@ -163,31 +163,31 @@ static void *open_mended(Lmid_t namespace, const char *path, int flags, struct l
         diagnose("%s is opened without RTLD_DEEPBIND: its references cannot be changed", path);
         return open_for(namespace, path, flags & ~RTLD_DEEPBIND, asker);
     }
-    say_refused("a library in a namespace of its own cannot be limited", "open it with dlopen");
+    report_refusal("a library in a namespace of its own cannot be limited", "open it with dlopen");
     return open_in(LM_ID_BASE, "/not-in-a-namespace-of-its-own", RTLD_LAZY); /* NULL, for dlerror to say something */
 }
 
 struct answer route_dlopen(const char *path, int flags, const void *unused, const void *caller) {
     (void)unused;
-    struct answer go_on = {route_loader(LOADER_dlopen), 0};
+    struct answer passthrough = {route_loader(LOADER_dlopen), 0};
     Lmid_t namespace = LM_ID_BASE;
-    if (UNLIKELY(!go_on.value))
+    if (UNLIKELY(!passthrough.value))
         return (struct answer){NULL, 1};
     if (LIKELY(!(flags & RTLD_DEEPBIND) && !atomic_load_explicit(&open_namespaces, memory_order_relaxed)) ||
         inside_driver || !path || !*path)
-        return go_on;
+        return passthrough;
     if (atomic_load(&open_namespaces))
     namespace = namespace_of(map_of(caller));
     if (namespace == LM_ID_BASE && !(flags & RTLD_DEEPBIND))
-        return go_on;
+        return passthrough;
     return (struct answer){open_mended(namespace, path, flags, map_of(caller)), 1};
 }
 
 struct answer route_dlmopen(long namespace, const char *path, int flags, const void *caller) {
-    struct answer go_on = {route_loader(LOADER_dlmopen), 0};
-    if (UNLIKELY(!go_on.value))
+    struct answer passthrough = {route_loader(LOADER_dlmopen), 0};
+    if (UNLIKELY(!passthrough.value))
         return (struct answer){NULL, 1};
     if (inside_driver || !path || !*path || (namespace == LM_ID_BASE && !(flags & RTLD_DEEPBIND)))
-        return go_on;
+        return passthrough;
     return (struct answer){open_mended(namespace, path, flags, map_of(caller)), 1};
 }

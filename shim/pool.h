@@ -73,14 +73,14 @@ struct pools {
 /* A stream, a context or a device's pool has changed. */
 void pools_forget_streams(void);
 /* Gives back what this process's pools hold without need, as the driver does at the end of its memory. Before a
- * refusal. */
+   refusal. */
 void pools_trim(struct device *device);
 /* Charges what the pools hold now. After a synchronisation, when the driver may have given memory back. */
 void pools_settle(void);
 /* The same for all of them, after a context has ended. */
 void pools_settle_all(void);
 /* By how much pools have become smaller without that being settled: a thread that waits in a synchronisation does so
- * when it returns. */
+   when it returns. */
 uint64_t pools_unsettled(struct device *device);
 
 #endif

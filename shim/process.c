@@ -12,7 +12,7 @@
 #endif
 
 /* Set once by compare-and-swap; the same address in children. */
-BUSY _Atomic(struct process *) process_page __attribute__((aligned(64)));
+HOT _Atomic(struct process *) process_page __attribute__((aligned(64)));
 static struct process *nothing_left; /* only if mmap fails: the program goes on in static memory */
 static struct process reserve;       /* used through nothing_left */
 

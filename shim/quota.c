@@ -142,8 +142,8 @@ static const char *once(unsigned *seen, unsigned which) {
     return NULL;
 }
 
-static const char *device_limit(struct quota_file *file, const char *name, size_t names, const char *value,
-                                size_t length) {
+static const char *parse_device_limit(struct quota_file *file, const char *name, size_t names, const char *value,
+                                      size_t length) {
     unsigned char uuid[16];
     if (!uuid_parse(uuid, name, names))
         return "the limit of a device without a valid UUID";
@@ -189,7 +189,7 @@ static const char *line_parse(struct quota_file *file, unsigned *seen, const cha
         return once(seen, SEEN_ERROR);
     }
     if (keys > 6 && memcmp(line, "limit.", 6) == 0)
-        return device_limit(file, line + 6, keys - 6, value, values);
+        return parse_device_limit(file, line + 6, keys - 6, value, values);
     return NULL;
 }
 

@@ -15,11 +15,11 @@
 
 enum { DEFAULT_TIMEOUT = 10, LONGEST_TIMEOUT = 3600 };
 
-static struct lock lock;                 /* guards current; held for a copy or a compare, not while reading the file */
-static struct quota_file current;        /* under lock */
-BUSY static _Atomic uint32_t generation; /* 0 until the first good file; bumped under lock */
-BUSY static _Atomic uint64_t next_look;  /* coarse ms; whoever moves it on does the look */
-static _Atomic(const char *) directory;  /* a string that lives for ever; idempotent */
+static struct lock lock;                /* guards current; held for a copy or a compare, not while reading the file */
+static struct quota_file current;       /* under lock */
+HOT static _Atomic uint32_t generation; /* 0 until the first good file; bumped under lock */
+HOT static _Atomic uint64_t next_look;  /* coarse ms; whoever moves it on does the look */
+static _Atomic(const char *) directory; /* a string that lives for ever; idempotent */
 
 /* fork may copy a held lock; the child starts afresh. */
 static bool with_lock(void) {
@@ -100,7 +100,7 @@ bool quota_known(void) {
 }
 
 static bool refuse(const char *why) {
-    say_refused(
+    report_refusal(
         why, "start the container with -v runai:/runai --label gpu-memory=... and the plugin runai/gpu-memory enabled");
     return false;
 }
@@ -128,7 +128,7 @@ bool quota_wait(void) {
         return refuse(why);
     }
     if (file.refused) {
-        say_refused(file.error, "see the plugin's log on the host");
+        report_refusal(file.error, "see the plugin's log on the host");
         return false;
     }
     adopt(&file);

@@ -11,7 +11,7 @@ bool quota_wait(void);
 /* True when there is a quota; never waits. */
 bool quota_known(void);
 /* Reads the file again: always, or at most once a second. True when a second has passed (so others may do their
- * once-a-second work). */
+   once-a-second work). */
 void quota_reread(void);
 bool quota_tick(void);
 /* Will the next quota_tick look? */

@@ -34,7 +34,7 @@ static const struct real_functions no_functions = {
 #undef CALL
 static struct real_functions more_tables[REAL_DRIVERS - LIBRARIES]; /* as real_table */
 
-BUSY _Atomic bool real_settled[LIBRARIES]; /* release, after the table */
+HOT _Atomic bool real_settled[LIBRARIES]; /* release, after the table */
 __thread unsigned char real_chosen[LIBRARIES] __attribute__((tls_model("initial-exec")));
 
 /* Stored under elf_hold; read by all. */

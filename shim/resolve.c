@@ -87,7 +87,7 @@ static const struct hook *hook_named(const char *name) {
 }
 
 static CUresult refused(void) {
-    say_refused("too many drivers are loaded at once", "load fewer copies of libcuda.so and libnvidia-ml.so");
+    report_refusal("too many drivers are loaded at once", "load fewer copies of libcuda.so and libnvidia-ml.so");
     return CUDA_ERROR_NOT_PERMITTED;
 }
 
@@ -157,32 +157,32 @@ static void *ask_around(const void *caller, const char *name, const char *versio
 
 /* The loader's own functions, asked for by name. An interposer in front of us that asks for the next one in a version
    of glibc's would pass us by, since ours have none. */
-static struct answer loaders(void *handle, const char *name, const char *version, const void *caller,
-                             struct answer go_on) {
+static struct answer lookup_loader_function(void *handle, const char *name, const char *version, const void *caller,
+                                            struct answer passthrough) {
     unsigned i = 0;
     while (i < LOADERS_HOOKED && !equal(loader[i].name, name))
         i++;
     if (i == LOADERS_HOOKED)
-        return go_on;
+        return passthrough;
     void *ours = loader_hooks[i];
     if (version && handle == RTLD_NEXT && elf_comes_before(caller, ours) && ask(handle, name, version))
         return (struct answer){ours, 1};
     if (handle == RTLD_NEXT || handle == RTLD_DEFAULT)
-        return go_on;
+        return passthrough;
     void *found = ask(handle, name, version);
     bool foreign = found && atomic_load(&open_namespaces) && real_is_libc(found);
     return (struct answer){found && (found == route_loader(i) || foreign) ? ours : found, 1};
 }
 
 static struct answer lookup(void *handle, const char *name, const char *version, const void *caller,
-                            struct answer go_on) {
+                            struct answer passthrough) {
     if (inside_driver)
-        return go_on;
+        return passthrough;
     if (name[0] == 'd')
-        return loaders(handle, name, version, caller, go_on);
+        return lookup_loader_function(handle, name, version, caller, passthrough);
     const struct hook *hook = hook_named(name);
     if (!hook)
-        return go_on;
+        return passthrough;
     bool next = handle == RTLD_NEXT; /* to the caller, who may not see what we see */
     void *found = ask(handle == RTLD_DEFAULT ? RTLD_NEXT : handle, name, version);
     if (found == hook->function)
@@ -191,23 +191,23 @@ static struct answer lookup(void *handle, const char *name, const char *version,
         found = ask_around(caller, name, version);
     void *ours = hooked(hook, found);
     if (next && ours == found)
-        return real_of(hook) ? (struct answer){hook->function, 1} : go_on;
+        return real_of(hook) ? (struct answer){hook->function, 1} : passthrough;
     return (struct answer){ours, 1};
 }
 
 struct answer route_dlsym(void *handle, const char *name, const void *unused, const void *caller) {
     (void)unused;
-    struct answer go_on = {route_loader(LOADER_dlsym), 0};
-    if (UNLIKELY(!go_on.value))
+    struct answer passthrough = {route_loader(LOADER_dlsym), 0};
+    if (UNLIKELY(!passthrough.value))
         return (struct answer){NULL, 1};
-    return may_be_ours(name) ? lookup(handle, name, NULL, caller, go_on) : go_on;
+    return may_be_ours(name) ? lookup(handle, name, NULL, caller, passthrough) : passthrough;
 }
 
 struct answer route_dlvsym(void *handle, const char *name, const char *version, const void *caller) {
-    struct answer go_on = {route_loader(LOADER_dlvsym), 0};
-    if (UNLIKELY(!go_on.value))
+    struct answer passthrough = {route_loader(LOADER_dlvsym), 0};
+    if (UNLIKELY(!passthrough.value))
         return (struct answer){NULL, 1};
-    return may_be_ours(name) && version ? lookup(handle, name, version, caller, go_on) : go_on;
+    return may_be_ours(name) && version ? lookup(handle, name, version, caller, passthrough) : passthrough;
 }
 
 /* References: bindings of hooks, then of the loader's functions. */
@@ -250,8 +250,8 @@ static bool same_function(const char *hooked, const char *wanted) {
     return *wanted == '\0' && (*hooked == '\0' || *hooked == '_');
 }
 
-/* The driver chose the version: its pointer says which. Where it gives two names one address, the wanted name decides.
- */
+/* The driver chose the version: its pointer says which. Where it gives two names one address, the wanted name
+   decides. */
 static void *hook_of_real(void *function, const char *wanted) {
     int driver = real_driver(LIBRARY_cuda);
     const char *table = (const char *)real_functions_of(driver);

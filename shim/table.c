@@ -1,5 +1,5 @@
 /* Open addressing with linear probing and backward-shift deletion; memory straight from mmap, so that no program's
- * malloc is entered. */
+   malloc is entered. */
 #define _GNU_SOURCE
 #include "table.h"
 
@@ -187,7 +187,7 @@ void table_sweep(struct table *table, bool (*wanted)(const struct entry *entry, 
         struct shard *shard = &table->shards[s];
         lock_take(&shard->lock);
         /* A removal may shift a later entry into the hole: look at the same place again. What wraps round is met twice
-         * at most. */
+           at most. */
         for (uint32_t at = 0; at < shard->capacity;) {
             if (shard->slots[at].class && wanted(&shard->slots[at], data))
                 remove_at(shard, at);

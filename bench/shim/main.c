@@ -1,14 +1,14 @@
-/*
- * shim-bench: what the shim costs, and whether it is exact, on whatever driver it finds. run.sh runs it with and
- * without the shim in turn and makes the table. LIBRARY is what to preload into the processes that it starts, or "-".
- *
- *   turns ROUNDS SIDE=LIBRARY...               time of each kind of call in turn, `side<TAB>key<TAB>ns` (turn,
- * neighbour) count N                                    N calls of each kind in functions calls_*, for callgrind start
- * LIBRARY PROCESSES                    cuInit and first context in so many processes at once, ns per process spawn
- * LIBRARY N                            /bin/true, N times with the library and N times without, in turn overshoot
- * LIBRARY LIMIT PROCESSES ROUNDS SECONDS    processes racing at a limit, the driver's count meanwhile rest LIBRARY what
- * a process is told it uses, against the driver's count
- */
+/* shim-bench: what the shim costs, and whether it is exact, on whatever driver it finds. run.sh runs it with and
+   without the shim in turn and makes the table. LIBRARY is what to preload into the processes that it starts, or "-".
+
+     turns ROUNDS SIDE=LIBRARY...            time of each kind of call in turn: `side<TAB>key<TAB>ns`
+     neighbour MIB                           holds so much until its input ends
+     count N                                 N calls of each kind in functions calls_*, for callgrind
+     start LIBRARY PROCESSES                 cuInit and first context in so many processes at once, ns per process
+     spawn LIBRARY N                         /bin/true, N times with the library and N times without, in turn
+     overshoot LIBRARY LIMIT PROCESSES ROUNDS SECONDS
+                                             processes racing at a limit, the driver's count meanwhile
+     rest LIBRARY                            what a process is told it uses, against the driver's count */
 #include "driver.h"
 
 #include <string.h>

@@ -29,7 +29,7 @@ static int allocate(pointer_t *p, size_t size, unsigned how) {
 }
 
 /* Takes more often than it gives back, so that all together are at the limit nearly always; begins and ends with
- * nothing. */
+   nothing. */
 static void race_once(struct race *race, unsigned *seed, unsigned largest) {
     static pointer_t held[HELD];
     static unsigned n;

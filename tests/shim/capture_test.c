@@ -1,5 +1,5 @@
-/* Captures: what the shim asks of the driver by itself must not invalidate one (shim/hook_capture.c, BESIDE_CAPTURES).
- */
+/* Captures: what the shim asks of the driver by itself must not invalidate one (shim/hook_capture.c,
+   BESIDE_CAPTURES). */
 #include "gpu.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* Everything that the real drivers 535, 550 and 580 export is hooked, or stands in exports/not-hooked.txt with the
- * reason why not. */
+   reason why not. */
 #include "harness.h"
 
 #include <fnmatch.h>

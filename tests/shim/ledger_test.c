@@ -123,7 +123,7 @@ static void *settle_all(void *data) {
 }
 
 /* Whoever sums must see what was reserved before it began, wherever it is by now: the proof of no overshoot rests on
- * it. */
+   it. */
 TEST(A_sum_misses_nothing_that_moves_from_reserved_to_charged_meanwhile) {
     static struct ledger_row *rows[MOVING_ROWS];
     int a = ledger_device(one);

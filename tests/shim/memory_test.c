@@ -144,7 +144,7 @@ SCENARIO(What_a_pool_holds_without_need_makes_room_before_a_refusal, .limit = "1
 }
 
 /* Natively it is reused in the order of the stream. What pops one of many and takes another is PyTorch after an out of
- * memory. */
+   memory. */
 SCENARIO(What_a_stream_has_freed_can_be_had_from_it_at_the_limit_without_a_synchronisation, .limit = "1g") {
     enum { PIECES = 15 };
     CUdeviceptr pointers[PIECES + 1];

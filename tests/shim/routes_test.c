@@ -100,8 +100,8 @@ SCENARIO(Next_stays_relative_to_the_caller, .limit = "1g", .preload = "next-a.so
     char path[4200];
     snprintf(path, sizeof path, "%s/shim-tests/next-b.so", build_folder());
     EXPECT(dlopen(path, RTLD_NOW | RTLD_GLOBAL));
-    /* next-a.so asks for the next runai_test_marker after its own: relative to anyone before it, that would be its own.
-     */
+    /* next-a.so asks for the next runai_test_marker after its own: relative to anyone before it, that would be its
+       own. */
     int (*ask)(void) = dlsym(RTLD_DEFAULT, "runai_test_ask_next");
     EXPECT(ask);
     EXPECT_EQUAL(ask(), 3);

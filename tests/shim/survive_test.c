@@ -80,7 +80,7 @@ SCENARIO(A_process_that_exits_without_freeing_leaves_nothing_behind, .limit = "1
 }
 
 /* CUDA itself does not survive a fork, but its programs fork all the same: the parent's charge must stay, and a child
- * must not speak for it. */
+   must not speak for it. */
 SCENARIO(A_child_does_not_touch_its_parents_charge, .limit = "1g") {
     gpu_begin(0);
     gpu_allocate(200 * MIB);
@@ -307,12 +307,12 @@ static void begin_to_die(void) {
 }
 
 /* Starts one that waits to be told to go on, and then dies `after` ms later. */
-static int start_dying(int *go_on, unsigned after) {
+static int start_dying(int *passthrough, unsigned after) {
     int *ready = shared_memory(4096), pid = fork();
     if (pid == 0) {
         begin_to_die();
         __atomic_store_n(ready, 1, __ATOMIC_SEQ_CST);
-        while (!__atomic_load_n(go_on, __ATOMIC_SEQ_CST))
+        while (!__atomic_load_n(passthrough, __ATOMIC_SEQ_CST))
             pause_ms(1);
         pause_ms(after);
         _exit(0);
@@ -324,18 +324,18 @@ static int start_dying(int *go_on, unsigned after) {
 }
 
 SCENARIO(What_a_dying_process_still_holds_is_not_given_away, .limit = "1g") {
-    int *go_on = shared_memory(4096), pid = start_dying(go_on, 0);
+    int *passthrough = shared_memory(4096), pid = start_dying(passthrough, 0);
     CUdeviceptr pointer;
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 400 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
     EXPECT(device_peak(0) <= GIB);
-    __atomic_store_n(go_on, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(passthrough, 1, __ATOMIC_SEQ_CST);
     EXPECT_EQUAL(wait_for(pid), 0);
 }
 
 SCENARIO(What_a_dying_process_gives_back_is_waited_for, .limit = "1g") {
-    int *go_on = shared_memory(4096), pid = start_dying(go_on, 100);
+    int *passthrough = shared_memory(4096), pid = start_dying(passthrough, 100);
     CUdeviceptr pointer;
-    __atomic_store_n(go_on, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(passthrough, 1, __ATOMIC_SEQ_CST);
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 700 * MIB), CUDA_SUCCESS);
     EXPECT(device_peak(0) <= GIB);
     EXPECT_EQUAL(wait_for(pid), 0);

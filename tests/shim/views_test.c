@@ -329,7 +329,7 @@ SCENARIO(Free_is_never_more_than_is_physically_free, .limit = "0.9", .gpus = "--
     char command[4300];
     gpu_begin(0);
     /* As another container would: its processes are not listed here, but this one's are; so it is told apart by its PID
-     * namespace. */
+       namespace. */
     snprintf(command, sizeof command,
              "LD_PRELOAD= unshare -p -f --kill-child %s/sim/gpu-alloc --hold 60 1g >/dev/null & echo $!",
              build_folder());

@@ -1,5 +1,5 @@
-/* An NVML that is there but does not start, after MUTE_NVML_MS, and says how often it was asked to and had an answer.
- */
+/* An NVML that is there but does not start, after MUTE_NVML_MS, and says how often it was asked to and had an
+   answer. */
 #include <stdlib.h>
 #include <unistd.h>
 

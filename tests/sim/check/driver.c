@@ -1,9 +1,7 @@
-/*
- * What the simulated driver does within a process, each test in a process of its own that begins with an idle device of
- * 10989 MiB, of which 100 are reserved, 64 MiB a context. The figures are those that a real driver showed.
- *
- * `driver` runs all; `driver uuids` prints the devices that CUDA sees, in its order, or the error.
- */
+/* What the simulated driver does within a process, each test in a process of its own that begins with an idle device of
+   10989 MiB, of which 100 are reserved, 64 MiB a context. The figures are those that a real driver showed.
+
+   `driver` runs all; `driver uuids` prints the devices that CUDA sees, in its order, or the error. */
 #include "api.h"
 
 #include <pthread.h>

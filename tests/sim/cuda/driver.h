@@ -1,24 +1,22 @@
-/*
- * libcuda.so.1 without a GPU: the driver API of a simulated device (state/device.h).
- *
- * Modelled: everything that takes, frees or reports device memory (linear, pitched, managed, stream-ordered pools,
- * virtual memory, arrays, graph memory nodes, imports from other processes and APIs), contexts of all kinds and what
- * they hold, modules and libraries with a cost, streams, events, capture, graphs, host memory, copies and sets (device
- * memory is backed by lazily mapped host pages, so a huge allocation costs nothing until it is written),
- * cuGetProcAddress with versions and per-thread default stream variants, CUDA_VISIBLE_DEVICES.
- *
- * Not modelled: kernels
- * (launches succeed and do nothing), concurrency (streams complete at once), the contents of arrays, of memory shared
- * between processes, and of one handle mapped at two addresses; textures, surfaces, graphics interop, multicast,
- * checkpoints, the private tables of cuGetExportTable. Names that are exported and not modelled stand in
- * cuda-unsupported.def and answer CUDA_ERROR_NOT_SUPPORTED.
- *
- * cuda.def is the list of exported names; each row names the function here that serves it.
- *
- * Locks: `sim.lock` guards every object below; only sim_charge (the device's own lock) is called under it. Latency is
- * spent outside of it. Contexts are never freed, so that a destroyed one can be told from a living one; other stale
- * handles are as undefined as they are with the real driver.
- */
+/* libcuda.so.1 without a GPU: the driver API of a simulated device (state/device.h).
+
+   Modelled: everything that takes, frees or reports device memory (linear, pitched, managed, stream-ordered pools,
+   virtual memory, arrays, graph memory nodes, imports from other processes and APIs), contexts of all kinds and what
+   they hold, modules and libraries with a cost, streams, events, capture, graphs, host memory, copies and sets (device
+   memory is backed by lazily mapped host pages, so a huge allocation costs nothing until it is written),
+   cuGetProcAddress with versions and per-thread default stream variants, CUDA_VISIBLE_DEVICES.
+
+   Not modelled: kernels
+   (launches succeed and do nothing), concurrency (streams complete at once), the contents of arrays, of memory shared
+   between processes, and of one handle mapped at two addresses; textures, surfaces, graphics interop, multicast,
+   checkpoints, the private tables of cuGetExportTable. Names that are exported and not modelled stand in
+   cuda-unsupported.def and answer CUDA_ERROR_NOT_SUPPORTED.
+
+   cuda.def is the list of exported names; each row names the function here that serves it.
+
+   Locks: `sim.lock` guards every object below; only sim_charge (the device's own lock) is called under it. Latency is
+   spent outside of it. Contexts are never freed, so that a destroyed one can be told from a living one; other stale
+   handles are as undefined as they are with the real driver. */
 #pragma once
 
 #include "../state/device.h"

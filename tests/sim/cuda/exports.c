@@ -1,10 +1,8 @@
-/*
- * The exported names: each row of cuda.def is a jump to its function, each name of cuda-unsupported.def answers
- * CUDA_ERROR_NOT_SUPPORTED. Every name has an address of its own, as in the real driver.
- *
- * cuGetProcAddress knows base names only. Among a base name's variants it chooses the newest that the caller's version
- * knows; for per-thread default streams the _ptsz or _ptds ones alone, where a base name has such.
- */
+/* The exported names: each row of cuda.def is a jump to its function, each name of cuda-unsupported.def answers
+   CUDA_ERROR_NOT_SUPPORTED. Every name has an address of its own, as in the real driver.
+
+   cuGetProcAddress knows base names only. Among a base name's variants it chooses the newest that the caller's version
+   knows; for per-thread default streams the _ptsz or _ptds ones alone, where a base name has such. */
 #include "types.h"
 
 #include <stdlib.h>

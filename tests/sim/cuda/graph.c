@@ -1,10 +1,8 @@
-/*
- * Graphs: their nodes and edges, executables, capture's nodes. Launching one runs its memory and host nodes in the
- * order in which they were added; kernels and copies do nothing.
- *
- * Memory nodes get their address when they are made and device memory when they are launched. A device keeps what its
- * graphs once needed at a time until cuDeviceGraphMemTrim, and all graphs of the device share it.
- */
+/* Graphs: their nodes and edges, executables, capture's nodes. Launching one runs its memory and host nodes in the
+   order in which they were added; kernels and copies do nothing.
+
+   Memory nodes get their address when they are made and device memory when they are launched. A device keeps what its
+   graphs once needed at a time until cuDeviceGraphMemTrim, and all graphs of the device share it. */
 #include "stream.h"
 
 #include <stdlib.h>

@@ -1,7 +1,5 @@
-/*
- * Chunks of device memory cut into allocations. Free pieces lie in bins by the logarithm of their size and are joined
- * with free neighbours, so that allocation and free take the same time with 60,000 live allocations as with one.
- */
+/* Chunks of device memory cut into allocations. Free pieces lie in bins by the logarithm of their size and are joined
+   with free neighbours, so that allocation and free take the same time with 60,000 live allocations as with one. */
 #include "driver.h"
 
 #include <stdlib.h>

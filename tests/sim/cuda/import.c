@@ -1,7 +1,5 @@
-/*
- * Memory that another process, or another API, holds: legacy IPC handles, external memory, shared pools. An import is
- * an address; it is never charged, since its exporter is. Contents are not shared.
- */
+/* Memory that another process, or another API, holds: legacy IPC handles, external memory, shared pools. An import is
+   an address; it is never charged, since its exporter is. Contents are not shared. */
 #include "driver.h"
 
 #include <stdlib.h>

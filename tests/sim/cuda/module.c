@@ -1,12 +1,10 @@
-/*
- * Modules, libraries, functions and launches. Images are not read, but for PTX text and the sizes in a cubin: any
- * function name is found, except that PTX must contain it. A module takes its globals (of PTX ".global .align N .b8
- * name[BYTES]", of a cubin the section .nv.global) when it is loaded, a library when it is first used. Its other cost
- * (module_bytes of the device) is charged when its first function or global is asked for, or with
- * CUDA_MODULE_LOADING=EAGER at once, when a library is loaded too. A launch grows the context's local memory to what
- * the kernel has (of PTX ".local .align N .b8 name[BYTES]"), and does nothing else; of what is captured that is done
- * when the graph is instantiated.
- */
+/* Modules, libraries, functions and launches. Images are not read, but for PTX text and the sizes in a cubin: any
+   function name is found, except that PTX must contain it. A module takes its globals (of PTX ".global .align N .b8
+   name[BYTES]", of a cubin the section .nv.global) when it is loaded, a library when it is first used. Its other cost
+   (module_bytes of the device) is charged when its first function or global is asked for, or with
+   CUDA_MODULE_LOADING=EAGER at once, when a library is loaded too. A launch grows the context's local memory to what
+   the kernel has (of PTX ".local .align N .b8 name[BYTES]"), and does nothing else; of what is captured that is done
+   when the graph is instantiated. */
 #include "stream.h"
 
 #include <ctype.h>

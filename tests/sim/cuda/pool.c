@@ -1,15 +1,13 @@
-/*
- * Stream-ordered memory. A pool is a long range of addresses; the device memory behind it is taken 32 MiB (a slot) at a
- * time. What is freed can be allocated again at once, but goes back to the device only when somebody synchronises: what
- * is above the release threshold then, all of it on a trim or when the device is short. An allocation that finds the
- * device full leaves the pool with the slots it got until then, as the real driver does.
- *
- * A pool of managed memory reserves its slots in the same way. Where it prefers a GPU they are put there at once, where
- * it prefers no place when the GPU touches them, where it prefers the host never. What was put on a GPU stays there,
- * for the pool to use again, until the pool is destroyed, whatever the pool says it has reserved; and NVML's list
- * counts it for no process. When a pool is destroyed before its allocations, its memory stays until the last of them is
- * gone: nobody has seen what a real driver does.
- */
+/* Stream-ordered memory. A pool is a long range of addresses; the device memory behind it is taken 32 MiB (a slot) at a
+   time. What is freed can be allocated again at once, but goes back to the device only when somebody synchronises: what
+   is above the release threshold then, all of it on a trim or when the device is short. An allocation that finds the
+   device full leaves the pool with the slots it got until then, as the real driver does.
+
+   A pool of managed memory reserves its slots in the same way. Where it prefers a GPU they are put there at once, where
+   it prefers no place when the GPU touches them, where it prefers the host never. What was put on a GPU stays there,
+   for the pool to use again, until the pool is destroyed, whatever the pool says it has reserved; and NVML's list
+   counts it for no process. When a pool is destroyed before its allocations, its memory stays until the last of them is
+   gone: nobody has seen what a real driver does. */
 #include "driver.h"
 
 #include "stream.h"

@@ -1,16 +1,15 @@
-/*
- * libnvidia-ml.so.1 of simulated devices (state/device.h): inventory, memory, processes, and the plain facts that
- * monitors show. Memory and processes are read from the devices' files at each call; the rest are constants.
- *
- * A divided GPU (MIG) has its instances behind nvmlDeviceGetMigDeviceHandleByIndex, each with its own memory and
- * processes; the GPU shows the sum of them.
- *
- * A process is listed when it holds a context and has a PID in the caller's PID namespace, with that PID: so a
- * container sees its own processes, and the host sees all, as with the real driver.
- *
- * nvml.def lists the exported names that are modelled; those of nvml-unsupported.def answer NVML_ERROR_NOT_SUPPORTED.
- * One lock story: the devices are opened once, by the first nvmlInit, under `lock`, and never closed (state/device.h).
- */
+/* libnvidia-ml.so.1 of simulated devices (state/device.h): inventory, memory, processes, and the plain facts that
+   monitors show. Memory and processes are read from the devices' files at each call; the rest are constants.
+
+   A divided GPU (MIG) has its instances behind nvmlDeviceGetMigDeviceHandleByIndex, each with its own memory and
+   processes; the GPU shows the sum of them.
+
+   A process is listed when it holds a context and has a PID in the caller's PID namespace, with that PID: so a
+   container sees its own processes, and the host sees all, as with the real driver.
+
+   nvml.def lists the exported names that are modelled; those of nvml-unsupported.def answer NVML_ERROR_NOT_SUPPORTED.
+   One lock story: the devices are opened once, by the first nvmlInit, under `lock`, and never closed
+   (state/device.h). */
 #include "nvml.h"
 #include "../state/device.h"
 

@@ -1,19 +1,17 @@
-/*
- * A simulated GPU is a file (gpu0, gpu1, ...) that every process with access to it maps: its configuration, and one
- * slot for each process that uses it. Whoever gets the file shares the device's memory, as with /dev/nvidia0.
- *
- * A process owns its slot through a POSIX lock on one byte of the file. The kernel drops that lock however the process
- * ends, and translates the owner's PID into the namespace of whoever asks. A slot without a lock is dead: it is
- * collected when space is short, when the peak would rise, and when processes are listed.
- *
- * What is used is always the sum over the slots, and a charge is one store to one's own slot, made under the lock on
- * the device's byte: a process killed at any moment leaves nothing inconsistent.
- *
- * A GPU can be divided into instances (MIG). Each is a file of its own beside its GPU's (gpu0.1, gpu0.2, ...), with
- * memory of its own; the GPU's own file then says only how many there are.
- *
- * POSIX locks go when *any* descriptor of the file is closed in the process, so nothing here ever closes one.
- */
+/* A simulated GPU is a file (gpu0, gpu1, ...) that every process with access to it maps: its configuration, and one
+   slot for each process that uses it. Whoever gets the file shares the device's memory, as with /dev/nvidia0.
+
+   A process owns its slot through a POSIX lock on one byte of the file. The kernel drops that lock however the process
+   ends, and translates the owner's PID into the namespace of whoever asks. A slot without a lock is dead: it is
+   collected when space is short, when the peak would rise, and when processes are listed.
+
+   What is used is always the sum over the slots, and a charge is one store to one's own slot, made under the lock on
+   the device's byte: a process killed at any moment leaves nothing inconsistent.
+
+   A GPU can be divided into instances (MIG). Each is a file of its own beside its GPU's (gpu0.1, gpu0.2, ...), with
+   memory of its own; the GPU's own file then says only how many there are.
+
+   POSIX locks go when *any* descriptor of the file is closed in the process, so nothing here ever closes one. */
 #pragma once
 
 #include <stdbool.h>

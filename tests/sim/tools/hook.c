@@ -1,12 +1,10 @@
-/*
- * nvidia-container-runtime-hook for simulated devices. dockerd adds it to containers with --gpus as an OCI prestart
- * hook: it runs in the host's namespaces before the container changes its root, with the container's state (bundle,
- * pid) on stdin. It mounts what NVIDIA's toolkit would: the visible devices, the driver's libraries, nvidia-smi, and
- * gpu-alloc. It is linked statically and changes nothing in the container's files but for empty ones to mount over.
- *
- * Where things are: `simgpu.conf` beside the hook with lines lib=FOLDER and dir=FOLDER, or SIMGPU_LIB and SIMGPU_DIR;
- * otherwise the libraries are beside the hook and the devices in /run/simgpu.
- */
+/* nvidia-container-runtime-hook for simulated devices. dockerd adds it to containers with --gpus as an OCI prestart
+   hook: it runs in the host's namespaces before the container changes its root, with the container's state (bundle,
+   pid) on stdin. It mounts what NVIDIA's toolkit would: the visible devices, the driver's libraries, nvidia-smi, and
+   gpu-alloc. It is linked statically and changes nothing in the container's files but for empty ones to mount over.
+
+   Where things are: `simgpu.conf` beside the hook with lines lib=FOLDER and dir=FOLDER, or SIMGPU_LIB and SIMGPU_DIR;
+   otherwise the libraries are beside the hook and the devices in /run/simgpu. */
 #include "../state/device.h"
 
 #include <errno.h>
