@@ -2,7 +2,7 @@ namespace Runai.GpuMemory.Gpu;
 
 /// <summary>The host's GPUs as NVML lists them. NVML is opened, read and closed again, so that it keeps no GPU
 /// awake.</summary>
-public sealed class NvmlInventory(
+public sealed partial class NvmlInventory(
     PluginSettings settings,
     IDriverNodes nodes,
     TimeProvider time,
@@ -96,12 +96,13 @@ public sealed class NvmlInventory(
             (_devices, _problem) = ([], e.Message);
         }
         if (_problem is null)
-            log.GpusFound(
+            LogGpusFound(
+                log,
                 _devices.Count,
                 string.Join(", ", _devices.Select(gpu => $"{gpu.Uuid} {gpu.Name} {gpu.TotalBytes >> 20} MiB"))
             );
         else if (_problem != _logged)
-            log.GpusUnknown(_logged = _problem);
+            LogGpusUnknown(log, _logged = _problem);
     }
 
     /// <summary>From the first library that works; what is wrong with the others is told only where none
@@ -146,7 +147,7 @@ public sealed class NvmlInventory(
             catch (NvmlException e)
             {
                 // One GPU that is lost, or that has no memory of its own, shall not hide the others.
-                log.GpuUnreadable(index, problem = e.Message);
+                LogGpuUnreadable(log, index, problem = e.Message);
             }
         }
         return (devices, problem);
@@ -176,4 +177,17 @@ public sealed class NvmlInventory(
         }
         return null;
     }
+
+    [LoggerMessage(400, LogLevel.Information, "{Count} GPUs: {Gpus}")]
+    static partial void LogGpusFound(ILogger logger, int count, string gpus);
+
+    [LoggerMessage(
+        401,
+        LogLevel.Warning,
+        "The sizes of this host's GPUs are not known, so that no quota can be checked against them: {Problem}"
+    )]
+    static partial void LogGpusUnknown(ILogger logger, string problem);
+
+    [LoggerMessage(402, LogLevel.Warning, "GPU {Index} cannot be read: {Problem}")]
+    static partial void LogGpuUnreadable(ILogger logger, int index, string problem);
 }

@@ -20,11 +20,11 @@ static partial class StaticState
         return types.Length;
     }
 
-    [LoggerMessage(2, LogLevel.Debug, "the static state of {Types} types is there")]
-    public static partial void LogInitialized(ILogger logger, int types);
-
     /// <summary>Whether a type of somebody else's has failed so: nothing but a new process mends that.</summary>
     public static bool IsLost(Exception failure) =>
         failure is TypeInitializationException { InnerException: { } cause }
         && (cause is OutOfMemoryException || IsLost(cause));
+
+    [LoggerMessage(2, LogLevel.Debug, "the static state of {Types} types is there")]
+    public static partial void LogInitialized(ILogger logger, int types);
 }

@@ -11,7 +11,7 @@ namespace Runai.GpuMemory.Reconciliation;
 
 /// <summary>Brings one running container's private directories in line with what it is: the engine says who it is, the
 /// kernel which directories it has.</summary>
-public sealed class ContainerReconciler(
+public sealed partial class ContainerReconciler(
     IEngineClient engine,
     IContainerJudge judge,
     IGpuReservations ledger,
@@ -158,7 +158,7 @@ public sealed class ContainerReconciler(
         if (_judged.GetValueOrDefault(id).Rules != rules)
         {
             _judged[id] = ("", rules);
-            log.RunsAgainstRules(id, "", "", "none", rules, verdict.Message);
+            LogRunsAgainstRules(log, id, "", "", "none", rules, verdict.Message);
         }
         if (verdict.StopsViolation)
             await engine.StopContainerAsync(id, StopGrace, cancel);
@@ -231,7 +231,7 @@ public sealed class ContainerReconciler(
         }
         catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
         {
-            log.NotReconciled(id, e.Message);
+            ReconciliationLog.LogNotReconciled(log, id, e.Message);
         }
         catch (OperationCanceledException) { }
     }
@@ -248,12 +248,12 @@ public sealed class ContainerReconciler(
         {
             if (!activations.Claim(dirId, container.Id, container.State.Pid))
             {
-                log.ForeignDirectory(container.Id, container.Name, dirId);
+                LogForeignDirectory(log, container.Id, container.Name, dirId);
                 continue;
             }
             claimed.Add(dirId);
             if (directories.WriteQuota(dirId, quota))
-                log.QuotaWritten(container.Id, container.Name, dirId, quota.Error ?? quota.Limit ?? "");
+                LogQuotaWritten(log, container.Id, container.Name, dirId, quota.Error ?? quota.Limit ?? "");
             madePrivate.UnionWith(await MakePrivateAsync(container, own.Slaves(dirId), dirId));
         }
         if (claimed.Count == found.Count && !own.IsUnreadable)
@@ -275,7 +275,7 @@ public sealed class ContainerReconciler(
                     is { } problem
                 && mounts.OneByOne(container.State.Pid).Any()
             )
-                log.NotPrivate(container.Id, container.Name, dirId, problem);
+                LogNotPrivate(log, container.Id, container.Name, dirId, problem);
         return [.. slaves.Select(mount => mount.Id)];
     }
 
@@ -305,7 +305,8 @@ public sealed class ContainerReconciler(
             return;
         _judged[container.Id] = (container.State.StartedAt, rules);
         if (verdict.Audited.Count > 0)
-            log.WouldRunAgainstRules(
+            LogWouldRunAgainstRules(
+                log,
                 container.Id,
                 container.Name,
                 container.Config.Image,
@@ -314,7 +315,8 @@ public sealed class ContainerReconciler(
                 string.Join("; ", verdict.Audited.Select(reason => reason.Message))
             );
         if (!verdict.Allow)
-            log.RunsAgainstRules(
+            LogRunsAgainstRules(
+                log,
                 container.Id,
                 container.Name,
                 container.Config.Image,
@@ -337,4 +339,58 @@ public sealed class ContainerReconciler(
                     ? "the container has the volume but no quota: add --label gpu-memory=0.5"
                     : verdict.Message,
             };
+
+    [LoggerMessage(
+        500,
+        LogLevel.Information,
+        "quota container={Container} name={Name} directory={Directory} limit={Limit}"
+    )]
+    static partial void LogQuotaWritten(ILogger logger, string container, string name, string directory, string limit);
+
+    [LoggerMessage(
+        501,
+        LogLevel.Warning,
+        "running against the rules container={Container} name={Name} image={Image} gpu={Gpu} rules={Rules}: {Reasons}"
+    )]
+    static partial void LogRunsAgainstRules(
+        ILogger logger,
+        string container,
+        string name,
+        string image,
+        string gpu,
+        string rules,
+        string reasons
+    );
+
+    [LoggerMessage(
+        502,
+        LogLevel.Warning,
+        "container={Container} name={Name} loses the account of its processes when the plugin is disabled, for "
+            + "its mount of directory={Directory} could not be made private: {Problem}"
+    )]
+    static partial void LogNotPrivate(ILogger logger, string container, string name, string directory, string problem);
+
+    [LoggerMessage(
+        503,
+        LogLevel.Warning,
+        "container={Container} name={Name} has mounted directory={Directory} of another running container, and "
+            + "gets no quota there"
+    )]
+    static partial void LogForeignDirectory(ILogger logger, string container, string name, string directory);
+
+    [LoggerMessage(
+        514,
+        LogLevel.Warning,
+        "audit: running against the rules container={Container} name={Name} image={Image} gpu={Gpu} "
+            + "rules={Rules}: {Reasons}"
+    )]
+    static partial void LogWouldRunAgainstRules(
+        ILogger logger,
+        string container,
+        string name,
+        string image,
+        string gpu,
+        string rules,
+        string reasons
+    );
 }

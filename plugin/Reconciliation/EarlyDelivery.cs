@@ -9,7 +9,7 @@ namespace Runai.GpuMemory.Reconciliation;
 /// admission has just said what it may have; the engine, busy with starting, is not asked. What it says later settles
 /// the same (and rights it, where a container had its hands in
 /// a neighbour's directory), and is all there is for containers that came past admission.</summary>
-public sealed class EarlyDelivery(
+public sealed partial class EarlyDelivery(
     IShimWatch watch,
     AllowedStarts starts,
     IMountTable mounts,
@@ -67,18 +67,18 @@ public sealed class EarlyDelivery(
                     () =>
                     {
                         if (directories.WriteQuota(dirId, quota))
-                            log.QuotaWrittenEarly(start.Id, start.Name, dirId, quota.Error ?? quota.Limit ?? "");
+                            LogQuotaWrittenEarly(log, start.Id, start.Name, dirId, quota.Error ?? quota.Limit ?? "");
                     }
                 );
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            log.NotEarly(pid, e.Message);
+            LogNotEarly(log, pid, e.Message);
         }
 #pragma warning disable CA1031 // a thread of its own: nobody else catches
         catch (Exception e)
         {
-            log.Bug(e);
+            ReconciliationLog.LogBug(log, e);
         }
 #pragma warning restore CA1031
     }
@@ -95,4 +95,24 @@ public sealed class EarlyDelivery(
                 found.Add(dirId);
         return found;
     }
+
+    [LoggerMessage(
+        511,
+        LogLevel.Information,
+        "process {Pid} opened the shim, and its quota waits for the engine's word: {Problem}"
+    )]
+    static partial void LogNotEarly(ILogger logger, int pid, string problem);
+
+    [LoggerMessage(
+        512,
+        LogLevel.Information,
+        "quota container={Container} name={Name} directory={Directory} limit={Limit}"
+    )]
+    static partial void LogQuotaWrittenEarly(
+        ILogger logger,
+        string container,
+        string name,
+        string directory,
+        string limit
+    );
 }

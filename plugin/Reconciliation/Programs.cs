@@ -17,7 +17,7 @@ public interface IPrograms
 /// So a program that a loader of glibc began, and that has a 64-bit glibc and no shim,
 /// was started without it. Static programs, also those that map a C library later, those of musl, and 32-bit ones,
 /// which cannot load it, are passed over.</summary>
-public sealed class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
+public sealed partial class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
 {
     /// <summary>Of one container, and of threads of one process that may have begun others.</summary>
     internal const int MaxProcesses = 64;
@@ -56,7 +56,7 @@ public sealed class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             if (LivingThread.FolderOf(pid) is not null)
-                log.ProgramUnknown(pid, e.Message);
+                LogProgramUnknown(log, pid, e.Message);
             return false;
         }
     }
@@ -161,4 +161,7 @@ public sealed class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
     }
 
     static string PathOf(int pid, string file) => string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/{file}");
+
+    [LoggerMessage(517, LogLevel.Debug, "whether process {Pid} runs without the shim is unknown: {Problem}")]
+    static partial void LogProgramUnknown(ILogger logger, int pid, string problem);
 }

@@ -13,7 +13,7 @@ namespace Runai.GpuMemory.Reconciliation;
 /// <summary>Follows the engine's containers, however they came to run: subscribes to events first, then looks at all of
 /// them, and again now and then and under
 /// another policy.</summary>
-public sealed class ReconciliationService(
+public sealed partial class ReconciliationService(
     IEngineClient engine,
     ContainerReconciler reconciler,
     IContainerJudge judge,
@@ -77,7 +77,7 @@ public sealed class ReconciliationService(
             try
             {
                 var events = await engine.WatchContainersAsync(token);
-                log.Connected();
+                LogConnected(log);
                 chain.IsApiServed = true;
                 failures = 0;
                 await LearnNameAsync(token);
@@ -92,7 +92,7 @@ public sealed class ReconciliationService(
             catch (EngineException e)
             {
                 if (failures == 0)
-                    log.Disconnected(settings.EngineSocket, e.Message);
+                    LogDisconnected(log, settings.EngineSocket, e.Message);
             }
             finally
             {
@@ -120,14 +120,14 @@ public sealed class ReconciliationService(
             return;
         var lostOnes = await engine.LostSourcesAsync(identity.Id, stop);
         identity.Name = name;
-        log.NameKnown(name);
+        LogNameKnown(log, name);
         foreach (var lost in lostOnes)
         {
             var problem =
                 $"{lost.Name}.source={Quoted.Text(lost.Set)} was lost by an upgrade, and "
                 + $"{Quoted.Text(lost.Mounted)} is mounted: with the plugin disabled, docker plugin set "
                 + $"{identity.DisplayName} {lost.Name}.source={Quoted.Text(lost.Set)}";
-            log.SourceLost(problem);
+            LogSourceLost(log, problem);
             if (lost.Name == PolicySource.Mount)
                 policy.Distrust(problem);
         }
@@ -140,12 +140,16 @@ public sealed class ReconciliationService(
     Task HandleAsync(EngineEvent one, CancellationToken stop) =>
         one.Action switch
         {
-            "start" => TryAsync(one.Actor.Id, log.NotReconciled, reconciler.ReconcileAsync, stop),
-            "create" => TryAsync(one.Actor.Id, log.NotInjected, InjectAsync, stop),
+            "start" => TryAsync(one.Actor.Id, NotReconciled, reconciler.ReconcileAsync, stop),
+            "create" => TryAsync(one.Actor.Id, NotInjected, InjectAsync, stop),
             "die" => reconciler.DiedAsync(one.Actor.Id, TimeOf(one), stop),
             "stop" or "destroy" => Forget(one),
             _ => Task.CompletedTask,
         };
+
+    void NotReconciled(string id, string problem) => ReconciliationLog.LogNotReconciled(log, id, problem);
+
+    void NotInjected(string id, string problem) => LogNotInjected(log, id, problem);
 
     Task Forget(EngineEvent one)
     {
@@ -173,7 +177,7 @@ public sealed class ReconciliationService(
         )
             return;
         if (await injector.EnsureAsync(container, judge.Describe(container), stop) is { } problem)
-            log.NotInjected(id, problem);
+            NotInjected(id, problem);
     }
 
     async Task TryAsync(
@@ -200,7 +204,7 @@ public sealed class ReconciliationService(
             }
             catch (Exception e) when (e is not OperationCanceledException)
             {
-                log.Bug(e);
+                ReconciliationLog.LogBug(log, e);
                 return;
             }
             await PauseAsync(options.Retry[attempt], stop);
@@ -229,13 +233,13 @@ public sealed class ReconciliationService(
             await Parallel.ForEachAsync(
                 running.Where(id => !reconciler.IsSettled(id)),
                 new ParallelOptions { MaxDegreeOfParallelism = options.Workers, CancellationToken = stop },
-                async (id, token) => await TryAsync(id, log.NotReconciled, reconciler.ReconcileAsync, token)
+                async (id, token) => await TryAsync(id, NotReconciled, reconciler.ReconcileAsync, token)
             );
             reconciler.Counted(ids, asOf);
         }
         catch (EngineException e)
         {
-            log.SweepFailed(e.Message);
+            LogSweepFailed(log, e.Message);
         }
     }
 
@@ -260,4 +264,27 @@ public sealed class ReconciliationService(
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested) { }
     }
+
+    [LoggerMessage(504, LogLevel.Information, "watching the engine's containers")]
+    static partial void LogConnected(ILogger logger);
+
+    [LoggerMessage(
+        505,
+        LogLevel.Warning,
+        "the engine does not answer at {Socket} (settings run.source and DOCKER_HOST), trying again until it "
+            + "does: {Problem}"
+    )]
+    static partial void LogDisconnected(ILogger logger, string socket, string problem);
+
+    [LoggerMessage(507, LogLevel.Warning, "container={Container} has no preload of the shim: {Problem}")]
+    static partial void LogNotInjected(ILogger logger, string container, string problem);
+
+    [LoggerMessage(509, LogLevel.Warning, "the sweep over all containers failed, the next one follows: {Problem}")]
+    static partial void LogSweepFailed(ILogger logger, string problem);
+
+    [LoggerMessage(510, LogLevel.Information, "this plugin is {Name} to the engine")]
+    static partial void LogNameKnown(ILogger logger, string name);
+
+    [LoggerMessage(516, LogLevel.Error, "{Problem} (docs/operate.md, \"Upgrade, removal\")")]
+    static partial void LogSourceLost(ILogger logger, string problem);
 }

@@ -12,7 +12,7 @@ namespace Runai.GpuMemory.Reconciliation;
 /// <summary>Compares now and then what the driver counts for each container with its quota, and finds those that have a
 /// GPU without holding any of it. The limit is kept by the shim inside the container; a program that
 /// went around it is seen here.</summary>
-public sealed class UseWatch(
+public sealed partial class UseWatch(
     IGpuUse use,
     IGpuInventory gpus,
     IGpuReservations ledger,
@@ -75,11 +75,11 @@ public sealed class UseWatch(
         }
         catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
         {
-            log.UseUnknown(e.Message);
+            LogUseUnknown(log, e.Message);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
-            log.Bug(e);
+            ReconciliationLog.LogBug(log, e);
         }
     }
 
@@ -93,7 +93,7 @@ public sealed class UseWatch(
         }
         catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
         {
-            log.SuspectUnknown(id, e.Message);
+            LogSuspectUnknown(log, id, e.Message);
             // Who has no quota may be allowed to.
             if (
                 _unknown.AddOrUpdate(id, 1, (_, looks) => looks + 1) >= MostUnknown
@@ -103,7 +103,7 @@ public sealed class UseWatch(
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
-            log.Bug(e);
+            ReconciliationLog.LogBug(log, e);
         }
     }
 
@@ -115,7 +115,7 @@ public sealed class UseWatch(
         }
         catch (EngineException e)
         {
-            log.SuspectUnknown(id, e.Message);
+            LogSuspectUnknown(log, id, e.Message);
         }
     }
 
@@ -149,4 +149,19 @@ public sealed class UseWatch(
         }
         return found;
     }
+
+    [LoggerMessage(
+        513,
+        LogLevel.Warning,
+        "what containers use of the GPUs could not be compared with their quotas, the next reading follows: {Problem}"
+    )]
+    static partial void LogUseUnknown(ILogger logger, string problem);
+
+    [LoggerMessage(
+        515,
+        LogLevel.Warning,
+        "container={Container} has more of a GPU than it may, and could not be judged, the next reading "
+            + "follows: {Problem}"
+    )]
+    static partial void LogSuspectUnknown(ILogger logger, string container, string problem);
 }

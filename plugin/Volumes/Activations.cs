@@ -21,7 +21,7 @@ public interface IActivations
 /// <summary>Counts references per mount ID and makes, mounts and removes the directories accordingly. The counts say
 /// what the engine asked; the mount tables of the
 /// processes say what is true, and have the last word before anything is removed.</summary>
-public sealed class Activations(
+public sealed partial class Activations(
     PrivateDirectories directories,
     ReferenceTable references,
     IMountTable mounts,
@@ -77,7 +77,7 @@ public sealed class Activations(
                 if (!host.IsMountVisible(dirId))
                     return Lost(dirId, before);
                 host.Settled();
-                log.Mounted(dirId, volume, (before?.Count ?? 0) + 1);
+                LogMounted(log, dirId, volume, (before?.Count ?? 0) + 1);
                 return MountResult.Mounted(path);
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -86,7 +86,7 @@ public sealed class Activations(
                     references.Remove(dirId);
                 else
                     references.Set(dirId, before);
-                log.MountFailed(dirId, volume, e.Message);
+                LogMountFailed(log, dirId, volume, e.Message);
                 return MountResult.Failed($"volume {volume}: {e.Message}{DiskFull.Hint(e.Message)}");
             }
         }
@@ -122,11 +122,11 @@ public sealed class Activations(
             if (references.Find(dirId) is not { } reference)
                 return null;
             var left = Math.Max(0, reference.Count - 1);
-            log.Unmounted(dirId, left);
+            LogUnmounted(log, dirId, left);
             try
             {
                 if (left == 0 && HasMounted(reference.Pid, dirId))
-                    log.StillMounted(dirId, reference.Pid);
+                    LogStillMounted(log, dirId, reference.Pid);
                 else if (left == 0)
                     directories.Detach(dirId);
                 references.Set(dirId, reference with { Count = left });
@@ -136,7 +136,7 @@ public sealed class Activations(
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
-                log.RemovalFailed(dirId, e.Message);
+                LogRemovalFailed(log, dirId, e.Message);
                 return $"volume {reference.Volume}: {e.Message}";
             }
         }
@@ -181,7 +181,7 @@ public sealed class Activations(
                 unknown.Count > 0 && (reference?.Container is not { } container || unknown.Contains(container))
                 || reference is { Container: not null } && !references.IsSuperseded(reference) && await runs(reference)
             )
-                log.Kept(dirId, reference?.Container);
+                LogKept(log, dirId, reference?.Container);
             else if (CollectOne(dirId, grace))
                 removed.Add(dirId);
         }
@@ -198,12 +198,12 @@ public sealed class Activations(
             try
             {
                 Remove(dirId);
-                log.Collected(dirId);
+                LogCollected(log, dirId);
                 return true;
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
-                log.RemovalFailed(dirId, e.Message);
+                LogRemovalFailed(log, dirId, e.Message);
                 return false;
             }
         }
@@ -251,4 +251,30 @@ public sealed class Activations(
         directories.Find(mount) == dirId && !PrivateDirectories.IsHandedOut(mount, dirId);
 
     Lock LockOf(string dirId) => _locks[(uint)dirId.GetHashCode(StringComparison.Ordinal) % _locks.Length];
+
+    [LoggerMessage(201, LogLevel.Debug, "mounted directory={Directory} volume={Volume} references={References}")]
+    static partial void LogMounted(ILogger logger, string directory, string volume, int references);
+
+    [LoggerMessage(202, LogLevel.Debug, "unmounted directory={Directory} references={References}")]
+    static partial void LogUnmounted(ILogger logger, string directory, int references);
+
+    [LoggerMessage(203, LogLevel.Error, "mount failed directory={Directory} volume={Volume}: {Problem}")]
+    static partial void LogMountFailed(ILogger logger, string directory, string volume, string problem);
+
+    [LoggerMessage(204, LogLevel.Warning, "unmount kept directory={Directory}: process {Pid} still has it mounted")]
+    static partial void LogStillMounted(ILogger logger, string directory, int pid);
+
+    [LoggerMessage(205, LogLevel.Error, "directory={Directory} cannot be removed: {Problem}")]
+    static partial void LogRemovalFailed(ILogger logger, string directory, string problem);
+
+    [LoggerMessage(206, LogLevel.Debug, "collected directory={Directory}: nobody mounts it")]
+    static partial void LogCollected(ILogger logger, string directory);
+
+    [LoggerMessage(
+        215,
+        LogLevel.Debug,
+        "kept directory={Directory} container={Container}: no process is seen to have it mounted, but the "
+            + "container runs, or its mounts cannot be read"
+    )]
+    static partial void LogKept(ILogger logger, string directory, string? container);
 }

@@ -14,7 +14,7 @@ public interface IMountGuard
 /// <summary>Lets nothing be mounted while the engine does not ask this plugin about API calls, and says so in the log:
 /// when that begins, and every ten minutes while it lasts. Looks when a mount
 /// comes, when the plugin starts, and every 30 s.</summary>
-public sealed class ChainGuard(
+public sealed partial class ChainGuard(
     ChainProbe probe,
     PluginIdentity identity,
     PluginSettings settings,
@@ -101,9 +101,9 @@ public sealed class ChainGuard(
     void Say(string? problem)
     {
         if (problem is null)
-            log.Asked();
+            LogAsked(log);
         else
-            log.NotAsked(problem);
+            LogNotAsked(log, problem);
     }
 
     async Task<string?> ProblemAsync(Asking asking, CancellationToken cancel) =>
@@ -149,4 +149,15 @@ public sealed class ChainGuard(
             return null;
         }
     }
+
+    [LoggerMessage(
+        220,
+        LogLevel.Error,
+        "not asked: API calls are not judged, and no container with a volume of this plugin starts or "
+            + "restarts: {Problem}"
+    )]
+    static partial void LogNotAsked(ILogger logger, string problem);
+
+    [LoggerMessage(221, LogLevel.Information, "the engine asks this plugin about API calls")]
+    static partial void LogAsked(ILogger logger);
 }

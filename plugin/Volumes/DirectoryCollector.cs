@@ -5,7 +5,7 @@ namespace Runai.GpuMemory.Volumes;
 
 /// <summary>Removes private directories that nobody has any more: soon after an unmount, and now and then what was left
 /// otherwise (an engine that was killed, a reboot).</summary>
-public sealed class DirectoryCollector(
+public sealed partial class DirectoryCollector(
     Activations activations,
     IEngineClient engine,
     TimeProvider time,
@@ -40,11 +40,11 @@ public sealed class DirectoryCollector(
         }
         catch (EngineException e)
         {
-            log.RunsUnknown(e.Message);
+            LogRunsUnknown(log, e.Message);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            log.CollectionFailed(e.Message);
+            LogCollectionFailed(log, e.Message);
         }
     }
 
@@ -61,4 +61,14 @@ public sealed class DirectoryCollector(
             return true;
         }
     }
+
+    [LoggerMessage(207, LogLevel.Error, "collecting directories failed, it is tried again: {Problem}")]
+    static partial void LogCollectionFailed(ILogger logger, string problem);
+
+    [LoggerMessage(
+        216,
+        LogLevel.Debug,
+        "the engine does not say which containers run, so their directories are kept: {Problem}"
+    )]
+    static partial void LogRunsUnknown(ILogger logger, string problem);
 }

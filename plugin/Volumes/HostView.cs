@@ -27,7 +27,7 @@ public interface IHostView
 /// take it away from under a plugin that it has just
 /// started (seen on 28.5): what is mounted here then stays here, and containers would be given a plain empty
 /// folder.</summary>
-public sealed class HostView(
+public sealed partial class HostView(
     StateLayout layout,
     IMountTable mounts,
     PrivateDirectories directories,
@@ -69,11 +69,11 @@ public sealed class HostView(
     {
         if (time.GetUtcNow() - File.GetLastWriteTimeUtc(_stamp) < Patience)
         {
-            log.HostStillLost();
+            LogHostStillLost(log);
             return;
         }
         StateLayout.WriteFile(_stamp, [], FileModes.Owner, isLasting: false);
-        log.HostLost();
+        LogHostLost(log);
         (end ?? EndProcess)();
     }
 
@@ -98,11 +98,26 @@ public sealed class HostView(
         }
         return false;
     }
+
+    [LoggerMessage(
+        208,
+        LogLevel.Critical,
+        "the engine has taken the plugin's propagated mount away: this process ends, and the engine starts it anew"
+    )]
+    static partial void LogHostLost(ILogger logger);
+
+    [LoggerMessage(
+        209,
+        LogLevel.Error,
+        "the engine does not see the plugin's propagated mount, also after a new start: containers with a "
+            + "volume of the plugin will not start"
+    )]
+    static partial void LogHostStillLost(ILogger logger);
 }
 
 /// <summary>Notices early that the engine has taken the propagated mount away, before a container is in need of it.
 /// That happens within the first seconds of an engine.</summary>
-public sealed class HostWatch(IHostView host, TimeProvider time, ILogger<HostWatch> log) : BackgroundService
+public sealed partial class HostWatch(IHostView host, TimeProvider time, ILogger<HostWatch> log) : BackgroundService
 {
     static readonly TimeSpan StartupPeriod = TimeSpan.FromSeconds(15),
         Settling = TimeSpan.FromSeconds(2),
@@ -133,8 +148,11 @@ public sealed class HostWatch(IHostView host, TimeProvider time, ILogger<HostWat
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            log.WatchFailed(e.Message);
+            LogWatchFailed(log, e.Message);
         }
         return Task.CompletedTask;
     }
+
+    [LoggerMessage(210, LogLevel.Error, "the plugin's propagated mount cannot be watched: {Problem}")]
+    static partial void LogWatchFailed(ILogger logger, string problem);
 }

@@ -10,7 +10,7 @@ namespace Runai.GpuMemory.Volumes;
 sealed record StoredVolume(string Name, string? GpuMemory, string? Owner = null);
 
 /// <summary>The volumes, in memory and one small file each.</summary>
-public sealed class VolumeCatalog(
+public sealed partial class VolumeCatalog(
     StateLayout layout,
     PluginIdentity identity,
     ILogger<VolumeCatalog> log,
@@ -64,7 +64,7 @@ public sealed class VolumeCatalog(
             if (_volumes.Count > Ceiling)
             {
                 _hasMore = true;
-                log.TooManyVolumes(Ceiling, layout.Volumes);
+                LogTooManyVolumes(log, Ceiling, layout.Volumes);
                 break;
             }
             if (FromFile(path) is not { } volume)
@@ -96,7 +96,7 @@ public sealed class VolumeCatalog(
                 CreatedAt = createdAt,
                 Owner = stored.Owner,
             };
-        log.VolumeUnreadable(path);
+        LogVolumeUnreadable(log, path);
         return name is null or Everyone ? null : new(name, null) { CreatedAt = createdAt, IsDamaged = true };
     }
 
@@ -118,7 +118,7 @@ public sealed class VolumeCatalog(
     void Drop(string path, string name)
     {
         File.Delete(path);
-        log.VolumeDropped(Quoted.Text(name));
+        LogVolumeDropped(log, Quoted.Text(name));
     }
 
     /// <summary>The file's time is the volume's.</summary>
@@ -185,4 +185,26 @@ public sealed class VolumeCatalog(
             return null;
         }
     }
+
+    [LoggerMessage(
+        200,
+        LogLevel.Error,
+        "The volume file {Path} is damaged: the volume is listed, and not mounted until it is removed and made again"
+    )]
+    static partial void LogVolumeUnreadable(ILogger logger, string path);
+
+    [LoggerMessage(
+        212,
+        LogLevel.Warning,
+        "The volume {Volume} is gone: no call of the API can name it, so it could not be removed"
+    )]
+    static partial void LogVolumeDropped(ILogger logger, string volume);
+
+    [LoggerMessage(
+        214,
+        LogLevel.Error,
+        "there are more than {Most} volumes in {Folder}: the others are served, and listed when somebody has "
+            + "used them, and no new ones are made until some are removed and the plugin is enabled again"
+    )]
+    static partial void LogTooManyVolumes(ILogger logger, int most, string folder);
 }
