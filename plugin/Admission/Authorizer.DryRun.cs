@@ -90,9 +90,9 @@ sealed partial class Authorizer
                     )
                 ).And(verdict);
             }
-            catch (EngineException failure)
+            catch (EngineException e)
             {
-                verdict = Unknown(route, failure);
+                verdict = Unknown(route, e);
             }
         }
         else
@@ -116,10 +116,9 @@ sealed partial class Authorizer
         {
             return (await engine.InspectContainerAsync(route.Name, both.Token), null);
         }
-        catch (Exception failure)
-            when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        catch (Exception e) when (e is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
-            return (null, Unknown(route, failure).Message);
+            return (null, Unknown(route, e).Message);
         }
     }
 }

@@ -236,8 +236,7 @@ sealed partial class Authorizer(
         {
             return await side.JudgeAsync(apiCall, route, settings, both.Token);
         }
-        catch (Exception failure)
-            when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        catch (Exception e) when (e is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
             var problem =
                 "the GPU memory plugin could not learn from the engine what "
@@ -399,8 +398,7 @@ sealed partial class Authorizer(
                     : await reach.JudgeAsync("--link", links, requester, settings, both.Token);
             return (spec, linked.And(await JudgeJoinedAsync(joined, spec, requester, settings, both.Token)));
         }
-        catch (Exception failure)
-            when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        catch (Exception e) when (e is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
             return (
                 spec,
@@ -476,10 +474,9 @@ sealed partial class Authorizer(
                 )
                 : checkpoint;
         }
-        catch (Exception failure)
-            when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        catch (Exception e) when (e is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
-            verdict = Unknown(route, failure);
+            verdict = Unknown(route, e);
         }
         if (verdict.Allow && container is not null)
         {
@@ -576,9 +573,9 @@ sealed partial class Authorizer(
             if (await preload.EnsureAsync(container, spec, both.Token) is { } problem)
                 LogNotServed(log, container.Id, problem);
         }
-        catch (Exception failure) when (failure is EngineException or OperationCanceledException)
+        catch (Exception e) when (e is EngineException or OperationCanceledException)
         {
-            LogNotServed(log, route.Name, failure.Message);
+            LogNotServed(log, route.Name, e.Message);
         }
     }
 
@@ -596,9 +593,9 @@ sealed partial class Authorizer(
             else
                 ledger.Failed(container.Id);
         }
-        catch (Exception failure) when (failure is EngineException or OperationCanceledException)
+        catch (Exception e) when (e is EngineException or OperationCanceledException)
         {
-            LogNotTakenBack(log, route.Name, failure.Message);
+            LogNotTakenBack(log, route.Name, e.Message);
         }
     }
 
@@ -621,9 +618,9 @@ sealed partial class Authorizer(
             using var created = JsonDocument.Parse(answer);
             return created.RootElement.TryGetProperty("Id", out var id) ? id.GetString() : null;
         }
-        catch (Exception failure) when (failure is JsonException or InvalidOperationException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            LogNotServed(log, "", failure.Message);
+            LogNotServed(log, "", e.Message);
             return null;
         }
     }
@@ -636,11 +633,11 @@ sealed partial class Authorizer(
         "this start call of an API before 1.24 brings a configuration of its own: create the container with it instead"
     );
 
-    static Verdict Unknown(EngineRoute route, Exception failure) =>
+    static Verdict Unknown(EngineRoute route, Exception e) =>
         Verdict.Refused(
             "engine",
             $"the GPU memory plugin could not learn from the engine what {Quoted.Text(route.Name)} is "
-                + $"({(failure is EngineException ? Quoted.Text(failure.Message, 200) : "no answer in time")}), so it "
+                + $"({(e is EngineException ? Quoted.Text(e.Message, 200) : "no answer in time")}), so it "
                 + "does not start: try again"
         );
 

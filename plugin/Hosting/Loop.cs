@@ -14,24 +14,28 @@ static partial class Loop
         TimeProvider time,
         Func<CancellationToken, Task> turn,
         ILogger log,
-        CancellationToken stop
+        CancellationToken cancel
     )
     {
         using var timer = new PeriodicTimer(pause, time);
-        await RunAsync(log, stop, token => timer.WaitForNextTickAsync(token).AsTask(), turn);
+        await RunAsync(log, cancel, token => timer.WaitForNextTickAsync(token).AsTask(), turn);
     }
 
     /// <param name="log">Is told the first failure after a turn without one.</param>
-    /// <param name="stop">Ends the loop.</param>
+    /// <param name="cancel">Ends the loop.</param>
     /// <param name="steps">Of a turn, in their order: one of them waits. What fails keeps none of the others from being
     /// done.</param>
-    public static async Task RunAsync(ILogger log, CancellationToken stop, params Func<CancellationToken, Task>[] steps)
+    public static async Task RunAsync(
+        ILogger log,
+        CancellationToken cancel,
+        params Func<CancellationToken, Task>[] steps
+    )
     {
-        for (var isSaid = false; !stop.IsCancellationRequested; )
+        for (var isSaid = false; !cancel.IsCancellationRequested; )
         {
             var failures = 0;
             foreach (var step in steps)
-                if (!await TryAsync(step, isSaid ? null : log, stop))
+                if (!await TryAsync(step, isSaid ? null : log, cancel))
                     (isSaid, failures) = (true, failures + 1);
             if (failures == 0)
                 isSaid = false;
@@ -39,20 +43,20 @@ static partial class Loop
     }
 
 #pragma warning disable CA1031 // whatever it is: see above
-    static async Task<bool> TryAsync(Func<CancellationToken, Task> step, ILogger? log, CancellationToken stop)
+    static async Task<bool> TryAsync(Func<CancellationToken, Task> step, ILogger? log, CancellationToken cancel)
     {
         try
         {
-            await step(stop);
+            await step(cancel);
             return true;
         }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        catch (OperationCanceledException) when (cancel.IsCancellationRequested)
         {
             return true;
         }
-        catch (Exception failure)
+        catch (Exception e)
         {
-            Say(log, failure);
+            Say(log, e);
         }
         try
         {
@@ -78,21 +82,21 @@ static partial class Loop
                     return;
                 isSaid = false;
             }
-            catch (Exception failure)
+            catch (Exception e)
             {
-                Say(isSaid ? null : log, failure);
+                Say(isSaid ? null : log, e);
                 isSaid = true;
                 Thread.Sleep(Pause);
             }
         }
     }
 
-    static void Say(ILogger? log, Exception failure)
+    static void Say(ILogger? log, Exception e)
     {
         try
         {
             if (log is not null)
-                LogFailed(log, failure);
+                LogFailed(log, e);
         }
         catch (Exception)
         {
@@ -102,5 +106,5 @@ static partial class Loop
 #pragma warning restore CA1031
 
     [LoggerMessage(110, LogLevel.Error, "a turn of this loop failed, and the next one follows")]
-    static partial void LogFailed(ILogger logger, Exception failure);
+    static partial void LogFailed(ILogger logger, Exception e);
 }

@@ -19,7 +19,7 @@ sealed partial class MemoryTrimmer(TimeProvider time, ILogger<MemoryTrimmer> log
     protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
         Loop.EveryAsync(Every, time, TrimAsync, log, stoppingToken);
 
-    Task TrimAsync(CancellationToken stop)
+    Task TrimAsync(CancellationToken cancel)
     {
         var (before, now) = (_seen, GC.CollectionCount(0));
         _seen = now;

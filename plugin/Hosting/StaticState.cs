@@ -21,8 +21,8 @@ static partial class StaticState
     }
 
     /// <summary>Whether a type of somebody else's has failed so: nothing but a new process mends that.</summary>
-    public static bool IsLost(Exception failure) =>
-        failure is TypeInitializationException { InnerException: { } cause }
+    public static bool IsLost(Exception e) =>
+        e is TypeInitializationException { InnerException: { } cause }
         && (cause is OutOfMemoryException || IsLost(cause));
 
     [LoggerMessage(2, LogLevel.Debug, "the static state of {Types} types is there")]

@@ -40,7 +40,7 @@ static class AuthZPeek
             }
         }
         // Said by whoever reads all.
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException) { }
+        catch (Exception e) when (e is JsonException or InvalidOperationException) { }
         return false;
     }
 
@@ -76,7 +76,7 @@ static class AuthZPeek
             }
             return reader.TokenType == JsonTokenType.EndObject && reader.CurrentDepth == 0;
         }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             return false; // Said by whoever reads all.
         }

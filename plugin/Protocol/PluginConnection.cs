@@ -18,7 +18,7 @@ sealed partial class PluginConnection(
     AuthZFastPath look,
     ChannelWriter<ConnectionContext> forServer,
     ILogger log,
-    CancellationToken end
+    CancellationToken cancel
 )
 {
     /// <summary>The engine's client writes a head with the begin of the body, 4 kB, then the rest by 32 kB.</summary>
@@ -29,7 +29,7 @@ sealed partial class PluginConnection(
     public async Task ServeAsync()
     {
         using var held = socket;
-        using var ending = end.UnsafeRegister(static socket => ((Socket)socket!).Dispose(), socket);
+        using var ending = cancel.UnsafeRegister(static socket => ((Socket)socket!).Dispose(), socket);
         await RunToEndAsync(ReceiveAllAsync());
         _server?.Close();
     }
@@ -132,11 +132,11 @@ sealed partial class PluginConnection(
         {
             await direction;
         }
-        catch (Exception gone) when (gone is SocketException or ObjectDisposedException or EndOfStreamException) { }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException or EndOfStreamException) { }
 #pragma warning disable CA1031 // nobody else catches; the engine sees that the connection ends, and tries again
-        catch (Exception bug)
+        catch (Exception e)
         {
-            LogBug(log, bug);
+            LogBug(log, e);
         }
 #pragma warning restore CA1031
         finally
@@ -146,5 +146,5 @@ sealed partial class PluginConnection(
     }
 
     [LoggerMessage(103, LogLevel.Error, "Bug in a connection of the engine")]
-    static partial void LogBug(ILogger logger, Exception bug);
+    static partial void LogBug(ILogger logger, Exception e);
 }

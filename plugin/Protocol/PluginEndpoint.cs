@@ -93,21 +93,21 @@ static partial class PluginEndpoint
         {
             return failure($"{path}: the engine hung up");
         }
-        catch (WorkFailedException problem)
+        catch (WorkFailedException e)
         {
-            LogFailed(Log(context), path, problem.Message);
+            LogFailed(Log(context), path, e.Message);
             return failure(
                 "the GPU memory plugin could not use its own files "
-                    + $"({Quoted.Text(problem.Message, 200).Trim('"')}): an admin has to look at the disk of the "
+                    + $"({Quoted.Text(e.Message, 200).Trim('"')}): an admin has to look at the disk of the "
                     + "engine's folder"
             );
         }
-        catch (Exception problem) when (problem is JsonException or BadHttpRequestException or IOException)
+        catch (Exception e) when (e is JsonException or BadHttpRequestException or IOException)
         {
-            LogUnreadable(Log(context), path, problem.Message);
+            LogUnreadable(Log(context), path, e.Message);
             return failure(
-                problem is OverloadedException
-                    ? $"the GPU memory plugin has {problem.Message}"
+                e is OverloadedException
+                    ? $"the GPU memory plugin has {e.Message}"
                     : $"{path}: the engine's call cannot be read"
             );
         }
@@ -117,15 +117,15 @@ static partial class PluginEndpoint
             return failure($"{path}: the plugin has no memory left for this call: try again");
         }
 #pragma warning disable CA1031 // whatever it is, the engine gets an answer
-        catch (Exception bug)
+        catch (Exception e)
         {
-            if (StaticState.IsLost(bug))
+            if (StaticState.IsLost(e))
             {
-                LogLost(Log(context), bug, path);
+                LogLost(Log(context), e, path);
                 context.RequestServices.GetRequiredService<IHostApplicationLifetime>().StopApplication();
                 return failure($"{path}: the plugin had no memory left and starts again: try again");
             }
-            LogBug(Log(context), bug, path);
+            LogBug(Log(context), e, path);
             return failure($"{path}: an error in the plugin, see its log");
         }
 #pragma warning restore CA1031
@@ -158,14 +158,14 @@ static partial class PluginEndpoint
         {
             return await handle(held.Value, context.RequestAborted);
         }
-        catch (Exception problem)
-            when (problem
+        catch (Exception e)
+            when (e
                     is IOException
                         and not (OverloadedException or BadHttpRequestException)
                         or UnauthorizedAccessException
             )
         {
-            throw new WorkFailedException(problem);
+            throw new WorkFailedException(e);
         }
     }
 
@@ -187,8 +187,8 @@ static partial class PluginEndpoint
         LogLevel.Critical,
         "{Path} met what a lack of memory broke for good: this process ends, and the engine starts it again"
     )]
-    static partial void LogLost(ILogger logger, Exception bug, string path);
+    static partial void LogLost(ILogger logger, Exception e, string path);
 
     [LoggerMessage(101, LogLevel.Error, "Bug in {Path}")]
-    static partial void LogBug(ILogger logger, Exception bug, string path);
+    static partial void LogBug(ILogger logger, Exception e, string path);
 }

@@ -104,8 +104,8 @@ sealed partial class PluginListener : IConnectionListener
                 }
                 failures = 0;
             }
-            catch (Exception end)
-                when (end
+            catch (Exception e)
+                when (e
                         is ObjectDisposedException
                             or OperationCanceledException
                             or SocketException { SocketErrorCode: SocketError.OperationAborted }
@@ -115,11 +115,11 @@ sealed partial class PluginListener : IConnectionListener
                 return;
             }
 #pragma warning disable CA1031 // nothing but the end may end this: the engine's calls would wait for good
-            catch (Exception problem)
+            catch (Exception e)
             {
                 // No more files can be opened, or no memory is there. Whoever calls waits in the socket's queue.
                 if (failures++ == 0)
-                    LogNotTaken(_log, problem.Message);
+                    LogNotTaken(_log, e.Message);
                 await Task.Delay(Pause);
             }
 #pragma warning restore CA1031

@@ -61,7 +61,7 @@ sealed partial class Watchdog(PluginSettings settings, IHostApplicationLifetime 
             Span<byte> answer = stackalloc byte[16];
             return socket.Receive(answer) > 0;
         }
-        catch (Exception failure) when (failure is SocketException or OutOfMemoryException)
+        catch (Exception e) when (e is SocketException or OutOfMemoryException)
         {
             return false;
         }

@@ -141,9 +141,9 @@ public sealed partial class ContainerReconciler(
         {
             await ReconcileReadableAsync(id, excesses, isLoaded, cancel);
         }
-        catch (EngineException failure) when (failure.IsTooLong)
+        catch (EngineException e) when (e.IsTooLong)
         {
-            await EndUnreadableAsync(id, failure.Message, cancel);
+            await EndUnreadableAsync(id, e.Message, cancel);
         }
     }
 

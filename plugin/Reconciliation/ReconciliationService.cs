@@ -62,12 +62,12 @@ public sealed partial class ReconciliationService(
         _sweeps.Writer.TryWrite(true);
     }
 
-    Task WatchAsync(CancellationToken stop)
+    Task WatchAsync(CancellationToken cancel)
     {
         var failures = 0;
         return Loop.RunAsync(
             log,
-            stop,
+            cancel,
             WatchOnceAsync,
             token => Task.Delay(options.Reconnect[Math.Min(failures++, options.Reconnect.Count - 1)], time, token)
         );
@@ -110,15 +110,15 @@ public sealed partial class ReconciliationService(
             LookAtAll();
     }
 
-    async Task LearnNameAsync(CancellationToken stop)
+    async Task LearnNameAsync(CancellationToken cancel)
     {
         if (
             identity.Id is null
-            || await engine.PluginNameAsync(identity.Id, stop) is not { } name
+            || await engine.PluginNameAsync(identity.Id, cancel) is not { } name
             || name == identity.Name
         )
             return;
-        var lostOnes = await engine.LostSourcesAsync(identity.Id, stop);
+        var lostOnes = await engine.LostSourcesAsync(identity.Id, cancel);
         identity.Name = name;
         LogNameKnown(log, name);
         foreach (var lost in lostOnes)
@@ -134,15 +134,15 @@ public sealed partial class ReconciliationService(
     }
 
     /// <summary>A worker outlives whatever a single event brings.</summary>
-    Task WorkAsync(CancellationToken stop) =>
-        Loop.RunAsync(log, stop, async token => await HandleAsync(await _events.Reader.ReadAsync(token), token));
+    Task WorkAsync(CancellationToken cancel) =>
+        Loop.RunAsync(log, cancel, async token => await HandleAsync(await _events.Reader.ReadAsync(token), token));
 
-    Task HandleAsync(EngineEvent one, CancellationToken stop) =>
+    Task HandleAsync(EngineEvent one, CancellationToken cancel) =>
         one.Action switch
         {
-            "start" => TryAsync(one.Actor.Id, NotReconciled, reconciler.ReconcileAsync, stop),
-            "create" => TryAsync(one.Actor.Id, NotInjected, InjectAsync, stop),
-            "die" => reconciler.DiedAsync(one.Actor.Id, TimeOf(one), stop),
+            "start" => TryAsync(one.Actor.Id, NotReconciled, reconciler.ReconcileAsync, cancel),
+            "create" => TryAsync(one.Actor.Id, NotInjected, InjectAsync, cancel),
+            "die" => reconciler.DiedAsync(one.Actor.Id, TimeOf(one), cancel),
             "stop" or "destroy" => Forget(one),
             _ => Task.CompletedTask,
         };
@@ -168,15 +168,15 @@ public sealed partial class ReconciliationService(
     /// which the environment of the service serves; it is for those that lose that.
     /// Where the engine does not ask this plugin nothing is mounted, so nothing can be copied either: the start, once
     /// it asks, sees to it.</summary>
-    async Task InjectAsync(string id, CancellationToken stop)
+    async Task InjectAsync(string id, CancellationToken cancel)
     {
         if (
-            await chain.LookAsync(stop) == Asking.No
-            || await engine.InspectContainerAsync(id, stop) is not { } container
+            await chain.LookAsync(cancel) == Asking.No
+            || await engine.InspectContainerAsync(id, cancel) is not { } container
             || !container.Mounts.Any(catalog.Owns)
         )
             return;
-        if (await injector.EnsureAsync(container, judge.Describe(container), stop) is { } problem)
+        if (await injector.EnsureAsync(container, judge.Describe(container), cancel) is { } problem)
             NotInjected(id, problem);
     }
 
@@ -184,14 +184,14 @@ public sealed partial class ReconciliationService(
         string id,
         Action<string, string> failed,
         Func<string, CancellationToken, Task> work,
-        CancellationToken stop
+        CancellationToken cancel
     )
     {
         for (var attempt = 0; ; attempt++)
         {
             try
             {
-                await work(id, stop);
+                await work(id, cancel);
                 return;
             }
             catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
@@ -207,14 +207,14 @@ public sealed partial class ReconciliationService(
                 ReconciliationLog.LogBug(log, e);
                 return;
             }
-            await PauseAsync(options.Retry[attempt], stop);
+            await PauseAsync(options.Retry[attempt], cancel);
         }
     }
 
-    Task SweepAsync(CancellationToken stop) =>
+    Task SweepAsync(CancellationToken cancel) =>
         Loop.RunAsync(
             log,
-            stop,
+            cancel,
             async token =>
             {
                 await _sweeps.Reader.ReadAsync(token);
@@ -222,17 +222,17 @@ public sealed partial class ReconciliationService(
             }
         );
 
-    async Task SweepOnceAsync(CancellationToken stop)
+    async Task SweepOnceAsync(CancellationToken cancel)
     {
         try
         {
             var asOf = time.GetTimestamp();
-            var running = await engine.ListRunningAsync(stop);
+            var running = await engine.ListRunningAsync(cancel);
             var ids = running.ToHashSet(StringComparer.Ordinal);
             reconciler.KeepOnly(ids);
             await Parallel.ForEachAsync(
                 running.Where(id => !reconciler.IsSettled(id)),
-                new ParallelOptions { MaxDegreeOfParallelism = options.Workers, CancellationToken = stop },
+                new ParallelOptions { MaxDegreeOfParallelism = options.Workers, CancellationToken = cancel },
                 async (id, token) => await TryAsync(id, NotReconciled, reconciler.ReconcileAsync, token)
             );
             reconciler.Counted(ids, asOf);
@@ -243,7 +243,7 @@ public sealed partial class ReconciliationService(
         }
     }
 
-    Task TickAsync(CancellationToken stop) =>
+    Task TickAsync(CancellationToken cancel) =>
         Loop.EveryAsync(
             options.SweepEvery,
             time,
@@ -253,16 +253,16 @@ public sealed partial class ReconciliationService(
                 return Task.CompletedTask;
             },
             log,
-            stop
+            cancel
         );
 
-    async Task PauseAsync(TimeSpan pause, CancellationToken stop)
+    async Task PauseAsync(TimeSpan pause, CancellationToken cancel)
     {
         try
         {
-            await Task.Delay(pause, time, stop);
+            await Task.Delay(pause, time, cancel);
         }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested) { }
+        catch (OperationCanceledException) when (cancel.IsCancellationRequested) { }
     }
 
     [LoggerMessage(504, LogLevel.Information, "watching the engine's containers")]

@@ -45,10 +45,10 @@ public sealed partial class UseWatch(
             : Loop.EveryAsync(
                 settings.WatchUse,
                 time,
-                stop =>
+                cancel =>
                     Task.Factory.StartNew(
-                            () => LookAsync(stop),
-                            stop,
+                            () => LookAsync(cancel),
+                            cancel,
                             TaskCreationOptions.LongRunning,
                             TaskScheduler.Default
                         )
@@ -57,7 +57,7 @@ public sealed partial class UseWatch(
                 stoppingToken
             );
 
-    async Task LookAsync(CancellationToken stop)
+    async Task LookAsync(CancellationToken cancel)
     {
         try
         {
@@ -69,7 +69,7 @@ public sealed partial class UseWatch(
                 _unknown.TryRemove(id, out _);
             await Parallel.ForEachAsync(
                 again,
-                new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = stop },
+                new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = cancel },
                 async (one, token) => await JudgeAsync(one.Key, one.Value, token)
             );
         }
@@ -84,11 +84,11 @@ public sealed partial class UseWatch(
     }
 
     /// <summary>What one container does to its judgement shields no other.</summary>
-    async Task JudgeAsync(string id, IReadOnlyList<Excess> excesses, CancellationToken stop)
+    async Task JudgeAsync(string id, IReadOnlyList<Excess> excesses, CancellationToken cancel)
     {
         try
         {
-            await reconciler.ReconcileAsync(id, excesses, stop);
+            await reconciler.ReconcileAsync(id, excesses, cancel);
             _unknown.TryRemove(id, out _);
         }
         catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
@@ -99,7 +99,7 @@ public sealed partial class UseWatch(
                 _unknown.AddOrUpdate(id, 1, (_, looks) => looks + 1) >= MostUnknown
                 && excesses.Any(excess => excess.Limit > 0)
             )
-                await EndAsync(id, e.Message, stop);
+                await EndAsync(id, e.Message, cancel);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
@@ -107,11 +107,11 @@ public sealed partial class UseWatch(
         }
     }
 
-    async Task EndAsync(string id, string problem, CancellationToken stop)
+    async Task EndAsync(string id, string problem, CancellationToken cancel)
     {
         try
         {
-            await reconciler.EndUnreadableAsync(id, problem, stop);
+            await reconciler.EndUnreadableAsync(id, problem, cancel);
         }
         catch (EngineException e)
         {

@@ -59,15 +59,15 @@ public sealed partial class ChainGuard(
             log,
             stoppingToken,
             SayAsync,
-            stop => _look.WaitAsync(asking is Asking.Booting or Asking.Absent ? Soon : SlowInterval, stop)
+            cancel => _look.WaitAsync(asking is Asking.Booting or Asking.Absent ? Soon : SlowInterval, cancel)
         );
 
-        async Task SayAsync(CancellationToken stop)
+        async Task SayAsync(CancellationToken cancel)
         {
-            asking = await probe.LookAsync(stop);
+            asking = await probe.LookAsync(cancel);
             // While nothing is mounted, an engine that is away is nothing to tell.
             if (asking is not Asking.Absent && IsNews(asking))
-                Say(await ProblemAsync(asking, stop));
+                Say(await ProblemAsync(asking, cancel));
         }
     }
 

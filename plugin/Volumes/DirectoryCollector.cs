@@ -24,19 +24,19 @@ public sealed partial class DirectoryCollector(
     protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
         Loop.RunAsync(log, stoppingToken, CollectAsync, WaitAsync);
 
-    async Task WaitAsync(CancellationToken stop)
+    async Task WaitAsync(CancellationToken cancel)
     {
-        await Task.WhenAny(activations.Idle.WaitToReadAsync(stop).AsTask(), Task.Delay(Every, time, stop));
-        stop.ThrowIfCancellationRequested();
-        await Task.Delay(BatchDelay, time, stop);
+        await Task.WhenAny(activations.Idle.WaitToReadAsync(cancel).AsTask(), Task.Delay(Every, time, cancel));
+        cancel.ThrowIfCancellationRequested();
+        await Task.Delay(BatchDelay, time, cancel);
         activations.Idle.TryRead(out _);
     }
 
-    async Task CollectAsync(CancellationToken stop)
+    async Task CollectAsync(CancellationToken cancel)
     {
         try
         {
-            await activations.CollectAsync(Grace, reference => RunsAsync(reference, stop));
+            await activations.CollectAsync(Grace, reference => RunsAsync(reference, cancel));
         }
         catch (EngineException e)
         {
@@ -49,11 +49,11 @@ public sealed partial class DirectoryCollector(
     }
 
     /// <summary>By the engine's word. Of one whose description is too long to be read nobody knows.</summary>
-    async Task<bool> RunsAsync(Reference reference, CancellationToken stop)
+    async Task<bool> RunsAsync(Reference reference, CancellationToken cancel)
     {
         try
         {
-            return await engine.GlanceAtContainerAsync(reference.Container!, stop)
+            return await engine.GlanceAtContainerAsync(reference.Container!, cancel)
                 is { State: { Running: true, Pid: > 0 } };
         }
         catch (EngineException e) when (e.IsTooLong)

@@ -133,11 +133,12 @@ public sealed partial class HostWatch(IHostView host, TimeProvider time, ILogger
             log,
             stoppingToken,
             LookAsync,
-            stop => Task.Delay(time.GetElapsedTime(_start) < StartupPeriod ? FastInterval : SlowInterval, time, stop)
+            cancel =>
+                Task.Delay(time.GetElapsedTime(_start) < StartupPeriod ? FastInterval : SlowInterval, time, cancel)
         );
     }
 
-    Task LookAsync(CancellationToken stop)
+    Task LookAsync(CancellationToken cancel)
     {
         try
         {

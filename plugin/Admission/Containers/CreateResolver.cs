@@ -141,11 +141,10 @@ sealed partial class CreateResolver(
         {
             return (await ask(both.Token), null);
         }
-        catch (Exception failure)
-            when (failure is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        catch (Exception e) when (e is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
         {
-            LogLeftOut(log, failure.Message);
-            return (null, failure.Message);
+            LogLeftOut(log, e.Message);
+            return (null, e.Message);
         }
     }
 

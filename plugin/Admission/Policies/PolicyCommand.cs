@@ -16,9 +16,9 @@ public static class PolicyCommand
         {
             return Check(path, output);
         }
-        catch (Exception problem) when (problem is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            error.WriteLine(problem.Message);
+            error.WriteLine(e.Message);
             return 2;
         }
     }

@@ -114,13 +114,10 @@ public static class PolicyReader
             policy = json.Members(policy, TopKeys, LimitKeys);
             json.Read(); // throws on anything but white space
         }
-        catch (JsonException problem)
+        catch (JsonException e)
         {
             json.Problems.Add(
-                new(
-                    (int)(problem.LineNumber ?? 0) + 1,
-                    $"not JSON: {Quoted.Text(problem.Message.Split(". ")[0], 120).Trim('"')}"
-                )
+                new((int)(e.LineNumber ?? 0) + 1, $"not JSON: {Quoted.Text(e.Message.Split(". ")[0], 120).Trim('"')}")
             );
         }
         catch (InvalidOperationException)

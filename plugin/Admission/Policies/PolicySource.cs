@@ -80,15 +80,15 @@ public sealed partial class PolicySource
                 Leave();
             (_seen, _failure) = (now, null);
         }
-        catch (Exception problem) when (problem is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            if (problem.Message == _failure)
+            if (e.Message == _failure)
                 return;
-            _failure = problem.Message;
-            LogUnreadable(_log, _path, problem.Message);
+            _failure = e.Message;
+            LogUnreadable(_log, _path, e.Message);
             Keep(
                 "the file cannot be read",
-                [new(0, $"the file cannot be read: {Quoted.Text(problem.Message, 200).Trim('"')}")]
+                [new(0, $"the file cannot be read: {Quoted.Text(e.Message, 200).Trim('"')}")]
             );
         }
     }

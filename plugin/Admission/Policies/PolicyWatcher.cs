@@ -11,7 +11,7 @@ sealed class PolicyWatcher(PolicySource source, TimeProvider time, ILogger<Polic
     protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
         Loop.EveryAsync(Pause, time, RefreshAsync, log, stoppingToken);
 
-    Task RefreshAsync(CancellationToken stop)
+    Task RefreshAsync(CancellationToken cancel)
     {
         source.Refresh();
         return Task.CompletedTask;

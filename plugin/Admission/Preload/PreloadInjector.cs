@@ -92,19 +92,19 @@ sealed partial class PreloadInjector(
             return Late;
         }
         // Its environment loads the shim; the file would be the better way.
-        catch (EngineException failure) when (failure.StatusCode is not null && !spec.NeedsPreloadFile)
+        catch (EngineException e) when (e.StatusCode is not null && !spec.NeedsPreloadFile)
         {
-            LogNotPut(log, job.Id, failure.Message);
+            LogNotPut(log, job.Id, e.Message);
             return null;
         }
-        catch (EngineException failure)
+        catch (EngineException e)
         {
             // Engines with the mend of GHSA-vp62-88p7-qqf5 and without its follow-up refuse every archive call where a
             // mount's target leads through a link, as /var/run/x does.
             return $"{QuotaMount.PreloadFile} could not be put into the container: "
-                + $"{Quoted.Text(failure.Message, 200)}{Way(failure, spec)}";
+                + $"{Quoted.Text(e.Message, 200)}{Way(e, spec)}";
         }
-        catch (Exception failure) when (failure is InvalidDataException or EndOfStreamException or FormatException)
+        catch (Exception e) when (e is InvalidDataException or EndOfStreamException or FormatException)
         {
             return $"{QuotaMount.PreloadFile} of the container cannot be read";
         }
@@ -114,18 +114,18 @@ sealed partial class PreloadInjector(
         }
     }
 
-    static string Way(EngineException failure, ContainerSpec spec) =>
-        failure.StatusCode is null ? ""
-        : DiskFull.Hint(failure.Message) is { Length: > 0 } full ? full
+    static string Way(EngineException e, ContainerSpec spec) =>
+        e.StatusCode is null ? ""
+        : DiskFull.Hint(e.Message) is { Length: > 0 } full ? full
         // The mount of the volume fails, for each call about the container's files and for its start: what the engines
         // say of that in turn.
-        : failure.Message.Contains("not a directory", StringComparison.Ordinal)
-        || failure.Message.Contains("file exists", StringComparison.Ordinal)
+        : e.Message.Contains("not a directory", StringComparison.Ordinal)
+        || e.Message.Contains("file exists", StringComparison.Ordinal)
             ? $"; the image seems to have a file at {Quoted.Text(spec.Directory!.Target)}, where the volume "
                 + $"belongs: mount it elsewhere, {Advice.Volume(spec.Tool, spec.Directory.Volume, "/opt/runai")} in "
                 + "its place"
         : (
-            failure.Message.Contains("escapes from parent", StringComparison.Ordinal)
+            e.Message.Contains("escapes from parent", StringComparison.Ordinal)
                 ? "; the target of a mount leads through a link of the image: mount it where none does, or "
                 : "; "
         ) + Advice.Preload(spec.Tool, spec.Directory!);
@@ -278,7 +278,7 @@ sealed partial class PreloadInjector(
         {
             await engine.PutArchiveAsync(id, EtcFolder, PreloadFile.Write(files, null, time.GetUtcNow()), cancel);
         }
-        catch (EngineException failure) when (failure.StatusCode == 404)
+        catch (EngineException e) when (e.StatusCode == 404)
         {
             await engine.PutArchiveAsync(id, "/", PreloadFile.Write(files, "etc", time.GetUtcNow()), cancel);
         }
@@ -316,7 +316,7 @@ sealed partial class PreloadInjector(
             {
                 tar = await engine.GetArchiveAsync(id, path, PreloadFile.MaxBytes, cancel);
             }
-            catch (EngineException failure) when (failure.IsTooLong)
+            catch (EngineException e) when (e.IsTooLong)
             {
                 return (null, $"is larger than {PreloadFile.MaxBytes >> 10} KiB");
             }

@@ -66,9 +66,9 @@ sealed record CreateBody
             body = JsonSerializer.Deserialize(json, CreateBodyJson.Default.CreateBody);
             problem = body is null ? "it is null" : null;
         }
-        catch (Exception failure) when (failure is JsonException or InvalidOperationException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            problem = failure is JsonException { Path: { } path }
+            problem = e is JsonException { Path: { } path }
                 ? $"{Quoted.Text(path)} is not what the API has there"
                 : "a text is not valid UTF-8";
         }

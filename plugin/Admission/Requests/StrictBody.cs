@@ -22,7 +22,7 @@ sealed class StrictBody<T>(JsonTypeInfo<T> type)
         {
             body = JsonSerializer.Deserialize(text, type);
         }
-        catch (Exception failure) when (failure is JsonException or InvalidOperationException) { }
+        catch (Exception e) when (e is JsonException or InvalidOperationException) { }
         problem = body is null ? "it is not what the API has there" : null;
         return body is not null;
     }

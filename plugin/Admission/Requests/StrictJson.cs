@@ -70,10 +70,10 @@ static class StrictJson
             reader.Read(); // throws on anything but white space
             return null;
         }
-        catch (JsonException problem)
+        catch (JsonException e)
         {
-            return $"it is not strict JSON of at most {MaxDepth} levels (line {problem.LineNumber + 1}, byte "
-                + $"{problem.BytePositionInLine + 1})";
+            return $"it is not strict JSON of at most {MaxDepth} levels (line {e.LineNumber + 1}, byte "
+                + $"{e.BytePositionInLine + 1})";
         }
         catch (InvalidOperationException)
         {

@@ -77,9 +77,9 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
                 if (IsDone(name, refused))
                     return;
             }
-            catch (EngineException failure)
+            catch (EngineException e)
             {
-                problem = failure.Message;
+                problem = e.Message;
             }
         }
         IsDone(name, RefusedAt(name));
@@ -109,9 +109,9 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
             foreach (var id in (await engine.ListCreatedAsync(CancellationToken.None)).Take(Most))
                 await RemoveAsync(id, created => created <= _began && created > _began - Fresh);
         }
-        catch (EngineException failure)
+        catch (EngineException e)
         {
-            LogNotRemoved(log, "a container", failure.Message);
+            LogNotRemoved(log, "a container", e.Message);
         }
     }
 

@@ -24,23 +24,23 @@ sealed partial class OverdueStarts(
     protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
         Loop.EveryAsync(Every, time, LookAsync, log, stoppingToken);
 
-    internal async Task LookAsync(CancellationToken stop)
+    internal async Task LookAsync(CancellationToken cancel)
     {
         var overdue = ledger.Overdue();
         await Parallel.ForEachAsync(
             overdue,
-            new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = stop },
+            new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = cancel },
             LookAtAsync
         );
         lock (_waiting)
             _waiting.IntersectWith(overdue.Select(one => one.Id));
     }
 
-    async ValueTask LookAtAsync((string Id, string Name) start, CancellationToken stop)
+    async ValueTask LookAtAsync((string Id, string Name) start, CancellationToken cancel)
     {
         try
         {
-            if ((await engine.InspectContainerAsync(start.Id, stop))?.State is { Running: true })
+            if ((await engine.InspectContainerAsync(start.Id, cancel))?.State is { Running: true })
                 return;
             // first: who comes to run from here on is judged again
             starts.Lapse(start.Id, time.GetUtcNow() - GpuReservations.Patience);
@@ -55,9 +55,9 @@ sealed partial class OverdueStarts(
             LogWaits(log, start.Id, start.Name);
         }
 #pragma warning disable CA1031 // the next look comes
-        catch (Exception bug) when (bug is not OperationCanceledException)
+        catch (Exception e) when (e is not OperationCanceledException)
         {
-            LogBug(log, bug);
+            LogBug(log, e);
         }
 #pragma warning restore CA1031
     }
@@ -79,5 +79,5 @@ sealed partial class OverdueStarts(
     static partial void LogGivenUp(ILogger logger, string container, string name);
 
     [LoggerMessage(632, LogLevel.Error, "a bug, please report it")]
-    static partial void LogBug(ILogger logger, Exception bug);
+    static partial void LogBug(ILogger logger, Exception e);
 }

@@ -543,7 +543,7 @@ public class PreloadTests
             PreloadFile.Read(tar ?? []);
             return true;
         }
-        catch (Exception problem) when (problem is InvalidDataException or EndOfStreamException or FormatException)
+        catch (Exception e) when (e is InvalidDataException or EndOfStreamException or FormatException)
         {
             return true;
         }
