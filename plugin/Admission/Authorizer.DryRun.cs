@@ -23,7 +23,8 @@ sealed partial class Authorizer
     )
     {
         var inForce = policy.State;
-        var (settings, asker) = (inForce.Settings, inForce.Settings.RequesterOf(apiCall));
+        var settings = inForce.Settings;
+        var asker = settings.RequesterOf(apiCall);
         if (unreadable is null && (question.User is not null || question.Policy is not null) && !asker.IsAdmin)
             unreadable =
                 "to ask for somebody else, or with another policy, is the admins' on this machine: use a "

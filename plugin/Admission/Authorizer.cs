@@ -298,7 +298,8 @@ sealed partial class Authorizer(
         CancellationToken cancel
     )
     {
-        var (started, settings) = (decisions.Start(), policy.Current);
+        var started = decisions.Start();
+        var settings = policy.Current;
         var (spec, verdict) = await JudgeCreateAsync(apiCall, route, settings, GpuHoldings.None, names, cancel);
         if (verdict.Allow)
             verdict = PolicyRules.OfSubpath(route, spec!).And(verdict);
@@ -427,7 +428,8 @@ sealed partial class Authorizer(
     {
         // One policy from here to the answer: where another comes into force meanwhile, what runs is judged by that one
         // afterwards.
-        var (started, settings) = (decisions.Start(), policy.Current);
+        var started = decisions.Start();
+        var settings = policy.Current;
         var requester = settings.RequesterOf(apiCall);
         if (HasOldBody(apiCall, route))
             return Refuse(apiCall, route, OldBody);

@@ -19,10 +19,8 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
     public void Write(RouteKind route, string who, string container, ContainerSpec? spec, Verdict verdict, long started)
     {
         var ms = time.GetElapsedTime(started).TotalMilliseconds;
-        var (gpu, quota) = (
-            verdict.Gpu ?? "none",
-            (spec?.Quota ?? verdict.Quota?.Text) is { } text ? Quoted.Text(text) : "none"
-        );
+        var gpu = verdict.Gpu ?? "none";
+        var quota = (spec?.Quota ?? verdict.Quota?.Text) is { } text ? Quoted.Text(text) : "none";
         if (!verdict.Allow)
             LogDenied(
                 log,

@@ -17,7 +17,8 @@ public static class Bounded
     {
         if (text.Length <= maxBytes / 3 || Encoding.UTF8.GetByteCount(text) <= maxBytes)
             return text;
-        var (end, left) = (0, maxBytes - Encoding.UTF8.GetByteCount([Ellipsis]));
+        var end = 0;
+        var left = maxBytes - Encoding.UTF8.GetByteCount([Ellipsis]);
         foreach (var rune in text.EnumerateRunes())
         {
             if ((left -= rune.Utf8SequenceLength) < 0)

@@ -19,7 +19,9 @@ static class BoundedLines
             BufferChars,
             leaveOpen: true
         );
-        var (buffer, line, isCut) = (new char[BufferChars], new StringBuilder(), false);
+        var buffer = new char[BufferChars];
+        var line = new StringBuilder();
+        var isCut = false;
         for (int count; (count = TryRead(reader, buffer)) > 0; )
         {
             for (int start = 0, end; start < count; start = end + 1)

@@ -76,10 +76,8 @@ public sealed class ChainProbe(IEngineClient engine, SelfCalls own, TimeProvider
                 var ping = own.NewPing();
                 _ping = (Task.Run(() => AskAsync(ping), CancellationToken.None), time.GetTimestamp(), ping);
             }
-            (answer, left) = (
-                _ping.Value.Answer,
-                (_isApiServed ? Longest : Patience) - time.GetElapsedTime(_ping.Value.Since)
-            );
+            answer = _ping.Value.Answer;
+            left = (_isApiServed ? Longest : Patience) - time.GetElapsedTime(_ping.Value.Since);
         }
         try
         {

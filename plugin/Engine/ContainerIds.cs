@@ -19,7 +19,8 @@ sealed class ContainerIds
 
     public static async Task<IReadOnlyList<string>> ReadAsync(Stream answer, CancellationToken cancel)
     {
-        var (ids, buffer) = (new ContainerIds(), new byte[1 << 16]);
+        var ids = new ContainerIds();
+        var buffer = new byte[1 << 16];
         while (await answer.ReadAsync(buffer, cancel) is > 0 and var read)
             foreach (var one in buffer.AsSpan(0, read))
                 ids.Feed(one);
@@ -33,14 +34,20 @@ sealed class ContainerIds
         if (_inText)
             FeedText(one);
         else if (one == '"')
-            (_inText, _length) = (true, 0);
+        {
+            _inText = true;
+            _length = 0;
+        }
         else if (one is (byte)'{' or (byte)'[')
         {
             if (_depth++ == 0)
                 _begun = one == '[';
         }
         else if (one is (byte)'}' or (byte)']')
-            (_depth, _isId) = (_depth - 1, false);
+        {
+            _depth--;
+            _isId = false;
+        }
         else if (_depth == Container && one is (byte)':' or (byte)',')
             _isId = one == ':' && _text.AsSpan(0, _length).SequenceEqual("Id"u8);
     }

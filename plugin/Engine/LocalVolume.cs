@@ -77,7 +77,9 @@ static class LocalVolume
     {
         var paths = new List<string>();
         string Option(string name) => options?.GetValueOrDefault(name) ?? "";
-        var (type, device, flags) = (Option("type"), Option("device"), Option("o").Split(','));
+        var type = Option("type");
+        var device = Option("device");
+        var flags = Option("o").Split(',');
         if (type.Contains(Template, StringComparison.Ordinal))
             paths.Add("type={{…}}");
         paths.AddRange(

@@ -50,7 +50,10 @@ sealed class SelectedMembers(Stream inner, IReadOnlySet<string> names) : ReadOnl
         if (_inText)
             FollowText(one);
         else if (one == '"')
-            (_inText, _length) = (true, _skips ? _length : 0);
+        {
+            _inText = true;
+            _length = _skips ? _length : 0;
+        }
         else if (one is (byte)'{' or (byte)'[')
             _depth++;
         else if (one is (byte)'}' or (byte)']')

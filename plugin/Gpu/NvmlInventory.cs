@@ -89,11 +89,13 @@ public sealed partial class NvmlInventory(
         try
         {
             var (devices, problem) = ReadFirst();
-            (_devices, _problem) = (devices, devices.Count > 0 ? null : problem);
+            _devices = devices;
+            _problem = devices.Count > 0 ? null : problem;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            (_devices, _problem) = ([], e.Message);
+            _devices = [];
+            _problem = e.Message;
         }
         if (_problem is null)
             LogGpusFound(

@@ -36,7 +36,10 @@ static partial class Loop
             var failures = 0;
             foreach (var step in steps)
                 if (!await TryAsync(step, isSaid ? null : log, cancel))
-                    (isSaid, failures) = (true, failures + 1);
+                {
+                    isSaid = true;
+                    failures++;
+                }
             if (failures == 0)
                 isSaid = false;
         }

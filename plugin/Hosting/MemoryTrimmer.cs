@@ -21,7 +21,8 @@ sealed partial class MemoryTrimmer(TimeProvider time, ILogger<MemoryTrimmer> log
 
     Task TrimAsync(CancellationToken cancel)
     {
-        var (before, now) = (_seen, GC.CollectionCount(0));
+        var before = _seen;
+        var now = GC.CollectionCount(0);
         _seen = now;
         if (now == _done || (now != before && GC.GetGCMemoryInfo().TotalCommittedBytes < TooMuchBytes))
             return Task.CompletedTask;

@@ -36,7 +36,8 @@ public static class AuthZEndpoints
     public static IEndpointRouteBuilder MapAuthZPlugin(this IEndpointRouteBuilder app)
     {
         var authorizer = app.ServiceProvider.GetRequiredService<IAuthorizer>();
-        var (json, answer) = (AuthZJson.Default.AuthZRequest, AuthZJson.Default.AuthZAnswer);
+        var json = AuthZJson.Default.AuthZRequest;
+        var answer = AuthZJson.Default.AuthZAnswer;
         app.MapPluginCall(
             BeforePath,
             json,

@@ -41,7 +41,8 @@ public sealed record AuthZRequest
     {
         if (Place is null)
             return;
-        (RequestBody, ResponseBody) = (null, null);
+        RequestBody = null;
+        ResponseBody = null;
         RequestHeaders = RequestHeaders.Find(TypeHeader) is { } type
             ? new Dictionary<string, string> { [TypeHeader] = type[..Math.Min(type.Length, MostType)] }
             : null;

@@ -15,7 +15,8 @@ static class AuthZPeek
         [NotNullWhen(true)] out string? uri
     )
     {
-        (method, uri) = (null, null);
+        method = null;
+        uri = null;
         var reader = new Utf8JsonReader(begin, isFinalBlock: false, default);
         try
         {
@@ -23,10 +24,8 @@ static class AuthZPeek
                 return false;
             while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
             {
-                var (isMethod, isUri) = (
-                    reader.ValueTextEquals("RequestMethod"u8),
-                    reader.ValueTextEquals("RequestUri"u8)
-                );
+                var isMethod = reader.ValueTextEquals("RequestMethod"u8);
+                var isUri = reader.ValueTextEquals("RequestUri"u8);
                 if (!reader.Read())
                     return false;
                 if (isMethod && reader.TokenType == JsonTokenType.String)

@@ -16,7 +16,10 @@ sealed class HangSteps
     public bool IsTooLong(long asked, long answered)
     {
         if (asked == answered || asked != _call)
-            (_call, _steps) = (asked, 0);
+        {
+            _call = asked;
+            _steps = 0;
+        }
         else
             _steps++;
         return _steps >= TooMany;

@@ -243,7 +243,9 @@ public sealed partial class ContainerReconciler(
 
     async Task DeliverAsync(ContainerInspect container, OwnMounts own, QuotaFile quota, int epoch)
     {
-        var (found, claimed, madePrivate) = (own.Directories, new List<string>(), new HashSet<int>());
+        var found = own.Directories;
+        var claimed = new List<string>();
+        var madePrivate = new HashSet<int>();
         foreach (var dirId in found)
         {
             if (!activations.Claim(dirId, container.Id, container.State.Pid))

@@ -34,7 +34,8 @@ static class MountShadowing
     {
         if (!UnixPath.IsWithin(our.Target, other.Target))
             return false;
-        var (id, steps) = (our.Id, 0);
+        var id = our.Id;
+        var steps = 0;
         while (parents.TryGetValue(id, out var parent) && parent != id && steps++ < parents.Count)
         {
             if (parent == other.Id)

@@ -33,7 +33,8 @@ public sealed partial class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
 
     public string? FindWithoutShim(int pid)
     {
-        var (waiting, seen) = (new Queue<int>([pid]), new HashSet<int> { pid });
+        var waiting = new Queue<int>([pid]);
+        var seen = new HashSet<int> { pid };
         while (waiting.TryDequeue(out var one))
         {
             if (LivingThread.FolderOf(one) is { } folder && IsWithoutShim(one, folder))
@@ -69,7 +70,8 @@ public sealed partial class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
     {
         const ulong Base = 7,
             Entry = 9;
-        var (loader, entry) = (0UL, 0UL);
+        var loader = 0UL;
+        var entry = 0UL;
         var words = MemoryMarshal.Cast<byte, ulong>(auxv);
         for (var at = 0; at + 1 < words.Length; at += 2)
         {
@@ -90,7 +92,8 @@ public sealed partial class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
     /// <param name="loader">What began the program.</param>
     internal static bool IsWithoutShim(TextReader maps, Loader loader)
     {
-        var (hasLibc, hasLoader) = (false, false);
+        var hasLibc = false;
+        var hasLoader = false;
         for (var left = MaxChars; maps.ReadLine() is { } line; )
         {
             if ((left -= line.Length) < 0)
@@ -117,7 +120,8 @@ public sealed partial class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
 
     static bool IsAt(string line, ulong address)
     {
-        var (dash, blank) = (line.IndexOf('-', StringComparison.Ordinal), line.IndexOf(' ', StringComparison.Ordinal));
+        var dash = line.IndexOf('-', StringComparison.Ordinal);
+        var blank = line.IndexOf(' ', StringComparison.Ordinal);
         return dash > 0
             && dash < blank
             && Hex(line.AsSpan(0, dash)) <= address

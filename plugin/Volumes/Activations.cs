@@ -234,10 +234,8 @@ public sealed partial class Activations(
     /// the containers of which that is unknown.</summary>
     (HashSet<string> Directories, HashSet<string> Unknown) InUse()
     {
-        var (found, unknown) = (
-            new HashSet<string>(StringComparer.Ordinal),
-            new HashSet<string>(StringComparer.Ordinal)
-        );
+        var found = new HashSet<string>(StringComparer.Ordinal);
+        var unknown = new HashSet<string>(StringComparer.Ordinal);
         foreach (var (pid, table) in mounts.All())
         foreach (var mount in table)
             if (ReferenceEquals(mount, MountEntry.Unreadable))

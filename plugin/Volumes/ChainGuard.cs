@@ -93,7 +93,8 @@ public sealed partial class ChainGuard(
                 || (asking == _asking && (asking == Asking.Yes || time.GetElapsedTime(_saidAt) < SayAgain))
             )
                 return false;
-            (_asking, _saidAt) = (asking, time.GetTimestamp());
+            _asking = asking;
+            _saidAt = time.GetTimestamp();
             return true;
         }
     }

@@ -57,7 +57,9 @@ public sealed class PrivateDirectories(
     /// <returns>The path to hand to the engine.</returns>
     public string Make(string dirId)
     {
-        var (work, staged, target) = (layout.Directory(dirId), layout.Staged(dirId), layout.Mount(dirId));
+        var work = layout.Directory(dirId);
+        var staged = layout.Staged(dirId);
+        var target = layout.Mount(dirId);
         var isNew = !Directory.Exists(work);
         try
         {
@@ -213,7 +215,8 @@ public sealed class PrivateDirectories(
         var store = shims.Current();
         foreach (var name in store.Names)
         {
-            var (kept, wanted) = (Path.Combine(store.Folder, name), Path.Combine(work, name));
+            var kept = Path.Combine(store.Folder, name);
+            var wanted = Path.Combine(work, name);
             if (!File.Exists(wanted) && !MountSyscalls.TryHardLink(kept, wanted))
                 StateLayout.WriteFile(wanted, File.ReadAllBytes(kept), FileModes.Readable);
         }

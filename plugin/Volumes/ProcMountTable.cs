@@ -235,11 +235,9 @@ public sealed class ProcMountTable : IMountTable
 
     static (List<MountEntry> Read, bool IsWhole) ReadAll(IEnumerable<(MountEntry? Entry, bool IsCut)> lines)
     {
-        var (read, different, chars) = (
-            new List<MountEntry>(),
-            new Dictionary<(string, string, string), MountEntry>(),
-            0
-        );
+        var read = new List<MountEntry>();
+        var different = new Dictionary<(string, string, string), MountEntry>();
+        var chars = 0;
         foreach (var (entry, isCut) in lines)
         {
             if (isCut || read.Count == MostRead)

@@ -36,7 +36,8 @@ sealed class JudgedCalls
     /// <returns>To be disposed when the call is judged; null where there is no place.</returns>
     public IDisposable? TryEnter(string container, string caller, out string problem)
     {
-        var (ofContainer, ofCaller) = ((Counted.Container, KeyOf(container)), (Counted.Caller, caller));
+        var ofContainer = (Counted.Container, KeyOf(container));
+        var ofCaller = (Counted.Caller, caller);
         lock (_lock)
         {
             problem =

@@ -69,10 +69,8 @@ sealed class RunTimes
                 || before.Count < restarts
             )
                 return null;
-            var (from, to) = (
-                before.Count > restarts ? before[^(restarts + 1)] : DateTimeOffset.MinValue,
-                before[^restarts]
-            );
+            var from = before.Count > restarts ? before[^(restarts + 1)] : DateTimeOffset.MinValue;
+            var to = before[^restarts];
             return runs.Begun.Find(begun =>
                     DateTimeOffset.Parse(begun, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal) is var at
                     && from < at

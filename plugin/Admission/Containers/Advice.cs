@@ -65,7 +65,8 @@ static class Advice
     {
         if (knowsSubpath == false)
             return PreloadVariable(tool, directory);
-        var (volume, shim) = (Quoted.Text(directory.Volume), Quoted.Text(directory.Shim));
+        var volume = Quoted.Text(directory.Volume);
+        var shim = Quoted.Text(directory.Shim);
         return tool == ClientTool.Compose
             ? $"add {{ type: volume, source: {volume}, target: {QuotaMount.PreloadFile}, volume: {{ subpath: "
                 + $"{QuotaMount.PreloadName} }} }} to the volumes of the service (Docker 26 and newer), or "
@@ -145,7 +146,8 @@ static class Advice
     {
         if (spec.Mistaken.OrderByDescending(m => m.IsNamesake).FirstOrDefault() is not { } found)
             return $": {Volume(spec.Tool)}";
-        var (source, target) = (Quoted.Text(found.Source), Quoted.Text(found.Target));
+        var source = Quoted.Text(found.Source);
+        var target = Quoted.Text(found.Target);
         return found switch
         {
             { IsNamesake: true, IsAsked: true } =>

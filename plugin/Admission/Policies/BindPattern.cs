@@ -14,7 +14,8 @@ static class BindPattern
     /// means by it, and the engine would make it.</summary>
     public static bool Matches(string pattern, string hostPath)
     {
-        var (names, wanted) = (Names(hostPath), Names(pattern));
+        var names = Names(hostPath);
+        var wanted = Names(pattern);
         return LocalVolume.IsPath(hostPath)
             && names.Length == wanted.Length
             && !names.Contains("..")
@@ -27,7 +28,8 @@ static class BindPattern
     /// names.</summary>
     public static bool IsAbove(string outer, string inner)
     {
-        var (above, below) = (Names(outer), Names(inner));
+        var above = Names(outer);
+        var below = Names(inner);
         return above.Length < below.Length && Fits(below[..above.Length], above);
     }
 
@@ -35,7 +37,8 @@ static class BindPattern
     /// none.</summary>
     public static string? FolderAbove(string pattern, string hostPath)
     {
-        var (names, wanted) = (Names(hostPath), Names(pattern));
+        var names = Names(hostPath);
+        var wanted = Names(pattern);
         var folder =
             names.Length > wanted.Length && !names.Contains("..")
                 ? "/" + string.Join('/', names[..wanted.Length])

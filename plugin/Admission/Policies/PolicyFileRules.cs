@@ -99,11 +99,9 @@ static partial class PolicyRules
             return null;
         foreach (var gpu in PossibleGpus(c))
         {
-            var (held, most, wanted) = (
-                holdings.OfUser(gpu.Uuid, c.Requester.Name),
-                total.Of(gpu.AllocatableBytes),
-                quota.Of(gpu.AllocatableBytes)
-            );
+            var held = holdings.OfUser(gpu.Uuid, c.Requester.Name);
+            var most = total.Of(gpu.AllocatableBytes);
+            var wanted = quota.Of(gpu.AllocatableBytes);
             if (wanted > most && IsMaxLess(c, gpu, quota, total))
                 continue;
             if (wanted > most)
@@ -128,7 +126,8 @@ static partial class PolicyRules
         foreach (var gpu in PossibleGpus(c))
         {
             var held = holdings.Of(gpu.Uuid);
-            var (whole, wanted) = (Math.Floor(gpu.AllocatableBytes * factor), quota.Of(gpu.AllocatableBytes));
+            var whole = Math.Floor(gpu.AllocatableBytes * factor);
+            var wanted = quota.Of(gpu.AllocatableBytes);
             if (wanted > whole)
                 return $"{GpuMemoryQuota.Name}={quota} ({wanted} bytes) is more than all that {Name(gpu)} has for "
                     + $"quotas, {whole} bytes ({ByteSize.Text((long)whole)}): write "

@@ -218,7 +218,8 @@ public static class PolicyReader
 
         public List<string> Texts()
         {
-            var (texts, seen) = (new List<string>(), new HashSet<string>(StringComparer.Ordinal));
+            var texts = new List<string>();
+            var seen = new HashSet<string>(StringComparer.Ordinal);
             if (_reader.TokenType != JsonTokenType.StartArray)
             {
                 Reject("must be a list of texts");
@@ -295,7 +296,8 @@ public static class PolicyReader
 
         QuotaLimits User(Dictionary<string, LimitReader> keys)
         {
-            var (limits, seen) = (new QuotaLimits(), new HashSet<string>(StringComparer.Ordinal));
+            var limits = new QuotaLimits();
+            var seen = new HashSet<string>(StringComparer.Ordinal);
             for (var more = BeginObject(); more; more = Next())
             {
                 var (outer, key) = Enter();
@@ -350,7 +352,8 @@ public static class PolicyReader
         /// <summary>From a key to its value.</summary>
         (string Outer, string Key) Enter()
         {
-            var (outer, key) = (_path, _reader.GetString()!);
+            var outer = _path;
+            var key = _reader.GetString()!;
             _path = outer.Length == 0 ? key : $"{outer}.{key}";
             _reader.Read();
             return (outer, key);

@@ -78,7 +78,8 @@ public sealed partial class PolicySource
                 Load(ReadBounded(_path));
             else if (!first || File.Exists(_lastGood))
                 Leave();
-            (_seen, _failure) = (now, null);
+            _seen = now;
+            _failure = null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

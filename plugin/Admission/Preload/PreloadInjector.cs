@@ -153,7 +153,9 @@ sealed partial class PreloadInjector(
 
     async Task<string?> ReadAndWriteAsync(ContainerInspect container, ContainerSpec spec, CancellationToken cancel)
     {
-        var (id, directory, shim) = (container.Id, spec.Directory!, spec.Directory!.Shim);
+        var id = container.Id;
+        var directory = spec.Directory!;
+        var shim = directory.Shim;
         if (!spec.NeedsInjection)
             return Unreachable(await FindClosedAsync(id, spec, cancel), spec);
         var key = images.KeyOf(container, spec);

@@ -120,7 +120,9 @@ static class StrictJson
         {
             if (IsTooLong(reader))
                 return TooLong(path);
-            var (key, start, length) = (reader.GetString()!, (int)reader.TokenStartIndex, reader.ValueSpan.Length + 2);
+            var key = reader.GetString()!;
+            var start = (int)reader.TokenStartIndex;
+            var length = reader.ValueSpan.Length + 2;
             reader.Read();
             var inner = shape.Items;
             if (shape.Members is not null && !shape.Members.TryGetValue(key, out inner))
@@ -131,7 +133,8 @@ static class StrictJson
                     continue;
                 }
                 walk.Respelled.Add((start, length, known));
-                (key, inner) = (known, shape.Members[known]);
+                key = known;
+                inner = shape.Members[known];
             }
             if (!seen.Add(key))
                 return $"the key {Quoted.Text(path + key)} comes twice";

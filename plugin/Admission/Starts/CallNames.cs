@@ -32,7 +32,8 @@ sealed class CallNames(NamesInMotion names, AuthZRequest call) : IDisposable
 
     public void Allowed()
     {
-        (_call, _isAllowed) = (null, true);
+        _call = null;
+        _isAllowed = true;
         names.Allowed(this);
     }
 

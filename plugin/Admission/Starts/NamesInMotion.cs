@@ -104,7 +104,8 @@ sealed class NamesInMotion(TimeProvider time)
 
     void Remove(NameHold hold)
     {
-        var (holds, call) = (_byName[hold.Name], hold.Call);
+        var holds = _byName[hold.Name];
+        var call = hold.Call;
         holds.Remove(hold);
         call.Holds.Remove(hold);
         foreach (var next in holds.TakeWhile(next => next.IsMove == holds[0].IsMove))
