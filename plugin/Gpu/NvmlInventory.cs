@@ -27,7 +27,7 @@ public sealed partial class NvmlInventory(
     ];
 
     readonly Lock _lock = new();
-    IReadOnlyList<GpuDevice> _devices = [];
+    List<GpuDevice> _devices = [];
     string? _problem = "the GPUs have not been read yet";
     string? _logged;
     Task? _reading;

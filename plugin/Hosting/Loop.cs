@@ -45,7 +45,6 @@ static partial class Loop
         }
     }
 
-#pragma warning disable CA1031 // whatever it is: see above
     static async Task<bool> TryAsync(Func<CancellationToken, Task> step, ILogger? log, CancellationToken cancel)
     {
         try
@@ -106,7 +105,6 @@ static partial class Loop
             // there is no memory for a line
         }
     }
-#pragma warning restore CA1031
 
     [LoggerMessage(110, LogLevel.Error, "a turn of this loop failed, and the next one follows")]
     static partial void LogFailed(ILogger logger, Exception e);

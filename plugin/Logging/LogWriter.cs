@@ -99,12 +99,11 @@ sealed class LogWriter : IDisposable
         {
             (isError ? _error : _output).Write(line);
         }
-#pragma warning disable CA1031 // there is nowhere to say it, and the next line may find a reader
         catch (Exception)
         {
+            // There is nowhere to say it, and the next line may find a reader.
             lock (_lock)
                 _dropped++;
         }
-#pragma warning restore CA1031
     }
 }

@@ -133,12 +133,11 @@ sealed partial class PluginConnection(
             await direction;
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException or EndOfStreamException) { }
-#pragma warning disable CA1031 // nobody else catches; the engine sees that the connection ends, and tries again
         catch (Exception e)
         {
+            // Nobody else catches; the engine sees that the connection ends, and tries again.
             LogBug(log, e);
         }
-#pragma warning restore CA1031
         finally
         {
             socket.Dispose();

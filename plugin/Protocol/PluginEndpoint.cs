@@ -116,9 +116,9 @@ static partial class PluginEndpoint
             // no log line: what is left is for the answer
             return failure($"{path}: the plugin has no memory left for this call: try again");
         }
-#pragma warning disable CA1031 // whatever it is, the engine gets an answer
         catch (Exception e)
         {
+            // Whatever it is, the engine gets an answer.
             if (StaticState.IsLost(e))
             {
                 LogLost(Log(context), e, path);
@@ -128,7 +128,6 @@ static partial class PluginEndpoint
             LogBug(Log(context), e, path);
             return failure($"{path}: an error in the plugin, see its log");
         }
-#pragma warning restore CA1031
     }
 
     /// <summary>An empty body is a request without members: the retry of a call whose connection broke can come

@@ -114,15 +114,14 @@ sealed partial class PluginListener : IConnectionListener
                 _forServer.Writer.TryComplete();
                 return;
             }
-#pragma warning disable CA1031 // nothing but the end may end this: the engine's calls would wait for good
             catch (Exception e)
             {
+                // Nothing but the end may end this: the engine's calls would wait for good.
                 // No more files can be opened, or no memory is there. Whoever calls waits in the socket's queue.
                 if (failures++ == 0)
                     LogNotTaken(_log, e.Message);
                 await Task.Delay(Pause);
             }
-#pragma warning restore CA1031
         }
     }
 

@@ -75,12 +75,11 @@ public sealed partial class EarlyDelivery(
         {
             LogNotEarly(log, pid, e.Message);
         }
-#pragma warning disable CA1031 // a thread of its own: nobody else catches
         catch (Exception e)
         {
+            // A thread of its own: nobody else catches.
             ReconciliationLog.LogBug(log, e);
         }
-#pragma warning restore CA1031
     }
 
     List<string> DirectoriesOf(int pid)

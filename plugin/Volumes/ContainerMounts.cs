@@ -73,12 +73,11 @@ public sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : ICon
             if (Interlocked.Exchange(ref _saidNotAllowed, 1) == 0)
                 LogNotAllowed(log, e.Message);
         }
-#pragma warning disable CA1031 // a thread of its own: nobody else catches
         catch (Exception e)
         {
+            // A thread of its own: nobody else catches.
             problem = e.Message;
         }
-#pragma warning restore CA1031
         Interlocked.Decrement(ref _threads);
         done.SetResult(problem);
     }

@@ -17,18 +17,18 @@ public interface IMountTable
     IReadOnlyList<MountEntry> OfProcess(int pid);
 
     /// <summary>The same one by one, for who needs none of them for longer: then all of them.</summary>
-    IEnumerable<MountEntry> OneByOne(int pid) => OfProcess(pid);
+    IEnumerable<MountEntry> OneByOne(int pid);
 
     /// <summary>Of all mount namespaces of this host, one by one, with a process that is in it.</summary>
     IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All();
 
     /// <summary>Whether the process is in the control group of this container. False where the kernel does not show
     /// it.</summary>
-    bool IsInContainer(int pid, string container) => false;
+    bool IsInContainer(int pid, string container);
 
     /// <summary>The containers whose control groups the process is in, the outer one first: what has the form of an ID
     /// in their paths.</summary>
-    IReadOnlyList<string> ContainersOf(int pid) => [];
+    IReadOnlyList<string> ContainersOf(int pid);
 }
 
 /// <summary>The table as <c>/proc</c> shows it.</summary>

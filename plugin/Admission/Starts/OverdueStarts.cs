@@ -54,12 +54,11 @@ sealed partial class OverdueStarts(
                     return;
             LogWaits(log, start.Id, start.Name);
         }
-#pragma warning disable CA1031 // the next look comes
         catch (Exception e) when (e is not OperationCanceledException)
         {
+            // The next look comes.
             LogBug(log, e);
         }
-#pragma warning restore CA1031
     }
 
     [LoggerMessage(

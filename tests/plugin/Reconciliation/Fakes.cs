@@ -237,6 +237,10 @@ sealed class FakeMounts(string state) : IMountTable
 
     public IReadOnlyList<MountEntry> OfProcess(int pid) => _tables.TryGetValue(pid, out var table) ? table : [];
 
+    public IEnumerable<MountEntry> OneByOne(int pid) => OfProcess(pid);
+
+    public bool IsInContainer(int pid, string container) => false;
+
     public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() =>
         _tables.Select(table => (table.Key, table.Value.AsEnumerable()));
 }

@@ -57,6 +57,12 @@ public class PluginIdentityTests
 
         public IReadOnlyList<MountEntry> OfProcess(int pid) => [];
 
+        public IEnumerable<MountEntry> OneByOne(int pid) => OfProcess(pid);
+
+        public bool IsInContainer(int pid, string container) => false;
+
         public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() => [];
+
+        public IReadOnlyList<string> ContainersOf(int pid) => [];
     }
 }

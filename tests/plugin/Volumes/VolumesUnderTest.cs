@@ -114,6 +114,10 @@ sealed class HiddenMounts(IMountTable real) : IMountTable
     public IReadOnlyList<MountEntry> OfProcess(int pid) =>
         Pids.Contains(pid) ? [MountEntry.Unreadable] : real.OfProcess(pid);
 
+    public IEnumerable<MountEntry> OneByOne(int pid) => OfProcess(pid);
+
+    public bool IsInContainer(int pid, string container) => false;
+
     public IReadOnlyList<string> ContainersOf(int pid) => Pids.Contains(pid) ? [new('c', 64)] : [];
 
     public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() =>
