@@ -111,13 +111,12 @@ sealed partial class Authorizer
         CancellationToken cancel
     )
     {
-        using var deadline = new CancellationTokenSource(Deadline, time);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        using var deadline = new EngineDeadline(Deadline, time, cancel);
         try
         {
-            return (await engine.InspectContainerAsync(route.Name, both.Token), null);
+            return (await engine.InspectContainerAsync(route.Name, deadline.Token), null);
         }
-        catch (Exception e) when (e is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        catch (Exception e) when (deadline.IsNoAnswer(e))
         {
             return (null, Unknown(route, e).Message);
         }

@@ -230,13 +230,12 @@ sealed partial class Authorizer(
         CancellationToken cancel
     )
     {
-        using var deadline = new CancellationTokenSource(Deadline, time);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        using var deadline = new EngineDeadline(Deadline, time, cancel);
         try
         {
-            return await side.JudgeAsync(apiCall, route, settings, both.Token);
+            return await side.JudgeAsync(apiCall, route, settings, deadline.Token);
         }
-        catch (Exception e) when (e is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        catch (Exception e) when (deadline.IsNoAnswer(e))
         {
             var problem =
                 "the GPU memory plugin could not learn from the engine what "
@@ -373,14 +372,13 @@ sealed partial class Authorizer(
         var isExempt = settings.IsExempt(spec, requester);
         if (settings.IsBuiltIn || (isExempt && links.Length == 0))
             return (spec, Verdict.Allowed);
-        using var deadline = new CancellationTokenSource(Deadline, time);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        using var deadline = new EngineDeadline(Deadline, time, cancel);
         try
         {
             if (settings.AllowBindMounts is not null && !isExempt)
                 spec = spec with
                 {
-                    HostPaths = [.. spec.HostPaths, .. await named.FindHostPathsAsync(body.HostConfig, both.Token)],
+                    HostPaths = [.. spec.HostPaths, .. await named.FindHostPathsAsync(body.HostConfig, deadline.Token)],
                 };
             string[] joined = isExempt ? [] : [.. body.HostConfig?.NamesOfJoined() ?? []];
             if (names is not null && !settings.IsAudit && ContainerReach.IsJudged(requester, settings))
@@ -391,15 +389,15 @@ sealed partial class Authorizer(
                         .Distinct()
                         .Take(MostNames)
                 )
-                    if (await names.ReachAsync(name, both.Token) is { } moving)
+                    if (await names.ReachAsync(name, deadline.Token) is { } moving)
                         return (spec, Verdict.Refused("reach", moving));
             var linked =
                 links.Length == 0
                     ? Verdict.Allowed
-                    : await reach.JudgeAsync("--link", links, requester, settings, both.Token);
-            return (spec, linked.And(await JudgeJoinedAsync(joined, spec, requester, settings, both.Token)));
+                    : await reach.JudgeAsync("--link", links, requester, settings, deadline.Token);
+            return (spec, linked.And(await JudgeJoinedAsync(joined, spec, requester, settings, deadline.Token)));
         }
-        catch (Exception e) when (e is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        catch (Exception e) when (deadline.IsNoAnswer(e))
         {
             return (
                 spec,
@@ -436,14 +434,13 @@ sealed partial class Authorizer(
         apiCall.ReleaseBodies();
         if (starts.FindProblem(apiCall, route.Name) is { } full)
             return Refuse(apiCall, route, Verdict.Refused("engine", full));
-        using var deadline = new CancellationTokenSource(Deadline, time);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        using var deadline = new EngineDeadline(Deadline, time, cancel);
         ContainerSpec? spec = null;
         ContainerInspect? container = null;
         Verdict verdict;
         try
         {
-            container = await engine.InspectContainerAsync(route.Name, both.Token);
+            container = await engine.InspectContainerAsync(route.Name, deadline.Token);
             var isJudged = ContainerReach.IsJudged(requester, settings) && !ContainerNames.IsWholeId(route.Name);
             if (
                 isJudged
@@ -469,14 +466,14 @@ sealed partial class Authorizer(
             verdict = checkpoint.Allow
                 ? checkpoint.And(
                     WithNextTry(
-                        await JudgeStartAsync(container, spec, requester, settings, both.Token),
+                        await JudgeStartAsync(container, spec, requester, settings, deadline.Token),
                         container,
                         spec.Tool
                     )
                 )
                 : checkpoint;
         }
-        catch (Exception e) when (e is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        catch (Exception e) when (deadline.IsNoAnswer(e))
         {
             verdict = Unknown(route, e);
         }
@@ -559,20 +556,19 @@ sealed partial class Authorizer(
     /// again, and told to the user, at the start.</summary>
     async ValueTask InjectPreloadAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
-        using var deadline = new CancellationTokenSource(Deadline, time);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        using var deadline = new EngineDeadline(Deadline, time, cancel);
         try
         {
             // An upload counts whatever came of it: the engine says 0 where it went well, and what failed half-way has
             // written before.
             var name = route.Kind == RouteKind.ContainerCreate ? CreatedId(apiCall) : route.Name;
             apiCall.ReleaseBodies();
-            if (name is null || await engine.InspectContainerAsync(name, both.Token) is not { } container)
+            if (name is null || await engine.InspectContainerAsync(name, deadline.Token) is not { } container)
                 return;
             if (route.Kind == RouteKind.ContainerArchivePut)
                 preload.ForgetAll();
             var spec = specs.FromInspect(container, defaults.Runtime);
-            if (await preload.EnsureAsync(container, spec, both.Token) is { } problem)
+            if (await preload.EnsureAsync(container, spec, deadline.Token) is { } problem)
                 LogNotServed(log, container.Id, problem);
         }
         catch (Exception e) when (e is EngineException or OperationCanceledException)
@@ -584,11 +580,10 @@ sealed partial class Authorizer(
     /// <summary>What an allowed start holds of the GPUs goes back when the container does not run after all.</summary>
     async ValueTask ReleaseFailedStartAsync(EngineRoute route, CancellationToken cancel)
     {
-        using var deadline = new CancellationTokenSource(Deadline, time);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        using var deadline = new EngineDeadline(Deadline, time, cancel);
         try
         {
-            if (await engine.InspectContainerAsync(route.Name, both.Token) is not { } container)
+            if (await engine.InspectContainerAsync(route.Name, deadline.Token) is not { } container)
                 return;
             if (container.State.Running)
                 ledger.RunsAlready(container.Id);

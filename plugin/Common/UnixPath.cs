@@ -1,6 +1,6 @@
 namespace Runai.GpuMemory.Common;
 
-/// <summary>Paths inside a container, in the engine's reading.</summary>
+/// <summary>Paths, absolute and in the engine's reading.</summary>
 static class UnixPath
 {
     /// <summary>As Go's path.Clean of an absolute path: no empty, <c>.</c> or <c>..</c> elements, no slash at the

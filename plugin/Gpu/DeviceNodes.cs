@@ -1,4 +1,5 @@
 using System.Globalization;
+using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Gpu;
 
@@ -107,7 +108,7 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
                 continue;
             }
             var next = $"{done}/{name}";
-            if (Here(next) is not { } here || Array.Exists(WorldWritable, folder => IsWithin(done, folder)))
+            if (Here(next) is not { } here || Array.Exists(WorldWritable, folder => UnixPath.IsWithin(done, folder)))
                 return null;
             if (Statx.Look(here).Type != NodeType.Link)
             {
@@ -127,13 +128,10 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
     string? Here(string hostPath)
     {
         foreach (var (host, here) in _visible)
-            if (IsWithin(hostPath, host))
+            if (UnixPath.IsWithin(hostPath, host))
                 return here + hostPath[host.Length..];
         return null;
     }
-
-    static bool IsWithin(string path, string folder) =>
-        path == folder || path.StartsWith(folder + "/", StringComparison.Ordinal);
 
     DevicePath Judge(string hostPath)
     {
@@ -150,7 +148,7 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
     /// there.</summary>
     static DevicePath Search(string hostPath, string here, HashSet<uint> majors)
     {
-        var most = IsWithin(hostPath, "/dev") ? MaxNodes : MaxNodesElsewhere;
+        var most = UnixPath.IsWithin(hostPath, "/dev") ? MaxNodes : MaxNodesElsewhere;
         var seen = 0;
         foreach (var (path, type, major, _) in Below(here))
         {

@@ -72,7 +72,7 @@ public sealed partial class HostView(
             LogHostStillLost(log);
             return;
         }
-        StateLayout.WriteFile(_stamp, [], FileModes.Owner, isLasting: false);
+        AtomicFile.Write(_stamp, [], FileModes.Owner, isLasting: false);
         LogHostLost(log);
         (end ?? EndProcess)();
     }

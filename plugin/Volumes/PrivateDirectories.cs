@@ -119,7 +119,7 @@ public sealed class PrivateDirectories(
     {
         if (HasQuota(dirId, quota))
             return false;
-        StateLayout.WriteFile(QuotaPath(dirId), quota.ToBytes(), FileModes.Readable, isLasting: false);
+        AtomicFile.Write(QuotaPath(dirId), quota.ToBytes(), FileModes.Readable, isLasting: false);
         return true;
     }
 
@@ -168,7 +168,7 @@ public sealed class PrivateDirectories(
             Place() is not var (device, root)
             || parent.Device != device
             || Find(mount) is not { } dirId
-            || !IsBelow(mount.Target, parent.Target)
+            || !UnixPath.IsWithin(mount.Target, parent.Target)
         )
             return false;
         var above = root.TrimEnd('/')[..^Path.GetFileName(layout.Directories).Length];
@@ -192,16 +192,16 @@ public sealed class PrivateDirectories(
             return known;
         MountEntry? under = null;
         foreach (var mount in mounts.Own())
-            if (IsBelow(layout.Directories, mount.Target) && mount.Target.Length >= (under?.Target.Length ?? 0))
+            if (
+                UnixPath.IsWithin(layout.Directories, mount.Target)
+                && mount.Target.Length >= (under?.Target.Length ?? 0)
+            )
                 under = mount;
         if (under is null)
             return null;
         _place = new(under.Device, Join(under.Root, layout.Directories[under.Target.TrimEnd('/').Length..]) + "/");
         return _place;
     }
-
-    static bool IsBelow(string path, string folder) =>
-        folder == "/" || path == folder || path.StartsWith(folder + "/", StringComparison.Ordinal);
 
     static string Join(string root, string rest) => root.TrimEnd('/') + rest;
 
@@ -218,9 +218,9 @@ public sealed class PrivateDirectories(
             var kept = Path.Combine(store.Folder, name);
             var wanted = Path.Combine(work, name);
             if (!File.Exists(wanted) && !MountSyscalls.TryHardLink(kept, wanted))
-                StateLayout.WriteFile(wanted, File.ReadAllBytes(kept), FileModes.Readable);
+                AtomicFile.Write(wanted, File.ReadAllBytes(kept), FileModes.Readable);
         }
-        StateLayout.WriteFile(
+        AtomicFile.Write(
             Path.Combine(work, StateLayout.PreloadName),
             "/runai/librunai.so\n"u8,
             FileModes.Readable,

@@ -49,7 +49,7 @@ public sealed class ShimStore(StateLayout layout)
                 return kept;
             kept.Dispose();
         }
-        StateLayout.WriteFile(path, content, FileModes.Readable);
+        AtomicFile.Write(path, content, FileModes.Readable);
         return ServedFile.TryOpen(path) ?? throw new IOException($"{path} cannot be opened");
     }
 

@@ -119,45 +119,6 @@ public sealed class StateLayout(PluginSettings settings)
         return FileName(name) == fileName ? name : null;
     }
 
-    /// <summary>Writes beside, then renames: a reader sees the old content or the new one, whole.</summary>
-    /// <param name="path">The file.</param>
-    /// <param name="content">All of it.</param>
-    /// <param name="mode">Its permissions.</param>
-    /// <param name="isLasting">It is on the disk when this returns, so that a power cut leaves no empty file either:
-    /// milliseconds. Else only a reader is served, and nothing of it may be believed after a reboot.</param>
-    public static void WriteFile(string path, ReadOnlySpan<byte> content, UnixFileMode mode, bool isLasting = true)
-    {
-        var beside = $"{path}.{Guid.NewGuid():N}~";
-        try
-        {
-            using (
-                var file = new FileStream(
-                    beside,
-                    new FileStreamOptions
-                    {
-                        Mode = FileMode.CreateNew,
-                        Access = FileAccess.Write,
-                        UnixCreateMode = mode,
-                    }
-                )
-            )
-            {
-                file.Write(content);
-                if (isLasting)
-                    file.Flush(flushToDisk: true);
-            }
-            File.SetUnixFileMode(beside, mode);
-            File.Move(beside, path, overwrite: true);
-            if (isLasting)
-                DiskSync.Folder(Path.GetDirectoryName(path)!);
-        }
-        catch
-        {
-            File.Delete(beside);
-            throw;
-        }
-    }
-
     public static void MakeDirectory(string path, UnixFileMode mode)
     {
         System.IO.Directory.CreateDirectory(path, mode);

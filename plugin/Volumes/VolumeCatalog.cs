@@ -125,7 +125,7 @@ public sealed partial class VolumeCatalog(
     void Write(QuotaVolume volume)
     {
         var path = layout.Volume(volume.Name);
-        StateLayout.WriteFile(
+        AtomicFile.Write(
             path,
             JsonSerializer.SerializeToUtf8Bytes(
                 new StoredVolume(volume.Name, volume.GpuMemory, volume.Owner),

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Text;
+using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Admission.Capacity;
 
@@ -50,12 +51,14 @@ sealed class OwnerStore
         lock (_lock)
         {
             Directory.CreateDirectory(Path.GetDirectoryName(_path)!);
-            File.WriteAllLines(
-                _path + ".new",
-                _users.Select(u => $"{u.Key} {Uri.EscapeDataString(u.Value)}"),
-                new UTF8Encoding(false)
+            var lines = string.Concat(_users.Select(u => $"{u.Key} {Uri.EscapeDataString(u.Value)}\n"));
+            AtomicFile.Write(
+                _path,
+                Encoding.UTF8.GetBytes(lines),
+                FileModes.Readable,
+                isLasting: false,
+                beside: _path + ".new"
             );
-            File.Move(_path + ".new", _path, overwrite: true);
         }
     }
 }

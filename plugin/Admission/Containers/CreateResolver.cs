@@ -135,13 +135,12 @@ sealed partial class CreateResolver(
     )
         where T : class
     {
-        using var deadline = new CancellationTokenSource(limit, time);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        using var deadline = new EngineDeadline(limit, time, cancel);
         try
         {
-            return (await ask(both.Token), null);
+            return (await ask(deadline.Token), null);
         }
-        catch (Exception e) when (e is EngineException or OperationCanceledException && !cancel.IsCancellationRequested)
+        catch (Exception e) when (deadline.IsNoAnswer(e))
         {
             LogLeftOut(log, e.Message);
             return (null, e.Message);

@@ -109,8 +109,7 @@ public sealed partial class PolicySource
         if (!isKept)
         {
             Directory.CreateDirectory(Path.GetDirectoryName(_lastGood)!);
-            File.WriteAllBytes(_lastGood + ".new", text);
-            File.Move(_lastGood + ".new", _lastGood, overwrite: true);
+            AtomicFile.Write(_lastGood, text, FileModes.Readable, isLasting: false, beside: _lastGood + ".new");
         }
         LogLoaded(_log, _path, policy.IsAudit ? "audit" : "enforce");
     }

@@ -54,25 +54,6 @@ public class StateLayoutTests
     public void Dockers_ids_are_their_own_directories() =>
         Assert.That(StateLayout.DirId(new string('a', 64)), Is.EqualTo(new string('a', 64)));
 
-    [Test]
-    public void A_file_is_replaced_whole_and_nothing_stays_beside_it()
-    {
-        var folder = Directory.CreateTempSubdirectory().FullName;
-        var path = Path.Combine(folder, "file");
-        StateLayout.WriteFile(path, "one"u8, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.OtherRead);
-        using var reader = File.OpenText(path);
-        StateLayout.WriteFile(path, "two"u8, UnixFileMode.UserRead);
-        Assert.That(reader.ReadToEnd(), Is.EqualTo("one"), "who has it open keeps the old one");
-        Assert.That(File.ReadAllText(path), Is.EqualTo("two"));
-        Assert.That(File.GetUnixFileMode(path), Is.EqualTo(UnixFileMode.UserRead));
-        Assert.That(Directory.GetFileSystemEntries(folder), Has.Length.EqualTo(1));
-        Assert.That(
-            () => StateLayout.WriteFile(Path.Combine(folder, "missing", "file"), "x"u8, UnixFileMode.UserRead),
-            Throws.InstanceOf<IOException>()
-        );
-        Directory.Delete(folder, recursive: true);
-    }
-
     static bool IsText(string text)
     {
         var utf8 = System.Text.Encoding.UTF8;

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using NUnit.Framework;
+using Runai.GpuMemory.Common;
 using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Volumes;
 
@@ -114,7 +115,7 @@ public class VolumeDriverTests
     public void What_an_earlier_version_took_can_be_removed_or_is_gone()
     {
         foreach (var name in (string[])["c", ".dot", "a b", "../x", "/", "a/./b"])
-            StateLayout.WriteFile(
+            AtomicFile.Write(
                 _volumes.Layout.Volume(name),
                 JsonSerializer.SerializeToUtf8Bytes(new { Name = name, GpuMemory = "0.5" }),
                 UnixFileMode.UserRead

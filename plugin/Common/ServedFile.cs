@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
-namespace Runai.GpuMemory.Volumes;
+namespace Runai.GpuMemory.Common;
 
 /// <summary>Reads files that containers see. A container's root can have a lease (fcntl(2), F_SETLEASE) on one that
 /// nobody else has open, and who opens it waits up to 45 s then; or any of its users a lock

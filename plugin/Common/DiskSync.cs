@@ -1,4 +1,4 @@
-namespace Runai.GpuMemory.Volumes;
+namespace Runai.GpuMemory.Common;
 
 /// <summary>Names on the disk: a file that was renamed has its new name after a power cut once its folder is written
 /// too, which .NET does not open.</summary>
