@@ -47,6 +47,8 @@ public static class AdmissionRegistration
             .AddSingleton<PreloadInjector>()
             .AddSingleton<IPreloadInjector>(provider => provider.GetRequiredService<PreloadInjector>())
             .AddSingleton<IContainerJudge, ContainerJudge>()
+            .AddSingleton<CreateGate>()
+            .AddSingleton<StartGate>()
             .AddSingleton<IAuthorizer, Authorizer>();
     }
 

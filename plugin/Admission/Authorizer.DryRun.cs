@@ -1,9 +1,6 @@
-using Runai.GpuMemory.Admission.Containers;
 using Runai.GpuMemory.Admission.DryRun;
 using Runai.GpuMemory.Admission.Policies;
 using Runai.GpuMemory.Admission.Routing;
-using Runai.GpuMemory.Common;
-using Runai.GpuMemory.Engine;
 using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Admission;
@@ -61,64 +58,29 @@ sealed partial class Authorizer
     )
     {
         var started = decisions.Start();
-        var requester = settings.RequesterOf(apiCall);
-        var holdings = ledger.HeldByOthers("");
-        ContainerSpec? spec = null;
-        Verdict verdict;
         if (!NeedsBody(route.Kind))
             apiCall.ReleaseBodies();
+        Evaluation? found;
         if (route.Kind == RouteKind.ContainerCreate)
-            (spec, verdict) = await JudgeCreateAsync(apiCall, route, settings, holdings, names: null, cancel);
+            found = await create.EvaluateAsync(apiCall, route, settings, cancel);
         else if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
         {
-            var hasOldBody = HasOldBody(apiCall, route);
-            apiCall.ReleaseBodies();
-            var (container, problem) = await FindContainerAsync(route, cancel);
-            if (container is null)
-                return DryRunReport.Unreadable(problem ?? $"there is no container {Quoted.Text(route.Name)}");
-            holdings = ledger.HeldByOthers(container.Id);
-            spec = specs.FromInspect(container, defaults.Runtime) with { KnowsSubpath = route.KnowsSubpath };
-            verdict = hasOldBody ? OldBody : PolicyRules.Evaluate(spec, requester, gpus.Devices, settings, holdings);
-            try
-            {
-                verdict = (
-                    await JudgeJoinedAsync(
-                        container.Joined ?? container.HostConfig.NamesOfJoined(),
-                        spec,
-                        requester,
-                        settings,
-                        cancel
-                    )
-                ).And(verdict);
-            }
-            catch (EngineException e)
-            {
-                verdict = Unknown(route, e);
-            }
+            (found, var problem) = await start.EvaluateAsync(apiCall, route, settings, cancel);
+            if (found is null)
+                return DryRunReport.Unreadable(problem!);
         }
         else
-            verdict =
+            found = new(
+                null,
                 route.Kind is RouteKind.Exempt
                     ? Verdict.Allowed
-                    : await JudgeSideAsync(apiCall, route, settings, cancel);
+                    : await resources.JudgeAsync(apiCall, route, settings, cancel),
+                null
+            );
+        var (spec, verdict, holdings) = found;
+        var requester = settings.RequesterOf(apiCall);
         decisions.WriteDryRun(route, requester.Name, spec, verdict, started);
         var answer = DryRunReport.OfVerdict(verdict, requester, settings, isInForce);
         return spec is null ? answer : answer.WithContainer(spec, verdict, gpus.Devices, settings, holdings);
-    }
-
-    async ValueTask<(ContainerInspect? Container, string? Problem)> FindContainerAsync(
-        EngineRoute route,
-        CancellationToken cancel
-    )
-    {
-        using var deadline = new EngineDeadline(Deadline, time, cancel);
-        try
-        {
-            return (await engine.InspectContainerAsync(route.Name, deadline.Token), null);
-        }
-        catch (Exception e) when (deadline.IsNoAnswer(e))
-        {
-            return (null, Unknown(route, e).Message);
-        }
     }
 }

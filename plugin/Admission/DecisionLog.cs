@@ -2,6 +2,7 @@ using Runai.GpuMemory.Admission.Containers;
 using Runai.GpuMemory.Admission.Policies;
 using Runai.GpuMemory.Admission.Routing;
 using Runai.GpuMemory.Common;
+using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Admission;
 
@@ -59,6 +60,20 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
                 RuleOf(verdict),
                 ms
             );
+    }
+
+    /// <summary>Writes it down, and says it to the engine.</summary>
+    public AuthZAnswer Answer(
+        RouteKind route,
+        AuthZRequest apiCall,
+        string container,
+        ContainerSpec? spec,
+        Verdict verdict,
+        long started
+    )
+    {
+        Write(route, apiCall.User ?? "", container, spec, verdict, started);
+        return verdict.Allow ? AuthZAnswer.Allowed : AuthZAnswer.Denied(verdict.Message);
     }
 
     /// <summary>Somebody asked what would become of a call.</summary>

@@ -3,6 +3,9 @@ namespace Runai.GpuMemory.Engine;
 /// <summary>How long a caller waits for what he asks the engine.</summary>
 sealed class EngineDeadline : IDisposable
 {
+    /// <summary>Within 5 s the user has an answer, whatever the engine does.</summary>
+    static readonly TimeSpan Answer = TimeSpan.FromSeconds(4.5);
+
     readonly CancellationTokenSource _limit;
     readonly CancellationTokenSource _both;
     readonly CancellationToken _cancel;
@@ -16,6 +19,9 @@ sealed class EngineDeadline : IDisposable
         _limit = new(limit, time);
         _both = CancellationTokenSource.CreateLinkedTokenSource(cancel, _limit.Token);
     }
+
+    /// <summary>Of an API call that waits for its decision.</summary>
+    public static EngineDeadline OfAnswer(TimeProvider time, CancellationToken cancel) => new(Answer, time, cancel);
 
     /// <summary>For the questions.</summary>
     public CancellationToken Token => _both.Token;

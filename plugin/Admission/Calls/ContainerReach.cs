@@ -22,6 +22,18 @@ sealed class ContainerReach(
     /// mean.</summary>
     const int Most = 8;
 
+    /// <summary>Of the containers whose namespaces a container shares.</summary>
+    public ValueTask<Verdict> JudgeJoinedAsync(
+        IReadOnlyList<string> names,
+        ContainerSpec spec,
+        Requester requester,
+        PolicySettings settings,
+        CancellationToken cancel
+    ) =>
+        names.Count == 0 || settings.IsExempt(spec, requester)
+            ? new(Verdict.Allowed)
+            : JudgeAsync("--pid, --ipc or --network container:", names, requester, settings, cancel);
+
     /// <param name="how">What the call is, in the words of the command line: <c>docker exec</c>.</param>
     /// <param name="names">The containers: names, IDs, or parts of one.</param>
     /// <param name="requester">Who calls.</param>

@@ -21,7 +21,8 @@ sealed class ResourceCalls(
     EngineDefaults defaults,
     IGpuInventory gpus,
     ContainerReach reach,
-    NamedVolumes named
+    NamedVolumes named,
+    TimeProvider time
 )
 {
     static readonly Verdict PluginsOfAdmins = Verdict.Refused(
@@ -30,6 +31,37 @@ sealed class ResourceCalls(
     );
 
     public async ValueTask<Verdict> JudgeAsync(
+        AuthZRequest apiCall,
+        EngineRoute route,
+        PolicySettings settings,
+        CancellationToken cancel
+    )
+    {
+        using var deadline = EngineDeadline.OfAnswer(time, cancel);
+        try
+        {
+            return await JudgeInTimeAsync(apiCall, route, settings, deadline.Token);
+        }
+        catch (Exception e) when (deadline.IsNoAnswer(e))
+        {
+            var problem =
+                "the GPU memory plugin could not learn from the engine what "
+                + $"{(route.Name.Length == 0 ? "is asked for" : Quoted.Text(route.Name) + " is")}, so the call is "
+                + "refused: try again";
+            // About these the engine is asked for the file's rules alone.
+            return
+                route.Kind
+                    is RouteKind.ServiceChange
+                        or RouteKind.Build
+                        or RouteKind.Checkpoint
+                        or RouteKind.ContainerArchivePut
+                || EngineRoutes.IsReach(route.Kind)
+                ? Verdict.RefusedByPolicyFile(settings, "engine", problem)
+                : Verdict.Refused("engine", problem);
+        }
+    }
+
+    async ValueTask<Verdict> JudgeInTimeAsync(
         AuthZRequest apiCall,
         EngineRoute route,
         PolicySettings policy,
