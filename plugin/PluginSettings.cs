@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Runai.GpuMemory;
 
 /// <summary>The plugin's settings, read once from its environment (<c>docker plugin set</c> writes it).</summary>
-public sealed record PluginSettings
+sealed record PluginSettings
 {
     /// <summary>Lines below this level are not written.</summary>
     public LogLevel LogLevel { get; init; } = LogLevel.Information;
@@ -95,12 +95,15 @@ public sealed record PluginSettings
 
     static TimeSpan ReadSeconds(string name, string? value, TimeSpan otherwise, List<string> problems)
     {
-        const int Most = 24 * 60 * 60;
+        const int MaxSeconds = 24 * 60 * 60;
         if (string.IsNullOrEmpty(value))
             return otherwise;
-        if (int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) && seconds <= Most)
+        if (
+            int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)
+            && seconds <= MaxSeconds
+        )
             return TimeSpan.FromSeconds(seconds);
-        problems.Add($"{name}={value} is no number of seconds from 0 to {Most}");
+        problems.Add($"{name}={value} is no number of seconds from 0 to {MaxSeconds}");
         return otherwise;
     }
 

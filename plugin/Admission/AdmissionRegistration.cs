@@ -10,7 +10,7 @@ using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Admission;
 
-public static class AdmissionRegistration
+static class AdmissionRegistration
 {
     /// <summary>Needs the settings, an engine client, the volume catalog, device nodes and the GPU inventory.</summary>
     public static IServiceCollection AddAdmission(this IServiceCollection services)

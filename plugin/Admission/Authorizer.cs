@@ -216,7 +216,7 @@ sealed partial class Authorizer(
         if (place is null)
         {
             if (route.Kind == RouteKind.ContainerArchivePut)
-                preload.ForgetAll();
+                preload.InvalidateAll();
             create.NotServed(route, busy);
             return AuthZAnswer.Allowed;
         }
@@ -235,7 +235,7 @@ sealed partial class Authorizer(
     AuthZAnswer BeforeArchive(AuthZAnswer answer)
     {
         if (answer.Allow)
-            preload.ForgetAll();
+            preload.InvalidateAll();
         return answer;
     }
 }

@@ -59,7 +59,7 @@ sealed class ContainerJudge(
             }
             : spec;
         var verdict = PolicyRules.Evaluate(judged, who, gpus.Devices, settings, ledger.HeldByOthersIfNew(container.Id));
-        if (!verdict.Allow)
+        if (!verdict.IsAllowed)
             verdict = caller is not null
                 ? verdict with
                 {

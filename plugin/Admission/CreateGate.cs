@@ -47,9 +47,9 @@ sealed partial class CreateGate(
         var started = decisions.Start();
         var settings = policy.Current;
         var (spec, verdict) = await JudgeCreateAsync(apiCall, route, settings, GpuHoldings.None, names, cancel);
-        if (verdict.Allow)
+        if (verdict.IsAllowed)
             verdict = PolicyRules.OfSubpath(route, spec!).And(verdict);
-        if (verdict.Allow)
+        if (verdict.IsAllowed)
             foreach (
                 var volume in spec!
                     .QuotaMounts.Select(mount => mount.Volume)
@@ -84,7 +84,7 @@ sealed partial class CreateGate(
     )
     {
         var name = ContainerNames.Judge(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "name"), settings);
-        if (!name.Allow)
+        if (!name.IsAllowed)
             return (null, name);
         var problem =
             "the engine did not pass it on, which it does for the type application/json only and, by its "
@@ -110,7 +110,7 @@ sealed partial class CreateGate(
         return (
             judged,
             name.And(
-                verdict.Allow
+                verdict.IsAllowed
                     ? verdict.And(PolicyRules.Evaluate(judged, requester, gpus.Devices, settings, holdings))
                     : verdict
             )
@@ -185,7 +185,7 @@ sealed partial class CreateGate(
             if (name is null || await engine.InspectContainerAsync(name, deadline.Token) is not { } container)
                 return;
             if (route.Kind == RouteKind.ContainerArchivePut)
-                preload.ForgetAll();
+                preload.InvalidateAll();
             var spec = specs.FromInspect(container, defaults.Runtime);
             if (await preload.EnsureAsync(container, spec, deadline.Token) is { } problem)
                 LogNotServed(log, container.Id, problem);

@@ -22,7 +22,7 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
         var ms = time.GetElapsedTime(started).TotalMilliseconds;
         var gpu = verdict.Gpu ?? "none";
         var quota = (spec?.Quota ?? verdict.Quota?.Text) is { } text ? Quoted.Text(text) : "none";
-        if (!verdict.Allow)
+        if (!verdict.IsAllowed)
             LogDenied(
                 log,
                 route,
@@ -73,7 +73,7 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
     )
     {
         Write(route, apiCall.User ?? "", container, spec, verdict, started);
-        return verdict.Allow ? AuthZAnswer.Allowed : AuthZAnswer.Denied(verdict.Message);
+        return verdict.IsAllowed ? AuthZAnswer.Allowed : AuthZAnswer.Denied(verdict.Message);
     }
 
     /// <summary>Somebody asked what would become of a call.</summary>
@@ -86,7 +86,7 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
             Quoted.Text(spec?.Image),
             verdict.Gpu ?? "none",
             verdict.Quota?.Text ?? "none",
-            verdict.Allow ? "allowed" : string.Join(',', verdict.Reasons.Select(r => r.Rule)),
+            verdict.IsAllowed ? "allowed" : string.Join(',', verdict.Reasons.Select(r => r.Rule)),
             time.GetElapsedTime(started).TotalMilliseconds
         );
 

@@ -5,7 +5,7 @@ namespace Runai.GpuMemory.Admission;
 
 /// <summary>The one judgement over a container as the engine will run (or runs) it. Pure but for what it is given;
 /// asked at start, and by reconciliation for containers that came another way.</summary>
-public interface IContainerJudge
+interface IContainerJudge
 {
     /// <summary>What admission knows of the container.</summary>
     ContainerSpec Describe(Engine.ContainerInspect container);

@@ -61,7 +61,7 @@ sealed partial class StartGate(
                     ?? (container is null ? ContainerReach.NoContainer(route.Name) : null)
                 )
                     is { } unreachable
-                && Verdict.RefusedByPolicyFile(settings, "reach", unreachable) is { Allow: false } refusal
+                && Verdict.RefusedByPolicyFile(settings, "reach", unreachable) is { IsAllowed: false } refusal
             )
                 return decisions.Answer(route.Kind, apiCall, route.Name, null, refusal, started);
             if (container is null)
@@ -75,7 +75,7 @@ sealed partial class StartGate(
                 settings,
                 requester
             );
-            verdict = checkpoint.Allow
+            verdict = checkpoint.IsAllowed
                 ? checkpoint.And(
                     WithNextTry(
                         await JudgeStartAsync(container, spec, requester, settings, deadline.Token),
@@ -89,7 +89,7 @@ sealed partial class StartGate(
         {
             verdict = Unknown(route, e);
         }
-        if (verdict.Allow && container is not null)
+        if (verdict.IsAllowed && container is not null)
         {
             starts.Allowed(apiCall, route.Name, container.Id);
             if (spec?.QuotaMounts.Count > 0)
@@ -106,7 +106,7 @@ sealed partial class StartGate(
     /// <summary>The container of a start that does not fit now is there already, and keeps its name: another <c>docker
     /// run</c> would fail on that.</summary>
     static Verdict WithNextTry(Verdict verdict, ContainerInspect container, ClientTool tool) =>
-        verdict.Allow
+        verdict.IsAllowed
         || container.HostConfig.AutoRemove
         || !verdict.Reasons.All(reason => PolicyRules.MeansNotNow(reason.Rule))
             ? verdict
@@ -149,10 +149,10 @@ sealed partial class StartGate(
             cancel
         );
         var verdict = joined.And(Judge(ledger.HeldByOthers(container.Id)));
-        if (verdict.Allow && await preload.EnsureAsync(container, spec, cancel) is { } problem)
+        if (verdict.IsAllowed && await preload.EnsureAsync(container, spec, cancel) is { } problem)
             return verdict with { Reasons = [new("preload", problem)] };
         // Last, so that nothing is held for a start that is refused, and what runs loses nothing by one.
-        return verdict.Allow ? joined.And(ledger.Decide(container, spec, requester.Name, Judge)) : verdict;
+        return verdict.IsAllowed ? joined.And(ledger.Decide(container, spec, requester.Name, Judge)) : verdict;
     }
 
     /// <summary>What a start would be answered: nothing is held, and nothing written into the container.</summary>

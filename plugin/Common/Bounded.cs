@@ -5,7 +5,7 @@ namespace Runai.GpuMemory.Common;
 
 /// <summary>Text of any length, made to fit. Every message and every line of the log goes through here: engines up to
 /// 26 stop reading a plugin's output at a line above 64 KiB.</summary>
-public static class Bounded
+static class Bounded
 {
     /// <summary>Of a message for the user's terminal, and of a line of the log, in UTF-8.</summary>
     public const int MaxBytes = 8 << 10;

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Runai.GpuMemory.Common;
 
 /// <summary>Sizes for people, in powers of 1024 and one decimal, rounded down: <c>140.4g</c>.</summary>
-public static class ByteSize
+static class ByteSize
 {
     static readonly string[] Units = ["b", "k", "m", "g", "t", "p"];
 

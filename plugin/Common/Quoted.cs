@@ -5,7 +5,7 @@ namespace Runai.GpuMemory.Common;
 
 /// <summary>Text that somebody else wrote, made fit for one line of a terminal or of a log: bounded, and without
 /// control, format or unpaired characters.</summary>
-public static class Quoted
+static class Quoted
 {
     public const int MaxLength = 64;
 

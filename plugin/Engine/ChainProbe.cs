@@ -1,7 +1,7 @@
 namespace Runai.GpuMemory.Engine;
 
 /// <summary>Whether the engine asks this plugin about API calls.</summary>
-public enum Asking
+enum Asking
 {
     /// <summary>The engine boots: its API is not served yet.</summary>
     Booting,
@@ -22,11 +22,11 @@ public enum Asking
 /// a ping of the plugin's own comes back to it as a question, or not.
 /// <c>docker plugin disable</c> takes a plugin out of the chain and <c>enable</c> does not put it back. What the engine
 /// asked a moment ago shows nothing: it may have dropped the plugin since.</summary>
-public sealed class ChainProbe(IEngineClient engine, SelfCalls own, TimeProvider time)
+sealed class ChainProbe(IEngineClient engine, SelfCalls own, TimeProvider time)
 {
     /// <summary>Nobody waits longer after a ping went out. An engine that boots answers when its containers are up, and
     /// they wait for their mounts.</summary>
-    static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+    static readonly TimeSpan PingTimeout = TimeSpan.FromSeconds(1);
 
     /// <summary>The ping itself stays, and is answered when the API is served. While it is served, everybody waits as
     /// long: an engine that does not answer then is only busy.</summary>
@@ -77,7 +77,7 @@ public sealed class ChainProbe(IEngineClient engine, SelfCalls own, TimeProvider
                 _ping = (Task.Run(() => AskAsync(ping), CancellationToken.None), time.GetTimestamp(), ping);
             }
             answer = _ping.Value.Answer;
-            left = (_isApiServed ? Longest : Patience) - time.GetElapsedTime(_ping.Value.Since);
+            left = (_isApiServed ? Longest : PingTimeout) - time.GetElapsedTime(_ping.Value.Since);
         }
         try
         {

@@ -2,7 +2,7 @@ namespace Runai.GpuMemory.Engine;
 
 /// <summary>Bounds of the engine client: how long each kind of call may take, how much an answer may hold.</summary>
 /// <param name="Socket">Path of the engine's unix socket, as the plugin sees it.</param>
-public sealed record EngineClientOptions(string Socket)
+sealed record EngineClientOptions(string Socket)
 {
     public TimeSpan CallDeadline { get; init; } = TimeSpan.FromSeconds(5);
 

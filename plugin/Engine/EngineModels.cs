@@ -2,7 +2,7 @@ namespace Runai.GpuMemory.Engine;
 
 /// <summary>What <c>GET /containers/{id}/json</c> answers: the merged truth of image and create body (Docker Engine API
 /// 1.41 and later). Only what the plugin reads.</summary>
-public sealed record ContainerInspect
+sealed record ContainerInspect
 {
     public string Id { get; init; } = "";
 
@@ -51,15 +51,13 @@ public sealed record ContainerInspect
 }
 
 /// <summary>Names one manifest.</summary>
-public sealed record ManifestDescriptor(
-    [property: System.Text.Json.Serialization.JsonPropertyName("digest")] string? Digest
-);
+sealed record ManifestDescriptor([property: System.Text.Json.Serialization.JsonPropertyName("digest")] string? Digest);
 
 /// <summary>What <c>HEAD /containers/{id}/archive</c> says of a path.</summary>
 /// <param name="Mode">As Go's os.FileMode.</param>
 /// <param name="LinkTarget">Of a link, where it leads in the end: an absolute path in the container; empty for
 /// everything else.</param>
-public sealed record PathStat(uint Mode, string? LinkTarget = null)
+sealed record PathStat(uint Mode, string? LinkTarget = null)
 {
     public bool IsLink => (Mode & 1 << 27) != 0;
     public bool IsDirectory => (Mode & 1U << 31) != 0;
@@ -72,7 +70,7 @@ public sealed record PathStat(uint Mode, string? LinkTarget = null)
 }
 
 /// <summary>The container's process, as the engine knows it.</summary>
-public sealed record ContainerState
+sealed record ContainerState
 {
     public string Status { get; init; } = "";
     public bool Running { get; init; }
@@ -85,7 +83,7 @@ public sealed record ContainerState
 }
 
 /// <summary>The portable part of a container's configuration, image and body merged.</summary>
-public sealed record ContainerConfig
+sealed record ContainerConfig
 {
     public string Image { get; init; } = "";
     public string User { get; init; } = "";
@@ -102,7 +100,7 @@ public sealed record ContainerConfig
 }
 
 /// <summary>The host's part of a container's configuration.</summary>
-public sealed record HostConfig
+sealed record HostConfig
 {
     public IReadOnlyList<string>? Binds { get; init; }
     public IReadOnlyList<MountSpec>? Mounts { get; init; }
@@ -156,10 +154,10 @@ public sealed record HostConfig
 }
 
 /// <summary><c>no</c> (or empty), <c>always</c>, <c>unless-stopped</c> or <c>on-failure</c>.</summary>
-public sealed record RestartPolicy(string? Name);
+sealed record RestartPolicy(string? Name);
 
 /// <summary>One entry of <c>--mount</c>.</summary>
-public sealed record MountSpec
+sealed record MountSpec
 {
     /// <summary><c>bind</c>, <c>volume</c>, <c>tmpfs</c>, <c>npipe</c>, <c>cluster</c> or <c>image</c>.</summary>
     public string Type { get; init; } = "";
@@ -170,7 +168,7 @@ public sealed record MountSpec
 }
 
 /// <summary>Options of a <c>--mount type=volume</c>.</summary>
-public sealed record VolumeOptions
+sealed record VolumeOptions
 {
     /// <summary>API 1.45 and later; may name a file.</summary>
     public string? Subpath { get; init; }
@@ -178,14 +176,14 @@ public sealed record VolumeOptions
 }
 
 /// <summary>The driver that makes an inline volume, and its options.</summary>
-public sealed record DriverConfig
+sealed record DriverConfig
 {
     public string? Name { get; init; }
     public IReadOnlyDictionary<string, string>? Options { get; init; }
 }
 
 /// <summary>What <c>--gpus</c> and <c>--device vendor/class=name</c> become.</summary>
-public sealed record DeviceRequest
+sealed record DeviceRequest
 {
     public string? Driver { get; init; }
 
@@ -199,7 +197,7 @@ public sealed record DeviceRequest
 }
 
 /// <summary>One <c>--device</c>.</summary>
-public sealed record DeviceMapping
+sealed record DeviceMapping
 {
     public string? PathOnHost { get; init; }
     public string? PathInContainer { get; init; }
@@ -207,7 +205,7 @@ public sealed record DeviceMapping
 }
 
 /// <summary>One mount of the container as the engine resolved it.</summary>
-public sealed record MountPoint
+sealed record MountPoint
 {
     public string Type { get; init; } = "";
     public string? Name { get; init; }
@@ -230,14 +228,14 @@ public sealed record MountPoint
 }
 
 /// <summary>What <c>GET /images/{name}/json</c> says of the configuration that an image adds.</summary>
-public sealed record ImageInspect
+sealed record ImageInspect
 {
     public string Id { get; init; } = "";
     public ContainerConfig? Config { get; init; }
 }
 
 /// <summary>What <c>GET /info</c> says and the plugin needs.</summary>
-public sealed record EngineInfo
+sealed record EngineInfo
 {
     public string DefaultRuntime { get; init; } = "";
     public string ServerVersion { get; init; } = "";
@@ -247,10 +245,10 @@ public sealed record EngineInfo
 /// <summary>The specification that a service had before the one in force.</summary>
 /// <param name="Version">Of the service as it is now; an update has to name it.</param>
 /// <param name="Spec">JSON, as the body that made it so; null where it never had another.</param>
-public sealed record PreviousService(ulong Version, byte[]? Spec);
+sealed record PreviousService(ulong Version, byte[]? Spec);
 
 /// <summary>One message of <c>GET /events</c>.</summary>
-public sealed record EngineEvent
+sealed record EngineEvent
 {
     /// <summary><c>container</c>, <c>volume</c>, <c>plugin</c>…</summary>
     public string Type { get; init; } = "";
@@ -264,7 +262,7 @@ public sealed record EngineEvent
 }
 
 /// <summary>Whom an event is about.</summary>
-public sealed record EventActor
+sealed record EventActor
 {
     [System.Text.Json.Serialization.JsonPropertyName("ID")]
     public string Id { get; init; } = "";

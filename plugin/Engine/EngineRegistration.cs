@@ -1,6 +1,6 @@
 namespace Runai.GpuMemory.Engine;
 
-public static class EngineRegistration
+static class EngineRegistration
 {
     public static IServiceCollection AddEngine(this IServiceCollection services) =>
         services

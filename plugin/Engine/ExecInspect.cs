@@ -4,7 +4,7 @@ namespace Runai.GpuMemory.Engine;
 
 /// <summary>Of what <c>GET /exec/{id}/json</c> says, what is judged. Its environment is not there: an exec that leaves
 /// the shim out is refused when it is made, whoever makes it.</summary>
-public sealed record ExecInspect
+sealed record ExecInspect
 {
     [JsonPropertyName("ContainerID")]
     public string? ContainerId { get; init; }
@@ -12,4 +12,4 @@ public sealed record ExecInspect
 }
 
 /// <param name="Privileged">All capabilities; null where the engine does not say.</param>
-public sealed record ExecProcess([property: JsonPropertyName("privileged")] bool? Privileged);
+sealed record ExecProcess([property: JsonPropertyName("privileged")] bool? Privileged);

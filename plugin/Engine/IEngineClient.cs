@@ -2,7 +2,7 @@ namespace Runai.GpuMemory.Engine;
 
 /// <summary>The Docker Engine API calls that the plugin needs. Every call has a deadline of its own; 404 is null; any
 /// other failure is an <see cref="EngineException"/>.</summary>
-public interface IEngineClient
+interface IEngineClient
 {
     /// <summary>In place of a ping's status: there is no such socket, or nobody accepts connections at it.</summary>
     const int NobodyListens = 0;
@@ -93,10 +93,10 @@ public interface IEngineClient
 }
 
 /// <summary>The setting <c>NAME.source</c>: what was set, and what is mounted.</summary>
-public sealed record LostSource(string Name, string Set, string Mounted);
+sealed record LostSource(string Name, string Set, string Mounted);
 
 /// <summary>A call to the engine that failed. <see cref="StatusCode"/> is null where no answer came.</summary>
-public sealed class EngineException(string message, int? statusCode = null, Exception? inner = null)
+sealed class EngineException(string message, int? statusCode = null, Exception? inner = null)
     : Exception(message, inner)
 {
     public int? StatusCode { get; } = statusCode;

@@ -7,7 +7,7 @@ namespace Runai.GpuMemory.Engine;
 
 /// <summary>The mark by which the plugin, asked by the engine about an API call, knows that the call is its own: a
 /// header with a secret of this process.</summary>
-public sealed class SelfCalls
+sealed class SelfCalls
 {
     /// <summary>In the spelling in which the engine passes header names on.</summary>
     public const string Header = "X-Runai-Call";

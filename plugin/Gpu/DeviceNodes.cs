@@ -4,7 +4,7 @@ using Runai.GpuMemory.Common;
 namespace Runai.GpuMemory.Gpu;
 
 /// <summary>Looks at the host's device nodes through the plugin's mounts of them.</summary>
-public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
+sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
 {
     const int MaxLinks = 40;
 
@@ -30,7 +30,7 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
         ("/usr", settings.Driver),
     ];
 
-    public DevicePath Look(string hostPath)
+    public DevicePath Classify(string hostPath)
     {
         try
         {
@@ -110,7 +110,7 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
             var next = $"{done}/{name}";
             if (Here(next) is not { } here || Array.Exists(WorldWritable, folder => UnixPath.IsWithin(done, folder)))
                 return null;
-            if (Statx.Look(here).Type != NodeType.Link)
+            if (Statx.Stat(here).Type != NodeType.Link)
             {
                 done = next;
                 continue;
@@ -138,7 +138,7 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
         if (Here(hostPath) is not { } here)
             return new(DevicePathKind.Unknown);
         var majors = GpuMajors();
-        var (type, major, _) = Statx.Look(here);
+        var (type, major, _) = Statx.Stat(here);
         if (type == NodeType.CharacterDevice)
             return majors.Contains(major) ? new(DevicePathKind.Gpu, hostPath) : new(DevicePathKind.NotGpu);
         return type == NodeType.Directory ? Search(hostPath, here, majors) : new(DevicePathKind.NotGpu);
@@ -162,7 +162,7 @@ public sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
 
     static (string Path, NodeType Type, uint Major, uint Minor) Node(string path)
     {
-        var (type, major, minor) = Statx.Look(path);
+        var (type, major, minor) = Statx.Stat(path);
         return (path, type, major, minor);
     }
 

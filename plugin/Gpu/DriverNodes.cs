@@ -1,13 +1,7 @@
 namespace Runai.GpuMemory.Gpu;
 
-/// <summary>Gives NVML the driver's device nodes where it looks for them.</summary>
-public interface IDriverNodes
-{
-    void Provide();
-}
-
 /// <summary>The plugin's own /dev does not have the host's nodes; links to them do.</summary>
-public sealed class DriverNodes(PluginSettings settings) : IDriverNodes
+sealed class DriverNodes(PluginSettings settings) : IDriverNodes
 {
     public void Provide()
     {

@@ -1,6 +1,6 @@
 namespace Runai.GpuMemory.Gpu;
 
-public static class GpuRegistration
+static class GpuRegistration
 {
     public static IServiceCollection AddGpu(this IServiceCollection services) =>
         services

@@ -1,7 +1,7 @@
 namespace Runai.GpuMemory.Gpu;
 
 /// <summary>What a path on the host leads to.</summary>
-public enum DevicePathKind
+enum DevicePathKind
 {
     /// <summary>To no GPU node, or nowhere.</summary>
     NotGpu,
@@ -17,14 +17,14 @@ public enum DevicePathKind
 /// <param name="Kind">What the path leads to.</param>
 /// <param name="Node">The GPU node found, as a path on the host; null unless <paramref name="Kind"/> is
 /// <see cref="DevicePathKind.Gpu"/>.</param>
-public sealed record DevicePath(DevicePathKind Kind, string? Node = null);
+sealed record DevicePath(DevicePathKind Kind, string? Node = null);
 
 /// <summary>Tells GPU nodes by what they are (the major number), not by what they are called.</summary>
-public interface IDeviceNodes
+interface IDeviceNodes
 {
     /// <summary>Follows symbolic links as the engine would on the host, and searches directories as <c>--device</c>
     /// does. Never throws.</summary>
-    DevicePath Look(string hostPath);
+    DevicePath Classify(string hostPath);
 
     /// <summary>Whether whoever has the path as a <c>--device</c> has nothing there but GPUs and nodes that lead
     /// nowhere else: no disk, no memory of the host. In doubt no. Never throws.</summary>

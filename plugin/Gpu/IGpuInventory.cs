@@ -2,14 +2,14 @@ namespace Runai.GpuMemory.Gpu;
 
 /// <summary>One GPU of the host, bytes as NVML's <c>nvmlDeviceGetMemoryInfo_v2</c> reports them; what may be allocated
 /// is <c>TotalBytes - ReservedBytes</c>.</summary>
-public sealed record GpuDevice(int Index, string Uuid, string Name, long TotalBytes, long ReservedBytes)
+sealed record GpuDevice(int Index, string Uuid, string Name, long TotalBytes, long ReservedBytes)
 {
     public long AllocatableBytes => TotalBytes - ReservedBytes;
 }
 
 /// <summary>The GPUs of this host, read once through the host's NVML and again when asked while none was
 /// found.</summary>
-public interface IGpuInventory
+interface IGpuInventory
 {
     /// <summary>Empty where NVML is missing or finds none.</summary>
     IReadOnlyList<GpuDevice> Devices { get; }

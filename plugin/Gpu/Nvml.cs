@@ -85,7 +85,7 @@ sealed unsafe class Nvml : IDisposable
     /// <summary>By the newest version of the call; the first one has shorter rows.</summary>
     List<(int Pid, long Bytes)> List(string function, nint handle)
     {
-        const int Most = 1 << 16,
+        const int MaxRows = 1 << 16,
             Insufficient = 7;
         var (name, row) =
             NativeLibrary.TryGetExport(_library, function + "_v3", out var call) ? (function + "_v3", 24)
@@ -100,7 +100,7 @@ sealed unsafe class Nvml : IDisposable
             int result;
             fixed (byte* first = rows)
                 result = ((delegate* unmanaged<nint, uint*, byte*, int>)call)(handle, &count, first);
-            if (result == Insufficient && room < Most)
+            if (result == Insufficient && room < MaxRows)
                 continue;
             Check(name, result);
             var found = new List<(int, long)>();

@@ -2,7 +2,7 @@ namespace Runai.GpuMemory.Gpu;
 
 /// <summary>The host's GPUs as NVML lists them. NVML is opened, read and closed again, so that it keeps no GPU
 /// awake.</summary>
-public sealed partial class NvmlInventory(
+sealed partial class NvmlInventory(
     PluginSettings settings,
     IDriverNodes nodes,
     TimeProvider time,
@@ -11,7 +11,7 @@ public sealed partial class NvmlInventory(
 {
     /// <summary>How long nothing found stays nothing found. A driver may be loaded after the plugin.</summary>
     public static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(30);
-    static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+    static readonly TimeSpan NvmlTimeout = TimeSpan.FromSeconds(2);
     static readonly string[] Folders =
     [
         "lib/x86_64-linux-gnu",
@@ -81,7 +81,7 @@ public sealed partial class NvmlInventory(
             else
                 return;
         }
-        reading.Wait(Patience);
+        reading.Wait(NvmlTimeout);
     }
 
     void Read()

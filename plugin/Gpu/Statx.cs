@@ -23,7 +23,7 @@ static unsafe partial class Statx
     const uint Basic = 0x7ff;
 
     /// <summary>Does not follow a link in the last place.</summary>
-    public static (NodeType Type, uint Major, uint Minor) Look(string path)
+    public static (NodeType Type, uint Major, uint Minor) Stat(string path)
     {
         Buffer buffer;
         if (Call(AtFdcwd, path, NoFollow, Basic, &buffer) != 0)

@@ -10,7 +10,7 @@ sealed class LogWriter : IDisposable
 {
     /// <summary>Some 5,000 ordinary lines.</summary>
     public const int MaxQueuedBytes = 1 << 20;
-    static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+    static readonly TimeSpan FlushTimeout = TimeSpan.FromSeconds(1);
 
     readonly Stream _output,
         _error;
@@ -53,7 +53,7 @@ sealed class LogWriter : IDisposable
         lock (_lock)
             _ended = true;
         _lines.Release();
-        if (_thread.Join(Patience))
+        if (_thread.Join(FlushTimeout))
             _lines.Dispose();
     }
 

@@ -8,7 +8,7 @@ namespace Runai.GpuMemory.Protocol;
 
 /// <summary>What the engine tells of an API call, before it and (with the <c>Response…</c> members) after
 /// it.</summary>
-public sealed record AuthZRequest
+sealed record AuthZRequest
 {
     /// <summary>The common name of the TLS client certificate; empty on the unix socket.</summary>
     public string? User { get; init; }
@@ -89,7 +89,7 @@ public sealed record AuthZRequest
 
 /// <summary>The decision. <paramref name="Msg"/> is what the user reads after a denial; <c>Err</c> is not used, for the
 /// engine ignores it beside an allowance.</summary>
-public sealed record AuthZAnswer(bool Allow, string Msg = "", string Err = "")
+sealed record AuthZAnswer(bool Allow, string Msg = "", string Err = "")
 {
     public static AuthZAnswer Allowed { get; } = new(true);
 

@@ -7,7 +7,7 @@ namespace Runai.GpuMemory.Protocol;
 /// <param name="CreatedAt">When it was made.</param>
 /// <param name="Status">Shown as <c>Status</c>: <c>Version</c> of the plugin, <c>gpu-memory</c> where the volume has
 /// it, and <c>Problem</c> where it is damaged.</param>
-public sealed record VolumeInfo(
+sealed record VolumeInfo(
     string Name,
     string Mountpoint,
     DateTimeOffset CreatedAt,
@@ -15,7 +15,7 @@ public sealed record VolumeInfo(
 );
 
 /// <summary>The directory that the engine shall bind into the container, or why there is none.</summary>
-public sealed record MountResult(string? Mountpoint, string? Error)
+sealed record MountResult(string? Mountpoint, string? Error)
 {
     public static MountResult Mounted(string mountpoint) => new(mountpoint, null);
 
@@ -26,7 +26,7 @@ public sealed record MountResult(string? Mountpoint, string? Error)
 /// an exception is a bug.
 /// Never waits for the Docker API for longer than a moment: the engine holds the container's lock during a mount, and
 /// at boot its API is not served yet.</summary>
-public interface IVolumeDriver
+interface IVolumeDriver
 {
     /// <summary>A success when the volume exists with the same options.</summary>
     string? Create(string name, IReadOnlyDictionary<string, string> options);

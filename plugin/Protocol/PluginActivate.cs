@@ -2,7 +2,7 @@ namespace Runai.GpuMemory.Protocol;
 
 /// <summary>The handshake. A managed plugin's types come from its config.json and it is never asked; a plain socket
 /// below <c>/run/docker/plugins</c> is.</summary>
-public static class PluginActivate
+static class PluginActivate
 {
     public static IEndpointRouteBuilder MapPluginActivate(this IEndpointRouteBuilder app)
     {

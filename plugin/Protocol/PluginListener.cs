@@ -22,13 +22,13 @@ sealed partial class PluginListener : IConnectionListener
 
     /// <summary>Connections at a time. The engine has one for each API call about which it asks; who comes then waits
     /// in the socket's queue.</summary>
-    public const int Most = 2000;
+    public const int MaxConnections = 2000;
     static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
     readonly Socket _socket;
     readonly AuthZFastPath _look;
     readonly ILogger _log;
-    readonly int _most;
+    readonly int _maxConnections;
     readonly SemaphoreSlim _room;
     readonly Channel<ConnectionContext> _forServer = Channel.CreateUnbounded<ConnectionContext>(
         new() { AllowSynchronousContinuations = true, SingleReader = true }
@@ -36,16 +36,16 @@ sealed partial class PluginListener : IConnectionListener
     readonly CancellationTokenSource _end = new();
     readonly CancellationToken _ending;
 
-    public PluginListener(Socket bound, AuthZFastPath look, ILogger log, int most = Most)
+    public PluginListener(Socket bound, AuthZFastPath look, ILogger log, int maxConnections = MaxConnections)
     {
-        (_socket, _look, _log, _ending, EndPoint, _most, _room) = (
+        (_socket, _look, _log, _ending, EndPoint, _maxConnections, _room) = (
             bound,
             look,
             log,
             _end.Token,
             bound.LocalEndPoint!,
-            most,
-            new(most)
+            maxConnections,
+            new(maxConnections)
         );
         _socket.Listen(Backlog);
         _ = AcceptLoopAsync();
@@ -142,7 +142,7 @@ sealed partial class PluginListener : IConnectionListener
     Task WaitForRoomAsync(int waits)
     {
         if (waits == 0)
-            LogFull(_log, _most);
+            LogFull(_log, _maxConnections);
         return _room.WaitAsync(_ending);
     }
 

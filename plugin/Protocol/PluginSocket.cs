@@ -3,7 +3,7 @@ using Microsoft.AspNetCore.Connections;
 namespace Runai.GpuMemory.Protocol;
 
 /// <summary>Where the engine calls.</summary>
-public static class PluginSocket
+static class PluginSocket
 {
     /// <summary>The web server gets its connections from <see cref="PluginListener"/>, for what that does not
     /// answer.</summary>

@@ -3,7 +3,7 @@ using Runai.GpuMemory.Common;
 namespace Runai.GpuMemory.Protocol;
 
 /// <summary>The volume protocol. Every answer is status 200; a failure is its <c>Err</c>.</summary>
-public static class VolumeEndpoints
+static class VolumeEndpoints
 {
     static readonly Dictionary<string, string> NoOptions = [];
 

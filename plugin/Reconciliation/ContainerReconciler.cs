@@ -11,7 +11,7 @@ namespace Runai.GpuMemory.Reconciliation;
 
 /// <summary>Brings one running container's private directories in line with what it is: the engine says who it is, the
 /// kernel which directories it has.</summary>
-public sealed partial class ContainerReconciler(
+sealed partial class ContainerReconciler(
     IEngineClient engine,
     IContainerJudge judge,
     IGpuReservations ledger,
@@ -63,7 +63,7 @@ public sealed partial class ContainerReconciler(
         !own.IsCut
         && !own.IsUnreadable
         && known.Directories.ToHashSet().SetEquals(own.Directories)
-        && own.Look().Shadowings.Count == 0
+        && own.Observe().Shadowings.Count == 0
         && own.Missing == known.Missing
         && known.Directories.All(dirId => own.Slaves(dirId).All(mount => known.MadePrivate.Contains(mount.Id)));
 
@@ -102,7 +102,7 @@ public sealed partial class ContainerReconciler(
     public async Task DiedAsync(string id, DateTimeOffset at, CancellationToken cancel)
     {
         Forget(id);
-        if (ledger.Held().All(holder => holder.Id != id))
+        if (ledger.Reserved().All(holder => holder.Id != id))
             return;
         try
         {
@@ -185,7 +185,7 @@ public sealed partial class ContainerReconciler(
         var (spec, verdict) = judge.Judge(
             container,
             Requester.Engine,
-            own.Look() with
+            own.Observe() with
             {
                 Excesses = excesses,
                 Missing = own.Missing,
@@ -201,7 +201,7 @@ public sealed partial class ContainerReconciler(
             return;
         }
         Report(container, verdict);
-        if (verdict is { Allow: false, StopsViolation: true } or { Allow: false, KillsNow: true })
+        if (verdict is { IsAllowed: false, StopsViolation: true } or { IsAllowed: false, KillsNow: true })
         {
             await engine.StopContainerAsync(id, verdict.KillsNow ? TimeSpan.Zero : StopGrace, cancel);
             return;
@@ -316,7 +316,7 @@ public sealed partial class ContainerReconciler(
                 Rules(verdict.Audited),
                 string.Join("; ", verdict.Audited.Select(reason => reason.Message))
             );
-        if (!verdict.Allow)
+        if (!verdict.IsAllowed)
             LogRunsAgainstRules(
                 log,
                 container.Id,
@@ -337,7 +337,7 @@ public sealed partial class ContainerReconciler(
             ? new(container) { Limit = quota.Text }
             : new(container)
             {
-                Error = verdict.Allow
+                Error = verdict.IsAllowed
                     ? "the container has the volume but no quota: add --label gpu-memory=0.5"
                     : verdict.Message,
             };

@@ -9,7 +9,7 @@ namespace Runai.GpuMemory.Reconciliation;
 /// admission has just said what it may have; the engine, busy with starting, is not asked. What it says later settles
 /// the same (and rights it, where a container had its hands in
 /// a neighbour's directory), and is all there is for containers that came past admission.</summary>
-public sealed partial class EarlyDelivery(
+sealed partial class EarlyDelivery(
     IShimWatch watch,
     AllowedStarts starts,
     IMountTable mounts,

@@ -13,7 +13,7 @@ static class MountShadowing
 
     /// <param name="mounts">Of one process.</param>
     /// <param name="ours">Those of private directories that the process's container has by its own mounts.</param>
-    public static Observed Look(IReadOnlyList<MountEntry> mounts, IReadOnlyList<MountEntry> ours)
+    public static Observed Observe(IReadOnlyList<MountEntry> mounts, IReadOnlyList<MountEntry> ours)
     {
         if (ours.Count == 0)
             return Observed.None;

@@ -18,7 +18,7 @@ sealed class OwnMounts(IReadOnlyList<MountEntry> table, IPrivateDirectories dire
     public bool IsUnreadable => table.Any(mount => ReferenceEquals(mount, MountEntry.Unreadable));
 
     /// <summary>What hides them.</summary>
-    public Observed Look() => IsCut ? Observed.None with { IsCut = true } : MountShadowing.Look(table, Ours);
+    public Observed Observe() => IsCut ? Observed.None with { IsCut = true } : MountShadowing.Observe(table, Ours);
 
     public List<string> Directories =>
         [

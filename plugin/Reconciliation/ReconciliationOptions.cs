@@ -1,7 +1,7 @@
 namespace Runai.GpuMemory.Reconciliation;
 
 /// <summary>Times of the reconciliation.</summary>
-public sealed record ReconciliationOptions
+sealed record ReconciliationOptions
 {
     public TimeSpan SweepEvery { get; init; } = TimeSpan.FromSeconds(30);
 

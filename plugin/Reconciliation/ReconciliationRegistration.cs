@@ -1,6 +1,6 @@
 namespace Runai.GpuMemory.Reconciliation;
 
-public static class ReconciliationRegistration
+static class ReconciliationRegistration
 {
     public static IServiceCollection AddReconciliation(this IServiceCollection services) =>
         services

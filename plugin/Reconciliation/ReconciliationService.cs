@@ -13,7 +13,7 @@ namespace Runai.GpuMemory.Reconciliation;
 /// <summary>Follows the engine's containers, however they came to run: subscribes to events first, then looks at all of
 /// them, and again now and then and under
 /// another policy.</summary>
-public sealed partial class ReconciliationService(
+sealed partial class ReconciliationService(
     IEngineClient engine,
     ContainerReconciler reconciler,
     IContainerJudge judge,

@@ -12,7 +12,7 @@ namespace Runai.GpuMemory.Reconciliation;
 /// <summary>Compares now and then what the driver counts for each container with its quota, and finds those that have a
 /// GPU without holding any of it. The limit is kept by the shim inside the container; a program that
 /// went around it is seen here.</summary>
-public sealed partial class UseWatch(
+sealed partial class UseWatch(
     IGpuUse use,
     IGpuInventory gpus,
     IGpuReservations ledger,
@@ -61,7 +61,7 @@ public sealed partial class UseWatch(
     {
         try
         {
-            var held = ledger.Held();
+            var held = ledger.Reserved();
             var found = held.Count == 0 ? [] : Find(held, use.Read());
             var again = found.Where(one => _suspects.Contains(one.Key)).ToArray();
             _suspects = [.. found.Keys];

@@ -4,24 +4,10 @@ using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>The private directories and who has them: what mounts and unmounts do, and what reconciliation finds
-/// out.</summary>
-public interface IActivations
-{
-    /// <summary>Records that a running container has this directory. False where another container has it and still
-    /// runs: nobody is given a neighbour's directory.</summary>
-    /// <param name="dirId">The directory.</param>
-    /// <param name="container">Its ID.</param>
-    /// <param name="pid">Its first process.</param>
-    /// <param name="deliver">What the container then gets. It waits for that, so it comes before the record's way to
-    /// the disk.</param>
-    bool Claim(string dirId, string container, int pid, Action? deliver = null);
-}
-
 /// <summary>Counts references per mount ID and makes, mounts and removes the directories accordingly. The counts say
 /// what the engine asked; the mount tables of the
 /// processes say what is true, and have the last word before anything is removed.</summary>
-public sealed partial class Activations(
+sealed partial class Activations(
     PrivateDirectories directories,
     ReferenceTable references,
     IMountTable mounts,
@@ -142,7 +128,7 @@ public sealed partial class Activations(
         }
     }
 
-    public bool Claim(string dirId, string container, int pid, Action? deliver = null)
+    public bool Claim(string dirId, string container, int pid, Action? onClaimed = null)
     {
         lock (LockOf(dirId))
         {
@@ -152,7 +138,7 @@ public sealed partial class Activations(
             var isKnown = reference.Container == container && reference.Pid == pid;
             if (reference.Container is not null && reference.Container != container && HasMounted(reference.Pid, dirId))
                 return false;
-            deliver?.Invoke();
+            onClaimed?.Invoke();
             if (!isKnown)
                 references.Set(dirId, reference with { Container = container, Pid = pid });
             return true;

@@ -3,18 +3,10 @@ using Runai.GpuMemory.Hosting;
 
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>Keeps containers with a volume of ours from starting where nothing would enforce their limit.</summary>
-public interface IMountGuard
-{
-    /// <summary>Null, or why nothing is mounted now, for the user's terminal. Null as well while an engine boots: a
-    /// failed mount is final for a container that comes back by its restart policy.</summary>
-    Task<string?> RefusalAsync(CancellationToken cancel);
-}
-
 /// <summary>Lets nothing be mounted while the engine does not ask this plugin about API calls, and says so in the log:
 /// when that begins, and every ten minutes while it lasts. Looks when a mount
 /// comes, when the plugin starts, and every 30 s.</summary>
-public sealed partial class ChainGuard(
+sealed partial class ChainGuard(
     ChainProbe probe,
     PluginIdentity identity,
     PluginSettings settings,

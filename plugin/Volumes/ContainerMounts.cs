@@ -1,26 +1,13 @@
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>What is changed in a running container's own mounts.</summary>
-public interface IContainerMounts
-{
-    /// <summary>Makes a mount of a container private: it keeps what is mounted on it, whatever becomes of the plugin's
-    /// mounts. Changes nothing where the process does not have at that place just this mount, of just this
-    /// directory.</summary>
-    /// <param name="pid">A process of the container.</param>
-    /// <param name="mount">As its list has it.</param>
-    /// <param name="directory">What must be mounted there, as the plugin sees it.</param>
-    /// <returns>Null when done; else why not.</returns>
-    Task<string?> MakePrivateAsync(int pid, MountEntry mount, string directory);
-}
-
 /// <summary>By setns(2) into the container's mount namespace: the kernel lets nobody change a mount from outside. Each
 /// change has a thread of its own, because a namespace of mounts is a thread's
 /// that shares neither root nor working folder with others, and because the way to a mount can lead over a file system
 /// that never answers (a volume of NFS).</summary>
-public sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : IContainerMounts
+sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : IContainerMounts
 {
     /// <summary>So long a container's file system may take. Ours takes a millisecond.</summary>
-    internal TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(2);
+    internal TimeSpan MountTimeout { get; init; } = TimeSpan.FromSeconds(2);
 
     /// <summary>Threads that may hang in file systems.</summary>
     const int MostThreads = 64;
@@ -52,7 +39,7 @@ public sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : ICon
         }
         try
         {
-            return await done.Task.WaitAsync(Patience);
+            return await done.Task.WaitAsync(MountTimeout);
         }
         catch (TimeoutException)
         {

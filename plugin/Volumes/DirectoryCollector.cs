@@ -5,7 +5,7 @@ namespace Runai.GpuMemory.Volumes;
 
 /// <summary>Removes private directories that nobody has any more: soon after an unmount, and now and then what was left
 /// otherwise (an engine that was killed, a reboot).</summary>
-public sealed partial class DirectoryCollector(
+sealed partial class DirectoryCollector(
     Activations activations,
     IEngineClient engine,
     TimeProvider time,

@@ -6,7 +6,7 @@ namespace Runai.GpuMemory.Volumes;
 
 /// <summary>A volume of ours. <paramref name="GpuMemory"/> is its option <c>gpu-memory</c> as written (already valid),
 /// null without one.</summary>
-public sealed record QuotaVolume(string Name, string? GpuMemory)
+sealed record QuotaVolume(string Name, string? GpuMemory)
 {
     /// <summary>When it was made.</summary>
     public DateTimeOffset CreatedAt { get; init; }
@@ -28,7 +28,7 @@ public sealed record QuotaVolume(string Name, string? GpuMemory)
 
 /// <summary>Which volumes are ours. The volume <c>runai</c> always exists; the others were made by <c>docker volume
 /// create</c>. Answers from memory.</summary>
-public interface IVolumeCatalog
+interface IVolumeCatalog
 {
     QuotaVolume? Find(string name);
     IReadOnlyList<QuotaVolume> List();

@@ -12,7 +12,7 @@ namespace Runai.GpuMemory.Volumes;
 /// for one that shares nothing.</param>
 /// <param name="Id">The mount's own, in the whole kernel.</param>
 /// <param name="Parent">The mount on which it is.</param>
-public sealed record MountEntry(
+sealed record MountEntry(
     string Device,
     string Root,
     string Target,

@@ -2,7 +2,7 @@ namespace Runai.GpuMemory.Volumes;
 
 /// <summary>Who this plugin is to the engine: its ID by where its propagated mount lies, its name by asking the engine
 /// (<see cref="Name"/> is then set).</summary>
-public sealed class PluginIdentity
+sealed class PluginIdentity
 {
     public const string DefaultName = "runai/gpu-memory:latest";
     const string Latest = ":latest",

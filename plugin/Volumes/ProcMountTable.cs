@@ -5,34 +5,8 @@ using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>What processes have mounted, by the kernel's word.</summary>
-public interface IMountTable
-{
-    /// <summary>Of the plugin itself, one by one.</summary>
-    IEnumerable<MountEntry> Own();
-
-    /// <summary>Of another process's mount namespace, also where the process itself sees only a part of it; empty when
-    /// it is gone, <see cref="MountEntry.Unreadable"/> where they cannot be read.
-    /// Ends with <see cref="MountEntry.More"/> where it is not whole.</summary>
-    IReadOnlyList<MountEntry> OfProcess(int pid);
-
-    /// <summary>The same one by one, for who needs none of them for longer: then all of them.</summary>
-    IEnumerable<MountEntry> OneByOne(int pid);
-
-    /// <summary>Of all mount namespaces of this host, one by one, with a process that is in it.</summary>
-    IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All();
-
-    /// <summary>Whether the process is in the control group of this container. False where the kernel does not show
-    /// it.</summary>
-    bool IsInContainer(int pid, string container);
-
-    /// <summary>The containers whose control groups the process is in, the outer one first: what has the form of an ID
-    /// in their paths.</summary>
-    IReadOnlyList<string> ContainersOf(int pid);
-}
-
 /// <summary>The table as <c>/proc</c> shows it.</summary>
-public sealed class ProcMountTable : IMountTable
+sealed class ProcMountTable : IMountTable
 {
     /// <summary>Of a list that is kept: mounts, and characters of their paths. Who may mount can make a hundred
     /// thousand, with paths of any length.</summary>

@@ -4,7 +4,7 @@ namespace Runai.GpuMemory.Volumes;
 
 /// <summary>What the shim reads: the quota of one container, or why it has none.</summary>
 /// <param name="Container">The container's ID, 64 hex digits.</param>
-public sealed record QuotaFile(string Container)
+sealed record QuotaFile(string Container)
 {
     public const int MaxBytes = 4096;
 

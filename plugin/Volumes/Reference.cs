@@ -12,7 +12,7 @@ namespace Runai.GpuMemory.Volumes;
 /// mounts again what it had mounted.</param>
 /// <param name="Boot">The kernel's boot ID then: after a reboot nothing of it is true.</param>
 /// <param name="MountedAt">When the last reference came.</param>
-public sealed record Reference(string MountId, string Volume, int Count, string Boot, DateTimeOffset MountedAt)
+sealed record Reference(string MountId, string Volume, int Count, string Boot, DateTimeOffset MountedAt)
 {
     /// <summary>The container that has it, once it is known; its process then.</summary>
     public string? Container { get; init; }
@@ -25,7 +25,7 @@ sealed partial class StateJson : JsonSerializerContext;
 
 /// <summary>The references to private directories, by directory: in memory, and each change on disk before it
 /// counts.</summary>
-public sealed class ReferenceTable(StateLayout layout)
+sealed class ReferenceTable(StateLayout layout)
 {
     /// <summary>Records have this many bytes or a multiple, so that a shorter one covers a longer one.</summary>
     const int RecordSize = 1024;

@@ -7,7 +7,7 @@ namespace Runai.GpuMemory.Volumes;
 /// <summary>What programs load, on the file system of the private directories, so that these can have it as hard links:
 /// the shim and its quiet libraries. A folder a
 /// version, whose files are never changed once they are there: programs run from them.</summary>
-public sealed class ShimStore(StateLayout layout)
+sealed class ShimStore(StateLayout layout)
 {
     readonly Lock _lock = new();
     ShimFiles? _current;
@@ -73,4 +73,4 @@ public sealed class ShimStore(StateLayout layout)
 
 /// <param name="Folder">Where they are.</param>
 /// <param name="Names">Paths in there, and in a private directory.</param>
-public sealed record ShimFiles(string Folder, IReadOnlyList<string> Names);
+sealed record ShimFiles(string Folder, IReadOnlyList<string> Names);

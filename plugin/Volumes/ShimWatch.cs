@@ -4,32 +4,12 @@ using System.Runtime.InteropServices;
 
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>A process has opened the shim.</summary>
-/// <param name="Pid">The process.</param>
-/// <param name="DirId">The private directory; null where the kernel does not say it.</param>
-public readonly record struct ShimOpening(int Pid, string? DirId);
-
-/// <summary>Tells which process opens the shim in a private directory: a program in a container, before it
-/// runs.</summary>
-public interface IShimWatch
-{
-    /// <summary>From now on.</summary>
-    /// <param name="directory">As the plugin sees it.</param>
-    void Add(string directory);
-
-    /// <summary>No more.</summary>
-    void Remove(string directory);
-
-    /// <summary>Waits for the next openings. Null where the kernel does not tell.</summary>
-    IReadOnlyList<ShimOpening>? Wait();
-}
-
 /// <summary>By the kernel's fanotify (fanotify(7)). It tells whoever opens the file, under whatever mount of it, and is
 /// rid of a watch when the directory is deleted. From Linux 5.9 on
 /// it also tells the directory, by its file handle, where the file system has such: else the process's mounts must be
 /// read, and while many containers start, the
 /// kernel lets nobody do that for a tenth of a second.</summary>
-public sealed partial class ShimWatch(ILogger<ShimWatch> log) : IShimWatch
+sealed partial class ShimWatch(ILogger<ShimWatch> log) : IShimWatch
 {
     const uint CloseOnExec = 1,
         UnlimitedMarks = 32,

@@ -6,7 +6,7 @@ namespace Runai.GpuMemory.Volumes;
 
 /// <summary>Where things are below the propagated mount, and the names that other people's names become
 /// there.</summary>
-public sealed class StateLayout(PluginSettings settings)
+sealed class StateLayout(PluginSettings settings)
 {
     public const string ShimName = "librunai.so",
         QuietName = "quiet",

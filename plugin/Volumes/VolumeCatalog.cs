@@ -10,7 +10,7 @@ namespace Runai.GpuMemory.Volumes;
 sealed record StoredVolume(string Name, string? GpuMemory, string? Owner = null);
 
 /// <summary>The volumes, in memory and one small file each.</summary>
-public sealed partial class VolumeCatalog(
+sealed partial class VolumeCatalog(
     StateLayout layout,
     PluginIdentity identity,
     ILogger<VolumeCatalog> log,
@@ -34,7 +34,7 @@ public sealed partial class VolumeCatalog(
     bool _hasMore;
 
     /// <summary>How many there may be beside <c>runai</c>, by the policy in force.</summary>
-    public Func<int> Most { get; init; } = () => Ceiling;
+    public Func<int> MaxVolumes { get; init; } = () => Ceiling;
 
     public QuotaVolume? Find(string name) =>
         _volumes.GetValueOrDefault(name) ?? (_hasMore && VolumeName.FindProblem(name) is null ? FindFile(name) : null);
@@ -148,7 +148,7 @@ public sealed partial class VolumeCatalog(
                         + "take another name";
             if (Path.GetFileName(layout.Volume(volume.Name)).Length > 200)
                 return $"the volume's name is too long: {volume.Name[..32]}…";
-            if (_hasMore || _volumes.Count > Most())
+            if (_hasMore || _volumes.Count > MaxVolumes())
                 return $"there are {(_hasMore ? $"more than {Ceiling}" : _volumes.Count - 1)} volumes with a quota, as "
                     + "many as this machine allows (maxVolumes in the policy): remove some with docker volume rm";
             Write(volume with { Owner = makers?.Take(volume.Name) });

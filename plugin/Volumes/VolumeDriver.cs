@@ -6,7 +6,7 @@ using Runai.GpuMemory.Quotas;
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>What Docker asks of a volume driver, answered from memory and disk.</summary>
-public sealed class VolumeDriver(VolumeCatalog catalog, Activations activations, IMountGuard guard) : IVolumeDriver
+sealed class VolumeDriver(VolumeCatalog catalog, Activations activations, IMountGuard guard) : IVolumeDriver
 {
     const string Option = GpuMemoryQuota.Name;
 

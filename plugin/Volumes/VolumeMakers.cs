@@ -4,10 +4,10 @@ namespace Runai.GpuMemory.Volumes;
 
 /// <summary>Who is about to make which volume. The engine tells the volume driver the name, and authorization, just
 /// before, the caller.</summary>
-public sealed class VolumeMakers
+sealed class VolumeMakers
 {
     /// <summary>Calls at the same time. Whose are forgotten, an admin removes.</summary>
-    const int Most = 1000;
+    const int MaxEntries = 1000;
 
     readonly ConcurrentDictionary<string, string> _makers = new(StringComparer.Ordinal);
 
@@ -17,11 +17,11 @@ public sealed class VolumeMakers
     {
         if (volume.Length > VolumeName.MostLength || VolumeName.FindProblem(volume) is not null)
             return;
-        if (owner is null || _makers.Count >= Most)
+        if (owner is null || _makers.Count >= MaxEntries)
             _makers.TryRemove(volume, out _);
         else
             _makers[volume] = owner;
-        if (_makers.Count >= Most)
+        if (_makers.Count >= MaxEntries)
             _makers.Clear();
     }
 

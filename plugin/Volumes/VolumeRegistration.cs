@@ -3,7 +3,7 @@ using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Volumes;
 
-public static class VolumeRegistration
+static class VolumeRegistration
 {
     public static IServiceCollection AddVolumes(this IServiceCollection services) =>
         services
@@ -40,7 +40,7 @@ public static class VolumeRegistration
                         provider.GetRequiredService<VolumeMakers>()
                     )
                     {
-                        Most = () => provider.GetRequiredService<PolicySource>().Current.MaxVolumes,
+                        MaxVolumes = () => provider.GetRequiredService<PolicySource>().Current.MaxVolumes,
                     }
                 )
             )

@@ -1,12 +1,12 @@
-using NUnit.Framework;
 using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
+using NUnit.Framework;
 
 namespace Runai.GpuMemory.Tests;
 
 /// <summary>The folders of the plugin in the order in which they may use one another: each what stands before
 /// it.</summary>
-public partial class ArchitectureTests
+sealed partial class ArchitectureTests
 {
     static readonly string[] Order =
     [

@@ -6,7 +6,7 @@ using NUnit.Framework;
 namespace Runai.GpuMemory.Tests;
 
 /// <summary>The tables of the documentation say what config.json and the code say.</summary>
-public partial class DocumentationTests
+sealed partial class DocumentationTests
 {
     static readonly string Root = FindRoot();
 

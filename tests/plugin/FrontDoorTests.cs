@@ -9,7 +9,7 @@ using Runai.GpuMemory.Hosting;
 namespace Runai.GpuMemory.Tests;
 
 /// <summary>What a stranger meets first: links lead somewhere, examples are right, CI runs what there is.</summary>
-public partial class FrontDoorTests
+sealed partial class FrontDoorTests
 {
     static string Root { get; } = FindRoot();
 

@@ -3,7 +3,7 @@ using NUnit.Framework;
 
 namespace Runai.GpuMemory.Tests;
 
-public class PluginSettingsTests
+sealed class PluginSettingsTests
 {
     static (PluginSettings Settings, IReadOnlyList<string> Problems) Read(
         params (string Name, string Value)[] environment

@@ -20,7 +20,7 @@ sealed class ContainerReach(
 {
     /// <summary>Of a chain of containers that share namespaces, and of containers that the beginning of an ID can
     /// mean.</summary>
-    const int Most = 8;
+    const int MaxContainers = 8;
 
     /// <summary>Of the containers whose namespaces a container shares.</summary>
     public ValueTask<Verdict> JudgeJoinedAsync(
@@ -55,11 +55,11 @@ sealed class ContainerReach(
         {
             if (!seen.Add(name))
                 continue;
-            if (seen.Count > Most)
+            if (seen.Count > MaxContainers)
                 return Refused(
                     policy,
                     "reach",
-                    $"{how} reaches into more than {Most} containers, or names them by too short a part of an "
+                    $"{how} reaches into more than {MaxContainers} containers, or names them by too short a part of an "
                         + "ID: write a whole ID"
                 );
             if (FindNameProblem(name) is { } problem)
@@ -116,7 +116,7 @@ sealed class ContainerReach(
         name.Length is > 0 and < ContainerNames.IdLength
         && name.All(char.IsAsciiHexDigitLower)
         && found?.Name == "/" + name
-            ? [.. (await engine.ListByPrefixAsync(name, cancel)).Take(Most + 1)]
+            ? [.. (await engine.ListByPrefixAsync(name, cancel)).Take(MaxContainers + 1)]
             : [];
 
     static Verdict Refused(PolicySettings policy, string rule, string message) =>

@@ -23,7 +23,7 @@ sealed class JudgedCalls
 {
     public const int MostOfContainer = 50,
         MostOfCaller = 600,
-        Most = 1000;
+        MaxCalls = 1000;
 
     readonly Lock _lock = new();
     readonly Dictionary<(Counted Kind, string Name), int> _counts = [];
@@ -45,7 +45,7 @@ sealed class JudgedCalls
                     ? BusyWith("container", container)
                 : _counts.GetValueOrDefault(ofCaller) >= MostOfCaller
                     ? Busy(MostOfCaller, "of your calls wait for the engine: try again when it has answered")
-                : _all >= Most ? Busy(Most, "calls wait for the engine: try again when it has answered")
+                : _all >= MaxCalls ? Busy(MaxCalls, "calls wait for the engine: try again when it has answered")
                 : "";
             if (problem.Length > 0)
                 return null;

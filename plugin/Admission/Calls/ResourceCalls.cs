@@ -146,7 +146,7 @@ sealed class ResourceCalls(
     )
     {
         var name = ContainerNames.Judge(EngineRoute.QueryValues(apiCall.RequestUri ?? "", "name"), policy);
-        return name.Allow
+        return name.IsAllowed
             ? name.And(await reach.JudgeAsync("docker rename", [route.Name], requester, policy, cancel))
             : name;
     }
@@ -256,7 +256,7 @@ sealed class ResourceCalls(
             );
         var verdict = await OfServiceAsync(body, route, policy, requester, cancel);
         return
-            verdict.Allow
+            verdict.IsAllowed
             && !policy.IsBuiltIn
             && EngineRoute.QueryValues(apiCall.RequestUri ?? "", "rollback").Contains("previous")
             ? verdict.And(await OfRollbackAsync(apiCall, route, policy, requester, cancel))
@@ -368,7 +368,7 @@ sealed class ResourceCalls(
                         + "exempt you"
                 )
                 .And(verdict);
-        return verdict.Allow ? verdict.And(await OfExecEnvironmentAsync(body, route, cancel)) : verdict;
+        return verdict.IsAllowed ? verdict.And(await OfExecEnvironmentAsync(body, route, cancel)) : verdict;
     }
 
     async ValueTask<Verdict> OfExecEnvironmentAsync(ExecBody body, EngineRoute route, CancellationToken cancel)

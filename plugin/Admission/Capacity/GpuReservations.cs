@@ -12,7 +12,7 @@ sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider
 {
     /// <summary>A start that nobody finished or failed in this time is looked at, see
     /// <c>OverdueStarts</c>.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+    public static readonly TimeSpan StartTimeout = TimeSpan.FromMinutes(1);
     const int MostName = 128,
         MostCalls = 100;
 
@@ -67,7 +67,7 @@ sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider
         lock (_lock)
         {
             var verdict = judge(HeldExcept(container.Id));
-            if (!verdict.Allow)
+            if (!verdict.IsAllowed)
                 return verdict;
             owners.Set(container.Id, user);
             Hold(
@@ -166,7 +166,7 @@ sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider
         _rebuilt.TrySetResult();
     }
 
-    public IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Held()
+    public IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Reserved()
     {
         lock (_lock)
             return [.. _entries.Select(entry => (entry.Key, entry.Value.Quota))];
@@ -187,7 +187,7 @@ sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider
                 _entries.Remove(id);
     }
 
-    bool IsOverdue(Entry entry) => !entry.IsSettled && time.GetElapsedTime(entry.Since) > Patience;
+    bool IsOverdue(Entry entry) => !entry.IsSettled && time.GetElapsedTime(entry.Since) > StartTimeout;
 
     public string? UserOf(string id) => owners.Find(id);
 

@@ -7,7 +7,7 @@ namespace Runai.GpuMemory.Admission.Capacity;
 
 /// <summary>Who holds how much of which GPU. What runs is Docker's to say; in between stand starts that were allowed
 /// and are not done yet.</summary>
-public interface IGpuReservations
+interface IGpuReservations
 {
     /// <summary>The engine says that it started a container, and when. It may have ended since.</summary>
     void Started(string id, DateTimeOffset at);
@@ -24,7 +24,7 @@ public interface IGpuReservations
     void Ended(string id, bool? restarts, DateTimeOffset at);
 
     /// <summary>Containers with a quota and a GPU, running or about to.</summary>
-    IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Held();
+    IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Reserved();
 
     /// <summary>All that run; the others hold nothing, except starts in flight. From the first time on, capacity is
     /// known.</summary>

@@ -8,7 +8,7 @@ sealed class RunTimes
 {
     /// <summary>Runs of one container, and containers.</summary>
     public const int MostRuns = 16,
-        Most = 4096;
+        MaxEntries = 4096;
 
     sealed class Runs
     {
@@ -84,7 +84,7 @@ sealed class RunTimes
         if (_runs.TryGetValue(id, out var runs))
             return runs;
         _order.Enqueue(id);
-        if (_order.Count > Most)
+        if (_order.Count > MaxEntries)
             _runs.Remove(_order.Dequeue());
         return _runs[id] = new();
     }

@@ -1,7 +1,7 @@
 namespace Runai.GpuMemory.Admission.Containers;
 
 /// <summary>Into what the caller types, as far as the labels and the kind of the call show.</summary>
-public enum ClientTool
+enum ClientTool
 {
     /// <summary><c>docker run</c>, and what is like it.</summary>
     Run,
@@ -21,4 +21,4 @@ public enum ClientTool
 /// <param name="Target">A clean absolute path in the container.</param>
 /// <param name="IsNamesake">Whether a volume of ours has this name.</param>
 /// <param name="IsAsked">Whether the caller names the driver.</param>
-public sealed record Mistaken(string Source, string? Driver, string Target, bool IsNamesake, bool IsAsked = false);
+sealed record Mistaken(string Source, string? Driver, string Target, bool IsNamesake, bool IsAsked = false);

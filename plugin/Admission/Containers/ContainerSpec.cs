@@ -5,7 +5,7 @@ namespace Runai.GpuMemory.Admission.Containers;
 
 /// <summary>What admission knows of a container: the same from a create body as from an inspected container, so that
 /// one policy judges both.</summary>
-public sealed record ContainerSpec
+sealed record ContainerSpec
 {
     /// <summary>The name that the user gave.</summary>
     public string Image { get; init; } = "";

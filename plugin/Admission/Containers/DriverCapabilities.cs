@@ -3,7 +3,7 @@ using Runai.GpuMemory.Engine;
 namespace Runai.GpuMemory.Admission.Containers;
 
 /// <summary>Where a container's driver capabilities come from, and so how to ask for others.</summary>
-public enum CapabilitySource
+enum CapabilitySource
 {
     /// <summary><c>NVIDIA_DRIVER_CAPABILITIES</c> of image and body, or that there is none.</summary>
     Environment,
@@ -20,7 +20,7 @@ public enum CapabilitySource
 /// <c>utility</c> NVML, <c>graphics</c> Vulkan and OpenGL.</summary>
 /// <param name="Names">As NVIDIA writes them; some may be unknown.</param>
 /// <param name="Source">Where they come from.</param>
-public sealed record DriverCapabilities(IReadOnlyList<string> Names, CapabilitySource Source)
+sealed record DriverCapabilities(IReadOnlyList<string> Names, CapabilitySource Source)
 {
     const string Variable = "NVIDIA_DRIVER_CAPABILITIES";
 

@@ -3,7 +3,7 @@ namespace Runai.GpuMemory.Admission.Containers;
 /// <summary>How a container gets a GPU.</summary>
 /// <param name="Via">For people: <c>--gpus</c>, <c>device /dev/nvidia0</c>.</param>
 /// <param name="Selection">Which GPUs.</param>
-public sealed record GpuAccess(string Via, GpuSelection Selection)
+sealed record GpuAccess(string Via, GpuSelection Selection)
 {
     /// <summary>What it gets of the driver.</summary>
     public DriverCapabilities Driver { get; init; } = DriverCapabilities.None;
@@ -12,7 +12,7 @@ public sealed record GpuAccess(string Via, GpuSelection Selection)
 /// <summary>Which GPUs a container will see, as far as its configuration says.</summary>
 /// <param name="Ids">Indexes and UUIDs; empty with <paramref name="Count"/> or without knowledge.</param>
 /// <param name="Count">The first so many; -1 all; 0 when not told by a count.</param>
-public sealed record GpuSelection(IReadOnlyList<string> Ids, long Count = 0)
+sealed record GpuSelection(IReadOnlyList<string> Ids, long Count = 0)
 {
     public static GpuSelection All { get; } = new([], -1);
 

@@ -53,7 +53,7 @@ sealed class GpuAccessFinder(IDeviceNodes nodes)
         if (isNvidia || host.DeviceRequests?.Any(request => request?.Driver != "cdi") == true)
             FindOverrides(env, mounts);
         foreach (var path in mounts.HostPaths)
-            if (nodes.Look(UnixPath.Clean(path) == "/" ? "/dev" : path) is { Kind: DevicePathKind.Gpu })
+            if (nodes.Classify(UnixPath.Clean(path) == "/" ? "/dev" : path) is { Kind: DevicePathKind.Gpu })
                 AddDevice($"mount of {Quoted.Text(path)}", GpuSelection.Unknown);
         if (_found.Count == 0)
             return null;
@@ -100,14 +100,14 @@ sealed class GpuAccessFinder(IDeviceNodes nodes)
         foreach (var rule in host.DeviceCgroupRules ?? [])
             if (CoversGpu(rule))
                 AddDevice($"device rule {Quoted.Text(rule)}", GpuSelection.Unknown);
-        if (host.Privileged && nodes.Look("/dev").Kind != DevicePathKind.NotGpu)
+        if (host.Privileged && nodes.Classify("/dev").Kind != DevicePathKind.NotGpu)
             AddDevice("--privileged", GpuSelection.All);
     }
 
     /// <summary>A CDI name, or a path: of a node by what it is, of what the plugin cannot see in doubt yes.</summary>
     bool IsGpu(string path, out string node)
     {
-        var found = nodes.Look(path);
+        var found = nodes.Classify(path);
         node = found.Node ?? path;
         return found.Kind != DevicePathKind.NotGpu || (!path.StartsWith('/') && path.Contains('='));
     }

@@ -4,7 +4,7 @@ namespace Runai.GpuMemory.Admission.Containers;
 /// place than the configuration says.</summary>
 /// <param name="Targets">Of all mounts that are not ours, as its programs see them.</param>
 /// <param name="Shadowings">Mounts on the private directory, and on what belongs to it.</param>
-public sealed record Observed(IReadOnlyList<string> Targets, IReadOnlyList<ShadowingMount> Shadowings)
+sealed record Observed(IReadOnlyList<string> Targets, IReadOnlyList<ShadowingMount> Shadowings)
 {
     public static Observed None { get; } = new([], []);
 
@@ -28,7 +28,7 @@ public sealed record Observed(IReadOnlyList<string> Targets, IReadOnlyList<Shado
 }
 
 /// <summary>Use of a GPU above the quota, in bytes. Who is not known to have a GPU has a limit of 0.</summary>
-public sealed record Excess(Gpu.GpuDevice Gpu, long Used, long Limit);
+sealed record Excess(Gpu.GpuDevice Gpu, long Used, long Limit);
 
 /// <summary>A mount at <paramref name="By"/> that hides what of ours is at <paramref name="Hidden"/>.</summary>
-public sealed record ShadowingMount(string Hidden, string By);
+sealed record ShadowingMount(string Hidden, string By);

@@ -7,7 +7,7 @@ namespace Runai.GpuMemory.Admission.Containers;
 /// <param name="Subpath">Empty for the whole directory.</param>
 /// <param name="IsReadOnly">By the container's wish (<c>:ro</c>). Engines from 25 on make what is mounted below
 /// read-only too: the folder of the ledger.</param>
-public sealed record QuotaMount(
+sealed record QuotaMount(
     string Volume,
     string Target,
     string? GpuMemory = null,

@@ -4,4 +4,4 @@ namespace Runai.GpuMemory.Admission.Containers;
 /// object and what to type instead.</summary>
 /// <param name="Rule">A short stable name, e.g. <c>quota-syntax</c>; goes into the decision's log line.</param>
 /// <param name="Message">What the user reads.</param>
-public sealed record Reason(string Rule, string Message);
+sealed record Reason(string Rule, string Message);

@@ -96,7 +96,7 @@ sealed class DryRunReport
     /// <param name="isInForce">Whether that is the plugin's own.</param>
     public static DryRunReport OfVerdict(Verdict verdict, Requester requester, PolicySettings policy, bool isInForce)
     {
-        var answer = new DryRunReport(verdict.Allow ? "would be allowed" : "would be refused");
+        var answer = new DryRunReport(verdict.IsAllowed ? "would be allowed" : "would be refused");
         foreach (var reason in verdict.Reasons)
             answer.Row("refused", $"by {reason.Rule}: {reason.Message}");
         foreach (var reason in verdict.Audited)
@@ -169,7 +169,7 @@ sealed class DryRunReport
         verdict.Quota is { } quota
             ? $"{ByteSize.Text(quota.Of(gpu.AllocatableBytes))} of {ByteSize.Text(gpu.AllocatableBytes)} "
                 + $"({quota.Of(gpu.AllocatableBytes)} bytes)"
-        : verdict.Allow ? $"all of {ByteSize.Text(gpu.AllocatableBytes)}, without a quota"
+        : verdict.IsAllowed ? $"all of {ByteSize.Text(gpu.AllocatableBytes)}, without a quota"
         : ByteSize.Text(gpu.AllocatableBytes);
 
     static string Free(GpuDevice gpu, PolicySettings policy, GpuHoldings? holdings) =>

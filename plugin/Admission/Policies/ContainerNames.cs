@@ -70,11 +70,11 @@ static class ContainerNames
     /// are not, which is harmless.</summary>
     public static string Shortened(string name)
     {
-        const int Most = 128;
+        const int MaxLength = 128;
         var plain = name.TrimStart('/');
-        return plain.Length <= Most
+        return plain.Length <= MaxLength
             ? plain
-            : string.Create(CultureInfo.InvariantCulture, $"{plain.AsSpan(0, Most)} {string.GetHashCode(plain)}");
+            : string.Create(CultureInfo.InvariantCulture, $"{plain.AsSpan(0, MaxLength)} {string.GetHashCode(plain)}");
     }
 
     /// <summary>Whether it looks like an ID, or like what clients show of one.</summary>

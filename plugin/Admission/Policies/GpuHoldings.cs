@@ -5,10 +5,10 @@ namespace Runai.GpuMemory.Admission.Policies;
 /// <param name="User">Who started it; empty for somebody on the socket.</param>
 /// <param name="Quota">As written.</param>
 /// <param name="Bytes">Of the GPU's allocatable memory.</param>
-public sealed record Holding(string Container, string User, string Quota, long Bytes);
+sealed record Holding(string Container, string User, string Quota, long Bytes);
 
 /// <summary>What containers hold of each GPU, at one moment and without the one that is being judged.</summary>
-public sealed record GpuHoldings(IReadOnlyDictionary<string, IReadOnlyList<Holding>> ByUuid)
+sealed record GpuHoldings(IReadOnlyDictionary<string, IReadOnlyList<Holding>> ByUuid)
 {
     public static GpuHoldings None { get; } = new(new Dictionary<string, IReadOnlyList<Holding>>());
 

@@ -2,7 +2,7 @@ namespace Runai.GpuMemory.Admission.Policies;
 
 /// <summary><c>runai-gpu-memory policy check FILE</c>: says all that is wrong with a policy file before it is put in
 /// place.</summary>
-public static class PolicyCommand
+static class PolicyCommand
 {
     /// <returns>0: the file is a policy. 1: it is none, and each problem is a line. 2: not asked rightly.</returns>
     public static int Run(ReadOnlySpan<string> arguments, TextWriter output, TextWriter error)

@@ -7,13 +7,13 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Admission.Policies;
 
 /// <summary>What is wrong in a policy file, and where; in line 0 with the whole of it.</summary>
-public sealed record PolicyProblem(int Line, string Text)
+sealed record PolicyProblem(int Line, string Text)
 {
     public override string ToString() => Line > 0 ? $"line {Line}: {Text}" : Text;
 }
 
 /// <summary>Reads a policy file: strictly, and with all its problems at once. A file with a problem is none.</summary>
-public static class PolicyReader
+static class PolicyReader
 {
     public const int MaxBytes = 1 << 20;
 

@@ -6,7 +6,7 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Admission.Policies;
 
 /// <summary>What the admin's policy file says; <c>docs/policy.md</c> describes each key.</summary>
-public sealed record PolicySettings
+sealed record PolicySettings
 {
     /// <summary>Without a file: quotas that are asked for are enforced, all else is allowed, and everybody is an
     /// admin.</summary>

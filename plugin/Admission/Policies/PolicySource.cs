@@ -6,15 +6,11 @@ namespace Runai.GpuMemory.Admission.Policies;
 /// <param name="Settings">What counts.</param>
 /// <param name="Since">When it came into force; null without a file.</param>
 /// <param name="Refused">Why the file on disk does not count; empty where it does.</param>
-public sealed record PolicyInForce(
-    PolicySettings Settings,
-    DateTimeOffset? Since,
-    IReadOnlyList<PolicyProblem> Refused
-);
+sealed record PolicyInForce(PolicySettings Settings, DateTimeOffset? Since, IReadOnlyList<PolicyProblem> Refused);
 
 /// <summary>The policy in force. The file is read again when it changes; one with a problem is refused whole, and the
 /// last good one stays, also over a restart of the plugin.</summary>
-public sealed partial class PolicySource
+sealed partial class PolicySource
 {
     /// <summary>The plugin's mount that the file is below.</summary>
     public const string Mount = "etc";
@@ -49,7 +45,7 @@ public sealed partial class PolicySource
     public void Refresh()
     {
         var before = Current;
-        Look();
+        CheckForChange();
         if (!ReferenceEquals(before, Current))
             Changed?.Invoke();
     }
@@ -63,7 +59,7 @@ public sealed partial class PolicySource
         Changed?.Invoke();
     }
 
-    void Look()
+    void CheckForChange()
     {
         if (_isDistrusted)
             return;

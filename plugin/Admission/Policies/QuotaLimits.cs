@@ -3,7 +3,7 @@ using Runai.GpuMemory.Quotas;
 namespace Runai.GpuMemory.Admission.Policies;
 
 /// <summary>How much GPU memory a user's containers may have. Null: not said.</summary>
-public sealed record QuotaLimits
+sealed record QuotaLimits
 {
     /// <summary>A container with a GPU must have a quota.</summary>
     public bool? RequireQuota { get; init; }

@@ -2,7 +2,7 @@ namespace Runai.GpuMemory.Admission.Policies;
 
 /// <summary>Who asks. <paramref name="Name"/> is the common name of the TLS client certificate, empty on the unix
 /// socket.</summary>
-public sealed record Requester(string Name, bool IsAdmin)
+sealed record Requester(string Name, bool IsAdmin)
 {
     /// <summary>For containers that no API call started: restart policies, engine boot, swarm.</summary>
     public static Requester Engine { get; } = new("", true);

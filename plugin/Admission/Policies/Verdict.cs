@@ -8,7 +8,7 @@ namespace Runai.GpuMemory.Admission.Policies;
 /// <param name="Quota">The quota to write for the container; null where it has none.</param>
 /// <param name="Gpu">How the container gets a GPU, e.g. <c>--gpus</c>, <c>device /dev/nvidia0</c>; null when it gets
 /// none.</param>
-public sealed record Verdict(IReadOnlyList<Reason> Reasons, GpuMemoryQuota? Quota, string? Gpu)
+sealed record Verdict(IReadOnlyList<Reason> Reasons, GpuMemoryQuota? Quota, string? Gpu)
 {
     /// <summary>What the policy file would refuse, were it not in audit mode.</summary>
     public IReadOnlyList<Reason> Audited { get; init; } = [];
@@ -19,7 +19,7 @@ public sealed record Verdict(IReadOnlyList<Reason> Reasons, GpuMemoryQuota? Quot
     /// <summary>Whether a running container is to end whatever the policy says of breaches: it came past the judgement,
     /// or its quota is not in force.</summary>
     public bool KillsNow { get; init; }
-    public bool Allow => Reasons.Count == 0;
+    public bool IsAllowed => Reasons.Count == 0;
     public static Verdict Allowed { get; } = new([], null, null);
 
     public static Verdict Refused(string rule, string message) => new([new(rule, message)], null, null);

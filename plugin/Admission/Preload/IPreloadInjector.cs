@@ -4,7 +4,7 @@ using Runai.GpuMemory.Engine;
 namespace Runai.GpuMemory.Admission.Preload;
 
 /// <summary>Puts <c>/etc/ld.so.preload</c> into a container that has not started yet.</summary>
-public interface IPreloadInjector
+interface IPreloadInjector
 {
     /// <summary>Makes sure that the container's programs load the shim: nothing to do where it has no volume of ours,
     /// brings its own preload, or was served already.

@@ -35,7 +35,7 @@ sealed class ImagePreloads(SelfCalls own, TimeProvider time)
 
     /// <summary>Somebody writes files into a container: those that are there already may differ from their images
     /// now.</summary>
-    public void Written() => Volatile.Write(ref _written, time.GetUtcNow().UtcTicks);
+    public void InvalidateOlderContainers() => Volatile.Write(ref _written, time.GetUtcNow().UtcTicks);
 
     /// <summary>Names the image and all that is mounted over it; null where the container may have been written to, or
     /// a mount may hide what the image has there.</summary>

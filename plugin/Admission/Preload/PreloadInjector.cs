@@ -39,10 +39,10 @@ sealed partial class PreloadInjector(
     int _writes;
 
     /// <summary>Somebody writes files into a container: which one, only the engine knows for sure.</summary>
-    public void ForgetAll()
+    public void InvalidateAll()
     {
         Interlocked.Increment(ref _writes);
-        images.Written();
+        images.InvalidateOlderContainers();
         _served.Clear();
     }
 

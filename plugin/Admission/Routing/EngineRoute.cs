@@ -8,7 +8,7 @@ namespace Runai.GpuMemory.Admission.Routing;
 /// the path has none.</param>
 /// <param name="Version">The API version of the path's prefix, e.g. <c>1.41</c>; empty without one: the engine then
 /// takes its newest.</param>
-public readonly record struct EngineRoute(RouteKind Kind, string Name = "", string Version = "")
+readonly record struct EngineRoute(RouteKind Kind, string Name = "", string Version = "")
 {
     /// <summary>Matches as the engine does: on the decoded path, with or without version prefix, whatever host an
     /// absolute URI names. Where the engine would not match at all

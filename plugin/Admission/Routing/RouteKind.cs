@@ -1,7 +1,7 @@
 namespace Runai.GpuMemory.Admission.Routing;
 
 /// <summary>What an API call has to do with GPU memory.</summary>
-public enum RouteKind
+enum RouteKind
 {
     /// <summary>Nothing: passes at once, unread.</summary>
     Exempt,

@@ -7,25 +7,25 @@ namespace Runai.GpuMemory.Admission.Starts;
 /// <param name="Id">Its ID.</param>
 /// <param name="Name">With the leading slash that the engine writes.</param>
 /// <param name="Verdict">That of its start.</param>
-public sealed record AllowedStart(string Id, string Name, Verdict Verdict);
+sealed record AllowedStart(string Id, string Name, Verdict Verdict);
 
 /// <summary>Starts that were allowed just now: what these containers may have is known before the engine says that they
 /// run.</summary>
-public sealed class AllowedStarts(TimeProvider time)
+sealed class AllowedStarts(TimeProvider time)
 {
     /// <summary>Between the decision and the first program; later, the engine has said it.</summary>
-    static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+    static readonly TimeSpan Retention = TimeSpan.FromMinutes(1);
 
     readonly ConcurrentDictionary<string, (AllowedStart Start, long At)> _starts = new(StringComparer.Ordinal);
 
     public void Note(AllowedStart start)
     {
         foreach (var (id, other) in _starts)
-            if (time.GetElapsedTime(other.At) > Patience)
+            if (time.GetElapsedTime(other.At) > Retention)
                 _starts.TryRemove(id, out _);
         _starts[start.Id] = (start, time.GetTimestamp());
     }
 
     public AllowedStart? Find(string id) =>
-        _starts.TryGetValue(id, out var noted) && time.GetElapsedTime(noted.At) <= Patience ? noted.Start : null;
+        _starts.TryGetValue(id, out var noted) && time.GetElapsedTime(noted.At) <= Retention ? noted.Start : null;
 }

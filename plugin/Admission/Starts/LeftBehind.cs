@@ -23,8 +23,8 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
     static readonly TimeSpan Fresh = TimeSpan.FromMinutes(1);
 
     /// <summary>In which starts under way are done.</summary>
-    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(10);
-    const int Most = 200;
+    public TimeSpan RemovalDelay { get; init; } = TimeSpan.FromSeconds(10);
+    const int MaxEntries = 200;
 
     /// <summary>When this process began.</summary>
     readonly DateTimeOffset _began = time.GetUtcNow();
@@ -43,7 +43,7 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
         lock (_lock)
         {
             var isNew = !_refused.ContainsKey(name);
-            if (isNew && _refused.Count >= Most)
+            if (isNew && _refused.Count >= MaxEntries)
                 return;
             _refused[name] = time.GetUtcNow();
             if (!isNew)
@@ -102,11 +102,11 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
 
     async Task SweepAsync()
     {
-        await Task.Delay(Patience, time);
+        await Task.Delay(RemovalDelay, time);
         Interlocked.Exchange(ref _sweeps, 0); // who is refused from here on is looked after by the next
         try
         {
-            foreach (var id in (await engine.ListCreatedAsync(CancellationToken.None)).Take(Most))
+            foreach (var id in (await engine.ListCreatedAsync(CancellationToken.None)).Take(MaxEntries))
                 await RemoveAsync(id, created => created <= _began && created > _began - Fresh);
         }
         catch (EngineException e)

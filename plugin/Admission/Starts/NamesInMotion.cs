@@ -17,7 +17,7 @@ sealed class NamesInMotion(TimeProvider time)
 
     /// <summary>Names that the calls of one caller, and of all, hold or wait for.</summary>
     public const int MostOfCaller = 1000,
-        Most = 4000;
+        MaxEntries = 4000;
 
     readonly Lock _lock = new();
 
@@ -29,7 +29,7 @@ sealed class NamesInMotion(TimeProvider time)
     int _all;
 
     /// <summary>So long a call waits for those before it.</summary>
-    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(2);
+    public TimeSpan WaitTimeout { get; init; } = TimeSpan.FromSeconds(2);
 
     public CallNames Of(AuthZRequest call) => new(this, call);
 
@@ -44,7 +44,7 @@ sealed class NamesInMotion(TimeProvider time)
             return full;
         for (var began = time.GetTimestamp(); FindPause(hold) is { } pause; )
         {
-            var left = Patience - time.GetElapsedTime(began);
+            var left = WaitTimeout - time.GetElapsedTime(began);
             if (left <= TimeSpan.Zero || !hold.Call.MayWait())
                 return isMove
                     ? $"the name {Quoted.Text(plain)} is used by calls that the engine has not finished: try again"
@@ -60,10 +60,10 @@ sealed class NamesInMotion(TimeProvider time)
         var caller = hold.Call.Caller;
         lock (_lock)
         {
-            if (_all >= Most || _ofCaller.GetValueOrDefault(caller) >= MostOfCaller)
+            if (_all >= MaxEntries || _ofCaller.GetValueOrDefault(caller) >= MostOfCaller)
                 foreach (var name in _byName.Keys.ToArray())
                     Purge(name);
-            if (_all >= Most || _ofCaller.GetValueOrDefault(caller) >= MostOfCaller)
+            if (_all >= MaxEntries || _ofCaller.GetValueOrDefault(caller) >= MostOfCaller)
                 return "too many calls by names of containers are under way that the engine has not finished: try "
                     + "again, or write whole IDs";
             if (!_byName.TryGetValue(hold.Name, out var holds))

@@ -43,7 +43,7 @@ sealed partial class OverdueStarts(
             if ((await engine.InspectContainerAsync(start.Id, cancel))?.State is { Running: true })
                 return;
             // first: who comes to run from here on is judged again
-            starts.Lapse(start.Id, time.GetUtcNow() - GpuReservations.Patience);
+            starts.Lapse(start.Id, time.GetUtcNow() - GpuReservations.StartTimeout);
             ledger.GiveUp(start.Id);
             LogGivenUp(log, start.Id, start.Name);
         }

@@ -19,7 +19,7 @@ sealed class StartCalls(TimeProvider time)
     /// nobody else's place.</summary>
     public const int MostOfName = 64,
         MostOfUser = 5_000,
-        Most = 10_000;
+        MaxEntries = 10_000;
 
     /// <summary>A call, and what it meant when it was judged.</summary>
     /// <param name="key">The container as the call names it, and who called: calls of one key are alike.</param>
@@ -66,8 +66,8 @@ sealed class StartCalls(TimeProvider time)
                         + "inspect, the engine's log)"
                 : !HasRoom(call => call.User == key.User, MostOfUser)
                     ? $"{MostOfUser} starts of yours are under way that the engine has not finished: wait until it does"
-                : !HasRoom(_ => true, Most)
-                    ? $"{Most} starts are under way that the engine has not finished: wait until it does"
+                : !HasRoom(_ => true, MaxEntries)
+                    ? $"{MaxEntries} starts are under way that the engine has not finished: wait until it does"
                 : null;
     }
 
@@ -89,7 +89,7 @@ sealed class StartCalls(TimeProvider time)
         {
             MakeRoom(call => call.Key.Name == key.Name, MostOfName);
             MakeRoom(call => call.User == key.User, MostOfUser);
-            MakeRoom(_ => true, Most);
+            MakeRoom(_ => true, MaxEntries);
             _open.Add(new(key, id, isLoose: name != id, time.GetUtcNow())); // the engine looks for a whole ID first
         }
     }
@@ -185,7 +185,7 @@ sealed class StartCalls(TimeProvider time)
     {
         var kept = _over.FindIndex(call => time.GetUtcNow() - call.To <= Kept);
         _over.RemoveRange(0, kept < 0 ? _over.Count : kept);
-        if (_over.Count <= Most)
+        if (_over.Count <= MaxEntries)
             return;
         var user = _over.CountBy(call => call.User).MaxBy(count => count.Value).Key;
         var index = _over.FindIndex(call => call.User == user);

@@ -4,7 +4,7 @@ using Runai.GpuMemory.Admission.Policies;
 
 namespace Runai.GpuMemory.Tests.Admission;
 
-public class AuditTests : AuthorizerFixture
+sealed class AuditTests : AuthorizerFixture
 {
     const string Rules =
         "\"requireQuota\":true,\"allowPrivileged\":false,\"allowHostNamespaces\":false,\"allowBindMounts\":[],"
@@ -12,9 +12,9 @@ public class AuditTests : AuthorizerFixture
 
     void HavePolicy(string mode)
     {
-        File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), $$"""{"mode":"{{mode}}",{{Rules}}}""");
-        _services.GetRequiredService<PolicySource>().Refresh();
-        _log.Lines.Clear();
+        File.WriteAllText(Path.Combine(Folder, "gpu-memory.json"), $$"""{"mode":"{{mode}}",{{Rules}}}""");
+        Services.GetRequiredService<PolicySource>().Refresh();
+        Log.Lines.Clear();
     }
 
     [TestCase(
@@ -49,12 +49,12 @@ public class AuditTests : AuthorizerFixture
         HavePolicy("audit");
         Assert.That(await BeforeAsync(Call("POST", uri, body)), Is.EqualTo("allowed"));
         Assert.That(
-            _log.Lines,
+            Log.Lines,
             Has.Exactly(1).Match($"^audit: would be denied {route} user= .* rule={rules} ms=[0-9.]+ reason=.")
         );
         HavePolicy("enforce");
         Assert.That(await BeforeAsync(Call("POST", uri, body)), Is.Not.EqualTo("allowed"));
-        Assert.That(_log.Lines, Has.Exactly(1).Match($"^denied {route} user= .* rule={rules} ms=[0-9.]+ reason=."));
+        Assert.That(Log.Lines, Has.Exactly(1).Match($"^denied {route} user= .* rule={rules} ms=[0-9.]+ reason=."));
     }
 
     [TestCase("/services/create", """{"TaskTemplate":{"ContainerSpec":{},"Networks":[{"Target":"7yv"}]}}""")]
@@ -62,10 +62,10 @@ public class AuditTests : AuthorizerFixture
     public async Task What_the_engine_does_not_say_for_the_file_is_only_told(string uri, string? body)
     {
         HavePolicy("audit");
-        _engine.Failure = new("no");
+        Engine.Failure = new("no");
         Assert.That(await BeforeAsync(Call("POST", uri, body)), Is.EqualTo("allowed"));
         Assert.That(
-            _log.Lines,
+            Log.Lines,
             Has.Exactly(1).Contains("audit: would be denied").And.Exactly(1).Contains("rule=engine")
         );
     }

@@ -12,40 +12,40 @@ namespace Runai.GpuMemory.Tests.Admission;
 
 /// <summary>The authorizer as the plugin has it, over an engine in memory with one container that a test
 /// describes.</summary>
-public abstract class AuthorizerFixture
+abstract class AuthorizerFixture
 {
     protected const string Id = "0123456789abcdef";
     protected const string Good =
         """{"Image":"debian","Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"Count":1}]}}""";
-    private protected FakeEngine _engine = null!;
-    private protected LineLog _log = null!;
-    private protected ServiceProvider _services = null!;
-    private protected IAuthorizer _authorizer = null!;
-    private protected string _folder = null!;
+    private protected FakeEngine Engine = null!;
+    private protected LineLog Log = null!;
+    private protected ServiceProvider Services = null!;
+    private protected IAuthorizer Authorizer = null!;
+    private protected string Folder = null!;
 
     [SetUp]
     public void Start()
     {
-        _folder = Directory.CreateTempSubdirectory("admission").FullName;
-        _engine = new();
-        _log = new();
-        _services = new ServiceCollection()
-            .AddLogging(logging => logging.AddProvider(_log).SetMinimumLevel(LogLevel.Information))
-            .AddSingleton(new PluginSettings { State = _folder, Policy = Path.Combine(_folder, "gpu-memory.json") })
-            .AddSingleton<IEngineClient>(_engine)
+        Folder = Directory.CreateTempSubdirectory("admission").FullName;
+        Engine = new();
+        Log = new();
+        Services = new ServiceCollection()
+            .AddLogging(logging => logging.AddProvider(Log).SetMinimumLevel(LogLevel.Information))
+            .AddSingleton(new PluginSettings { State = Folder, Policy = Path.Combine(Folder, "gpu-memory.json") })
+            .AddSingleton<IEngineClient>(Engine)
             .AddSingleton<IVolumeCatalog, FakeVolumes>()
             .AddSingleton<IDeviceNodes, FakeNodes>()
             .AddSingleton<IGpuInventory, FakeGpus>()
             .AddAdmission()
             .BuildServiceProvider();
-        _authorizer = _services.GetRequiredService<IAuthorizer>();
+        Authorizer = Services.GetRequiredService<IAuthorizer>();
     }
 
     [TearDown]
     public void Stop()
     {
-        _services.Dispose();
-        Directory.Delete(_folder, recursive: true);
+        Services.Dispose();
+        Directory.Delete(Folder, recursive: true);
     }
 
     private protected static AuthZRequest Call(string method, string uri, string? body = null, string user = "") =>
@@ -70,10 +70,10 @@ public abstract class AuthorizerFixture
         };
 
     private protected async Task<string> BeforeAsync(AuthZRequest call) =>
-        await _authorizer.BeforeAsync(call, CancellationToken.None) is { Allow: false } denial ? denial.Msg : "allowed";
+        await Authorizer.BeforeAsync(call, CancellationToken.None) is { Allow: false } denial ? denial.Msg : "allowed";
 
     protected void Have(string label, string status = "created", string? driver = "runai/gpu-memory:latest") =>
-        _engine.Containers[Id] = new()
+        Engine.Containers[Id] = new()
         {
             Id = Id,
             Name = "/web",

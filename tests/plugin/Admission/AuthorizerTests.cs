@@ -10,7 +10,7 @@ using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Tests.Admission;
 
-public class AuthorizerTests : AuthorizerFixture
+sealed class AuthorizerTests : AuthorizerFixture
 {
     static readonly TestCaseData[] Unidentified = [new(null, null), new("", ""), new("GET", null), new(null, "/_ping")];
 
@@ -29,11 +29,11 @@ public class AuthorizerTests : AuthorizerFixture
     [TestCase("POST", "/v1.41/build/prune")]
     public async Task What_is_none_of_our_business_passes_at_once_and_unread(string method, string uri)
     {
-        _engine.Hangs = true;
+        Engine.Hangs = true;
         Assert.That(await BeforeAsync(Call(method, uri, "{{{")), Is.EqualTo("allowed"));
         Assert.That(
             (
-                await _authorizer.AfterAsync(
+                await Authorizer.AfterAsync(
                     Call(method, uri, "{{{") with
                     {
                         ResponseStatusCode = 200,
@@ -42,13 +42,13 @@ public class AuthorizerTests : AuthorizerFixture
                 )
             ).Allow
         );
-        Assert.That((_engine.Calls, _log.Lines), Is.EqualTo((Array.Empty<string>(), Array.Empty<string>())));
+        Assert.That((Engine.Calls, Log.Lines), Is.EqualTo((Array.Empty<string>(), Array.Empty<string>())));
     }
 
     [Test]
     public async Task A_local_volume_that_is_a_bind_is_one_to_the_policy()
     {
-        _engine.Containers[Id] = new()
+        Engine.Containers[Id] = new()
         {
             Id = Id,
             Name = "/web",
@@ -70,11 +70,11 @@ public class AuthorizerTests : AuthorizerFixture
             "without a policy"
         );
         await File.WriteAllTextAsync(
-            Path.Combine(_folder, "gpu-memory.json"),
+            Path.Combine(Folder, "gpu-memory.json"),
             """{"requireQuota":true,"allowBindMounts":["/home"]}"""
         );
-        _services.GetRequiredService<PolicySource>().Refresh();
-        _services.GetRequiredService<IGpuReservations>().KeepOnly(new HashSet<string>(), 0);
+        Services.GetRequiredService<PolicySource>().Refresh();
+        Services.GetRequiredService<IGpuReservations>().KeepOnly(new HashSet<string>(), 0);
         Assert.That(
             await BeforeAsync(Call("POST", "/containers/web/start")),
             Is.EqualTo(
@@ -92,9 +92,9 @@ public class AuthorizerTests : AuthorizerFixture
             await BeforeAsync(Call("POST", "/v1.41/containers/create?name=web", Good, "alice")),
             Is.EqualTo("allowed")
         );
-        Assert.That(_log.Lines, Has.Count.EqualTo(1));
+        Assert.That(Log.Lines, Has.Count.EqualTo(1));
         Assert.That(
-            _log.Lines[0],
+            Log.Lines[0],
             Does.Match(
                 "^allowed ContainerCreate user=alice container= image=debian gpu=--gpus quota=0.5 rule=quota "
                     + "ms=[0-9.]+$"
@@ -112,7 +112,7 @@ public class AuthorizerTests : AuthorizerFixture
             Is.EqualTo("gpu-memory=0.5 needs the runai volume: add -v runai:/runai")
         );
         Assert.That(
-            _log.Lines.Single(),
+            Log.Lines.Single(),
             Does.Match(
                 "^denied ContainerCreate user= container= image=debian gpu=none quota=0.5 "
                     + "rule=quota-needs-volume ms=[0-9.]+ reason=gpu-memory=0.5 needs"
@@ -219,7 +219,7 @@ public class AuthorizerTests : AuthorizerFixture
         string answer
     )
     {
-        _engine.VolumeDrivers["runai"] = driver;
+        Engine.VolumeDrivers["runai"] = driver;
         Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create", body)), Does.StartWith(answer));
     }
 
@@ -231,9 +231,9 @@ public class AuthorizerTests : AuthorizerFixture
     {
         HaveGpu("1", "web");
         HaveGpu("2", "job", status, how);
-        await File.WriteAllTextAsync(Path.Combine(_folder, "gpu-memory.json"), "{}");
-        _services.GetRequiredService<PolicySource>().Refresh();
-        _services.GetRequiredService<IGpuReservations>().KeepOnly(new HashSet<string>(), 0);
+        await File.WriteAllTextAsync(Path.Combine(Folder, "gpu-memory.json"), "{}");
+        Services.GetRequiredService<PolicySource>().Refresh();
+        Services.GetRequiredService<IGpuReservations>().KeepOnly(new HashSet<string>(), 0);
         Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("allowed"));
         Assert.That(
             await BeforeAsync(Call("POST", "/containers/job/start")),
@@ -245,9 +245,9 @@ public class AuthorizerTests : AuthorizerFixture
     public async Task What_never_fits_is_not_created_and_what_does_not_fit_now_is()
     {
         HaveGpu("1", "web");
-        await File.WriteAllTextAsync(Path.Combine(_folder, "gpu-memory.json"), """{"overcommit":0.8}""");
-        _services.GetRequiredService<PolicySource>().Refresh();
-        _services.GetRequiredService<IGpuReservations>().KeepOnly(new HashSet<string>(), 0);
+        await File.WriteAllTextAsync(Path.Combine(Folder, "gpu-memory.json"), """{"overcommit":0.8}""");
+        Services.GetRequiredService<PolicySource>().Refresh();
+        Services.GetRequiredService<IGpuReservations>().KeepOnly(new HashSet<string>(), 0);
         Assert.That(await BeforeAsync(Call("POST", "/containers/web/start")), Is.EqualTo("allowed"));
         Assert.That(
             await BeforeAsync(Call("POST", "/containers/create", Good)),
@@ -267,14 +267,14 @@ public class AuthorizerTests : AuthorizerFixture
         var labels = new Dictionary<string, string> { ["gpu-memory"] = "0.7" };
         if (how == "compose")
             labels["com.docker.compose.project"] = "lab";
-        _engine.Containers[id] = _engine.Containers[Id] with
+        Engine.Containers[id] = Engine.Containers[Id] with
         {
             Id = id,
             Name = "/" + name,
             Config = new() { Image = "debian", Labels = labels },
             HostConfig = new() { DeviceRequests = [new() { Count = 1 }], AutoRemove = how == "rm" },
         };
-        _engine.Containers.Remove(Id);
+        Engine.Containers.Remove(Id);
     }
 
     [Test]
@@ -282,7 +282,7 @@ public class AuthorizerTests : AuthorizerFixture
     {
         for (var i = 0; i < 3; i++)
             Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create", Good)), Is.EqualTo("allowed"));
-        Assert.That(_engine.Calls.Count(call => call == "volume runai"), Is.EqualTo(1));
+        Assert.That(Engine.Calls.Count(call => call == "volume runai"), Is.EqualTo(1));
     }
 
     [Test]
@@ -294,7 +294,7 @@ public class AuthorizerTests : AuthorizerFixture
             ),
             Is.EqualTo("allowed")
         );
-        Assert.That(_log.Lines.Single(), Does.Contain("gpu=device /dev/nvidia0 quota=none rule=gpu-without-quota"));
+        Assert.That(Log.Lines.Single(), Does.Contain("gpu=device /dev/nvidia0 quota=none rule=gpu-without-quota"));
     }
 
     [Test]
@@ -304,7 +304,7 @@ public class AuthorizerTests : AuthorizerFixture
             await BeforeAsync(Call("POST", "/containers/create", """{"HostConfig":{"Binds":["half:/runai"]}}""")),
             Is.EqualTo("allowed")
         );
-        Assert.That(_log.Lines.Single(), Does.Contain("gpu=none quota=0.5 rule=quota-without-gpu"));
+        Assert.That(Log.Lines.Single(), Does.Contain("gpu=none quota=0.5 rule=quota-without-gpu"));
     }
 
     [Test]
@@ -316,7 +316,7 @@ public class AuthorizerTests : AuthorizerFixture
             ),
             Is.EqualTo("allowed")
         );
-        Assert.That((_engine.Calls, _log.Lines), Is.EqualTo((new[] { "info" }, Array.Empty<string>())));
+        Assert.That((Engine.Calls, Log.Lines), Is.EqualTo((new[] { "info" }, Array.Empty<string>())));
     }
 
     [TestCase(null)]
@@ -332,7 +332,7 @@ public class AuthorizerTests : AuthorizerFixture
     [Test]
     public async Task A_create_is_judged_by_its_body_where_the_engine_does_not_answer()
     {
-        _engine.Failure = new("connection refused");
+        Engine.Failure = new("connection refused");
         Assert.That(await BeforeAsync(Call("POST", "/containers/create", Good)), Is.EqualTo("allowed"));
     }
 
@@ -340,16 +340,16 @@ public class AuthorizerTests : AuthorizerFixture
     public async Task A_container_that_was_created_gets_the_preload()
     {
         Have("0.5");
-        Assert.That((await _authorizer.AfterAsync(Created(Good), CancellationToken.None)).Allow);
-        Assert.That(_engine.Files[(Id, "/etc/ld.so.preload")], Is.EqualTo("/runai/librunai.so\n"));
+        Assert.That((await Authorizer.AfterAsync(Created(Good), CancellationToken.None)).Allow);
+        Assert.That(Engine.Files[(Id, "/etc/ld.so.preload")], Is.EqualTo("/runai/librunai.so\n"));
     }
 
     [Test]
     public async Task A_container_that_gets_the_volume_from_another_gets_the_preload()
     {
         Have("0.5");
-        await _authorizer.AfterAsync(Created("""{"HostConfig":{"VolumesFrom":["other"]}}"""), CancellationToken.None);
-        Assert.That(_engine.Files, Has.Count.EqualTo(1));
+        await Authorizer.AfterAsync(Created("""{"HostConfig":{"VolumesFrom":["other"]}}"""), CancellationToken.None);
+        Assert.That(Engine.Files, Has.Count.EqualTo(1));
     }
 
     static readonly AuthZRequest[] NotServed =
@@ -368,24 +368,24 @@ public class AuthorizerTests : AuthorizerFixture
     public async Task Nothing_is_put_where_nothing_of_ours_was_created(AuthZRequest call)
     {
         Have("0.5");
-        Assert.That((await _authorizer.AfterAsync(call, CancellationToken.None)).Allow);
-        Assert.That(_engine.Files, Is.Empty);
+        Assert.That((await Authorizer.AfterAsync(call, CancellationToken.None)).Allow);
+        Assert.That(Engine.Files, Is.Empty);
     }
 
     [Test]
     public async Task A_preload_that_could_not_be_put_at_create_is_put_at_the_start()
     {
         Have("0.5");
-        _engine.Failure = new("busy", 500);
-        Assert.That((await _authorizer.AfterAsync(Created(Good), CancellationToken.None)).Allow);
+        Engine.Failure = new("busy", 500);
+        Assert.That((await Authorizer.AfterAsync(Created(Good), CancellationToken.None)).Allow);
         Assert.That(
-            _log.Lines.Single(),
+            Log.Lines.Single(),
             Does.StartWith($"The preload of {Id} is not in place yet: ")
                 .Or.StartWith("The preload of  is not in place yet: ")
         );
-        _engine.Failure = null;
+        Engine.Failure = null;
         Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/web/start")), Is.EqualTo("allowed"));
-        Assert.That(_engine.Files, Has.Count.EqualTo(1));
+        Assert.That(Engine.Files, Has.Count.EqualTo(1));
     }
 
     [TestCase("start")]
@@ -403,7 +403,7 @@ public class AuthorizerTests : AuthorizerFixture
             Is.EqualTo("allowed"),
             "it has no GPU"
         );
-        _engine.Containers[Id] = _engine.Containers[Id] with
+        Engine.Containers[Id] = Engine.Containers[Id] with
         {
             HostConfig = new() { DeviceRequests = [new() { Count = 1 }] },
         };
@@ -417,7 +417,7 @@ public class AuthorizerTests : AuthorizerFixture
         );
         Have("0.5");
         Assert.That(await BeforeAsync(Call("POST", $"/v1.41/containers/web/{verb}")), Is.EqualTo("allowed"));
-        Assert.That(_engine.Files[(Id, "/etc/ld.so.preload")], Is.EqualTo("/runai/librunai.so\n"));
+        Assert.That(Engine.Files[(Id, "/etc/ld.so.preload")], Is.EqualTo("/runai/librunai.so\n"));
     }
 
     [TestCase("0.5", "runai/gpu-memory:latest", "0.5")]
@@ -430,7 +430,7 @@ public class AuthorizerTests : AuthorizerFixture
     )
     {
         Have(label, driver: driver);
-        var starts = _services.GetRequiredService<AllowedStarts>();
+        var starts = Services.GetRequiredService<AllowedStarts>();
         await BeforeAsync(Call("POST", "/containers/web/start"));
         Assert.That(
             (starts.Find(Id)?.Name, starts.Find(Id)?.Verdict.Quota?.Text),
@@ -442,7 +442,7 @@ public class AuthorizerTests : AuthorizerFixture
     public async Task A_start_whose_preload_cannot_be_put_is_denied()
     {
         Have("0.5");
-        _engine.Files[(Id, "/etc/ld.so.preload")] = "directory";
+        Engine.Files[(Id, "/etc/ld.so.preload")] = "directory";
         Assert.That(
             await BeforeAsync(Call("POST", "/containers/web/start")),
             Is.EqualTo(
@@ -459,7 +459,7 @@ public class AuthorizerTests : AuthorizerFixture
     [Test]
     public async Task A_start_that_nobody_can_judge_is_denied()
     {
-        _engine.Failure = new("connection\nrefused");
+        Engine.Failure = new("connection\nrefused");
         Assert.That(
             await BeforeAsync(Call("POST", "/containers/web/start")),
             Is.EqualTo(
@@ -472,7 +472,7 @@ public class AuthorizerTests : AuthorizerFixture
     [Test]
     public async Task A_start_is_denied_within_five_seconds_when_the_engine_does_not_answer()
     {
-        _engine.Hangs = true;
+        Engine.Hangs = true;
         var started = TimeProvider.System.GetTimestamp();
         Assert.That(
             await BeforeAsync(Call("POST", "/containers/web/start")),
@@ -484,10 +484,10 @@ public class AuthorizerTests : AuthorizerFixture
     [Test]
     public void A_call_that_the_engine_gives_up_is_given_up()
     {
-        _engine.Hangs = true;
+        Engine.Hangs = true;
         using var gone = new CancellationTokenSource(50);
         Assert.That(
-            async () => await _authorizer.BeforeAsync(Call("POST", "/containers/web/start"), gone.Token),
+            async () => await Authorizer.BeforeAsync(Call("POST", "/containers/web/start"), gone.Token),
             Throws.InstanceOf<OperationCanceledException>()
         );
     }
@@ -523,24 +523,24 @@ public class AuthorizerTests : AuthorizerFixture
         await BeforeAsync(Call("POST", "/containers/web/start"));
         var upload = Call("PUT", "/v1.41/containers/web/archive?path=/");
         Assert.That(await BeforeAsync(upload), Is.EqualTo("allowed"));
-        _engine.Files[(Id, "/etc/ld.so.preload")] = "";
-        await _authorizer.AfterAsync(upload with { ResponseStatusCode = status }, CancellationToken.None);
-        Assert.That(_engine.Files[(Id, "/etc/ld.so.preload")], Is.EqualTo("/runai/librunai.so\n"));
+        Engine.Files[(Id, "/etc/ld.so.preload")] = "";
+        await Authorizer.AfterAsync(upload with { ResponseStatusCode = status }, CancellationToken.None);
+        Assert.That(Engine.Files[(Id, "/etc/ld.so.preload")], Is.EqualTo("/runai/librunai.so\n"));
     }
 
     [Test]
     public async Task Our_own_calls_are_recognised_by_the_secret_and_by_nothing_else()
     {
         Have("0.5");
-        var own = _services.GetRequiredService<SelfCalls>();
+        var own = Services.GetRequiredService<SelfCalls>();
         var upload = Call("PUT", $"/v1.41/containers/{Id}/archive?path=/etc") with
         {
             ResponseStatusCode = 200,
             RequestHeaders = new Dictionary<string, string> { [SelfCalls.Header] = own.Secret },
         };
         await BeforeAsync(upload);
-        await _authorizer.AfterAsync(upload, CancellationToken.None);
-        Assert.That(_engine.Calls, Is.Empty);
+        await Authorizer.AfterAsync(upload, CancellationToken.None);
+        Assert.That(Engine.Calls, Is.Empty);
         Have("2");
         var forged = Call("POST", "/containers/web/start") with
         {
@@ -552,7 +552,7 @@ public class AuthorizerTests : AuthorizerFixture
     [Test]
     public async Task The_image_is_asked_about_where_it_matters()
     {
-        _engine.Images["cuda"] = new()
+        Engine.Images["cuda"] = new()
         {
             Config = new() { Labels = new Dictionary<string, string> { ["gpu-memory"] = "0.25" } },
         };
@@ -580,12 +580,12 @@ public class AuthorizerTests : AuthorizerFixture
     )
     {
         Have("2", status);
-        _engine.Containers[Id] = _engine.Containers[Id] with { HostConfig = new() { AutoRemove = autoRemove } };
+        Engine.Containers[Id] = Engine.Containers[Id] with { HostConfig = new() { AutoRemove = autoRemove } };
         Assert.That(
             await BeforeAsync(Call("POST", $"/v1.41/containers/{Id}/start")),
             Does.Contain("gpu-memory=2 has no unit")
         );
-        Assert.That(_engine.Calls.Contains($"remove {Id}"), Is.EqualTo(removed));
+        Assert.That(Engine.Calls.Contains($"remove {Id}"), Is.EqualTo(removed));
     }
 
     const string Other = "fedcba9876543210";
@@ -597,7 +597,7 @@ public class AuthorizerTests : AuthorizerFixture
         Have("0.5");
         var call = Call("POST", $"/v1.41/containers/{named}/start", user: "eve");
         Assert.That(await BeforeAsync(call), Is.EqualTo("allowed"));
-        var other = _engine.Containers[Id] with
+        var other = Engine.Containers[Id] with
         {
             Id = Other,
             Name = $"/{named}",
@@ -614,12 +614,12 @@ public class AuthorizerTests : AuthorizerFixture
                 Labels = new Dictionary<string, string> { ["gpu-memory"] = otherLabel },
             },
         };
-        await _authorizer.AfterAsync(call with { ResponseStatusCode = 204 }, CancellationToken.None);
+        await Authorizer.AfterAsync(call with { ResponseStatusCode = 204 }, CancellationToken.None);
         return other;
     }
 
     Verdict JudgeRunning(ContainerInspect container) =>
-        _services.GetRequiredService<IContainerJudge>().Judge(container, Requester.Engine).Verdict;
+        Services.GetRequiredService<IContainerJudge>().Judge(container, Requester.Engine).Verdict;
 
     [TestCase("web", false, true)]
     [TestCase("0123", false, true, Description = "the begin of an ID, and a name")]
@@ -633,7 +633,7 @@ public class AuthorizerTests : AuthorizerFixture
     {
         var verdict = JudgeRunning(await StartAnotherAsync(named, "2", afterwards));
         Assert.That(
-            (verdict.Allow, verdict.KillsNow, verdict.StopsViolation),
+            (verdict.IsAllowed, verdict.KillsNow, verdict.StopsViolation),
             Is.EqualTo((false, ends, false)),
             "whatever onBreach says"
         );
@@ -646,8 +646,8 @@ public class AuthorizerTests : AuthorizerFixture
     [Test]
     public async Task Who_runs_so_and_breaks_no_rule_stays_and_counts_for_the_caller()
     {
-        Assert.That(JudgeRunning(await StartAnotherAsync("web", "0.5")).Allow);
-        Assert.That(_services.GetRequiredService<GpuReservations>().UserOf(Other), Is.EqualTo("eve"));
+        Assert.That(JudgeRunning(await StartAnotherAsync("web", "0.5")).IsAllowed);
+        Assert.That(Services.GetRequiredService<GpuReservations>().UserOf(Other), Is.EqualTo("eve"));
     }
 
     /// <summary>Its configuration gives it none: another container's program handed it open device files.</summary>
@@ -660,8 +660,8 @@ public class AuthorizerTests : AuthorizerFixture
     [TestCase("{}", "")]
     public void Who_is_seen_to_use_a_GPU_has_one(string policy, string problem)
     {
-        File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), policy);
-        _services.GetRequiredService<PolicySource>().Refresh();
+        File.WriteAllText(Path.Combine(Folder, "gpu-memory.json"), policy);
+        Services.GetRequiredService<PolicySource>().Refresh();
         var container = new ContainerInspect
         {
             Id = Id,
@@ -670,10 +670,7 @@ public class AuthorizerTests : AuthorizerFixture
         };
         var observed = Observed.None with { Excesses = [new(new FakeGpus().Devices[1], 6L << 30, 0)] };
         Assert.That(
-            _services
-                .GetRequiredService<IContainerJudge>()
-                .Judge(container, Requester.Engine, observed)
-                .Verdict.Message,
+            Services.GetRequiredService<IContainerJudge>().Judge(container, Requester.Engine, observed).Verdict.Message,
             Is.EqualTo(problem)
         );
     }

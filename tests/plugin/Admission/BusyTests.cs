@@ -9,7 +9,7 @@ using Runai.GpuMemory.Protocol;
 namespace Runai.GpuMemory.Tests.Admission;
 
 /// <summary>What callers can make the authorizer keep, and for whom it has no time then.</summary>
-public class BusyTests : AuthorizerFixture
+sealed class BusyTests : AuthorizerFixture
 {
     const string Exec = """{"Cmd":["true"]}""";
 
@@ -24,8 +24,8 @@ public class BusyTests : AuthorizerFixture
 
     void Write(string policy)
     {
-        System.IO.File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), policy);
-        _services.GetRequiredService<PolicySource>().Refresh();
+        System.IO.File.WriteAllText(Path.Combine(Folder, "gpu-memory.json"), policy);
+        Services.GetRequiredService<PolicySource>().Refresh();
     }
 
     [TestCase("POST", "/containers/web/start")]
@@ -145,11 +145,11 @@ public class BusyTests : AuthorizerFixture
     /// <summary>While the engine is asked about it.</summary>
     async Task IsPlaceFreeAsync(AuthZRequest call, bool isFree)
     {
-        _engine.Hangs = true;
+        Engine.Hangs = true;
         using var place = new Place();
         call.Place = place;
         using var cancel = new CancellationTokenSource();
-        var answer = _authorizer.BeforeAsync(call, cancel.Token).AsTask();
+        var answer = Authorizer.BeforeAsync(call, cancel.Token).AsTask();
         Assert.That((answer.IsCompleted, place.IsFree), Is.EqualTo((false, isFree)));
         await cancel.CancelAsync();
         Assert.That(async () => await answer, Throws.InstanceOf<OperationCanceledException>());
@@ -159,12 +159,12 @@ public class BusyTests : AuthorizerFixture
     public async Task Commits_of_a_container_that_hangs_count_as_its_calls()
     {
         UnderPolicy();
-        _engine.HangsAt = "inspect hangs";
+        Engine.HangsAt = "inspect hangs";
         using var cancel = new CancellationTokenSource();
         var commit = Call("POST", "/commit?container=hangs");
         var waiting = Enumerable
             .Range(0, JudgedCalls.MostOfContainer)
-            .Select(_ => _authorizer.BeforeAsync(commit, cancel.Token).AsTask())
+            .Select(_ => Authorizer.BeforeAsync(commit, cancel.Token).AsTask())
             .ToArray();
         Assert.That(await BeforeAsync(commit), Does.StartWith("50 calls for hangs wait for the engine"));
         await cancel.CancelAsync();
@@ -186,18 +186,18 @@ public class BusyTests : AuthorizerFixture
     {
         UnderPolicy();
         foreach (var name in (string[])[LikeId, Other])
-            _engine.Execs["of-" + name] = new() { ContainerId = name, ProcessConfig = new(false) };
+            Engine.Execs["of-" + name] = new() { ContainerId = name, ProcessConfig = new(false) };
         AuthZRequest Naming(string name) =>
             Call(
                 method,
                 uri.Replace("NAME", name, StringComparison.Ordinal),
                 body?.Replace("NAME", name, StringComparison.Ordinal)
             );
-        _engine.HangsAt = "inspect " + LikeId;
+        Engine.HangsAt = "inspect " + LikeId;
         using var cancel = new CancellationTokenSource();
         var waiting = Enumerable
             .Range(0, JudgedCalls.MostOfContainer)
-            .Select(_ => _authorizer.BeforeAsync(Naming(LikeId), cancel.Token).AsTask())
+            .Select(_ => Authorizer.BeforeAsync(Naming(LikeId), cancel.Token).AsTask())
             .ToArray();
         Assert.That(await BeforeAsync(Naming(LikeId)), Does.StartWith("50 calls for "));
         Assert.That(await BeforeAsync(Naming(Other)), Is.EqualTo("allowed"), "the engine says that there is none");
@@ -209,24 +209,24 @@ public class BusyTests : AuthorizerFixture
     public async Task Starts_of_a_container_that_hangs_hold_up_no_other_and_say_what_hangs()
     {
         Have("0.5");
-        _engine.HangsAt = "inspect hangs";
+        Engine.HangsAt = "inspect hangs";
         using var cancel = new CancellationTokenSource();
         var waiting = Enumerable
             .Range(0, JudgedCalls.MostOfContainer)
-            .Select(i => _authorizer.BeforeAsync(Call("POST", "/containers/hangs/start"), cancel.Token).AsTask())
+            .Select(i => Authorizer.BeforeAsync(Call("POST", "/containers/hangs/start"), cancel.Token).AsTask())
             .ToArray();
         Assert.That(
             await BeforeAsync(Call("POST", "/containers/hangs/start")),
             Does.StartWith("50 calls for hangs wait for the engine")
         );
         Assert.That(
-            _log.Lines[^1],
+            Log.Lines[^1],
             Does.StartWith("denied ContainerStart user= container=hangs ").And.Contains("rule=engine")
         );
         Assert.That(await BeforeAsync(Call("POST", "/containers/other/start")), Is.EqualTo("allowed"));
         Assert.That(
             (
-                await _authorizer.AfterAsync(
+                await Authorizer.AfterAsync(
                     Call("POST", "/containers/hangs/start") with
                     {
                         ResponseStatusCode = 500,
@@ -239,7 +239,7 @@ public class BusyTests : AuthorizerFixture
         await cancel.CancelAsync();
         foreach (var start in waiting)
             Assert.That(async () => await start, Throws.InstanceOf<OperationCanceledException>());
-        _engine.HangsAt = null;
+        Engine.HangsAt = null;
         Assert.That(await BeforeAsync(Call("POST", "/containers/hangs/start")), Is.EqualTo("allowed"));
     }
 
@@ -282,7 +282,7 @@ public class BusyTests : AuthorizerFixture
                 user: user.Replace("LONG", new string('u', 1 << 20), StringComparison.Ordinal)
             )
         );
-        Assert.That(_log.Lines[^1], Does.StartWith($"denied ContainerStart user={logged} "));
+        Assert.That(Log.Lines[^1], Does.StartWith($"denied ContainerStart user={logged} "));
     }
 
     const string LikeId = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -318,7 +318,7 @@ public class BusyTests : AuthorizerFixture
                 ]
         )
         {
-            Assert.That(_authorizer.NeedsDecision("POST", uri));
+            Assert.That(Authorizer.NeedsDecision("POST", uri));
             Assert.That(
                 await BeforeAsync(Call("POST", uri, uri.Contains("create", StringComparison.Ordinal) ? Good : null)),
                 isAllowed
@@ -329,7 +329,7 @@ public class BusyTests : AuthorizerFixture
                     )
             );
             if (file == Audit && name.Length < LikeId.Length)
-                Assert.That(_log.Lines[^1], Does.Contain("has the form of the beginning of a container's ID"));
+                Assert.That(Log.Lines[^1], Does.Contain("has the form of the beginning of a container's ID"));
         }
     }
 
@@ -343,7 +343,7 @@ public class BusyTests : AuthorizerFixture
             Call("POST", "/volumes/create", $$"""{"Name":"{{name}}","Driver":"runai/gpu-memory"}""", "alice")
         );
         Assert.That(
-            _services.GetRequiredService<Runai.GpuMemory.Volumes.VolumeMakers>().Take(name),
+            Services.GetRequiredService<Runai.GpuMemory.Volumes.VolumeMakers>().Take(name),
             Is.EqualTo(isKept ? "alice" : null)
         );
     }
@@ -353,6 +353,6 @@ public class BusyTests : AuthorizerFixture
     {
         UnderPolicy();
         await BeforeAsync(Call("POST", "/volumes/create", """{"Name":"a b","Driver":"runai/gpu-memory"}""", "alice"));
-        Assert.That(_services.GetRequiredService<Runai.GpuMemory.Volumes.VolumeMakers>().Take("a b"), Is.Null);
+        Assert.That(Services.GetRequiredService<Runai.GpuMemory.Volumes.VolumeMakers>().Take("a b"), Is.Null);
     }
 }

@@ -253,7 +253,7 @@ sealed class FakeNodes : IDeviceNodes
 
     public bool HasGpu { get; set; } = true;
 
-    public DevicePath Look(string hostPath) =>
+    public DevicePath Classify(string hostPath) =>
         !HasGpu ? new(DevicePathKind.NotGpu)
         : !hostPath.StartsWith("/dev", StringComparison.Ordinal) ? new(DevicePathKind.Unknown)
         : Array.Find(Gpus, g => g == hostPath || g.StartsWith(hostPath + "/", StringComparison.Ordinal)) is { } node
@@ -261,7 +261,7 @@ sealed class FakeNodes : IDeviceNodes
         : new(DevicePathKind.NotGpu);
 
     public bool IsHarmless(string hostPath) =>
-        Look(hostPath).Kind == DevicePathKind.Gpu || hostPath is "/dev/fuse" or "/dev/snd";
+        Classify(hostPath).Kind == DevicePathKind.Gpu || hostPath is "/dev/fuse" or "/dev/snd";
 }
 
 sealed class FakeGpus : IGpuInventory

@@ -8,7 +8,7 @@ using Runai.GpuMemory.Admission.Policies;
 namespace Runai.GpuMemory.Tests.Admission;
 
 /// <summary>What an editor marks by docs/policy.schema.json is what the plugin refuses.</summary>
-public class PolicySchemaTests
+sealed class PolicySchemaTests
 {
     static readonly string Root = FindRoot();
     static readonly string SchemaText = File.ReadAllText(Path.Combine(Root, "docs/policy.schema.json"));

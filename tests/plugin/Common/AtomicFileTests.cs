@@ -3,7 +3,7 @@ using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Tests.Common;
 
-public class AtomicFileTests
+sealed class AtomicFileTests
 {
     [Test]
     public void A_file_is_replaced_whole_and_nothing_stays_beside_it()

@@ -5,7 +5,7 @@ using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Tests.Common;
 
-public class BoundedTests
+sealed class BoundedTests
 {
     [TestCase("short")]
     [TestCase("")]

@@ -3,7 +3,7 @@ using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Tests.Common;
 
-public class ByteSizeTests
+sealed class ByteSizeTests
 {
     [TestCase(0, "0b")]
     [TestCase(1023, "1023b")]

@@ -3,7 +3,7 @@ using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Tests.Common;
 
-public class LargeInputTests
+sealed class LargeInputTests
 {
     const int Large = 1 << 20;
 

@@ -7,7 +7,7 @@ using Runai.GpuMemory.Engine;
 namespace Runai.GpuMemory.Tests.Engine;
 
 /// <summary>Whether the engine asks, found out by a ping on its socket.</summary>
-public class ChainProbeTests
+sealed class ChainProbeTests
 {
     readonly FakeTimeProvider _clock = new();
     FakeEngine _engine = null!;

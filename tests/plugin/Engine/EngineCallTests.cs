@@ -10,7 +10,7 @@ namespace Runai.GpuMemory.Tests.Engine;
 
 /// <summary>What the package does with a call goes through the plugin's own transport, and what it cannot do is done
 /// here.</summary>
-public class EngineCallTests
+sealed class EngineCallTests
 {
     const string StatHeader = "X-Docker-Container-Path-Stat";
     static readonly TimeSpan Soon = TimeSpan.FromMilliseconds(300);

@@ -5,7 +5,7 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Tests.Engine;
 
-public class EngineClientTests
+sealed class EngineClientTests
 {
     FakeEngine _engine = null!;
 

@@ -4,7 +4,7 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Tests.Engine;
 
-public class EventStreamTests
+sealed class EventStreamTests
 {
     FakeEngine _engine = null!;
 

@@ -3,7 +3,7 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Tests.Engine;
 
-public class LocalVolumeTests
+sealed class LocalVolumeTests
 {
     static List<string> Paths(string type, string device, string o) =>
         LocalVolume.HostPaths(

@@ -5,7 +5,7 @@ using Runai.GpuMemory.Tests.Volumes;
 namespace Runai.GpuMemory.Tests.Gpu;
 
 /// <summary>Real device nodes, in a folder that stands for the host's /dev.</summary>
-public class DeviceNodesTests
+sealed class DeviceNodesTests
 {
     string _dev = null!;
     DeviceNodes _nodes = null!;
@@ -46,14 +46,14 @@ public class DeviceNodesTests
     [TestCase("//dev//nvidia0", "/dev/nvidia0")]
     [TestCase("/dev/../dev/nvidia0", "/dev/nvidia0")]
     public void A_gpu_is_known_by_what_the_path_leads_to(string path, string node) =>
-        Assert.That(_nodes.Look(path), Is.EqualTo(new DevicePath(DevicePathKind.Gpu, node)));
+        Assert.That(_nodes.Classify(path), Is.EqualTo(new DevicePath(DevicePathKind.Gpu, node)));
 
     [TestCase("/dev")]
     [TestCase("/dev/")]
     [TestCase("/dev/folder")]
     [TestCase("/dev/shm/..")]
     public void A_folder_is_searched(string path) =>
-        Assert.That(_nodes.Look(path).Kind, Is.EqualTo(DevicePathKind.Gpu));
+        Assert.That(_nodes.Classify(path).Kind, Is.EqualTo(DevicePathKind.Gpu));
 
     [TestCase("/dev/null")]
     [TestCase("/dev/nvidia9")]
@@ -65,7 +65,7 @@ public class DeviceNodesTests
     [TestCase("/dev/dangling")]
     [TestCase("/dev/null/nvidia0")]
     public void Other_nodes_and_nothing_are_no_gpu(string path) =>
-        Assert.That(_nodes.Look(path), Is.EqualTo(new DevicePath(DevicePathKind.NotGpu)));
+        Assert.That(_nodes.Classify(path), Is.EqualTo(new DevicePath(DevicePathKind.NotGpu)));
 
     [TestCase("/")]
     [TestCase("/dev/..")]
@@ -80,7 +80,7 @@ public class DeviceNodesTests
     [TestCase("")]
     [TestCase("/dev/a\0b")]
     public void What_cannot_be_seen_is_unknown(string path) =>
-        Assert.That(_nodes.Look(path), Is.EqualTo(new DevicePath(DevicePathKind.Unknown)));
+        Assert.That(_nodes.Classify(path), Is.EqualTo(new DevicePath(DevicePathKind.Unknown)));
 
     [TestCase("/dev/nvidia0", true)]
     [TestCase("/dev/twice", true)]

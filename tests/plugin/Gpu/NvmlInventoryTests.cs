@@ -11,7 +11,7 @@ namespace Runai.GpuMemory.Tests.Gpu;
 
 /// <summary>Real shared libraries in the place of NVML: the simulated GPU's, and small ones with this or that
 /// fault.</summary>
-public partial class NvmlInventoryTests
+sealed partial class NvmlInventoryTests
 {
     string _folder = null!;
     ConcurrentQueue<string> _log = null!;

@@ -5,7 +5,7 @@ using Runai.GpuMemory.Tests.Reconciliation;
 
 namespace Runai.GpuMemory.Tests.Hosting;
 
-public class LoopTests
+sealed class LoopTests
 {
     readonly ConcurrentQueue<string> _log = [];
     readonly CancellationTokenSource _stop = new();

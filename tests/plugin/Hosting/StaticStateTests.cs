@@ -5,7 +5,7 @@ using Runai.GpuMemory.Hosting;
 
 namespace Runai.GpuMemory.Tests.Hosting;
 
-public partial class StaticStateTests
+sealed partial class StaticStateTests
 {
     static string Source([System.Runtime.CompilerServices.CallerFilePath] string path = "") =>
         Path.Combine(Path.GetDirectoryName(path)!, "../../../plugin");

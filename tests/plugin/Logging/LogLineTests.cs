@@ -6,7 +6,7 @@ using Runai.GpuMemory.Logging;
 
 namespace Runai.GpuMemory.Tests.Logging;
 
-public class LogLineTests
+sealed class LogLineTests
 {
     static string Line(
         string message,

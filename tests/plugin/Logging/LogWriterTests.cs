@@ -5,7 +5,7 @@ using Runai.GpuMemory.Logging;
 
 namespace Runai.GpuMemory.Tests.Logging;
 
-public class LogWriterTests
+sealed class LogWriterTests
 {
     static readonly byte[] Line = Encoding.ASCII.GetBytes(new string('x', 999) + "\n");
 

@@ -4,7 +4,7 @@ using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Tests.Protocol;
 
-public class AuthZMessagesTests
+sealed class AuthZMessagesTests
 {
     static byte[]? Body(string json) =>
         JsonSerializer.Deserialize($$"""{"RequestBody":{{json}}}""", AuthZJson.Default.AuthZRequest)!.RequestBody;

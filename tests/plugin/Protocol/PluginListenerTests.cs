@@ -12,7 +12,7 @@ namespace Runai.GpuMemory.Tests.Protocol;
 /// <summary>What is answered before the web server sees it, and what is not. The fake authorizer is asked just about
 /// what comes through the server.</summary>
 [NonParallelizable]
-public partial class PluginListenerTests
+sealed partial class PluginListenerTests
 {
     const string Ping = """{"RequestMethod":"GET","RequestUri":"/_ping"}""";
     const string Start = """{"RequestMethod":"POST","RequestUri":"/containers/x/start"}""";
@@ -225,7 +225,7 @@ public partial class PluginListenerTests
             SocketTransportOptions.CreateDefaultBoundListenSocket(new UnixDomainSocketEndPoint(place)),
             new(_plugin),
             new ListLogger<PluginListener>(log),
-            most: 2
+            maxConnections: 2
         );
         using var first = new RawHttp(place);
         var second = new RawHttp(place);

@@ -4,7 +4,7 @@ using NUnit.Framework;
 namespace Runai.GpuMemory.Tests.Protocol;
 
 [NonParallelizable]
-public class ProtocolTests
+sealed class ProtocolTests
 {
     PluginUnderTest _plugin = null!;
     RawHttp _engine = null!;

@@ -4,7 +4,7 @@ using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Tests.Protocol;
 
-public class WatchdogTests
+sealed class WatchdogTests
 {
     const int TenSeconds = 40;
     static readonly string Folder = Directory.CreateTempSubdirectory("watchdog").FullName;

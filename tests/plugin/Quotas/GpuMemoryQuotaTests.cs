@@ -7,7 +7,7 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Tests.Quotas;
 
-public class GpuMemoryQuotaTests
+sealed class GpuMemoryQuotaTests
 {
     static IEnumerable<TestCaseData> Vectors()
     {

@@ -8,7 +8,7 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Reconciliation;
 
-public class EarlyDeliveryTests
+sealed class EarlyDeliveryTests
 {
     ConcurrentQueue<string> _log = null!;
     AllowedStarts _starts = null!;

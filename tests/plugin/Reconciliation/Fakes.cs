@@ -362,7 +362,7 @@ sealed class FakeLedger : IGpuReservations
     public ConcurrentQueue<string> Told { get; } = [];
     public ConcurrentDictionary<string, GpuMemoryQuota> Holders { get; } = [];
 
-    public IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Held() =>
+    public IReadOnlyList<(string Id, GpuMemoryQuota Quota)> Reserved() =>
         [.. Holders.Select(holder => (holder.Key, holder.Value))];
 
     public void Started(string id, DateTimeOffset at) => Told.Enqueue($"{id.TrimStart('0')} started");

@@ -5,7 +5,7 @@ namespace Runai.GpuMemory.Tests.Reconciliation;
 
 /// <summary>Mount tables of containers, written as ID, parent and target; those that are <c>ours</c> of a private
 /// directory.</summary>
-public class MountShadowingTests
+sealed class MountShadowingTests
 {
     static readonly string[] Ordinary =
     [
@@ -18,12 +18,12 @@ public class MountShadowingTests
     ];
 
     static string Shadowings(params IEnumerable<string> table) =>
-        string.Join(", ", Look(table).Shadowings.Select(c => $"{c.By} on {c.Hidden}"));
+        string.Join(", ", Observe(table).Shadowings.Select(c => $"{c.By} on {c.Hidden}"));
 
-    static Runai.GpuMemory.Admission.Containers.Observed Look(IEnumerable<string> table)
+    static Runai.GpuMemory.Admission.Containers.Observed Observe(IEnumerable<string> table)
     {
         var mounts = table.Select(Entry).ToArray();
-        return Runai.GpuMemory.Reconciliation.MountShadowing.Look(
+        return Runai.GpuMemory.Reconciliation.MountShadowing.Observe(
             mounts,
             [.. mounts.Where(mount => mount.Device == "8:1")]
         );
@@ -89,5 +89,5 @@ public class MountShadowingTests
 
     [Test]
     public void Targets_are_those_of_all_others() =>
-        Assert.That(Look(Ordinary).Targets, Is.EqualTo(new[] { "/proc", "/etc/hosts", "/run/usage", "/data" }));
+        Assert.That(Observe(Ordinary).Targets, Is.EqualTo(new[] { "/proc", "/etc/hosts", "/run/usage", "/data" }));
 }

@@ -5,7 +5,7 @@ using Runai.GpuMemory.Reconciliation;
 
 namespace Runai.GpuMemory.Tests.Reconciliation;
 
-public class ProgramsTests
+sealed class ProgramsTests
 {
     const string Main = "55d0c8a00000-55d0c8a02000 r--p 00000000 00:3b 77 /usr/bin/python3.11\n";
     const string Ld =

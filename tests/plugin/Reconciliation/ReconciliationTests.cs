@@ -11,7 +11,7 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Reconciliation;
 
-public class ReconciliationTests
+sealed class ReconciliationTests
 {
     string _folder = null!;
     FakeDocker _docker = null!;

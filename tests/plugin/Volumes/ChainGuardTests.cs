@@ -8,7 +8,7 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Tests.Volumes;
 
 /// <summary>What users and the log are told while the engine does not ask.</summary>
-public class ChainGuardTests
+sealed class ChainGuardTests
 {
     readonly ConcurrentQueue<string> _log = [];
     readonly FakeTimeProvider _clock = new();

@@ -8,7 +8,7 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Tests.Volumes;
 
 /// <summary>Real mount namespaces, entered as those of containers are.</summary>
-public partial class ContainerMountsTests
+sealed partial class ContainerMountsTests
 {
     static readonly string Id = new('a', 64);
 
@@ -178,7 +178,10 @@ public partial class ContainerMountsTests
             (volumes, source) =>
             {
                 using var container = new Follower(volumes, source);
-                var impatient = new ContainerMounts(NullLogger<ContainerMounts>.Instance) { Patience = TimeSpan.Zero };
+                var impatient = new ContainerMounts(NullLogger<ContainerMounts>.Instance)
+                {
+                    MountTimeout = TimeSpan.Zero,
+                };
                 Assert.That(
                     impatient
                         .MakePrivateAsync(container.Pid, container.Mount, volumes.Layout.Directory(Id))

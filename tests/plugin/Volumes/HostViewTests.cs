@@ -7,7 +7,7 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Tests.Volumes;
 
 /// <summary>How often a process whose mounts the engine took away ends itself.</summary>
-public class HostViewTests
+sealed class HostViewTests
 {
     readonly ConcurrentQueue<string> _log = [];
     FakeTimeProvider _time = null!;

@@ -6,7 +6,7 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Tests.Volumes;
 
 /// <summary>What <c>docker cp</c> into a running container leaves in it on Docker 20.10.</summary>
-public class MountCopiesTests
+sealed class MountCopiesTests
 {
     const string Ours = "/var/lib/docker/plugins/p/propagated-mount/state/d1";
 
@@ -46,7 +46,7 @@ public class MountCopiesTests
         string.Join(
             ", ",
             Runai
-                .GpuMemory.Reconciliation.MountShadowing.Look(mounts, [.. mounts.Where(mount => mount.Root == Ours)])
+                .GpuMemory.Reconciliation.MountShadowing.Observe(mounts, [.. mounts.Where(mount => mount.Root == Ours)])
                 .Shadowings.Select(c => $"{c.By} on {c.Hidden}")
                 .Distinct()
         );

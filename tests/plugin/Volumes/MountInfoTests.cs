@@ -6,7 +6,7 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Volumes;
 
-public class MountInfoTests
+sealed class MountInfoTests
 {
     [Test]
     public void A_line_is_read_up_to_its_target() =>

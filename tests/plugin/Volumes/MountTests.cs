@@ -5,7 +5,7 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Tests.Volumes;
 
 /// <summary>Real mounts, in a namespace that only the test sees.</summary>
-public class MountTests
+sealed class MountTests
 {
     static readonly string Id = new('a', 64),
         OtherId = new('b', 64);

@@ -3,7 +3,7 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Volumes;
 
-public class PluginIdentityTests
+sealed class PluginIdentityTests
 {
     static readonly string Id = new('1', 64);
 

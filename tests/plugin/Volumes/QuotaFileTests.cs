@@ -6,7 +6,7 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Volumes;
 
-public class QuotaFileTests
+sealed class QuotaFileTests
 {
     static readonly string Container = new('c', 64);
 

@@ -3,7 +3,7 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Volumes;
 
-public class ReferenceTableTests
+sealed class ReferenceTableTests
 {
     static readonly string Id = new('a', 64);
     static readonly Reference Short = new(Id, "runai", 1, "boot", DateTimeOffset.UnixEpoch);

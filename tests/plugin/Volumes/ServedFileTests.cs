@@ -8,7 +8,7 @@ namespace Runai.GpuMemory.Tests.Volumes;
 
 /// <summary>What a container can do to a file that it may only read: a lease makes others wait who open it, a lock
 /// makes some fail.</summary>
-public sealed partial class ServedFileTests
+sealed partial class ServedFileTests
 {
     const int SetSignal = 10,
         IgnoredSignal = 23,

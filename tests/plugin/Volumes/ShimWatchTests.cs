@@ -5,7 +5,7 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Volumes;
 
-public class ShimWatchTests
+sealed class ShimWatchTests
 {
     ShimWatch _watch = null!;
     string _folder = null!;

@@ -5,7 +5,7 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Volumes;
 
-public class StateLayoutTests
+sealed class StateLayoutTests
 {
     [Test]
     public void Different_names_are_different_files_in_the_folder() =>

@@ -6,7 +6,7 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Volumes;
 
-public class VolumeDriverTests
+sealed class VolumeDriverTests
 {
     VolumesUnderTest _volumes = null!;
 
@@ -234,7 +234,7 @@ public class VolumeDriverTests
     [Test]
     public void There_is_a_bound_and_who_removes_one_has_room()
     {
-        _volumes.Most = 2;
+        _volumes.MaxVolumes = 2;
         Assert.That(
             (_volumes.Driver.Create("aa", Quota("0.5")), _volumes.Driver.Create("bb", Quota("0.5"))),
             Is.EqualTo(((string?)null, (string?)null))
@@ -248,7 +248,7 @@ public class VolumeDriverTests
         Assert.That(_volumes.Driver.Create("aa", Quota("0.5")), Is.Null, "it is there");
         _volumes.Driver.Remove("aa");
         Assert.That(_volumes.Driver.Create("cc", Quota("0.5")), Is.Null);
-        _volumes.Most = 0;
+        _volumes.MaxVolumes = 0;
         _volumes.Restart();
         Assert.That(_volumes.Driver.Describe("cc"), Is.Not.Null, "a smaller bound takes nothing away");
     }

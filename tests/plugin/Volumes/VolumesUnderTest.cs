@@ -47,7 +47,7 @@ sealed class VolumesUnderTest : IDisposable
     public Activations Activations { get; private set; } = null!;
     public WatchedHost Host { get; private set; } = null!;
     public VolumeMakers Makers { get; } = new();
-    public int Most { get; set; } = 1000;
+    public int MaxVolumes { get; set; } = 1000;
     public VolumeCatalog Catalog { get; private set; } = null!;
     public VolumeDriver Driver { get; private set; } = null!;
     public HiddenMounts Hidden { get; private set; } = null!;
@@ -65,7 +65,10 @@ sealed class VolumesUnderTest : IDisposable
         );
         Activations = new Activations(Directories, References, mounts, Host, Time, NullLogger<Activations>.Instance);
         Activations.Restore();
-        Catalog = new VolumeCatalog(Layout, identity, NullLogger<VolumeCatalog>.Instance, Makers) { Most = () => Most };
+        Catalog = new VolumeCatalog(Layout, identity, NullLogger<VolumeCatalog>.Instance, Makers)
+        {
+            MaxVolumes = () => MaxVolumes,
+        };
         Catalog.Load();
         Driver = new VolumeDriver(Catalog, Activations, Guard);
     }

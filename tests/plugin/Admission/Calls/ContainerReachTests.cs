@@ -6,7 +6,7 @@ using Runai.GpuMemory.Engine;
 namespace Runai.GpuMemory.Tests.Admission.Calls;
 
 /// <summary>Calls that get into a container without starting it.</summary>
-public class ContainerReachTests : AuthorizerFixture
+sealed class ContainerReachTests : AuthorizerFixture
 {
     const string Users =
         """{"localSocket":"user","allowPrivileged":false,"allowHostNamespaces":false,"allowBindMounts":["/home/*"],"exempt":{"users":["ops"]}}""";
@@ -34,27 +34,27 @@ public class ContainerReachTests : AuthorizerFixture
 
     void Write(string policy)
     {
-        File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), policy);
-        _services.GetRequiredService<PolicySource>().Refresh();
+        File.WriteAllText(Path.Combine(Folder, "gpu-memory.json"), policy);
+        Services.GetRequiredService<PolicySource>().Refresh();
     }
 
     [SetUp]
     public void MakeContainers()
     {
-        _engine.Containers[Admins] = new()
+        Engine.Containers[Admins] = new()
         {
             Id = Admins,
             Name = "/admins",
             HostConfig = new() { Binds = ["/etc:/host"] },
         };
-        _engine.Containers[Mine] = new()
+        Engine.Containers[Mine] = new()
         {
             Id = Mine,
             Name = "/mine",
             HostConfig = new() { Binds = ["/home/bob:/x"] },
         };
         foreach (var name in (string[])[Admins, Mine, "admins", "mine", "aaa"])
-            _engine.Execs["of-" + name] = new() { ContainerId = name, ProcessConfig = new(false) };
+            Engine.Execs["of-" + name] = new() { ContainerId = name, ProcessConfig = new(false) };
     }
 
     Task<string> AskAsync((string Method, string Uri, string? Body) call, string name, string user = "") =>
@@ -158,10 +158,10 @@ public class ContainerReachTests : AuthorizerFixture
         var rename = Call("POST", $"/containers/{Mine}/rename?name=mine", user: "ops");
         var moves = BeforeAsync(rename);
         Assert.That(moves.IsCompleted, Is.False, "it waits for the exec");
-        await _authorizer.AfterAsync(Call("POST", "/containers/mine/exec", Calls[0].Body), CancellationToken.None);
+        await Authorizer.AfterAsync(Call("POST", "/containers/mine/exec", Calls[0].Body), CancellationToken.None);
         Assert.That(await moves, Is.EqualTo("allowed"));
         Assert.That(await AskAsync(Calls[0], "mine"), Is.EqualTo("mine is being created or renamed: try again"));
-        await _authorizer.AfterAsync(rename, CancellationToken.None);
+        await Authorizer.AfterAsync(rename, CancellationToken.None);
         Assert.That(await AskAsync(Calls[0], "mine"), Is.EqualTo("allowed"));
     }
 
@@ -244,22 +244,22 @@ public class ContainerReachTests : AuthorizerFixture
             Write(policy);
         foreach (var call in Calls.Where(c => !c.Uri.Contains("create", StringComparison.Ordinal)))
             Assert.That(await AskAsync(call, Admins), Is.EqualTo("allowed"));
-        Assert.That(_engine.Calls, Is.Empty);
+        Assert.That(Engine.Calls, Is.Empty);
     }
 
     [Test]
     public void Without_a_policy_they_are_of_no_concern_at_all()
     {
-        Assert.That(_authorizer.NeedsDecision("POST", "/containers/x/attach"), Is.False);
+        Assert.That(Authorizer.NeedsDecision("POST", "/containers/x/attach"), Is.False);
         Write(Users);
-        Assert.That(_authorizer.NeedsDecision("POST", "/containers/x/attach"));
+        Assert.That(Authorizer.NeedsDecision("POST", "/containers/x/attach"));
     }
 
     [Test]
     public async Task An_engine_that_does_not_answer_lets_nobody_in()
     {
         Write(Users);
-        _engine.Failure = new EngineException("busy");
+        Engine.Failure = new EngineException("busy");
         foreach (var call in Calls)
             Assert.That(await AskAsync(call, Mine), Does.Contain("could not learn from the engine"), $"{call}");
         Write(Users.Replace("{\"local", "{\"mode\":\"audit\",\"local", StringComparison.Ordinal));
@@ -273,7 +273,7 @@ public class ContainerReachTests : AuthorizerFixture
         Write(Users.Replace("{\"local", "{\"mode\":\"audit\",\"local", StringComparison.Ordinal));
         Assert.That(await AskAsync(Calls[0], Admins), Is.EqualTo("allowed"));
         Assert.That(
-            _log.Lines,
+            Log.Lines,
             Has.Some.Contains("audit: would be denied ExecCreate").And.Some.Contains("rule=bind-mount")
         );
     }
@@ -292,7 +292,7 @@ public class ContainerReachTests : AuthorizerFixture
     [TestCase(false, "allowed")]
     public async Task A_privileged_exec_is_started_only_by_who_may_make_one(bool? privileged, string answer)
     {
-        _engine.Execs["x"] = new() { ContainerId = Mine, ProcessConfig = privileged is null ? null : new(privileged) };
+        Engine.Execs["x"] = new() { ContainerId = Mine, ProcessConfig = privileged is null ? null : new(privileged) };
         Task<string> StartAsync(string user = "") => BeforeAsync(Call("POST", "/exec/x/start", "{}", user));
         Assert.That(await StartAsync(), Is.EqualTo("allowed"), "there is no policy");
         Write(Users);
@@ -304,7 +304,7 @@ public class ContainerReachTests : AuthorizerFixture
         Assert.That(await StartAsync(), Is.EqualTo(answer), "an admin's own is refused as well, unless he is exempt");
         Write(Users.Replace("\"allowPrivileged\":false,", "", StringComparison.Ordinal));
         Assert.That(await StartAsync(), Is.EqualTo("allowed"), "anybody may");
-        _engine.Execs["x"] = new() { ProcessConfig = new(false) };
+        Engine.Execs["x"] = new() { ProcessConfig = new(false) };
         Assert.That(await StartAsync(), Does.Contain("could not learn from the engine"));
     }
 
@@ -314,7 +314,7 @@ public class ContainerReachTests : AuthorizerFixture
     {
         Write(Users);
         // the engine looks for a name first
-        _engine.Containers[Mine] = _engine.Containers[Mine] with
+        Engine.Containers[Mine] = Engine.Containers[Mine] with
         {
             Name = "/aaaa",
         };
@@ -343,13 +343,13 @@ public class ContainerReachTests : AuthorizerFixture
     {
         Write(Users);
         var between = new string('c', 64);
-        _engine.Containers[between] = new()
+        Engine.Containers[between] = new()
         {
             Id = between,
             Name = "/between",
             HostConfig = new() { PidMode = $"container:{Admins}" },
         };
-        _engine.Containers["d"] = new()
+        Engine.Containers["d"] = new()
         {
             Id = new('d', 64),
             Name = "/loop",
@@ -357,10 +357,7 @@ public class ContainerReachTests : AuthorizerFixture
         };
         Assert.That(await AskAsync(Calls[0], "between"), Does.Contain("a mount of the host's /etc"));
         Assert.That(await AskAsync(Calls[0], "loop"), Is.EqualTo("allowed"));
-        _engine.Containers[Mine] = _engine.Containers[Mine] with
-        {
-            HostConfig = new() { IpcMode = "container:between" },
-        };
+        Engine.Containers[Mine] = Engine.Containers[Mine] with { HostConfig = new() { IpcMode = "container:between" } };
         Assert.That(
             await BeforeAsync(Call("POST", $"/containers/{Mine}/start")),
             Does.Contain("--pid, --ipc or --network container: reaches into the container")
@@ -372,7 +369,7 @@ public class ContainerReachTests : AuthorizerFixture
     public async Task A_volume_is_what_it_was_made_as_whatever_the_body_says()
     {
         Write(Users);
-        _engine.Volumes["hostly"] = ["/etc"];
+        Engine.Volumes["hostly"] = ["/etc"];
         foreach (
             var host in (string[])
                 [
@@ -402,7 +399,7 @@ public class ContainerReachTests : AuthorizerFixture
             await BeforeAsync(Call("POST", "/containers/create", """{"HostConfig":{"Binds":["data:/x"]}}""")),
             Is.EqualTo("allowed")
         );
-        _engine.Failure = new EngineException("busy");
+        Engine.Failure = new EngineException("busy");
         Assert.That(
             await BeforeAsync(Call("POST", "/containers/create", """{"HostConfig":{"Binds":["data:/x"]}}""")),
             Does.StartWith("the GPU memory plugin could not learn from the engine what volumes")

@@ -3,7 +3,7 @@ using Runai.GpuMemory.Admission.Calls;
 
 namespace Runai.GpuMemory.Tests.Admission.Calls;
 
-public class JudgedCallsTests
+sealed class JudgedCallsTests
 {
     const string Id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     readonly JudgedCalls _calls = new();
@@ -106,7 +106,7 @@ public class JudgedCallsTests
             (Problem("web", "eve"), Problem("web", "bob")),
             Is.EqualTo(("600 of your calls wait for the engine: try again when it has answered", ""))
         );
-        Enter(JudgedCalls.Most - JudgedCalls.MostOfCaller, _ => "", i => $"u{i}");
+        Enter(JudgedCalls.MaxCalls - JudgedCalls.MostOfCaller, _ => "", i => $"u{i}");
         Assert.That(Problem("web", "bob"), Does.StartWith("1000 calls wait for the engine"));
     }
 }

@@ -9,7 +9,7 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Admission.Calls;
 
-public class ResourceCallsTests
+sealed class ResourceCallsTests
 {
     const string ExemptId = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 

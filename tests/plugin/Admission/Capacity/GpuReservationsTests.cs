@@ -7,7 +7,7 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Tests.Admission.Capacity;
 
-public class GpuReservationsTests
+sealed class GpuReservationsTests
 {
     readonly PolicySettings _policy = PolicyReader.Read("{}"u8).Policy!;
     readonly ContainerSpecMapper _specs = new(new FakeVolumes(), new FakeNodes());
@@ -60,7 +60,7 @@ public class GpuReservationsTests
                 holdings =>
                     PolicyRules.Evaluate(spec, _policy.RequesterOfRecord(user), _gpus.Devices, _policy, holdings)
             )
-            .Allow;
+            .IsAllowed;
     }
 
     void Runs(ContainerInspect container)
@@ -129,7 +129,7 @@ public class GpuReservationsTests
         Assert.That(Starts(Container("b", "0.1")), Is.False, "the first start is under way yet");
         Runs(Container("a", "1"));
         Starts(Container("a", "1"));
-        Assert.That(_ledger.Held(), Has.Count.EqualTo(1), "its use is watched all the time");
+        Assert.That(_ledger.Reserved(), Has.Count.EqualTo(1), "its use is watched all the time");
         _ledger.RunsAlready(Id("a"));
         _ledger.Ended(Id("a"), restarts: false, _clock.GetUtcNow());
         Assert.That(Starts(Container("b", "1")), "its end is its end");

@@ -3,7 +3,7 @@ using Runai.GpuMemory.Admission.Capacity;
 
 namespace Runai.GpuMemory.Tests.Admission.Capacity;
 
-public class RunTimesTests
+sealed class RunTimesTests
 {
     RunTimes _runs = null!;
 
@@ -45,7 +45,7 @@ public class RunTimesTests
             _runs.Note("a", At(i));
         Assert.That(_runs.FindCalled("a", Written(1000), RunTimes.MostRuns), Is.EqualTo(At(2).ToString("O")));
         Assert.That(_runs.FindCalled("a", Written(1000), RunTimes.MostRuns + 1), Is.Null);
-        for (var i = 0; i < RunTimes.Most; i++)
+        for (var i = 0; i < RunTimes.MaxEntries; i++)
             _runs.Note($"c{i}", At(1));
         Assert.That(
             (_runs.FindCalled("a", Written(1000), 1), _runs.FindCalled("c0", Written(2), 1)),

@@ -6,7 +6,7 @@ namespace Runai.GpuMemory.Tests.Admission.Containers;
 
 /// <summary>What the engine has to be asked for is asked for within bounds, and nothing is allowed because it was not
 /// learnt in time.</summary>
-public class CreateResolverTests : AuthorizerFixture
+sealed class CreateResolverTests : AuthorizerFixture
 {
     Task<string> CreateAsync(string body) => BeforeAsync(Call("POST", "/v1.41/containers/create", body));
 
@@ -18,7 +18,7 @@ public class CreateResolverTests : AuthorizerFixture
 
     static string Join(IEnumerable<int> numbers, Func<int, string> item) => string.Join(',', numbers.Select(item));
 
-    int Inspected => _engine.Calls.Count(call => call.StartsWith("inspect ", StringComparison.Ordinal));
+    int Inspected => Engine.Calls.Count(call => call.StartsWith("inspect ", StringComparison.Ordinal));
 
     [Test]
     public async Task A_container_that_many_volumes_from_name_is_asked_for_once()
@@ -35,14 +35,14 @@ public class CreateResolverTests : AuthorizerFixture
             await CreateAsync(From(2000, i => $"c{i}")),
             Does.Contain("it has 2000 mounts and --volumes-from, and the GPU memory plugin judges at most 500")
         );
-        Assert.That(_engine.Calls, Is.Empty);
+        Assert.That(Engine.Calls, Is.Empty);
     }
 
     [Test]
     public async Task What_other_containers_bring_counts_and_the_rest_is_not_asked_for()
     {
         for (var n = 0; n < 10; n++)
-            _engine.Containers[$"c{n}"] = new()
+            Engine.Containers[$"c{n}"] = new()
             {
                 Id = $"c{n}",
                 Mounts =
@@ -70,8 +70,8 @@ public class CreateResolverTests : AuthorizerFixture
         using var place = new Place();
         var call = Call("POST", uri, body) with { Place = place };
         var asked = new List<(bool IsGone, bool IsGivenBack)>();
-        _engine.OnCall = _ => asked.Add((call.RequestBody is null, place.IsGivenBack));
-        await _authorizer.BeforeAsync(call, default);
+        Engine.OnCall = _ => asked.Add((call.RequestBody is null, place.IsGivenBack));
+        await Authorizer.BeforeAsync(call, default);
         Assert.That(asked, Is.Not.Empty.And.All.EqualTo((true, true)));
     }
 
@@ -85,10 +85,8 @@ public class CreateResolverTests : AuthorizerFixture
     [TestCase("no answer in time")]
     public async Task Without_the_engines_word_on_other_containers_the_create_is_refused(string problem)
     {
-        _engine.OnCall = call =>
-            _engine.Failure = call.StartsWith("inspect", StringComparison.Ordinal)
-                ? new EngineException(problem)
-                : null;
+        Engine.OnCall = call =>
+            Engine.Failure = call.StartsWith("inspect", StringComparison.Ordinal) ? new EngineException(problem) : null;
         Assert.That(
             await CreateAsync(From(1, _ => "web")),
             Does.Contain("could not learn from the engine in time what the containers of --volumes-from would add")
@@ -99,27 +97,27 @@ public class CreateResolverTests : AuthorizerFixture
     public async Task Without_the_engines_word_on_its_image_a_service_is_refused_where_there_is_a_policy_file()
     {
         const string Service = """{"TaskTemplate":{"ContainerSpec":{"Image":"cuda"}}}""";
-        _engine.OnCall = call =>
-            _engine.Failure = call.StartsWith("image", StringComparison.Ordinal)
+        Engine.OnCall = call =>
+            Engine.Failure = call.StartsWith("image", StringComparison.Ordinal)
                 ? new EngineException("no answer in time")
                 : null;
         Task<string> Make() => BeforeAsync(Call("POST", "/v1.41/services/create", Service));
         Assert.That(await Make(), Is.EqualTo("allowed"), "there is no rule that needs it");
-        File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), """{ "requireQuota": true }""");
-        ((PolicySource)_services.GetService(typeof(PolicySource))!).Refresh();
+        File.WriteAllText(Path.Combine(Folder, "gpu-memory.json"), """{ "requireQuota": true }""");
+        ((PolicySource)Services.GetService(typeof(PolicySource))!).Refresh();
         Assert.That(await Make(), Does.Contain("could not learn from the engine in time what the image would add"));
     }
 
     [Test]
     public async Task A_default_runtime_that_nobody_knows_may_be_NVIDIAs()
     {
-        File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), """{ "requireQuota": true }""");
-        ((PolicySource)_services.GetService(typeof(PolicySource))!).Refresh();
+        File.WriteAllText(Path.Combine(Folder, "gpu-memory.json"), """{ "requireQuota": true }""");
+        ((PolicySource)Services.GetService(typeof(PolicySource))!).Refresh();
         const string Cuda = """{"Image":"cuda","Env":["NVIDIA_VISIBLE_DEVICES=all"]}""";
-        _engine.OnCall = call => _engine.Failure = call == "info" ? new EngineException("no answer in time") : null;
+        Engine.OnCall = call => Engine.Failure = call == "info" ? new EngineException("no answer in time") : null;
         Assert.That(await CreateAsync(Cuda), Does.Contain("needs a quota on this machine"));
-        _engine.OnCall = null;
-        _engine.Failure = null;
+        Engine.OnCall = null;
+        Engine.Failure = null;
         Assert.That(await CreateAsync(Cuda), Is.EqualTo("allowed"), "it is runc");
     }
 

@@ -5,7 +5,7 @@ using Runai.GpuMemory.Admission.Requests;
 
 namespace Runai.GpuMemory.Tests.Admission.Containers;
 
-public class GpuAccessFinderTests
+sealed class GpuAccessFinderTests
 {
     static GpuAccess? Find(string host, string env = "[]", string runtime = "runc", bool hasGpu = true)
     {

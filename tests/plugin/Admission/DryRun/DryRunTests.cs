@@ -10,7 +10,7 @@ using Runai.GpuMemory.Protocol;
 namespace Runai.GpuMemory.Tests.Admission.DryRun;
 
 /// <summary>Calls that are not to be done.</summary>
-public class DryRunTests : AuthorizerFixture
+sealed class DryRunTests : AuthorizerFixture
 {
     const string Whole = """{"Image":"debian","HostConfig":{"DeviceRequests":[{"Count":1}]}}""";
     const string Create = "/v1.41/containers/create";
@@ -37,14 +37,14 @@ public class DryRunTests : AuthorizerFixture
 
     void HavePolicy(string text)
     {
-        File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), text);
-        _services.GetRequiredService<PolicySource>().Refresh();
+        File.WriteAllText(Path.Combine(Folder, "gpu-memory.json"), text);
+        Services.GetRequiredService<PolicySource>().Refresh();
     }
 
-    void Know() => _services.GetRequiredService<IGpuReservations>().KeepOnly(new HashSet<string>(), 0);
+    void Know() => Services.GetRequiredService<IGpuReservations>().KeepOnly(new HashSet<string>(), 0);
 
     void HaveImage(string name, string? env = null) =>
-        _engine.Images[name] = new()
+        Engine.Images[name] = new()
         {
             Id = "sha256:1",
             Config = new() { Env = env is null ? null : [env] },
@@ -70,7 +70,7 @@ public class DryRunTests : AuthorizerFixture
             )
         );
         Assert.That(
-            _log.Lines.Single(),
+            Log.Lines.Single(),
             Does.Match(
                 "^asked about ContainerCreate user=alice container= image=debian gpu=--gpus quota=0.5 "
                     + "rule=allowed ms=[0-9.]+$"
@@ -276,13 +276,13 @@ public class DryRunTests : AuthorizerFixture
                 $"{method} {pattern}"
             );
         Assert.That(await BeforeAsync(Ask("PATCH", "/new/call")), Does.EndWith(DryRunReport.End));
-        Assert.That(_engine.Calls, Has.None.StartsWith("put").And.None.StartsWith("remove"));
+        Assert.That(Engine.Calls, Has.None.StartsWith("put").And.None.StartsWith("remove"));
     }
 
     [Test]
     public async Task The_image_counts_also_where_nothing_else_has_to_do_with_GPUs()
     {
-        _engine.Info = new() { DefaultRuntime = "nvidia" };
+        Engine.Info = new() { DefaultRuntime = "nvidia" };
         HaveImage("cuda", "NVIDIA_VISIBLE_DEVICES=all");
         HavePolicy("""{"requireQuota":true}""");
         Assert.That(
@@ -305,7 +305,7 @@ public class DryRunTests : AuthorizerFixture
     {
         Have("0.5");
         Know();
-        _engine.Containers[Id] = _engine.Containers[Id] with
+        Engine.Containers[Id] = Engine.Containers[Id] with
         {
             HostConfig = new() { DeviceRequests = [new() { Count = 1 }] },
         };
@@ -325,8 +325,8 @@ public class DryRunTests : AuthorizerFixture
             await BeforeAsync(Ask("POST", $"/containers/nobody/{verb}")),
             Does.StartWith("cannot be answered: there is no container nobody")
         );
-        Assert.That(_engine.Files, Is.Empty, "no preload is put");
-        _engine.Failure = new("connection refused");
+        Assert.That(Engine.Files, Is.Empty, "no preload is put");
+        Engine.Failure = new("connection refused");
         Assert.That(
             await BeforeAsync(Ask("POST", $"/containers/web/{verb}")),
             Does.StartWith("cannot be answered: the GPU memory plugin could not learn")
@@ -339,7 +339,7 @@ public class DryRunTests : AuthorizerFixture
         Have("1");
         HavePolicy("{}");
         Know();
-        _engine.Containers[Id] = _engine.Containers[Id] with
+        Engine.Containers[Id] = Engine.Containers[Id] with
         {
             HostConfig = new() { DeviceRequests = [new() { Count = 1 }] },
         };

@@ -3,7 +3,7 @@ using Runai.GpuMemory.Admission.Policies;
 
 namespace Runai.GpuMemory.Tests.Admission.Policies;
 
-public class PolicyCommandTests
+sealed class PolicyCommandTests
 {
     static (int Code, string Output, string Error) Run(params string[] arguments)
     {

@@ -6,7 +6,7 @@ using Runai.GpuMemory.Admission.Policies;
 namespace Runai.GpuMemory.Tests.Admission.Policies;
 
 /// <summary>The policy's keys are the same in the code, in the schema and in the documentation.</summary>
-public partial class PolicyDocumentationTests
+sealed partial class PolicyDocumentationTests
 {
     static string Read(string path)
     {

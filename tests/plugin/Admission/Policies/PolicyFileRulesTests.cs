@@ -7,7 +7,7 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Tests.Admission.Policies;
 
-public class PolicyFileRulesTests
+sealed class PolicyFileRulesTests
 {
     const string Gpu = """ "DeviceRequests":[{"Count":1}] """;
 
@@ -420,7 +420,7 @@ public class PolicyFileRulesTests
                     [],
                     settings!
                 )
-                .Allow
+                .IsAllowed
         );
     }
 
@@ -444,13 +444,13 @@ public class PolicyFileRulesTests
             """{"mode":"audit","maxQuota":"0.1","allowPrivileged":false}""",
             """{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"],"Privileged":true}}"""
         );
-        Assert.That(verdict.Allow);
+        Assert.That(verdict.IsAllowed);
         Assert.That(verdict.Audited.Select(r => r.Rule), Is.EqualTo(new[] { "max-quota", "privileged" }));
         Assert.That(
             Judge(
                 """{"mode":"audit"}""",
                 """{"Labels":{"gpu-memory":"2"},"HostConfig":{"Binds":["runai:/runai"]}}"""
-            ).Allow,
+            ).IsAllowed,
             Is.False,
             "what holds without a file holds"
         );
@@ -474,7 +474,7 @@ public class PolicyFileRulesTests
     {
         // 150754820096 - 645922816 bytes can be allocated
         var half = new Holding("web", "alice", "0.5", 75054448640);
-        Assert.That(Judge("{}", Quota("0.5"), holdings: Holding(half)).Allow);
+        Assert.That(Judge("{}", Quota("0.5"), holdings: Holding(half)).IsAllowed);
         Assert.That(
             Judge("{}", Quota("0.51"), holdings: Holding(half)).Message,
             Is.EqualTo("GPU 0 (NVIDIA H200) has 69.8g left for gpu-memory=0.51 (71.2g): web holds 0.5 (69.8g)")
@@ -483,7 +483,7 @@ public class PolicyFileRulesTests
             Judge("{}", Quota("0.5"), holdings: Holding(half, half with { Bytes = 1 })).Message,
             Does.StartWith("GPU 0 (NVIDIA H200) has 69.8g left for gpu-memory=0.5 (69.8g): web holds 0.5")
         );
-        Assert.That(Judge("""{"overcommit":1.5}""", Quota("1"), holdings: Holding(half)).Allow);
+        Assert.That(Judge("""{"overcommit":1.5}""", Quota("1"), holdings: Holding(half)).IsAllowed);
         Assert.That(
             Judge("""{"overcommit":0.5}""", Quota("0.51"), holdings: GpuHoldings.None).Message,
             Is.EqualTo(
@@ -503,7 +503,7 @@ public class PolicyFileRulesTests
                 "{}",
                 """{"Labels":{"gpu-memory":"1"},"HostConfig":{"Binds":["runai:/runai"]}}""",
                 holdings: Holding(half)
-            ).Allow,
+            ).IsAllowed,
             "it has no GPU"
         );
     }
@@ -569,7 +569,7 @@ public class PolicyFileRulesTests
             var spelling in (string[])[name, "CAP_" + name, name.ToLowerInvariant(), "Cap_" + name.ToLowerInvariant()]
         )
             Assert.That(
-                Judge("""{"allowPrivileged":false}""", $$$"""{"HostConfig":{"CapAdd":["{{{spelling}}}"]}}""").Allow,
+                Judge("""{"allowPrivileged":false}""", $$$"""{"HostConfig":{"CapAdd":["{{{spelling}}}"]}}""").IsAllowed,
                 Is.EqualTo(isPlain),
                 spelling
             );
@@ -583,7 +583,7 @@ public class PolicyFileRulesTests
             Judge("""{"allowPrivileged":false}""", Body).Message,
             Does.StartWith("--cap-add net_admin is not allowed on this machine")
         );
-        Assert.That(Judge("""{"allowHostNamespaces":true}""", Body).Allow);
+        Assert.That(Judge("""{"allowHostNamespaces":true}""", Body).IsAllowed);
     }
 
     [Test]
@@ -598,7 +598,7 @@ public class PolicyFileRulesTests
                     + "(69.8g): write gpu-memory=0.5 or less"
             )
         );
-        Assert.That(Judge(Policy, Quota("0.5"), holdings: Holding(alice)).Allow);
+        Assert.That(Judge(Policy, Quota("0.5"), holdings: Holding(alice)).IsAllowed);
         Assert.That(
             Judge(Policy, Quota("0.3"), holdings: Holding(alice, alice with { User = "bob" })).Message,
             Is.EqualTo(
@@ -606,6 +606,6 @@ public class PolicyFileRulesTests
                     + "holds 0.25 (34.9g)"
             )
         );
-        Assert.That(Judge(Policy, Quota("0.25"), holdings: Holding(alice, alice with { User = "bob" })).Allow);
+        Assert.That(Judge(Policy, Quota("0.25"), holdings: Holding(alice, alice with { User = "bob" })).IsAllowed);
     }
 }

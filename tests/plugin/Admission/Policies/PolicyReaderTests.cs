@@ -6,7 +6,7 @@ using Runai.GpuMemory.Admission.Policies;
 
 namespace Runai.GpuMemory.Tests.Admission.Policies;
 
-public class PolicyReaderTests
+sealed class PolicyReaderTests
 {
     const string Full = """
         {

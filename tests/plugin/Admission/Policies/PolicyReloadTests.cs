@@ -6,7 +6,7 @@ using Runai.GpuMemory.Admission.Policies;
 namespace Runai.GpuMemory.Tests.Admission.Policies;
 
 /// <summary>Another policy comes into force at each moment at which a judgement waits for the engine.</summary>
-public class PolicyReloadTests : AuthorizerFixture
+sealed class PolicyReloadTests : AuthorizerFixture
 {
     const string Starting = "/containers/web/start?checkpoint-dir=/srv/x";
     const string Creating =
@@ -27,20 +27,20 @@ public class PolicyReloadTests : AuthorizerFixture
 
     void Load(string file)
     {
-        var path = Path.Combine(_folder, "gpu-memory.json");
+        var path = Path.Combine(Folder, "gpu-memory.json");
         if (file.Length == 0)
             File.Delete(path);
         else
             File.WriteAllText(path, file);
         // seen as another file, whatever its size
-        File.SetLastWriteTimeUtc(file.Length == 0 ? _folder : path, DateTime.UnixEpoch.AddSeconds(++_loads));
-        _services.GetRequiredService<PolicySource>().Refresh();
+        File.SetLastWriteTimeUtc(file.Length == 0 ? Folder : path, DateTime.UnixEpoch.AddSeconds(++_loads));
+        Services.GetRequiredService<PolicySource>().Refresh();
     }
 
     void Have()
     {
         Have("0.5");
-        _engine.Containers[Id] = _engine.Containers[Id] with
+        Engine.Containers[Id] = Engine.Containers[Id] with
         {
             HostConfig = new()
             {
@@ -49,13 +49,13 @@ public class PolicyReloadTests : AuthorizerFixture
                 CapAdd = ["SYS_TIME"],
             },
         };
-        _engine.Containers["other"] = new()
+        Engine.Containers["other"] = new()
         {
             Id = new('e', 64),
             Name = "/other",
             HostConfig = new() { Privileged = true },
         };
-        _services.GetRequiredService<GpuReservations>().KeepOnly(new HashSet<string>(), 0);
+        Services.GetRequiredService<GpuReservations>().KeepOnly(new HashSet<string>(), 0);
     }
 
     /// <param name="before">In force when the call comes.</param>
@@ -76,7 +76,7 @@ public class PolicyReloadTests : AuthorizerFixture
         Load(before);
         Have();
         var asked = 0;
-        _engine.OnCall = _ =>
+        Engine.OnCall = _ =>
         {
             if (++asked == moment)
                 Load(after);

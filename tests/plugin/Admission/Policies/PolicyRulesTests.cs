@@ -7,7 +7,7 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Tests.Admission.Policies;
 
-public class PolicyRulesTests
+sealed class PolicyRulesTests
 {
     static Verdict Judge(string json, FakeGpus? gpus = null)
     {
@@ -450,7 +450,7 @@ public class PolicyRulesTests
             Judge(
                 """{"Labels":{"gpu-memory":"200g"},"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"Count":1}]}}""",
                 new() { Devices = [] }
-            ).Allow
+            ).IsAllowed
         );
 
     [Test]
@@ -523,7 +523,7 @@ public class PolicyRulesTests
                 }
             )
         );
-        Assert.That(Judged(lent with { HostConfig = lent.HostConfig with { Binds = ["runai:/runai/"] } }).Allow);
+        Assert.That(Judged(lent with { HostConfig = lent.HostConfig with { Binds = ["runai:/runai/"] } }).IsAllowed);
         Assert.That(
             Judged(
                 lent with
@@ -541,7 +541,7 @@ public class PolicyRulesTests
                         ],
                     },
                 }
-            ).Allow
+            ).IsAllowed
         );
     }
 
@@ -639,7 +639,7 @@ public class PolicyRulesTests
                 Judged("""{"requireQuota":true,"defaultQuota":"0.2"}""", "runai:/runai").Quota?.Text,
                 Is.EqualTo("0.2")
             );
-            Assert.That(Judged("{}") is { Allow: true, Quota: null });
+            Assert.That(Judged("{}") is { IsAllowed: true, Quota: null });
         }
     }
 
@@ -713,7 +713,7 @@ public class PolicyRulesTests
     [Test]
     public void What_the_kernel_says_is_mounted_counts_too()
     {
-        Assert.That(Mounted(new(["/proc", "/etc/hosts", "/etc/ld.so.preload.d"], [])).Allow);
+        Assert.That(Mounted(new(["/proc", "/etc/hosts", "/etc/ld.so.preload.d"], [])).IsAllowed);
         var covered = Mounted(new([], [new("/runai", "/runai/quota")])).Reasons.Single();
         Assert.That(
             (covered.Rule, covered.Message),
@@ -732,14 +732,14 @@ public class PolicyRulesTests
                 Is.EqualTo(new[] { "preload-covered" }),
                 target
             );
-        Assert.That(Mounted(new(["/etc"], []), "LD_PRELOAD=/runai/librunai.so").Allow);
+        Assert.That(Mounted(new(["/etc"], []), "LD_PRELOAD=/runai/librunai.so").IsAllowed);
     }
 
     [Test]
     public void A_program_without_the_shim_is_a_breach_by_the_policys_word()
     {
         var seen = Observed.None with { WithoutShim = "/usr/bin/a b" };
-        Assert.That(Mounted(seen).Allow, "without a GPU there is nothing to limit");
+        Assert.That(Mounted(seen).IsAllowed, "without a GPU there is nothing to limit");
         var missing = Mounted(seen, gpu: ""","DeviceRequests":[{"Count":1,"Capabilities":[["gpu"]]}]""")
             .Reasons.Single();
         Assert.That(

@@ -5,7 +5,7 @@ using Runai.GpuMemory.Admission.Policies;
 
 namespace Runai.GpuMemory.Tests.Admission.Policies;
 
-public class PolicySourceTests
+sealed class PolicySourceTests
 {
     string _folder = null!;
     LineLog _lines = null!;
@@ -152,9 +152,9 @@ public class PolicySourceTests
                     + "(its line 1 not JSON"
             )
         );
-        Assert.That(PolicyRules.Evaluate(new(), Requester.Engine, [], source.Current).Allow);
+        Assert.That(PolicyRules.Evaluate(new(), Requester.Engine, [], source.Current).IsAllowed);
         Write("{}", source);
-        Assert.That(PolicyRules.Evaluate(gpu, Requester.Engine, [], source.Current).Allow);
+        Assert.That(PolicyRules.Evaluate(gpu, Requester.Engine, [], source.Current).IsAllowed);
     }
 
     [Test]

@@ -6,7 +6,7 @@ using Runai.GpuMemory.Protocol;
 namespace Runai.GpuMemory.Tests.Admission.Policies;
 
 /// <summary>Who makes a call: by the socket, or by a certificate of any name.</summary>
-public class RequesterTests : AuthorizerFixture
+sealed class RequesterTests : AuthorizerFixture
 {
     const string Users =
         """{"localSocket":"user","admins":["ada","unix"],"allowPrivileged":false,"exempt":{"users":["ops"]},"users":{"bob":{"maxQuota":"0.1"}}}""";
@@ -69,15 +69,15 @@ public class RequesterTests : AuthorizerFixture
     [TestCase("POST", "/swarm/init", null)]
     public async Task A_certificate_without_a_name_is_nobody_at_every_door(string method, string uri, string? body)
     {
-        File.WriteAllText(Path.Combine(_folder, "gpu-memory.json"), Admins);
-        _services.GetRequiredService<PolicySource>().Refresh();
-        _engine.Containers["a"] = new()
+        File.WriteAllText(Path.Combine(Folder, "gpu-memory.json"), Admins);
+        Services.GetRequiredService<PolicySource>().Refresh();
+        Engine.Containers["a"] = new()
         {
             Id = new('a', 64),
             Name = "/admins",
             HostConfig = new() { Privileged = true },
         };
-        _engine.Containers["b"] = new()
+        Engine.Containers["b"] = new()
         {
             Id = new('b', 64),
             Name = "/joined",
@@ -109,7 +109,7 @@ public class RequesterTests : AuthorizerFixture
                 UserAuthNMethod = "TLS",
             }
         );
-        Assert.That(_log.Lines, Has.Some.Contains("denied"));
-        Assert.That(_log.Lines, Has.All.Matches<string>(line => line.Length < 8192 && !line.Any(char.IsControl)));
+        Assert.That(Log.Lines, Has.Some.Contains("denied"));
+        Assert.That(Log.Lines, Has.All.Matches<string>(line => line.Length < 8192 && !line.Any(char.IsControl)));
     }
 }

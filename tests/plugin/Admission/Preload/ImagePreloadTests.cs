@@ -7,7 +7,7 @@ using Runai.GpuMemory.Engine;
 namespace Runai.GpuMemory.Tests.Admission.Preload;
 
 /// <summary>A new container of an image that is known costs one upload and no reading.</summary>
-public class ImagePreloadTests
+sealed class ImagePreloadTests
 {
     const string Preload = "/etc/ld.so.preload";
     readonly FakeEngine _engine = new();
@@ -193,7 +193,7 @@ public class ImagePreloadTests
         await CreateAsync("/a.so");
         var uploaded = New();
         _engine.Files[(uploaded.Id, Preload)] = "/mine.so";
-        _injector.ForgetAll();
+        _injector.InvalidateAll();
         await ServeAsync(uploaded);
         Assert.That(Text, Is.EqualTo("/mine.so\n/runai/librunai.so\n"));
         Thread.Sleep(1);
@@ -213,7 +213,7 @@ public class ImagePreloadTests
         _engine.OnCall = call =>
         {
             if (call.StartsWith("get", StringComparison.Ordinal))
-                _injector.ForgetAll();
+                _injector.InvalidateAll();
         };
         await ServeAsync(container);
         _engine.OnCall = null;

@@ -7,7 +7,7 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Tests.Admission.Preload;
 
-public class PreloadTests
+sealed class PreloadTests
 {
     const string Id = "0123456789abcdef";
     const string Line = "/runai/librunai.so\n";
@@ -341,7 +341,7 @@ public class PreloadTests
     {
         await EnsureAsync();
         _engine.Files[(Id, "/etc/ld.so.preload")] = "# nothing\n";
-        _injector.ForgetAll();
+        _injector.InvalidateAll();
         await EnsureAsync();
         Assert.That(Preload, Is.EqualTo("# nothing\n" + Line));
     }

@@ -7,7 +7,7 @@ using Runai.GpuMemory.Admission.Requests;
 
 namespace Runai.GpuMemory.Tests.Admission.Requests;
 
-public class StrictJsonTests
+sealed class StrictJsonTests
 {
     static string? ProblemOf(string json) => ProblemOf(Encoding.UTF8.GetBytes(json));
 

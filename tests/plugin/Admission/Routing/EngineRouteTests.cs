@@ -3,7 +3,7 @@ using Runai.GpuMemory.Admission.Routing;
 
 namespace Runai.GpuMemory.Tests.Admission.Routing;
 
-public class EngineRouteTests
+sealed class EngineRouteTests
 {
     [TestCase("POST", "/containers/create", RouteKind.ContainerCreate, "")]
     [TestCase("POST", "/v1.41/containers/create?name=web", RouteKind.ContainerCreate, "")]

@@ -7,7 +7,7 @@ namespace Runai.GpuMemory.Tests.Admission.Starts;
 
 /// <summary>What becomes of a container of docker run --rm whose start was refused: its client waits for its
 /// removal.</summary>
-public class LeftBehindTests : AuthorizerFixture
+sealed class LeftBehindTests : AuthorizerFixture
 {
     const string Starting = $"/v1.41/containers/{Id}/start";
 
@@ -17,7 +17,7 @@ public class LeftBehindTests : AuthorizerFixture
     void HaveLeftAs(string id, string quota, bool autoRemove, string status, DateTime created)
     {
         Have(quota, status);
-        _engine.Containers[id] = _engine.Containers[Id] with
+        Engine.Containers[id] = Engine.Containers[Id] with
         {
             Id = id,
             Created = created.ToString("o"),
@@ -27,8 +27,8 @@ public class LeftBehindTests : AuthorizerFixture
 
     bool IsRemoved(string id = Id)
     {
-        lock (_engine.Calls)
-            return _engine.Calls.Contains($"remove {id}");
+        lock (Engine.Calls)
+            return Engine.Calls.Contains($"remove {id}");
     }
 
     static async Task UntilAsync(Func<bool> condition)
@@ -50,13 +50,13 @@ public class LeftBehindTests : AuthorizerFixture
     {
         HaveLeft(autoRemove: autoRemove, status: status);
         var fails = 2; // the judgement's own look, and the first look after it
-        _engine.OnCall = what =>
-            _engine.Failure = what.Contains(Id, StringComparison.Ordinal) && fails-- > 0 ? new("busy") : null;
+        Engine.OnCall = what =>
+            Engine.Failure = what.Contains(Id, StringComparison.Ordinal) && fails-- > 0 ? new("busy") : null;
         Assert.That(await BeforeAsync(Call("POST", Starting)), Does.Contain("could not learn from the engine"));
         await UntilAsync(() =>
         {
-            lock (_engine.Calls)
-                return _engine.Calls.Count(call => call == $"glance {Id}") == 2;
+            lock (Engine.Calls)
+                return Engine.Calls.Count(call => call == $"glance {Id}") == 2;
         });
         Assert.That(IsRemoved(), Is.EqualTo(removed));
     }
@@ -82,9 +82,9 @@ public class LeftBehindTests : AuthorizerFixture
         HaveLeftAs("later", "0.5", true, "created", now.AddMilliseconds(5000));
         HaveLeftAs("another", "0.5", true, "created", now.AddSeconds(-10));
         HaveLeft();
-        var left = new LeftBehind(_engine, TimeProvider.System, NullLogger<LeftBehind>.Instance)
+        var left = new LeftBehind(Engine, TimeProvider.System, NullLogger<LeftBehind>.Instance)
         {
-            Patience = TimeSpan.FromMilliseconds(50),
+            RemovalDelay = TimeSpan.FromMilliseconds(50),
         };
         for (var n = 0; n < 1000; n++)
             left.RefusedUnknown();
@@ -94,8 +94,8 @@ public class LeftBehindTests : AuthorizerFixture
             (IsRemoved("plain"), IsRemoved("running"), IsRemoved("older"), IsRemoved("later")),
             Is.EqualTo((false, false, false, false))
         );
-        lock (_engine.Calls)
-            Assert.That(_engine.Calls.Count(call => call == "list created"), Is.EqualTo(1), "one look for all");
+        lock (Engine.Calls)
+            Assert.That(Engine.Calls.Count(call => call == "list created"), Is.EqualTo(1), "one look for all");
     }
 
     sealed class Later(TimeSpan by) : TimeProvider
@@ -112,7 +112,7 @@ public class LeftBehindTests : AuthorizerFixture
     {
         var time = new Later(TimeSpan.FromSeconds(seconds));
         HaveLeft();
-        var left = new LeftBehind(_engine, time, NullLogger<LeftBehind>.Instance) { Patience = TimeSpan.Zero };
+        var left = new LeftBehind(Engine, time, NullLogger<LeftBehind>.Instance) { RemovalDelay = TimeSpan.Zero };
         time.IsLater = true;
         left.RefusedUnknown();
         if (looks)
@@ -137,9 +137,9 @@ public class LeftBehindTests : AuthorizerFixture
                     ("POST", "/build?q=/containers/innocent/start"),
                 ]
         )
-            Assert.That(_authorizer.Unread("busy", method, uri), Is.EqualTo(AuthZAnswer.Denied("busy")));
-        Assert.That(_engine.Calls, Is.Empty, "nothing is looked for");
-        _authorizer.Unread("busy", "POST", Starting);
+            Assert.That(Authorizer.Unread("busy", method, uri), Is.EqualTo(AuthZAnswer.Denied("busy")));
+        Assert.That(Engine.Calls, Is.Empty, "nothing is looked for");
+        Authorizer.Unread("busy", "POST", Starting);
         await UntilAsync(() => IsRemoved());
         Assert.That(IsRemoved("innocent"), Is.False);
     }
@@ -148,9 +148,9 @@ public class LeftBehindTests : AuthorizerFixture
     public async Task One_that_hangs_takes_nobody_elses_place()
     {
         HaveLeft();
-        _engine.OnCall = what =>
-            _engine.Failure = what.Contains("hanging", StringComparison.Ordinal) ? new("no answer") : null;
-        var left = new LeftBehind(_engine, TimeProvider.System, NullLogger<LeftBehind>.Instance);
+        Engine.OnCall = what =>
+            Engine.Failure = what.Contains("hanging", StringComparison.Ordinal) ? new("no answer") : null;
+        var left = new LeftBehind(Engine, TimeProvider.System, NullLogger<LeftBehind>.Instance);
         for (var n = 0; n < 1000; n++)
             left.Refused("hanging");
         left.Refused(Id);
@@ -161,11 +161,11 @@ public class LeftBehindTests : AuthorizerFixture
     public async Task Who_is_refused_again_while_it_is_looked_after_is_looked_after_again()
     {
         HaveLeft();
-        var left = new LeftBehind(_engine, TimeProvider.System, NullLogger<LeftBehind>.Instance);
+        var left = new LeftBehind(Engine, TimeProvider.System, NullLogger<LeftBehind>.Instance);
         var again = true;
-        _engine.OnCall = what =>
+        Engine.OnCall = what =>
         {
-            _engine.Failure = null;
+            Engine.Failure = null;
             if (!again || !what.StartsWith("glance", StringComparison.Ordinal))
                 return;
             again = false;
@@ -174,8 +174,8 @@ public class LeftBehindTests : AuthorizerFixture
         left.Refused(Id);
         await UntilAsync(() =>
         {
-            lock (_engine.Calls)
-                return _engine.Calls.Count(call => call == $"glance {Id}") == 2;
+            lock (Engine.Calls)
+                return Engine.Calls.Count(call => call == $"glance {Id}") == 2;
         });
     }
 }

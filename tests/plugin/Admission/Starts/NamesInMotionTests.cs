@@ -4,14 +4,14 @@ using Runai.GpuMemory.Admission.Starts;
 
 namespace Runai.GpuMemory.Tests.Admission.Starts;
 
-public class NamesInMotionTests
+sealed class NamesInMotionTests
 {
     readonly FakeTimeProvider _clock = new();
     NamesInMotion _names = null!;
     int _calls;
 
     [SetUp]
-    public void SetUp() => _names = new(_clock) { Patience = TimeSpan.Zero };
+    public void SetUp() => _names = new(_clock) { WaitTimeout = TimeSpan.Zero };
 
     CallNames Call(string user = "") =>
         _names.Of(
@@ -90,7 +90,7 @@ public class NamesInMotionTests
     [Test]
     public async Task Calls_take_turns_in_the_order_in_which_they_come()
     {
-        _names = new(_clock) { Patience = TimeSpan.FromMinutes(10) };
+        _names = new(_clock) { WaitTimeout = TimeSpan.FromMinutes(10) };
         using var first = Call();
         using var move = Call();
         using var second = Call();
@@ -109,7 +109,7 @@ public class NamesInMotionTests
     public void What_one_caller_and_all_hold_is_bounded()
     {
         var calls = Enumerable
-            .Range(0, NamesInMotion.Most)
+            .Range(0, NamesInMotion.MaxEntries)
             .Select(i => Call($"u{i / NamesInMotion.MostOfCaller}"))
             .ToArray();
         for (var i = 0; i < NamesInMotion.MostOfCaller; i++)

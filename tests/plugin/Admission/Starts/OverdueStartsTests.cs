@@ -10,7 +10,7 @@ using Runai.GpuMemory.Engine;
 namespace Runai.GpuMemory.Tests.Admission.Starts;
 
 /// <summary>Three halves of a GPU, the first of which starts slowly.</summary>
-public class OverdueStartsTests
+sealed class OverdueStartsTests
 {
     const string Slow = "0000";
     readonly FakeTimeProvider _clock = new();
@@ -82,7 +82,7 @@ public class OverdueStartsTests
                 holdings =>
                     PolicyRules.Evaluate(spec, _policy.RequesterOfRecord("eve"), _gpus.Devices, _policy, holdings)
             )
-            .Allow;
+            .IsAllowed;
     }
 
     string? Caller => _starts.FindCallerOfUnjudged(Slow, _clock.GetUtcNow().ToString("o"));

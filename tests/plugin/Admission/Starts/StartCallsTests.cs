@@ -5,7 +5,7 @@ using Runai.GpuMemory.Protocol;
 
 namespace Runai.GpuMemory.Tests.Admission.Starts;
 
-public class StartCallsTests
+sealed class StartCallsTests
 {
     readonly FakeTimeProvider _clock = new();
     StartCalls _starts = null!;

@@ -4,20 +4,11 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Reconciliation;
 
-/// <summary>What the programs of a container have loaded, by the kernel's word.</summary>
-public interface IPrograms
-{
-    /// <summary>Looks at a container's first process and at those that it began.</summary>
-    /// <returns>The file of one that runs without the shim although its loader loads what <c>/etc/ld.so.preload</c>
-    /// names; null for none.</returns>
-    string? FindWithoutShim(int pid);
-}
-
 /// <summary>By <c>/proc/PID/maps</c> and <c>auxv</c> (proc(5)). The loader maps what it preloads before the C library.
 /// So a program that a loader of glibc began, and that has a 64-bit glibc and no shim,
 /// was started without it. Static programs, also those that map a C library later, those of musl, and 32-bit ones,
 /// which cannot load it, are passed over.</summary>
-public sealed partial class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
+sealed partial class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
 {
     /// <summary>Of one container, and of threads of one process that may have begun others.</summary>
     internal const int MaxProcesses = 64;

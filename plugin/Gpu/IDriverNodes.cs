@@ -1,0 +1,7 @@
+namespace Runai.GpuMemory.Gpu;
+
+/// <summary>Gives NVML the driver's device nodes where it looks for them.</summary>
+interface IDriverNodes
+{
+    void Provide();
+}

@@ -1,0 +1,14 @@
+namespace Runai.GpuMemory.Gpu;
+
+/// <summary>What a process has on a GPU by the driver's count.</summary>
+/// <param name="Pid">In the host's PID namespace.</param>
+/// <param name="Uuid">The GPU.</param>
+/// <param name="Bytes">Of its memory.</param>
+sealed record GpuProcess(int Pid, string Uuid, long Bytes);
+
+/// <summary>Who uses the host's GPUs.</summary>
+interface IGpuUse
+{
+    /// <summary>Empty where NVML does not tell. May take as long as the driver does.</summary>
+    IReadOnlyList<GpuProcess> Read();
+}

@@ -1,0 +1,21 @@
+namespace Runai.GpuMemory.Volumes;
+
+/// <summary>A process has opened the shim.</summary>
+/// <param name="Pid">The process.</param>
+/// <param name="DirId">The private directory; null where the kernel does not say it.</param>
+readonly record struct ShimOpening(int Pid, string? DirId);
+
+/// <summary>Tells which process opens the shim in a private directory: a program in a container, before it
+/// runs.</summary>
+interface IShimWatch
+{
+    /// <summary>From now on.</summary>
+    /// <param name="directory">As the plugin sees it.</param>
+    void Add(string directory);
+
+    /// <summary>No more.</summary>
+    void Remove(string directory);
+
+    /// <summary>Waits for the next openings. Null where the kernel does not tell.</summary>
+    IReadOnlyList<ShimOpening>? Wait();
+}
