@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # GPU memory as a Docker resource. `make` alone lists what there is.
 BUILD := $(CURDIR)/build
 PLUGIN ?= runai/gpu-memory

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # What `make bench` runs: everything that can be measured without a GPU. On a real one: bench/shim/run.sh gpu.
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Completion of runai-docker for bash: what docker itself completes (Docker 23 and later), --gpu-memory, and the
 # commands of policy. get.sh installs it where bash-completion looks.
 

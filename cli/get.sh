@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # get.sh [FOLDER]: installs runai-docker into FOLDER, and as the Docker CLI plugin `docker runai`.
 #   as root     FOLDER is /usr/local/bin; the CLI plugin is for all users
 #   otherwise   FOLDER is ~/.local/bin; the CLI plugin is yours alone
@@ -9,7 +10,7 @@
 # To remove it, remove these four.
 set -eu
 case ${1:-} in
--h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 0 ;;
+-h | --help) sed -n '3,/^set/s/^# \{0,1\}//p' "$0" && exit 0 ;;
 -*) echo "get.sh: unknown option $1; --help says what there is" >&2 && exit 2 ;;
 esac
 here=$(cd "$(dirname "$0")" && pwd)

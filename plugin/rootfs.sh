@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # rootfs.sh PUBLISH SHIM ROOTFS: the plugin's root file system, from a self-contained publish and the shim's build
 # folder. Besides them it holds just the shared libraries that they need, from the C library of $CC (gcc): no shell,
 # no package manager, nothing else.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The container's account.
 
    No overshoot. A process first adds `most` to `pending` of its own row, then sums all rows, and goes on only if the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reserve, then allocate. Every hook that takes memory does
 
        if (!account_reserve(device, most, &reservation))    the most that the call may take

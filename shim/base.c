@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Clock, lock and diagnostics. System calls are made directly where glibc's wrapper is younger than GLIBC_2.17. */
 #define _GNU_SOURCE
 #include "base.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What every file of the shim may use: the clock, a small lock, diagnostics, and the guard against hooking
    ourselves. */
 #ifndef RUNAI_BASE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Captures, for those who must know whether what they do is captured. */
 #ifndef RUNAI_CAPTURE_H
 #define RUNAI_CAPTURE_H

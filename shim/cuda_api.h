@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The part of the CUDA driver API that the shim handles, declared by ourselves: no NVIDIA header is needed to build. */
 #ifndef RUNAI_CUDA_API_H
 #define RUNAI_CUDA_API_H

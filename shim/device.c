@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A device is known by its UUID, so CUDA_VISIBLE_DEVICES may select, reorder and rename, and CUDA and NVML mean the
    same one. */
 #include "device.h"

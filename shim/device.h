@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Devices as this process knows them, by UUID; their limits and views. */
 #ifndef RUNAI_DEVICE_H
 #define RUNAI_DEVICE_H

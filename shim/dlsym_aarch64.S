@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* dlsym and the others for arm64: see dlsym_x86_64.S. */
     .macro ROUTE name
     .globl \name

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* dlsym, dlvsym, dlopen and dlmopen: ask our resolver; what is none of our business continues in the real function by
    a jump, with the arguments and the return address as the caller left them, so RTLD_NEXT and RTLD_DEFAULT stay
    relative to the caller. The resolver returns two words: an answer and 1, or where to go on and 0. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reads the dynamic symbol tables of loaded objects. dlsym itself comes through here, and sanitizers call it before the
    functions that they stand in for work: so what finds the loader's functions calls nothing that anyone could have
    interposed, not even strcmp. glibc relocates the addresses in a dynamic section in place, musl does not: both are

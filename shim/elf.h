@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The loaded objects of this process, read from the loader's own link maps: finding a function needs neither dlsym nor
    a lock of ours. */
 #ifndef RUNAI_ELF_H

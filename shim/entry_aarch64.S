@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* For arm64: see entry_x86_64.S. */
     .set LIBRARY_cuda, 0
     .set LIBRARY_nvml, 1

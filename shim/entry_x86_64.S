@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The functions of drivers beyond the first of their library, as resolve.c gives them to the program: 16 bytes each,
    for each number from LIBRARIES (real.h) on one for each row HOOK of hooks.def. They note in real_chosen whose call
    it is, go into the hook, and note what was there before. Arguments on the stack are copied: six at most (resolve.c

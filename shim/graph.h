@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Graph memory, for those who end it from outside. */
 #ifndef RUNAI_GRAPH_H
 #define RUNAI_GRAPH_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Arrays and mipmapped arrays. Their layout is the driver's secret, so an estimate is reserved and charged, and what it
    is off by is measured right away. Left alone on purpose: sparse arrays and those with deferred mapping, which take
    memory only through cuMemCreate, and views of levels and planes. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Captures: their beginnings and ends are counted, so that an allocation asks whether its stream is captured only while
    some stream is. Left alone on purpose: what is captured, and streams that join a capture by an event. */
 #include "capture.h"

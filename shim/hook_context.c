@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Contexts: cuInit is the gate where a program waits for its quota; a context takes memory that only the driver can
    count, so it is measured after each change, and what was allocated in a context goes with it. Left alone on purpose:
    making a context current, stacks, flags. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Graphs. Neither capture nor instantiation takes the memory of their memory nodes; a launch (or an upload) does, and
    what graphs once needed stays with the device until cuDeviceGraphMemTrim. So an executable's need is read from its
    nodes when it is instantiated, reserved before a launch, and settled by the driver's own attribute, as with pools. A

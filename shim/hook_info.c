@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What CUDA reports of memory: total is the limit, free what can really be had. Both agree with NVML's view
    (hook_nvml.c). Left alone on purpose: pool and graph attributes, which speak of this process's own memory. */
 #include "account.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Launches: a kernel with more local memory than its context has makes that grow, by gigabytes where a thread needs
    many kilobytes; and the first launch of a library's kernel loads the library's globals. What is known to take nothing
    costs a comparison. Left alone on purpose: launches of the first CUDA versions (cuLaunch, cuLaunchGrid), and those on

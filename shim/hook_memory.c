@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Linear memory: the calls that every program uses. Charged by blocks of 2 MiB (account.c). Left alone on purpose: host
    memory (cuMemAllocHost, cuMemHostAlloc, cuMemHostRegister), IPC imports (charged to the process that allocated), and
    address ranges (cuMemAddressReserve). Frees of pointers that are not known go to the driver untouched. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Modules, libraries and lazily loaded kernels: code, constants and globals on the device. Large globals are what can
    exceed a limit: a module takes them when it is loaded, a library at its first use, or with CUDA_MODULE_LOADING=EAGER
    when it is loaded; there the driver answers out of memory (seen on an H200, 580.159). So what an image says of its

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* NVML: the gate at its init, and memory info, which nvidia-smi and monitors show. Left alone on purpose: the process
    lists, which in a container's PID namespace already tell the truth; BAR1, which is address space; field values, of
    which none is framebuffer memory; accounting and vGPU functions, which need rights that a container has not; and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Stream-ordered allocations. The pool holds the memory, so the pool is what is charged: its RESERVED_MEM_CURRENT,
    asked after allocations that may have made it grow and after each synchronisation, where the driver gives back what
    is above the release threshold. Growth is reserved beforehand, whatever the pool may have that is free: nobody can

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Virtual memory management: physical memory made by cuMemCreate, used by PyTorch's expandable segments and NCCL.
    Charged to the device that location.id names, which need not be the current one, until the last of release, unmap and
    retained references. Left alone on purpose: memory on the host, imports of shareable handles (their exporter pays),

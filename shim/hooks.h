@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Prototypes of all hooks, under the names that programs know. */
 #ifndef RUNAI_HOOKS_H
 #define RUNAI_HOOKS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Formats: PTX ISA (module-scoped state space declarations), ELF of 64 bits for the machine EM_CUDA, and the container
    that nvcc writes around them (a wrapper that points to a header, and entries of kind PTX or ELF one behind the other;
    seen in the output of CUDA 11 to 13). An image is the program's own, and the driver reads it next; so its numbers are

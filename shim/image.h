@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What is to be read of an image that a program loads: PTX text, a cubin (ELF), or a fat binary of them. */
 #ifndef RUNAI_IMAGE_H
 #define RUNAI_IMAGE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The shared memory, its rows and locks. Reserving is done by account.c with atomic operations on rows. Where nothing
    can be shared (full tmpfs, no directory), memory of our own takes its place: then this process still keeps the limit,
    and sees the others through NVML only. */

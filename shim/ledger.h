@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The ledger that the container's processes share.
 
    <directory>/usage/ledger-<version> says where it is and carries the locks: a header of 64 bytes and, on byte

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Device pointers as hook_memory.c and hook_pool.c share them: each free call accepts the other's pointers. */
 #ifndef RUNAI_LINEAR_H
 #define RUNAI_LINEAR_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Local memory of kernels. The driver backs it for every thread that a GPU can hold at a time, as large as the largest
    kernel that the context has launched needs it, or as cuCtxSetLimit has set it last, by which it shrinks as well
    (measured on an H200 with 580.159, to the byte). It grows at a launch, or when a graph is instantiated. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reconciles the ledger with the driver's process list.
 
    In a PID namespace inside a container's the list is of that namespace, with its PIDs; the container's other

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the driver itself counts, by NVML. Some 20 us: never on the hot path. */
 #ifndef RUNAI_MEASURE_H
 #define RUNAI_MEASURE_H

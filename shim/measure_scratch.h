@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Working memory of measure.c. It is too large for a thread's stack, so it lies in the process's page. */
 #ifndef RUNAI_MEASURE_SCRATCH_H
 #define RUNAI_MEASURE_SCRATCH_H

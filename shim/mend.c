@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Libraries that bind to the driver past the shim: opened with RTLD_DEEPBIND, which has them look in what they need
    before the global scope, or in a namespace of their own. After such a load their references are changed (GOT and
    PLT slots and pointers in data, bound or still to be bound), where the loader made them read-only for the moment of

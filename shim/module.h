@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The loading of modules and libraries, for those by whose calls it happens too. */
 #ifndef RUNAI_MODULE_H
 #define RUNAI_MODULE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The part of NVML that the shim handles, declared by ourselves. */
 #ifndef RUNAI_NVML_API_H
 #define RUNAI_NVML_API_H

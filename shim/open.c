@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* dlopen with RTLD_DEEPBIND, and namespaces (dlmopen): the library is opened as the program wants it, then what it
    bound past us is mended. All other calls go on in the real function with their return address untouched.
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Stream-ordered memory pools of this process. */
 #ifndef RUNAI_POOL_H
 #define RUNAI_POOL_H

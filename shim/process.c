@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Makes the process's page, and makes it anew in a forked child. */
 #define _GNU_SOURCE
 #include "process.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What this process knows and holds. It lives in one mapping that the kernel wipes in a forked child (MADV_WIPEONFORK),
    so a child, also one made by a raw clone, finds everything unknown, unlocked and uncharged, and takes its own place
    in the ledger when it uses the GPU. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The grammar and arithmetic of gpu-memory, and the quota file's format. Integers only: the plugin computes the same
    bytes in C#, and tests/vectors/gpu-memory.tsv holds both to it. */
 #include "quota.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The value gpu-memory and the quota file: text in, exact bytes out. Pure functions; quota_file.c does the waiting. */
 #ifndef RUNAI_QUOTA_H
 #define RUNAI_QUOTA_H

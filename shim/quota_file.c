@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reads <directory>/quota. The first CUDA or NVML call waits until the file appears; from then on it is looked at again
    at most once a second, and before an allocation is refused. A file that has become unreadable changes nothing: the
    last good quota stays. */

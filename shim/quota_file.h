@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The quota of this container, as the quota file says. */
 #ifndef RUNAI_QUOTA_FILE_H
 #define RUNAI_QUOTA_FILE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Finds the drivers' libraries among the loaded objects and fills their tables of real functions. No dlsym, no
    constructor, no lock but elf_hold, under which drivers get their numbers and tables are filled.
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The drivers' own functions, found in their libraries' symbol tables. A process can have several drivers (a stub of a
    toolkit beside the real one): each has a table of its own. A function that a driver lacks stands for "not supported",
    so a hook can always call through. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The routes by which programs reach the driver: dlsym and dlvsym (dlsym_*.S ask here), cuGetProcAddress, and direct
    links, which need no code. A name that is not in hooks.def, or that an object other than a driver defines, is
    answered by the real function as if we were not there. A process may have several drivers: the functions of the first

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the routes to the driver share: the loader's own functions, and what a library's references should lead to. */
 #ifndef RUNAI_ROUTE_H
 #define RUNAI_ROUTE_H

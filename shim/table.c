@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Open addressing with linear probing and backward-shift deletion; memory straight from mmap, so that no program's
    malloc is entered. */
 #define _GNU_SOURCE

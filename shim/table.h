@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What this process has allocated: a sharded hash table, O(1) in the number of live allocations. A shard's lock is held
    for a probe, never across a driver call. */
 #ifndef RUNAI_TABLE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The structures that the driver's two libraries take, as the test programs and the benchmarks declare them: on their
    own, without NVIDIA's headers and without the shim's. */
 #pragma once

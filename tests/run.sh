@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Runs every test that needs no GPU, in the order in which a failure says most: the simulated GPU, the shim, the plugin,
 # the whole on real engines. All run whatever fails before; the last line counts them all.
 #   run.sh [sim|shim|sanitize|arm64|fuzz|cli|unit|engine]...    just these, with what is built

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.ApiBench;
 
 /// <summary>Times of one kind, in milliseconds, from all rounds together.</summary>

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """What the plugin's program costs by itself, without an engine: its start, and the processor time of a call.
 
     bench/api/alone.py build/plugin/rootfs/usr/lib/runai/plugin/runai-gpu-memory...

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 // Runs in a container: prints how many microseconds after its own start DIRECTORY/quota is there.
 // Sleeps meanwhile. Linked dynamically, as programs that use the GPU are: the loader opens the shim before main begins.
 #include <stdio.h>

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # What the plugin costs the engine's users, beside an engine without plugins and one with a plugin that allows
 # everything, in one run.
 #
@@ -20,7 +21,7 @@ while [ $# -gt 0 ]; do
     --engine) version=$2 ;;
     --plugin) plugin=$(realpath "$2") ;;
     --rounds | --ms | --runs | --starts | --containers | --only) pass+=("$1" "$2") ;;
-    *) sed -n '2,/^set/p' "$0" | sed 's/^# \{0,1\}//;$d' && exit 2 ;;
+    *) sed -n '3,/^set/p' "$0" | sed 's/^# \{0,1\}//;$d' && exit 2 ;;
     esac
     shift 2
 done

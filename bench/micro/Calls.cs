@@ -85,8 +85,7 @@ public class Calls
     /// <summary>As the plugin's own decides without a policy file, by the route alone.</summary>
     sealed class RoutesOnly : IAuthorizer
     {
-        public bool NeedsDecision(string method, string uri) =>
-            EngineRoute.Match(method, uri).Kind != RouteKind.Exempt;
+        public bool NeedsDecision(string method, string uri) => EngineRoute.Match(method, uri).Kind != RouteKind.Exempt;
 
         public bool MayBeDryRun(string method) => false;
 

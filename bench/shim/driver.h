@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The driver as programs get it, by dlopen and dlsym. Every call must succeed, or the program ends and says which did
  * not. */
 #ifndef RUNAI_BENCH_DRIVER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* shim-bench: what the shim costs, and whether it is exact, on whatever driver it finds. run.sh runs it with and
    without the shim in turn and makes the table. LIBRARY is what to preload into the processes that it starts, or "-".
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Processes racing at the limit, watched from a process that has no shim: the driver's count must never be above it. */
 #define _GNU_SOURCE
 #include "driver.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A process allocates in every way there is, and after each says what it is told that it uses; the driver's count of it
    is read by its parent, which has no shim. */
 #define _GNU_SOURCE

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # What the shim costs and whether it is exact: one Markdown table, native and shim measured in turn in one run.
 #
 #   bench/shim/run.sh [sim|gpu] [PART]...      on the simulated GPU (default) or on that of this machine; all parts, or:
@@ -29,7 +30,7 @@ driver=${1:-sim}
 all=(calls starts crowd programs rest race count)
 parts=("$@")
 [ $# != 0 ] || parts=("${all[@]}")
-usage() { sed -n '2,/^set/p' bench/shim/run.sh | sed 's/^# \{0,1\}//;$d' >&2 && exit 2; }
+usage() { sed -n '3,/^set/p' bench/shim/run.sh | sed 's/^# \{0,1\}//;$d' >&2 && exit 2; }
 for part in "${parts[@]}"; do [[ " ${all[*]} " == *" $part "* ]] || usage; done
 wanted() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 build=${BUILD:-$PWD/build}

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What it takes to start: the first context, and a program that uses no GPU. */
 #define _GNU_SOURCE
 #include "driver.h"

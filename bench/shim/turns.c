@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Processes that measure calls in turn, native and with each shim, in containers of their own as far as the driver sees
    them; and the neighbour, outside, which one kind has beside it. Prints `side<TAB>key<TAB>ns`, a line a round. */
 #define _GNU_SOURCE

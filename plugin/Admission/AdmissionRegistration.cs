@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Runai.GpuMemory.Admission.Calls;
 using Runai.GpuMemory.Admission.Capacity;
@@ -39,6 +40,10 @@ static class AdmissionRegistration
             .AddSingleton<LeftBehind>()
             .AddSingleton<ContainerReach>()
             .AddSingleton<NamedVolumes>()
+            .AddSingleton<ExecCalls>()
+            .AddSingleton<VolumeCalls>()
+            .AddSingleton<ServiceCalls>()
+            .AddSingleton<BuildCalls>()
             .AddSingleton<ResourceCalls>()
             .AddSingleton<IGpuReservations>(provider => provider.GetRequiredService<GpuReservations>())
             .AddHostedService<PolicyWatcher>()

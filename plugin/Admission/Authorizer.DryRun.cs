@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using Runai.GpuMemory.Admission.DryRun;
 using Runai.GpuMemory.Admission.Policies;
 using Runai.GpuMemory.Admission.Routing;
@@ -24,7 +25,7 @@ sealed partial class Authorizer
         var asker = settings.RequesterOf(apiCall);
         if (unreadable is null && (question.User is not null || question.Policy is not null) && !asker.IsAdmin)
             unreadable =
-                "to ask for somebody else, or with another policy, is the admins' on this machine: use a "
+                "only admins may ask for another user, or with another policy, on this machine: use a "
                 + "certificate of one of \"admins\" in its policy file";
         if (unreadable is not null)
             return AuthZAnswer.Denied(DryRunReport.Unreadable(unreadable).ToString());

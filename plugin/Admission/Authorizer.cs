@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using Runai.GpuMemory.Admission.Calls;
 using Runai.GpuMemory.Admission.DryRun;
 using Runai.GpuMemory.Admission.Policies;

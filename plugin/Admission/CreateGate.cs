@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using System.Text.Json;
 using Runai.GpuMemory.Admission.Calls;
 using Runai.GpuMemory.Admission.Capacity;
@@ -94,7 +95,7 @@ sealed partial class CreateGate(
                 null,
                 Verdict.Refused(
                     "create-body",
-                    $"the body of this create call cannot be read in one way only, so it is refused: {problem}"
+                    $"the body of this create call is ambiguous, so it is refused: {problem}"
                 )
             );
         if (ContainerNames.FindAliasProblem(body.HostConfig?.Links) is { } alias)

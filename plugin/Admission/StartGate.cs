@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using Runai.GpuMemory.Admission.Calls;
 using Runai.GpuMemory.Admission.Capacity;
 using Runai.GpuMemory.Admission.Containers;
@@ -70,7 +71,7 @@ sealed partial class StartGate(
                 return AuthZAnswer.Allowed; // the engine says so itself
             }
             spec = specs.FromInspect(container, defaults.Runtime) with { KnowsSubpath = route.KnowsSubpath };
-            var checkpoint = ResourceCalls.OfCheckpointFolders(
+            var checkpoint = CheckpointCalls.JudgeFolders(
                 EngineRoute.QueryValues(apiCall.RequestUri ?? "", "checkpoint-dir"),
                 settings,
                 requester

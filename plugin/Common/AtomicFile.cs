@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Common;
 
 /// <summary>Writes beside, then renames: a reader sees the old content or the new one, whole.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Common;
 
 /// <summary>What to do about a failure for want of room on a disk.</summary>

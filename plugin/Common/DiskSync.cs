@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Common;
 
 /// <summary>Names on the disk: a file that was renamed has its new name after a power cut once its folder is written

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Common;
 
 /// <summary>Modes of the files that the plugin makes. Containers may run as any user, hence the readable

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Common;
 
 /// <summary>A stream that is read from its begin to its end, over another one, which it closes.</summary>

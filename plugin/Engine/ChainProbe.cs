@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Engine;
 
 /// <summary>Whether the engine asks this plugin about API calls.</summary>

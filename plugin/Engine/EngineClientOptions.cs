@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Engine;
 
 /// <summary>Bounds of the engine client: how long each kind of call may take, how much an answer may hold.</summary>

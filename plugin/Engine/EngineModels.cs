@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Engine;
 
 /// <summary>What <c>GET /containers/{id}/json</c> answers: the merged truth of image and create body (Docker Engine API

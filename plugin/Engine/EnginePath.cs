@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Engine;
 
 /// <summary>Names as parts of a URL's path. Dot segments are refused, because no escaping keeps them from changing the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Engine;
 
 /// <summary>The Docker Engine API calls that the plugin needs. Every call has a deadline of its own; 404 is null; any

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Engine;
 
 /// <summary>The options of the engine's own volume driver are those of mount(2): a volume can be any part of the host

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Engine;
 
 /// <summary>Keeps the variables that the plugin reads. An environment can be megabytes.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Gpu;
 
 /// <summary>The plugin's own /dev does not have the host's nodes; links to them do.</summary>

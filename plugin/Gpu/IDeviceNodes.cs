@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Gpu;
 
 /// <summary>What a path on the host leads to.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Gpu;
 
 /// <summary>One GPU of the host, bytes as NVML's <c>nvmlDeviceGetMemoryInfo_v2</c> reports them; what may be allocated

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Gpu;
 
 /// <summary>What a process has on a GPU by the driver's count.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Gpu;
 
 /// <summary>The host's GPUs as NVML lists them. NVML is opened, read and closed again, so that it keeps no GPU

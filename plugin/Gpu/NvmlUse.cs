@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Gpu;
 
 /// <summary>As NVML lists them. It is opened for each reading and closed again, so that it keeps no GPU

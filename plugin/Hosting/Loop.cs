@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Hosting;
 
 /// <summary>Work that is done again and again for as long as the plugin runs. Whatever goes wrong in it, a lack of

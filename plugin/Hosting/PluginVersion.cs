@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Hosting;
 
 /// <summary>The version of everything that is built together, from <c>Directory.Build.props</c>:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Protocol;
 
 /// <summary>The headers of an API call, one value a name.</summary>

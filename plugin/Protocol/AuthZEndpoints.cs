@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Protocol;
 
 /// <summary>The authorization protocol. A decision is always status 200.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Protocol;
 
 /// <summary>Counts for how long one call was not answered, in steps that whoever counts made himself: 10 s of them are

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Protocol;
 
 /// <summary>Decides about API calls. Neither method throws for what is none of this plugin's business.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Protocol;
 
 /// <summary>What <c>docker volume inspect</c> shows of a volume of ours.</summary>

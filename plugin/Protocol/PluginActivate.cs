@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Protocol;
 
 /// <summary>The handshake. A managed plugin's types come from its config.json and it is never asked; a plain socket

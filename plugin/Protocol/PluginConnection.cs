@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Sockets;

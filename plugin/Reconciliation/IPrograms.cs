@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Reconciliation;
 
 /// <summary>What the programs of a container have loaded, by the kernel's word.</summary>

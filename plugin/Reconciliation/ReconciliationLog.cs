@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Reconciliation;
 
 /// <summary>What several classes of this folder log alike. Every other message is a private method of the class that

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using System.Collections.Concurrent;
 using Runai.GpuMemory.Admission.Capacity;
 using Runai.GpuMemory.Admission.Containers;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>By setns(2) into the container's mount namespace: the kernel lets nobody change a mount from outside. Each

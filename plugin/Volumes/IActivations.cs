@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>The private directories and who has them: what mounts and unmounts do, and what reconciliation finds

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>Whether what is mounted here appears where the engine takes it from.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>Keeps containers with a volume of ours from starting where nothing would enforce their limit.</summary>

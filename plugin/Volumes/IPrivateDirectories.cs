@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>The directories that containers see at the volume's target: one an activation, read-only for them, with a

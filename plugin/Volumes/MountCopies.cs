@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>Engines up to 20.10 mount a container's volumes once more for each <c>docker cp</c> into it while it runs.

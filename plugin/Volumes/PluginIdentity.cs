@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>Who this plugin is to the engine: its ID by where its propagated mount lies, its name by asking the engine

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # What runai-docker makes of a command line. A docker that prints its words, one in brackets each, stands in for the
 # real one.
 set -u

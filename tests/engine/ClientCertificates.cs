@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.EngineTests;
 
 /// <summary>The engines that the fixtures run on, as Debian builds them.</summary>

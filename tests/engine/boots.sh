@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # That no container starts where the engine does not ask the plugin, and none is lost where it asks or cannot say yet,
 # often enough to find what happens seldom.
 #
@@ -26,7 +27,7 @@ while [ $# -gt 0 ]; do
     --containers) containers=$2 ;;
     --ends) ends=$2 ;;
     --live-restore) restores=$2 ;;
-    *) sed -n '2,/^set/p' "$0" | sed 's/^# \{0,1\}//;$d' && exit 2 ;;
+    *) sed -n '3,/^set/p' "$0" | sed 's/^# \{0,1\}//;$d' && exit 2 ;;
     esac
     shift 2
 done

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # debian.sh SUITE FOLDER PACKAGE[:ARCHITECTURE]...: the .deb files of packages of any Debian suite, from the archive
 # that this machine's apt uses. Nothing is installed, and apt's own lists stay as they are.
 set -euo pipefail

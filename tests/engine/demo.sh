@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The main job, seen: a stock `docker run` with a label gets a part of the GPU and no more. `make demo` builds what this
 # needs.
 #

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # image.sh [EXTRA-FILE...]: writes to standard output the tar of a small root file system, made of this machine's own
 # programs (a shell, coreutils and a few others, with the libraries they need): an image without a registry. `image.sh |
 # docker import - NAME`.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # A Docker engine of our own beside whatever runs on the machine: own socket, own folders, an own copy of /etc, a mount
 # and a network namespace of its own. So its bridge, its mounts and its plugins' sockets are nobody else's, and nothing
 # of it is left when it ends.
@@ -156,5 +157,5 @@ kill9) stop "$2" KILL ;;
 reload) kill -HUP "$(cat "$2/pid")" ;;
 down) down "$2" ;;
 get-engines) get_engines "$2" ;;
-*) sed -n '2,/^set/p' "$0" | sed 's/^# \{0,1\}//;$d' && exit 2 ;;
+*) sed -n '3,/^set/p' "$0" | sed 's/^# \{0,1\}//;$d' && exit 2 ;;
 esac

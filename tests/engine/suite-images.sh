@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # suite-images.sh SUITE FOLDER: root file systems with that Debian suite's C library and a shell, as FOLDER/SUITE.tar,
 # and with its 32-bit C library and shell (busybox32) beside them as FOLDER/SUITE-i386.tar: for `docker import`.
 set -euo pipefail

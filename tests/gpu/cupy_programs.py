@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CuPy under a quota, with its own pool (`default`) or the driver's (`async`): out of memory, and work after it; prints one `key=value` a line."""
 
 import sys

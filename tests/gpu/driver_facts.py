@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """What the driver itself does, without the shim: what takes GPU memory beside the allocation calls, which call answers out of memory, and which
 calls invalidate a capture. Prints a table a part, in MiB by NVML's list of processes (and, after a slash, by cuMemGetInfo).
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Python programs that call the driver themselves, under a quota: out of memory, and work after it; prints one `key=value` a line.
 `driver_programs.py numba|bindings` (Numba's arrays, NVIDIA's cuda-bindings)."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What takes GPU memory beside the allocation calls, straight to the driver, under a quota: graphs, modules, kernels with local memory, streams; and
 captures, which what the shim asks by itself must leave whole. Prints one `key=value` a line. `growth_programs.py LIMIT_MIB [PART...]`; each part is a
 process of its own."""

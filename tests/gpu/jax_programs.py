@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """JAX under a quota: its pool, out of memory, and work after it; prints one `key=value` a line."""
 
 import jax

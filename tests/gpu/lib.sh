@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2034,SC2046,SC2086 # the sourcing script uses total; several words are meant
 # What run.sh, programs.sh and pair.sh share: the plugin that was built, installed in the engine of this machine;
 # containers under it; the GPUs watched from outside. Sourced at the top of the checkout, as root.

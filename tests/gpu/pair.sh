@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # What takes two real NVIDIA GPUs, 0 and 1 of the machine, both watched from outside all the while: the quota of each
 # and its view, the order and the choice of GPUs, two containers that share both, many processes, PyTorch's copies from
 # one to the other, and training on both (DDP over NCCL).

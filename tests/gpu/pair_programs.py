@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What people do with PyTorch on two GPUs, under a quota; prints one `key=value` a line. `pair_programs.py fill|rate|copies|handed|ranks|ddp`."""
 
 import os

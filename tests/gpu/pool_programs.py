@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pools of a program's own, pools of managed memory, and graphs that allocate, straight to the driver, under a quota; prints one `key=value` a line.
 `pool_programs.py many|replaced|managed|graphs LIMIT_MIB`. After some values stands what CUDA says is in use then, in MiB.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Real programs on a real NVIDIA GPU, each in a container under the plugin, the GPU watched from outside all the while:
 # PyTorch with its three allocators, CUDA graphs, its compiler, loaders and shared tensors, and its speed; JAX with its
 # allocators; CuPy; Triton; Numba and NVIDIA's own bindings; the driver's pools, of managed memory too; what takes

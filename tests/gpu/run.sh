@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The main job on a real NVIDIA GPU. On a Linux host with a GPU, its driver and a Docker engine, as root, after `make
 # all`:
 #

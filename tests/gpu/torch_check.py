@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What PyTorch sees and gets under a GPU memory quota; prints one `key=value` a line.
 
 `train` alone prints the losses of a small training run, for comparing a run with a quota to one without, and the time it took.

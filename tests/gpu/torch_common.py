@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What torch_check.py, torch_programs.py and pair_programs.py share."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What people do with PyTorch, under a quota; prints one `key=value` a line. `torch_programs.py fill|beside|graphs|compile|loader|share|train`."""
 
 import subprocess

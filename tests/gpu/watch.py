@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """watch.py [GPU]: prints, a hundred times a second, the MiB that the driver's process list counts on that GPU (0) for the container that has most
 there, over all its processes, until it is ended."""
 

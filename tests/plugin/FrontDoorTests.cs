@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
@@ -36,6 +37,23 @@ sealed partial class FrontDoorTests
         var targets = Link().Matches(File.ReadAllText(document)).Select(match => match.Groups[1].Value);
         Assert.That(targets.Where(target => !Path.Exists(Path.Combine(folder, target))), Is.Empty);
     }
+
+    [Test]
+    public void Every_source_file_names_its_licence()
+    {
+        var files = Directory
+            .GetFiles(Root, "*", SearchOption.AllDirectories)
+            .Where(file =>
+                Path.GetExtension(file) is ".cs" or ".c" or ".h" or ".S" or ".def" or ".sh" or ".py" or ".go"
+            )
+            .Where(file => !Path.GetRelativePath(Root, file).Split('/').Intersect(Made).Any())
+            .ToArray();
+        Assert.That(files, Has.Length.GreaterThan(400));
+        Assert.That(files.Where(file => !File.ReadLines(file).Take(3).Any(line => line.Contains(Licence))), Is.Empty);
+    }
+
+    const string Licence = "SPDX-License-Identifier: Apache-2.0";
+    static readonly string[] Made = ["build", "obj", "bin", ".git", "node_modules"];
 
     [Test]
     public void The_workflow_runs_the_script_of_CI()

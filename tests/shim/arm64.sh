@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # arm64.sh BUILD: cross-builds the shim, the simulated driver and the tests for arm64 (gcc-aarch64-linux-gnu), and runs
 # what can run under qemu-user (qemu-user-static): the routes, and the shim's parts.
 set -eu

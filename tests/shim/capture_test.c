@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Captures: what the shim asks of the driver by itself must not invalidate one (shim/hook_capture.c,
    BESIDE_CAPTURES). */
 #include "gpu.h"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """clients.py pynvml|nvtop PID NVTOP: what the client shows of a GPU of 10989 MiB under a quota of 0.3, of which the process PID holds 1088 MiB."""
 import os
 import pty

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Everything that the real drivers 535, 550 and 580 export is hooked, or stands in exports/not-hooked.txt with the
    reason why not. */
 #include "harness.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Libraries that look for functions elsewhere than the program: opened with RTLD_DEEPBIND, as Julia opens all, or in a
    namespace of their own. */
 #define _GNU_SOURCE

@@ -1,10 +1,11 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # delayed.sh BUILD [part of a test's name]: builds the shim and the simulated driver, beside BUILD's outputs, so that
 # their threads are set aside at random between any two operations on what they share (delays.h), and runs the tests.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd) build=$(cd "$1" && pwd)
 out="$build/delayed" flags="-O2 -g -include $here/delays.h"
-[ "$out/shim/librunai.so" -nt "$here/delays.h" ] || rm -rf "$out/shim"
+[ -n "$(find "$out/shim/librunai.so" -newer "$here/delays.h" 2>/dev/null)" ] || rm -rf "$out/shim"
 mkdir -p "$out/sim"
 ln -sfn "$build/shim-tests" "$out/shim-tests"
 cp -u "$build/sim/simgpu" "$out/sim/"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Included before each file of the shim and of the simulated driver (races.sh): a thread may be set aside wherever it
    touches what others share. So two processors show what else needs sixteen, overloaded. */
 #ifndef RUNAI_TESTS_DELAYS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Devices of all kinds: several, in any order and by any name; instances of a divided GPU; those that share the host's
    memory; containers without NVML. */
 #define _GNU_SOURCE

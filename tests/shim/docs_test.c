@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* docs/shim.md has the table that hooks.def makes. */
 #include "harness.h"
 

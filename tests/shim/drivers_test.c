@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Several drivers in a process: stubs of toolkits, leftovers of other versions, copies opened by path. */
 #define _GNU_SOURCE
 #include "gpu.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Does the use that the shim reports equal what the driver counts for this process, after each kind of thing that takes
    memory? Runs on any driver, with the shim preloaded and a quota of 0.5: `exact`. One line a step; exit code 1 if a
    step is off by more than 2 MiB or a refusal is not the ordinary out-of-memory error. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The driver as programs get it: dlopen and dlsym. */
 #ifndef RUNAI_TESTS_GPU_H
 #define RUNAI_TESTS_GPU_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What takes memory beside the allocation calls, some of it by gigabytes: graphs of any size, modules and libraries
    with large globals, kernels with much local memory, streams, contexts. */
 #include "gpu.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of the shim. A TEST runs in the test program itself (for the shim's parts); a SCENARIO runs in a program of its
    own that is started as in a container: the shim preloaded from a private directory with a quota file, a ledger folder
    of 64 KiB, and simulated GPUs. */

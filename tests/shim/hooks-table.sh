@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # hooks-table.sh: the table of docs/shim.md, from shim/hooks.def.
 here=$(cd "$(dirname "$0")" && pwd)
 echo '| area | functions |'

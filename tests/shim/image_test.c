@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What is read of images that programs load (shim/image.c). */
 #include "../../shim/image.h"
 #include "harness.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The ledger as a file, without any GPU. */
 #define _GNU_SOURCE
 #include "../../shim/ledger.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The built library, read as a file: what it needs, and what it gives. */
 #include "harness.h"
 

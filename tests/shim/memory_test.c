@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What takes memory is charged, what gives it back is refunded, and the limit is the limit. */
 #include "../../shim/ledger.h"
 #include "gpu.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Arrays, graphs, modules, limits and contexts: what takes memory beside the allocation calls. */
 #include "../../shim/ledger.h"
 #include "gpu.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How often the driver is asked what a pool holds: not at all while it has what is asked for. */
 #define _GNU_SOURCE
 #include "gpu.h"

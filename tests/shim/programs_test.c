@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Other people's programs: with signal handlers everywhere, with an allocator or a dlsym of their own, built with
    sanitizers, for another libc. */
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The value gpu-memory and the quota file. */
 #include "../../shim/quota.h"
 #include "harness.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Processes and threads at the limit: nothing overshoots, nothing that fits is refused, nothing is lost. */
 #include "gpu.h"
 

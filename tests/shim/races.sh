@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # races.sh BUILD [TIMES]: every test of race_test.c so many times (500), plain and under the address and
 # undefined-behaviour sanitizers, a tenth as often with random delays, and the one of sanitize-threads.sh under
 # ThreadSanitizer. As many at once as there are processors; prints what failed, and a count.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Every way in which programs reach the driver leads to the hooks, and nothing else changes. */
 #define _GNU_SOURCE
 #include "gpu.h"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # sanitize-threads.sh BUILD [TIMES]: the shim under ThreadSanitizer, in the scenario where threads race at the limit.
 # Its runtime cannot be preloaded into programs that are not built for it (a shell, timeout), so the scenario is started
 # directly.

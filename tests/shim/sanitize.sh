@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # sanitize.sh BUILD [part of a test's name]: builds the shim and its tests with the address and undefined-behaviour
 # sanitizers beside BUILD's outputs, and runs them.
 set -eu

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the shim does at the start of a program that uses the GPU, where that costs. */
 #define _GNU_SOURCE
 #include "gpu.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Processes that die, fork and lose things; ledgers that are damaged. */
 #define _GNU_SOURCE
 #include "../../shim/ledger.h"

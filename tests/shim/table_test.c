@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The table of allocations against a plain array. */
 #include "../../shim/table.h"
 #include "harness.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using System.Collections.Immutable;
 using System.Globalization;
 using Runai.GpuMemory.Admission.Containers;
@@ -102,7 +103,7 @@ sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider
     public void Started(string id, DateTimeOffset at)
     {
         lock (_lock)
-            if (_entries.GetValueOrDefault(id) is { } entry && at > entry.RunAt) // else the word comes twice, or late
+            if (_entries.GetValueOrDefault(id) is { } entry && at > entry.RunAt) // else the word appears twice, or late
                 Put(id, entry with { Runs = true, RunAt = at, IsComing = false });
     }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Admission.Containers;
 
 /// <summary>Into what the caller types, as far as the labels and the kind of the call show.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Admission.Containers;
 
 /// <summary>What the kernel and the driver say of a running container. A link in its image can lead a mount to another

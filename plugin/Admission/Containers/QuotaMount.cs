@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Admission.Containers;
 
 /// <summary>A mount of a volume of ours.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Admission.Containers;
 
 /// <summary>One reason of a refusal. <paramref name="Message"/> is whole sentences for the user's terminal, naming the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Admission.Policies;
 
 /// <summary>What a container may use of one GPU.</summary>

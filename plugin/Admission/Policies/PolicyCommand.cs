@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Admission.Policies;
 
 /// <summary><c>runai-gpu-memory policy check FILE</c>: says all that is wrong with a policy file before it is put in

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using Runai.GpuMemory.Admission.Containers;
 using Runai.GpuMemory.Common;
 using Runai.GpuMemory.Gpu;
@@ -145,7 +146,7 @@ static partial class PolicyRules
 
     static string Holders(IReadOnlyList<Holding> held) =>
         held.Count == 0
-            ? "nobody holds any"
+            ? "no container holds any"
             : string.Join(
                 ", ",
                 held.OrderByDescending(h => h.Bytes)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using System.Text.Json;
 using Runai.GpuMemory.Admission.Containers;
 using Runai.GpuMemory.Common;
@@ -160,7 +161,7 @@ static class PolicyReader
         {
             if (_reader.TokenType == JsonTokenType.String)
                 return _reader.GetString();
-            Reject("must be a text");
+            Reject("must be a string");
             return null;
         }
 
@@ -208,11 +209,11 @@ static class PolicyReader
         public GpuMemoryQuota? Quota()
         {
             if (_reader.TokenType != JsonTokenType.String)
-                Reject("must be a text such as \"0.5\" or \"3g\"");
+                Reject("must be a string such as \"0.5\" or \"3g\"");
             else if (GpuMemoryQuota.TryParse(_reader.GetString(), out var quota, out var problem))
                 return quota;
             else
-                Problem($"is no quota: {problem}");
+                Problem($"is not a valid quota: {problem}");
             return null;
         }
 
@@ -222,7 +223,7 @@ static class PolicyReader
             var seen = new HashSet<string>(StringComparer.Ordinal);
             if (_reader.TokenType != JsonTokenType.StartArray)
             {
-                Reject("must be a list of texts");
+                Reject("must be an array of strings");
                 return texts;
             }
             while (_reader.Read() && _reader.TokenType != JsonTokenType.EndArray)
@@ -286,7 +287,7 @@ static class PolicyReader
             {
                 var (outer, name) = Enter();
                 if (!users.TryAdd(name, User(keys)))
-                    Problem("comes twice");
+                    Problem("appears twice");
                 if (name.Length == 0)
                     Problem("is no name: callers without one have the limits beside \"users\"");
                 _path = outer;
@@ -302,11 +303,11 @@ static class PolicyReader
             {
                 var (outer, key) = Enter();
                 if (!seen.Add(key))
-                    Problem("comes twice");
+                    Problem("appears twice");
                 if (keys.TryGetValue(key, out var read))
                     limits = read(limits, ref this);
                 else
-                    Reject($"is no key: there are {string.Join(", ", keys.Keys)}");
+                    Reject($"is not a known key; known keys: {string.Join(", ", keys.Keys)}");
                 _path = outer;
             }
             return limits;
@@ -323,14 +324,14 @@ static class PolicyReader
             {
                 var (outer, key) = Enter();
                 if (!seen.Add(key))
-                    Problem("comes twice");
+                    Problem("appears twice");
                 if (keys.TryGetValue(key, out var read))
                     policy = read(policy, ref this);
                 else if (limitKeys?.GetValueOrDefault(key) is { } readLimit)
                     policy = policy with { Limits = readLimit(policy.Limits, ref this) };
                 else
                     Reject(
-                        "is no key: there are "
+                        "is not a known key; known keys: "
                             + $"{string.Join(", ", keys.Keys.Concat(limitKeys?.Keys.AsEnumerable() ?? []))}"
                     );
                 _path = outer;

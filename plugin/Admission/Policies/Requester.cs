@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Admission.Policies;
 
 /// <summary>Who asks. <paramref name="Name"/> is the common name of the TLS client certificate, empty on the unix

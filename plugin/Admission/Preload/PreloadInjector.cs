@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using System.Collections.Concurrent;
 using System.Formats.Tar;
 using Runai.GpuMemory.Admission.Containers;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Admission.Requests;
 
 /// <summary>How encoding/json compares an object's key with a field's name where they are not equal: by simple Unicode

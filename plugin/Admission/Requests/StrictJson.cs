@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using System.Text;
 using System.Text.Json;
 using Runai.GpuMemory.Common;
@@ -137,7 +138,7 @@ static class StrictJson
                 inner = shape.Members[known];
             }
             if (!seen.Add(key))
-                return $"the key {Quoted.Text(path + key)} comes twice";
+                return $"the key {Quoted.Text(path + key)} appears twice";
             if (FindProblem(ref reader, inner!, path + key + ".", walk) is { } problem)
                 return problem;
         }

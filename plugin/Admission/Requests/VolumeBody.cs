@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Admission.Requests;
 
 /// <summary>The body of <c>POST /volumes/create</c>, as far as it matters.</summary>

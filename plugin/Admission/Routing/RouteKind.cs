@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Admission.Routing;
 
 /// <summary>What an API call has to do with GPU memory.</summary>

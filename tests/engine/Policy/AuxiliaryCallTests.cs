@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using System.Formats.Tar;
 using System.Text;
 using System.Text.RegularExpressions;
@@ -65,7 +66,7 @@ sealed partial class AuxiliaryCallTests(string version) : PolicyFixture(version)
         Denied("POST", "/plugins/pull?remote=evil/root", "[]"u8.ToArray());
         Assert.That(
             Engine.Docker("plugin", "create", "evil/root", foreign).Error,
-            Does.Contain("plugins are the admins' on this machine")
+            Does.Contain("only admins may change plugins on this machine")
         );
         Assert.That(
             Engine.Docker("plugin", "ls", "--format", "{{.Name}} {{.Enabled}}").Ok(),

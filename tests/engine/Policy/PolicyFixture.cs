@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.EngineTests.Policy;
 
 /// <summary>An engine whose admin wants quotas of at most a half, with a runtime that gives GPUs as NVIDIA's

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using NUnit.Framework;
 using static Runai.GpuMemory.EngineTests.TestEngine;
 
@@ -54,7 +55,7 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
             ]
         );
 
-    const string OfAdmins = "plugins are the admins' on this machine: ask one of them";
+    const string OfAdmins = "only admins may change plugins on this machine";
 
     [TestCase("ada", true)]
     [TestCase("bob", false)]

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Says hello, and before it what of ours is in its address space. Linked statically or to another C library it stands
  * for the programs that the preload does not reach. With an argument it stays.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # cli.sh DOCKER COMPOSE: an ordinary session of a docker client, with and without Compose, in which nothing needs a GPU.
 # DOCKER_HOST names the engine, which has the image gpu-demo. Stops at what is refused.
 set -eux

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # compose1.sh: an ordinary session of the first Compose (docker-compose 1.29, in Python), and of a service with a quota.
 # DOCKER_HOST names the engine, which has the image gpu-demo.
 set -eux

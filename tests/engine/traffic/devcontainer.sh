@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # devcontainer.sh NODE CLI: an ordinary session of what VS Code's Dev Containers runs: a container from an image, which
 # is built anew for its user's UID; one from a Dockerfile, with a feature; one with a quota. DOCKER_HOST names the
 # engine, which has the image gpu-demo.

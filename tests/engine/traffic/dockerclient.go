@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // An ordinary session of go-dockerclient, which names no API version where none is asked for, and of a container with a quota. DOCKER_HOST
 // names the engine, which has the image gpu-demo.
 package main

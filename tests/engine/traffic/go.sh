@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # go.sh FOLDER SOURCE PROGRAM: builds a program with Debian's packages of Docker's Go SDK and of go-dockerclient, the
 # few of their 250 that it takes, which are unpacked in FOLDER.
 set -eu

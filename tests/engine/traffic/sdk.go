@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // An ordinary session of the Go SDK, and of a container with a quota. DOCKER_HOST names the engine, which has the image gpu-demo.
 package main
 

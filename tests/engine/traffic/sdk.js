@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An ordinary session of dockerode, in which nothing needs a GPU. Run where it is installed; DOCKER_SOCKET is the engine's, which has the image gpu-demo.
 const assert = require('node:assert');
 const { PassThrough } = require('node:stream');

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """An ordinary session of the Python SDK, in which nothing needs a GPU. DOCKER_HOST names the engine, which has the image gpu-demo."""
 import io
 import tarfile

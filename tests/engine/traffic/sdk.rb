@@ -1,4 +1,5 @@
 #!/usr/bin/ruby
+# SPDX-License-Identifier: Apache-2.0
 # frozen_string_literal: true
 
 # An ordinary session of Ruby's docker-api, and of a container with a quota. DOCKER_HOST names the engine, which has the image gpu-demo.

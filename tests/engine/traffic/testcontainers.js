@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An ordinary session of Testcontainers, and of a container with a quota. Run where it is installed; DOCKER_HOST names the engine, which has the image gpu-demo.
 const assert = require('node:assert');
 const fs = require('node:fs');

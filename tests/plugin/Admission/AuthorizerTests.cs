@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using Microsoft.Extensions.DependencyInjection;
 using NUnit.Framework;
 using Runai.GpuMemory.Admission;
@@ -326,7 +327,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     public async Task A_create_whose_body_cannot_be_read_in_one_way_only_is_denied(string? body) =>
         Assert.That(
             await BeforeAsync(Call("POST", "/v1.41/containers/create?name=/auth", body)),
-            Does.StartWith("the body of this create call cannot be read in one way only, so it is refused: ")
+            Does.StartWith("the body of this create call is ambiguous, so it is refused: ")
         );
 
     [Test]

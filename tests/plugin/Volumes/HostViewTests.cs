@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Time.Testing;
 using NUnit.Framework;

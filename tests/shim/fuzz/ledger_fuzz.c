@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* libFuzzer target: whatever a container writes into the ledger's memory. */
 #include "../../../shim/ledger.h"
 #include "../../../shim/quota_file.h"

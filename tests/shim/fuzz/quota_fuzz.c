@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* libFuzzer target: the quota file's parser. */
 #include "../../../shim/quota.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Opens libraries as it is asked to, by names that mean something to this library only: it has a RUNPATH. */
 #include <dlfcn.h>
 

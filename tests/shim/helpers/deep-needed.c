@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Needed by deep.c: it has a function whose name the program has, too, and looks the driver up by itself. */
 #include <dlfcn.h>
 

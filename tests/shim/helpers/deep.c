@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A library to be opened with RTLD_DEEPBIND, or in a namespace of its own: linked to the driver (if DIRECT), and with
    lookups of its own. Each way of allocating answers what the driver, or the shim, answers. */
 #define _GNU_SOURCE

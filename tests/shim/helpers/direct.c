@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Linked to libcuda.so.1: the loader itself binds it. */
 #include <stdio.h>
 

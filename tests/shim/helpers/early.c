@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A library whose constructor uses the GPU, as some frameworks' do. */
 #include <dlfcn.h>
 

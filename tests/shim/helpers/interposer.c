@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A library with a dlsym of its own, as profilers and other tools preload: it counts, and asks the next one. */
 #define _GNU_SOURCE
 #include <dlfcn.h>

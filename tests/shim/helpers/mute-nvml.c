@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An NVML that is there but does not start, after MUTE_NVML_MS, and says how often it was asked to and had an
    answer. */
 #include <stdlib.h>

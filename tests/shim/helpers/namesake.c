@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A library of some program, with a function that happens to be called as one of the driver's. */
 int cuInit(unsigned flags);
 __attribute__((visibility("default"))) int cuInit(unsigned flags) {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Preloaded after the shim: an interposer that looks for the function it stands in for. */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A program that uses the GPU if there is a driver: built in the ways that other people build theirs. */
 #include <dlfcn.h>
 #include <stdio.h>

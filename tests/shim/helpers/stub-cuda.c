@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A driver of which every call fails, as the CUDA toolkit ships one to link with. */
 #ifndef ANSWER
 #define ANSWER 34 /* CUDA_ERROR_STUB_LIBRARY */

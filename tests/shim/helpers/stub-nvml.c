@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The same of NVML. Each call takes as long as RUNAI_STUB_WAIT_MS says. */
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The functions that the checks call, as their users declare them. */
 #pragma once
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Checks the simulated GPU as its users meet it: processes, namespaces, tools, the container hook. Usage: check.sh OUT
 set -u
 out=$(cd "$1" && pwd)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the simulated driver does within a process, each test in a process of its own that begins with an idle device of
    10989 MiB, of which 100 are reserved, 64 MiB a context. The figures are those that a real driver showed.
 

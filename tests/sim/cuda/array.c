@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Arrays and mipmapped arrays: device memory without contents. Sparse and deferred ones hold none by themselves. */
 #include "driver.h"
 #include "stream.h"

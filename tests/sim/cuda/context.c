@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Contexts: what a thread has current, the primary context of each device, created and green ones, their limits. A
    context's memory goes with it. */
 #include "driver.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Copies and sets of linear memory, for real; arrays have no contents. While a stream is captured they become nodes. */
 #include "stream.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* libcuda.so.1 without a GPU: the driver API of a simulated device (state/device.h).
 
    Modelled: everything that takes, frees or reports device memory (linear, pitched, managed, stream-ordered pools,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The exported names: each row of cuda.def is a jump to its function, each name of cuda-unsupported.def answers
    CUDA_ERROR_NOT_SUPPORTED. Every name has an address of its own, as in the real driver.
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Graphs: their nodes and edges, executables, capture's nodes. Launching one runs its memory and host nodes in the
    order in which they were added; kernels and copies do nothing.
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Chunks of device memory cut into allocations. Free pieces lie in bins by the logarithm of their size and are joined
    with free neighbours, so that allocation and free take the same time with 60,000 live allocations as with one. */
 #include "driver.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Memory that another process, or another API, holds: legacy IPC handles, external memory, shared pools. An import is
    an address; it is never charged, since its exporter is. Contents are not shared. */
 #include "driver.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cuInit, the driver's one state, and the doors that every call passes. */
 #include "driver.h"
 

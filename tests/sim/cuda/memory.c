@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Linear memory: what is allocated with cuMemAlloc and its kin, freed, asked about. */
 #include "driver.h"
 #include "stream.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Modules, libraries, functions and launches. Images are not read, but for PTX text and the sizes in a cubin: any
    function name is found, except that PTX must contain it. A module takes its globals (of PTX ".global .align N .b8
    name[BYTES]", of a cubin the section .nv.global) when it is loaded, a library when it is first used. Its other cost

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Stream-ordered memory. A pool is a long range of addresses; the device memory behind it is taken 32 MiB (a slot) at a
    time. What is freed can be allocated again at once, but goes back to the device only when somebody synchronises: what
    is above the release threshold then, all of it on a trim or when the device is short. An allocation that finds the

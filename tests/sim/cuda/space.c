@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Device addresses: one range for all devices (unified addressing), given out in pages of 2 MiB. The table says which
    chunk a page belongs to. Nothing is mapped there until a copy or a set touches a chunk, so that addresses cost
    nothing; the range is one where no kernel and no sanitizer puts anything by itself. */

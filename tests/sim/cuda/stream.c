@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Streams and events. Work is done when the call returns, so that a stream is always ready; what is modelled is
    capture, with the calls that invalidate one, and that synchronising gives back what pools hold above their
    threshold. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the driver API's functions take, declared here as far as the simulation reads it. */
 #pragma once
 

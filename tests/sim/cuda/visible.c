@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER: which devices there are, and in which order. */
 #include "driver.h"
 

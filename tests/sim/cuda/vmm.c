@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Virtual memory: physical allocations with references (the handle, each mapping, each retained handle), address
    reservations and mappings. The device is charged for what lies on it (`location`), whatever device is current, until
    the last reference goes. Exported handles travel as file descriptors and can be imported in the same process. */

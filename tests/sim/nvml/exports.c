@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The exported names: each row of nvml.def is a jump to its function, the others answer NVML_ERROR_NOT_SUPPORTED. */
 
 #if defined(__x86_64__)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What monitors show beside memory: constants of an idle card. Each row is a function that stores one number. */
 #include "nvml.h"
 

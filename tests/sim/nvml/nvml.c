@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* libnvidia-ml.so.1 of simulated devices (state/device.h): inventory, memory, processes, and the plain facts that
    monitors show. Memory and processes are read from the devices' files at each call; the rest are constants.
 

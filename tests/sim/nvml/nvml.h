@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* NVML's types as far as the simulation uses them. */
 #pragma once
 

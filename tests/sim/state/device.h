@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A simulated GPU is a file (gpu0, gpu1, ...) that every process with access to it maps: its configuration, and one
    slot for each process that uses it. Whoever gets the file shares the device's memory, as with /dev/nvidia0.
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* gpu-alloc: allocates device memory with the CUDA driver API, says what happened, holds it. It knows nothing of the
    simulation: the same binary runs on a real driver. It reaches the driver as programs do: by dlopen and dlsym, by
    cuGetProcAddress (--proc-address), or linked to libcuda.so.1 (--direct, which runs gpu-alloc-direct from beside it).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nvidia-container-runtime-hook for simulated devices. dockerd adds it to containers with --gpus as an OCI prestart
    hook: it runs in the host's namespaces before the container changes its root, with the container's state (bundle,
    pid) on stdin. It mounts what NVIDIA's toolkit would: the visible devices, the driver's libraries, nvidia-smi, and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nvidia-smi as far as people use it for memory: the table, -L, and the two queries in CSV. All figures come from NVML,
    reached as the real one does: dlopen("libnvidia-ml.so.1"), dlsym, nvmlDeviceGetMemoryInfo_v2. */
 #include "../nvml/nvml.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The tools are bind-mounted into containers whose glibc may be as old as 2.17: ask for the versions it has. */
 #pragma once
 

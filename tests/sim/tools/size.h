@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Sizes as the tools take them: digits and a unit b, k, m, g, t (bytes without one). */
 #pragma once
 

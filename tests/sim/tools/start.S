@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The entry point of the tools, instead of glibc's crt1.o, whose __libc_start_main needs GLIBC_2.34. */
     .globl _start
     .type _start, %function

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using NUnit.Framework;
@@ -66,17 +67,13 @@ sealed class ResourceCallsTests
     [TestCase(
         "POST",
         "/v1.51/plugins/runai/gpu-memory:latest/disable",
-        "plugins are the admins' on this machine: ask one of them"
+        "only admins may change plugins on this machine"
     )]
-    [TestCase("POST", "/v1.51/plugins/0123abcd/set", "plugins are the admins' on this machine: ask one of them")]
-    [TestCase("POST", "/plugins/0123/upgrade?remote=x", "plugins are the admins' on this machine: ask one of them")]
-    [TestCase(
-        "POST",
-        "/v1.51/plugins/pull?remote=evil/root",
-        "plugins are the admins' on this machine: ask one of them"
-    )]
-    [TestCase("POST", "/v1.51/plugins/create?name=evil", "plugins are the admins' on this machine: ask one of them")]
-    [TestCase("DELETE", "/v1.51/plugins/0", "plugins are the admins' on this machine: ask one of them")]
+    [TestCase("POST", "/v1.51/plugins/0123abcd/set", "only admins may change plugins on this machine")]
+    [TestCase("POST", "/plugins/0123/upgrade?remote=x", "only admins may change plugins on this machine")]
+    [TestCase("POST", "/v1.51/plugins/pull?remote=evil/root", "only admins may change plugins on this machine")]
+    [TestCase("POST", "/v1.51/plugins/create?name=evil", "only admins may change plugins on this machine")]
+    [TestCase("DELETE", "/v1.51/plugins/0", "only admins may change plugins on this machine")]
     [TestCase(
         "POST",
         "/v1.51/swarm/init",
@@ -189,7 +186,7 @@ sealed class ResourceCallsTests
     {
         Assert.That(
             await AskAsync("{}", "POST", "/plugins/x/set", authentication: "TLS"),
-            Is.EqualTo("plugins are the admins' on this machine: ask one of them")
+            Is.EqualTo("only admins may change plugins on this machine")
         );
         Assert.That(await AskAsync("{}", "POST", "/plugins/x/set"), Is.EqualTo("allowed"));
         Assert.That(
@@ -268,16 +265,13 @@ sealed class ResourceCallsTests
     )]
     [TestCase(
         """{"Name":"runai","name":"x"}""",
-        "the body of this volume call cannot be read in one way only, so it is refused: the key Name comes twice"
+        "the body of this volume call is ambiguous, so it is refused: the key Name appears twice"
     )]
     [TestCase(
         """{"name":"runai","DRIVER":"local"}""",
         "the volume runai is the GPU memory plugin's: take another name"
     )]
-    [TestCase(
-        "{",
-        "the body of this volume call cannot be read in one way only, so it is refused: it is not strict JSON"
-    )]
+    [TestCase("{", "the body of this volume call is ambiguous, so it is refused: it is not strict JSON")]
     [TestCase("""{"Name":"new","Driver":"runai/gpu-memory","DriverOpts":{"gpu-memory":"0.5"}}""", "allowed")]
     [TestCase("""{"Name":"data","Driver":"local","DriverOpts":null,"Labels":{}}""", "allowed")]
     [TestCase("""{"Name":"share","DriverOpts":{"type":"nfs","device":":/export"}}""", "allowed")]
@@ -342,8 +336,7 @@ sealed class ResourceCallsTests
         "POST",
         "/containers/web/checkpoints",
         null,
-        "the body of this checkpoint call cannot be read in one way only, so it is refused: the engine did not "
-            + "pass it on"
+        "the body of this checkpoint call is ambiguous, so it is refused: the engine did not " + "pass it on"
     )]
     [TestCase(
         "POST",
@@ -548,7 +541,7 @@ sealed class ResourceCallsTests
     )]
     [TestCase(
         """{"TaskTemplate":{"Runtime":"plugin","PluginSpec":{"Name":"evil","Remote":"evil/root"}}}""",
-        "plugins are the admins' on this machine: ask one of them"
+        "only admins may change plugins on this machine"
     )]
     [TestCase(
         """{"TaskTemplate":{"ContainerSpec":{"Privileges":{"Seccomp":{"Mode":"unconfined"}}}}}""",
@@ -580,8 +573,8 @@ sealed class ResourceCallsTests
     )]
     [TestCase(
         """{"TaskTemplate":{"containerspec":{},"ContainerSpec":{}}}""",
-        "the body of this service call cannot be read in one way only, so it is refused: the key "
-            + "TaskTemplate.ContainerSpec comes twice"
+        "the body of this service call is ambiguous, so it is refused: the key "
+            + "TaskTemplate.ContainerSpec appears twice"
     )]
     [TestCase("""{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"debian"}}}""", "allowed")]
     public async Task A_service_is_judged_by_what_its_tasks_ask_for(string body, string answer)
@@ -659,19 +652,18 @@ sealed class ResourceCallsTests
     [TestCase(
         """{"TaskTemplate":{"PluginSpec":{}}}""",
         7ul,
-        "--rollback brings back what you could not ask for yourself: plugins are the admins' on this machine: "
-            + "ask one of them"
+        "--rollback brings back what you could not ask for yourself: only admins may change plugins on this machine"
     )]
     [TestCase(
         """{"TaskTemplate":{},"tasktemplate":{}}""",
         7ul,
-        "what the service web was before cannot be read (the key TaskTemplate comes twice): update it to what "
+        "what the service web was before cannot be read (the key TaskTemplate appears twice): update it to what "
             + "you want, without --rollback"
     )]
     [TestCase(
         """{"TaskTemplate":{"ContainerSpec":{}}}""",
         8ul,
-        "the service web is being changed by somebody else: try again"
+        "the service web is being changed by another caller: try again"
     )]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{}}}""", 7ul, "allowed")]
     [TestCase(null, 7ul, "allowed")]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using NUnit.Framework;
 using Runai.GpuMemory.Admission.Capacity;
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using NUnit.Framework;
@@ -168,7 +169,7 @@ sealed class DryRunTests : AuthorizerFixture
             Assert.That(
                 await BeforeAsync(call),
                 Does.StartWith(
-                    "cannot be answered: to ask for somebody else, or with another policy, is the admins' on "
+                    "cannot be answered: only admins may ask for another user, or with another policy, on "
                         + "this machine: use a certificate of one of \"admins\" in its policy file\nnothing"
                 )
             );
@@ -191,7 +192,7 @@ sealed class DryRunTests : AuthorizerFixture
         );
         Assert.That(
             await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy", policy: "{\n\"mode\": 1,\n\"a\": 2}")),
-            Does.StartWith("refused\n  line 2: mode must be \"enforce\" or \"audit\"\n  line 3: a is no key")
+            Does.StartWith("refused\n  line 2: mode must be \"enforce\" or \"audit\"\n  line 3: a is not a known key")
         );
         HavePolicy("""{"mode":7}""");
         Assert.That(
@@ -221,8 +222,10 @@ sealed class DryRunTests : AuthorizerFixture
         var refused = await BeforeAsync(Ask("POST", "/containers/x/wait", what: "policy"));
         Assert.That(
             refused,
-            Does.StartWith("refused: the file on disk; the last good policy stays in force\n  line 2: a is no key")
-                .And.Contain("\n  line 3: b is no key")
+            Does.StartWith(
+                    "refused: the file on disk; the last good policy stays in force\n  line 2: a is not a known key"
+                )
+                .And.Contain("\n  line 3: b is not a known key")
                 .And.EndsWith(good["a policy\n".Length..])
         );
         Assert.That(await BeforeAsync(Ask("POST", Create, Good)), Does.StartWith("would be allowed"), "it is in force");

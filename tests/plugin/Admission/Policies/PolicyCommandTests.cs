@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using NUnit.Framework;
 using Runai.GpuMemory.Admission.Policies;
 
@@ -62,7 +63,10 @@ sealed class PolicyCommandTests
     {
         var (code, output, _) = Check("{\n\"mode\": 1,\n\"a\": 2}");
         Assert.That(code, Is.EqualTo(1));
-        Assert.That(output, Does.StartWith("FILE:2: mode must be \"enforce\" or \"audit\"\nFILE:3: a is no key"));
+        Assert.That(
+            output,
+            Does.StartWith("FILE:2: mode must be \"enforce\" or \"audit\"\nFILE:3: a is not a known key")
+        );
     }
 
     [Test]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using System.Text;
 using FsCheck;
 using FsCheck.Fluent;
@@ -141,28 +142,28 @@ sealed class PolicyReaderTests
                 new[]
                 {
                     "line 2: mode must be \"enforce\" or \"audit\"",
-                    "line 3: maxquota is no key: there are $schema, mode, localSocket, admins, onBreach, "
+                    "line 3: maxquota is not a known key; known keys: $schema, mode, localSocket, admins, onBreach, "
                         + "unknownRoutes, overcommit, maxVolumes, allowPrivileged, allowHostNamespaces, "
                         + "allowBindMounts, driverCapabilities, exempt, users, requireQuota, defaultQuota, maxQuota, "
                         + "totalQuota",
-                    "line 4: maxQuota is no quota: gpu-memory=2 has no unit: write a fraction of the GPU such "
+                    "line 4: maxQuota is not a valid quota: gpu-memory=2 has no unit: write a fraction of the GPU such "
                         + "as 0.5, or a size with a unit such as 2g (b, k, m, g, t)",
                     "line 5: requireQuota must be true or false",
                     "line 6: admins names a twice",
-                    "line 6: admins must be a text",
+                    "line 6: admins must be a string",
                     "line 6: admins has an empty text",
                     "line 7: overcommit must be a number above 0 and at most 100",
                     "line 8: allowBindMounts has home, which is no clean absolute path",
                     "line 8: allowBindMounts has /a/../b, which is no clean absolute path",
                     "line 8: allowBindMounts has /srv/*/x, which is below /srv/data: who mounts that could put "
                         + "a link in its place",
-                    "line 9: exempt.groups is no key: there are users, images",
-                    "line 10: users.bob.maxQuota must be a text such as \"0.5\" or \"3g\"",
-                    "line 10: users.bob.overcommit is no key: there are requireQuota, defaultQuota, maxQuota, "
-                        + "totalQuota",
-                    "line 10: users.bob comes twice",
+                    "line 9: exempt.groups is not a known key; known keys: users, images",
+                    "line 10: users.bob.maxQuota must be a string such as \"0.5\" or \"3g\"",
+                    "line 10: users.bob.overcommit is not a known key; known keys: requireQuota, defaultQuota, "
+                        + "maxQuota, totalQuota",
+                    "line 10: users.bob appears twice",
                     "line 10: users.eve must be an object",
-                    "line 11: mode comes twice",
+                    "line 11: mode appears twice",
                 }
             )
         );

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using Microsoft.Extensions.Logging;
 using NUnit.Framework;
 using Runai.GpuMemory.Admission.Containers;
@@ -89,7 +90,7 @@ sealed class PolicySourceTests
         var source = Open();
         Write("{\"requireQuota\":false,\n\"maxQuota\":\"2\"}", source);
         Assert.That(source.Current.Limits.RequireQuota, Is.True);
-        Assert.That(_lines.Lines[^1], Does.Contain("is refused, line 2: maxQuota is no quota"));
+        Assert.That(_lines.Lines[^1], Does.Contain("is refused, line 2: maxQuota is not a valid quota"));
     }
 
     [Test]

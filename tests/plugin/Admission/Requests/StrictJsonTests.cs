@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 using System.Text;
 using System.Text.Json;
 using FsCheck;
@@ -26,22 +27,22 @@ sealed class StrictJsonTests
         new("""{"Image":"a",}""", "strict JSON"),
         new("""{"Image":"a"/**/}""", "strict JSON"),
         new("""{"Image":"a" """, "strict JSON"),
-        new("""{"Image":"a","Image":"b"}""", "the key Image comes twice"),
-        new("""{"Image":"a","IMAGE":"b"}""", "the key Image comes twice"),
-        new("""{"Labels":{"gpu-memory":"0.1","gpu-memory":"1"}}""", "the key Labels.gpu-memory comes twice"),
-        new("""{"Labels":{"gpu-memory":"0.1","gpu\u002dmemory":"1"}}""", "the key Labels.gpu-memory comes twice"),
-        new("""{"HostConfig":{"Binds":[]},"HostConfig":{"Privileged":true}}""", "the key HostConfig comes twice"),
+        new("""{"Image":"a","Image":"b"}""", "the key Image appears twice"),
+        new("""{"Image":"a","IMAGE":"b"}""", "the key Image appears twice"),
+        new("""{"Labels":{"gpu-memory":"0.1","gpu-memory":"1"}}""", "the key Labels.gpu-memory appears twice"),
+        new("""{"Labels":{"gpu-memory":"0.1","gpu\u002dmemory":"1"}}""", "the key Labels.gpu-memory appears twice"),
+        new("""{"HostConfig":{"Binds":[]},"HostConfig":{"Privileged":true}}""", "the key HostConfig appears twice"),
         new(
             """{"HostConfig":{"Privileged":false},"hostconfig":{"Privileged":true}}""",
-            "the key HostConfig comes twice"
+            "the key HostConfig appears twice"
         ),
         new(
             """{"HostConfig":{"Mounts":[{"Type":"tmpfs","Type":"volume"}]}}""",
-            "the key HostConfig.Mounts.Type comes twice"
+            "the key HostConfig.Mounts.Type appears twice"
         ),
         new(
             """{"HostConfig":{"\u212aernel":1,"Privile\u0067ed":true,"Privileged":false}}""",
-            "the key HostConfig.Privileged comes twice"
+            "the key HostConfig.Privileged appears twice"
         ),
         new("""{"HostConfig":{"Binds":"x:/y:z","Tmpfs":[]}}""", "is not what the API has there"),
         new("""{"HostConfig":{"Privileged":"true"}}""", "is not what the API has there"),
@@ -93,7 +94,7 @@ sealed class StrictJsonTests
             var members = $"\"{first}\":null,\"{second}\":null";
             Assert.That(
                 ProblemOf(plain == "NetworkMode" ? $$$"""{"HostConfig":{{{{members}}}}}""" : $$"""{{{members}}}"""),
-                Does.Contain(" comes twice"),
+                Does.Contain(" appears twice"),
                 members
             );
         }

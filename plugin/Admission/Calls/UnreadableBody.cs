@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+using Runai.GpuMemory.Admission.Policies;
+
+namespace Runai.GpuMemory.Admission.Calls;
+
+/// <summary>A call whose body cannot be judged.</summary>
+static class UnreadableBody
+{
+    public static Verdict Refuse(string what, string problem) =>
+        Verdict.Refused($"{what}-body", Message(what, problem));
+
+    public static string Message(string what, string problem) =>
+        $"the body of this {what} call is ambiguous, so it is refused: {problem}";
+}
