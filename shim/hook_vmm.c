@@ -67,7 +67,7 @@ static void drop(CUmemGenericAllocationHandle handle, uint64_t identity) {
 
 /* Around a call with which the driver may drop its last reference, and ours: a measurement between the two would take
    what is gone off our overhead, and we off what is charged. */
-#define DROPS(real_call, done)                                                                                         \
+#define DROP_AND_RETURN(real_call, done)                                                                               \
     if (inside_driver)                                                                                                 \
         return real_call;                                                                                              \
     unsigned devices = account_release_begin_anywhere();                                                               \
@@ -79,7 +79,7 @@ static void drop(CUmemGenericAllocationHandle handle, uint64_t identity) {
 
 CUresult cuMemRelease(CUmemGenericAllocationHandle handle) {
     uint64_t identity = identity_of(handle);
-    DROPS(CUDA->cuMemRelease(handle), drop(handle, identity));
+    DROP_AND_RETURN(CUDA->cuMemRelease(handle), drop(handle, identity));
 }
 
 static uint64_t hold(CUmemGenericAllocationHandle handle) {
@@ -126,5 +126,5 @@ static void drop_mappings(CUdeviceptr address, size_t size) {
 }
 
 CUresult cuMemUnmap(CUdeviceptr address, size_t size) {
-    DROPS(CUDA->cuMemUnmap(address, size), drop_mappings(address, size));
+    DROP_AND_RETURN(CUDA->cuMemUnmap(address, size), drop_mappings(address, size));
 }

@@ -30,6 +30,7 @@ sealed record EngineError
     public string? Message { get; init; }
 }
 
+/// <summary>The records that the engine answers with.</summary>
 [JsonSerializable(typeof(EngineInfo))]
 [JsonSerializable(typeof(ContainerInspect))]
 [JsonSerializable(typeof(ImageInspect))]

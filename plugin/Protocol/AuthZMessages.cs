@@ -128,6 +128,7 @@ sealed class UnpooledBytes : JsonConverter<byte[]>
         writer.WriteBase64StringValue(value);
 }
 
+/// <summary>The records of the authorization protocol.</summary>
 [JsonSourceGenerationOptions(Converters = [typeof(UnpooledBytes)])]
 [JsonSerializable(typeof(AuthZRequest))]
 [JsonSerializable(typeof(AuthZAnswer))]

@@ -38,6 +38,7 @@ sealed record VolumeAnswer(string Err = "")
 /// <summary><c>local</c>: the volumes of one engine are no other's.</summary>
 sealed record VolumeCapabilities(string Scope);
 
+/// <summary>The records of the volume protocol.</summary>
 [JsonSerializable(typeof(VolumeRequest))]
 [JsonSerializable(typeof(VolumeAnswer))]
 sealed partial class VolumeJson : JsonSerializerContext;

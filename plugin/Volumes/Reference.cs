@@ -20,6 +20,7 @@ sealed record Reference(string MountId, string Volume, int Count, string Boot, D
     public int Pid { get; init; }
 }
 
+/// <summary>The records in the plugin's state folder.</summary>
 [JsonSerializable(typeof(Reference))]
 [JsonSerializable(typeof(StoredVolume))]
 sealed partial class StateJson : JsonSerializerContext;

@@ -9,6 +9,7 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission.Capacity;
 
+/// <summary>See <see cref="IGpuReservations"/>. One lock over all entries, which are one a container.</summary>
 sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider time) : IGpuReservations
 {
     /// <summary>A start that nobody finished or failed in this time is looked at, see

@@ -6,6 +6,7 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Admission.Policies;
 
+/// <summary>The rules of the policy file: each null, or why the container may not run.</summary>
 static partial class PolicyRules
 {
     static string? RequireQuota(RuleInput c) =>

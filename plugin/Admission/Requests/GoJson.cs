@@ -4,6 +4,7 @@ using System.Text.Json.Serialization;
 
 namespace Runai.GpuMemory.Admission.Requests;
 
+/// <summary>As Go reads a string: <c>null</c> is the empty one. Keys are taken as they are.</summary>
 sealed class GoString : JsonConverter<string>
 {
     public override bool HandleNull => true;
@@ -29,6 +30,7 @@ sealed class GoString : JsonConverter<string>
         writer.WritePropertyName(value);
 }
 
+/// <summary>As Go reads a bool: <c>null</c> is <c>false</c>.</summary>
 sealed class GoBool : JsonConverter<bool>
 {
     public override bool HandleNull => true;
@@ -40,6 +42,7 @@ sealed class GoBool : JsonConverter<bool>
         writer.WriteBooleanValue(value);
 }
 
+/// <summary>As Go reads an int: <c>null</c> is 0.</summary>
 sealed class GoInt : JsonConverter<int>
 {
     public override bool HandleNull => true;
@@ -51,6 +54,7 @@ sealed class GoInt : JsonConverter<int>
         writer.WriteNumberValue(value);
 }
 
+/// <summary>As Docker reads a command or an entry point: a string, or an array of strings.</summary>
 sealed class GoStrings : JsonConverter<IReadOnlyList<string>>
 {
     public override IReadOnlyList<string> Read(

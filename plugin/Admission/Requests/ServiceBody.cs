@@ -73,6 +73,7 @@ sealed record ServiceBody
         : folder + name;
 }
 
+/// <summary>What each task of a service runs: a container, or a plugin.</summary>
 sealed record TaskTemplate
 {
     public TaskContainer? ContainerSpec { get; init; }

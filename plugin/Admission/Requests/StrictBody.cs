@@ -36,6 +36,7 @@ sealed class StrictBody<T>(JsonTypeInfo<T> type)
 [JsonSerializable(typeof(ServiceBody))]
 sealed partial class StrictBodyJson : JsonSerializerContext;
 
+/// <summary>The bodies of calls other than create, read strictly.</summary>
 static class StrictBodies
 {
     public static StrictBody<ExecBody> Exec { get; } = new(StrictBodyJson.Default.ExecBody);
