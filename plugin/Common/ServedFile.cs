@@ -5,8 +5,8 @@ using Microsoft.Win32.SafeHandles;
 namespace Runai.GpuMemory.Common;
 
 /// <summary>Reads files that containers see. A container's root can have a lease (fcntl(2), F_SETLEASE) on one that
-/// nobody else has open, and who opens it waits up to 45 s then; or any of its users a lock
-/// (flock(2)), and .NET's own way of opening fails.</summary>
+/// nobody else has open, and who opens it waits up to 45 s then; or any of its users a lock (flock(2)), and .NET's own
+/// way of opening fails.</summary>
 static partial class ServedFile
 {
     const int ReadOnly = 0,

@@ -20,9 +20,9 @@ enum Asking
 }
 
 /// <summary>Finds out whether this plugin is in the engine's authorization chain, which the engine itself tells nobody:
-/// a ping of the plugin's own comes back to it as a question, or not.
-/// <c>docker plugin disable</c> takes a plugin out of the chain and <c>enable</c> does not put it back. What the engine
-/// asked a moment ago shows nothing: it may have dropped the plugin since.</summary>
+/// a ping of the plugin's own comes back to it as a question, or not. <c>docker plugin disable</c> takes a plugin out
+/// of the chain and <c>enable</c> does not put it back. What the engine asked a moment ago shows nothing: it may have
+/// dropped the plugin since.</summary>
 sealed class ChainProbe(IEngineClient engine, SelfCalls own, TimeProvider time)
 {
     /// <summary>Nobody waits longer after a ping went out. An engine that boots answers when its containers are up, and

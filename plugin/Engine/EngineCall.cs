@@ -7,8 +7,8 @@ using Runai.GpuMemory.Common;
 namespace Runai.GpuMemory.Engine;
 
 /// <summary>One call to the engine: its deadline, the bound on its answer, and all that it holds until it is disposed,
-/// whatever the one who reads the answer does with it.
-/// <see cref="Docker"/> makes it with the package's methods, <see cref="GetAsync"/> without.</summary>
+/// whatever the one who reads the answer does with it. <see cref="Docker"/> makes it with the package's methods,
+/// <see cref="GetAsync"/> without.</summary>
 sealed class EngineCall : HttpMessageHandler
 {
     readonly EngineTransport _transport;

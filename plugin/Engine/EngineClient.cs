@@ -11,8 +11,8 @@ using Runai.GpuMemory.Common;
 namespace Runai.GpuMemory.Engine;
 
 /// <summary>Speaks with the engine over its unix socket. Docker.DotNet makes the ordinary calls. What containers are
-/// judged by is read here, strictly and within bounds: the package's models
-/// fail on values that engines take from everybody, and keep whatever a container can hold.</summary>
+/// judged by is read here, strictly and within bounds: the package's models fail on values that engines take from
+/// everybody, and keep whatever a container can hold.</summary>
 sealed class EngineClient(EngineClientOptions options, SelfCalls own, TimeProvider time) : IEngineClient, IDisposable
 {
     const string OfContainer = "container:";

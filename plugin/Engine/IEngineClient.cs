@@ -68,8 +68,8 @@ interface IEngineClient
     Task RemoveContainerAsync(string id, CancellationToken cancel);
 
     /// <summary>Subscribes to container events; when the task is done, nothing that happens from then on is missed. The
-    /// events end when the connection does;
-    /// reconnecting is the caller's. Some events of the last second may come again.</summary>
+    /// events end when the connection does; reconnecting is the caller's. Some events of the last second may come
+    /// again.</summary>
     Task<IAsyncEnumerable<EngineEvent>> WatchContainersAsync(CancellationToken cancel);
 
     /// <summary>The name:tag of the managed plugin with this ID; null when there is none.</summary>
@@ -80,8 +80,8 @@ interface IEngineClient
     Task<IReadOnlyList<LostSource>> LostSourcesAsync(string pluginId, CancellationToken cancel);
 
     /// <summary>The driver for which the engine has a volume of this name; empty where it has none by it, null where a
-    /// driver did not answer. Asks what is there, and so never waits for
-    /// a driver that is not, as the inspection of a volume does for 15 s.</summary>
+    /// driver did not answer. Asks what is there, and so never waits for a driver that is not, as the inspection of a
+    /// volume does for 15 s.</summary>
     Task<string?> VolumeDriverAsync(string name, CancellationToken cancel);
 
     /// <summary>The name of a network of the engine or of its swarm; null when there is none.</summary>

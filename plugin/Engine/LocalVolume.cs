@@ -2,9 +2,8 @@
 namespace Runai.GpuMemory.Engine;
 
 /// <summary>The options of the engine's own volume driver are those of mount(2): a volume can be any part of the host
-/// under another name. The engine reads <c>type</c>, <c>device</c> and
-/// <c>o</c> as they are, divides <c>o</c> at commas, and follows neither case nor blanks; nor does the
-/// kernel.</summary>
+/// under another name. The engine reads <c>type</c>, <c>device</c> and <c>o</c> as they are, divides <c>o</c> at
+/// commas, and follows neither case nor blanks; nor does the kernel.</summary>
 static class LocalVolume
 {
     public const string Driver = "local";
@@ -72,8 +71,8 @@ static class LocalVolume
     };
 
     /// <summary>What of the host such a volume shows, for people to read as well: paths, and what is no path
-    /// (<see cref="IsPath"/>) and no list of paths can allow. Of the options' values only those
-    /// that are paths are among it: others may be passwords.</summary>
+    /// (<see cref="IsPath"/>) and no list of paths can allow. Of the options' values only those that are paths are
+    /// among it: others may be passwords.</summary>
     public static List<string> HostPaths(IReadOnlyDictionary<string, string>? options)
     {
         var paths = new List<string>();

@@ -2,8 +2,7 @@
 namespace Runai.GpuMemory.Hosting;
 
 /// <summary>Work that is done again and again for as long as the plugin runs. Whatever goes wrong in it, a lack of
-/// memory too, ends neither the loop nor the host: it is said once, and
-/// the next turn follows.</summary>
+/// memory too, ends neither the loop nor the host: it is said once, and the next turn follows.</summary>
 static partial class Loop
 {
     /// <summary>After a step that failed.</summary>

@@ -5,8 +5,7 @@ using System.Runtime.InteropServices;
 namespace Runai.GpuMemory.Hosting;
 
 /// <summary>Gives memory back after busy times: create calls of megabytes leave a heap that the runtime and the C
-/// library, on a machine
-/// with room, would keep.</summary>
+/// library, on a machine with room, would keep.</summary>
 sealed partial class MemoryTrimmer(TimeProvider time, ILogger<MemoryTrimmer> log) : BackgroundService
 {
     /// <summary>So much is not kept even while there is something to do.</summary>

@@ -7,8 +7,7 @@ using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Protocol;
 
-/// <summary>What the engine tells of an API call, before it and (with the <c>Response…</c> members) after
-/// it.</summary>
+/// <summary>What the engine tells of an API call, before it and (with the <c>Response…</c> members) after it.</summary>
 sealed record AuthZRequest
 {
     /// <summary>The common name of the TLS client certificate; empty on the unix socket.</summary>

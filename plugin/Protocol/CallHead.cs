@@ -8,8 +8,7 @@ using HttpMethod = Microsoft.AspNetCore.Server.Kestrel.Core.Internal.Http.HttpMe
 namespace Runai.GpuMemory.Protocol;
 
 /// <summary>The head of a call in the one form in which engines write it: POST, a literal path, HTTP/1.1, a body of the
-/// length that stands there. Every other form is
-/// the web server's.</summary>
+/// length that stands there. Every other form is the web server's.</summary>
 readonly struct CallHead
 {
     static readonly HttpParser<Fields> Parser = new();

@@ -24,9 +24,8 @@ sealed record MountResult(string? Mountpoint, string? Error)
 }
 
 /// <summary>The volume driver behind <c>/VolumeDriver.*</c>. Errors are texts for the user's terminal, null means done;
-/// an exception is a bug.
-/// Never waits for the Docker API for longer than a moment: the engine holds the container's lock during a mount, and
-/// at boot its API is not served yet.</summary>
+/// an exception is a bug. Never waits for the Docker API for longer than a moment: the engine holds the container's
+/// lock during a mount, and at boot its API is not served yet.</summary>
 interface IVolumeDriver
 {
     /// <summary>A success when the volume exists with the same options.</summary>

@@ -9,11 +9,10 @@ using Runai.GpuMemory.Common;
 namespace Runai.GpuMemory.Protocol;
 
 /// <summary>A connection of the engine: calls of no concern are answered here, on the thread that received them
-/// (<see cref="SocketThread"/>); the others go through a pipe to
-/// the web server.</summary>
+/// (<see cref="SocketThread"/>); the others go through a pipe to the web server.</summary>
 /// <remarks>A call that comes with another behind it, or in another form than engines write, is the web server's, and
-/// so is all that follows. Whoever sends a second call before
-/// the answer to the first may otherwise have the second's first; the engine's client never does.</remarks>
+/// so is all that follows. Whoever sends a second call before the answer to the first may otherwise have the second's
+/// first; the engine's client never does.</remarks>
 sealed partial class PluginConnection(
     Socket socket,
     AuthZFastPath look,

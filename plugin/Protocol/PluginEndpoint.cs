@@ -9,8 +9,8 @@ using Runai.GpuMemory.Hosting;
 namespace Runai.GpuMemory.Protocol;
 
 /// <summary>One call of the engine's plugin protocol. The engine sends no Content-Type, decodes nothing but status 200
-/// and may send an empty body,
-/// so bodies are read here by hand, and whatever goes wrong becomes an answer here and nowhere else.</summary>
+/// and may send an empty body, so bodies are read here by hand, and whatever goes wrong becomes an answer here and
+/// nowhere else.</summary>
 static partial class PluginEndpoint
 {
     public const string ContentType = "application/vnd.docker.plugins.v1.2+json";

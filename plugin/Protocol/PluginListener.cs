@@ -15,8 +15,8 @@ sealed class PluginListenerFactory(IAuthorizer authorizer, ILogger<PluginListene
 }
 
 /// <summary>Takes the engine's connections. The web server gets to know of one when it is needed: the engine, which
-/// keeps two connections at most, opens one for every
-/// second call of a busy time, and to the web server a connection is more work than a call.</summary>
+/// keeps two connections at most, opens one for every second call of a busy time, and to the web server a connection is
+/// more work than a call.</summary>
 sealed partial class PluginListener : IConnectionListener
 {
     const int Backlog = 512;

@@ -5,11 +5,11 @@ using System.Runtime.InteropServices;
 namespace Runai.GpuMemory.Protocol;
 
 /// <summary>Ends the process when it hangs, so that the engine starts it again: the engine itself waits for two
-/// minutes, in every API call. It hangs when it does not answer a call of its own on its
-/// own socket, which comes by all that calls of the engine come by, and by nothing of the engine's.</summary>
+/// minutes, in every API call. It hangs when it does not answer a call of its own on its own socket, which comes by all
+/// that calls of the engine come by, and by nothing of the engine's.</summary>
 /// <remarks>Two threads that need no other. Time counts by steps: while the machine sleeps, or this process is stopped
-/// or gets no processor, no steps are made. A process that is stopped for good
-/// (SIGSTOP) stops the watchdog too.</remarks>
+/// or gets no processor, no steps are made. A process that is stopped for good (SIGSTOP) stops the watchdog
+/// too.</remarks>
 sealed partial class Watchdog(PluginSettings settings, IHostApplicationLifetime lifetime, ILogger<Watchdog> log)
     : IHostedService
 {

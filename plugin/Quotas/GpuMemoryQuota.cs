@@ -6,8 +6,7 @@ using Runai.GpuMemory.Common;
 namespace Runai.GpuMemory.Quotas;
 
 /// <summary>A value of <c>gpu-memory</c>: a fraction of each GPU in (0, 1], or a size in bytes. Exact; the shim's
-/// <c>quota.c</c> agrees on every value
-/// (<c>tests/vectors/gpu-memory.tsv</c>).</summary>
+/// <c>quota.c</c> agrees on every value (<c>tests/vectors/gpu-memory.tsv</c>).</summary>
 sealed record GpuMemoryQuota
 {
     public const string Name = "gpu-memory";

@@ -6,10 +6,9 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Reconciliation;
 
 /// <summary>Gives a container its quota when its first program opens the shim, which is before that program runs. The
-/// kernel says who it is and which directory it was,
-/// admission has just said what it may have; the engine, busy with starting, is not asked. What it says later settles
-/// the same (and rights it, where a container had its hands in
-/// a neighbour's directory), and is all there is for containers that came past admission.</summary>
+/// kernel says who it is and which directory it was, admission has just said what it may have; the engine, busy with
+/// starting, is not asked. What it says later settles the same (and rights it, where a container had its hands in a
+/// neighbour's directory), and is all there is for containers that came past admission.</summary>
 sealed partial class EarlyDelivery(
     IShimWatch watch,
     AllowedStarts starts,

@@ -6,9 +6,9 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Reconciliation;
 
 /// <summary>By <c>/proc/PID/maps</c> and <c>auxv</c> (proc(5)). The loader maps what it preloads before the C library.
-/// So a program that a loader of glibc began, and that has a 64-bit glibc and no shim,
-/// was started without it. Static programs, also those that map a C library later, those of musl, and 32-bit ones,
-/// which cannot load it, are passed over.</summary>
+/// So a program that a loader of glibc began, and that has a 64-bit glibc and no shim, was started without it. Static
+/// programs, also those that map a C library later, those of musl, and 32-bit ones, which cannot load it, are passed
+/// over.</summary>
 sealed partial class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
 {
     /// <summary>Of one container, and of threads of one process that may have begun others.</summary>

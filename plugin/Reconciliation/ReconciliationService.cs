@@ -12,8 +12,7 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Reconciliation;
 
 /// <summary>Follows the engine's containers, however they came to run: subscribes to events first, then looks at all of
-/// them, and again now and then and under
-/// another policy.</summary>
+/// them, and again now and then and under another policy.</summary>
 sealed partial class ReconciliationService(
     IEngineClient engine,
     ContainerReconciler reconciler,
@@ -166,9 +165,8 @@ sealed partial class ReconciliationService(
     bool IsAdmitted(EngineEvent one) => own.IsAuthorizing && one.Actor.Attributes?.ContainsKey(SwarmTask) != true;
 
     /// <summary>For tasks of swarm: nobody else gives them their preload. It comes too late for the first program,
-    /// which the environment of the service serves; it is for those that lose that.
-    /// Where the engine does not ask this plugin nothing is mounted, so nothing can be copied either: the start, once
-    /// it asks, sees to it.</summary>
+    /// which the environment of the service serves; it is for those that lose that. Where the engine does not ask this
+    /// plugin nothing is mounted, so nothing can be copied either: the start, once it asks, sees to it.</summary>
     async Task InjectAsync(string id, CancellationToken cancel)
     {
         if (

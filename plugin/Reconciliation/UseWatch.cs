@@ -11,8 +11,8 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Reconciliation;
 
 /// <summary>Compares now and then what the driver counts for each container with its quota, and finds those that have a
-/// GPU without holding any of it. The limit is kept by the shim inside the container; a program that
-/// went around it is seen here.</summary>
+/// GPU without holding any of it. The limit is kept by the shim inside the container; a program that went around it is
+/// seen here.</summary>
 sealed partial class UseWatch(
     IGpuUse use,
     IGpuInventory gpus,

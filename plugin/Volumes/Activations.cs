@@ -6,8 +6,8 @@ using Runai.GpuMemory.Protocol;
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>Counts references per mount ID and makes, mounts and removes the directories accordingly. The counts say
-/// what the engine asked; the mount tables of the
-/// processes say what is true, and have the last word before anything is removed.</summary>
+/// what the engine asked; the mount tables of the processes say what is true, and have the last word before anything is
+/// removed.</summary>
 sealed partial class Activations(
     PrivateDirectories directories,
     ReferenceTable references,

@@ -5,8 +5,8 @@ using Runai.GpuMemory.Hosting;
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>Lets nothing be mounted while the engine does not ask this plugin about API calls, and says so in the log:
-/// when that begins, and every ten minutes while it lasts. Looks when a mount
-/// comes, when the plugin starts, and every 30 s.</summary>
+/// when that begins, and every ten minutes while it lasts. Looks when a mount comes, when the plugin starts, and every
+/// 30 s.</summary>
 sealed partial class ChainGuard(
     ChainProbe probe,
     PluginIdentity identity,

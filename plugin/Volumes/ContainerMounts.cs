@@ -2,9 +2,9 @@
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>By setns(2) into the container's mount namespace: the kernel lets nobody change a mount from outside. Each
-/// change has a thread of its own, because a namespace of mounts is a thread's
-/// that shares neither root nor working folder with others, and because the way to a mount can lead over a file system
-/// that never answers (a volume of NFS).</summary>
+/// change has a thread of its own, because a namespace of mounts is a thread's that shares neither root nor working
+/// folder with others, and because the way to a mount can lead over a file system that never answers (a volume of
+/// NFS).</summary>
 sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : IContainerMounts
 {
     /// <summary>So long a container's file system may take. Ours takes a millisecond.</summary>

@@ -5,9 +5,8 @@ using Runai.GpuMemory.Common;
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>The host's side of the propagated mount, by the mount tables of other processes. An engine that starts may
-/// take it away from under a plugin that it has just
-/// started (seen on 28.5): what is mounted here then stays here, and containers would be given a plain empty
-/// folder.</summary>
+/// take it away from under a plugin that it has just started (seen on 28.5): what is mounted here then stays here, and
+/// containers would be given a plain empty folder.</summary>
 sealed partial class HostView(
     StateLayout layout,
     IMountTable mounts,

@@ -11,8 +11,8 @@ interface IHostView
     bool IsMountVisible(string dirId);
 
     /// <summary>There is no way back for this process: it ends at once, so that the engine restarts it with its mounts
-    /// in place. Not twice in a short time, unless it was <see cref="Settled"/> in between: an
-    /// engine gives up a plugin that ends again and again before its socket is found.</summary>
+    /// in place. Not twice in a short time, unless it was <see cref="Settled"/> in between: an engine gives up a plugin
+    /// that ends again and again before its socket is found.</summary>
     void RestartProcess();
 
     /// <summary>This process has been connected for a while, or has served a mount. If its mounts are taken away after

@@ -8,8 +8,8 @@ interface IMountTable
     IEnumerable<MountEntry> Own();
 
     /// <summary>Of another process's mount namespace, also where the process itself sees only a part of it; empty when
-    /// it is gone, <see cref="MountEntry.Unreadable"/> where they cannot be read.
-    /// Ends with <see cref="MountEntry.More"/> where it is not whole.</summary>
+    /// it is gone, <see cref="MountEntry.Unreadable"/> where they cannot be read. Ends with
+    /// <see cref="MountEntry.More"/> where it is not whole.</summary>
     IReadOnlyList<MountEntry> OfProcess(int pid);
 
     /// <summary>The same one by one, for who needs none of them for longer: then all of them.</summary>

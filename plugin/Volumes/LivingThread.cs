@@ -4,8 +4,8 @@ using System.Globalization;
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>Where <c>/proc</c> says what a process is. Of one whose first thread has ended while others run
-/// (<c>pthread_exit</c> in <c>main</c>) its own folder shows neither mounts nor maps, and no
-/// control group of version 1; those of its other threads do.</summary>
+/// (<c>pthread_exit</c> in <c>main</c>) its own folder shows neither mounts nor maps, and no control group of version
+/// 1; those of its other threads do.</summary>
 static class LivingThread
 {
     /// <summary>Of one process. Those that ended are not listed, except for the first.</summary>

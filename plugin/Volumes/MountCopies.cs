@@ -2,8 +2,8 @@
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>Engines up to 20.10 mount a container's volumes once more for each <c>docker cp</c> into it while it runs.
-/// The kernel puts these copies beneath the container's own mounts, where no path leads to them, and
-/// they stay for as long as the container runs.</summary>
+/// The kernel puts these copies beneath the container's own mounts, where no path leads to them, and they stay for as
+/// long as the container runs.</summary>
 sealed class MountCopies
 {
     const int None = -1;
@@ -30,8 +30,8 @@ sealed class MountCopies
     }
 
     /// <summary>Leaves out each mount that lies directly beneath one of the same directory at the same place, with what
-    /// is mounted on it, where all of that is on the upper one too. So nothing is left out that a process
-    /// could see, and nothing that could hide what it sees.</summary>
+    /// is mounted on it, where all of that is on the upper one too. So nothing is left out that a process could see,
+    /// and nothing that could hide what it sees.</summary>
     /// <returns>The others, in the same order, on what the ones left out were on.</returns>
     public static IReadOnlyList<MountEntry> LeaveOut(IReadOnlyList<MountEntry> mounts)
     {

@@ -7,8 +7,8 @@ using Microsoft.Win32.SafeHandles;
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>The calls that work in another process's mounts. Only for threads that end thereafter. Calls return -1 with
-/// errno: EACCES and EPERM become
-/// <see cref="UnauthorizedAccessException"/>, the others <see cref="IOException"/>, with the path's name.</summary>
+/// errno: EACCES and EPERM become <see cref="UnauthorizedAccessException"/>, the others <see cref="IOException"/>, with
+/// the path's name.</summary>
 static unsafe partial class MountNamespace
 {
     // The flags of openat(2), which differ by architecture only in these two.

@@ -68,8 +68,8 @@ sealed class ReferenceTable(StateLayout layout)
     }
 
     /// <summary>In place, at once: a process that is killed leaves the old record or the new one, for the kernel writes
-    /// a page whole, and after a power cut none of it is true. To replace
-    /// the file by another makes file systems write to the disk first, while a container waits.</summary>
+    /// a page whole, and after a power cut none of it is true. To replace the file by another makes file systems write
+    /// to the disk first, while a container waits.</summary>
     static void Write(string path, byte[] json)
     {
         using var file = new FileStream(

@@ -6,8 +6,8 @@ using Runai.GpuMemory.Common;
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>What programs load, on the file system of the private directories, so that these can have it as hard links:
-/// the shim and its quiet libraries. A folder a
-/// version, whose files are never changed once they are there: programs run from them.</summary>
+/// the shim and its quiet libraries. A folder a version, whose files are never changed once they are there: programs
+/// run from them.</summary>
 sealed class ShimStore(StateLayout layout)
 {
     readonly Lock _lock = new();

@@ -4,8 +4,8 @@ using Runai.GpuMemory.Common;
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>The engine's rule for the names of its own local volumes, in its words. A name that breaks it cannot be
-/// used everywhere: <c>-v c:/runai</c> is a path to clients, and no
-/// call reaches a volume <c>../x</c>, since servers clean the paths of calls.</summary>
+/// used everywhere: <c>-v c:/runai</c> is a path to clients, and no call reaches a volume <c>../x</c>, since servers
+/// clean the paths of calls.</summary>
 static class VolumeName
 {
     /// <summary>A file is named after it.</summary>

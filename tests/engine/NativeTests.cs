@@ -5,8 +5,7 @@ using NUnit.Framework;
 namespace Runai.GpuMemory.EngineTests;
 
 /// <summary>The program that <c>make rootfs</c> builds, with the libraries of its root file system and no others; that
-/// for arm64
-/// under qemu-user (<c>make test-arm64</c>).</summary>
+/// for arm64 under qemu-user (<c>make test-arm64</c>).</summary>
 [TestFixture("x64", "lib64/ld-linux-x86-64.so.2", "")]
 [TestFixture("arm64", "lib/ld-linux-aarch64.so.1", "qemu-aarch64-static", Category = "Arm64")]
 sealed class NativeTests(string architecture, string loader, string emulator)

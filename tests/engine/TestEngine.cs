@@ -6,8 +6,7 @@ using Docker.DotNet.Models;
 namespace Runai.GpuMemory.EngineTests;
 
 /// <summary>A real dockerd in namespaces of its own, with the managed plugin installed, enabled and named in its
-/// authorization plugins,
-/// and a simulated GPU of 10989 MiB (or several) behind <c>--gpus</c>.</summary>
+/// authorization plugins, and a simulated GPU of 10989 MiB (or several) behind <c>--gpus</c>.</summary>
 sealed class TestEngine : IDisposable
 {
     public const string Plugin = "runai/gpu-memory";

@@ -8,9 +8,8 @@ using Runai.GpuMemory.Gpu;
 namespace Runai.GpuMemory.Admission.Calls;
 
 /// <summary>Judges calls that get into a container, or at what it has, without starting it: its caller could have
-/// started it under the policy file, or is refused. An admin's container may have the
-/// host's folders and namespaces; who gets into it has them too. Admins, and whom the file exempts, pass without a
-/// look.</summary>
+/// started it under the policy file, or is refused. An admin's container may have the host's folders and namespaces;
+/// who gets into it has them too. Admins, and whom the file exempts, pass without a look.</summary>
 sealed class ContainerReach(
     IEngineClient engine,
     ContainerSpecMapper specs,

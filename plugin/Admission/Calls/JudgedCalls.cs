@@ -18,8 +18,8 @@ enum Counted
 }
 
 /// <summary>Counts the calls that are being judged. Each takes memory while the engine is asked, and about a container
-/// that hangs the engine does not answer for as long as the plugin waits: who calls
-/// for it ever so often leaves room for calls for others, and by others.</summary>
+/// that hangs the engine does not answer for as long as the plugin waits: who calls for it ever so often leaves room
+/// for calls for others, and by others.</summary>
 sealed class JudgedCalls
 {
     public const int MostOfContainer = 50,

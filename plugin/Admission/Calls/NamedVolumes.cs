@@ -4,8 +4,8 @@ using Runai.GpuMemory.Engine;
 namespace Runai.GpuMemory.Admission.Calls;
 
 /// <summary>Looks at the volumes that a create body or a service names: one that exists is what it was made as,
-/// whatever the body says of it, and the engine may fill it, or read it for a
-/// copy, before the container starts.</summary>
+/// whatever the body says of it, and the engine may fill it, or read it for a copy, before the container
+/// starts.</summary>
 sealed class NamedVolumes(IEngineClient engine, JudgedCalls judged)
 {
     /// <summary>What of the host they show, see <see cref="LocalVolume.HostPaths"/>.</summary>

@@ -12,8 +12,7 @@ namespace Runai.GpuMemory.Admission.Capacity;
 /// <summary>See <see cref="IGpuReservations"/>. One lock over all entries, which are one a container.</summary>
 sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider time) : IGpuReservations
 {
-    /// <summary>A start that nobody finished or failed in this time is looked at, see
-    /// <c>OverdueStarts</c>.</summary>
+    /// <summary>A start that nobody finished or failed in this time is looked at, see <c>OverdueStarts</c>.</summary>
     public static readonly TimeSpan StartTimeout = TimeSpan.FromMinutes(1);
     const int MostName = 128,
         MostCalls = 100;

@@ -6,9 +6,8 @@ using Runai.GpuMemory.Common;
 namespace Runai.GpuMemory.Admission.Capacity;
 
 /// <summary>Which TLS user started which container: the one thing about a container that Docker does not keep. A small
-/// file that a lost or broken copy of
-/// hurts nobody: containers without an owner count as anybody's. A line holds an ID, a blank, and the name,
-/// percent-encoded: it may have line ends in it.</summary>
+/// file that a lost or broken copy of hurts nobody: containers without an owner count as anybody's. A line holds an ID,
+/// a blank, and the name, percent-encoded: it may have line ends in it.</summary>
 sealed class OwnerStore
 {
     readonly string _path;

@@ -8,10 +8,9 @@ namespace Runai.GpuMemory.Admission.Containers;
 static class HostAccess
 {
     /// <summary>Capabilities that lead no further than the container: the engine's own set but for MKNOD, and what only
-    /// reaches the container's processes, shared memory and network.
-    /// Every other, those of later kernels among them, is a way to mount, trace, load, to read the host's logs, or to
-    /// change what all share: clock, power, limits of the kernel, files that nobody can remove.
-    /// <c>docs/security.md</c> has them one by one.</summary>
+    /// reaches the container's processes, shared memory and network. Every other, those of later kernels among them, is
+    /// a way to mount, trace, load, to read the host's logs, or to change what all share: clock, power, limits of the
+    /// kernel, files that nobody can remove. <c>docs/security.md</c> has them one by one.</summary>
     static readonly HashSet<string> PlainCapabilities = new(StringComparer.Ordinal)
     {
         "AUDIT_WRITE",
@@ -39,8 +38,8 @@ static class HostAccess
     /// <summary>Of annotations, those that no runtime acts on, and those of CDI, which are devices. Others are orders
     /// to one, which is root: what follows <c>org.systemd.property.</c> runc writes into the container's systemd unit
     /// (<c>PIDs</c> takes anybody's processes into its control group, <c>Conflicts</c> stops any service), by
-    /// <c>run.oci.</c> crun takes seccomp filters and their plugins from the host,
-    /// <c>org.criu.config</c>, <c>io.katacontainers.</c> and <c>dev.gvisor.</c> are others' settings.</summary>
+    /// <c>run.oci.</c> crun takes seccomp filters and their plugins from the host, <c>org.criu.config</c>,
+    /// <c>io.katacontainers.</c> and <c>dev.gvisor.</c> are others' settings.</summary>
     static readonly string[] PlainAnnotations = ["org.opencontainers.image.", GpuAccessFinder.CdiAnnotation];
 
     static readonly string[] Masked =

@@ -4,15 +4,15 @@ using Runai.GpuMemory.Engine;
 namespace Runai.GpuMemory.Admission.Policies;
 
 /// <summary>A path of the host in <c>allowBindMounts</c>, in which <c>*</c> stands for one name. It allows just what it
-/// names and nothing below: who may write there, a container that mounts
-/// it included, could make a link to anywhere, and the engine follows links.</summary>
+/// names and nothing below: who may write there, a container that mounts it included, could make a link to anywhere,
+/// and the engine follows links.</summary>
 static class BindPattern
 {
     const string AnyName = "*";
 
     /// <summary>Behind <c>..</c> nobody knows where a path leads that has a link in it, nor where one that swarm has
-    /// yet to fill in. A folder called <c>*</c> is not what a pattern
-    /// means by it, and the engine would make it.</summary>
+    /// yet to fill in. A folder called <c>*</c> is not what a pattern means by it, and the engine would make
+    /// it.</summary>
     public static bool Matches(string pattern, string hostPath)
     {
         var names = Names(hostPath);

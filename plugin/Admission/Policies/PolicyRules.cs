@@ -319,9 +319,8 @@ static partial class PolicyRules
                 + $"container, and if that changes nothing {Advice.PreloadVariable(c.Spec.Tool, directory)}"
             : null;
 
-    /// <summary>
-    /// At the start the engine writes down each index up to the count, in its own memory: 2^40 end it, seen on 28.5.
-    /// </summary>
+    /// <summary> At the start the engine writes down each index up to the count, in its own memory: 2^40 end it, seen
+    /// on 28.5. </summary>
     static string? GpuCount(RuleInput c) =>
         c.Spec.AskedGpus > ContainerSpec.MostGpus
             ? $"--gpus {c.Spec.AskedGpus} is more than the {ContainerSpec.MostGpus} GPUs that a container may ask for: "

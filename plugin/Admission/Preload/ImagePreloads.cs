@@ -19,8 +19,7 @@ sealed record ImagePreload(string Text, bool Has32Bit, string? NixText, ClosedFo
 sealed record ClosedFolder(string Path, bool HidesShim);
 
 /// <summary>What new containers of an image have of what the loader reads, so that it need not be read of each. It
-/// saves reading, never writing: if it were wrong, a
-/// line of the image would be lost, the shim's never.</summary>
+/// saves reading, never writing: if it were wrong, a line of the image would be lost, the shim's never.</summary>
 sealed class ImagePreloads(SelfCalls own, TimeProvider time)
 {
     const int MaxKnown = 1000;

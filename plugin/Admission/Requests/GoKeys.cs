@@ -2,8 +2,7 @@
 namespace Runai.GpuMemory.Admission.Requests;
 
 /// <summary>How encoding/json compares an object's key with a field's name where they are not equal: by simple Unicode
-/// folding. For the names of the API, all ASCII,
-/// that is ASCII's case and two letters more.</summary>
+/// folding. For the names of the API, all ASCII, that is ASCII's case and two letters more.</summary>
 static class GoKeys
 {
     const char KelvinSign = '\u212a';

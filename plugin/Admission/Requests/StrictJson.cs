@@ -6,8 +6,8 @@ using Runai.GpuMemory.Common;
 namespace Runai.GpuMemory.Admission.Requests;
 
 /// <summary>Reads keys as Go's decoder does, which ignores their case (by Unicode's folding), and finds what it and
-/// ours would read differently: it merges duplicates and accepts data
-/// behind the text. What is in none of these forms, both read alike.</summary>
+/// ours would read differently: it merges duplicates and accepts data behind the text. What is in none of these forms,
+/// both read alike.</summary>
 static class StrictJson
 {
     /// <summary>Go allows 10,000; no client nests a tenth of this.</summary>

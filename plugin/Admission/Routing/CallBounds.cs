@@ -5,8 +5,8 @@ using Runai.GpuMemory.Protocol;
 namespace Runai.GpuMemory.Admission.Routing;
 
 /// <summary>How long the parts of an API call may be that the plugin keeps beyond reading it: while it asks the engine,
-/// in its tables, in the file of owners. Go's HTTP server takes a megabyte of
-/// URI and headers. Bodies have bounds of their own.</summary>
+/// in its tables, in the file of owners. Go's HTTP server takes a megabyte of URI and headers. Bodies have bounds of
+/// their own.</summary>
 static class CallBounds
 {
     /// <summary>Of a URI, in characters: a path of 4096 bytes, all of them percent-encoded, and what else a call

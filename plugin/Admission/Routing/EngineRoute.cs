@@ -12,8 +12,8 @@ namespace Runai.GpuMemory.Admission.Routing;
 readonly record struct EngineRoute(RouteKind Kind, string Name = "", string Version = "")
 {
     /// <summary>Matches as the engine does: on the decoded path, with or without version prefix, whatever host an
-    /// absolute URI names. Where the engine would not match at all
-    /// (it asks only about calls that it has a handler for), the result does not matter.</summary>
+    /// absolute URI names. Where the engine would not match at all (it asks only about calls that it has a handler
+    /// for), the result does not matter.</summary>
     public static EngineRoute Match(string method, string uri)
     {
         var path = Decode(PathOf(uri));
@@ -35,8 +35,7 @@ readonly record struct EngineRoute(RouteKind Kind, string Name = "", string Vers
     static string Plain(string text) => Decode(text.Replace('+', ' '));
 
     /// <summary>What a star of the pattern stands for (the engine's <c>{name:.*}</c>: it may hold slashes); empty for a
-    /// pattern without one, null where the path does not match.
-    /// Of two stars the first counts.</summary>
+    /// pattern without one, null where the path does not match. Of two stars the first counts.</summary>
     static string? NameIn(string path, string pattern)
     {
         var star = pattern.IndexOf('*', StringComparison.Ordinal);
@@ -59,8 +58,8 @@ readonly record struct EngineRoute(RouteKind Kind, string Name = "", string Vers
     }
 
     /// <summary>What Go's url.ParseRequestURI leaves as the path: everything before the first <c>?</c> (a <c>#</c> is
-    /// part of it), without scheme and host. A URI may have a scheme
-    /// and no host: <c>http:/x</c> is <c>/x</c>.</summary>
+    /// part of it), without scheme and host. A URI may have a scheme and no host: <c>http:/x</c> is
+    /// <c>/x</c>.</summary>
     static string PathOf(string uri)
     {
         var scheme = SchemeLength(uri);

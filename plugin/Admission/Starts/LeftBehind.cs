@@ -54,9 +54,9 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
     }
 
     /// <summary>A call was refused of which is not known what it was. So an engine repeats one that the plugin's last
-    /// process took with it: it may have been the start of any container that
-    /// was created before. Later, and for containers that were created later, no such call means anything: else who can
-    /// make them come, by a flood, would have others' containers removed.</summary>
+    /// process took with it: it may have been the start of any container that was created before. Later, and for
+    /// containers that were created later, no such call means anything: else who can make them come, by a flood, would
+    /// have others' containers removed.</summary>
     public void RefusedUnknown()
     {
         if (time.GetUtcNow() <= _began + Fresh && Interlocked.Exchange(ref _sweeps, 1) == 0)

@@ -6,9 +6,8 @@ using Runai.GpuMemory.Protocol;
 namespace Runai.GpuMemory.Admission.Starts;
 
 /// <summary>Names of containers between the judgement of a call and the engine's own look at them. Calls that reach a
-/// container by a name, and calls that give this name to one, wait for each
-/// other, in the order in which they come: what a name meant when it was judged it means when the engine
-/// looks.</summary>
+/// container by a name, and calls that give this name to one, wait for each other, in the order in which they come:
+/// what a name meant when it was judged it means when the engine looks.</summary>
 sealed class NamesInMotion(TimeProvider time)
 {
     /// <summary>So long an allowed call without an answer holds a name: the engine looks at the beginning of its work;

@@ -6,10 +6,9 @@ using Runai.GpuMemory.Hosting;
 namespace Runai.GpuMemory.Admission.Starts;
 
 /// <summary>Starts without an answer hold what they were promised of a GPU for as long as they are under way, which may
-/// be long: a log driver that waits for its server, for one. Whether
-/// one still is, the engine shows: while it starts a container, it does not describe it. What it describes as not
-/// running is no start any more, or one that waits elsewhere and is
-/// judged again if it comes.</summary>
+/// be long: a log driver that waits for its server, for one. Whether one still is, the engine shows: while it starts a
+/// container, it does not describe it. What it describes as not running is no start any more, or one that waits
+/// elsewhere and is judged again if it comes.</summary>
 sealed partial class OverdueStarts(
     IEngineClient engine,
     GpuReservations ledger,

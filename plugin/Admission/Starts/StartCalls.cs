@@ -7,9 +7,9 @@ using Runai.GpuMemory.Protocol;
 namespace Runai.GpuMemory.Admission.Starts;
 
 /// <summary>Start calls that were allowed, when, and whom they meant. A name, or the beginning of an ID, can come to
-/// mean another container between the judgement and the engine's own
-/// look; such a container then runs without having been judged, and that can only be told afterwards. One judgement is
-/// worth one run, from the call to its answer.</summary>
+/// mean another container between the judgement and the engine's own look; such a container then runs without having
+/// been judged, and that can only be told afterwards. One judgement is worth one run, from the call to its
+/// answer.</summary>
 sealed class StartCalls(TimeProvider time)
 {
     /// <summary>So long a call that is over is kept: the engine's word about the run may come late. One without an
@@ -102,8 +102,8 @@ sealed class StartCalls(TimeProvider time)
     }
 
     /// <summary>The engine is done with a start, whatever came of it. Of calls that look alike nobody says which: one
-    /// that has had its run, else the last. Those that stay open
-    /// began before it and say as much about what comes.</summary>
+    /// that has had its run, else the last. Those that stay open began before it and say as much about what
+    /// comes.</summary>
     /// <returns>The container that was judged; null where there was none, or the call is not known.</returns>
     public string? Answered(AuthZRequest apiCall, string name)
     {
@@ -180,8 +180,7 @@ sealed class StartCalls(TimeProvider time)
     }
 
     /// <summary>What is over is kept for a while. Who calls ever so often makes room among his own calls, and those
-    /// count as one that lasted from the first to the last: nobody makes room for
-    /// a trick by calling often.</summary>
+    /// count as one that lasted from the first to the last: nobody makes room for a trick by calling often.</summary>
     void Forget()
     {
         var kept = _over.FindIndex(call => time.GetUtcNow() - call.To <= Kept);

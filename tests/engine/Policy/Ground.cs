@@ -9,8 +9,7 @@ namespace Runai.GpuMemory.EngineTests.Policy;
 static class Ground
 {
     /// <summary>DAC_READ_SEARCH, LINUX_IMMUTABLE, SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, SYS_BOOT, SYS_RESOURCE,
-    /// SYS_TIME, SYSLOG, PERFMON, BPF, CHECKPOINT_RESTORE, by their numbers in
-    /// linux/capability.h.</summary>
+    /// SYS_TIME, SYSLOG, PERFMON, BPF, CHECKPOINT_RESTORE, by their numbers in linux/capability.h.</summary>
     static readonly int[] Capabilities = [2, 9, 16, 17, 19, 21, 22, 24, 25, 34, 38, 39, 40];
 
     /// <summary>What a container has at places that runc chooses.</summary>

@@ -40,8 +40,7 @@ sealed class PolicySchemaTests
         "" "a" "enforce" "audit" "admin" "user" "report" "stop" "allow" "deny"
         """;
 
-    /// <summary>
-    /// Not among them are other spellings of whole numbers, such as 1e2, of which a schema knows nothing.
+    /// <summary> Not among them are other spellings of whole numbers, such as 1e2, of which a schema knows nothing.
     /// </summary>
     const string Numbers = "0 1 -1 0.5 1.5 100 100.1 10000 10001 12345678901234567890 2147483648";
 

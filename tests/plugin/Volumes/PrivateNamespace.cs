@@ -5,8 +5,8 @@ using System.Runtime.InteropServices;
 namespace Runai.GpuMemory.Tests.Volumes;
 
 /// <summary>A thread whose mounts are its own: Linux gives each thread its mount namespace, so the machine sees nothing
-/// of what a test mounts, and all is gone when the thread ends.
-/// Processes started by the thread, and its own threads, are in the same namespace.</summary>
+/// of what a test mounts, and all is gone when the thread ends. Processes started by the thread, and its own threads,
+/// are in the same namespace.</summary>
 static partial class PrivateNamespace
 {
     const int NewMounts = 0x20000;
