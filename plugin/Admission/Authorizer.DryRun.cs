@@ -12,8 +12,8 @@ sealed partial class Authorizer
 {
     public bool MayBeDryRun(string method) => method is not ("GET" or "HEAD" or "OPTIONS");
 
-    async ValueTask<AuthZAnswer> AnswerAsync(
-        DryRunRequest question,
+    async ValueTask<AuthZAnswer> DryRunAsync(
+        DryRunRequest dryRun,
         string? unreadable,
         AuthZRequest apiCall,
         EngineRoute route,
@@ -23,13 +23,13 @@ sealed partial class Authorizer
         var inForce = policy.State;
         var settings = inForce.Settings;
         var asker = settings.RequesterOf(apiCall);
-        if (unreadable is null && (question.User is not null || question.Policy is not null) && !asker.IsAdmin)
+        if (unreadable is null && (dryRun.User is not null || dryRun.Policy is not null) && !asker.IsAdmin)
             unreadable =
                 "only admins may ask for another user, or with another policy, on this machine: use a "
                 + "certificate of one of \"admins\" in its policy file";
         if (unreadable is not null)
             return AuthZAnswer.Denied(DryRunReport.Unreadable(unreadable).ToString());
-        if (question.Policy is { } text)
+        if (dryRun.Policy is { } text)
         {
             var (candidate, problems) = PolicyReader.Read(text);
             if (candidate is null)
@@ -37,20 +37,20 @@ sealed partial class Authorizer
             settings = candidate;
         }
         var answer =
-            question.IsAboutCall
-                ? await JudgeQuestionAsync(
-                    question.User is { } user ? apiCall with { User = user, UserAuthNMethod = null } : apiCall,
+            dryRun.IsAboutCall
+                ? await JudgeDryRunAsync(
+                    dryRun.User is { } user ? apiCall with { User = user, UserAuthNMethod = null } : apiCall,
                     route,
                     settings,
-                    question.Policy is null,
+                    dryRun.Policy is null,
                     cancel
                 )
-            : question.Policy is null ? DryRunReport.OfPolicyInForce(inForce, asker)
+            : dryRun.Policy is null ? DryRunReport.OfPolicyInForce(inForce, asker)
             : DryRunReport.OfPolicy(settings, asker);
         return AuthZAnswer.Denied(answer.ToString());
     }
 
-    async ValueTask<DryRunReport> JudgeQuestionAsync(
+    async ValueTask<DryRunReport> JudgeDryRunAsync(
         AuthZRequest apiCall,
         EngineRoute route,
         PolicySettings settings,

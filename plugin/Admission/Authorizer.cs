@@ -53,40 +53,30 @@ sealed partial class Authorizer(
             return AuthZAnswer.Allowed;
         if (CallBounds.FindProblem(apiCall, route.Kind) is { } tooLong)
             return decisions.Answer(
-                route.Kind,
+                route,
                 apiCall with
                 {
                     User = CallBounds.Cut(apiCall.User),
                 },
-                route.Name,
-                null,
-                Verdict.Refused("call-length", tooLong),
-                decisions.Start()
+                Verdict.Refused("call-length", tooLong)
             );
         if (HiddenBodies.FindProblem(apiCall, route.Kind, policy.Current) is { } hidden)
             return Refuse(apiCall, route, Verdict.Refused("call-body", hidden));
-        var question = DryRunRequest.Read(apiCall.RequestHeaders, out var unreadable);
+        var dryRun = DryRunRequest.Read(apiCall.RequestHeaders, out var unreadable);
         if (!MayBeDryRun(apiCall.RequestMethod))
-            question = null;
-        if (route.Kind == RouteKind.Exempt && question is null)
+            dryRun = null;
+        if (route.Kind == RouteKind.Exempt && dryRun is null)
             return AuthZAnswer.Allowed;
         using var place = judged.TryEnter(ContainerOf(apiCall, route), apiCall.User ?? "", out var busy);
         if (place is null)
             return Refuse(apiCall, route, Verdict.Refused("engine", busy));
-        if (question is not null)
-            return await AnswerAsync(question, unreadable, apiCall, route, cancel);
+        if (dryRun is not null)
+            return await DryRunAsync(dryRun, unreadable, apiCall, route, cancel);
         if (!NeedsBody(route.Kind))
             apiCall.ReleaseBodies();
         using var names = motion.Of(apiCall);
         if (await ReachNamesAsync(names, apiCall, route, cancel) is { } moving)
-            return decisions.Answer(
-                route.Kind,
-                apiCall,
-                route.Name,
-                null,
-                Verdict.Refused("reach", moving),
-                decisions.Start()
-            );
+            return decisions.Answer(route, apiCall, Verdict.Refused("reach", moving));
         var answer = route.Kind switch
         {
             RouteKind.ContainerCreate => await create.JudgeAsync(apiCall, route, names, cancel),
@@ -95,14 +85,7 @@ sealed partial class Authorizer(
             _ => await SideAsync(apiCall, route, cancel),
         };
         if (answer.Allow && await MoveNamesAsync(names, apiCall, route, cancel) is { } held)
-            return decisions.Answer(
-                route.Kind,
-                apiCall,
-                route.Name,
-                null,
-                Verdict.Refused("container-name", held),
-                decisions.Start()
-            );
+            return decisions.Answer(route, apiCall, Verdict.Refused("container-name", held));
         if (answer.Allow)
             names.Allowed();
         return answer;
@@ -188,7 +171,7 @@ sealed partial class Authorizer(
     AuthZAnswer Refuse(AuthZRequest apiCall, EngineRoute route, Verdict refusal)
     {
         LookAfterRefused(route);
-        return decisions.Answer(route.Kind, apiCall, route.Name, null, refusal, decisions.Start());
+        return decisions.Answer(route, apiCall, refusal);
     }
 
     async ValueTask<AuthZAnswer> SideAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)

@@ -73,7 +73,7 @@ sealed partial class CreateGate(
         return new(spec, verdict, holdings);
     }
 
-    /// <summary>No spec where the body cannot be read. Without names it is a question, and the image is looked
+    /// <summary>No spec where the body cannot be read. Without names it is a dry run, and the image is looked
     /// at.</summary>
     async ValueTask<(ContainerSpec? Spec, Verdict Verdict)> JudgeCreateAsync(
         AuthZRequest apiCall,

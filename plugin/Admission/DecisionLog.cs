@@ -77,6 +77,10 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
         return verdict.IsAllowed ? AuthZAnswer.Allowed : AuthZAnswer.Denied(verdict.Message);
     }
 
+    /// <summary>The same about a call of which no container was read.</summary>
+    public AuthZAnswer Answer(EngineRoute route, AuthZRequest apiCall, Verdict verdict) =>
+        Answer(route.Kind, apiCall, route.Name, null, verdict, Start());
+
     /// <summary>Somebody asked what would become of a call.</summary>
     public void WriteDryRun(EngineRoute route, string who, ContainerSpec? spec, Verdict verdict, long started) =>
         LogAsked(

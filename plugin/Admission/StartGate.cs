@@ -243,7 +243,7 @@ sealed partial class StartGate(
     AuthZAnswer Refuse(AuthZRequest apiCall, EngineRoute route, Verdict refusal)
     {
         left.Refused(route.Name);
-        return decisions.Answer(route.Kind, apiCall, route.Name, null, refusal, decisions.Start());
+        return decisions.Answer(route, apiCall, refusal);
     }
 
     static bool HasOldBody(AuthZRequest apiCall, EngineRoute route) =>
