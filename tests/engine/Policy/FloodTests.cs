@@ -141,8 +141,8 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     [Test]
     public void What_was_judged_for_one_run_is_not_judged_for_the_next()
     {
-        var (large, holder) = (Create("large", "0.7"), Create("holder", "0.7"));
-        Create("small", "0.1");
+        var (large, holder) = (CreateLegal("large", "0.7"), CreateLegal("holder", "0.7"));
+        CreateLegal("small", "0.1");
         Engine.Docker("start", large).Ok();
         Engine.Docker("stop", "-t", "0", large).Ok();
         Eventually(() => Engine.Docker("start", holder).Code == 0, "there is room");
@@ -174,32 +174,12 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
         Assert.That(Engine.Runs(holder));
     }
 
-    string Create(string name, string quota) =>
-        Engine
-            .Docker(
-                "create",
-                "--name",
-                name,
-                "--network",
-                "none",
-                "--gpus",
-                "1",
-                "-v",
-                "runai:/runai",
-                "--label",
-                $"gpu-memory={quota}",
-                Image,
-                "sleep",
-                "300"
-            )
-            .Ok();
-
     /// <summary>While an archive is read from it, the engine does not tell what a container is.</summary>
     [Test]
     public void Starts_of_a_container_that_hangs_hold_up_no_other_and_say_what_hangs()
     {
-        Create("hangs", "0.1");
-        Create("free", "0.1");
+        CreateLegal("hangs", "0.1");
+        CreateLegal("free", "0.1");
         using var reader = new System.Net.Sockets.Socket(
             System.Net.Sockets.AddressFamily.Unix,
             System.Net.Sockets.SocketType.Stream,
@@ -230,7 +210,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     [Test]
     public void A_container_that_is_restarted_many_times_at_once_keeps_its_place()
     {
-        var (stormy, other) = (Create("stormy", "0.7"), Create("other", "0.7"));
+        var (stormy, other) = (CreateLegal("stormy", "0.7"), CreateLegal("other", "0.7"));
         Engine.Docker("start", stormy).Ok();
         Parallel.For(
             0,
@@ -248,7 +228,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     [Test]
     public void No_container_is_called_like_an_ID()
     {
-        var id = Create("plain", "0.1");
+        var id = CreateLegal("plain", "0.1");
         Assert.That(
             Refusal(Engine.Raw("POST", $"/containers/create?name={id}", Text(Body("")))),
             Does.Contain("has the form of a container's ID")

@@ -16,27 +16,6 @@ sealed class LongTests(string version) : PolicyFixture(version)
 
     protected override string PolicyFile => """{ "requireQuota": true, "maxVolumes": 10000 }""";
 
-    void Create(string name, params string[] more) =>
-        Engine
-            .Docker([
-                "create",
-                "--name",
-                name,
-                "--network",
-                "none",
-                "--gpus",
-                "1",
-                "-v",
-                "runai:/runai",
-                "--label",
-                "gpu-memory=0.5",
-                .. more,
-                Image,
-                "sleep",
-                "600",
-            ])
-            .Ok();
-
     [Test]
     public async Task Three_halves_do_not_run_on_one_GPU_however_slowly_the_first_starts()
     {
@@ -51,9 +30,9 @@ sealed class LongTests(string version) : PolicyFixture(version)
             SlowLog,
             "LogDriver"
         );
-        Create("first", "--log-driver", SlowLog);
-        Create("second");
-        Create("third");
+        CreateLegal("first", "0.5", "--log-driver", SlowLog);
+        CreateLegal("second");
+        CreateLegal("third");
         var first = Task.Run(() => Engine.Docker("start", "first"));
         await Task.Delay(TimeSpan.FromSeconds(1));
         Engine.Docker("start", "second").Ok();
@@ -83,7 +62,7 @@ sealed class LongTests(string version) : PolicyFixture(version)
         )
         {
             foreach (var name in (string[])["first", "second", "third"])
-                Create(name);
+                CreateLegal(name);
             Engine.Authorize(SecondPlugin.Name);
             try
             {

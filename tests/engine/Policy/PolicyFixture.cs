@@ -37,9 +37,12 @@ abstract class PolicyFixture(string version) : EngineFixture(version)
     protected Attempt Try(string body, string target = "/v1.41/containers/create", params string[] headers) =>
         Attempt.Make(Engine, body, Most, target, headers);
 
-    protected string CreateLegal(string name) =>
+    /// <param name="name">The container's.</param>
+    /// <param name="quota">The value of its label.</param>
+    /// <param name="more">Further flags.</param>
+    protected string CreateLegal(string name, string quota = "0.5", params string[] more) =>
         Engine
-            .Docker(
+            .Docker([
                 "create",
                 "--name",
                 name,
@@ -50,11 +53,12 @@ abstract class PolicyFixture(string version) : EngineFixture(version)
                 "-v",
                 "runai:/runai",
                 "--label",
-                "gpu-memory=0.5",
+                $"gpu-memory={quota}",
+                .. more,
                 TestEngine.Image,
                 "sleep",
-                "300"
-            )
+                "600",
+            ])
             .Ok();
 
     /// <summary>A container that gets a whole GPU, from a time without the policy.</summary>
