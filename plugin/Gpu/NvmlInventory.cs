@@ -108,6 +108,10 @@ sealed partial class NvmlInventory(
             LogGpusUnknown(log, _logged = _problem);
     }
 
+    /// <summary>Whether a library is to be left for the next one by this.</summary>
+    public static bool IsUnusable(Exception e) =>
+        e is NvmlException or DllNotFoundException or BadImageFormatException or EntryPointNotFoundException;
+
     /// <summary>From the first library that works; what is wrong with the others is told only where none
     /// does.</summary>
     (List<GpuDevice>, string?) ReadFirst()
@@ -119,13 +123,7 @@ sealed partial class NvmlInventory(
             {
                 return ReadFrom(library);
             }
-            catch (Exception e)
-                when (e
-                        is NvmlException
-                            or DllNotFoundException
-                            or BadImageFormatException
-                            or EntryPointNotFoundException
-                )
+            catch (Exception e) when (IsUnusable(e))
             {
                 problem = e is DllNotFoundException or BadImageFormatException
                     ? $"{library} cannot be loaded: {e.Message.Split(':')[^1].Trim()}"

@@ -13,13 +13,7 @@ sealed class NvmlUse(PluginSettings settings, IDriverNodes nodes) : IGpuUse
             {
                 return ReadFrom(library);
             }
-            catch (Exception e)
-                when (e
-                        is NvmlException
-                            or DllNotFoundException
-                            or BadImageFormatException
-                            or EntryPointNotFoundException
-                )
+            catch (Exception e) when (NvmlInventory.IsUnusable(e))
             {
                 // The inventory has said so.
             }
