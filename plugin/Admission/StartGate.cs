@@ -142,13 +142,7 @@ sealed partial class StartGate(
                 );
         }
         Verdict Judge(GpuHoldings? holdings) => PolicyRules.Evaluate(spec, requester, gpus.Devices, settings, holdings);
-        var joined = await reach.JudgeJoinedAsync(
-            container.Joined ?? container.HostConfig.NamesOfJoined(),
-            spec,
-            requester,
-            settings,
-            cancel
-        );
+        var joined = await reach.JudgeJoinedAsync(container.NamesOfJoined(), spec, requester, settings, cancel);
         var verdict = joined.And(Judge(ledger.HeldByOthers(container.Id)));
         if (verdict.IsAllowed && await preload.EnsureAsync(container, spec, cancel) is { } problem)
             return verdict with { Reasons = [new("preload", problem)] };
@@ -176,15 +170,9 @@ sealed partial class StartGate(
         var verdict = hasOldBody ? OldBody : PolicyRules.Evaluate(spec, requester, gpus.Devices, settings, holdings);
         try
         {
-            verdict = (
-                await reach.JudgeJoinedAsync(
-                    container.Joined ?? container.HostConfig.NamesOfJoined(),
-                    spec,
-                    requester,
-                    settings,
-                    cancel
-                )
-            ).And(verdict);
+            verdict = (await reach.JudgeJoinedAsync(container.NamesOfJoined(), spec, requester, settings, cancel)).And(
+                verdict
+            );
         }
         catch (EngineException e)
         {

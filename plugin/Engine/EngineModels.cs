@@ -35,6 +35,9 @@ sealed record ContainerInspect
     [System.Text.Json.Serialization.JsonIgnore]
     public IReadOnlyList<string>? Joined { get; init; }
 
+    /// <summary>See <see cref="Joined"/>; where that was not learnt, as the engine has them now.</summary>
+    public IReadOnlyList<string> NamesOfJoined() => Joined ?? HostConfig.NamesOfJoined();
+
     /// <summary>Without the nulls that an engine may write where this record promises a value.</summary>
     internal ContainerInspect Normalized() =>
         this with

@@ -84,7 +84,7 @@ sealed class ContainerReach(
                     $"{how} reaches into the container {Quoted.Text(name)}, which you could not start on this "
                         + $"machine: {reason.Message}"
                 );
-            foreach (var joined in container.Joined ?? container.HostConfig.NamesOfJoined())
+            foreach (var joined in container.NamesOfJoined())
                 left.Enqueue(joined);
         }
         return Verdict.Allowed;
