@@ -35,6 +35,13 @@ section() {
         echo "$name: no test ran" && f=1
     fi
     passed=$((passed + p)) failed=$((failed + f))
+    [ "$f" = 0 ] || { echo "$name:" && failures_of "$work/log"; } >>"$work/failures"
+}
+
+# The tests that failed, each with the line of NUnit's message that says why.
+failures_of() {
+    awk '/^ *(FAILED |Failed [A-Za-z_]+.*\[)/ { print "  " $0; next }
+        /^ *Error Message:/ { getline; print "   " substr($0, 1, 150) }' "$1" | head -n 40
 }
 
 # For what says by its exit code alone that all is well.
@@ -59,5 +66,7 @@ wanted cli && section "runai-docker" tests/cli/check.sh
 wanted unit && section "the plugin (NUnit)" dotnet test tests/plugin -c Release --nologo
 wanted engine && section "real engines (NUnit)" dotnet test tests/engine -c Release \
     --nologo --filter "TestCategory!=Long&TestCategory!=Arm64" --logger "console;verbosity=normal"
+# Once more at the end, where a log that was cut still has them.
+[ $failed = 0 ] || { echo && cat "$work/failures"; }
 printf '\n%s passed, %s failed\n' $passed $failed
 [ $failed = 0 ]
