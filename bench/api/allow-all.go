@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The least that an authorization plugin can be: reads the call, allows it. What the engine's own side of authorization costs.
+// The least that an authorization plugin can be: reads the call, allows it. What the engine's own side of authorization
+// costs.
 package main
 
 import (

@@ -20,8 +20,11 @@ STARTS, CALLS, WARM = 15, 4000, 200
 TICK = 1e6 / os.sysconf("SC_CLK_TCK")
 CALL = {
     "ping": ("GET", "/_ping", ""),
-    "a create that is refused": ("POST", "/v1.41/containers/create", json.dumps(
-        {"Image": "x", "Labels": {"gpu-memory": "2x"}, "HostConfig": {"Binds": ["runai:/runai"]}})),
+    "a create that is refused": (
+        "POST",
+        "/v1.41/containers/create",
+        json.dumps({"Image": "x", "Labels": {"gpu-memory": "2x"}, "HostConfig": {"Binds": ["runai:/runai"]}}),
+    ),
 }
 
 
@@ -30,14 +33,18 @@ def environment(folder):
     with open(os.path.join(os.path.dirname(__file__), "../../config.json"), encoding="utf-8") as file:
         managed = {entry["name"]: entry["value"] for entry in json.load(file)["env"]}
     return dict(os.environ, **managed, SOCKET=folder + "/gpu.sock", STATE=folder, STAGE=folder + "/stage") | {
-        "DOCKER_HOST": f"unix://{folder}/docker.sock", "POLICY": folder + "/policy.json", "WATCH_USE": "0"}
+        "DOCKER_HOST": f"unix://{folder}/docker.sock",
+        "POLICY": folder + "/policy.json",
+        "WATCH_USE": "0",
+    }
 
 
 def start(program, folder):
     """The process, a connection to its socket, and the milliseconds from its begin to that."""
     begin = time.time()
-    process = subprocess.Popen(["unshare", "--mount", program], env=environment(folder), stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        ["unshare", "--mount", program], env=environment(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     while True:
         connection = socket.socket(socket.AF_UNIX)
         if connection.connect_ex(folder + "/gpu.sock") == 0:
@@ -62,8 +69,14 @@ def call(connection, request):
 
 
 def request(method, uri, body):
-    text = json.dumps({"RequestMethod": method, "RequestUri": uri, "RequestHeaders": {"Content-Type": "application/json"},
-                       "RequestBody": base64.b64encode(body.encode()).decode()}).encode()
+    text = json.dumps(
+        {
+            "RequestMethod": method,
+            "RequestUri": uri,
+            "RequestHeaders": {"Content-Type": "application/json"},
+            "RequestBody": base64.b64encode(body.encode()).decode(),
+        }
+    ).encode()
     return b"POST /AuthZPlugin.AuthZReq HTTP/1.1\r\nHost: plugin\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
 
 
@@ -87,8 +100,10 @@ for program in sys.argv[1:]:
             ready.append(wall)
             used.append(processor(process) / 1e3)
             if left == 0:
-                print(f"  begin to its socket: median {statistics.median(ready):.0f} ms, "
-                      f"processor time {statistics.mean(used):.0f} ms, of {STARTS}")
+                print(
+                    f"  begin to its socket: median {statistics.median(ready):.0f} ms, "
+                    f"processor time {statistics.mean(used):.0f} ms, of {STARTS}"
+                )
                 load(process, connection)
             process.kill()
             process.wait()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CuPy under a quota, with its own pool (`default`) or the driver's (`async`): out of memory, and work after it; prints one `key=value` a line."""
+"""CuPy under a quota, with its own pool (`default`) or the driver's (`async`): out of memory, and work after it.
+Prints one `key=value` a line."""
 
 import sys
 

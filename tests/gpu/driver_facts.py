@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the driver itself does, without the shim: what takes GPU memory beside the allocation calls, which call answers out of memory, and which
-calls invalidate a capture. Prints a table a part, in MiB by NVML's list of processes (and, after a slash, by cuMemGetInfo).
+"""What the driver itself does, without the shim: what takes GPU memory beside the allocation calls, which call returns
+out of memory, and which calls invalidate a capture. Prints a table for each part, in MiB by NVML's list of processes
+(and, after a slash, by cuMemGetInfo).
 
-    python3 tests/gpu/driver_facts.py [PART...]     all parts: less than 3 minutes; needs the driver and nothing else, best an idle GPU
+    python3 tests/gpu/driver_facts.py [PART...]     all parts take less than 3 minutes
 
-Each part runs in a process of its own with 60 seconds; what one cannot do, it says, and the next goes on. No kernel needs a compiler: their text
-(PTX) is compiled by the driver."""
+Needs the driver and nothing else, best an idle GPU. Each part runs in a process of its own with 60 seconds. If a part
+cannot do something, it says so, and the next part follows. No kernel needs a compiler: the driver compiles their text
+(PTX)."""
 
 import ctypes
 import os
@@ -31,7 +33,14 @@ class Location(ctypes.Structure):
 
 
 class PoolProps(ctypes.Structure):
-    _fields_ = [("type", I), ("handles", I), ("location", Location), ("security", V), ("maximum", S), ("reserved", ctypes.c_ubyte * 56)]
+    _fields_ = [
+        ("type", I),
+        ("handles", I),
+        ("location", Location),
+        ("security", V),
+        ("maximum", S),
+        ("reserved", ctypes.c_ubyte * 56),
+    ]
 
 
 class AllocationProp(ctypes.Structure):
@@ -43,7 +52,16 @@ class ArrayDescriptor(ctypes.Structure):
 
 
 class KernelNode(ctypes.Structure):  # CUDA_KERNEL_NODE_PARAMS_v2
-    _fields_ = [("function", V), ("grid", U * 3), ("block", U * 3), ("shared", U), ("parameters", V), ("extra", V), ("kernel", V), ("context", V)]
+    _fields_ = [
+        ("function", V),
+        ("grid", U * 3),
+        ("block", U * 3),
+        ("shared", U),
+        ("parameters", V),
+        ("extra", V),
+        ("kernel", V),
+        ("context", V),
+    ]
 
 
 class LaunchConfig(ctypes.Structure):
@@ -139,16 +157,23 @@ def threads():
 
 def with_local(size, entry="deep"):
     """A kernel that keeps `size` bytes in local memory, as many as its registers do not hold."""
-    return (HEADER + f".visible .entry {entry}(.param .u64 out, .param .u32 at) {{\n.local .align 16 .b8 depot[{size}];\n"
-            ".reg .b64 %p<5>;\n.reg .b32 %r<4>;\n.reg .pred %q;\nld.param.u64 %p1, [out];\nld.param.u32 %r1, [at];\nmov.u64 %p2, depot;\n"
-            "cvt.u64.u32 %p3, %r1;\nadd.u64 %p4, %p2, %p3;\nst.local.u32 [%p4], %r1;\nld.local.u32 %r2, [%p2+4];\n"
-            "setp.eq.u64 %q, %p1, 0;\n@%q ret;\nst.global.u32 [%p1], %r2;\nret;\n}\n")
+    return (
+        HEADER + f".visible .entry {entry}(.param .u64 out, .param .u32 at) {{\n.local .align 16 .b8 depot[{size}];\n"
+        ".reg .b64 %p<5>;\n.reg .b32 %r<4>;\n.reg .pred %q;\n"
+        "ld.param.u64 %p1, [out];\nld.param.u32 %r1, [at];\nmov.u64 %p2, depot;\n"
+        "cvt.u64.u32 %p3, %r1;\nadd.u64 %p4, %p2, %p3;\nst.local.u32 [%p4], %r1;\nld.local.u32 %r2, [%p2+4];\n"
+        "setp.eq.u64 %q, %p1, 0;\n@%q ret;\nst.global.u32 [%p1], %r2;\nret;\n}\n"
+    )
 
 
 def with_global(size, initialised=False):
     value = " = {1}" if initialised else ""
-    return (HEADER + f".visible .global .align 16 .b8 big[{size}]{value};\n.visible .entry touch() {{\n.reg .b64 %p<2>;\n.reg .b32 %r<2>;\n"
-            "mov.u64 %p1, big;\nmov.u32 %r1, 7;\nst.global.u32 [%p1], %r1;\nret;\n}\n")
+    return (
+        HEADER
+        + f".visible .global .align 16 .b8 big[{size}]{value};\n"
+        ".visible .entry touch() {\n.reg .b64 %p<2>;\n.reg .b32 %r<2>;\n"
+        "mov.u64 %p1, big;\nmov.u32 %r1, 7;\nst.global.u32 [%p1], %r1;\nret;\n}\n"
+    )
 
 
 EMPTY = HEADER + ".visible .entry empty() { ret; }\n"
@@ -294,9 +319,18 @@ def small():
     launch(kernel)
     must("cuCtxSynchronize")
     stream = made("cuStreamCreate", U(1))
-    many("events", 10000, lambda out: call("cuEventCreate", ctypes.byref(out), U(0)), lambda kept: [call("cuEventRecord", e, stream) for e in kept])
-    many("events between processes", 1000, lambda out: call("cuEventCreate", ctypes.byref(out), U(2 | 4)),
-         lambda kept: [call("cuEventRecord", e, stream) for e in kept])
+    many(
+        "events",
+        10000,
+        lambda out: call("cuEventCreate", ctypes.byref(out), U(0)),
+        lambda kept: [call("cuEventRecord", e, stream) for e in kept],
+    )
+    many(
+        "events between processes",
+        1000,
+        lambda out: call("cuEventCreate", ctypes.byref(out), U(2 | 4)),
+        lambda kept: [call("cuEventRecord", e, stream) for e in kept],
+    )
     pointer, array = P(), V()
     must("cuMemAlloc_v2", ctypes.byref(pointer), S(MIB))
     must("cuArrayCreate_v2", ctypes.byref(array), ctypes.byref(ArrayDescriptor(64, 64, 0x20, 4)))
@@ -328,7 +362,14 @@ def small():
     last = None
     for _ in range(1000):
         out = V()
-        must("cuGraphAddKernelNode_v2", ctypes.byref(out), graph, ctypes.byref(last) if last else None, S(1 if last else 0), ctypes.byref(node))
+        must(
+            "cuGraphAddKernelNode_v2",
+            ctypes.byref(out),
+            graph,
+            ctypes.byref(last) if last else None,
+            S(1 if last else 0),
+            ctypes.byref(node),
+        )
         last = out
     mark()
     say("a graph of 1000 kernel nodes")
@@ -368,8 +409,24 @@ def limits():
     launch(kernel)
     must("cuCtxSynchronize")
     print(f"threads that can be resident: {threads()}")
-    names = {0: "stack", 1: "printf", 2: "heap", 3: "sync depth", 4: "pending launches", 5: "L2 fetch granularity", 6: "persisting L2"}
-    values = {0: (2048, 8192, 1024), 1: (16 * MIB, 64 * MIB), 2: (64 * MIB, 512 * MIB, 8 * MIB), 3: (8, ), 4: (16384, ), 5: (128, ), 6: (16 * MIB, )}
+    names = {
+        0: "stack",
+        1: "printf",
+        2: "heap",
+        3: "sync depth",
+        4: "pending launches",
+        5: "L2 fetch granularity",
+        6: "persisting L2",
+    }
+    values = {
+        0: (2048, 8192, 1024),
+        1: (16 * MIB, 64 * MIB),
+        2: (64 * MIB, 512 * MIB, 8 * MIB),
+        3: (8,),
+        4: (16384,),
+        5: (128,),
+        6: (16 * MIB,),
+    }
     for which, wanted in values.items():
         was = S()
         call("cuCtxGetLimit", ctypes.byref(was), I(which))
@@ -437,7 +494,10 @@ def local_by(way):
         say("cuLibraryGetKernel")
         value, start = I(-1), time.perf_counter()
         code = call("cuKernelGetAttribute", ctypes.byref(value), I(LOCAL_SIZE_BYTES), kernel, I(0))
-        say("cuKernelGetAttribute(LOCAL_SIZE_BYTES)", f"{name(code)} {value.value}, {1e6 * (time.perf_counter() - start):.0f} us")
+        say(
+            "cuKernelGetAttribute(LOCAL_SIZE_BYTES)",
+            f"{name(code)} {value.value}, {1e6 * (time.perf_counter() - start):.0f} us",
+        )
         value, start = I(-1), time.perf_counter()
         call("cuKernelGetAttribute", ctypes.byref(value), I(LOCAL_SIZE_BYTES), kernel, I(0))
         say("the same again", f"{1e6 * (time.perf_counter() - start):.1f} us")
@@ -534,7 +594,11 @@ def module_by(way):
         kept = leave(room) if room else []
         mark()
         print("room for it:" if room is None else f"{room} MiB left:")
-        text = with_global(1 << 16, True).replace(f"big[{1 << 16}]", f"big[{size}]") if way == "initialised" else with_global(size)
+        text = (
+            with_global(1 << 16, True).replace(f"big[{1 << 16}]", f"big[{size}]")
+            if way == "initialised"
+            else with_global(size)
+        )
         image = text.encode()
         if way == "cubin":
             state, cubin, length = V(), V(), S()
@@ -558,7 +622,10 @@ def steps(way, image):
         code = call("cuLibraryGetKernel", ctypes.byref(kernel), out, b"touch")
         say("cuLibraryGetKernel", name(code))
         value = I()
-        say("cuKernelGetAttribute", name(call("cuKernelGetAttribute", ctypes.byref(value), I(LOCAL_SIZE_BYTES), kernel, I(0))))
+        say(
+            "cuKernelGetAttribute",
+            name(call("cuKernelGetAttribute", ctypes.byref(value), I(LOCAL_SIZE_BYTES), kernel, I(0))),
+        )
         one = V()
         code = call("cuKernelGetFunction", ctypes.byref(one), kernel)
         say("cuKernelGetFunction", name(code))
@@ -601,7 +668,12 @@ def modules():
     for loading in "LAZY", "EAGER":
         for way in "module", "cubin", "library", "library, launched at once":
             print(f"{way}, CUDA_MODULE_LOADING={loading}")
-            subprocess.run([sys.executable, __file__, "--module", way], env={**os.environ, "CUDA_MODULE_LOADING": loading}, timeout=60, check=False)
+            subprocess.run(
+                [sys.executable, __file__, "--module", way],
+                env={**os.environ, "CUDA_MODULE_LOADING": loading},
+                timeout=60,
+                check=False,
+            )
 
 
 def capture_once(mode, other, relaxed, action):
@@ -636,8 +708,8 @@ def capture_once(mode, other, relaxed, action):
 
 
 def captures():
-    """What calls do to a capture: the call's result in a capture of mode global by this thread, of another thread, thread-local, relaxed; in mode global with the
-    thread's own mode relaxed for the call"""
+    """What calls do to a capture: the call's result in a capture of mode global by this thread, of another thread,
+    thread-local, relaxed; in mode global with the thread's own mode relaxed for the call"""
     context = begin()
     pool, props = V(), PoolProps(type=1, location=Location(1, 0))
     must("cuDeviceGetDefaultMemPool", ctypes.byref(pool), I(0))
@@ -677,10 +749,16 @@ def captures():
         "cuMemFree(of the pool)": lambda s: call("cuMemFree_v2", pooled.pop()),
         "cuMemAllocManaged": lambda s: call("cuMemAllocManaged", ctypes.byref(P()), S(MIB), U(1)),
         "cuMemHostAlloc": lambda s: call("cuMemHostAlloc", ctypes.byref(V()), S(4096), U(0)),
-        "cuMemCreate": lambda s: call("cuMemCreate", ctypes.byref(P()), S(2 * MIB), ctypes.byref(vmm), ctypes.c_ulonglong(0)),
-        "cuMemCreate(too large)": lambda s: call("cuMemCreate", ctypes.byref(P()), S(1 << 40), ctypes.byref(vmm), ctypes.c_ulonglong(0)),
+        "cuMemCreate": lambda s: call(
+            "cuMemCreate", ctypes.byref(P()), S(2 * MIB), ctypes.byref(vmm), ctypes.c_ulonglong(0)
+        ),
+        "cuMemCreate(too large)": lambda s: call(
+            "cuMemCreate", ctypes.byref(P()), S(1 << 40), ctypes.byref(vmm), ctypes.c_ulonglong(0)
+        ),
         "cuMemRelease": lambda s: call("cuMemRelease", handles.pop()),
-        "cuMemAddressReserve": lambda s: call("cuMemAddressReserve", ctypes.byref(P()), S(2 * MIB), S(0), P(0), ctypes.c_ulonglong(0)),
+        "cuMemAddressReserve": lambda s: call(
+            "cuMemAddressReserve", ctypes.byref(P()), S(2 * MIB), S(0), P(0), ctypes.c_ulonglong(0)
+        ),
         "cuMemAllocAsync(captured)": lambda s: call("cuMemAllocAsync", ctypes.byref(P()), S(MIB), s),
         "cuMemAllocAsync(other stream)": lambda s: call("cuMemAllocAsync", ctypes.byref(P()), S(MIB), other),
         "cuMemAllocAsync(NULL stream)": lambda s: call("cuMemAllocAsync", ctypes.byref(P()), S(MIB), None),
@@ -700,12 +778,15 @@ def captures():
         "cuDeviceGetAttribute": lambda s: call("cuDeviceGetAttribute", ctypes.byref(number), I(16), I(0)),
         "cuDeviceGetUuid": lambda s: call("cuDeviceGetUuid_v2", text, I(0)),
         "cuDeviceTotalMem": lambda s: call("cuDeviceTotalMem_v2", ctypes.byref(S()), I(0)),
-        "cuDevicePrimaryCtxGetState": lambda s: call("cuDevicePrimaryCtxGetState", I(0), ctypes.byref(U()), ctypes.byref(number)),
+        "cuDevicePrimaryCtxGetState": lambda s: call(
+            "cuDevicePrimaryCtxGetState", I(0), ctypes.byref(U()), ctypes.byref(number)
+        ),
         "cuDevicePrimaryCtxRetain": lambda s: call("cuDevicePrimaryCtxRetain", ctypes.byref(out), I(0)),
         "cuDevicePrimaryCtxRelease": lambda s: call("cuDevicePrimaryCtxRelease_v2", I(0)),
         "cuCtxGetCurrent": lambda s: call("cuCtxGetCurrent", ctypes.byref(out)),
         "cuCtxGetDevice": lambda s: call("cuCtxGetDevice", ctypes.byref(number)),
-        "cuCtxPushCurrent+Pop": lambda s: call("cuCtxPushCurrent_v2", context) or call("cuCtxPopCurrent_v2", ctypes.byref(out)),
+        "cuCtxPushCurrent+Pop": lambda s: call("cuCtxPushCurrent_v2", context)
+        or call("cuCtxPopCurrent_v2", ctypes.byref(out)),
         "cuCtxGetLimit": lambda s: call("cuCtxGetLimit", ctypes.byref(S()), I(0)),
         "cuCtxSetLimit": lambda s: call("cuCtxSetLimit", I(0), S(1024)),
         "cuCtxSynchronize": lambda s: call("cuCtxSynchronize"),
@@ -722,23 +803,40 @@ def captures():
         "cuModuleLoadData": lambda s: call("cuModuleLoadData", ctypes.byref(V()), EMPTY.encode()),
         "cuModuleUnload": lambda s: call("cuModuleUnload", modules.pop()),
         "cuModuleGetFunction": lambda s: call("cuModuleGetFunction", ctypes.byref(out), kernel_module, b"empty"),
-        "cuLibraryLoadData": lambda s: call("cuLibraryLoadData", ctypes.byref(V()), EMPTY.encode(), None, None, U(0), None, None, U(0)),
+        "cuLibraryLoadData": lambda s: call(
+            "cuLibraryLoadData", ctypes.byref(V()), EMPTY.encode(), None, None, U(0), None, None, U(0)
+        ),
         "cuKernelGetFunction": lambda s: call("cuKernelGetFunction", ctypes.byref(out), library_kernel),
         "cuFuncGetAttribute": lambda s: call("cuFuncGetAttribute", ctypes.byref(number), I(LOCAL_SIZE_BYTES), kernel),
-        "cuKernelGetAttribute": lambda s: call("cuKernelGetAttribute", ctypes.byref(number), I(LOCAL_SIZE_BYTES), library_kernel, I(0)),
+        "cuKernelGetAttribute": lambda s: call(
+            "cuKernelGetAttribute", ctypes.byref(number), I(LOCAL_SIZE_BYTES), library_kernel, I(0)
+        ),
         "cuGraphGetNodes": lambda s: call("cuGraphGetNodes", plain, None, ctypes.byref(S())),
         "cuGraphNodeGetType": lambda s: call("cuGraphNodeGetType", node, ctypes.byref(number)),
-        "cuGraphInstantiate": lambda s: call("cuGraphInstantiateWithFlags", ctypes.byref(V()), plain, ctypes.c_ulonglong(0)),
+        "cuGraphInstantiate": lambda s: call(
+            "cuGraphInstantiateWithFlags", ctypes.byref(V()), plain, ctypes.c_ulonglong(0)
+        ),
         "cuGraphUpload(other)": lambda s: call("cuGraphUpload", executable, other),
         "cuGraphLaunch(other)": lambda s: call("cuGraphLaunch", executable, other),
         "cuGraphExecDestroy": lambda s: call("cuGraphExecDestroy", executables.pop()),
-        "cuArrayCreate": lambda s: call("cuArrayCreate_v2", ctypes.byref(V()), ctypes.byref(ArrayDescriptor(64, 64, 0x20, 4))),
+        "cuArrayCreate": lambda s: call(
+            "cuArrayCreate_v2", ctypes.byref(V()), ctypes.byref(ArrayDescriptor(64, 64, 0x20, 4))
+        ),
         "cuLaunchKernel(other)": lambda s: launch(kernel, other),
         "cuMemcpyDtoH": lambda s: call("cuMemcpyDtoH_v2", text, kept[0], S(16)),
     }
-    print("| call | global | of another thread | thread-local | thread-local, of another thread | relaxed | global, own mode relaxed |")
-    columns = [(GLOBAL, False, False), (GLOBAL, True, False), (THREAD_LOCAL, False, False), (THREAD_LOCAL, True, False), (RELAXED, False, False),
-               (GLOBAL, False, True)]
+    print(
+        "| call | global | of another thread | thread-local | thread-local, of another thread | relaxed "
+        "| global, own mode relaxed |"
+    )
+    columns = [
+        (GLOBAL, False, False),
+        (GLOBAL, True, False),
+        (THREAD_LOCAL, False, False),
+        (THREAD_LOCAL, True, False),
+        (RELAXED, False, False),
+        (GLOBAL, False, True),
+    ]
     for title, action in actions.items():
         cells = []
         for mode, other_thread, relaxed in columns:
@@ -751,7 +849,7 @@ def captures():
 
 
 def captured_pieces(count, mib, together):
-    """A graph of so many allocations, each freed before the next or all at the end, and the addresses they were given."""
+    """A graph of so many allocations, each freed before the next or all at the end, and the addresses that they got."""
     stream, graph, pointers = made("cuStreamCreate", U(1)), V(), []
     must("cuStreamBeginCapture_v2", stream, I(RELAXED))
     for _ in range(count):
@@ -773,7 +871,11 @@ def graph_memory():
     def run(title, graph, pointers):
         executable = V()
         code = call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_ulonglong(0))
-        say(f"{title}: {len(set(pointers))} addresses, {(max(pointers) - min(pointers)) // MIB} MiB apart; instantiated", name(code))
+        say(
+            f"{title}: {len(set(pointers))} addresses, {(max(pointers) - min(pointers)) // MIB} MiB apart; "
+            "instantiated",
+            name(code),
+        )
         if code == 0:
             code = call("cuGraphLaunch", executable, None)
             must("cuCtxSynchronize")
@@ -805,15 +907,26 @@ def graph_memory():
         run("a parent of it", parent, pointers)
 
 
-PARTS = {"contexts": contexts, "streams": streams, "small": small, "limits": limits, "local": locals_, "local_ways": locals_by_other_ways, "modules": modules, "graph_memory": graph_memory,
-         "captures": captures}
+PARTS = {
+    "contexts": contexts,
+    "streams": streams,
+    "small": small,
+    "limits": limits,
+    "local": locals_,
+    "local_ways": locals_by_other_ways,
+    "modules": modules,
+    "graph_memory": graph_memory,
+    "captures": captures,
+}
 
 
 def run_part(part):
     title = PARTS[part].__doc__.replace("\n    ", " ")
     print(f"\n## {part}: {title}\n", flush=True)
     try:
-        code = subprocess.run([sys.executable, __file__, "--part", part], timeout=170 if part == "modules" else 60, check=False).returncode
+        code = subprocess.run(
+            [sys.executable, __file__, "--part", part], timeout=170 if part == "modules" else 60, check=False
+        ).returncode
         if code:
             print(f"(ended with {code})", flush=True)
     except subprocess.TimeoutExpired:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Python programs that call the driver themselves, under a quota: out of memory, and work after it; prints one `key=value` a line.
-`driver_programs.py numba|bindings` (Numba's arrays, NVIDIA's cuda-bindings)."""
+"""Python programs that call the driver themselves, under a quota: out of memory, and work after it.
+Prints one `key=value` a line. `driver_programs.py numba|bindings` (Numba's arrays, NVIDIA's cuda-bindings)."""
 
 import sys
 

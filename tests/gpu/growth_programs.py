@@ -1,14 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What takes GPU memory beside the allocation calls, straight to the driver, under a quota: graphs, modules, kernels with local memory, streams; and
-captures, which what the shim asks by itself must leave whole. Prints one `key=value` a line. `growth_programs.py LIMIT_MIB [PART...]`; each part is a
-process of its own."""
+"""What takes GPU memory beside the allocation calls, straight to the driver, under a quota: graphs, modules, kernels
+with local memory, streams; and captures, which the shim's own calls must leave whole. Prints one `key=value` a line.
+`growth_programs.py LIMIT_MIB [PART...]`; each part is a process of its own."""
 
 import ctypes
 import subprocess
 import sys
 
-from driver_facts import (EMPTY, GLOBAL, MIB, AllocationProp, I, Location, P, PoolProps, S, U, V, arguments_of_deep, begin, call, captured_pieces, function,
-                          launch, launch_ex, load, made, must, name, with_global, with_local)
+from driver_facts import (
+    EMPTY,
+    GLOBAL,
+    MIB,
+    AllocationProp,
+    I,
+    Location,
+    P,
+    PoolProps,
+    S,
+    U,
+    V,
+    arguments_of_deep,
+    begin,
+    call,
+    captured_pieces,
+    function,
+    launch,
+    launch_ex,
+    load,
+    made,
+    must,
+    name,
+    with_global,
+    with_local,
+)
 
 LIMIT = int(sys.argv[1])  # MiB
 
@@ -63,7 +87,10 @@ def captures():
     say("capture.asked", end(stream)[0])
     begin_capture(stream)
     properties = AllocationProp(type=1, location=Location(1, 0))
-    say("capture.refusal", call("cuMemCreate", ctypes.byref(P()), S(2 * LIMIT * MIB), ctypes.byref(properties), ctypes.c_ulonglong(0)))
+    say(
+        "capture.refusal",
+        call("cuMemCreate", ctypes.byref(P()), S(2 * LIMIT * MIB), ctypes.byref(properties), ctypes.c_ulonglong(0)),
+    )
     say("capture.refused", end(stream)[0])
     call("cuStreamDestroy_v2", other)
 
@@ -82,7 +109,9 @@ def run(key, graph):
 def with_nodes(count, mib):
     graph, node, last = made("cuGraphCreate", U(0)), V(), V()
     for _ in range(count):
-        must("cuGraphAddEmptyNode", ctypes.byref(node), graph, ctypes.byref(last) if last else None, S(1 if last else 0))
+        must(
+            "cuGraphAddEmptyNode", ctypes.byref(node), graph, ctypes.byref(last) if last else None, S(1 if last else 0)
+        )
         last = V(node.value)
     parameters = AllocNode(pool=PoolProps(type=1, location=Location(1, 0)), size=mib * MIB)
     must("cuGraphAddMemAllocNode", ctypes.byref(node), graph, None, S(0), ctypes.byref(parameters))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people do with PyTorch on two GPUs, under a quota; prints one `key=value` a line. `pair_programs.py fill|rate|copies|handed|ranks|ddp`."""
+"""What people do with PyTorch on two GPUs, under a quota; prints one `key=value` a line.
+`pair_programs.py fill|rate|copies|handed|ranks|ddp`."""
 
 import os
 import sys
@@ -83,7 +84,9 @@ def handed():
 
 def join(rank):
     torch.cuda.set_device(rank)
-    torch.distributed.init_process_group("nccl", init_method="tcp://127.0.0.1:29471", rank=rank, world_size=2, device_id=torch.device("cuda", rank))
+    torch.distributed.init_process_group(
+        "nccl", init_method="tcp://127.0.0.1:29471", rank=rank, world_size=2, device_id=torch.device("cuda", rank)
+    )
 
 
 def at_limit(rank):
@@ -118,11 +121,20 @@ def train(rank, blocks=4, steps=200):
 
 
 def ranks(program):
-    # What the ranks tell each other at the start goes over the loopback; and no multicast of the switch, which machines may not have.
-    os.environ.update(NCCL_SOCKET_IFNAME="lo", NCCL_NVLS_ENABLE="0", TORCH_SYMM_MEM_DISABLE_MULTICAST="1", NVSHMEM_DISABLE_NVLS="1")
+    # The ranks meet over the loopback. No multicast of the switch, which machines may not have.
+    os.environ.update(
+        NCCL_SOCKET_IFNAME="lo", NCCL_NVLS_ENABLE="0", TORCH_SYMM_MEM_DISABLE_MULTICAST="1", NVSHMEM_DISABLE_NVLS="1"
+    )
     torch.multiprocessing.spawn(program, nprocs=2)
 
 
 if __name__ == "__main__":
-    programs = {"fill": fill_both, "rate": rate, "copies": copies, "handed": handed, "ranks": lambda: ranks(at_limit), "ddp": lambda: ranks(train)}
+    programs = {
+        "fill": fill_both,
+        "rate": rate,
+        "copies": copies,
+        "handed": handed,
+        "ranks": lambda: ranks(at_limit),
+        "ddp": lambda: ranks(train),
+    }
     programs[sys.argv[1]]()

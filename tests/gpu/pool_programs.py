@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pools of a program's own, pools of managed memory, and graphs that allocate, straight to the driver, under a quota; prints one `key=value` a line.
-`pool_programs.py many|replaced|managed|graphs LIMIT_MIB`. After some values stands what CUDA says is in use then, in MiB.
+"""Pools of a program's own, pools of managed memory, and graphs that allocate, straight to the driver, under a quota.
+Prints one `key=value` a line. `pool_programs.py many|replaced|managed|graphs LIMIT_MIB`. Some values are followed by
+what CUDA reports as in use then, in MiB.
 
 Nothing here is freed after its pool was destroyed: the driver allows that and does not always survive it."""
 
@@ -20,8 +21,14 @@ class Location(ctypes.Structure):
 
 
 class PoolProps(ctypes.Structure):
-    _fields_ = [("type", ctypes.c_int), ("handles", ctypes.c_int), ("location", Location), ("security", V), ("maximum", S),
-                ("reserved", ctypes.c_ubyte * 56)]
+    _fields_ = [
+        ("type", ctypes.c_int),
+        ("handles", ctypes.c_int),
+        ("location", Location),
+        ("security", V),
+        ("maximum", S),
+        ("reserved", ctypes.c_ubyte * 56),
+    ]
 
 
 class AllocNode(ctypes.Structure):
@@ -225,7 +232,10 @@ def with_node(type, place, mib):
     parameters = AllocNode(pool=PoolProps(type=type, location=Location(place, 0)), size=mib * MIB)
     code = cuda.cuGraphAddMemAllocNode(ctypes.byref(node), graph, None, S(0), ctypes.byref(parameters))
     if code == 0:
-        must(cuda.cuGraphAddMemFreeNode(ctypes.byref(end), graph, ctypes.byref(node), S(1), P(parameters.pointer)), "cuGraphAddMemFreeNode")
+        must(
+            cuda.cuGraphAddMemFreeNode(ctypes.byref(end), graph, ctypes.byref(node), S(1), P(parameters.pointer)),
+            "cuGraphAddMemFreeNode",
+        )
     return code, graph
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What PyTorch sees and gets under a GPU memory quota; prints one `key=value` a line.
 
-`train` alone prints the losses of a small training run, for comparing a run with a quota to one without, and the time it took.
+`train` alone prints the losses of a small training run, for comparing a run with a quota to one without, and the
+time it took.
 `limit` fills the GPU in 256 MiB tensors until torch.OutOfMemoryError, frees one, and goes on working.
 `hold SIZE_MIB SECONDS` takes that much and keeps it.
 """

@@ -50,7 +50,8 @@ def training(samples, seed=7, wrapped=lambda model: model):
 
 
 def timed(step, blocks, steps, report):
-    """Runs blocks of steps, reports each block's number and last loss, and returns the microseconds of a step in the best."""
+    """Runs blocks of steps, reports each block's number and last loss, and returns the microseconds of a step in the
+    best."""
     times = []
     for block in range(blocks + 1):
         torch.cuda.synchronize()

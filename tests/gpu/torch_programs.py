@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people do with PyTorch, under a quota; prints one `key=value` a line. `torch_programs.py fill|beside|graphs|compile|loader|share|train`."""
+"""What people do with PyTorch, under a quota; prints one `key=value` a line.
+`torch_programs.py fill|beside|graphs|compile|loader|share|train`."""
 
 import subprocess
 import sys
@@ -34,7 +35,9 @@ def beside():
 
 def compiled():
     """What the compiler makes of it, with its kernels and graphs."""
-    model = torch.nn.Sequential(torch.nn.Linear(1024, 4096), torch.nn.GELU(), torch.nn.LayerNorm(4096), torch.nn.Linear(4096, 1024)).cuda()
+    model = torch.nn.Sequential(
+        torch.nn.Linear(1024, 4096), torch.nn.GELU(), torch.nn.LayerNorm(4096), torch.nn.Linear(4096, 1024)
+    ).cuda()
     x = torch.randn(512, 1024, device="cuda")
     fast = torch.compile(model, mode="reduce-overhead")
     with torch.no_grad():
@@ -158,4 +161,12 @@ def train(blocks=7, steps=500):
 
 
 if __name__ == "__main__":
-    {"fill": fill_and_more, "beside": beside, "graphs": graphs, "compile": compiled, "loader": loader, "share": share, "train": train}[sys.argv[1]]()
+    {
+        "fill": fill_and_more,
+        "beside": beside,
+        "graphs": graphs,
+        "compile": compiled,
+        "loader": loader,
+        "share": share,
+        "train": train,
+    }[sys.argv[1]]()

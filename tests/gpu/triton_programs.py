@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Triton kernel under a quota, compiled, and launched once more by a process that finds it compiled; prints one `key=value` a line."""
+"""A Triton kernel under a quota, compiled, and launched once more by a process that finds it compiled.
+Prints one `key=value` a line."""
 
 import subprocess
 import sys

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""watch.py [GPU]: prints, a hundred times a second, the MiB that the driver's process list counts on that GPU (0) for the container that has most
-there, over all its processes, until it is ended."""
+"""watch.py [GPU]: prints, a hundred times a second, the MiB that the driver's process list counts on that GPU (0) for
+all processes of the container that has most there, until it is ended."""
 
 import collections
 import ctypes
@@ -10,12 +10,18 @@ import time
 
 
 class Process(ctypes.Structure):
-    _fields_ = [("pid", ctypes.c_uint), ("used", ctypes.c_ulonglong), ("gpu", ctypes.c_uint), ("compute", ctypes.c_uint)]
+    _fields_ = [
+        ("pid", ctypes.c_uint),
+        ("used", ctypes.c_ulonglong),
+        ("gpu", ctypes.c_uint),
+        ("compute", ctypes.c_uint),
+    ]
 
 
 @functools.cache
 def container(pid):
-    """What the container is told by. Kept, because a process counts until the driver has all of its memory back, and is gone before."""
+    """Names the container of a process. Kept, because a process is gone before the driver has all of its memory back,
+    and counts until then."""
     try:
         with open(f"/proc/{pid}/cgroup") as file:
             return file.read()

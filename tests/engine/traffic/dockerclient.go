@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// An ordinary session of go-dockerclient, which names no API version where none is asked for, and of a container with a quota. DOCKER_HOST
-// names the engine, which has the image gpu-demo.
+// An ordinary session of go-dockerclient, which names no API version where none is asked for, and of a container with a
+// quota. DOCKER_HOST names the engine, which has the image gpu-demo.
 package main
 
 import (
@@ -26,7 +26,8 @@ func remove(container *docker.Container) {
 
 func output(container *docker.Container) string {
 	var out bytes.Buffer
-	check(engine.Logs(docker.LogsOptions{Container: container.ID, OutputStream: &out, ErrorStream: &out, Stdout: true, Stderr: true, Tail: "all"}))
+	check(engine.Logs(docker.LogsOptions{Container: container.ID, OutputStream: &out, ErrorStream: &out, Stdout: true,
+		Stderr: true, Tail: "all"}))
 	return out.String()
 }
 
@@ -40,8 +41,10 @@ func images() {
 	check(engine.RemoveImage("other:tag"))
 	check(engine.LoadImage(docker.LoadImageOptions{InputStream: &saved, OutputStream: io.Discard}))
 	check(engine.RemoveImageExtended("other:tag", docker.RemoveImageOptions{Force: true}))
-	check(engine.ImportImage(docker.ImportImageOptions{Repository: "imported", Tag: "1", Source: "-", InputStream: archive("file", "hello"), OutputStream: io.Discard}))
-	check(engine.BuildImage(docker.BuildImageOptions{Name: "built:1", NetworkMode: "none", InputStream: archive("Dockerfile", "FROM gpu-demo\nARG W\nRUN true\nLABEL built=$W\n"),
+	check(engine.ImportImage(docker.ImportImageOptions{Repository: "imported", Tag: "1", Source: "-",
+		InputStream: archive("file", "hello"), OutputStream: io.Discard}))
+	check(engine.BuildImage(docker.BuildImageOptions{Name: "built:1", NetworkMode: "none",
+		InputStream:  archive("Dockerfile", "FROM gpu-demo\nARG W\nRUN true\nLABEL built=$W\n"),
 		OutputStream: io.Discard, BuildArgs: []docker.BuildArg{{Name: "W", Value: "z"}}, RmTmpContainer: true}))
 	for _, name := range []string{"imported:1", "built:1"} {
 		check(engine.RemoveImage(name))
@@ -50,18 +53,25 @@ func images() {
 
 func containers() {
 	container := must(create("full", docker.Config{
-		Hostname: "host", User: "1000", Cmd: []string{"sleep", "300"}, Env: []string{"A=b"}, WorkingDir: "/tmp", Labels: map[string]string{"c": "d"}, StopSignal: "KILL",
+		Hostname: "host", User: "1000", Cmd: []string{"sleep", "300"}, Env: []string{"A=b"}, WorkingDir: "/tmp",
+		Labels: map[string]string{"c": "d"}, StopSignal: "KILL",
 		ExposedPorts: map[docker.Port]struct{}{"80/tcp": {}}, Volumes: map[string]struct{}{"/anonymous": {}},
 	}, docker.HostConfig{
-		Binds: []string{"data:/data", "/usr/share:/share:ro"}, Mounts: []docker.HostMount{{Type: "volume", Source: "data", Target: "/mounted", ReadOnly: true}}, Tmpfs: map[string]string{"/scratch": "size=1m"},
-		CapAdd: []string{"NET_ADMIN"}, Memory: 64 << 20, CPUShares: 100, PortBindings: map[docker.Port][]docker.PortBinding{"80/tcp": {{HostPort: "0"}}}, RestartPolicy: docker.RestartOnFailure(2),
-		Devices: []docker.Device{{PathOnHost: "/dev/null", PathInContainer: "/dev/nothing", CgroupPermissions: "rwm"}}, LogConfig: docker.LogConfig{Type: "json-file"},
+		Binds:  []string{"data:/data", "/usr/share:/share:ro"},
+		Mounts: []docker.HostMount{{Type: "volume", Source: "data", Target: "/mounted", ReadOnly: true}},
+		Tmpfs:  map[string]string{"/scratch": "size=1m"},
+		CapAdd: []string{"NET_ADMIN"}, Memory: 64 << 20, CPUShares: 100,
+		PortBindings:  map[docker.Port][]docker.PortBinding{"80/tcp": {{HostPort: "0"}}},
+		RestartPolicy: docker.RestartOnFailure(2),
+		Devices:       []docker.Device{{PathOnHost: "/dev/null", PathInContainer: "/dev/nothing", CgroupPermissions: "rwm"}},
+		LogConfig:     docker.LogConfig{Type: "json-file"},
 	}))
 	id := container.ID
 	check(engine.StartContainer(id, nil))
 	must(engine.ListContainers(docker.ListContainersOptions{All: true, Filters: map[string][]string{"label": {"c=d"}}}))
 	must(engine.InspectContainerWithOptions(docker.InspectContainerOptions{ID: id, Size: true}))
-	exec := must(engine.CreateExec(docker.CreateExecOptions{Container: id, Cmd: []string{"sh", "-c", "echo $X"}, Env: []string{"X=y"}, User: "0", AttachStdout: true, AttachStderr: true}))
+	exec := must(engine.CreateExec(docker.CreateExecOptions{Container: id, Cmd: []string{"sh", "-c", "echo $X"},
+		Env: []string{"X=y"}, User: "0", AttachStdout: true, AttachStderr: true}))
 	var out bytes.Buffer
 	check(engine.StartExec(exec.ID, docker.StartExecOptions{OutputStream: &out, ErrorStream: &out}))
 	same(out.String(), "y\n")
@@ -76,10 +86,12 @@ func containers() {
 	check(engine.PauseContainer(id))
 	check(engine.UnpauseContainer(id))
 	check(engine.RestartContainer(id, 0))
-	check(engine.UploadToContainer(id, docker.UploadToContainerOptions{Path: "/tmp", InputStream: archive("file", "hello")}))
+	check(engine.UploadToContainer(id, docker.UploadToContainerOptions{Path: "/tmp",
+		InputStream: archive("file", "hello")}))
 	var back bytes.Buffer
 	check(engine.DownloadFromContainer(id, docker.DownloadFromContainerOptions{Path: "/tmp/file", OutputStream: &back}))
-	must(engine.CommitContainer(docker.CommitContainerOptions{Container: id, Repository: "made", Tag: "1", Run: &docker.Config{Labels: map[string]string{"l": "m"}}}))
+	must(engine.CommitContainer(docker.CommitContainerOptions{Container: id, Repository: "made", Tag: "1",
+		Run: &docker.Config{Labels: map[string]string{"l": "m"}}}))
 	check(engine.RemoveImage("made:1"))
 	check(engine.ExportContainer(docker.ExportContainerOptions{ID: id, OutputStream: io.Discard}))
 	check(engine.KillContainer(docker.KillContainerOptions{ID: id, Signal: docker.SIGKILL}))
@@ -88,28 +100,33 @@ func containers() {
 	check(engine.StopContainer(id, 0))
 	remove(container)
 
-	container = must(create("", docker.Config{Cmd: []string{"cat"}, OpenStdin: true, StdinOnce: true}, docker.HostConfig{}))
+	container = must(create("", docker.Config{Cmd: []string{"cat"}, OpenStdin: true, StdinOnce: true},
+		docker.HostConfig{}))
 	ready, out := make(chan struct{}), bytes.Buffer{}
 	go func() {
 		<-ready
 		ready <- struct{}{}
 		check(engine.StartContainer(container.ID, nil))
 	}()
-	check(engine.AttachToContainer(docker.AttachToContainerOptions{Container: container.ID, InputStream: strings.NewReader("in"), OutputStream: &out, ErrorStream: &out, Stdin: true, Stdout: true, Stream: true, Success: ready}))
+	check(engine.AttachToContainer(docker.AttachToContainerOptions{Container: container.ID,
+		InputStream: strings.NewReader("in"), OutputStream: &out, ErrorStream: &out, Stdin: true, Stdout: true, Stream: true,
+		Success: ready}))
 	same(out.String(), "in")
 	remove(container)
 }
 
 // A container with a quota sees it; without the volume the client's error says what to add.
 func quota() {
-	config := docker.Config{Cmd: []string{"nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"}, Labels: map[string]string{"gpu-memory": "0.1"}}
+	config := docker.Config{Cmd: []string{"nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"},
+		Labels: map[string]string{"gpu-memory": "0.1"}}
 	gpu := []docker.DeviceRequest{{Count: 1, Capabilities: [][]string{{"gpu"}}}}
 	container := must(create("limited", config, docker.HostConfig{Binds: []string{"runai:/runai"}, DeviceRequests: gpu}))
 	check(engine.StartContainer(container.ID, nil))
 	must(engine.WaitContainer(container.ID))
 	same(output(container), "1098\n")
 	remove(container)
-	if _, err := create("", config, docker.HostConfig{DeviceRequests: gpu}); err == nil || !strings.Contains(err.Error(), "add -v runai:/runai") {
+	_, err := create("", config, docker.HostConfig{DeviceRequests: gpu})
+	if err == nil || !strings.Contains(err.Error(), "add -v runai:/runai") {
 		panic(fmt.Sprintf("no remedy in %v", err))
 	}
 }
@@ -123,7 +140,8 @@ func main() {
 	must(engine.Info())
 	must(engine.DiskUsage(docker.DiskUsageOptions{}))
 	images()
-	must(engine.CreateVolume(docker.CreateVolumeOptions{Name: "data", Driver: "local", Labels: map[string]string{"a": "b"}}))
+	must(engine.CreateVolume(docker.CreateVolumeOptions{Name: "data", Driver: "local",
+		Labels: map[string]string{"a": "b"}}))
 	must(engine.InspectVolume("data"))
 	must(engine.ListVolumes(docker.ListVolumesOptions{}))
 	inner := must(engine.CreateNetwork(docker.CreateNetworkOptions{Name: "inner", Internal: true, CheckDuplicate: true}))

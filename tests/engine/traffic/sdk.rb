@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # frozen_string_literal: true
 
-# An ordinary session of Ruby's docker-api, and of a container with a quota. DOCKER_HOST names the engine, which has the image gpu-demo.
+# An ordinary session of Ruby's docker-api, and of a container with a quota. DOCKER_HOST names the engine, which has the
+# image gpu-demo.
 require 'rubygems/package' # docker-api packs build contexts with it, and leaves it to its user to load it
 require 'docker'
 require 'tmpdir'
@@ -12,7 +13,8 @@ def same(got, want)
 end
 
 def create(more = {}, host = {})
-  Docker::Container.create({ 'Image' => 'gpu-demo', 'HostConfig' => { 'NetworkMode' => 'none' }.merge(host) }.merge(more))
+  Docker::Container.create({ 'Image' => 'gpu-demo',
+    'HostConfig' => { 'NetworkMode' => 'none' }.merge(host) }.merge(more))
 end
 
 def images
@@ -33,10 +35,13 @@ end
 
 def containers
   container = create(
-    { 'name' => 'full', 'Cmd' => %w[sleep 300], 'Hostname' => 'host', 'User' => '1000', 'WorkingDir' => '/tmp', 'Env' => ['A=b'], 'Labels' => { 'c' => 'd' }, 'StopSignal' => 'KILL',
+    { 'name' => 'full', 'Cmd' => %w[sleep 300], 'Hostname' => 'host', 'User' => '1000', 'WorkingDir' => '/tmp',
+      'Env' => ['A=b'], 'Labels' => { 'c' => 'd' }, 'StopSignal' => 'KILL',
       'ExposedPorts' => { '80/tcp' => {} }, 'Volumes' => { '/anonymous' => {} }, 'Tty' => false },
-    { 'Binds' => ['data:/data', '/usr/share:/share:ro'], 'Memory' => 64 << 20, 'PidsLimit' => 50, 'CapAdd' => ['NET_ADMIN'], 'Tmpfs' => { '/scratch' => 'size=1m' },
-      'PortBindings' => { '80/tcp' => [{ 'HostPort' => '0' }] }, 'RestartPolicy' => { 'Name' => 'on-failure', 'MaximumRetryCount' => 2 }, 'Privileged' => false }
+    { 'Binds' => ['data:/data', '/usr/share:/share:ro'], 'Memory' => 64 << 20, 'PidsLimit' => 50,
+      'CapAdd' => ['NET_ADMIN'], 'Tmpfs' => { '/scratch' => 'size=1m' },
+      'PortBindings' => { '80/tcp' => [{ 'HostPort' => '0' }] },
+      'RestartPolicy' => { 'Name' => 'on-failure', 'MaximumRetryCount' => 2 }, 'Privileged' => false }
   )
   container.start
   Docker::Container.all(all: true, filters: { label: ['c=d'] }.to_json)
@@ -70,7 +75,8 @@ end
 
 # A container with a quota sees it; without the volume the refusal says what to add.
 def quota
-  wanted = { 'Cmd' => %w[nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits], 'Labels' => { 'gpu-memory' => '0.1' } }
+  wanted = { 'Cmd' => %w[nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits],
+    'Labels' => { 'gpu-memory' => '0.1' } }
   gpu = { 'DeviceRequests' => [{ 'Count' => 1, 'Capabilities' => [['gpu']] }] }
   limited = create(wanted, gpu.merge('Binds' => ['runai:/runai']))
   limited.start

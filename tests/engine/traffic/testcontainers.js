@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An ordinary session of Testcontainers, and of a container with a quota. Run where it is installed; DOCKER_HOST names the engine, which has the image gpu-demo.
+// An ordinary session of Testcontainers, and of a container with a quota. Run where it is installed; DOCKER_HOST names
+// the engine, which has the image gpu-demo.
 const assert = require('node:assert');
 const fs = require('node:fs');
 const os = require('node:os');
@@ -7,7 +8,8 @@ const path = require('node:path');
 const { GenericContainer, Network, PullPolicy, Wait, getContainerRuntimeClient } = require('testcontainers');
 
 // Nothing is listened for: the engine of a test has no bridge to its host.
-const sleeper = () => new GenericContainer('gpu-demo').withNetworkMode('none').withCommand(['sh', '-c', 'echo ready; sleep 300']).withWaitStrategy(Wait.forLogMessage('ready'));
+const sleeper = () => new GenericContainer('gpu-demo').withNetworkMode('none')
+    .withCommand(['sh', '-c', 'echo ready; sleep 300']).withWaitStrategy(Wait.forLogMessage('ready'));
 
 async function session(folder) {
     const client = await getContainerRuntimeClient();
@@ -16,16 +18,22 @@ async function session(folder) {
     const file = path.join(folder, 'file');
     fs.writeFileSync(file, 'hello');
     const container = await sleeper()
-        .withName('full').withLabels({ c: 'd' }).withEnvironment({ A: 'b' }).withUser('1000').withWorkingDir('/tmp').withHostname('host')
+        .withName('full').withLabels({ c: 'd' }).withEnvironment({ A: 'b' }).withUser('1000')
+        .withWorkingDir('/tmp').withHostname('host')
         .withBindMounts([{ source: '/usr/share', target: '/share', mode: 'ro' }]).withTmpFs({ '/scratch': 'size=1m' })
-        .withUlimits({ nofile: { soft: 100, hard: 200 } }).withAddedCapabilities('NET_ADMIN').withDroppedCapabilities('CHOWN').withExtraHosts([{ host: 'a', ipAddress: '10.0.0.2' }])
+        .withUlimits({ nofile: { soft: 100, hard: 200 } })
+        .withAddedCapabilities('NET_ADMIN').withDroppedCapabilities('CHOWN')
+        .withExtraHosts([{ host: 'a', ipAddress: '10.0.0.2' }])
         .withResourcesQuota({ memory: 0.0625, cpu: 0.5 }).withSharedMemorySize(8 << 20).withDefaultLogDriver()
         .withHealthCheck({ test: ['CMD', 'true'], interval: 1000, timeout: 3000, retries: 3, startPeriod: 0 })
-        .withCopyFilesToContainer([{ source: file, target: '/tmp/file' }]).withCopyContentToContainer([{ content: 'words', target: '/tmp/words' }])
-        // Not for a log message: after a restart, 20.10 does not always send this client the line, with the plugin or without.
+        .withCopyFilesToContainer([{ source: file, target: '/tmp/file' }])
+        .withCopyContentToContainer([{ content: 'words', target: '/tmp/words' }])
+        // Not for a log message: after a restart, 20.10 does not always send this client the line, with the plugin or
+        // without.
         .withWaitStrategy(Wait.forAll([Wait.forSuccessfulCommand('true'), Wait.forHealthCheck()]))
         .start();
-    const { exitCode, output } = await container.exec(['sh', '-c', 'cat file words; echo $X'], { env: { X: 'y' }, user: 'root', workingDir: '/tmp' });
+    const { exitCode, output } = await container.exec(['sh', '-c', 'cat file words; echo $X'],
+        { env: { X: 'y' }, user: 'root', workingDir: '/tmp' });
     assert.deepStrictEqual([exitCode, output], [0, 'hellowordsy\n']);
     await container.copyFilesToContainer([{ source: file, target: '/tmp/again' }]);
     for await (const part of await container.copyArchiveFromContainer('/tmp/again')) assert.ok(part);
@@ -40,8 +48,10 @@ async function session(folder) {
     assert.strictEqual((await sleeper().withReuse().start()).getId(), reused.getId());
     await reused.stop({ timeout: 0 });
 
-    fs.writeFileSync(path.join(folder, 'Dockerfile'), 'FROM gpu-demo\nARG W\nCOPY file /tmp/built\nCMD ["sh", "-c", "echo ready; sleep 300"]\n');
-    const image = await GenericContainer.fromDockerfile(folder).withBuildArgs({ W: 'z' }).withPullPolicy(PullPolicy.defaultPolicy()).build('built:1', { deleteOnExit: false });
+    fs.writeFileSync(path.join(folder, 'Dockerfile'),
+        'FROM gpu-demo\nARG W\nCOPY file /tmp/built\nCMD ["sh", "-c", "echo ready; sleep 300"]\n');
+    const image = await GenericContainer.fromDockerfile(folder).withBuildArgs({ W: 'z' })
+        .withPullPolicy(PullPolicy.defaultPolicy()).build('built:1', { deleteOnExit: false });
     const built = await image.withNetworkMode('none').withWaitStrategy(Wait.forLogMessage('ready')).start();
     assert.strictEqual((await built.exec(['cat', '/tmp/built'])).output, 'hello');
     await built.stop({ timeout: 0 });
@@ -51,10 +61,12 @@ async function session(folder) {
 
 // Testcontainers has no way to ask for a GPU, so the preload is what shows the quota.
 async function quota() {
-    const limited = await sleeper().withLabels({ 'gpu-memory': '0.1' }).withBindMounts([{ source: 'runai', target: '/runai' }]).start();
+    const limited = await sleeper().withLabels({ 'gpu-memory': '0.1' })
+        .withBindMounts([{ source: 'runai', target: '/runai' }]).start();
     assert.strictEqual((await limited.exec(['cat', '/etc/ld.so.preload'])).output.trim(), '/runai/librunai.so');
     await limited.stop({ timeout: 0 });
-    await assert.rejects(sleeper().withLabels({ 'gpu-memory': '0.1' }).start(), failure => failure.message.includes('add -v runai:/runai'));
+    await assert.rejects(sleeper().withLabels({ 'gpu-memory': '0.1' }).start(),
+        failure => failure.message.includes('add -v runai:/runai'));
 }
 
 async function main() {
