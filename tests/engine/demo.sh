@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The main job, seen: a stock `docker run` with a label gets a part of the GPU and no more. `make demo` builds what this
-# needs.
+# Shows the main job: a stock `docker run` with a label gets a part of the GPU and no more. `make demo` builds what this
+# needs; record-demo.py records it.
 #
 #   ENGINE=private (default)  a Docker engine of its own, in namespaces of its own, gone afterwards (private-engine.sh)
 #   ENGINE=system             the running engine; the plugin must be enabled and named in its authorization-plugins
@@ -50,24 +50,24 @@ expect() {
     fi
 }
 
-# Whether the engine asks the plugin about calls. `docker info` does not say it of plugins named after the engine's
+# Whether the engine asks the plugin about calls. `docker info` does not show plugins that were named after the engine's
 # start.
 asked() { [[ $(docker create --pull never --label gpu-memory=0 no-such-image 2>&1) == *"denied by plugin $plugin"* ]]; }
 
 start_engine() {
     if [ "${ENGINE:-private}" = system ]; then
         asked && return
-        echo "The running engine does not have the plugin in charge. As root: make plugin enable, then
+        echo "The running engine does not ask the plugin. As root: make plugin enable, then
 {\"authorization-plugins\": [\"$plugin\"]} in /etc/docker/daemon.json, and systemctl reload docker." >&2
         exit 1
     fi
-    say "A Docker engine of our own, and the plugin installed in it as an admin would"
+    say "A private Docker engine, with the plugin installed as an admin would"
     echo '{}' >"$work/engine/daemon.json"
     echo "Starting dockerd"
     $engine up "$work/engine" --path "$build/sim" -- --config-file "$work/engine/daemon.json"
     export DOCKER_HOST=unix://$work/engine/run/docker.sock
     printf '$ export DOCKER_HOST=%s\n' "$DOCKER_HOST"
-    run docker plugin create "$plugin" "$build/plugin"
+    run docker plugin create "$plugin" build/plugin
     run docker plugin set "$plugin" "run.source=$work/engine/run"
     if [ "$gpu" = simulated ]; then
         run docker plugin set "$plugin" "driver.source=$build/sim" NVML_LIBRARY=/host/usr/libnvidia-ml.so.1
@@ -130,17 +130,17 @@ say "Without a quota: the whole GPU"
 run docker run --rm "${flags[@]}" $image nvidia-smi
 expect "the container sees $total MiB" "/ +${total}MiB"
 
-say "gpu-memory=0.3: three tenths of it, for every program"
+say "gpu-memory=0.3: three tenths of the GPU, for every program in the container"
 run docker run --rm "${flags[@]}" -v runai:/runai --label gpu-memory=0.3 $image nvidia-smi
 expect "the container sees $third MiB, none used" " 0MiB / +${third}MiB"
 
-say "More than that: CUDA's ordinary out-of-memory error, and what fits goes on"
+say "Beyond the quota: CUDA's ordinary out-of-memory error"
 run docker run --rm "${flags[@]}" -v runai:/runai --label gpu-memory=0.3 $image gpu-alloc $((third * 6 / 10))m \
     $((third * 6 / 10))m
 expect "the first allocation fits" "^allocated" 2
-expect "the second is refused" "CUDA_ERROR_OUT_OF_MEMORY" 2
+expect "the second is beyond the quota" "CUDA_ERROR_OUT_OF_MEMORY" 2
 
-say "A size instead of a fraction"
+say "gpu-memory=3g: a size instead of a fraction"
 run docker run --rm "${flags[@]}" -v runai:/runai --label gpu-memory=3g $image nvidia-smi
 expect "the container sees 3072 MiB" " 0MiB / +3072MiB"
 
@@ -156,9 +156,9 @@ for name in gpu-demo-left gpu-demo-right; do
         sleep 0.1
     done
     run docker logs $name
-    expect "$name has what it asked for" "^allocated"
+    expect "$name got what it allocated" "^allocated"
     run docker exec $name nvidia-smi --query-gpu=memory.total,memory.used --format=csv,noheader,nounits
-    expect "$name sees its half, and its own use only" "^$half, [0-9]+"
+    expect "$name sees its half, and only its own use" "^$half, [0-9]+"
     used=$(sed 's/.*, //' "$work/out")
     if [ "$used" -gt "$half" ]; then expect "$name uses at most its half" "^never"; fi
     run docker exec $name gpu-alloc $((half * 6 / 10))m
@@ -166,13 +166,13 @@ for name in gpu-demo-left gpu-demo-right; do
 done
 docker rm -f gpu-demo-left gpu-demo-right >/dev/null
 
-say "A clear word where something does not fit"
+say "Mistakes: the message says what to type instead"
 run docker run --rm "${flags[@]}" --label gpu-memory=0.5 $image nvidia-smi
 expect "a label without the volume is refused" "needs the runai volume: add -v runai:/runai" 125
 run docker run --rm "${flags[@]}" -v runai:/runai --label gpu-memory=2 $image nvidia-smi
 expect "a number without a unit is refused" "gpu-memory=2 " 125
 run docker run --rm "${flags[@]}" -v runai:/runai --label gpu-memory=0 $image nvidia-smi
-expect "nothing is refused" "gpu-memory=0 " 125
+expect "a quota of zero is refused" "gpu-memory=0 " 125
 
 if [ $failures -gt 0 ]; then
     say "$failures figures were wrong"
