@@ -176,9 +176,9 @@ fi
 
 echo "Shim against native: $where, $(date -u +%F), kernel $(uname -r), $(nproc) processors."
 cat <<END
-The best and (median) of rounds in turn, of calls $rounds, each on one core; ratios of the best and (the median of a
-round's); of starts the median, and the median difference in a round. Judged are the ratios in brackets. HAMi-core:
-former figures (ratios), of another day.
+For calls: the best and (median) of $rounds rounds in turn, each on one core; ratios of the best and (the median of a
+round's ratios). For starts: the median, and the median difference in a round. The ratios in parentheses are compared
+with the target. HAMi-core: earlier ratios, of another day.
 END
 echo
 echo '| what | native | shim | ratio | before | HAMi-core | target | |'
