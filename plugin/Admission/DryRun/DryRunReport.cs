@@ -105,7 +105,7 @@ sealed class DryRunReport
         answer
             .Row(
                 "caller",
-                $"{(requester.Name.Length == 0 ? "somebody on the unix socket" : Quoted.Text(requester.Name))}, "
+                $"{(requester.Name.Length == 0 ? "a caller on the Unix socket" : Quoted.Text(requester.Name))}, "
                     + $"{(requester.IsAdmin ? "an admin" : "no admin")}"
             )
             .Row("policy", $"{(isInForce ? "in force" : "the one given")}, {Describe(policy)}");
@@ -120,9 +120,9 @@ sealed class DryRunReport
         + (PolicyText.Of(policy.LimitsOf(requester)) is { Length: > 0 } limits ? limits : "none");
 
     static string WhoseLimits(PolicySettings policy, string user) =>
-        user.Length == 0 ? "everybody's"
+        user.Length == 0 ? "of all users"
         : policy.Users.ContainsKey(user) ? $"of users.{Quoted.Text(user)}"
-        : $"everybody's, as users has no {Quoted.Text(user)}";
+        : $"of all users, as users has no {Quoted.Text(user)}";
 
     /// <summary>What it would have, GPU by GPU.</summary>
     /// <param name="spec">The container.</param>

@@ -95,7 +95,7 @@ sealed class DryRunTests : AuthorizerFixture
         );
         Assert.That(
             answer,
-            Does.Contain("  caller   somebody on the unix socket, no admin\n  policy   in force, mode enforce")
+            Does.Contain("  caller   a caller on the Unix socket, no admin\n  policy   in force, mode enforce")
         );
         Assert.That(answer, Does.Contain("  GPU 1    10.7g, 10.7g free for quotas, GPU-22222222-0000"));
     }
@@ -130,7 +130,7 @@ sealed class DryRunTests : AuthorizerFixture
         );
         Assert.That(
             await BeforeAsync(Ask("POST", Create, Good, asUser: "")),
-            Does.Contain("  caller   somebody on the unix socket, an admin")
+            Does.Contain("  caller   a caller on the Unix socket, an admin")
         );
     }
 
@@ -142,8 +142,8 @@ sealed class DryRunTests : AuthorizerFixture
             var (user, limits) in ((string, string)[])
                 [
                     ("bob", "of users.bob: maxQuota 1, totalQuota 2g"),
-                    ("bbo", "everybody's, as users has no bbo: maxQuota 1"),
-                    ("", "everybody's: maxQuota 1"),
+                    ("bbo", "of all users, as users has no bbo: maxQuota 1"),
+                    ("", "of all users: maxQuota 1"),
                 ]
         )
             Assert.That(
@@ -151,7 +151,7 @@ sealed class DryRunTests : AuthorizerFixture
                 Does.Contain($"\n  limits   {limits}\n")
             );
         HavePolicy("{}");
-        Assert.That(await BeforeAsync(Ask("POST", Create, Good)), Does.Contain("\n  limits   everybody's: none\n"));
+        Assert.That(await BeforeAsync(Ask("POST", Create, Good)), Does.Contain("\n  limits   of all users: none\n"));
     }
 
     [Test]
