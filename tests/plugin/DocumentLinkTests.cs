@@ -75,10 +75,7 @@ sealed partial class DocumentLinkTests
             .Select(match => match.Groups[1].Value)
             .ToArray();
         Assert.That(names, Has.Length.GreaterThan(50));
-        Assert.That(
-            names.Where(name => !Regex.IsMatch(code, $@"\b(?:class|void|Task|async Task) {name}\b")),
-            Is.Empty
-        );
+        Assert.That(names.Where(name => !Regex.IsMatch(code, $@"\b(?:class|void|Task|async Task) {name}\b")), Is.Empty);
     }
 
     /// <summary>A Markdown link within the repository: its path and its anchor, one of which may be empty.</summary>
