@@ -30,12 +30,7 @@ sealed class EngineClient(EngineClientOptions options, SelfCalls own, TimeProvid
         var info =
             await AskAsync((docker, token) => docker.System.GetSystemInfoAsync(token), cancel)
             ?? throw new EngineException("the engine has no /info", 404);
-        return new()
-        {
-            DefaultRuntime = info.DefaultRuntime ?? "",
-            ServerVersion = info.ServerVersion ?? "",
-            LiveRestoreEnabled = info.LiveRestoreEnabled,
-        };
+        return new() { DefaultRuntime = info.DefaultRuntime ?? "" };
     }
 
     public async Task<int?> PingAsync(string target, TimeSpan limit, CancellationToken cancel)

@@ -288,10 +288,10 @@ sealed class EngineCallTests
     [Test]
     public async Task An_answer_to_the_package_is_bounded()
     {
-        var fits = """{"ServerVersion":"x"}""".PadRight(1000);
+        var fits = """{"DefaultRuntime":"x"}""".PadRight(1000);
         _engine.On("GET /info", fits);
         using var client = _engine.Client(options => options with { MaxAnswerBytes = 1000 });
-        Assert.That((await client.InfoAsync(default)).ServerVersion, Is.EqualTo("x"));
+        Assert.That((await client.InfoAsync(default)).DefaultRuntime, Is.EqualTo("x"));
         _engine.On("GET /info", fits + " ");
         Assert.That(Assert.ThrowsAsync<EngineException>(() => client.InfoAsync(default))!.IsTooLong);
     }

@@ -269,7 +269,7 @@ sealed class EngineClientTests
     [Test]
     public async Task Who_waits_after_an_answer_holds_up_no_other_call()
     {
-        _engine.On("GET /info", """{"ServerVersion":"x"}""");
+        _engine.On("GET /info", """{"DefaultRuntime":"x"}""");
         using var client = _engine.Client();
         using var waits = new ManualResetEventSlim();
         using var go = new ManualResetEventSlim();
@@ -282,7 +282,7 @@ sealed class EngineClientTests
         try
         {
             Assert.That(waits.Wait(TimeSpan.FromSeconds(30)));
-            Assert.That((await client.InfoAsync(default)).ServerVersion, Is.EqualTo("x"));
+            Assert.That((await client.InfoAsync(default)).DefaultRuntime, Is.EqualTo("x"));
         }
         finally
         {
@@ -402,11 +402,11 @@ sealed class EngineClientTests
     public async Task An_older_engine_that_took_over_is_asked_again()
     {
         _engine.ApiVersion = "1.51";
-        _engine.On("GET /info", """{"ServerVersion":"x"}""");
+        _engine.On("GET /info", """{"DefaultRuntime":"x"}""");
         using var client = _engine.Client();
         await client.InfoAsync(default);
         _engine.ApiVersion = "1.41";
-        Assert.That((await client.InfoAsync(default)).ServerVersion, Is.EqualTo("x"));
+        Assert.That((await client.InfoAsync(default)).DefaultRuntime, Is.EqualTo("x"));
         Assert.That(_engine.Calls.Last(), Is.EqualTo("GET /v1.41/info"));
     }
 
