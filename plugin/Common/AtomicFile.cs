@@ -4,6 +4,8 @@ namespace Runai.GpuMemory.Common;
 /// <summary>Writes beside, then renames: a reader sees the old content or the new one, whole.</summary>
 static class AtomicFile
 {
+    /// <summary>Replaces or creates the file. On failure it throws what <see cref="FileStream"/> and <see cref="File"/>
+    /// throw, and leaves nothing beside.</summary>
     /// <param name="path">The file.</param>
     /// <param name="content">All of it.</param>
     /// <param name="mode">Its permissions.</param>

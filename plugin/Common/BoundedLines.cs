@@ -9,6 +9,8 @@ static class BoundedLines
 {
     const int BufferChars = 16 << 10;
 
+    /// <summary>Lines without their newline, the last one also where it has none. <c>IsCut</c>: the line was longer
+    /// than the bound. The stream is left open.</summary>
     /// <param name="stream">UTF-8. Where it cannot be read on, it ends.</param>
     /// <param name="most">Of a line, in characters.</param>
     public static IEnumerable<(string Text, bool IsCut)> Read(Stream stream, int most)

@@ -8,6 +8,8 @@ static class ByteSize
 {
     static readonly string[] Units = ["b", "k", "m", "g", "t", "p"];
 
+    /// <summary>At most seven characters, without a decimal where it is 0: <c>512m</c>. Anything below 1 is
+    /// <c>0b</c>.</summary>
     public static string Text(long bytes)
     {
         if (bytes <= 0)

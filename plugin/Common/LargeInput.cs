@@ -14,7 +14,10 @@ namespace Runai.GpuMemory.Common;
 #pragma warning disable CA1001 // one a process, and no wait handle was made of it
 sealed class LargeInput(int mostWaiting, TimeSpan patience)
 {
+    /// <summary>The longest small input. Nearly all calls are small.</summary>
     public const int SmallBytes = 16 << 10;
+
+    /// <summary>The longest medium input. Of longer ones only one is read at a time.</summary>
     public const int MediumBytes = 128 << 10;
 
     /// <summary>2 MiB of each of the first two.</summary>
@@ -27,6 +30,8 @@ sealed class LargeInput(int mostWaiting, TimeSpan patience)
         public int Waiting;
     }
 
+    /// <summary>Reads an input and parses it on a thread of the pool. Throws <see cref="OverloadedException"/> if it
+    /// gets no place in time, and what stream and parser throw.</summary>
     /// <param name="input">Is read to its end.</param>
     /// <param name="parse">Makes of it all what is of use.</param>
     /// <param name="cancel">Ends the waiting and reading.</param>
@@ -111,6 +116,8 @@ sealed class LargeInput(int mostWaiting, TimeSpan patience)
 /// memory is not needed any more.</summary>
 sealed class HeldInput<T>(T value, IDisposable place) : IDisposable
 {
+    /// <summary>What the parser returned. It may be used after this is disposed, but its memory is no longer
+    /// counted.</summary>
     public T Value => value;
 
     public void Dispose() => place.Dispose();

@@ -8,6 +8,7 @@ namespace Runai.GpuMemory.Common;
 /// control, format or unpaired characters.</summary>
 static class Quoted
 {
+    /// <summary>The default length at which a text is cut, in characters.</summary>
     public const int MaxLength = 64;
 
     /// <summary>Bare where it is plain (<c>0.5</c>, <c>/runai</c>), else in double quotes with what is not printable

@@ -4,6 +4,7 @@ namespace Runai.GpuMemory.Common;
 /// <summary>A stream that is read from its begin to its end, over another one, which it closes.</summary>
 abstract class ReadOnlyStream(Stream inner) : Stream
 {
+    /// <summary>The stream that subclasses read from.</summary>
     protected Stream Inner => inner;
 
     public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>

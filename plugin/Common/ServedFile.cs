@@ -13,11 +13,13 @@ static partial class ServedFile
         NonBlocking = 0x800,
         CloseOnExec = 0x80000;
 
+    /// <summary>Opens a file or a folder for reading. Waits for no lease and takes no lock.</summary>
     /// <returns>While it is open, nobody gets a lease on it. Null where there is no such file, or a container has a
     /// lease on it.</returns>
     public static SafeFileHandle? TryOpen(string path) =>
         Open(path, ReadOnly | NonBlocking | CloseOnExec) is var file and >= 0 ? new(file, ownsHandle: true) : null;
 
+    /// <summary>Reads the whole file, at the length that it has when it is opened.</summary>
     /// <returns>Null as above.</returns>
     public static byte[]? TryRead(string path)
     {
@@ -25,6 +27,8 @@ static partial class ServedFile
         return file is null ? null : Read(file);
     }
 
+    /// <summary>Reads an open file from its beginning. Returns less than its length if it is cut meanwhile. Throws
+    /// <see cref="IOException"/>.</summary>
     public static byte[] Read(SafeFileHandle file)
     {
         var content = new byte[RandomAccess.GetLength(file)];

@@ -21,6 +21,7 @@ static partial class Loop
         await RunAsync(log, cancel, token => timer.WaitForNextTickAsync(token).AsTask(), turn);
     }
 
+    /// <summary>Runs the steps in turn until it is cancelled, and pauses only after a failure. Never throws.</summary>
     /// <param name="log">Is told the first failure after a turn without one.</param>
     /// <param name="cancel">Ends the loop.</param>
     /// <param name="steps">Of a turn, in their order: one of them waits. What fails keeps none of the others from being

@@ -5,6 +5,7 @@ namespace Runai.GpuMemory.Hosting;
 /// <c>0.2.0</c>.</summary>
 static partial class PluginVersion
 {
+    /// <summary>Three numbers. The log's first line and <c>docker volume inspect</c> show it.</summary>
     public static string Text { get; } = typeof(PluginVersion).Assembly.GetName().Version!.ToString(3);
 
     /// <summary>The log's first line.</summary>

@@ -26,6 +26,7 @@ static partial class StaticState
         e is TypeInitializationException { InnerException: { } cause }
         && (cause is OutOfMemoryException || IsLost(cause));
 
+    /// <summary>Logs what <see cref="Initialize"/> returned: it runs before there is a log.</summary>
     [LoggerMessage(2, LogLevel.Debug, "the static state of {Types} types is there")]
     public static partial void LogInitialized(ILogger logger, int types);
 }

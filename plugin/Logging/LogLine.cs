@@ -8,6 +8,7 @@ namespace Runai.GpuMemory.Logging;
 /// lines is found by the first word.</summary>
 static class LogLine
 {
+    /// <summary>The first word of every line, also of those that <c>Program</c> writes before there is a log.</summary>
     public const string Prefix = "gpu-memory";
 
     /// <summary>Loggers of ours are named after their classes, which say nothing to a reader. Those of the libraries

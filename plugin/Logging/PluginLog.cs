@@ -11,6 +11,7 @@ sealed class PluginLog(LogWriter writer) : ILoggerProvider
     const int StandardOutput = 1,
         StandardError = 2;
 
+    /// <summary>Writes to the standard output and standard error of this process, and leaves them open.</summary>
     public static PluginLog ToEngine() => new(new(Open(StandardOutput), Open(StandardError)));
 
     public ILogger CreateLogger(string categoryName) => new Logger(categoryName, writer);

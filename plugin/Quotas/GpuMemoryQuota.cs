@@ -9,7 +9,10 @@ namespace Runai.GpuMemory.Quotas;
 /// <c>quota.c</c> agrees on every value (<c>tests/vectors/gpu-memory.tsv</c>).</summary>
 sealed record GpuMemoryQuota
 {
+    /// <summary>The name of the label on containers and images, and of the option of volumes.</summary>
     public const string Name = "gpu-memory";
+
+    /// <summary>In characters. A longer text is refused without being parsed.</summary>
     public const int MaxLength = 32;
 
     /// <summary>The end of every refusal.</summary>
@@ -131,6 +134,7 @@ sealed record GpuMemoryQuota
 
     public override string ToString() => Text;
 
+    /// <summary>Compares the text: <c>0.5</c> and <c>.50</c> differ, though they allow the same.</summary>
     public bool Equals(GpuMemoryQuota? other) => other is not null && Text == other.Text;
 
     public override int GetHashCode() => Text.GetHashCode(StringComparison.Ordinal);
