@@ -8,6 +8,8 @@ sealed class BoundedStream(Stream inner, long max) : ReadOnlyStream(inner)
 {
     long _read;
 
+    /// <summary>Reads the rest; never null. Throws <see cref="EngineException"/> if it is too long, and what the inner
+    /// stream throws.</summary>
     public async Task<byte[]?> ReadAllAsync(CancellationToken cancel)
     {
         using var all = new MemoryStream();

@@ -6,7 +6,11 @@ enum Asking
 {
     /// <summary>The engine boots: its API is not served yet.</summary>
     Booting,
+
+    /// <summary>The engine asked this plugin about the ping, so it asks about every call.</summary>
     Yes,
+
+    /// <summary>The engine answered the ping without asking this plugin: its calls are not judged.</summary>
     No,
 
     /// <summary>The API is served, and another plugin, asked before this one, refuses the question.</summary>

@@ -18,6 +18,8 @@ sealed class ContainerIds
         _isId,
         _begun;
 
+    /// <summary>Returns whole IDs in the engine's order, the newest container first. Throws <see cref="IOException"/>
+    /// if the list is cut or garbled.</summary>
     public static async Task<IReadOnlyList<string>> ReadAsync(Stream answer, CancellationToken cancel)
     {
         var ids = new ContainerIds();

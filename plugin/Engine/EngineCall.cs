@@ -42,6 +42,7 @@ sealed class EngineCall : HttpMessageHandler
     /// <summary>Ends with the call and at its deadline.</summary>
     public CancellationToken Token => _deadline.Token;
 
+    /// <summary>Whether the engine answered 404; false before its answer.</summary>
     public bool IsNotFound { get; private set; }
 
     /// <summary>The package's methods, for this one call. Connections are the transport's, and stay.</summary>

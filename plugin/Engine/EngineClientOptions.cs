@@ -5,10 +5,14 @@ namespace Runai.GpuMemory.Engine;
 /// <param name="Socket">Path of the engine's unix socket, as the plugin sees it.</param>
 sealed record EngineClientOptions(string Socket)
 {
+    /// <summary>Deadline of a call about one object, and of the beginning of the event stream.</summary>
     public TimeSpan CallDeadline { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>All labels of all containers come with it.</summary>
     public TimeSpan ListDeadline { get; init; } = TimeSpan.FromSeconds(20);
+
+    /// <summary>Deadline of a call about a container's files: the engine may have to mount its file system
+    /// first.</summary>
     public TimeSpan ArchiveDeadline { get; init; } = TimeSpan.FromSeconds(20);
 
     /// <summary>The engine waits for the container before it kills it.</summary>
@@ -16,6 +20,8 @@ sealed record EngineClientOptions(string Socket)
 
     /// <summary>How far the event stream reaches back.</summary>
     public TimeSpan EventOverlap { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>Bound of an answer that is kept whole; a longer one is an <see cref="EngineException"/>.</summary>
     public long MaxAnswerBytes { get; init; } = 8 << 20;
 
     /// <summary>Of an answer that is kept in part, the whole.</summary>

@@ -5,6 +5,8 @@ namespace Runai.GpuMemory.Engine;
 /// path.</summary>
 static class EnginePath
 {
+    /// <summary>One escaped segment. Throws <see cref="EngineException"/> with 404 for what can be no object's name:
+    /// empty, <c>.</c> and <c>..</c>.</summary>
     public static string Segment(string name)
     {
         if (name is "" or "." or "..")

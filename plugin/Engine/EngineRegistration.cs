@@ -3,6 +3,8 @@ namespace Runai.GpuMemory.Engine;
 
 static class EngineRegistration
 {
+    /// <summary>Registers this folder, for the engine at <see cref="PluginSettings.EngineSocket"/>. The first call
+    /// connects.</summary>
     public static IServiceCollection AddEngine(this IServiceCollection services) =>
         services
             .AddSingleton<SelfCalls>()

@@ -8,6 +8,7 @@ interface IEngineClient
     /// <summary>In place of a ping's status: there is no such socket, or nobody accepts connections at it.</summary>
     const int NobodyListens = 0;
 
+    /// <summary><c>GET /info</c>; never null.</summary>
     Task<EngineInfo> InfoAsync(CancellationToken cancel);
 
     /// <summary>A ping that marks itself by its target. Never fails: null where no answer came.</summary>
@@ -16,6 +17,9 @@ interface IEngineClient
     /// <param name="cancel">Ends the call.</param>
     /// <returns>The answer's status, or <see cref="NobodyListens"/>.</returns>
     Task<int?> PingAsync(string target, TimeSpan limit, CancellationToken cancel);
+
+    /// <summary>Inspects a container by name, ID or part of an ID, as it is judged. Further calls resolve the
+    /// namespaces that it shares, and what its local volumes show of the host.</summary>
     Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel);
 
     /// <summary>Of a container just its ID, state, time of creation and host configuration, however long the rest
@@ -24,6 +28,8 @@ interface IEngineClient
 
     /// <summary>The IDs of containers that were created and never started, the newest first.</summary>
     Task<IReadOnlyList<string>> ListCreatedAsync(CancellationToken cancel);
+
+    /// <summary>Inspects an image of the engine's store by name, tag, digest or ID. Pulls nothing.</summary>
     Task<ImageInspect?> InspectImageAsync(string name, CancellationToken cancel);
 
     /// <summary>The IDs of all containers that run.</summary>
@@ -100,6 +106,8 @@ sealed record LostSource(string Name, string Set, string Mounted);
 sealed class EngineException(string message, int? statusCode = null, Exception? inner = null)
     : Exception(message, inner)
 {
+    /// <summary>The HTTP status; null without an answer. 404 also for a name that no object can have: no call is made
+    /// then.</summary>
     public int? StatusCode { get; } = statusCode;
 
     /// <summary>Whether it answered more than is read: it will again.</summary>

@@ -6,6 +6,7 @@ namespace Runai.GpuMemory.Engine;
 /// commas, and follows neither case nor blanks; nor does the kernel.</summary>
 static class LocalVolume
 {
+    /// <summary>The driver's name. A body that names no driver means this one.</summary>
     public const string Driver = "local";
 
     /// <summary>Begins what swarm fills in where a service's task runs. Its author can make anything of it.</summary>
@@ -108,6 +109,8 @@ static class LocalVolume
     /// <summary>cifs takes the Kerberos tickets of that user of the host.</summary>
     static bool IsTicketsOfOther(string flag) => NameOf(flag).Equals("cruid", StringComparison.OrdinalIgnoreCase);
 
+    /// <summary>Whether an entry of <see cref="HostPaths"/> is an absolute path on the host. Other entries show an
+    /// option.</summary>
     public static bool IsPath(string hostPath) => hostPath.StartsWith('/');
 
     /// <summary>The words of the engine without what it repeats of a volume's options where a mount fails: of those it

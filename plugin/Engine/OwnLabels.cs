@@ -13,6 +13,7 @@ sealed class OwnLabels : JsonConverter<IReadOnlyDictionary<string, string>>
 
     static readonly string[] Own = [GpuMemoryQuota.Name, .. OfCompose];
 
+    /// <summary>For labels that are not read from an answer of the engine. Case-sensitive, like the engine.</summary>
     public static Dictionary<string, string> Of(IReadOnlyDictionary<string, string> labels) =>
         labels
             .Where(label => Own.Contains(label.Key))

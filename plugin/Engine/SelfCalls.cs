@@ -34,6 +34,7 @@ sealed class SelfCalls
         _secret = Encoding.ASCII.GetBytes(Secret);
     }
 
+    /// <summary>The value of <see cref="Header"/>: 64 random hexadecimal digits of this process.</summary>
     internal string Secret { get; }
 
     /// <summary>A ping of this process that is like no other. No secret (an engine that debugs logs it): to send it
@@ -78,12 +79,14 @@ sealed class OwnPing(string mark, ConcurrentDictionary<string, OwnPing> known) :
 {
     volatile bool _isAsked;
 
+    /// <summary>Path and query, by which the engine's question about it is known.</summary>
     public string Target { get; } = $"/_ping?{mark}";
 
     /// <summary>Looks for a container that is not there: where another plugin allows no ping, it still has to allow
     /// this, without which this plugin can judge nothing.</summary>
     public string OtherTarget { get; } = $"/containers/{mark}/json";
 
+    /// <summary>Whether the engine has asked about it. Set by the thread that gets the question.</summary>
     public bool IsAsked
     {
         get => _isAsked;

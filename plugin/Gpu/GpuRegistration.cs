@@ -3,6 +3,7 @@ namespace Runai.GpuMemory.Gpu;
 
 static class GpuRegistration
 {
+    /// <summary>Registers this folder. NVML is not opened before its first use.</summary>
     public static IServiceCollection AddGpu(this IServiceCollection services) =>
         services
             .AddSingleton<IDriverNodes, DriverNodes>()

@@ -15,6 +15,7 @@ enum DevicePathKind
     Unknown,
 }
 
+/// <summary>What was found behind a path of the host.</summary>
 /// <param name="Kind">What the path leads to.</param>
 /// <param name="Node">The GPU node found, as a path on the host; null unless <paramref name="Kind"/> is
 /// <see cref="DevicePathKind.Gpu"/>.</param>

@@ -5,6 +5,8 @@ namespace Runai.GpuMemory.Gpu;
 /// is <c>TotalBytes - ReservedBytes</c>.</summary>
 sealed record GpuDevice(int Index, string Uuid, string Name, long TotalBytes, long ReservedBytes)
 {
+    /// <summary>What all containers together can allocate: CUDA's total (<c>cuDeviceTotalMem</c>), of which fractions
+    /// are shares. NVML's total with drivers before 510, which do not tell what is reserved.</summary>
     public long AllocatableBytes => TotalBytes - ReservedBytes;
 }
 

@@ -44,6 +44,7 @@ sealed unsafe class Nvml : IDisposable
         NativeLibrary.Free(_library);
     }
 
+    /// <summary>Includes GPUs that cannot be read. Throws <see cref="NvmlException"/>.</summary>
     public int Count()
     {
         uint count;
@@ -54,6 +55,8 @@ sealed unsafe class Nvml : IDisposable
         return (int)count;
     }
 
+    /// <summary>Reads a GPU by NVML's index, from 0. Throws <see cref="NvmlException"/> if the GPU is lost or has no
+    /// memory of its own.</summary>
     public GpuDevice Device(int index)
     {
         var handle = Handle(index);
