@@ -7,9 +7,15 @@ static class AuthZEndpoints
     /// <summary>On a call that is not to be done: its sender asks what would become of it. In the spelling in which the
     /// engine passes header names on.</summary>
     public const string DryRunHeader = "X-Gpu-Memory-Ask";
+
+    /// <summary>Called before the engine executes an API call.</summary>
     public const string BeforePath = "/AuthZPlugin.AuthZReq";
+
+    /// <summary>Called after an API call, before the engine sends its answer.</summary>
     public const string AfterPath = "/AuthZPlugin.AuthZRes";
 
+    /// <summary>Maps both paths to the <see cref="IAuthorizer"/>. A request that cannot be read is denied before a call
+    /// and allowed after it: the call is done.</summary>
     public static IEndpointRouteBuilder MapAuthZPlugin(this IEndpointRouteBuilder app)
     {
         var authorizer = app.ServiceProvider.GetRequiredService<IAuthorizer>();

@@ -28,7 +28,11 @@ sealed record AuthZRequest
 
     /// <summary>One value a name; without authorization headers.</summary>
     public IReadOnlyDictionary<string, string>? RequestHeaders { get; set; }
+
+    /// <summary>The engine's HTTP status; 0 before the call.</summary>
     public int ResponseStatusCode { get; init; }
+
+    /// <summary>The engine's answer, with the bounds of <see cref="RequestBody"/>; null before the call.</summary>
     public byte[]? ResponseBody { get; set; }
 
     /// <summary>Where the bodies are counted; null where nobody counts.</summary>
@@ -91,8 +95,10 @@ sealed record AuthZRequest
 /// engine ignores it beside an allowance.</summary>
 sealed record AuthZAnswer(bool Allow, string Msg = "", string Err = "")
 {
+    /// <summary>Without a message: the user sees nothing of it.</summary>
     public static AuthZAnswer Allowed { get; } = new(true);
 
+    /// <summary>Cuts the message to <see cref="Bounded.MaxBytes"/>.</summary>
     public static AuthZAnswer Denied(string message) => new(false, Bounded.Text(message));
 }
 

@@ -24,6 +24,7 @@ readonly struct CallHead
     /// <summary>Of head and body.</summary>
     public int CallLength { get; }
 
+    /// <summary>Whether the request line has exactly this path.</summary>
     public bool IsTo(string path) => Ascii.Equals(_path.Span, path);
 
     /// <summary>Null where the head is not all there, or has another form.</summary>

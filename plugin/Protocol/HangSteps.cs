@@ -5,6 +5,7 @@ namespace Runai.GpuMemory.Protocol;
 /// too long.</summary>
 sealed class HangSteps
 {
+    /// <summary>How long the watchdog sleeps before it looks again.</summary>
     public static readonly TimeSpan Step = TimeSpan.FromMilliseconds(250);
     const int TooMany = 40;
 

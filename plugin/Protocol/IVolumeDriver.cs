@@ -18,8 +18,10 @@ sealed record VolumeInfo(
 /// <summary>The directory that the engine shall bind into the container, or why there is none.</summary>
 sealed record MountResult(string? Mountpoint, string? Error)
 {
+    /// <summary>The path is the plugin's; the engine translates it into the host's.</summary>
     public static MountResult Mounted(string mountpoint) => new(mountpoint, null);
 
+    /// <summary>The message goes to the user's terminal. The container does not start.</summary>
     public static MountResult Failed(string error) => new(null, error);
 }
 
@@ -33,8 +35,12 @@ interface IVolumeDriver
 
     /// <summary>Null for a volume that is not ours: the engine asks every driver for every name.</summary>
     VolumeInfo? Describe(string name);
+
+    /// <summary>Includes <c>runai</c> and damaged volumes.</summary>
     IReadOnlyList<VolumeInfo> DescribeAll();
 
+    /// <summary>Makes and mounts the directory of one activation. Fails if no limit would hold in the
+    /// container.</summary>
     /// <param name="name">The volume.</param>
     /// <param name="id">Random, one per activation; the same again means one reference more.</param>
     /// <param name="cancel">The engine gave up.</param>

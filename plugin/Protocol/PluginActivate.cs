@@ -5,6 +5,7 @@ namespace Runai.GpuMemory.Protocol;
 /// below <c>/run/docker/plugins</c> is.</summary>
 static class PluginActivate
 {
+    /// <summary>Maps the handshake, and every other path to status 404.</summary>
     public static IEndpointRouteBuilder MapPluginActivate(this IEndpointRouteBuilder app)
     {
         app.MapPost(

@@ -26,6 +26,7 @@ sealed partial class PluginConnection(
 
     ServerConnection? _server;
 
+    /// <summary>Serves until the engine hangs up or the plugin ends, then closes the socket. Never throws.</summary>
     public async Task ServeAsync()
     {
         using var held = socket;

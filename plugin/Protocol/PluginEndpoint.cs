@@ -13,6 +13,7 @@ namespace Runai.GpuMemory.Protocol;
 /// nowhere else.</summary>
 static partial class PluginEndpoint
 {
+    /// <summary>The media type of the engine's plugin protocol, for every answer.</summary>
     public const string ContentType = "application/vnd.docker.plugins.v1.2+json";
 
     /// <summary>An authorization call carries up to 4 MiB of request body in base64, and the response's body beside
@@ -24,6 +25,8 @@ static partial class PluginEndpoint
 
     static readonly LargeInput Bodies = new(mostWaiting: 500, TimeSpan.FromSeconds(4));
 
+    /// <summary>Maps a POST that is always answered with status 200. Size, number and waiting time of bodies are
+    /// bounded.</summary>
     /// <param name="app">Where to map.</param>
     /// <param name="path">The literal path.</param>
     /// <param name="request">How to read the request.</param>
@@ -70,6 +73,7 @@ static partial class PluginEndpoint
         return begin;
     }
 
+    /// <summary>Writes an answer with its length, so that the engine can use the connection again.</summary>
     public static async Task WriteAsync(HttpContext context, byte[] json)
     {
         context.Response.ContentType = ContentType;

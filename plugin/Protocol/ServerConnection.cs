@@ -32,7 +32,10 @@ sealed class ServerConnection : ConnectionContext
         ConnectionClosed = _closed.Token;
     }
 
+    /// <summary>The web server's input. A write waits while 128 KiB are unread.</summary>
     public PipeWriter Calls => _calls.Writer;
+
+    /// <summary>The web server's output; ends when it closes the connection.</summary>
     public PipeReader Answers => _answers.Reader;
 
     public override string ConnectionId { get; set; } = Guid.NewGuid().ToString();

@@ -8,6 +8,7 @@ static class VolumeEndpoints
 {
     static readonly Dictionary<string, string> NoOptions = [];
 
+    /// <summary>Maps every call of the protocol to the <see cref="IVolumeDriver"/>.</summary>
     public static IEndpointRouteBuilder MapVolumeDriver(this IEndpointRouteBuilder app)
     {
         var driver = app.ServiceProvider.GetRequiredService<IVolumeDriver>();

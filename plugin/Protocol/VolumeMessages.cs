@@ -7,12 +7,14 @@ namespace Runai.GpuMemory.Protocol;
 /// <summary>Every request of the volume protocol: each call fills the members that it needs.</summary>
 sealed record VolumeRequest
 {
+    /// <summary>The volume; missing in calls about all volumes.</summary>
     public string? Name { get; init; }
 
     /// <summary>One activation of the volume; Mount and Unmount only.</summary>
     [JsonPropertyName("ID")]
     public string? Id { get; init; }
 
+    /// <summary><c>docker volume create -o NAME=VALUE</c>. Create only; null without options.</summary>
     [JsonPropertyName("Opts")]
     public IReadOnlyDictionary<string, string>? Options { get; init; }
 }
@@ -20,17 +22,22 @@ sealed record VolumeRequest
 /// <summary>Every answer of the volume protocol. A non-empty <paramref name="Err"/> is a failure.</summary>
 sealed record VolumeAnswer(string Err = "")
 {
+    /// <summary>For the user's terminal, cut to <see cref="Bounded.MaxBytes"/>; empty for a success.</summary>
     public string Err { get; init; } = Bounded.Text(Err);
 
+    /// <summary>Answers Get.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public VolumeInfo? Volume { get; init; }
 
+    /// <summary>Answers List.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public IReadOnlyList<VolumeInfo>? Volumes { get; init; }
 
+    /// <summary>Answers Mount and Path: a path as the plugin sees it.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Mountpoint { get; init; }
 
+    /// <summary>Answers Capabilities.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public VolumeCapabilities? Capabilities { get; init; }
 }

@@ -74,6 +74,7 @@ sealed partial class ContainerReconciler(
     /// anew.</summary>
     public void ForgetRuns() => Interlocked.Increment(ref _epoch);
 
+    /// <summary>Drops what is known of its last run, so that a violation is reported again.</summary>
     public void Forget(string id)
     {
         _known.TryRemove(id, out _);
@@ -128,8 +129,12 @@ sealed partial class ContainerReconciler(
                 Forget(id);
     }
 
+    /// <summary>Judges a running container as the engine describes it now, and writes the quota into its directories,
+    /// or stops it if the policy says so. Throws <see cref="EngineException"/>, <see cref="IOException"/> or
+    /// <see cref="UnauthorizedAccessException"/> if it has to be tried again.</summary>
     public Task ReconcileAsync(string id, CancellationToken cancel) => ReconcileAsync(id, [], cancel);
 
+    /// <summary>The same, with the driver's count of what it uses.</summary>
     /// <param name="id">The container.</param>
     /// <param name="excesses">GPUs of which it was seen to have more than its quota.</param>
     /// <param name="cancel">Ends the work.</param>
@@ -333,6 +338,7 @@ sealed partial class ContainerReconciler(
 
     static string Rules(IEnumerable<Reason> reasons) => string.Join(",", reasons.Select(reason => reason.Rule));
 
+    /// <summary>What the shim reads for this verdict: the quota, or why the container may not use a GPU.</summary>
     internal static QuotaFile QuotaOf(string container, Verdict verdict) =>
         verdict.Quota is { } quota
             ? new(container) { Limit = quota.Text }

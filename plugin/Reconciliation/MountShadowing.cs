@@ -12,6 +12,8 @@ static class MountShadowing
     /// <summary>Below a private directory, where its ledger is mounted.</summary>
     public const string Usage = "/usage";
 
+    /// <summary>Lists all other mounts, and those among them that hide ours. <see cref="Observed.None"/> where the
+    /// container has none of ours.</summary>
     /// <param name="mounts">Of one process.</param>
     /// <param name="ours">Those of private directories that the process's container has by its own mounts.</param>
     public static Observed Observe(IReadOnlyList<MountEntry> mounts, IReadOnlyList<MountEntry> ours)

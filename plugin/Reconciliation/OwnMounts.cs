@@ -16,11 +16,13 @@ sealed class OwnMounts(IReadOnlyList<MountEntry> table, IPrivateDirectories dire
     /// <summary>More mounts than are kept.</summary>
     public bool IsCut => table is [.., var last] && ReferenceEquals(last, MountEntry.More);
 
+    /// <summary>The process lives, and the kernel does not show its mounts.</summary>
     public bool IsUnreadable => table.Any(mount => ReferenceEquals(mount, MountEntry.Unreadable));
 
     /// <summary>What hides them.</summary>
     public Observed Observe() => IsCut ? Observed.None with { IsCut = true } : MountShadowing.Observe(table, Ours);
 
+    /// <summary>IDs of the private directories that it has, whole or in part, without deleted ones.</summary>
     public List<string> Directories =>
         [
             .. Ours.Where(mount => !mount.IsDeleted)

@@ -4,6 +4,7 @@ namespace Runai.GpuMemory.Reconciliation;
 /// <summary>Times of the reconciliation.</summary>
 sealed record ReconciliationOptions
 {
+    /// <summary>How often all running containers are compared with what events have told.</summary>
     public TimeSpan SweepEvery { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Pauses before a lost engine is tried again; the last one repeats.</summary>

@@ -3,6 +3,7 @@ namespace Runai.GpuMemory.Reconciliation;
 
 static class ReconciliationRegistration
 {
+    /// <summary>Registers this folder. Its services begin when the host starts.</summary>
     public static IServiceCollection AddReconciliation(this IServiceCollection services) =>
         services
             .AddSingleton(new ReconciliationOptions())

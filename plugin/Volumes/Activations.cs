@@ -40,6 +40,8 @@ sealed partial class Activations(
         }
     }
 
+    /// <summary>Makes the directory of this ID, or uses it again, and counts a reference. On failure it counts
+    /// none.</summary>
     public MountResult Mount(string volume, string mountId)
     {
         if (StateLayout.DirId(mountId) is not { } dirId)
@@ -99,6 +101,8 @@ sealed partial class Activations(
         );
     }
 
+    /// <summary>Takes one reference away. With the last one it takes the directory back from the engine, unless a
+    /// process has it mounted. <see cref="CollectAsync"/> deletes it later.</summary>
     /// <returns>Null, or what went wrong.</returns>
     public string? Unmount(string mountId)
     {

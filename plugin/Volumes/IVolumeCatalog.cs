@@ -31,7 +31,10 @@ sealed record QuotaVolume(string Name, string? GpuMemory)
 /// create</c>. Answers from memory.</summary>
 interface IVolumeCatalog
 {
+    /// <summary>Null for a volume that is not ours. Finds damaged volumes too.</summary>
     QuotaVolume? Find(string name);
+
+    /// <summary>Ordered by name, <c>runai</c> included.</summary>
     IReadOnlyList<QuotaVolume> List();
 
     /// <summary>Whether this resolved mount of an inspected container is a volume of this plugin: by the driver's name

@@ -18,6 +18,7 @@ static class LivingThread
     const int State = 0,
         Threads = 17;
 
+    /// <summary>Finds the folder that shows what the process has.</summary>
     /// <returns><c>/proc/PID</c>, or <c>/proc/PID/task/TID</c>; null where the process has ended.</returns>
     public static string? FolderOf(int pid)
     {

@@ -8,6 +8,7 @@ namespace Runai.GpuMemory.Volumes;
 /// <see cref="IOException"/> that names the call and its object.</summary>
 static partial class MountSyscalls
 {
+    /// <summary>Flags of mount(2), named as there without <c>MS_</c>.</summary>
     public const ulong ReadOnly = 1,
         NoSuid = 2,
         NoDev = 4,
@@ -16,6 +17,8 @@ static partial class MountSyscalls
         Bind = 4096,
         Recursive = 16384,
         Private = 1 << 18;
+
+    /// <summary>Flags of umount2(2): unmount at once though in use, and do not follow a symbolic link.</summary>
     public const int Detach = 2,
         NoFollow = 8;
     const int Enoent = 2,
@@ -36,6 +39,7 @@ static partial class MountSyscalls
     public static void RemountBind(string target, ulong flags) =>
         Check(Mount(null, target, null, Remount | Bind | flags, null), "mount -o remount,bind", target);
 
+    /// <summary>Mounts a new tmpfs. The options are those of tmpfs(5), such as <c>size=64k,mode=1777</c>.</summary>
     public static void MountTmpfs(string target, ulong flags, string options) =>
         Check(Mount("tmpfs", target, "tmpfs", flags, options), "mount -t tmpfs", target);
 

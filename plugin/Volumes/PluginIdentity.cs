@@ -5,6 +5,7 @@ namespace Runai.GpuMemory.Volumes;
 /// (<see cref="Name"/> is then set).</summary>
 sealed class PluginIdentity
 {
+    /// <summary>The name in the documentation, used until the engine has told the real one.</summary>
     public const string DefaultName = "runai/gpu-memory:latest";
     const string Latest = ":latest",
         Marker = "/plugins/",

@@ -3,6 +3,7 @@ using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Volumes;
 
+/// <summary>A folder as mount tables name it.</summary>
 /// <param name="Device">The file system.</param>
 /// <param name="Root">The path in it, with a slash at its end.</param>
 sealed record Location(string Device, string Root);
@@ -65,6 +66,7 @@ sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMountTable
     /// <summary>Where the engine finds it.</summary>
     public string MountPath(string dirId) => layout.Mount(dirId);
 
+    /// <summary>Whether the engine can mount it now.</summary>
     public bool IsMounted(string dirId) => MountedOnes().Contains(dirId);
 
     /// <summary>Those that the plugin (and so the engine) sees mounted.</summary>

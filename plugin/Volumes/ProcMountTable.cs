@@ -56,6 +56,8 @@ sealed class ProcMountTable : IMountTable
 
     public IReadOnlyList<string> ContainersOf(int pid) => ContainersIn(ControlGroups(pid));
 
+    /// <summary>Finds container IDs in <c>/proc/PID/cgroup</c>: 64 hexadecimal digits between slashes, dashes, dots or
+    /// line ends.</summary>
     internal static IReadOnlyList<string> ContainersIn(string controlGroups) =>
         [
             .. controlGroups
@@ -187,12 +189,15 @@ sealed class ProcMountTable : IMountTable
                 (MountEntry.Parse(line.Text), line.IsCut && !line.Text.Contains(" - ", StringComparison.Ordinal))
             );
 
+    /// <summary>Drops the lines that are not mount entries.</summary>
     internal static IEnumerable<MountEntry> Readable(IEnumerable<(MountEntry? Entry, bool IsCut)> lines) =>
         lines.Select(line => line.Entry).OfType<MountEntry>();
 
     /// <summary>Lists longer than are kept take megabytes while they are read: so one at a time.</summary>
     static readonly Lock Long = new();
 
+    /// <summary>Keeps a bounded part of a list, without <see cref="MountCopies"/>. Ends with
+    /// <see cref="MountEntry.More"/> if that is not all.</summary>
     internal static IReadOnlyList<MountEntry> Keep(IEnumerable<(MountEntry? Entry, bool IsCut)> lines)
     {
         try

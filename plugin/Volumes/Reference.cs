@@ -17,6 +17,9 @@ sealed record Reference(string MountId, string Volume, int Count, string Boot, D
 {
     /// <summary>The container that has it, once it is known; its process then.</summary>
     public string? Container { get; init; }
+
+    /// <summary>The first process of <see cref="Container"/>, in the host's PID namespace; 0 if none is
+    /// known.</summary>
     public int Pid { get; init; }
 }
 
@@ -34,8 +37,10 @@ sealed class ReferenceTable(StateLayout layout)
 
     readonly ConcurrentDictionary<string, Reference> _all = new(StringComparer.Ordinal);
 
+    /// <summary>Null for a directory without a reference.</summary>
     public Reference? Find(string dirId) => _all.GetValueOrDefault(dirId);
 
+    /// <summary>Directories with a reference, as a copy.</summary>
     public IReadOnlyCollection<string> Directories => [.. _all.Keys];
 
     /// <summary>Whether the container has started again since, with another directory for the same volume.</summary>
@@ -61,6 +66,7 @@ sealed class ReferenceTable(StateLayout layout)
         }
     }
 
+    /// <summary>Throws <see cref="IOException"/> if it cannot be written, and then changes nothing in memory.</summary>
     public void Set(string dirId, Reference reference)
     {
         Write(layout.Reference(dirId), JsonSerializer.SerializeToUtf8Bytes(reference, StateJson.Default.Reference));
@@ -88,6 +94,7 @@ sealed class ReferenceTable(StateLayout layout)
         file.Write(record);
     }
 
+    /// <summary>Does nothing if there is none.</summary>
     public void Remove(string dirId)
     {
         _all.TryRemove(dirId, out _);

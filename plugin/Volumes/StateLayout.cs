@@ -9,6 +9,7 @@ namespace Runai.GpuMemory.Volumes;
 /// there.</summary>
 sealed class StateLayout(PluginSettings settings)
 {
+    /// <summary>Names in a private directory, which containers see below <c>/runai</c>.</summary>
     public const string ShimName = "librunai.so",
         QuietName = "quiet",
         PreloadName = "ld.so.preload",
@@ -32,11 +33,15 @@ sealed class StateLayout(PluginSettings settings)
 
     /// <summary>One folder a version of the shim, with its quiet libraries.</summary>
     public string Shims { get; } = Path.Combine(settings.State, "lib");
+
+    /// <summary>The shim's file in the plugin's own image.</summary>
     public string Shim { get; } = settings.Shim;
 
     /// <summary>The empty libraries that come with the shim, by the loader's <c>$PLATFORM</c>; need not
     /// exist.</summary>
     public string Quiet { get; } = Path.Combine(Path.GetDirectoryName(settings.Shim)!, QuietName);
+
+    /// <summary>The private mount where directories are made read-only before they are handed out.</summary>
     public string Stage { get; } = settings.Stage;
 
     /// <summary>Makes the folders, where they are missing.</summary>
@@ -46,14 +51,19 @@ sealed class StateLayout(PluginSettings settings)
             MakeDirectory(folder, FileModes.OwnerDirectory);
     }
 
+    /// <summary>The JSON file that says who has the directory.</summary>
     public string Reference(string dirId) => Path.Combine(References, dirId + ".json");
 
+    /// <summary>The directory on disk, which the plugin can write.</summary>
     public string Directory(string dirId) => Path.Combine(Directories, dirId);
 
+    /// <summary>The path that the engine binds into a container.</summary>
     public string Mount(string dirId) => Path.Combine(Mounts, dirId);
 
+    /// <summary>The path of a directory while it is being made.</summary>
     public string Staged(string dirId) => Path.Combine(Stage, dirId);
 
+    /// <summary>The JSON file of a volume, a <see cref="StoredVolume"/>.</summary>
     public string Volume(string name) => Path.Combine(Volumes, FileName(name) + ".json");
 
     /// <summary>The directory of a mount ID. Docker's IDs (64 hex digits) stay themselves; null for one that is too
@@ -120,6 +130,8 @@ sealed class StateLayout(PluginSettings settings)
         return FileName(name) == fileName ? name : null;
     }
 
+    /// <summary>Makes the folders above too. Sets the mode of a folder that is there already, whatever the
+    /// umask.</summary>
     public static void MakeDirectory(string path, UnixFileMode mode)
     {
         System.IO.Directory.CreateDirectory(path, mode);

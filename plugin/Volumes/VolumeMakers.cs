@@ -12,6 +12,7 @@ sealed class VolumeMakers
 
     readonly ConcurrentDictionary<string, string> _makers = new(StringComparer.Ordinal);
 
+    /// <summary>Remembers who is about to make a volume. For an admin it forgets the caller before.</summary>
     /// <param name="volume">Its name. One that no volume of ours can have is not kept in mind.</param>
     /// <param name="owner">As in <see cref="QuotaVolume.Owner"/>.</param>
     public void Expect(string volume, string? owner)
@@ -26,5 +27,6 @@ sealed class VolumeMakers
             _makers.Clear();
     }
 
+    /// <summary>Returns the owner once; null for an admin, and if no call came before.</summary>
     public string? Take(string volume) => _makers.TryRemove(volume, out var owner) ? owner : null;
 }

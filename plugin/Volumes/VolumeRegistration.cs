@@ -6,6 +6,8 @@ namespace Runai.GpuMemory.Volumes;
 
 static class VolumeRegistration
 {
+    /// <summary>Registers this folder. The first use reads what an earlier process left on disk; the guards begin when
+    /// the host starts.</summary>
     public static IServiceCollection AddVolumes(this IServiceCollection services) =>
         services
             .AddSingleton<StateLayout>()
