@@ -38,6 +38,8 @@ sealed partial class CreateGate(
     /// <summary>Of other containers, the most that a create may name: more are refused by the reach of each.</summary>
     const int MostNames = 16;
 
+    /// <summary>Judges a create call and logs the decision. Reserves nothing; the start does. Holds names of other
+    /// containers in <paramref name="names"/> until the engine has looked at them.</summary>
     public async ValueTask<AuthZAnswer> JudgeAsync(
         AuthZRequest apiCall,
         EngineRoute route,

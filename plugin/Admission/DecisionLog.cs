@@ -10,8 +10,10 @@ namespace Runai.GpuMemory.Admission;
 /// <summary>One line a decision, about containers that ask for a quota or a GPU and about every refusal.</summary>
 sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
 {
+    /// <summary>A timestamp from which <see cref="Write"/> counts the milliseconds.</summary>
     public long Start() => time.GetTimestamp();
 
+    /// <summary>Logs a decision, except for an allowed call that asks for neither a quota nor a GPU.</summary>
     /// <param name="route">The API call.</param>
     /// <param name="who">Empty: somebody on the unix socket.</param>
     /// <param name="container">Name or ID; empty while it has none.</param>

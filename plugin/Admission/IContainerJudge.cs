@@ -11,6 +11,8 @@ interface IContainerJudge
     /// <summary>What admission knows of the container.</summary>
     ContainerSpec Describe(Engine.ContainerInspect container);
 
+    /// <summary>Judges by the policy in force. For <see cref="Requester.Engine"/> the limits are those of the user who
+    /// started the container, if that is known.</summary>
     /// <param name="container">As the engine describes it.</param>
     /// <param name="requester">For whom.</param>
     /// <param name="observed">What it is found to have; null where nobody looked.</param>

@@ -35,6 +35,8 @@ sealed partial class StartGate(
     /// <summary>The engine's answer to a start or restart that it did.</summary>
     const int Started = 204;
 
+    /// <summary>Judges a start or restart and logs the decision. When it allows one, the preload is in the container
+    /// and the quota is reserved.</summary>
     public async ValueTask<AuthZAnswer> JudgeAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
         // One policy from here to the answer: where another comes into force meanwhile, what runs is judged by that one

@@ -11,6 +11,8 @@ namespace Runai.GpuMemory.Admission.Calls;
 /// <summary>Judges where the steps of a build are to run.</summary>
 sealed class BuildCalls(IEngineClient engine, ContainerReach reach)
 {
+    /// <summary>Judges a build by the control group and the networks that its URI names. The steps of the classic
+    /// builder make no other call. Throws <see cref="EngineException"/>.</summary>
     public async ValueTask<Verdict> JudgeAsync(
         AuthZRequest apiCall,
         PolicySettings policy,

@@ -34,6 +34,8 @@ sealed class ContainerReach(
             ? new(Verdict.Allowed)
             : JudgeAsync("--pid, --ipc or --network container:", names, requester, settings, cancel);
 
+    /// <summary>Judges containers, and those whose namespaces they share, as if the caller started them under the
+    /// policy file.</summary>
     /// <param name="how">What the call is, in the words of the command line: <c>docker exec</c>.</param>
     /// <param name="names">The containers: names, IDs, or parts of one.</param>
     /// <param name="requester">Who calls.</param>
@@ -101,6 +103,7 @@ sealed class ContainerReach(
                 + "write the container's own name, or its ID"
             : null;
 
+    /// <summary>Whether there is a policy file, and the caller is neither an admin nor exempt.</summary>
     public static bool IsJudged(Requester requester, PolicySettings policy) =>
         !policy.IsBuiltIn
         && !requester.IsAdmin

@@ -12,6 +12,8 @@ namespace Runai.GpuMemory.Admission.Calls;
 /// <summary>Judges what is to run in a container beside its own program.</summary>
 sealed class ExecCalls(IEngineClient engine, ContainerSpecMapper specs, EngineDefaults defaults, ContainerReach reach)
 {
+    /// <summary>Judges an exec by its container, <c>--privileged</c>, and an environment without the shim where only
+    /// <c>LD_PRELOAD</c> loads it. Throws <see cref="EngineException"/>.</summary>
     public async ValueTask<Verdict> JudgeCreateAsync(
         AuthZRequest apiCall,
         EngineRoute route,

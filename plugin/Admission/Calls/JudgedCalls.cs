@@ -10,10 +10,14 @@ enum Counted
 {
     /// <summary>That the URI names.</summary>
     Container,
+
+    /// <summary>A TLS name; empty on the unix socket.</summary>
     Caller,
 
     /// <summary>A container that the body names, or in which an exec is, or whose reach is judged.</summary>
     Reached,
+
+    /// <summary>A volume that the body names.</summary>
     Volume,
 }
 
@@ -22,6 +26,7 @@ enum Counted
 /// for calls for others, and by others.</summary>
 sealed class JudgedCalls
 {
+    /// <summary>Calls at the same time: for one container or volume, of one caller, and in all.</summary>
     public const int MostOfContainer = 50,
         MostOfCaller = 600,
         MaxCalls = 1000;

@@ -17,11 +17,14 @@ sealed class ResourceCalls(
     TimeProvider time
 )
 {
+    /// <summary>Refuses a plugin change, and a service that installs a plugin on every node.</summary>
     internal static readonly Verdict PluginsOfAdmins = Verdict.Refused(
         "plugins",
         "only admins may change plugins on this machine"
     );
 
+    /// <summary>Judges any call but a container's create and start. If the engine does not answer in time, the call is
+    /// refused; where only the policy file judges it, audit mode allows it.</summary>
     public async ValueTask<Verdict> JudgeAsync(
         AuthZRequest apiCall,
         EngineRoute route,

@@ -14,6 +14,8 @@ namespace Runai.GpuMemory.Admission.Calls;
 /// <summary>Judges services, as far as their tasks can be described before they run.</summary>
 sealed class ServiceCalls(IEngineClient engine, CreateResolver creates, IGpuInventory gpus, NamedVolumes named)
 {
+    /// <summary>Judges a service by the tasks that its body describes; with <c>rollback=previous</c> also by the tasks
+    /// that come back. Throws <see cref="EngineException"/>.</summary>
     public async ValueTask<Verdict> JudgeAsync(
         AuthZRequest apiCall,
         EngineRoute route,

@@ -12,6 +12,7 @@ namespace Runai.GpuMemory.Admission.Calls;
 /// <summary>Judges who makes and removes volumes, and what a volume may be.</summary>
 sealed class VolumeCalls(IVolumeCatalog volumes, VolumeMakers makers)
 {
+    /// <summary>Remembers who makes a volume of ours. A volume of the local driver is judged as a bind mount.</summary>
     public Verdict JudgeCreate(AuthZRequest apiCall, PolicySettings policy, Requester requester)
     {
         if (!StrictBodies.Volume.TryRead(apiCall.RequestBody, out var body, out var problem))
@@ -33,6 +34,7 @@ sealed class VolumeCalls(IVolumeCatalog volumes, VolumeMakers makers)
             : Verdict.Allowed;
     }
 
+    /// <summary>Only admins and its owner may remove a volume of ours. Every other removal is allowed.</summary>
     public Verdict JudgeRemove(AuthZRequest apiCall, EngineRoute route, PolicySettings policy, Requester requester) =>
         requester.IsAdmin
         || volumes.Find(route.Name) is not { } volume

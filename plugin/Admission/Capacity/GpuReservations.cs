@@ -190,6 +190,8 @@ sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider
 
     bool IsOverdue(Entry entry) => !entry.IsSettled && time.GetElapsedTime(entry.Since) > StartTimeout;
 
+    /// <summary>The TLS name of who started it last; null for a caller on the unix socket, and if it is not
+    /// known.</summary>
     public string? UserOf(string id) => owners.Find(id);
 
     /// <summary>Who started a container that was not judged before.</summary>

@@ -24,8 +24,11 @@ sealed class OwnerStore
                 _users[id] = Uri.UnescapeDataString(user);
     }
 
+    /// <summary>The TLS name; null if no caller with a name is known to have started it.</summary>
     public string? Find(string id) => _users.GetValueOrDefault(id);
 
+    /// <summary>An empty name removes the line. Throws <see cref="IOException"/> if the file cannot be
+    /// written.</summary>
     public void Set(string id, string user)
     {
         // Who starts somebody else's container answers for it from then on.
@@ -37,6 +40,7 @@ sealed class OwnerStore
         Save();
     }
 
+    /// <summary>Drops all other containers, and writes the file if there were any.</summary>
     public void KeepOnly(Func<string, bool> keep)
     {
         var gone = _users.Keys.Where(id => !keep(id)).ToArray();

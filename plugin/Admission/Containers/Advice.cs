@@ -9,11 +9,13 @@ namespace Runai.GpuMemory.Admission.Containers;
 /// <summary>What to type instead, in the words of the caller's tool.</summary>
 static class Advice
 {
+    /// <summary>Tells Compose and <c>docker stack</c> by the labels that they set.</summary>
     public static ClientTool ToolOf(IReadOnlyDictionary<string, string>? labels, bool isService = false) =>
         labels is not null && OwnLabels.OfCompose.Any(labels.ContainsKey) ? ClientTool.Compose
         : isService ? ClientTool.Service
         : ClientTool.Run;
 
+    /// <summary>What to add to a container without the volume. Quotes names and paths.</summary>
     public static string Volume(ClientTool tool, string volume = "runai", string target = "/runai") =>
         tool switch
         {
@@ -24,6 +26,7 @@ static class Advice
             _ => $"add -v {Quoted.Text(volume)}:{Quoted.Text(target)}",
         };
 
+    /// <summary>What to add to a container that has the volume and no quota.</summary>
     public static string Label(ClientTool tool, string quota) =>
         tool switch
         {
@@ -103,6 +106,8 @@ static class Advice
             ? $"add volume: {{ subpath: {QuotaMount.PreloadName} }} to it"
             : $"add ,volume-subpath={QuotaMount.PreloadName} to it, as in {PreloadMount(Quoted.Text(volume))}";
 
+    /// <summary>The option that mounts <c>ld.so.preload</c> of a volume, for Docker 26 and newer. Does not quote the
+    /// name.</summary>
     public static string PreloadMount(string volume) =>
         $"--mount type=volume,src={volume},dst={QuotaMount.PreloadFile},volume-subpath={QuotaMount.PreloadName}";
 

@@ -11,6 +11,8 @@ namespace Runai.GpuMemory.Admission.Containers;
 /// <param name="elsewhere">Names of ours that the engine has for another driver, with that one.</param>
 sealed class ConfiguredMounts(IVolumeCatalog volumes, IReadOnlyDictionary<string, string>? elsewhere = null)
 {
+    /// <summary>Where the documentation mounts the volume. Anything else there was probably meant to be the
+    /// volume.</summary>
     public const string UsualTarget = "/runai";
 
     readonly List<Mistaken> _mistaken = [];
@@ -23,10 +25,13 @@ sealed class ConfiguredMounts(IVolumeCatalog volumes, IReadOnlyDictionary<string
     public static bool IsOfProject(string volume) =>
         volume.EndsWith("_" + VolumeCatalog.Everyone, StringComparison.Ordinal);
 
+    /// <summary>One for each target: the first mount that was added for it.</summary>
     public IReadOnlyList<QuotaMount> Ours => _ours;
 
     /// <summary>Mounts where one of ours was meant.</summary>
     public IReadOnlyList<Mistaken> Mistaken => _mistaken;
+
+    /// <summary>Clean absolute paths of all other mounts, tmpfs included.</summary>
     public IReadOnlyList<string> OtherTargets => [.. _targets];
 
     /// <summary>What of the host is mounted: sources of binds, devices of inline local volumes.</summary>

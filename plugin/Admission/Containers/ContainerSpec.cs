@@ -21,6 +21,8 @@ sealed record ContainerSpec
     /// <summary>Whether the caller himself asks for it by a label. Of a container that exists the engine does not say
     /// whose label it is.</summary>
     public bool IsQuotaAsked { get; init; }
+
+    /// <summary>Mounts of our volumes, whole or in part, in the order of the configuration.</summary>
     public IReadOnlyList<QuotaMount> QuotaMounts { get; init; } = [];
 
     /// <summary>Of these, the targets of those that come from other containers (<c>--volumes-from</c>): the engine does
@@ -35,6 +37,8 @@ sealed record ContainerSpec
 
     /// <summary>Mounts where one of ours was meant.</summary>
     public IReadOnlyList<Mistaken> Mistaken { get; init; } = [];
+
+    /// <summary>The tool whose syntax the advice in a refusal uses.</summary>
     public ClientTool Tool { get; init; }
 
     /// <summary>Of the call that is judged, see <see cref="EngineRoute.KnowsSubpath"/>; null without one.</summary>
@@ -48,6 +52,8 @@ sealed record ContainerSpec
 
     /// <summary>Of a container that runs, what it is found to have.</summary>
     public Observed Observed { get; init; } = Observed.None;
+
+    /// <summary><c>--read-only</c>: no file can be put into it.</summary>
     public bool ReadOnlyRoot { get; init; }
 
     /// <summary>The files of LD_PRELOAD in the container's environment.</summary>

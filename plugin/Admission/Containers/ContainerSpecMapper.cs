@@ -12,6 +12,8 @@ namespace Runai.GpuMemory.Admission.Containers;
 /// run.</summary>
 sealed class ContainerSpecMapper(IVolumeCatalog volumes, IDeviceNodes nodes)
 {
+    /// <summary>Describes the container that a create body asks for, as far as the arguments show it. Makes no call to
+    /// the engine.</summary>
     /// <param name="body">What the client asks for.</param>
     /// <param name="image">What the image adds, when it is at hand.</param>
     /// <param name="volumesFrom">The containers that <c>--volumes-from</c> names, as far as they are known.</param>

@@ -25,6 +25,7 @@ sealed record DriverCapabilities(IReadOnlyList<string> Names, CapabilitySource S
 {
     const string Variable = "NVIDIA_DRIVER_CAPABILITIES";
 
+    /// <summary>All that NVIDIA's toolkit knows: the meaning of <c>all</c>.</summary>
     public static readonly IReadOnlyList<string> Known =
     [
         "compute",
@@ -37,7 +38,10 @@ sealed record DriverCapabilities(IReadOnlyList<string> Names, CapabilitySource S
     ];
     static readonly string[] WithoutWord = ["utility", "compute"];
 
+    /// <summary>The default, until <see cref="GpuAccessFinder"/> sets another value.</summary>
     public static DriverCapabilities None { get; } = new([], CapabilitySource.Environment);
+
+    /// <summary>For a container that gets its GPU by CDI, or past NVIDIA's toolkit.</summary>
     public static DriverCapabilities All { get; } = new(Known, CapabilitySource.Device);
 
     /// <summary>As the engine and the toolkit merge them: what a request names goes behind the environment, and the

@@ -15,6 +15,7 @@ sealed record GpuAccess(string Via, GpuSelection Selection)
 /// <param name="Count">The first so many; -1 all; 0 when not told by a count.</param>
 sealed record GpuSelection(IReadOnlyList<string> Ids, long Count = 0)
 {
+    /// <summary>Every GPU of the host: <c>--gpus all</c>, <c>NVIDIA_VISIBLE_DEVICES=all</c>.</summary>
     public static GpuSelection All { get; } = new([], -1);
 
     /// <summary>Some of them, nobody can say which.</summary>

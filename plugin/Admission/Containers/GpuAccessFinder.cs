@@ -33,6 +33,8 @@ sealed class GpuAccessFinder(IDeviceNodes nodes)
     /// <summary>Whether one of them goes past NVIDIA's toolkit, or is CDI's.</summary>
     bool _isDevice;
 
+    /// <summary>Finds how a container gets a GPU; null if it gets none. With several ways, it is not known which GPUs.
+    /// One call for each instance.</summary>
     /// <param name="host">The host's part of the configuration.</param>
     /// <param name="env">Image and body merged.</param>
     /// <param name="mounts">What is mounted.</param>

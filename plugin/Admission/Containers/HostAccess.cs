@@ -57,6 +57,7 @@ static class HostAccess
     ];
     static readonly string[] ReadOnly = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+    /// <summary>Options that bypass the engine's confinement; empty if there are none.</summary>
     public static List<string> Privileges(HostConfig host)
     {
         var found = new List<string>();
@@ -106,6 +107,7 @@ static class HostAccess
     static bool LacksSome(IReadOnlyList<string>? paths, string[] needed) =>
         paths is not null && needed.Any(path => !paths.Contains(path));
 
+    /// <summary>Namespaces of the host that the container shares: <c>--pid host</c>. Empty if there are none.</summary>
     public static List<string> Namespaces(HostConfig host)
     {
         var found = new List<string>();

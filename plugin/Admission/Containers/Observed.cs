@@ -7,6 +7,7 @@ namespace Runai.GpuMemory.Admission.Containers;
 /// <param name="Shadowings">Mounts on the private directory, and on what belongs to it.</param>
 sealed record Observed(IReadOnlyList<string> Targets, IReadOnlyList<ShadowingMount> Shadowings)
 {
+    /// <summary>For a container that does not run yet, or was not looked at.</summary>
     public static Observed None { get; } = new([], []);
 
     /// <summary>It has more mounts than are read: what they cover nobody knows.</summary>

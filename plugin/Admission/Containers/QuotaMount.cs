@@ -16,7 +16,10 @@ sealed record QuotaMount(
     bool IsReadOnly = false
 )
 {
+    /// <summary>The file's name, in the volume and in <c>/etc</c>.</summary>
     public const string PreloadName = "ld.so.preload";
+
+    /// <summary>The file that glibc's loader reads before it starts a program.</summary>
     public const string PreloadFile = "/etc/" + PreloadName;
 
     /// <summary>What the loader of Nix reads in its place (nixpkgs' glibc).</summary>
@@ -27,7 +30,14 @@ sealed record QuotaMount(
 
     /// <summary>See <see cref="Volumes.QuotaVolume.IsDamaged"/>.</summary>
     public bool IsDamaged { get; init; }
+
+    /// <summary>Whether it mounts one file or folder of the volume (<c>volume-subpath</c>).</summary>
     public bool IsPart => Subpath.Length > 0;
+
+    /// <summary>Whether it mounts <c>ld.so.preload</c> where glibc reads it, the only part that may be
+    /// mounted.</summary>
     public bool IsPreload => Subpath == PreloadName && Target == PreloadFile;
+
+    /// <summary>The shim's path in the container, as <c>ld.so.preload</c> and <c>LD_PRELOAD</c> name it.</summary>
     public string Shim => Target + "/librunai.so";
 }

@@ -37,6 +37,8 @@ sealed class DryRunReport
         return this;
     }
 
+    /// <summary>The answer to a question that cannot be read or judged. <paramref name="problem"/> is one
+    /// line.</summary>
     public static DryRunReport Unreadable(string problem) => new($"cannot be answered: {problem}");
 
     /// <summary>About a file that is none.</summary>
@@ -91,6 +93,7 @@ sealed class DryRunReport
         return this;
     }
 
+    /// <summary>The answer about an API call: what would become of it, who was judged, and by which policy.</summary>
     /// <param name="verdict">The judgement.</param>
     /// <param name="requester">Who was judged.</param>
     /// <param name="policy">By which policy.</param>

@@ -7,6 +7,7 @@ namespace Runai.GpuMemory.Admission.Policies;
 /// <summary>Names that a container must not get.</summary>
 static class ContainerNames
 {
+    /// <summary>Lengths in hexadecimal digits: of an ID as clients show it, and of a whole one.</summary>
     public const int ShortId = 12,
         IdLength = 64;
 

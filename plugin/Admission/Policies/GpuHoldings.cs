@@ -11,9 +11,12 @@ sealed record Holding(string Container, string User, string Quota, long Bytes);
 /// <summary>What containers hold of each GPU, at one moment and without the one that is being judged.</summary>
 sealed record GpuHoldings(IReadOnlyDictionary<string, IReadOnlyList<Holding>> ByUuid)
 {
+    /// <summary>No container holds any GPU memory.</summary>
     public static GpuHoldings None { get; } = new(new Dictionary<string, IReadOnlyList<Holding>>());
 
+    /// <summary>Empty for a GPU that no container holds, or that is not known.</summary>
     public IReadOnlyList<Holding> Of(string uuid) => ByUuid.GetValueOrDefault(uuid) ?? [];
 
+    /// <summary>The same for one TLS name; the empty name stands for all callers on the unix socket.</summary>
     public IReadOnlyList<Holding> OfUser(string uuid, string user) => [.. Of(uuid).Where(h => h.User == user)];
 }

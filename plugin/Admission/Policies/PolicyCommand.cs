@@ -5,6 +5,8 @@ namespace Runai.GpuMemory.Admission.Policies;
 /// place.</summary>
 static class PolicyCommand
 {
+    /// <summary>Needs no engine and runs on the host too. Writes what it finds to <paramref name="output"/>; a wrong
+    /// call or a file that cannot be read to <paramref name="error"/>.</summary>
     /// <returns>0: the file is a policy. 1: it is none, and each problem is a line. 2: not asked rightly.</returns>
     public static int Run(ReadOnlySpan<string> arguments, TextWriter output, TextWriter error)
     {

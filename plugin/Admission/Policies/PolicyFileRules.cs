@@ -167,6 +167,8 @@ static partial class PolicyRules
 
     static string? BindMount(RuleInput c) => FindHostPath(c.Spec.HostPaths, c.Settings, "a mount");
 
+    /// <summary>Null if <c>allowBindMounts</c> allows every path; otherwise a message about the first that it does
+    /// not.</summary>
     /// <param name="paths">See <see cref="Engine.LocalVolume.HostPaths"/>.</param>
     /// <param name="settings">The policy file.</param>
     /// <param name="what">What shows them: <c>a mount</c>.</param>

@@ -16,6 +16,7 @@ sealed record PolicyProblem(int Line, string Text)
 /// <summary>Reads a policy file: strictly, and with all its problems at once. A file with a problem is none.</summary>
 static class PolicyReader
 {
+    /// <summary>A longer file is refused unread.</summary>
     public const int MaxBytes = 1 << 20;
 
     /// <summary>Who has so many has written something else than a policy; each costs a look at the whole
@@ -103,6 +104,7 @@ static class PolicyReader
             .Concat(ExemptKeys.Keys.Select(k => "exempt." + k))
             .Concat(LimitKeys.Keys.Select(k => "users.*." + k));
 
+    /// <summary>Returns a policy, or null with at most <see cref="MaxProblems"/> problems. Never throws.</summary>
     public static (PolicySettings? Policy, IReadOnlyList<PolicyProblem> Problems) Read(ReadOnlySpan<byte> file)
     {
         if (file.Length > MaxBytes)

@@ -24,6 +24,7 @@ static partial class PolicyRules
         GpuHoldings? Holdings
     )
     {
+        /// <summary>Also for a quota that cannot be read.</summary>
         public bool HasQuota => Quota is not null || QuotaProblem is not null;
     }
 
@@ -79,6 +80,7 @@ static partial class PolicyRules
 
     public static IEnumerable<string> RuleNames => Rules.Concat(FileRules).Select(r => r.Name).Append("policy-file");
 
+    /// <summary>Judges a container by all rules and collects every reason against it.</summary>
     /// <param name="spec">The container.</param>
     /// <param name="requester">Who wants it.</param>
     /// <param name="gpus">Those of the host; empty where they are not known.</param>
@@ -232,6 +234,7 @@ static partial class PolicyRules
     /// from another.</summary>
     static string? CgroupParent(RuleInput c) => FindForeignControlGroup(c.Spec.ControlGroup);
 
+    /// <summary>Null unless the control group is another container's; then the message of the refusal.</summary>
     internal static string? FindForeignControlGroup(string parent) =>
         ProcMountTable.ContainersIn(parent).Count > 0
             ? $"--cgroup-parent {Quoted.Text(parent)} is another container's control group, and that one would be "

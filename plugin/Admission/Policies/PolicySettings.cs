@@ -13,6 +13,7 @@ sealed record PolicySettings
     /// admin.</summary>
     public static PolicySettings BuiltIn { get; } = new() { IsBuiltIn = true };
 
+    /// <summary>There is no policy file.</summary>
     public bool IsBuiltIn { get; init; }
 
     /// <summary>Why there is no policy to go by although there is a file; null otherwise.</summary>
@@ -23,6 +24,8 @@ sealed record PolicySettings
 
     /// <summary><c>localSocket</c>: whether who calls on the unix socket is an admin.</summary>
     public bool LocalSocketIsAdmin { get; init; } = true;
+
+    /// <summary><c>admins</c>: common names of TLS client certificates.</summary>
     public IReadOnlySet<string> Admins { get; init; } = new HashSet<string>();
 
     /// <summary><c>onBreach</c>: whether a container that came another way than by an API call and breaks the policy is
@@ -37,15 +40,23 @@ sealed record PolicySettings
 
     /// <summary><c>maxVolumes</c>: how many volumes with a quota there may be.</summary>
     public int MaxVolumes { get; init; } = 1000;
+
+    /// <summary><c>allowPrivileged</c>: whether options that bypass every limit are allowed, see
+    /// <see cref="HostAccess"/>.</summary>
     public bool AllowPrivileged { get; init; } = true;
+
+    /// <summary><c>allowHostNamespaces</c>: whether a container may share namespaces of the host.</summary>
     public bool AllowHostNamespaces { get; init; } = true;
 
-    /// <summary>Host paths of which (and of what is below them) binds are allowed; null: all.</summary>
+    /// <summary><c>allowBindMounts</c>: patterns of the host paths that may be mounted, see <see cref="BindPattern"/>;
+    /// null: all.</summary>
     public IReadOnlyList<string>? AllowBindMounts { get; init; }
 
     /// <summary><c>driverCapabilities</c>: those of the NVIDIA driver that a container with a quota may have; null:
     /// all.</summary>
     public IReadOnlyList<string>? DriverCapabilities { get; init; }
+
+    /// <summary><c>exempt.users</c>: TLS names to which the rules of the file do not apply.</summary>
     public IReadOnlySet<string> ExemptUsers { get; init; } = new HashSet<string>();
 
     /// <summary>Image names with <c>*</c>, or image IDs.</summary>
@@ -83,6 +94,7 @@ sealed record PolicySettings
             ? null
             : requester.Name;
 
+    /// <summary>A user's own limits, completed by everybody's.</summary>
     public QuotaLimits LimitsOf(Requester requester) =>
         Users.GetValueOrDefault(requester.Name) is not { } own
             ? Limits
@@ -94,12 +106,14 @@ sealed record PolicySettings
                 TotalQuota = own.TotalQuota ?? Limits.TotalQuota,
             };
 
+    /// <summary>Whether the rules of the file do not apply, because of the user or of the image.</summary>
     public bool IsExempt(ContainerSpec spec, Requester requester) =>
         (requester.Name.Length > 0 && ExemptUsers.Contains(requester.Name))
         || ExemptImages.Any(pattern =>
             pattern == spec.ImageId || FileSystemName.MatchesSimpleExpression(pattern, spec.Image, ignoreCase: false)
         );
 
+    /// <summary>Whether <c>allowBindMounts</c> allows an entry of <see cref="Engine.LocalVolume.HostPaths"/>.</summary>
     public bool AllowsBind(string hostPath) =>
         AllowBindMounts?.Any(allowed => BindPattern.Matches(allowed, hostPath)) ?? true;
 }

@@ -35,8 +35,11 @@ sealed partial class PolicySource
         Refresh();
     }
 
+    /// <summary>The settings in force. Replaced as a whole: a decision reads them once and uses them to its
+    /// end.</summary>
     public PolicySettings Current => _state.Settings;
 
+    /// <summary>The settings in force, since when, and what is wrong with a newer file.</summary>
     public PolicyInForce State => _state;
 
     /// <summary>Another policy is in force. Raised where <see cref="Refresh"/> is called.</summary>

@@ -39,6 +39,7 @@ static class PolicyText
     /// <summary>For the check that no key is missing.</summary>
     public static IEnumerable<string> Keys => Rows.Select(row => row.Key);
 
+    /// <summary>A row for each key, then one for each user with limits, at most 20.</summary>
     /// <param name="policy">The policy.</param>
     /// <param name="reader">Who reads it: who is no admin sees no other people's names and limits.</param>
     public static IEnumerable<(string Key, string Value)> Of(PolicySettings policy, Requester reader)

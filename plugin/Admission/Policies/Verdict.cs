@@ -20,9 +20,14 @@ sealed record Verdict(IReadOnlyList<Reason> Reasons, GpuMemoryQuota? Quota, stri
     /// <summary>Whether a running container is to end whatever the policy says of breaches: it came past the judgement,
     /// or its quota is not in force.</summary>
     public bool KillsNow { get; init; }
+
+    /// <summary>True in audit mode too, where <see cref="Audited"/> says what would be refused.</summary>
     public bool IsAllowed => Reasons.Count == 0;
+
+    /// <summary>For a call that brings neither a quota nor a GPU.</summary>
     public static Verdict Allowed { get; } = new([], null, null);
 
+    /// <summary>Refuses by one rule, in audit mode too.</summary>
     public static Verdict Refused(string rule, string message) => new([new(rule, message)], null, null);
 
     /// <summary>By the policy file: in audit mode it is allowed, and said to be.</summary>

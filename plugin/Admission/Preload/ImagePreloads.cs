@@ -7,6 +7,7 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Admission.Preload;
 
+/// <summary>What an image has of the files that the loader reads.</summary>
 /// <param name="Text">Of its <c>/etc/ld.so.preload</c>; empty without one.</param>
 /// <param name="Has32Bit">Whether it has the loader of 32-bit programs.</param>
 /// <param name="NixText">Of its <c>/etc/ld-nix.so.preload</c>; null where it has no programs of Nix.</param>
@@ -14,6 +15,8 @@ namespace Runai.GpuMemory.Admission.Preload;
 /// none.</param>
 sealed record ImagePreload(string Text, bool Has32Bit, string? NixText, ClosedFolder? Closed);
 
+/// <summary>A folder that some users of a container cannot enter, so that their programs would run without the
+/// shim.</summary>
 /// <param name="Path">Where it is in the container.</param>
 /// <param name="HidesShim">Whether it is above the shim, not only above the file that names it.</param>
 sealed record ClosedFolder(string Path, bool HidesShim);
@@ -59,8 +62,10 @@ sealed class ImagePreloads(SelfCalls own, TimeProvider time)
             : null;
     }
 
+    /// <summary>Null if the image has not been read, or was dropped.</summary>
     public ImagePreload? Find(string key) => _known.GetValueOrDefault(key);
 
+    /// <summary>Skips an entry that is too long. Drops all others when there are too many.</summary>
     public void Remember(string key, ImagePreload image)
     {
         var length = key.Length + image.Text.Length + (image.NixText?.Length ?? 0) + (image.Closed?.Path.Length ?? 0);

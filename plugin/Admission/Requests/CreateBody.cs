@@ -10,12 +10,19 @@ namespace Runai.GpuMemory.Admission.Requests;
 /// <summary>The body of <c>POST /containers/create</c>, as far as it matters to quotas and GPUs.</summary>
 sealed record CreateBody
 {
+    /// <summary>As typed: a name with or without tag or digest, or an ID.</summary>
     public string? Image { get; init; }
+
+    /// <summary>The container's own, without those of the image.</summary>
     public IReadOnlyDictionary<string, string>? Labels { get; init; }
+
+    /// <summary><c>NAME=value</c>; a <c>NAME</c> alone removes the image's.</summary>
     public IReadOnlyList<string>? Env { get; init; }
 
     /// <summary>Targets of anonymous volumes.</summary>
     public IReadOnlyDictionary<string, NoMembers?>? Volumes { get; init; }
+
+    /// <summary>Null: every option has its default.</summary>
     public HostConfig? HostConfig { get; init; }
 
     /// <summary>Whether it stands for a service's tasks.</summary>

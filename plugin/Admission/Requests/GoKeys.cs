@@ -8,6 +8,8 @@ static class GoKeys
     const char KelvinSign = '\u212a';
     const char LongS = '\u017f';
 
+    /// <summary>Whether Go takes <paramref name="key"/> for the field <paramref name="name"/>, which is
+    /// ASCII.</summary>
     public static bool AreSame(string name, string key)
     {
         if (name.Length != key.Length)

@@ -12,10 +12,13 @@ sealed class JsonShape
 
     /// <summary>Of a list's items, or of a dictionary's values.</summary>
     public JsonShape? Items { get; private init; }
+
+    /// <summary>Whether every key is a member; the values have the shape <see cref="Items"/>.</summary>
     public bool IsDictionary { get; private init; }
 
     static readonly JsonShape Leaf = new();
 
+    /// <summary>Follows the metadata down to the last member. The type must not contain itself.</summary>
     public static JsonShape Of(JsonTypeInfo type) =>
         type.Kind switch
         {

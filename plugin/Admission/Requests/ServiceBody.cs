@@ -13,6 +13,8 @@ sealed record ServiceBody
 
     /// <summary>The service's own, which none of its containers has.</summary>
     public IReadOnlyDictionary<string, string>? Labels { get; init; }
+
+    /// <summary>What each task runs; null if the body does not say.</summary>
     public TaskTemplate? TaskTemplate { get; init; }
 
     /// <summary>An older place for the tasks' networks.</summary>
@@ -76,10 +78,13 @@ sealed record ServiceBody
 /// <summary>What each task of a service runs: a container, or a plugin.</summary>
 sealed record TaskTemplate
 {
+    /// <summary>Null if the tasks are not containers.</summary>
     public TaskContainer? ContainerSpec { get; init; }
 
     /// <summary>Installs a plugin on every node.</summary>
     public NoMembers? PluginSpec { get; init; }
+
+    /// <summary>Networks that the tasks join.</summary>
     public IReadOnlyList<NetworkAttachment?>? Networks { get; init; }
     public TaskResources? Resources { get; init; }
 }

@@ -12,6 +12,8 @@ sealed class StrictBody<T>(JsonTypeInfo<T> type)
 {
     readonly JsonShape _shape = JsonShape.Of(type);
 
+    /// <summary>Reads a body. On failure <paramref name="problem"/> completes "is ambiguous, so it is refused: …". A
+    /// body that the engine did not pass on is a failure too.</summary>
     public bool TryRead(byte[]? json, [NotNullWhen(true)] out T? body, [NotNullWhen(false)] out string? problem)
     {
         body = null;
@@ -39,8 +41,15 @@ sealed partial class StrictBodyJson : JsonSerializerContext;
 /// <summary>The bodies of calls other than create, read strictly.</summary>
 static class StrictBodies
 {
+    /// <summary><c>POST /containers/{id}/exec</c>.</summary>
     public static StrictBody<ExecBody> Exec { get; } = new(StrictBodyJson.Default.ExecBody);
+
+    /// <summary><c>POST /containers/{id}/checkpoints</c>.</summary>
     public static StrictBody<CheckpointBody> Checkpoint { get; } = new(StrictBodyJson.Default.CheckpointBody);
+
+    /// <summary><c>POST /volumes/create</c>.</summary>
     public static StrictBody<VolumeBody> Volume { get; } = new(StrictBodyJson.Default.VolumeBody);
+
+    /// <summary><c>POST /services/create</c> and <c>/services/{id}/update</c>.</summary>
     public static StrictBody<ServiceBody> Service { get; } = new(StrictBodyJson.Default.ServiceBody);
 }

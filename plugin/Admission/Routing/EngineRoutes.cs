@@ -128,6 +128,7 @@ static class EngineRoutes
     static readonly FrozenDictionary<string, (string Pattern, RouteKind Kind)[]> ByMethod =
         Table.GroupBy(r => r.Method).ToFrozenDictionary(g => g.Key, g => g.Select(r => (r.Pattern, r.Kind)).ToArray());
 
+    /// <summary>The rows of one method, in order; empty for a method without routes.</summary>
     public static ReadOnlySpan<(string Pattern, RouteKind Kind)> Of(string method) => ByMethod.GetValueOrDefault(method);
 
     /// <summary>Whether the name in the path is a container's.</summary>

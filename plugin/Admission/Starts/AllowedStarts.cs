@@ -19,6 +19,7 @@ sealed class AllowedStarts(TimeProvider time)
 
     readonly ConcurrentDictionary<string, (AllowedStart Start, long At)> _starts = new(StringComparer.Ordinal);
 
+    /// <summary>Replaces an earlier start of the same container.</summary>
     public void Note(AllowedStart start)
     {
         foreach (var (id, other) in _starts)
@@ -27,6 +28,7 @@ sealed class AllowedStarts(TimeProvider time)
         _starts[start.Id] = (start, time.GetTimestamp());
     }
 
+    /// <summary>By the whole ID; null a minute after the decision.</summary>
     public AllowedStart? Find(string id) =>
         _starts.TryGetValue(id, out var noted) && time.GetElapsedTime(noted.At) <= Retention ? noted.Start : null;
 }

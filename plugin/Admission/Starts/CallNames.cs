@@ -11,10 +11,13 @@ sealed class CallNames(NamesInMotion names, AuthZRequest call) : IDisposable
     AuthZRequest? _call = call;
     bool _isAllowed;
 
+    /// <summary>The TLS name; empty on the unix socket.</summary>
     public string Caller { get; } = call.User ?? "";
 
     /// <summary>Calls of one key are alike.</summary>
     internal (string, int) Key { get; } = NamesInMotion.KeyOf(call);
+
+    /// <summary>Guarded by the lock of <see cref="NamesInMotion"/>.</summary>
     internal List<NameHold> Holds { get; } = [];
 
     /// <summary>The call reaches a container by this name.</summary>
@@ -31,6 +34,7 @@ sealed class CallNames(NamesInMotion names, AuthZRequest call) : IDisposable
     /// being read.</summary>
     internal bool MayWait() => _call?.TryKeepBody() != false;
 
+    /// <summary>Keeps the names until the engine answers the call.</summary>
     public void Allowed()
     {
         _call = null;
@@ -51,8 +55,14 @@ sealed class CallNames(NamesInMotion names, AuthZRequest call) : IDisposable
 /// <param name="isMove">Whether the call gives it to a container.</param>
 sealed class NameHold(CallNames call, string name, bool isMove)
 {
+    /// <summary>The call that holds the name, or waits for it.</summary>
     public CallNames Call => call;
+
+    /// <summary>As <see cref="Policies.ContainerNames.Shortened"/> makes it.</summary>
     public string Name => name;
+
+    /// <summary>Calls that reach a name wait for calls that move it, and the other way round. Calls of one kind do not
+    /// wait for each other.</summary>
     public bool IsMove => isMove;
 
     /// <summary>When the call was allowed; null while it is judged.</summary>

@@ -31,11 +31,14 @@ sealed class NamesInMotion(TimeProvider time)
     /// <summary>So long a call waits for those before it.</summary>
     public TimeSpan WaitTimeout { get; init; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>Begins a call. It holds no name yet.</summary>
     public CallNames Of(AuthZRequest call) => new(this, call);
 
+    /// <summary>Caller, method and URI: what the engine repeats when it says that it is done.</summary>
     internal static (string, int) KeyOf(AuthZRequest call) =>
         (call.User ?? "", HashCode.Combine(call.RequestMethod, call.RequestUri));
 
+    /// <summary>Waits for the name. Returns null, or a message for the caller if the wait takes too long.</summary>
     internal async ValueTask<string?> EnterAsync(CallNames call, string name, bool isMove, CancellationToken cancel)
     {
         var plain = name.TrimStart('/');
@@ -124,6 +127,7 @@ sealed class NamesInMotion(TimeProvider time)
             _allowed.Remove(call.Key);
     }
 
+    /// <summary>Releases all names of a call.</summary>
     internal void Leave(CallNames call)
     {
         lock (_lock)
@@ -131,6 +135,8 @@ sealed class NamesInMotion(TimeProvider time)
                 Remove(hold);
     }
 
+    /// <summary>Keeps the names until the answer, and for <see cref="ReachLasts"/> or <see cref="MoveLasts"/> at
+    /// most.</summary>
     internal void Allowed(CallNames call)
     {
         lock (_lock)
