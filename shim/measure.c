@@ -363,7 +363,7 @@ bool measure_is_due(struct device *device, uint64_t room) {
 void measure_if_due(struct device *device, uint64_t room) {
     struct process *p = process();
     open_early(p);
-    pools_settle();
+    pools_settle(false);
     if (!lock_take_within(&p->slow, 200))
         return;
     if (measure_is_due(device, room)) { /* no other thread has just done it */
@@ -376,7 +376,7 @@ void measure_if_due(struct device *device, uint64_t room) {
 void measure_now(struct device *device) {
     struct process *p = process();
     open_early(p);
-    pools_settle();
+    pools_settle(false);
     atomic_store(&device->stale, false);
     if (!lock_take_within(&p->slow, 200))
         return;

@@ -7,7 +7,13 @@
 #include "cuda_api.h"
 #include "ledger.h"
 
-enum { POOLS_MAX = 64, STREAMS_CACHED = 64, POOL_BLOCKS = 16384, POOL_PARKING = 8 };
+enum {
+    POOLS_MAX = 64,
+    STREAMS_CACHED = 64,
+    POOL_BLOCKS = 16384,
+    POOL_PARKING = 8,
+    POOL_CHUNK_MAX = 32 << 20, /* a pool grows by multiples of this at most; seen on an H200 */
+};
 
 #define POOL_DESTROYED ((CUmemoryPool) ~(uintptr_t)0)
 
@@ -71,17 +77,66 @@ struct pools {
     } stream_pool[STREAMS_CACHED];
 };
 
-/* A stream, a context or a device's pool has changed. */
-void pools_forget_streams(void);
+/* pool.c: which pools there are. */
+
+/* NULL when the shim does not know it. */
+struct pool *pool_by_handle(CUmemoryPool handle);
+/* The same for a default pool of a GPU, which no call of the program creates. */
+struct pool *pool_default(CUmemoryPool handle);
+/* Enters a pool. NULL when there is no place left. */
+struct pool *pool_add(CUmemoryPool handle, const struct device *device, bool managed);
+/* Enters a pool that the program has got, by its properties. False when there is no place left. */
+bool pool_know(CUmemoryPool handle, const CUmemLocation *location, int type);
+
+/* pool.c: what a pool holds. */
+
+/* An attribute in bytes, asked through the pool's own driver; `otherwise` when it cannot be asked. */
+uint64_t pool_ask(struct pool *pool, int attribute, uint64_t otherwise);
+uint64_t pool_held(struct pool *pool, uint64_t otherwise);
+uint64_t pool_threshold(CUmemoryPool handle);
+/* Ends the pool's era: nothing is known any more of the blocks that it holds. Returns the new one. */
+uint32_t pool_next_era(struct pool *pool);
+/* Do the allocation's blocks belong to the pool in this era? */
+bool pool_holds(uint32_t era, uint64_t pointer, uint64_t size);
+/* Notes that they do. The era may have ended meanwhile: then the note has no effect. */
+void pool_note_held(uint32_t era, uint64_t pointer, uint64_t size);
+
+/* pool.c: what is charged for a pool. */
+
+/* Brings the charge to what the pool holds, and ends the reservation for its growth; NULL: none. */
+void pool_settle(struct pool *pool, struct device *device, struct reservation *reservation);
+/* The same, with the parked reservations. */
+void pool_settle_calls(struct pool *pool, struct device *device, struct reservation *own);
+/* Leaves a reservation for the thread that asks just now. False: the caller has to ask. */
+bool pool_park(struct pool *pool, const struct reservation *reservation);
+/* Ends a visit; the last one asks for all. */
+void pool_leave(struct pool *pool, struct device *device);
+/* Charges what the pools hold now. `synchronised`: after a synchronisation, when the driver may have given memory
+   back. */
+void pools_settle(bool synchronised);
+/* The same for all of them, after a context has ended. */
+void pools_settle_all(void);
 /* Gives back what this process's pools hold without need, as the driver does at the end of its memory. Before a
    refusal. */
 void pools_trim(struct device *device);
-/* Charges what the pools hold now. After a synchronisation, when the driver may have given memory back. */
-void pools_settle(void);
-/* The same for all of them, after a context has ended. */
-void pools_settle_all(void);
 /* By how much pools have become smaller without that being settled: a thread that waits in a synchronisation does so
    when it returns. */
 uint64_t pools_unsettled(struct device *device);
+
+/* pool_managed.c: pools of managed memory. */
+
+/* Around an allocation of `size`. Begin returns false, and needs no end, when the limit leaves no room for it. */
+bool managed_begin(struct pool *pool, struct device *device, uint64_t size);
+void managed_end(struct pool *pool, struct device *device, uint64_t size);
+/* cuMemPoolSetAttribute for CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH. */
+CUresult managed_reset(struct pool *pool, struct device *device, CUmemoryPool handle, void *value);
+/* Frees the place of a destroyed pool once nothing of it is left. */
+void managed_release(struct pool *pool);
+
+/* pool_stream.c: the pool that an allocation in a stream draws from; NULL when that is unknown. */
+struct pool *pool_of_stream(CUstream stream);
+struct device *device_of_stream(CUstream stream);
+/* A stream, a context or a device's pool has changed. */
+void pools_forget_streams(void);
 
 #endif
