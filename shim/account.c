@@ -9,8 +9,7 @@
    and refused. Freed memory leaves its row only after the driver has taken it back. No lock, no global total; a process
    killed at any point leaves just its own row, which counts until its kernel lock is seen to be gone. Credit is a
    reservation that stays: it moves from `pending` to `credit`, by adding first, and never back. A call marks what it
-   uses of it, by one atomic operation, so that nobody else takes that meanwhile; who takes the rest does so in one,
-   too.
+   uses of it, by one atomic operation, so that no other process takes that meanwhile; the rest is taken in one as well.
 
    Nothing that fits is refused. A sum above the limit may be due to rows of dead processes, to measurements out of
    date, to a changed quota, or to others that reserve at this moment and will be refused themselves. The slow path
@@ -67,7 +66,7 @@ static struct ledger_row *account_row(struct device *device) {
     return row ? row : claim(device);
 }
 
-/* Where account goes when the ledger has no row left for us: not shared, but in the same shape. */
+/* Used when the ledger has no row left for us: not shared, but with the same layout. */
 static struct ledger_row unshared[DEVICES_MAX]; /* atomic fields */
 
 static struct ledger_row *row_now(struct device *device) {
@@ -95,7 +94,7 @@ static bool within(struct device *device, const struct ledger_row *row, uint64_t
     return sum->settled <= limit && sum->pending <= limit - sum->settled;
 }
 
-/* Marks a driver call that changes what we hold, so that a measurement beside it is not taken for exact. */
+/* Marks a driver call that changes what we hold, so that a measurement at the same time is not taken for exact. */
 static void begin(struct device *device) {
     atomic_fetch_add(&device->activity, ((uint64_t)1 << 32) + 1);
 }
@@ -104,8 +103,8 @@ static void end(struct device *device) {
     atomic_fetch_sub(&device->activity, 1);
 }
 
-/* A row that was lost and claimed anew while calls were under way can be off: with none under way, what we know of
-   ourselves stands. What is off is taken off, not overwritten, since calls may begin meanwhile. */
+/* A row that was lost and claimed again while calls were under way can be wrong. With none under way, what the process
+   knows of itself is right. The difference is added instead of storing the value, since calls may begin meanwhile. */
 static void resync_row(struct device *device, struct ledger_row *row) {
     uint64_t activity = atomic_load(&device->activity), charged = atomic_load(&device->charged);
     int64_t overhead = atomic_load(&device->overhead);
@@ -120,7 +119,7 @@ static void resync_row(struct device *device, struct ledger_row *row) {
     atomic_fetch_sub(&row->pending, less);
 }
 
-/* Once a second, on the way of an allocation. */
+/* Once a second, during an allocation. */
 static void housekeeping(struct device *device) {
     struct process *p = process();
     if (!lock_take_within(&p->slow, 0))
@@ -144,8 +143,8 @@ static bool recheck(struct device *device, struct ledger_row *row, uint64_t most
         uint64_t limit = device_limit(device), dying = ledger_dying(number);
         if (within(device, row, limit, &sum))
             return true;
-        /* Without the others' reservations, and what the driver has not yet taken from the dead, it would not fit
-           either; or they have taken too long. */
+        /* It would not fit even without the reservations of others and what the driver still holds for dead processes,
+           or these have taken too long. */
         uint64_t lasting = sum.settled > dying ? sum.settled - dying : 0;
         if (most > limit || lasting > limit - most || (dying == 0 && now_ms() >= until))
             return false;
@@ -168,7 +167,7 @@ static void cancel_reservation(struct device *device, struct reservation *r) {
     end(device);
 }
 
-/* The fast way has failed: the same once more, with everything in doubt looked into. */
+/* The fast path has failed: tries again after everything that may be out of date is checked. */
 static bool reserve_slowly(struct device *device, struct reservation *r) {
     struct process *p = process();
     pools_trim(device);
@@ -189,8 +188,8 @@ static bool reserve_slowly(struct device *device, struct reservation *r) {
     return fits;
 }
 
-/* Close to the limit what the ledger says has to be of now. Measured with no call of ours under way, so it is exact in
-   a program with one thread. */
+/* Close to the limit the ledger must be current. Measured with no call of this thread under way, so it is exact in a
+   program with one thread. */
 static bool reserve_closely(struct device *device, struct reservation *r) {
     ledger_revoke(atomic_load(&device->number));
     measure_if_due(device, r->room);
@@ -240,7 +239,7 @@ bool account_credit_take(struct device *device, uint64_t most, struct reservatio
     return false;
 }
 
-/* Nothing, where the row was lost and taken anew meanwhile. */
+/* Does nothing if the row was lost and claimed again meanwhile. */
 static void leave_credit(struct reservation *r, uint64_t free_again) {
     uint64_t credit = atomic_load_explicit(&r->row->credit, memory_order_relaxed);
     while (credit_used(credit) >= r->bytes &&
@@ -390,7 +389,7 @@ static uint64_t last_byte(const struct entry *entry) {
     return entry->key + (entry->size ? entry->size - 1 : 0);
 }
 
-/* Blocks between the first and the last, which nothing else can lie in. */
+/* The blocks between the first and the last: no other allocation can lie in them. */
 static uint64_t between(const struct entry *entry) {
     return (last_byte(entry) >> BLOCK_BITS) - (entry->key >> BLOCK_BITS) - 1;
 }
@@ -411,8 +410,8 @@ uint64_t account_remember(struct device *device, struct entry *entry) {
     return blocks * BLOCK;
 }
 
-/* 2 MiB, if that was the last of what lay in the block. Where something in it was freed in stream order, the driver
-   holds it until somebody synchronises. */
+/* 2 MiB if that was the last allocation in the block. If something in it was freed in stream order, the driver holds
+   the block until a synchronisation. */
 static uint64_t leave_block(const struct entry *entry, uint64_t address, bool ordered) {
     struct device *device = device_at(entry->device);
     struct entry block = block_entry(device, address), gone;

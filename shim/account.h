@@ -15,10 +15,11 @@
 bool account_reserve(struct device *device, uint64_t most, struct reservation *reservation);
 void account_settle(struct device *device, struct reservation *reservation, uint64_t taken);
 /* For calls that hardly ever take what they might (hook_pool.c). account_keep ends a reservation of which nothing was
-   taken: far from the limit it stays as credit, still pending, and anybody's who runs short. account_credit_take marks
-   credit as used by a call, with one atomic operation instead of a sum over the container. A call that took nothing
-   ends with account_credit_return; one that may have taken something says account_credit_used, charges what it took,
-   and ends with account_drop. So what was taken never stands beside a reservation that was not summed with it. */
+   taken: far from the limit it stays as credit, which is still pending, and which any process that runs short takes
+   back. account_credit_take marks credit as used by a call, with one atomic operation instead of a sum over the
+   container. A call that took nothing ends with account_credit_return; one that may have taken something calls
+   account_credit_used, charges what it took, and ends with account_drop. So what was taken never stands beside a
+   reservation that was not summed with it. */
 bool account_credit_take(struct device *device, uint64_t most, struct reservation *reservation);
 void account_credit_return(struct reservation *reservation);
 void account_credit_used(struct device *device);
@@ -27,19 +28,20 @@ void account_keep(struct device *device, struct reservation *reservation);
 void account_drop(struct device *device, struct reservation *reservation);
 void account_release_begin(struct device *device);
 void account_release_end(struct device *device, uint64_t released);
-/* The same for a call of which it is not known on which devices it gives back; the end gets the beginning's answer, and
-   what is released goes between the two. */
+/* The same for a call that may give back on any device: the end takes what the beginning returned, and what is released
+   is accounted for between the two. */
 unsigned account_release_begin_anywhere(void);
 void account_release_end_anywhere(unsigned devices);
 /* Moves what is charged into what is measured: for memory whose end we do not see (a free that waits for its stream, a
    context). */
 void account_defer_to_measurement(struct device *device, uint64_t bytes);
-/* Charges what turned out to be taken already. */
+/* Charges what is found to be taken already. */
 void account_add(struct device *device, uint64_t bytes);
 
-/* For things of which each takes so much, once more of them live than ever before, and all of `step` at times. Begin
-   says no when that is not to be had; the driver's own count decides what it was. account_keep_less says that some are
-   about to be destroyed, account_keep_gone that they are, or are not. */
+/* For objects whose memory the driver keeps for the next one: each takes `each` bytes when more of them live than ever
+   before, and at times all of them together take `step`. Begin returns false if that does not fit; the driver's own
+   count decides later what it was. Call account_keep_less before some are destroyed, and account_keep_gone to say
+   whether they are gone. */
 struct keeping {
     struct kept *kept;    /* NULL: nothing to account for */
     int64_t count, level; /* how many live with them */
@@ -52,7 +54,7 @@ void account_keep_end(struct device *device, struct keeping *keeping, bool done)
 void account_keep_less(struct kept *kept, int64_t count);
 void account_keep_gone(struct kept *kept, int64_t count, bool gone);
 
-/* Takes our place in the ledger. */
+/* Claims this process's row in the ledger. */
 void account_claim_row(struct device *device);
 
 struct account_view {
@@ -68,10 +70,10 @@ struct account_view account_view(struct device *device);
 void account_attach(struct device *device);
 void account_overhead(struct device *device, int64_t before, int64_t now);
 
-/* Linear memory. The first enters an allocation into the table and returns the part of the charge that it brings with
-   it: 2 MiB for each block of address space that held nothing of ours before (see account.c). The entry goes before the
-   driver frees the allocation: afterwards another thread may get, and enter, the same pointer. Its blocks go after
-   that: the second says what leaves the account with them. */
+/* Linear memory. account_remember enters an allocation into the table and returns what it adds to the charge: 2 MiB for
+   each block of address space that held nothing of ours before (see account.c). The entry is taken out before the
+   driver frees the allocation, since another thread may then get, and enter, the same pointer. account_forget follows
+   the free: it takes the allocation out of its blocks and returns what leaves the charge with them. */
 uint64_t account_remember(struct device *device, struct entry *entry);
 uint64_t account_forget(const struct entry *entry, bool ordered);
 #define BLOCK (2 * MIB)

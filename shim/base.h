@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every file of the shim may use: the clock, a small lock, diagnostics, and the guard against hooking
-   ourselves. */
+/* What every file of the shim may use: the clock, a small lock, diagnostics, and the guard against recursion into
+   hooks. */
 #ifndef RUNAI_BASE_H
 #define RUNAI_BASE_H
 
@@ -27,7 +27,7 @@ void sleep_us(unsigned us);
 static inline void sleep_ms(unsigned ms) {
     sleep_us(ms * 1000);
 }
-/* Between tries to get what another process holds: shorter at first, up to a millisecond. */
+/* Waits between attempts to get what another process holds: briefly at first, at most a millisecond. */
 void backoff(unsigned tries);
 
 /* A futex lock. All zero is unlocked, so a page wiped by fork holds no lock. */
@@ -36,14 +36,14 @@ struct lock {
 };
 void lock_take_slow(struct lock *lock);
 void lock_wake(struct lock *lock);
-/* For slow paths, where a driver call may happen inside: gives up after a while rather than hang with a stuck
+/* For slow paths that may hold the lock across a driver call: gives up after a while instead of hanging with a stuck
    driver. */
 bool lock_take_within(struct lock *lock, unsigned ms);
 
-/* A queue before the driver's pools, whose own lock lets threads convoy (four threads on an H200: a call takes 0.78 of
-   the native time with it, 1.09 without; before cuMemAlloc it gains nothing). One thread at a time enters. A thread
-   that has waited 100 us goes in all the same, so that no wait of the program can depend on it. False: it went in
-   without having entered. */
+/* A queue in front of the driver's pools, whose own lock makes threads convoy: with four threads on an H200 a call
+   takes 0.78 of the native time with the queue and 1.09 without (in front of cuMemAlloc it gains nothing). One thread
+   enters at a time. A thread that has waited 100 us proceeds without entering, so that no wait of the program can
+   depend on the queue. Returns false in that case. */
 bool queue_wait(struct lock *lock);
 static inline bool queue_enter(struct lock *lock) {
     uint32_t free_word = 0;
@@ -81,8 +81,9 @@ extern __thread unsigned inside_driver __attribute__((tls_model("initial-exec"),
         inside_result;                                                                                                 \
     })
 
-/* Around each write of ours, in this thread: the signals by which the kernel ends a program that writes to a pipe
-   without a reader (SIGPIPE) or beyond its RLIMIT_FSIZE (SIGXFSZ). The program wrote nothing. Both keep errno. */
+/* Block and restore, in this thread, the signals with which the kernel ends a program that writes to a pipe without a
+   reader (SIGPIPE) or beyond its RLIMIT_FSIZE (SIGXFSZ). Used around each write of the shim, since the program wrote
+   nothing. Both functions keep errno. */
 struct muted {
     uint64_t mask, pending; /* as they were */
 };
@@ -91,7 +92,7 @@ void signals_unmute(const struct muted *before);
 
 /* Only with RUNAI_LOG=1. */
 void diagnose(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The one line that may go to stderr unasked; once a process. */
+/* The only line that goes to stderr without RUNAI_LOG; once per process. */
 void report_refusal(const char *why, const char *remedy);
 
 #endif

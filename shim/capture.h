@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Captures, for those who must know whether what they do is captured. */
+/* Stream captures, for calls that must know whether they are captured. */
 #ifndef RUNAI_CAPTURE_H
 #define RUNAI_CAPTURE_H
 
@@ -7,13 +7,13 @@
 
 bool capture_asks(CUstream stream);
 
-/* Is the stream captured? Asked only while some stream is. */
+/* Is the stream captured? The driver is asked only while at least one stream is. */
 static inline bool capture_of(CUstream stream) {
     return UNLIKELY(atomic_load_explicit(&process()->pools.captures, memory_order_relaxed) != 0) &&
            capture_asks(stream);
 }
 
-/* The default stream, where it is each thread's own. */
+/* The stream of a _ptsz function, where the default stream is the thread's own. */
 static inline CUstream per_thread(CUstream stream) {
     return stream ? stream : CU_STREAM_PER_THREAD;
 }

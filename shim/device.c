@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A device is known by its UUID, so CUDA_VISIBLE_DEVICES may select, reorder and rename, and CUDA and NVML mean the
-   same one. */
+/* Devices are identified by UUID: CUDA_VISIBLE_DEVICES may select and reorder them, and CUDA and NVML mean the same
+   one. */
 #include "device.h"
 #include "quota_file.h"
 #include "real.h"
@@ -34,7 +34,7 @@ static struct device *known_or_new(struct process *p, const unsigned char uuid[1
     return device;
 }
 
-/* The first version tells the GPU of a MIG instance, the second the instance; since CUDA 11.4. */
+/* For a MIG instance, cuDeviceGetUuid returns the GPU's UUID and cuDeviceGetUuid_v2 (CUDA 11.4) the instance's. */
 static bool uuid_by_cuda(CUuuid *uuid, CUuuid *gpu, CUdevice ordinal) {
     if (INSIDE(CUDA->cuDeviceGetUuid(gpu, ordinal)) != CUDA_SUCCESS)
         return false;
@@ -64,14 +64,14 @@ struct device *device_by_ordinal(CUdevice ordinal) {
     return device;
 }
 
-/* One thread's memory of what the driver said last. */
+/* The driver's last answer, per thread. */
 static __thread struct {
     CUcontext context;
     struct device *device;
     uint64_t contexts;
 } last __attribute__((tls_model("initial-exec")));
 
-/* Whatever is current can only be the primary context of the only device. */
+/* The only device, if the current context can only be its primary context. */
 static struct device *only_primary(struct process *p) {
     return atomic_load_explicit(&p->primary_made, memory_order_relaxed) && !atomic_load(&p->other_made) ? device_only()
                                                                                                         : NULL;
@@ -160,8 +160,8 @@ static uint64_t allocatable(struct device *device) {
     return cuda ? cuda : atomic_load(&device->nvml_total) - atomic_load(&device->nvml_reserved);
 }
 
-/* GPUs have whole MiB, and nvidia-smi rounds up what has not: 0.3 of 143771 MiB is to show as 43131. What is cut off
-   nobody could have had, since the driver gives memory in blocks of 2 MiB. */
+/* Rounded down to whole MiB, because nvidia-smi rounds up: 0.3 of 143771 MiB must show as 43131. Nothing is lost, since
+   the driver allocates in blocks of 2 MiB. */
 static uint64_t share_of(uint64_t total, const struct quota_value *value) {
     uint64_t share = quota_value_bytes(value, total);
     if (!value->is_size && share >= MIB)

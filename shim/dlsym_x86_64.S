@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dlsym, dlvsym, dlopen and dlmopen: ask our resolver; what is none of our business continues in the real function by
-   a jump, with the arguments and the return address as the caller left them, so RTLD_NEXT and RTLD_DEFAULT stay
-   relative to the caller. The resolver returns two words: an answer and 1, or where to go on and 0. */
+/* dlsym, dlvsym, dlopen and dlmopen: ask our resolver; what is not hooked continues in the real function by a jump,
+   with the arguments and the return address as the caller left them, so RTLD_NEXT and RTLD_DEFAULT stay relative to the
+   caller. The resolver returns two words: an answer and 1, or where to continue and 0. */
     .macro ROUTE name
     .globl \name
     .type \name, @function
@@ -14,7 +14,7 @@
     .cfi_adjust_cfa_offset 8
     push %rdx
     .cfi_adjust_cfa_offset 8
-    mov 24(%rsp), %rcx /* the return address says who asks */
+    mov 24(%rsp), %rcx /* the return address identifies the caller */
     call route_\name
     mov %rdx, %rcx
     pop %rdx

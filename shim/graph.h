@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Graph memory, for those who end it from outside. */
+/* Graph memory, for callers outside hook_graph.c. */
 #ifndef RUNAI_GRAPH_H
 #define RUNAI_GRAPH_H
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Arrays and mipmapped arrays. Their layout is the driver's secret, so an estimate is reserved and charged, and what it
-   is off by is measured right away. Left alone on purpose: sparse arrays and those with deferred mapping, which take
-   memory only through cuMemCreate, and views of levels and planes. */
+/* Arrays and mipmapped arrays. The driver does not document their layout, so an estimate is reserved and charged, and
+   corrected by a measurement right away. Left alone on purpose: sparse arrays and those with deferred mapping, which
+   take memory only through cuMemCreate, and views of levels and planes. */
 #include "account.h"
 #include "device.h"
 #include "hooks.h"
 #include "measure.h"
 
-/* Formats of CUarray_format: bytes of an element, more where unknown. */
+/* Bytes per channel, by CUarray_format; the largest size for unknown formats. */
 static uint64_t element_bytes(int format) {
     switch (format) {
     case 0x01: /* 8 bits */
@@ -29,7 +29,7 @@ static uint64_t times(uint64_t a, uint64_t b) {
     return __builtin_mul_overflow(a, b, &product) || product > UINT64_MAX / 8 ? UINT64_MAX / 8 : product;
 }
 
-/* Rows of 64 bytes, which the hardware's tiles make of any. */
+/* Rows are padded to 64 bytes, the width of the hardware's tiles. */
 static uint64_t estimate(const struct array3d_descriptor *d, unsigned levels) {
     uint64_t bytes = 0, element = element_bytes(d->format) * (d->channels ? d->channels : 1);
     for (unsigned i = 0; i < (levels ? levels : 1) && i < 32; i++) {

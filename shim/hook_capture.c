@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Captures: their beginnings and ends are counted, so that an allocation asks whether its stream is captured only while
-   some stream is. Left alone on purpose: what is captured, and streams that join a capture by an event. */
+/* Captures are counted from begin to end, so that an allocation asks whether its stream is captured only while at least
+   one stream is. Left alone on purpose: what is captured, and streams that join a capture by an event. */
 #include "capture.h"
 #include "hooks.h"
 
@@ -14,7 +14,8 @@ static _Atomic unsigned *captures(void) {
     return &process()->pools.captures;
 }
 
-/* Counted before it begins: another thread's allocation in the same stream must not take it for an ordinary one. */
+/* Counted before the capture begins: another thread's allocation in the same stream must not pass for an ordinary
+   one. */
 #define BEGIN(real_call)                                                                                               \
     if (inside_driver)                                                                                                 \
         return real_call;                                                                                              \
@@ -50,8 +51,8 @@ CUresult cuStreamBeginCaptureToGraph_ptsz(CUstream stream, CUgraph graph, void *
     BEGIN(CUDA->cuStreamBeginCaptureToGraph_ptsz(stream, graph, depends, edges, count, mode));
 }
 
-/* A capture that fails ends as well, unless it is not this stream's or this thread's to end: then nothing has changed.
-   One whose stream is destroyed is never taken off: that costs allocations a question. */
+/* A failed capture ends as well, unless this stream or thread may not end it: then nothing changes. A capture whose
+   stream is destroyed stays counted, which costs each allocation one query. */
 #define END(is_capturing, real_call)                                                                                   \
     int before = CU_STREAM_CAPTURE_STATUS_NONE, after = CU_STREAM_CAPTURE_STATUS_NONE;                                 \
     if (inside_driver || INSIDE(CUDA->is_capturing(stream, &before)) != CUDA_SUCCESS)                                  \

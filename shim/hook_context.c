@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Contexts: cuInit is the gate where a program waits for its quota; a context takes memory that only the driver can
-   count, so it is measured after each change, and what was allocated in a context goes with it. Left alone on purpose:
-   making a context current, stacks, flags. */
+/* Contexts. cuInit is where a program waits for its quota. A context takes memory that only the driver can count, so it
+   is measured after each change. What was allocated in a context is freed with it. Left alone on purpose: making a
+   context current, stacks, flags. */
 #include "account.h"
 #include "device.h"
 #include "graph.h"
@@ -26,27 +26,27 @@ CUresult cuInit(unsigned flags) {
     return result;
 }
 
-/* Creation. The size of a context is learned from the first one in the container and reserved for the next; without
-   that, processes that start together would exceed the limit by their contexts alone. While it is not known, they
-   create theirs one after another. Once it is known nothing need be measured now: it counts as reserved until the next
-   measurement.
+/* Creation. The size of a context is learned from the first one in the container and reserved for each later one;
+   otherwise processes that start together would exceed the limit with their contexts alone. While the size is unknown,
+   processes create their contexts one after another. Once it is known, creation needs no measurement: the reserved size
+   counts until the next one.
 
-   Nor is a process measured that is alone in its container, while nobody else uses the GPU either: then CUDA itself
-   says how much its context takes at most. NVML, which takes some 10 ms to start, is started by a thread meanwhile, for
-   the time when figures are shown, room gets scarce or another process begins. Its context teaches no size: what it had
-   may be more than that, and it is the most that the next may take. */
+   A process that is alone in its container and on the GPU is not measured either: CUDA's own figures say how much its
+   context takes at most. Meanwhile a thread starts NVML, which takes some 10 ms, for the time when figures are shown,
+   room gets scarce or another process starts. No size is learned from such a context, because it may be smaller than
+   that figure, which the next process reserves (size_at_most). */
 
 struct creation {
     struct device *device;          /* NULL: nothing to account for */
-    struct reservation reservation; /* of no bytes where nothing is known of the size */
+    struct reservation reservation; /* 0 bytes while the size is unknown */
     uint64_t before, after;         /* what the driver counted for this process */
-    uint64_t activity;              /* the device's, when it had begun; 0 it has not */
+    uint64_t activity;              /* the device's when creation began; 0: it did not begin */
     bool measurable, measured, alone, learning, later;
 };
 
 #define FAR_FROM_THE_LIMIT (4 * MEASURE_CLOSE)
 
-/* Under the context lock, so that no other process comes to the same conclusion meanwhile. */
+/* Under the context lock, so that no other process decides the same meanwhile. */
 static bool can_wait(struct device *device) {
     return device_limit(device) >= FAR_FROM_THE_LIMIT && atomic_load(&device->charged) == 0 &&
            atomic_load(&device->overhead) == 0 && !measure_started() &&
@@ -58,22 +58,22 @@ static bool nothing_else(struct device *device) {
     return view.used == 0;
 }
 
-/* What a context takes, while no size is known and others are there already: theirs and their modules, by which they
-   may have left less room than that. 0 where nobody has one. */
+/* The most that a context may take while no size is known: the largest overhead of a process in the container, of its
+   context and modules. 0 if no process has a context. */
 static uint64_t size_at_most(struct device *device) {
     measure_now(device);
     return ledger_largest_overhead(atomic_load(&device->number));
 }
 
-/* From here on until creation_end a change of the device's activity is another thread's. */
+/* Until creation_end, any change of the device's activity comes from another thread. */
 static void creation_begun(struct creation *c, bool measurable) {
     account_release_begin(c->device);
     c->activity = atomic_load(&c->device->activity);
     c->measurable = measurable && measure_own_now(c->device, &c->before);
 }
 
-/* False when the context does not fit. One that is larger than the whole limit is let in when it is the only user: then
-   nothing is free, and allocations get the ordinary out-of-memory error. */
+/* Returns false if the context does not fit. A context larger than the whole limit is admitted if nothing else uses the
+   device: then nothing is free, and allocations fail with the ordinary out-of-memory error. */
 static bool creation_begin(struct creation *c, CUdevice ordinal) {
     *c = (struct creation){.device = inside_driver ? NULL : device_by_ordinal(ordinal)};
     if (!c->device)
@@ -100,8 +100,8 @@ static bool creation_begin(struct creation *c, CUdevice ordinal) {
     return fits;
 }
 
-/* Where NVML cannot say: all that the device has in use and this container does not explain, others' memory included.
-   The least ever seen is the best guess. */
+/* Without NVML: the memory in use on the device that this container does not account for, including that of other
+   containers. The smallest value ever seen is the best guess. */
 static uint64_t guess(struct device *device, CUcontext context) {
     CUcontext popped;
     size_t free_bytes = 0, total = 0;
@@ -126,7 +126,8 @@ static void charge_guess(struct device *device, uint64_t size) {
     atomic_fetch_add(&device->guessed, size);
 }
 
-/* False when there is more in use than a context: it may be that of processes which have ended and are not gone yet. */
+/* Returns false if more is in use than a context takes: the driver may still hold memory of processes that have
+   ended. */
 static bool guessed_for_now(struct device *device, CUcontext context) {
     uint64_t size = guess(device, context);
     if (size == 0 || size >= GUESS_MAX)
@@ -136,7 +137,7 @@ static bool guessed_for_now(struct device *device, CUcontext context) {
     return true;
 }
 
-/* True when nothing need be measured now. */
+/* Returns true if nothing needs to be measured now. */
 static bool measure_creation(struct creation *c, const CUcontext *context) {
     if (c->later && context && guessed_for_now(c->device, *context))
         return true;
@@ -145,12 +146,12 @@ static bool measure_creation(struct creation *c, const CUcontext *context) {
     return false;
 }
 
-/* Its size is known only where no other thread took or gave anything meanwhile. */
+/* The size is learned only if no other thread allocated or freed anything meanwhile. */
 static void charge_creation(struct creation *c, const CUcontext *context) {
     struct device *device = c->device;
     uint64_t reserved = c->reservation.bytes, size = c->after > c->before ? c->after - c->before : 0;
     if (c->measured) {
-        /* Beside managed memory a measurement would not see it. */
+        /* A measurement cannot tell it from managed memory. */
         if (c->measurable && !reserved && atomic_load(&device->managed) && size)
             charge_as_measured(device, size);
         measure_now(device);
@@ -166,8 +167,8 @@ static void charge_creation(struct creation *c, const CUcontext *context) {
     }
 }
 
-/* Measured only after it was made, it may be above the limit with what others in the container have already. One that
-   is alone is let in, and one that need not be measured yet fits. */
+/* A context that is measured only after its creation may exceed the limit together with the rest of the container. It
+   is admitted if it is the only user, or if it need not be measured yet. */
 static bool fits(struct device *device) {
     if (atomic_load(&device->stale))
         return true;
@@ -176,7 +177,7 @@ static bool fits(struct device *device) {
     return view.used <= view.limit || (int64_t)view.used <= own;
 }
 
-/* `undo` ends the context again. */
+/* `undo` destroys the context. */
 static CUresult creation_end(struct creation *c, CUresult result, const CUcontext *context, void (*undo)(CUcontext)) {
     struct device *device = c->device;
     if (!device)
@@ -286,7 +287,7 @@ CUresult cuVDPAUCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device
                                     context);
 }
 
-/* A green context lives in its device's primary one: little more, and measured. */
+/* A green context lives in its device's primary context: what it takes besides is little, and measured. */
 static CUresult changed(CUresult result, struct device *device) {
     if (device && result == CUDA_SUCCESS)
         measure_now(device);
@@ -303,8 +304,8 @@ CUresult cuGreenCtxDestroy(void *green) {
     return changed(INSIDE(CUDA->cuGreenCtxDestroy(green)), device);
 }
 
-/* Limits: the stack is set to that much for every thread that the device can hold (local.h), the heap and the printf
-   buffer as they are. */
+/* Limits. That of the stack counts for every thread that the device can hold (local.h), those of the heap and the
+   printf buffer count once. */
 static uint64_t growth_by_limit(struct device *device, int limit, size_t value) {
     size_t now = 0;
     if (limit == CU_LIMIT_STACK_SIZE)
@@ -339,7 +340,7 @@ struct ending {
     uint64_t context;
     bool primary;
     struct device *device;
-    struct { /* filled while the table is locked, worked off between sweeps */
+    struct { /* filled while the table is locked, processed between sweeps */
         struct entry entry[256];
         unsigned count;
     } batch;
@@ -379,7 +380,7 @@ static void forget_kept(struct kept *kept) {
 }
 
 static void release_allocations(struct device *device, uint64_t context, bool primary) {
-    /* What was entered without its context is of the driver that was there alone. */
+    /* Entries without a context belong to the driver that started first, when it was the only one. */
     struct ending ending = {.context = context, .primary = primary && real_is_eldest(LIBRARY_cuda), .device = device};
     do {
         ending.batch.count = 0;
@@ -392,7 +393,7 @@ static void release_allocations(struct device *device, uint64_t context, bool pr
     } while (ending.batch.count > 0);
 }
 
-/* Everything that was allocated in the context is gone with it. */
+/* Everything that was allocated in the context is freed with it. */
 static void end_allocations(struct device *device, uint64_t context, bool primary) {
     release_allocations(device, context, primary);
     device_forget_contexts();
@@ -405,7 +406,7 @@ static void end_allocations(struct device *device, uint64_t context, bool primar
     pools_settle_all();
 }
 
-/* `begun` with account_release_begin, before the driver was called. */
+/* `begun`: the device for which account_release_begin was called before the driver; NULL: none. */
 static void ended(struct device *begun, bool done, uint64_t context, bool primary) {
     if (!begun)
         return;
@@ -441,12 +442,13 @@ CUresult cuCtxDestroy_v2(CUcontext context) {
     DESTROY_CONTEXT_AND_RETURN(CUDA->cuCtxDestroy_v2(context), true);
 }
 
-/* Only the last of those who attached to a context ends it. */
+/* Only the last detach ends the context. */
 CUresult cuCtxDetach(CUcontext context) {
     DESTROY_CONTEXT_AND_RETURN(CUDA->cuCtxDetach(context), !device_of_context(context));
 }
 
-/* The handle of a device's primary context; 0 while there is none. Retaining it would make one, so ask first. */
+/* The handle of a device's primary context; 0 while there is none. To retain it would create one, so its state is
+   checked first. */
 static uint64_t primary_context(CUdevice ordinal) {
     unsigned flags;
     int active = 0;

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Graphs. Neither capture nor instantiation takes the memory of their memory nodes; a launch (or an upload) does, and
-   what graphs once needed stays with the device until cuDeviceGraphMemTrim. So an executable's need is read from its
-   nodes when it is instantiated, reserved before a launch, and settled by the driver's own attribute, as with pools. A
-   launch beyond the limit is refused as out of memory: nothing has happened, and it can be tried again. The need is
-   what the addresses of the nodes cover: the driver gives those that were freed to the next allocation of the graph.
-   Nodes of managed memory are refused at instantiation: which device's attribute would count them, and when they end,
-   the driver does not say.
+/* Graphs. A launch or an upload takes the memory of memory nodes, not capture or instantiation, and the device keeps it
+   until cuDeviceGraphMemTrim. So an executable's need is read from its nodes when it is instantiated, reserved before a
+   launch, and settled by the driver's own attribute, as with pools. A launch beyond the limit fails as out of memory,
+   has no effect, and can be retried. The need is what the addresses of the nodes cover, because the driver reuses freed
+   addresses within a graph. Nodes of managed memory are refused at instantiation: the driver does not say which
+   device's attribute counts them, or when they end.
 
-   An executable itself takes some 2.5 KiB a node, for each branch of the graph more, and the local memory of its
-   kernels (local.h): that is reserved before it is instantiated. Left alone on purpose: building graphs, and launches
-   of those without memory nodes, which cost one look into an empty table. */
+   An executable itself takes some 2.5 KiB per node, more for each branch of the graph, and the local memory of its
+   kernels (local.h): this is reserved before instantiation. Left alone on purpose: building graphs, and launches of
+   graphs without memory nodes, which cost one lookup in an empty table. */
 #include "account.h"
 #include "capture.h"
 #include "device.h"
@@ -29,7 +28,7 @@ static uint64_t attribute(const struct device *device, int which) {
     return BESIDE_CAPTURES(CUDA->cuDeviceGetGraphMemAttribute(ordinal, which, &bytes)) == CUDA_SUCCESS ? bytes : 0;
 }
 
-/* Memory for lists of any length: mappings, as everywhere in the shim. */
+/* Memory for lists of any length. As everywhere in the shim these are mappings, not malloc. */
 struct list {
     void *at;
     size_t bytes;
@@ -50,12 +49,12 @@ struct range {
     uint64_t from, to;
 };
 
-/* What the nodes of a graph, and of those within it, need. */
+/* What the nodes of a graph and of its child graphs need. */
 struct needs {
     struct range *range; /* of addresses, in whole blocks; NULL: just counted */
     size_t ranges;
     size_t nodes, roots;
-    uint64_t nowhere; /* bytes of nodes that tell no address */
+    uint64_t nowhere; /* bytes of nodes without an address */
     uint64_t local;   /* the most of a kernel's thread */
     int ordinal;      /* of the memory nodes' device; -1: none */
     bool managed, within, unknown;
@@ -123,7 +122,7 @@ static void look(struct needs *needs, CUgraph graph, int depth) {
     list_drop(&list);
 }
 
-/* By address: a heap sort, since the C library's sort may call malloc. */
+/* Sorts by address. A heap sort, since the C library's qsort may call malloc. */
 static void sift(struct range *r, size_t at, size_t n) {
     for (size_t child; (child = 2 * at + 1) < n; at = child) {
         if (child + 1 < n && r[child + 1].from > r[child].from)
@@ -160,7 +159,7 @@ static uint64_t covered(struct range *r, size_t n) {
     return bytes;
 }
 
-/* Bytes of the graph's memory nodes. Graphs within it may take a chunk of their own (seen on an H200). */
+/* Bytes that the graph's memory nodes need. Child graphs may take a chunk of their own (seen on an H200). */
 static uint64_t need_of(struct needs *needs, CUgraph graph) {
     struct list list;
     struct needs again = {.ordinal = -1};
@@ -209,7 +208,7 @@ static void enter_nodes(const struct instantiation *i, CUgraphExec executable) {
     table_put(&process()->table, &entry);
 }
 
-/* What a launch has to reserve for; whatever was not to be known of it, it is entered. */
+/* Enters an executable whose launches must reserve, also if not all of its need is known. */
 static void enter(const struct needs *needs, CUgraphExec executable, uint64_t bytes, const struct device *device) {
     struct entry entry = {.key = (uint64_t)(uintptr_t)executable,
                           .size = bytes,
@@ -286,7 +285,7 @@ CUresult cuGraphExecDestroy(CUgraphExec executable) {
     return result;
 }
 
-/* What the device holds for graphs. Comes back with graph_lock, and no answer that is older than what is charged. */
+/* What the device holds for graphs. Returns with graph_lock held, and with an answer no older than the charge. */
 static uint64_t held_for_graphs(struct device *device) {
     for (;;) {
         unsigned version = atomic_load(&device->graph_version);
@@ -304,7 +303,7 @@ void graph_settle(struct device *device, struct reservation *reservation) {
     if (held < before)
         account_release_begin(device);
     else if (held > before)
-        account_add(device, held - before); /* first: whoever finds it charged takes his reservation back */
+        account_add(device, held - before); /* first: a thread that finds it charged drops its reservation */
     atomic_store(&device->graph_charged, held);
     atomic_fetch_add(&device->graph_version, held != before);
     lock_drop(&device->graph_lock);
@@ -319,8 +318,8 @@ static bool is_entered(CUgraphExec executable, struct entry *entry) {
            table_find(&process()->table, CLASS_EXECUTABLE, (uint64_t)(uintptr_t)executable, entry);
 }
 
-/* A graph that was launched before may use its memory again; for a first launch, what is in use by others is not to be
-   had. */
+/* A graph that was launched before may reuse its memory. For a first launch, memory that other graphs use is not
+   available. */
 static uint64_t growth_for(struct device *device, const struct entry *executable) {
     if (executable->size == 0)
         return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What CUDA reports of memory: total is the limit, free what can really be had. Both agree with NVML's view
-   (hook_nvml.c). Left alone on purpose: pool and graph attributes, which speak of this process's own memory. */
+/* What CUDA reports about memory: total is the limit, free is what can actually be allocated. Both agree with NVML's
+   view (hook_nvml.c). Left alone on purpose: pool and graph attributes, which describe this process's own memory. */
 #include "account.h"
 #include "device.h"
 #include "hooks.h"
@@ -11,7 +11,7 @@ struct figures {
     uint64_t free, total;
 };
 
-/* While the container's use explains what is physically free, the last measurement is good. */
+/* The last measurement is valid while the container's use explains what is physically free. */
 static bool explained(struct device *device, uint64_t physically_free, uint64_t used) {
     return atomic_load(&device->seen_free) != 0 &&
            atomic_load(&device->seen_free) - (int64_t)physically_free == (int64_t)used - atomic_load(&device->seen_use);
@@ -19,9 +19,9 @@ static bool explained(struct device *device, uint64_t physically_free, uint64_t 
 
 enum { FOREIGN_ENOUGH = 3, PAUSE_LEAST = 300, PAUSE_MOST = 10000 /* us */ };
 
-/* What is free changes with what others do, outside the container, who cannot change what is ours. Where some
-   measurements one after another found just that, the next may wait until measuring takes 2% of the time, unless a row
-   has changed or its process has ended. */
+/* Use outside the container changes what is free, but not what the container has. If several measurements in a row
+   found only such changes, the next one waits so that measuring takes 2% of the time at most, unless a row has changed
+   or its process has ended. */
 static bool foreign(struct device *device, uint64_t used) {
     return atomic_load(&device->foreign) >= FOREIGN_ENOUGH && used == (uint64_t)atomic_load(&device->seen_use) &&
            now_us() < atomic_load(&device->foreign_until) &&

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Launches: a kernel with more local memory than its context has makes that grow, by gigabytes where a thread needs
-   many kilobytes; and the first launch of a library's kernel loads the library's globals. What is known to take nothing
-   costs a comparison. Left alone on purpose: launches of the first CUDA versions (cuLaunch, cuLaunchGrid), and those on
-   several devices at once: what they take is measured. */
+/* Launches. A kernel that needs more local memory than its context has makes the context grow, by gigabytes if a thread
+   needs many kilobytes. The first launch of a library's kernel loads the library's globals. A launch that is known to
+   take nothing costs one comparison. Left alone on purpose: the launch functions of the first CUDA versions (cuLaunch,
+   cuLaunchGrid) and launches on several devices at once; what they take is measured. */
 #include "capture.h"
 #include "hooks.h"
 #include "local.h"
 #include "module.h"
 
-/* Asks what the launch takes. */
+/* Asks the driver what the launch takes. */
 #define SLOWLY(stream, real_call)                                                                                      \
     struct local_growth growth;                                                                                        \
     struct loading loading;                                                                                            \
@@ -20,7 +20,7 @@
     local_launch_end(&growth, function, result == CUDA_SUCCESS);                                                       \
     return loading_end(&loading, result)
 
-/* Jumps on with the arguments where they are. What is known is of the first driver (local.c). */
+/* A tail call that leaves the arguments in place. Known functions are the first driver's (local.c). */
 #define GO(name) (local_takes_nothing(function) ? real_table.name : slow_##name)
 
 static CUresult slow_cuLaunchKernel(const void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,

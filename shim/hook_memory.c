@@ -20,8 +20,8 @@ static uint64_t remember(struct device *device, CUcontext context, enum table_ki
     return account_remember(device, &entry);
 }
 
-/* The shape of every hook here: the device in question, a reservation of the most that the call may take, the real
-   call, and what it took. */
+/* Every hook here finds the device, reserves the most that the call may take, makes the real call, and charges what it
+   took. */
 #define LINEAR_ALLOCATE_AND_RETURN(kind, most, size, real_call, pointer)                                               \
     CUcontext context;                                                                                                 \
     struct device *device = inside_driver || !pointer ? NULL : device_current_in(&context);                            \
@@ -47,7 +47,7 @@ CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t size, unsigned flags) {
     LINEAR_ALLOCATE_AND_RETURN(KIND_MANAGED, size, size, CUDA->cuMemAllocManaged(pointer, size, flags), pointer);
 }
 
-/* The driver chooses the pitch: a multiple of 512 in all that was seen. */
+/* The driver chooses the pitch: always a multiple of 512, as far as seen. */
 static uint64_t pitched(uint64_t width, uint64_t height) {
     uint64_t bytes;
     return __builtin_mul_overflow(round_up(width, 512), height ? height : 1, &bytes) ? UINT64_MAX / 4 : bytes;

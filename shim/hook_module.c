@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Modules, libraries and lazily loaded kernels: code, constants and globals on the device. Large globals are what can
-   exceed a limit: a module takes them when it is loaded, a library at its first use, or with CUDA_MODULE_LOADING=EAGER
-   when it is loaded; there the driver answers out of memory (seen on an H200, 580.159). So what an image says of its
-   globals is reserved before. What it does not say, because it is compressed, is seen by what the GPU has less
-   afterwards, and a module that turns out not to fit is unloaded again: until then it is above the limit by its size.
-   The rest is measured before figures are shown, and before the next allocation if that is close to the limit. Left
-   alone on purpose: the linker, which works on the host, and questions about what is loaded. */
+/* Modules, libraries and lazily loaded kernels: code, constants and globals on the device. Only large globals can
+   exceed a limit. A module takes them when it is loaded, a library at its first use, or when it is loaded with
+   CUDA_MODULE_LOADING=EAGER; if they do not fit, the driver answers out of memory there (seen on an H200, 580.159). So
+   the globals that an image declares are reserved beforehand. Compressed images declare nothing: what they took shows
+   in the GPU's free memory afterwards, and a module that does not fit is unloaded. Until then it exceeds the limit by
+   its size. The rest is measured before figures are shown, and before the next allocation if that is close to the
+   limit. Left alone on purpose: the linker, which works on the host, and queries about what is loaded. */
 #include "account.h"
 #include "device.h"
 #include "hooks.h"
@@ -32,11 +32,11 @@ static bool begin(struct loading *l, uint64_t globals) {
     return !l->bytes || account_reserve(l->device, l->bytes, &l->reservation);
 }
 
-/* True when it took more than was reserved, and that is not to be had. */
+/* Returns true if it took more than was reserved, and more than the limit allows. */
 static bool exceeds(const struct loading *l) {
     size_t now = physically_free();
     if (!now || l->free_before < now || l->free_before - now <= l->bytes + UNEXPECTED)
-        return false; /* also where others gave back meanwhile: then the next measurement sees it */
+        return false; /* also if others freed memory meanwhile: then the next measurement sees it */
     measure_now(l->device);
     struct account_view view = account_view(l->device);
     return view.used > view.limit;
@@ -52,7 +52,7 @@ static void settle(struct loading *l, CUresult result) {
         measure_soon(l->device);
 }
 
-/* `undo` takes back what was loaded. */
+/* `undo` unloads what was loaded. */
 #define LOAD(globals, real_call, undo)                                                                                 \
     struct loading loading;                                                                                            \
     if (!begin(&loading, inside_driver ? 0 : globals))                                                                 \
@@ -113,7 +113,7 @@ CUresult cuModuleGetGlobal_v2(CUdeviceptr *pointer, size_t *size, CUmodule modul
     return changed(INSIDE(CUDA->cuModuleGetGlobal_v2(pointer, size, module, name)));
 }
 
-/* Libraries. One with large globals that is not loaded yet stands in the table. */
+/* Libraries. Those with large globals that are not loaded yet have an entry in the table. */
 
 static bool is_eager(void) {
     int mode = 0;
@@ -174,8 +174,8 @@ CUresult cuLibraryLoadFromFile(void **library, const char *file, int *options, v
                                              library_count));
 }
 
-/* A library cannot be unloaded for the program, so a cubin is tried as a module first: what the driver takes for it is
-   what counts, whatever its sections say. Once for each library. */
+/* A library that the program uses cannot be unloaded, so a cubin is loaded as a module first, once for each library:
+   what the driver takes for it counts, whatever its sections declare. */
 static bool takes_what_it_says(struct entry *library) {
     CUmodule module;
     void *copy = (void *)(uintptr_t)library->extra;
@@ -183,7 +183,7 @@ static bool takes_what_it_says(struct entry *library) {
         return true;
     size_t before = physically_free();
     if (BESIDE_CAPTURES(CUDA->cuModuleLoadData(&module, copy)) != CUDA_SUCCESS)
-        return true; /* the driver will say so */
+        return true; /* the driver will report the error */
     size_t after = physically_free();
     BESIDE_CAPTURES(CUDA->cuModuleUnload(module));
     uint64_t took = before > after ? before - after : 0;
@@ -194,7 +194,7 @@ static bool takes_what_it_says(struct entry *library) {
     return false;
 }
 
-/* Each context that uses it loads it for itself. */
+/* Each context that uses a library loads it separately. */
 static bool begin_library(struct loading *l, const void *library) {
     struct entry entry = {0};
     bool waits = !inside_driver && atomic_load_explicit(&process()->libraries, memory_order_relaxed) &&

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* NVML: the gate at its init, and memory info, which nvidia-smi and monitors show. Left alone on purpose: the process
-   lists, which in a container's PID namespace already tell the truth; BAR1, which is address space; field values, of
-   which none is framebuffer memory; accounting and vGPU functions, which need rights that a container has not; and
+/* NVML: the wait for the quota at its init, and the memory figures that nvidia-smi and monitors show. Left alone on
+   purpose: process lists, which are right in a container's PID namespace; BAR1, which is address space; field values,
+   none of which is framebuffer memory; accounting and vGPU functions, which need privileges that a container lacks; and
    everything that is not memory. */
 #include "account.h"
 #include "device.h"
@@ -39,8 +39,8 @@ struct figures {
     uint64_t total, reserved, used, free; /* total = reserved + used + free */
 };
 
-/* `reserved` takes what nobody in this container can have: the share of the GPU's own reserve, and what others hold of
-   our share. */
+/* `reserved` includes what this container cannot allocate: its share of the GPU's own reserve, and what others hold of
+   the container's share. */
 static struct figures figures(struct device *device, uint64_t total, uint64_t reserved, uint64_t physically_free) {
     struct figures f;
     uint64_t reserved_share;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stream-ordered allocations. The pool holds the memory, so the pool is what is charged: its RESERVED_MEM_CURRENT,
    asked after allocations that may have made it grow and after each synchronisation, where the driver gives back what
-   is above the release threshold. Growth is reserved beforehand, whatever the pool may have that is free: nobody can
-   know what of it the driver takes. Whether it grew, the address tells: what lies in blocks in which the pool had
-   memory before, and has given back none since, was there. So a warm pool is asked now and then only, and what was
-   reserved for an allocation that lay there is kept for the next (account_keep). After any other it is not: what the
-   pool grew by is charged by then, and both together were never compared with the limit.
+   is above the release threshold. Growth is reserved beforehand, whatever the pool may have that is free: the driver
+   does not say what of it an allocation takes. Whether it grew, the address tells: what lies in blocks in which the
+   pool had memory before, and has given back none since, was there. So a warm pool is asked now and then only, and what
+   was reserved for an allocation that lay there is kept for the next (account_keep). After any other it is not: what
+   the pool grew by is charged by then, and both together were never compared with the limit.
 
    That it has given back none: an era of the pool ends, and with it all that is known of its blocks, at every
    synchronisation and trim that may make it smaller. What the driver takes from pools by itself, at the end of the
@@ -14,9 +14,9 @@
    beside one that did not wait for its turn, or a trim or wait, nothing counts as known. Known is what an allocation
    got in this era, and what is freed in it: that is there until it is free.
 
-   Threads that allocate from a pool at once ask together. One that is done while another asks may leave its
-   reservation with the pool (park), some at most and far from the limit only; who is the last, or asks anyway, asks
-   after it and gives it back.
+   Threads that allocate from a pool at once ask together. One that is done while another asks may leave its reservation
+   with the pool (park), some at most and far from the limit only; the last one, or one that asks anyway, asks after it
+   and gives it back.
 
    Pools of managed memory: pool_managed.c.
 
@@ -31,8 +31,8 @@
 #include "measure.h"
 
 enum {
-    UNASKED_MAX = 1024,   /* allocations in known blocks until the driver is asked all the same */
-    STREAM_WAIT_MS = 1000 /* for the work before an allocation that else is refused */
+    UNASKED_MAX = 1024,   /* allocations in known blocks before the driver is asked anyway */
+    STREAM_WAIT_MS = 1000 /* for a stream's work, before an allocation is refused */
 };
 
 /* Allocation. */
@@ -53,9 +53,9 @@ static bool pool_has_freed(struct pool *pool) {
     return atomic_load_explicit(&pool->charged, memory_order_relaxed) > pool_live(pool);
 }
 
-/* What a stream has freed its next allocation can have at once, without a reservation for it or without its work's end.
-   Where there is no room for the reservation, it can have it when that work is done and the pool is trimmed. The driver
-   is asked, and not waited for: the work may wait for this thread. */
+/* A stream's next allocation can use what the stream has freed, even before the stream's work is done. If there is no
+   room to reserve for it, it can once that work is done and the pool is trimmed. The driver is polled, not waited for,
+   because the work may wait for this thread. */
 static bool stream_is_done(CUstream stream) {
     CUresult state;
     for (uint64_t until = now_ms() + STREAM_WAIT_MS;; sleep_ms(1)) {
@@ -63,7 +63,7 @@ static bool stream_is_done(CUstream stream) {
         if (state != CUDA_ERROR_NOT_READY || now_ms() >= until)
             break;
     }
-    /* Only who waits for it makes the driver see that what was freed is free. */
+    /* The driver counts what was freed as free only after a wait for the stream. */
     if (state != CUDA_SUCCESS)
         return false;
     atomic_fetch_add(&process()->pools.waits, 1);
@@ -99,14 +99,14 @@ static void enter(struct pool *pool, const struct device *device, uint64_t point
     table_put(&process()->table, &entry);
 }
 
-/* A pool may become smaller just now. Whoever makes it so ends its era before he is done. */
+/* Returns true if the pool may become smaller just now. A call that makes it smaller ends its era before it returns. */
 static bool may_shrink(const struct pool *pool) {
     const struct pools *pools = &process()->pools;
     return atomic_load(&pools->trims) || (atomic_load(&pools->waits) && atomic_load(&pool->keeps) != UINT64_MAX);
 }
 
-/* The calls to a device's pools are made by one thread at a time, for as long as that costs no thread more than a
-   moment (base.h). */
+/* One thread at a time calls a device's pools, as long as no thread has to wait long for that (queue_enter in
+   base.h). */
 static void begin_turn(struct attempt *a) {
     a->entered = queue_enter(&a->device->queue);
     if (UNLIKELY(!a->entered))
@@ -114,15 +114,15 @@ static void begin_turn(struct attempt *a) {
     a->era = atomic_load(&a->pool->era);
 }
 
-/* The allocation lies in what the pool held in an era that has not ended: who ends it later sees in `live` that there
-   was an allocation, and asks the driver again. */
+/* Returns true if the allocation lies in what the pool held in an era that has not ended. A thread that ends it later
+   sees in `live` that there was an allocation, and asks the driver again. */
 static bool was_held(const struct attempt *a) {
     return a->known && a->entered && !atomic_load(&a->pool->strays) && !may_shrink(a->pool) &&
            atomic_load(&a->pool->era) == a->era;
 }
 
-/* Else it may lie in memory that was moved from a block known now, also where its own was known before. True: the
-   driver need not be asked. */
+/* Returns true if the driver need not be asked. Otherwise the allocation may lie in memory that was moved from a block
+   known now, even if its own block was known before. */
 static bool end_turn(struct attempt *a, uint64_t pointer, uint64_t size) {
     struct pool *pool = a->pool;
     a->known = pointer && pool_holds(a->era, pointer, size);
@@ -138,7 +138,7 @@ static bool end_turn(struct attempt *a, uint64_t pointer, uint64_t size) {
     return held && unasked < UNASKED_MAX;
 }
 
-/* Asks what the pool holds now, or leaves that to another. */
+/* Asks what the pool holds now, or leaves that to another thread. */
 static void ask_after(struct attempt *a, uint64_t pointer, uint64_t size) {
     struct pool *pool = a->pool;
     atomic_fetch_add(&pool->visits, 1);
@@ -214,9 +214,9 @@ CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t size, CUmemor
     POOL_ALLOCATE_AND_RETURN(pool_named(from), CUDA->cuMemAllocFromPoolAsync_ptsz(pointer, size, from, stream));
 }
 
-/* Linear memory freed in stream order goes when the stream gets there, which nobody tells us: until measured it counts.
-   It may be gone at once, where another thread synchronises, and the next allocation in its block is not charged while
-   it is still entered there: a measurement before that would miss the block. */
+/* Linear memory freed in stream order is released when the stream gets there, which the driver does not report: it
+   counts until it is measured. If another thread synchronises, it may be released at once. While it is still entered,
+   the next allocation in its block is not charged: a measurement at that moment would miss the block. */
 static void free_begins(const struct entry *entry) {
     if (entry->kind != KIND_POOL)
         account_release_begin(device_at(entry->device));
@@ -269,8 +269,8 @@ CUresult cuMemPoolDestroy(CUmemoryPool handle) {
     CUresult result = INSIDE(CUDA->cuMemPoolDestroy(handle));
     if (!pool || result != CUDA_SUCCESS)
         return result;
-    /* Outstanding allocations keep their memory until they are freed, which only measuring sees, and of managed memory
-       nobody but us. */
+    /* Outstanding allocations keep their memory until they are freed. Only a measurement sees that; of managed memory,
+       only the shim's own count does. */
     struct device *device = device_at(atomic_load(&pool->device));
     uint64_t charged = managed ? 0 : atomic_exchange(&pool->charged, 0);
     atomic_store(&pool->handle, managed ? POOL_DESTROYED : NULL);
@@ -315,7 +315,7 @@ CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool pool) {
     return result;
 }
 
-/* The default pools of managed memory, each place's, have no other name. */
+/* These calls are the only way to get the default pools of managed memory, one per location. */
 static CUresult got_pool(CUresult result, CUmemoryPool *pool, const CUmemLocation *location, int type) {
     if (result != CUDA_SUCCESS || inside_driver || pool_know(*pool, location, type))
         return result;
@@ -338,7 +338,7 @@ CUresult cuMemSetMemPool(CUmemLocation *location, int type, CUmemoryPool pool) {
     return result;
 }
 
-/* The driver keeps the memory of a stream for the next. */
+/* The driver keeps a destroyed stream's memory for the next stream. */
 #define DESTROY_STREAM_AND_RETURN(real_call)                                                                           \
     struct device *device = inside_driver ? NULL : device_of_stream(stream);                                           \
     if (!device)                                                                                                       \

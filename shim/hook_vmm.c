@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Virtual memory management: physical memory made by cuMemCreate, used by PyTorch's expandable segments and NCCL.
-   Charged to the device that location.id names, which need not be the current one, until the last of release, unmap and
-   retained references. Left alone on purpose: memory on the host, imports of shareable handles (their exporter pays),
-   and reserved address ranges. */
+/* Virtual memory management: physical memory of cuMemCreate, which PyTorch's expandable segments and NCCL use. Charged
+   to the device that location.id names, which need not be the current one, until the last handle, mapping and retained
+   reference is gone. Left alone on purpose: memory on the host, imports of shareable handles (their exporter pays), and
+   reserved address ranges. */
 #include "account.h"
 #include "device.h"
 #include "hooks.h"
 
-/* Counts what physical memory was ever made; 0 is none. */
+/* A number for each piece of physical memory that was ever created; never 0. */
 static uint32_t next_identity(void) {
     static _Atomic uint32_t count; /* atomic add */
     uint32_t identity = atomic_fetch_add(&count, 1) + 1;
     return identity ? identity : next_identity();
 }
 
-/* Where another one has the handle still, the driver has freed that: who was the last to drop it has not said so yet,
-   and finds it gone. */
+/* If the table still has the handle, the driver has freed the earlier memory: the thread that dropped its last
+   reference has not updated the table yet, and will find the entry gone. */
 static void enter(struct device *device, CUmemGenericAllocationHandle handle, uint64_t bytes) {
     struct entry before, entry = {.key = handle,
                                   .size = bytes,
@@ -48,13 +48,13 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CU
     return result;
 }
 
-/* What has the handle now; 0 none of ours. */
+/* The number of the memory that has the handle now; 0 if the table does not have it. */
 static uint64_t identity_of(CUmemGenericAllocationHandle handle) {
     struct entry entry;
     return table_find(&process()->table, CLASS_HANDLE, handle, &entry) ? entry.extra : 0;
 }
 
-/* One reference less, after the driver has dropped its own. Another thread may have got the handle since, for other
+/* Drops a reference, after the driver has dropped its own. The handle may have been reused since, for another thread's
    memory. */
 static void drop(CUmemGenericAllocationHandle handle, uint64_t identity) {
     struct entry entry = {.key = handle, .extra = identity, .class = CLASS_HANDLE}, gone;
@@ -65,8 +65,8 @@ static void drop(CUmemGenericAllocationHandle handle, uint64_t identity) {
     account_release_end(device, gone.size);
 }
 
-/* Around a call with which the driver may drop its last reference, and ours: a measurement between the two would take
-   what is gone off our overhead, and we off what is charged. */
+/* Around a call in which first the driver and then the shim may drop the last reference: a measurement in between would
+   subtract the memory from the overhead, and the shim would subtract it from the charge again. */
 #define DROP_AND_RETURN(real_call, done)                                                                               \
     if (inside_driver)                                                                                                 \
         return real_call;                                                                                              \
@@ -96,7 +96,7 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void 
     return result;
 }
 
-/* Held before the driver does: it may be released as soon as it is mapped. */
+/* References the memory before the driver does: another thread may release it as soon as it is mapped. */
 CUresult cuMemMap(CUdeviceptr address, size_t size, size_t offset, CUmemGenericAllocationHandle handle,
                   unsigned long long flags) {
     uint64_t identity = inside_driver ? 0 : hold(handle);
@@ -114,7 +114,7 @@ CUresult cuMemMap(CUdeviceptr address, size_t size, size_t offset, CUmemGenericA
     return result;
 }
 
-/* The range may span several mappings, whole ones always. */
+/* The range may span several mappings, but only whole ones. */
 static void drop_mappings(CUdeviceptr address, size_t size) {
     struct entry mapping;
     for (uint64_t at = address; at < address + size; at += mapping.size) {

@@ -2,7 +2,7 @@
 /* Formats: PTX ISA (module-scoped state space declarations), ELF of 64 bits for the machine EM_CUDA, and the container
    that nvcc writes around them (a wrapper that points to a header, and entries of kind PTX or ELF one behind the other;
    seen in the output of CUDA 11 to 13). An image is the program's own, and the driver reads it next; so its numbers are
-   believed as far as they are of a plausible size. */
+   trusted if they are of a plausible size. */
 #define _GNU_SOURCE
 #include "image.h"
 #include "base.h"
@@ -48,8 +48,8 @@ static uint64_t ptx_variable(const char *at, const char *end) {
     return __builtin_mul_overflow(bytes, count, &bytes) || bytes > PLAUSIBLE ? 0 : bytes;
 }
 
-/* What stands before it, up to the end of the last declaration: `.extern` declares, a pointer's `.ptr .global`
-   names. */
+/* Looks at the text before it, back to the end of the last declaration: `.extern` only declares, and `.ptr .global`
+   describes a pointer. */
 static bool ptx_defines(const char *text, const char *at) {
     const char *from = at;
     while (from > text && from[-1] != ';' && from[-1] != '}' && from[-1] != '{' && from[-1] != ',' && from[-1] != '(' &&
@@ -104,7 +104,7 @@ static bool is_global(const char *image, const struct section *names, const stru
     return section->name + 10 < names->size && strncmp(image + names->offset + section->name, ".nv.global", 10) == 0;
 }
 
-/* How far the variables reach that lie in that section. */
+/* How far the variables in that section reach. */
 static uint64_t symbols_reach(const char *image, const struct section *table, unsigned of) {
     struct symbol symbol;
     uint64_t reach = 0;
@@ -119,7 +119,7 @@ static uint64_t symbols_reach(const char *image, const struct section *table, un
     return reach;
 }
 
-/* What segments have beyond their part of the file. */
+/* What segments have in memory beyond their part of the file. */
 static uint64_t segments_add(const char *image, const struct elf64 *elf) {
     struct segment segment;
     uint64_t sum = 0;
@@ -132,8 +132,8 @@ static uint64_t segments_add(const char *image, const struct elf64 *elf) {
     return sum;
 }
 
-/* The most that sections, their symbols and segments say: a section's own size alone was seen to say less than the
-   driver takes (of 6 GiB, in a cubin that its linker had made). */
+/* The largest of what sections, their symbols and segments declare: the section size alone was seen to be less than
+   what the driver takes (6 GiB, in a cubin that the linker had made). */
 static uint64_t cubin_globals(const char *image) {
     struct elf64 elf;
     struct section names, section, table;
@@ -227,7 +227,7 @@ uint64_t image_globals(const void *image) {
     if (is_cubin(image))
         return cubin_globals(image);
     if (strnlen(image, sizeof magic) < sizeof magic)
-        return 0; /* a text that ends here: neither number has a zero */
+        return 0; /* a text that ends here: neither magic number contains a zero byte */
     memcpy(&magic, image, sizeof magic);
     if (magic == FAT)
         return fat_globals(image);
@@ -268,7 +268,7 @@ uint64_t image_globals_of_file(const char *path) {
     uint64_t bytes = 0;
     off_t end = lseek(fd, 0, SEEK_END);
     size_t size = end > 0 && lseek(fd, 0, SEEK_SET) == 0 ? (size_t)end : 0;
-    /* A page more, of zeros: text ends there. */
+    /* One more page, of zeros, terminates a text. */
     char *image =
         size ? mmap(NULL, size + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
     if (image != MAP_FAILED) {

@@ -94,7 +94,7 @@ static void show(struct ledger_file *file, const struct ledger_row *row) {
 
 enum { TAKE_OWN, TAKE_FREE, TAKE_DEAD };
 
-/* A row that no living process holds. With memory of our own there are no locks, and nobody dies. */
+/* Takes a row that no living process holds. Memory of our own has no locks and no dead owners. */
 static bool take_if(const struct map *map, struct ledger_row *row, uint64_t token, int what) {
     uint64_t owner = atomic_load(&row->owner);
     bool wanted = what == TAKE_OWN ? owner == token : what == TAKE_FREE ? owner == 0 : map->fd >= 0;
@@ -116,7 +116,8 @@ struct ledger_row *ledger_claim(int device, uint64_t token) {
     const struct map *map = map_now();
     if (device < 0 || !map)
         return NULL;
-    /* First a row with our own token: it was ours before we lost our lock, or sight of it. Last those of the dead. */
+    /* First a row with our own token, which was ours before we lost its lock or the ledger; last the rows of dead
+       processes. */
     for (int what = TAKE_OWN; what <= TAKE_DEAD; what++) {
         for (int c = 0; c < LEDGER_CHUNKS; c++) {
             uint8_t unused = 0;
@@ -188,7 +189,7 @@ uint32_t ledger_pid(const struct ledger_row *row) {
     return pid >= 0 ? (uint32_t)pid : (uint32_t)atomic_load(&row->owner);
 }
 
-/* Chunks are claimed in order, and never given back: behind the first free one there is none. */
+/* Chunks are claimed in order and never returned: behind the first free one none is in use. */
 inline __attribute__((always_inline)) void
 ledger_each(int device, void (*visit)(const struct ledger_row *row, void *data), void *data) {
     struct ledger_file *file = ledger_file();
@@ -207,8 +208,8 @@ static uint64_t saturating(uint64_t a, uint64_t b) {
     return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
 }
 
-/* In the order in which amounts move: what is added to the next field before it leaves this one is then seen in one of
-   them at least. */
+/* Reads the fields in the order in which amounts move. An amount is added to the next field before it leaves this one,
+   so it is seen in at least one of them. */
 static void add_row(const struct ledger_row *row, void *data) {
     struct ledger_sum *sum = data;
     uint64_t pending = atomic_load(&row->pending);

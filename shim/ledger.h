@@ -5,8 +5,8 @@
    LOCK_ROWS + n, the lock of row n. The rows themselves are in a System V shared memory segment that the header names,
    because nothing that is done to a file can take its memory away: a mapped file that the container's root truncates
    turns every access into SIGBUS. The segment is marked for removal when it is made, so it ends with the last process
-   that uses it. Where segments cannot be had or reached (another IPC namespace, a security profile), the file itself is
-   mapped, and each operation first asks fstat whether it is still whole.
+   that uses it. Where a segment cannot be created or reached (another IPC namespace, a security profile), the file
+   itself is mapped, and each operation first asks fstat whether it is still whole.
 
      0      header: magic, version, layout; the devices by UUID; which device each chunk of rows belongs to, and
             how many of its rows were ever claimed
@@ -14,11 +14,10 @@
             looked at: a scan costs a cache line a process.
 
    A row belongs to the process that holds its POSIX lock. The kernel drops that lock when the process dies, however it
-   dies, and does not hand it to a forked child. It also drops it when the process closes any descriptor of the
-   file: what such a process holds counts by NVML, and where there is none, its row stays while a process of its PID, in
-   the same namespace, began when its owner did. Only rows count: there is no total that a kill -9 between two writes
-   could leave wrong. Everything is untrusted: positions are bounded, sums saturate, and what is damaged is made
-   anew. */
+   dies, and does not hand it to a forked child. It also drops it when the process closes any descriptor of the file:
+   NVML then counts what such a process holds; without NVML its row stays while a process with its PID and start time
+   lives in its namespace. Only rows count: there is no total that a kill -9 between two writes could leave wrong.
+   Everything is untrusted: positions are bounded, sums saturate, and what is damaged is recreated. */
 #ifndef RUNAI_LEDGER_H
 #define RUNAI_LEDGER_H
 
@@ -38,8 +37,8 @@ struct ledger_row {
     _Atomic uint64_t charged; /* bytes of live allocations */
     _Atomic uint64_t pending; /* bytes reserved for driver calls under way */
     _Atomic int64_t overhead; /* what the driver counts for this process beyond `charged` */
-    _Atomic uint64_t credit;  /* pending as well, but what no call uses now anybody may take back; see below */
-    /* Who that is, for whoever finds the row unlocked; stored before owner. */
+    _Atomic uint64_t credit;  /* pending as well, but any process may take back what no call uses; see below */
+    /* Identify the owner for a process that finds the row unlocked; stored before owner. */
     _Atomic uint64_t namespace; /* of its owner's PIDs, by inode */
     _Atomic uint64_t born;      /* when the owner started, in ticks since boot */
     uint64_t unused;
@@ -53,7 +52,7 @@ struct reservation {
 };
 
 /* Credit, in MiB: in the low half what no call uses, in the high one what calls use that will put it back. All in one
-   word, so that who takes it back does so in one step: in between the row might become another process's. */
+   word, so that it is taken back in one step: between two the row might become another process's. */
 static inline uint64_t credit_free(uint64_t credit) {
     return (credit & UINT32_MAX) * MIB;
 }
@@ -72,7 +71,7 @@ struct ledger_device {
 };
 
 struct ledger_file {
-    _Atomic uint64_t magic; /* stored last by whoever initialises */
+    _Atomic uint64_t magic; /* stored last when the file is initialised */
     uint32_t version, layout;
     int32_t segment;
     uint32_t unused;
@@ -114,17 +113,16 @@ struct ledger_sum {
     uint64_t credit; /* of it, what may be taken back */
 };
 
-/* All functions below that may lock, claim or write anew run under process->slow. */
+/* All functions below that may lock, claim or recreate run under process->slow. */
 
 /* The file, opened or made when needed; when that is impossible, memory of our own, where only this process counts. */
 struct ledger_file *ledger_file(void);
-/* Can it be used without harm? Costs nothing with a segment, one fstat with a mapped file. On false, call
-   ledger_repair. */
+/* Is it safe to use? Costs nothing with a segment, one fstat with a mapped file. If false, call ledger_repair. */
 bool ledger_intact(void);
 /* The same with everything that takes longer: is the file in place, is it what we joined, and do we hold our row's
    lock? */
 bool ledger_intact_with(struct ledger_row *row, uint64_t token);
-/* Opens or initialises anew. Rows held before are lost: claim and fill them again. */
+/* Opens or initialises the ledger again. Rows held before are lost: claim and fill them again. */
 void ledger_repair(void);
 
 /* The number of a device; added when new. -1 when the table is full. */
@@ -132,18 +130,18 @@ int ledger_device(const unsigned char uuid[16]);
 struct ledger_row *ledger_claim(int device, uint64_t token);
 /* Frees the rows of dead processes. The driver may hold what they had for a while: measure before you rely on it. */
 void ledger_reclaim(int device, const struct ledger_row *own);
-/* Of processes without a row, if one lost its row by its death less than a second ago: what may come back any
-   moment. */
+/* What processes without a row hold, if a dead process's row was freed less than a second ago: it may be released at
+   any moment. Otherwise 0. */
 uint64_t ledger_dying(int device);
-/* There is no NVML, by which what a process without a row holds would count: from now on a row without a lock is kept
-   while its process lives. */
+/* There is no NVML that would count processes without a row: from now on a row without a lock is kept while its process
+   lives. */
 void ledger_unmeasured(void);
 struct ledger_sum ledger_sum(int device);
 /* Takes back all credit. Before a refusal, and close to the limit. */
 void ledger_revoke(int device);
-/* Is no row of the device in use but this one? */
+/* Is this the only row of the device in use? */
 bool ledger_alone(int device, const struct ledger_row *own);
-/* The most that a process with a row has beyond what it allocated: of contexts and modules. */
+/* The largest overhead of a process with a row: what contexts and modules take beyond its allocations. */
 uint64_t ledger_largest_overhead(int device);
 /* The use of processes without a row. */
 uint64_t ledger_others(int device);
@@ -164,12 +162,12 @@ void ledger_each(int device, void (*visit)(const struct ledger_row *row, void *d
    process->slow, as are the next four. */
 uint64_t ledger_context_size(int device);
 void ledger_learn_context_size(int device, uint64_t bytes);
-/* Held while the first context is made. False after waiting for too long: go on without. */
+/* Held while the first context is created. False on timeout: continue without it. */
 bool ledger_context_lock(int device);
 void ledger_context_unlock(int device);
 
-/* Serialises the slow path between processes; the kernel drops it with its holder. False after waiting for too long: go
-   on without. */
+/* Serialises the slow path between processes; the kernel drops it when its holder dies. False on timeout: continue
+   without it. */
 bool ledger_slow_lock(int device);
 void ledger_slow_unlock(int device);
 

@@ -89,8 +89,9 @@ static int open_or_create(const char *path) {
     return -1;
 }
 
-/* Out of the way of programs that close or reuse low numbers, but below 64, which every process's table of descriptors
-   has: to make the table larger, the kernel lets a process with threads wait for an RCU grace period, some 10 ms. */
+/* Moves the descriptor out of the way of programs that close or reuse low numbers, but below 64, which every process's
+   descriptor table has: to enlarge it, the kernel makes a process with threads wait for an RCU grace period, some 10
+   ms. */
 static int move_up(int fd) {
     int up = fcntl(fd, F_DUPFD_CLOEXEC, 48);
     if (up < 0)
@@ -163,7 +164,7 @@ static struct ledger_file *join_segment(const struct ledger_place *place) {
     return NULL;
 }
 
-/* Marked for removal at once: it lives as long as someone is attached, and others can still attach by its number. */
+/* Marked for removal at once: it lives as long as a process is attached, and others can still attach by its number. */
 static struct ledger_file *make_segment(struct ledger_place *place) {
     int segment = shmget(IPC_PRIVATE, sizeof(struct ledger_file), IPC_CREAT | 0666);
     struct ledger_file *file = segment < 0 ? (void *)-1 : shmat(segment, NULL, 0);
@@ -221,7 +222,8 @@ static void restore_learned(const struct map *map) {
     }
 }
 
-/* What the file says, which is the normal case and needs no lock: the nonce shows whether it was read whole. */
+/* Joins the segment that the file names. This is the normal case and needs no lock: the nonce shows whether the file
+   was read whole. */
 static bool find(struct map *map) {
     struct ledger_place *place = &map->place;
     if (pread(map->fd, place, sizeof *place, 0) == sizeof *place && place_is_good(place) && place->segment >= 0)
@@ -229,8 +231,7 @@ static bool find(struct map *map) {
     return map->file != NULL;
 }
 
-/* The same, or what it is made to say: where the rows were before, if it has lost that. Under the header's
-   lock. */
+/* The same, or makes the file name a segment: that of before, if the file has lost it. Under the header's lock. */
 static bool find_or_make(struct map *map, const struct map *before) {
     struct ledger_place *place = &map->place;
     bool good = pread(map->fd, place, sizeof *place, 0) == sizeof *place && place_is_good(place), were_rows = good;
@@ -238,8 +239,7 @@ static bool find_or_make(struct map *map, const struct map *before) {
         map->file = join_segment(place);
         if (map->file)
             return true;
-        /* Its last process has gone, or it is in another namespace: that one's processes will follow us into the
-           file. */
+        /* Its last process has ended, or it is in another namespace, whose processes will follow us into the file. */
         good = place->ipc_namespace != ipc_namespace();
     }
     if (!good) {
@@ -338,7 +338,7 @@ bool ledger_intact(void) {
     return !map || !map->in_file || in_place(map);
 }
 
-/* Still what the file leads to? */
+/* Does the file still lead to this mapping? */
 static bool joined(const struct map *map) {
     struct ledger_place place;
     if (!in_place(map) || !usable(map->file) || map->file->nonce != map->place.nonce)
@@ -370,14 +370,15 @@ void ledger_repair(void) {
         return;
     struct stat s;
     bool ours = old && stat_fd(old->fd, &s) && s.st_ino == old->inode && s.st_dev == old->device;
-    diagnose("ledger damaged or lost: writing it anew");
-    if (ours && old->in_file &&
-        s.st_nlink == 0) /* deleted, but its pages count as long as anyone maps them: make room for the next */
+    diagnose("ledger damaged or lost: recreating it");
+    if (ours && old->in_file && s.st_nlink == 0)
+        /* Deleted, but its pages take space while a process maps them: make room for the next file. */
         fallocate_at_start(old->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
     if (!attach(&new, old) && !attach_own_memory(&new))
         return;
     publish(&new);
-    if (ours) /* otherwise the number belongs to the program now. Closing drops our locks on the old file, and on this
-                 one if it is the same: rows are claimed again after this. */
+    if (ours)
+        /* Otherwise the descriptor's number belongs to the program now. Closing drops our locks on the old file, and on
+           this one if it is the same: rows are claimed again after this. */
         close(old->fd);
 }

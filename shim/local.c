@@ -11,17 +11,17 @@ _Atomic(const void *) local_known[LOCAL_SETS][LOCAL_WAYS] __attribute__((aligned
 _Static_assert(LOCAL_SETS == 1 << (64 - 54), "the shift in local_set");
 _Static_assert(sizeof local_known[0] == 64, "a set is a cache line");
 
-/* What every context has for each thread from its beginning, or less where a limit was set lower. */
+/* What every context has for each thread from its start; less once a lower limit was set. */
 static _Atomic uint64_t always = 1024; /* only falls */
 
-/* Of the first driver, whose table the launches jump to: where there are others, all are asked. */
+/* Only for the first driver, to whose table launches jump: with several drivers, every launch asks. */
 static void remember(const void *function) {
     if (!real_is_alone(LIBRARY_cuda))
         return;
     _Atomic(const void *) *set = local_known[local_set(function)];
     unsigned way = 0;
     while (way < LOCAL_WAYS - 1 && atomic_load_explicit(&set[way], memory_order_relaxed))
-        way++; /* the last place is for those that find no other */
+        way++; /* the last place is for all that find no other */
     atomic_store_explicit(&set[way], function, memory_order_relaxed);
 }
 
@@ -43,7 +43,7 @@ static uint64_t current_context(void) {
     return INSIDE(CUDA->cuCtxGetCurrent(&context)) == CUDA_SUCCESS ? (uint64_t)(uintptr_t)context : 0;
 }
 
-/* Bytes of each thread that the context has. */
+/* Bytes that the context has for each thread. */
 static uint64_t has(uint64_t context) {
     struct entry entry;
     size_t stack = 0;

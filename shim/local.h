@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Local memory of kernels. The driver backs it for every thread that a GPU can hold at a time, as large as the largest
-   kernel that the context has launched needs it, or as cuCtxSetLimit has set it last, by which it shrinks as well
-   (measured on an H200 with 580.159, to the byte). It grows at a launch, or when a graph is instantiated. */
+/* Local memory of kernels. The driver allocates it for every thread that a GPU can hold at once, in the size that the
+   largest kernel launched in the context needs, or that cuCtxSetLimit set last, which can also shrink it (measured on
+   an H200 with 580.159, to the byte). It grows at a launch, or when a graph is instantiated. */
 #ifndef RUNAI_LOCAL_H
 #define RUNAI_LOCAL_H
 
@@ -10,10 +10,9 @@
 
 enum { LOCAL_SETS = 1024, LOCAL_WAYS = 8 };
 
-/* Functions whose launch is known to take nothing: by address a line of places, of which a launch looks at the first,
-   and at the others before it asks the driver. Stored by whoever has asked, cleared when
-   handles may come back as others' or local memory has shrunk. Not of the process's page: what a forked child finds
-   here are handles that it cannot use. */
+/* Functions whose launch is known to take nothing. The address selects a set of places: a launch looks at the first,
+   and at the others before it asks the driver. Stored after asking, cleared when handles may be reused or local memory
+   has shrunk. Not in the process's page: a forked child cannot use the handles that it finds here. */
 extern _Atomic(const void *) local_known[LOCAL_SETS][LOCAL_WAYS] __attribute__((visibility("hidden")));
 
 static inline unsigned local_set(const void *function) {
@@ -27,26 +26,26 @@ static inline bool local_takes_nothing(const void *function) {
 struct local_growth {
     struct device *device; /* NULL: nothing to account for */
     uint64_t context, bytes, size;
-    bool remember; /* of a launch: its function takes nothing after it */
+    bool remember; /* of a launch: the next one of this function takes nothing */
     struct reservation reservation;
 };
 
-/* The local memory of a thread of the kernel, in bytes; 0 where the driver does not say. `everywhere`: it is a
+/* The kernel's local memory per thread, in bytes; 0 if the driver does not say. `everywhere`: the kernel is a
    library's, which runs in any context. */
 uint64_t local_size(const void *function, CUdevice ordinal, bool *everywhere);
-/* Before a launch in the current context that needs `size` of each thread: false when that is not to be had. */
+/* Before a launch in the current context that needs `size` bytes per thread: false if that exceeds the limit. */
 bool local_begin(struct local_growth *growth, uint64_t size);
 void local_end(struct local_growth *growth, bool done);
 /* The same for a launch of the function in that stream, which is remembered if it takes nothing. */
 bool local_launch_begin(struct local_growth *growth, const void *function, CUstream stream);
 void local_launch_end(struct local_growth *growth, const void *function, bool done);
 
-/* What a change to that limit makes the current context take, in bytes; and that it was made. */
+/* Bytes that the current context takes if its stack limit is set to that value; and the note that it was set. */
 uint64_t local_growth_by_limit(struct device *device, size_t value);
 void local_limit_changed(size_t value);
-/* Handles have ended. */
+/* Handles may be reused. */
 void local_forget(void);
-/* A context has. */
+/* A context has ended. */
 void local_forget_context(uint64_t context);
 
 #endif

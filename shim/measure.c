@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reconciles the ledger with the driver's process list.
 
-   In a PID namespace inside a container's the list is of that namespace, with its PIDs; the container's other
+   In a PID namespace nested in a container's, the list is of that namespace, with its PIDs; the container's other
    processes count by their rows.
 
    In a container's PID namespace the list holds just the container's processes, by their PIDs there, with all that the
@@ -40,7 +40,7 @@ static int nvml_start(struct process *p) {
     else
         ledger_unmeasured();
     atomic_compare_exchange_strong(&p->nvml, &none, state);
-    diagnose("NVML %s", state == 1 ? "measures" : "cannot be had: contexts and modules are not counted");
+    diagnose("NVML %s", state == 1 ? "measures" : "is not available: contexts and modules are not counted");
     return state;
 }
 
@@ -75,8 +75,8 @@ void measure_again(void) {
     atomic_compare_exchange_strong(&process()->nvml, &failed, 0);
 }
 
-/* NVML takes some 10 ms to start. A process that does not know yet whether it will need it has it started by a thread,
-   while the driver makes the context, which takes ten times that. */
+/* NVML takes some 10 ms to start. If a process does not know yet whether it will need it, a thread starts it while the
+   driver creates the context, which takes ten times as long. */
 static void *start_aside(void *process_of) {
     struct process *p = process_of;
     nvml_start(p);
@@ -84,7 +84,7 @@ static void *start_aside(void *process_of) {
     return NULL;
 }
 
-/* By name: where threads are a library of their own, it may not be there. */
+/* pthread_create by name: where libpthread is a separate library, it may not be loaded. */
 void measure_start_aside(void) {
     struct process *p = process();
     int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = NULL;
@@ -122,7 +122,7 @@ static nvmlDevice_t handle_of(struct process *p, struct device *device) {
     return NULL;
 }
 
-/* Lists of before CUDA 11 in the newer form. */
+/* Converts lists from before CUDA 11 to the newer form. */
 static nvmlReturn_t widen(nvmlReturn_t (*list_v1)(nvmlDevice_t, unsigned *, nvmlProcessInfo_v1_t *),
                           nvmlDevice_t device, unsigned *count, nvmlProcessInfo_t *list) {
     nvmlProcessInfo_v1_t *narrow = (nvmlProcessInfo_v1_t *)list;
@@ -166,7 +166,7 @@ static bool list_processes(struct measure_scratch *s, nvmlDevice_t handle) {
 }
 
 /* The list has PIDs of our namespace, a row's owner may be in another one (bubblewrap, unshare). The kernel translates
-   the owner of a lock, and it stays the same while it lives. */
+   the PID of a lock's owner; the result holds while the owner lives. */
 static uint32_t pid_here(struct measure_scratch *s, const struct ledger_row *row) {
     uint64_t owner = atomic_load(&row->owner);
     __auto_type known = &s->translated[row - ledger_file()->rows];
@@ -191,7 +191,7 @@ static void note_row(const struct ledger_row *row, void *data) {
         if (s->row[i].pid != pid)
             continue;
         if (s->row[i].bytes < known)
-            s->row[i].bytes = known; /* the second look, after the list: the larger figure explains more */
+            s->row[i].bytes = known; /* the second pass, after the list: the larger figure explains more */
         return;
     }
     if (s->rows < MEASURE_ROWS)
@@ -245,7 +245,7 @@ static bool proc_is_ours(struct measure_scratch *s) {
     return s->proc == 1;
 }
 
-/* In a namespace of its own inside a container all that it sees is the container's. */
+/* In a PID namespace nested in the container's, all that is visible is the container's. */
 static bool is_ours(struct measure_scratch *s, uint32_t pid) {
     if (!proc_is_ours(s))
         return true;
@@ -276,15 +276,15 @@ static uint64_t unexplained(struct measure_scratch *s, uint32_t own) {
     return sum;
 }
 
-/* Managed memory is charged in full, but the driver counts only what is on the device now: within that margin nothing
-   is known. */
+/* Managed memory is charged in full, but the driver counts only what is on the device now: within that margin the
+   overhead is unknown, and stays as it was. */
 static int64_t new_overhead(int64_t counted, int64_t charged, int64_t managed, int64_t before) {
     int64_t least = counted - charged, most = least + managed;
     return before < least ? least : before > most ? most : before;
 }
 
-/* What we knew of ourselves before the driver was asked. Where it is quiet, all of this was true together. What moves
-   from what is charged into our overhead afterwards changes that, and then it is left as it is. */
+/* What the process knew of itself before the driver was asked. `quiet`: no call was under way, so that all of it is
+   from one moment. If an amount moves from the charge to the overhead afterwards, the overhead is left as it is. */
 struct known {
     uint64_t activity, charged, unlisted, managed;
     int64_t overhead;
@@ -308,7 +308,7 @@ static bool still_quiet(const struct known *k, struct device *device) {
 static void measure_ourselves(struct device *device, uint64_t counted, const struct known *k) {
     int64_t before = k->quiet ? k->overhead : atomic_load(&device->overhead);
     int64_t now = new_overhead((int64_t)(counted + k->unlisted), (int64_t)k->charged, (int64_t)k->managed, before);
-    if (k->quiet) { /* before it is so: who finds it charged does not charge it */
+    if (k->quiet) { /* first: a thread that finds the step charged does not charge it */
         atomic_store(&device->streams.step, 0);
         atomic_store(&device->nodes.step, 0);
     }
@@ -324,7 +324,7 @@ void measure(struct device *device) {
     struct measure_scratch *s = &p->scratch;
     nvmlDevice_t handle = handle_of(p, device);
     int number = atomic_load(&device->number);
-    ledger_note_measured(number, now_us()); /* also when it cannot be done: then not again at once */
+    ledger_note_measured(number, now_us()); /* also if it fails, so that it is not retried at once */
     if (!handle || number < 0)
         return;
     struct known known = known_of(device);
@@ -336,7 +336,7 @@ void measure(struct device *device) {
     ledger_each(number, note_row, s);
     uint64_t after = atomic_load(&device->charged), unsettled = pools_unsettled(device);
     known.quiet = still_quiet(&known, device);
-    if (known.quiet) /* taken off when it is settled: not by us as well */
+    if (known.quiet) /* settling subtracts that: not twice */
         known.charged = known.charged > unsettled ? known.charged - unsettled : 0;
     else if (after > known.charged)
         known.charged = after;
@@ -344,7 +344,7 @@ void measure(struct device *device) {
         if (s->list[i].pid == (unsigned)p->pid)
             measure_ourselves(device, s->list[i].usedGpuMemory, &known);
     uint64_t others = unexplained(s, (uint32_t)p->pid);
-    if (!s->partial || others > ledger_others(number)) /* else those who see all of them know better */
+    if (!s->partial || others > ledger_others(number)) /* otherwise a process that sees all of them knows better */
         ledger_set_others(number, others);
 }
 
@@ -352,7 +352,7 @@ void measure_soon(struct device *device) {
     atomic_store(&device->stale, true);
 }
 
-/* Close to the limit: the closer, the more often. A program that takes memory in small pieces there pays some 3%. */
+/* Close to the limit: the closer, the more often. A program that allocates small pieces there pays some 3%. */
 bool measure_is_due(struct device *device, uint64_t room) {
     if (room >= MEASURE_CLOSE)
         return false;

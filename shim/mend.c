@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Libraries that bind to the driver past the shim: opened with RTLD_DEEPBIND, which has them look in what they need
-   before the global scope, or in a namespace of their own. After such a load their references are changed (GOT and
-   PLT slots and pointers in data, bound or still to be bound), where the loader made them read-only for the moment of
-   the change. Left alone on purpose: drivers, the C library and the loader themselves. */
+/* Libraries that bind to the driver without the shim: opened with RTLD_DEEPBIND, which searches their dependencies
+   before the global scope, or in a namespace of their own. After such a load their references are changed: GOT and PLT
+   slots and pointers in data, bound or not bound yet. Pages that the loader made read-only are writable only during the
+   change. Left alone on purpose: drivers, the C library and the loader themselves. */
 #define _GNU_SOURCE
 #include "elf.h"
 #include "real.h"

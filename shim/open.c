@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dlopen with RTLD_DEEPBIND, and namespaces (dlmopen): the library is opened as the program wants it, then what it
-   bound past us is mended. All other calls go on in the real function with their return address untouched.
+/* dlopen with RTLD_DEEPBIND, and namespaces (dlmopen): the library is opened as the program wants it, then its
+   references that bypass the shim are changed. All other calls continue in the real function with their return address
+   untouched.
 
-   Opened from here the loader takes the shim for who asks. That makes a difference for $ORIGIN, and for a name without
-   a slash in the asking object's RPATH or RUNPATH: these are resolved beforehand. Its constructors have run when dlopen
-   returns: what those looked up or called past us stays as it is. */
+   For a library opened from here, the loader takes the shim for the caller. That matters for $ORIGIN, and for a name
+   without a slash in the caller's RPATH or RUNPATH: these are resolved beforehand. The library's constructors have run
+   when dlopen returns: what they looked up or called without the shim stays as it is. */
 #define _GNU_SOURCE
 #include "base.h"
 #include "elf.h"
@@ -69,7 +70,7 @@ void *open_object_of(const void *address) {
     return map && map->l_name && *map->l_name ? open_in(namespace_of(map), map->l_name, RTLD_LAZY | RTLD_NOLOAD) : NULL;
 }
 
-/* Who asks matters: where it lies, and where it says that its libraries are. */
+/* The caller matters: its own folder, and the folders that it names for libraries. */
 
 static bool put_origin(char *full, size_t size, const char *path, struct link_map *asker) {
     size_t n = strncmp(path, "${ORIGIN}", 9) == 0 ? 9 : strncmp(path, "$ORIGIN", 7) == 0 ? 7 : 0;
@@ -101,7 +102,8 @@ static bool is_among(const Dl_serinfo *folders, const char *folder) {
     return false;
 }
 
-/* In the asker's folders that are not ours: glibc does not say of a folder where it comes from. */
+/* Searches the caller's folders that are not the shim's as well: glibc does not say which setting a folder comes
+   from. */
 static void *open_in_folders(Lmid_t namespace, const Dl_serinfo *theirs, const Dl_serinfo *ours, const char *name,
                              int flags) {
     char full[PATH_MAX];
@@ -149,7 +151,8 @@ static bool mend_loaded(void *handle, bool foreign) {
     return mend(handle, &bindings);
 }
 
-/* Not only what came with it: of what it needs, another thread may have loaded some and not mended it yet. */
+/* Changes all its dependencies, not only those loaded with it: another thread may have loaded one and not changed it
+   yet. */
 static void *open_mended(Lmid_t namespace, const char *path, int flags, struct link_map *asker) {
     bool foreign = namespace != LM_ID_BASE, good = true;
     void *handle = open_for(namespace, path, flags, asker);

@@ -11,7 +11,7 @@ enum {
     BLOCKS_MAX = 64 /* of one allocation; of a larger one the driver is asked */
 };
 
-/* Pools are gone through on the way of others' calls: each is asked through the driver that made it. */
+/* Calls for one driver look at the pools of all: each pool is asked through the driver that made it. */
 #define BY_ITS_DRIVER(pool, call)                                                                                      \
     ({                                                                                                                 \
         unsigned char chosen = real_choose(LIBRARY_cuda, atomic_load_explicit(&(pool)->driver, memory_order_relaxed)); \
@@ -100,7 +100,7 @@ struct pool *pool_add(CUmemoryPool handle, const struct device *device, bool man
     return pool;
 }
 
-/* The GPUs' default pools are nobody's making: who names one got it from the driver. */
+/* The driver creates the GPUs' default pools, so a program can use one that no hook saw being created. */
 static void know_default_pools(void) {
     CUmemoryPool pool;
     int count = 0;
@@ -112,8 +112,7 @@ static void know_default_pools(void) {
     }
 }
 
-/* A pool that the program has got, by its properties. Host memory is nobody's charge; what cannot be placed is taken
-   for managed memory. False when there is no place for the pool left, so that nobody would count what it holds. */
+/* Host memory is not charged. A pool whose location is not a known device counts as managed memory. */
 bool pool_know(CUmemoryPool handle, const CUmemLocation *location, int type) {
     bool pinned = type == CU_MEM_ALLOCATION_TYPE_PINNED, on_device = location->type == CU_MEM_LOCATION_TYPE_DEVICE;
     if (pinned && location->type >= CU_MEM_LOCATION_TYPE_HOST &&
@@ -123,7 +122,7 @@ bool pool_know(CUmemoryPool handle, const CUmemLocation *location, int type) {
     struct device *device = own ? own : device_current();
     if (!device)
         device = device_by_ordinal(0);
-    know_default_pools(); /* while there is place for them */
+    know_default_pools(); /* while there is room for them */
     return !device || pool_add(handle, device, !pinned || !own);
 }
 
@@ -132,7 +131,7 @@ struct pool *pool_default(CUmemoryPool handle) {
     return pool_by_handle(handle);
 }
 
-/* What pools grow by, from what they were seen to hold. */
+/* Learns the step by which pools grow from what they were seen to hold. */
 static void learn_chunk(uint64_t bytes) {
     _Atomic uint64_t *chunk = &process()->pools.chunk;
     uint64_t lowest = bytes & -bytes, now = atomic_load_explicit(chunk, memory_order_relaxed);
@@ -140,10 +139,10 @@ static void learn_chunk(uint64_t bytes) {
         atomic_store_explicit(chunk, lowest < POOL_CHUNK_MAX ? lowest : POOL_CHUNK_MAX, memory_order_relaxed);
 }
 
-/* May this be what the pool holds? Not when another thread has changed the charge since the driver was asked; nor when
-   it is less than what is charged and another thread has allocated since, of memory that it took for held: that may
-   have come back. First the era ends, so that who allocates later sees it (was_held in hook_pool.c). Under the pool's
-   lock. */
+/* Can `bytes` still be what the pool holds? Not if another thread has changed the charge since the driver was asked.
+   Nor if it is less than the charge and another thread has allocated since, in memory that it took for held: that may
+   have been given back. The era ends first, so that later allocations see it (was_held in hook_pool.c). Under the
+   pool's lock. */
 static bool still_true(struct pool *pool, uint64_t bytes, uint64_t version, uint64_t live) {
     if (bytes >= atomic_load(&pool->charged))
         return version == atomic_load(&pool->version);
@@ -168,7 +167,7 @@ void pool_settle(struct pool *pool, struct device *device, struct reservation *r
         lock_take(&pool->lock);
         if (still_true(pool, bytes, version, live))
             break;
-        if (tries == 8) { /* the others, who are so busy, charge what they find: no less than this */
+        if (tries == 8) { /* the other threads charge what they find, which is no less */
             bytes = bytes > atomic_load(&pool->charged) ? bytes : atomic_load(&pool->charged);
             break;
         }
@@ -176,9 +175,9 @@ void pool_settle(struct pool *pool, struct device *device, struct reservation *r
     }
     before = atomic_load(&pool->charged);
     if (before > bytes)
-        account_release_begin(device); /* here, so that no measurement believes the one without the other */
+        account_release_begin(device); /* here, so that no measurement sees one without the other */
     else if (bytes > before)
-        account_add(device, bytes - before); /* first: whoever finds the pool charged takes his reservation back */
+        account_add(device, bytes - before); /* first: a thread that finds the pool charged drops its reservation */
     atomic_store(&pool->charged, bytes);
     atomic_fetch_add(&pool->version, 1);
     lock_drop(&pool->lock);
@@ -279,7 +278,7 @@ void pools_trim(struct device *device) {
         if (!handle || device_at(atomic_load(&pool->device)) != device || atomic_load(&pool->managed) ||
             atomic_load(&pool->charged) <= pool_live(pool))
             continue;
-        account_release_begin(device); /* a measurement between the two would take the one for the other */
+        account_release_begin(device); /* so that no measurement falls between trim and settlement */
         atomic_fetch_add(&p->pools.trims, 1);
         BY_ITS_DRIVER(pool, BESIDE_CAPTURES(CUDA->cuMemPoolTrimTo(handle, 0)));
         pool_next_era(pool);
@@ -289,11 +288,11 @@ void pools_trim(struct device *device) {
     }
 }
 
-/* Before it is free: until then it is there, and cannot be moved. */
+/* Called before the driver frees it: until then the memory is in the pool, and cannot be moved. */
 void pool_frees(const struct entry *entry) {
     struct pool *pool = &process()->pools.pool[entry->extra & 255];
     uint32_t era = atomic_load(&pool->era);
-    if (LIKELY(atomic_load(&pool->generation) == entry->extra >> 8)) /* not another that has the place since */
+    if (LIKELY(atomic_load(&pool->generation) == entry->extra >> 8)) /* not another pool that has the place since */
         pool_note_held(era, entry->key, entry->size);
 }
 
@@ -303,5 +302,5 @@ void pool_freed(const struct entry *entry, CUstream stream) {
         return; /* its pool was destroyed, and another has the place */
     atomic_fetch_sub(&pool->live, entry->size / POOL_UNIT);
     if (UNLIKELY(atomic_load_explicit(&pool->handle, memory_order_relaxed) == POOL_DESTROYED && stream == NO_STREAM))
-        managed_release(pool); /* else when the stream gets there: at a synchronisation */
+        managed_release(pool); /* otherwise at a synchronisation, when the stream has got there */
 }

@@ -26,7 +26,7 @@ struct pool {
     _Atomic uint8_t driver;       /* whose pool it is: real_chosen when it came */
     _Atomic bool managed;         /* of managed memory: charged with the most that it ever held */
     _Atomic uint32_t era;         /* another one whenever the pool may have become smaller, and in each pool */
-    _Atomic uint64_t generation;  /* which of the pools that had this place */
+    _Atomic uint64_t generation;  /* counts the pools that have had this place */
     _Atomic uint64_t keeps;       /* the release threshold: up to this much stays through a synchronisation */
     _Atomic uint64_t charged;     /* what it held when last asked (if managed, see `most`): in the ledger */
     struct lock lock;             /* guards changes of charged and version, and the last three */
@@ -58,9 +58,9 @@ static inline uint64_t pool_live(const struct pool *pool) {
 struct pools {
     struct lock adding;
     /* What every allocation reads: */
-    _Atomic unsigned known;         /* places of `pool` that have been used */
-    _Atomic unsigned trims;         /* under way: any pool may become smaller */
-    _Atomic unsigned waits;         /* for streams, events or contexts, under way: so may what gives back by itself */
+    _Atomic unsigned known; /* places of `pool` that have been used */
+    _Atomic unsigned trims; /* under way: any pool may become smaller */
+    _Atomic unsigned waits; /* for streams, events or contexts, under way: so may pools that give back by themselves */
     _Atomic unsigned captures;      /* that are under way, or whose stream was destroyed */
     _Atomic uint64_t chunk;         /* by what a pool grows; 0 not seen yet */
     _Atomic uint64_t only;          /* the only device's pool: 1 + its position, and from bit 8 on 1 + the epoch */

@@ -32,7 +32,7 @@ static struct pool *look_up_pool_of_stream(CUstream stream) {
     return pool ? pool : pool_add(handle, device, false);
 }
 
-/* Set only where CUDA shows just one device, and there is just one driver. */
+/* Set only if CUDA shows just one device, and there is just one driver. */
 static struct pool *pool_of_only_device(uint64_t epoch) {
     struct pools *pools = &process()->pools;
     uint64_t known = atomic_load_explicit(&pools->only, memory_order_acquire);
@@ -47,7 +47,7 @@ static struct pool *look_up_pool_of_only_device(CUstream stream, uint64_t epoch)
     return pool;
 }
 
-/* Special streams mean the current context's: that is what is remembered for them. */
+/* Special streams are the current context's, so they are cached by that context. */
 struct pool *pool_of_stream(CUstream stream) {
     struct pools *pools = &process()->pools;
     uint64_t epoch = 1 + atomic_load(&pools->streams_epoch);

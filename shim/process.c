@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Makes the process's page, and makes it anew in a forked child. */
+/* Creates the process's page, and fills it again in a forked child. */
 #define _GNU_SOURCE
 #include "process.h"
 
@@ -14,7 +14,7 @@
 
 /* Set once by compare-and-swap; the same address in children. */
 HOT _Atomic(struct process *) process_page __attribute__((aligned(64)));
-static struct process *nothing_left; /* only if mmap fails: the program goes on in static memory */
+static struct process *nothing_left; /* only if mmap fails: the program continues in static memory */
 static struct process reserve;       /* used through nothing_left */
 
 /* What pthread_atfork calls in glibc; weak, because musl's loader must find every other symbol. */
@@ -54,7 +54,8 @@ struct process *process_begin(void) {
     if (!atomic_load(&p->alive)) {
         p->pid = (int)syscall(SYS_getpid);
         p->token = (uint64_t)1 << 63 | (now_us() & 0x7fffffff) << 32 | (uint32_t)p->pid;
-        atomic_store(&p->contexts, p->token); /* other than in the parent, whose threads' memories a child inherits */
+        atomic_store(&p->contexts,
+                     p->token); /* differs from the parent's, whose cached answers per thread a child inherits */
         atomic_store_explicit(&p->alive, true, memory_order_release);
     }
     lock_drop(&p->adding);

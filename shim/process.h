@@ -15,10 +15,10 @@
 
 enum { DEVICES_MAX = LEDGER_DEVICES, ORDINALS_MAX = 64 };
 
-/* Things whose memory the driver keeps for the next of them. */
+/* Objects whose memory the driver keeps for the next of them. */
 struct kept {
-    _Atomic int64_t live;  /* also those that are about to be made, and those that are being destroyed */
-    _Atomic int64_t made;  /* neither these nor those */
+    _Atomic int64_t live;  /* including those about to be made, and those being destroyed */
+    _Atomic int64_t made;  /* without both of these */
     _Atomic int64_t most;  /* of made ever: only rises while a context lives */
     _Atomic uint64_t step; /* that is charged beyond them since the device was measured */
 };
@@ -29,14 +29,14 @@ struct device {
     _Atomic(struct ledger_row *) row; /* our place in the ledger; replaced only under process->slow */
     _Atomic uint64_t limit;           /* bytes that may be allocated, under limit_generation */
     _Atomic uint64_t activity; /* driver calls that change what we hold: low half under way, high half ever begun */
-    _Atomic uint64_t charged;  /* what the row says, for the day the row is lost; atomic adds */
+    _Atomic uint64_t charged;  /* what the row says, in case the row is lost; atomic adds */
     _Atomic int64_t overhead;  /* what the driver counts beyond that; atomic adds */
     _Atomic int number;        /* in the ledger; -1 none. Stored under process->slow */
     _Atomic uint32_t limit_generation;
     _Atomic int64_t seen_free; /* physically free at the last measurement */
     _Atomic int64_t seen_use;  /* the container's use then */
 
-    _Atomic uint64_t foreign_until; /* us: until then, what is free may change by others' doing, */
+    _Atomic uint64_t foreign_until; /* us: until then, use outside the container may change what is free, */
     _Atomic unsigned foreign;       /* as it did at so many measurements in a row */
     _Atomic bool stale;             /* something happened that only measuring sees */
     unsigned char uuid[16];         /* set once, before the device is published */
@@ -44,7 +44,7 @@ struct device {
     _Atomic int ordinal;            /* CUDA's number in this process; -1 while only NVML was asked */
     _Atomic uint64_t cuda_total;    /* bytes by cuDeviceTotalMem; 0 unknown */
     _Atomic uint64_t nvml_total;    /* bytes by NVML; 0 unknown */
-    _Atomic uint64_t nvml_reserved; /* of it, what nobody can allocate */
+    _Atomic uint64_t nvml_reserved; /* of it, what cannot be allocated */
     _Atomic(nvmlDevice_t) nvml;     /* the shim's own handle; NULL until measured */
     _Atomic uint64_t managed;       /* of charged, what the driver may not have placed on the device yet */
     _Atomic uint64_t unlisted;      /* of charged, what its list of processes never counts: pools of managed memory */
@@ -72,7 +72,7 @@ struct process {
     struct lock adding;                 /* guards growth of devices */
     _Atomic unsigned devices_known;     /* entries of devices that are valid; release after filling */
     struct device devices[DEVICES_MAX]; /* append-only */
-    _Atomic int nvml;       /* our own NVML: 0 not tried, 1 works, 2 not to be had; from 0 by compare-and-swap */
+    _Atomic int nvml;       /* our own NVML: 0 not tried, 1 works, 2 not available; from 0 by compare-and-swap */
     _Atomic int nvml_aside; /* by a thread that starts it: 1 under way, 2 done */
     struct measure_scratch scratch; /* under slow */
     _Atomic uint64_t executables;   /* instantiated graphs that a launch may have to reserve for */

@@ -147,15 +147,15 @@ static const char *parse_device_limit(struct quota_file *file, const char *name,
                                       size_t length) {
     unsigned char uuid[16];
     if (!uuid_parse(uuid, name, names))
-        return "the limit of a device without a valid UUID";
+        return "a device limit has no valid UUID";
     for (unsigned i = 0; i < file->limits; i++)
         if (memcmp(file->by_device[i].uuid, uuid, 16) == 0)
             return "a key appears twice";
     if (file->limits == QUOTA_LIMITS_MAX)
-        return "too many devices";
+        return "it has limits for too many devices";
     memcpy(file->by_device[file->limits].uuid, uuid, 16);
     if (!quota_value_parse(&file->by_device[file->limits].limit, value, length))
-        return "a limit that is no gpu-memory value";
+        return "a limit is not a valid gpu-memory value";
     file->limits++;
     return NULL;
 }
@@ -163,11 +163,11 @@ static const char *parse_device_limit(struct quota_file *file, const char *name,
 static const char *line_parse(struct quota_file *file, unsigned *seen, const char *line, size_t length) {
     const char *equals = memchr(line, '=', length);
     if (!equals)
-        return "a line without =";
+        return "a line has no =";
     size_t keys = (size_t)(equals - line), values = length - keys - 1;
     const char *value = equals + 1;
     if (*seen == 0 && !is(line, keys, "version"))
-        return "it does not begin with its version";
+        return "its first line is not its version";
     if (is(line, keys, "version")) {
         if (!is(value, values, "1"))
             return "its version is not 1";
@@ -177,7 +177,7 @@ static const char *line_parse(struct quota_file *file, unsigned *seen, const cha
         return once(seen, SEEN_CONTAINER);
     if (is(line, keys, "limit")) {
         if (!quota_value_parse(&file->limit, value, values))
-            return "a limit that is no gpu-memory value";
+            return "a limit is not a valid gpu-memory value";
         return once(seen, SEEN_LIMIT);
     }
     if (is(line, keys, "error")) {
@@ -202,7 +202,7 @@ const char *quota_file_parse(struct quota_file *file, const char *text, size_t l
     while (length > 0) {
         const char *end = memchr(text, '\n', length);
         if (!end)
-            return "its last line is not complete";
+            return "its last line is incomplete";
         const char *wrong = line_parse(file, &seen, text, (size_t)(end - text));
         if (wrong)
             return wrong;

@@ -19,10 +19,10 @@ enum { DEFAULT_TIMEOUT = 10, LONGEST_TIMEOUT = 3600 };
 static struct lock lock;                /* guards current; held for a copy or a compare, not while reading the file */
 static struct quota_file current;       /* under lock */
 HOT static _Atomic uint32_t generation; /* 0 until the first good file; bumped under lock */
-HOT static _Atomic uint64_t next_look;  /* coarse ms; whoever moves it on does the look */
+HOT static _Atomic uint64_t next_look;  /* coarse ms; the thread that advances it reads the file */
 static _Atomic(const char *) directory; /* a string that lives for ever; idempotent */
 
-/* fork may copy a held lock; the child starts afresh. */
+/* fork may copy a held lock: the child gives up after a second. */
 static bool with_lock(void) {
     return lock_take_within(&lock, 1000);
 }

@@ -7,7 +7,7 @@
 
 /* The private directory: where librunai.so was loaded from. */
 const char *quota_directory(void);
-/* The gate before first GPU use: waits for the quota, and says why when there is none. */
+/* Called before the first GPU use: waits for the quota; false, and a line on stderr, if there is none. */
 bool quota_wait(void);
 /* True when there is a quota; never waits. */
 bool quota_known(void);
@@ -15,7 +15,7 @@ bool quota_known(void);
    once-a-second work). */
 void quota_reread(void);
 bool quota_tick(void);
-/* Will the next quota_tick look? */
+/* Will the next quota_tick read the file? */
 bool quota_is_due(void);
 /* Counts changes; limits computed under an older number are out of date. */
 uint32_t quota_generation(void);

@@ -258,7 +258,7 @@ static void held_number(void *data) {
         wanted->number = REAL_TOO_MANY;
 }
 
-/* A driver in another namespace is kept at once: nothing tells when one goes there. */
+/* A driver in another namespace is kept at once, since there is no sign when it is unloaded. */
 static struct link_map *keep_foreign(const void *function) {
     struct link_map *map = map_of(function);
     struct elf_object object;

@@ -22,8 +22,8 @@ struct real_functions {
 };
 
 /* Drivers by number. The first ones, numbered as their libraries, are what direct links mean: they are called by the
-   hooks themselves. The functions of the others are entries (entry_*.S), which note the number and go on to the hook.
-   REAL_TOO_MANY is that of all drivers for which there is no number left. */
+   hooks themselves. The functions of the others are entries (entry_*.S), which note the number and continue in the
+   hook. REAL_TOO_MANY is that of all drivers for which there is no number left. */
 enum { REAL_DRIVERS = 16, REAL_TOO_MANY = REAL_DRIVERS, REAL_NONE = -1 };
 
 /* The table of the first drivers. */
@@ -38,7 +38,7 @@ int real_driver_of(const void *function, enum library library);
 /* The driver that a call now goes to; REAL_NONE when there is none. */
 int real_driver(enum library library);
 const struct real_functions *real_functions_of(int driver);
-/* The same, with the look whether it is still there. */
+/* The same, after checking that the driver is still there. */
 const struct real_functions *real_unsettled(enum library library);
 /* The driver of this call has started: it is kept in the process, also when the program closes it. Returns how many of
    the library's have. */
@@ -64,7 +64,7 @@ static inline const struct real_functions *real(enum library library) {
     return real_is_alone(library) ? &real_table : real_unsettled(library);
 }
 
-/* Has the calls of this thread go to another driver until it is chosen back. */
+/* Directs this thread's calls to another driver; returns the one to restore. */
 static inline unsigned char real_choose(enum library library, unsigned driver) {
     unsigned char before = real_chosen[library];
     real_chosen[library] = (unsigned char)driver;
@@ -75,8 +75,8 @@ bool real_has(const void *function);
 #define CUDA (real(LIBRARY_cuda))
 #define NVML (real(LIBRARY_nvml))
 
-/* An own call that a capture under way may prohibit: in this thread's view, or beside another thread's in mode global.
-   Such a call would fail and invalidate the capture, though the program did nothing that is prohibited. */
+/* Makes a call of the shim's own that a capture may prohibit: one of this thread, or one of another thread in global
+   mode. Otherwise the call would fail and invalidate the capture, although the program did nothing prohibited. */
 #define BESIDE_CAPTURES(call)                                                                                          \
     ({                                                                                                                 \
         int capture_mode = CU_STREAM_CAPTURE_MODE_RELAXED;                                                             \

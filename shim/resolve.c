@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The routes by which programs reach the driver: dlsym and dlvsym (dlsym_*.S ask here), cuGetProcAddress, and direct
    links, which need no code. A name that is not in hooks.def, or that an object other than a driver defines, is
-   answered by the real function as if we were not there. A process may have several drivers: the functions of the first
-   are the hooks themselves, those of the others are entries that say which driver is meant. Libraries that look
-   past us are open.c's. Left alone on purpose: cuGetExportTable and nvmlInternalGetExportTable (private tables, no
+   answered by the real function as without the shim. A process may have several drivers: the functions of the first are
+   the hooks themselves, those of the others are entries that say which driver is meant. open.c handles libraries that
+   bypass the shim. Left alone on purpose: cuGetExportTable and nvmlInternalGetExportTable (private tables, no
    allocation known by them). */
 #define _GNU_SOURCE
 #include "elf.h"
@@ -48,7 +48,7 @@ _Static_assert(sizeof(struct hook) == 32 && offsetof(struct hook, function) == 8
 #undef HOOK
 #undef CALL
 
-static _Atomic uint16_t by_name[INDEX]; /* 1 + position in hooks; every thread that comes early stores the same */
+static _Atomic uint16_t by_name[INDEX]; /* 1 + position in hooks; early threads all store the same */
 static _Atomic bool by_name_complete;   /* release after the last store */
 
 /* Not strcmp: see elf.c. */
@@ -116,7 +116,7 @@ static void *hooked(const struct hook *hook, void *found) {
     return driver == REAL_NONE ? found : entry(hook, driver);
 }
 
-/* All that a foreign name costs. */
+/* The only cost for names that are not hooked. */
 static bool may_be_ours(const char *name) {
     return name && ((name[0] == 'c' && name[1] == 'u') || (name[0] == 'n' && name[1] == 'v') ||
                     (name[0] == 'd' && name[1] == 'l'));
@@ -148,7 +148,7 @@ static void *ask(void *handle, const char *name, const char *version) {
     return ((void *(*)(void *, const char *))route_loader(LOADER_dlsym))(handle, name);
 }
 
-/* In what the object that contains an address needs, whichever it sees besides. */
+/* Asks in the dependencies of the object that contains the address. */
 static void *ask_around(const void *caller, const char *name, const char *version) {
     void *handle = open_object_of(caller), *found = handle ? ask(handle, name, version) : NULL;
     if (handle)
@@ -156,8 +156,8 @@ static void *ask_around(const void *caller, const char *name, const char *versio
     return found;
 }
 
-/* The loader's own functions, asked for by name. An interposer in front of us that asks for the next one in a version
-   of glibc's would pass us by, since ours have none. */
+/* The loader's own functions, looked up by name. An interposer loaded before the shim that looks up the next one with a
+   glibc version would bypass the shim, whose functions have no version. */
 static struct answer lookup_loader_function(void *handle, const char *name, const char *version, const void *caller,
                                             struct answer passthrough) {
     unsigned i = 0;
@@ -184,10 +184,10 @@ static struct answer lookup(void *handle, const char *name, const char *version,
     const struct hook *hook = hook_named(name);
     if (!hook)
         return passthrough;
-    bool next = handle == RTLD_NEXT; /* to the caller, who may not see what we see */
+    bool next = handle == RTLD_NEXT; /* to the caller, whose scope may differ from the shim's */
     void *found = ask(handle == RTLD_DEFAULT ? RTLD_NEXT : handle, name, version);
     if (found == hook->function)
-        found = ask(RTLD_NEXT, name, version); /* the scope holds us: what would it find without us? */
+        found = ask(RTLD_NEXT, name, version); /* the scope contains the shim: what would it find without it? */
     if (!found && (handle == RTLD_DEFAULT || next))
         found = ask_around(caller, name, version);
     void *ours = hooked(hook, found);
@@ -224,7 +224,7 @@ void route_bindings(struct bindings *bindings, void *handle, bool foreign) {
         void *found = ask(handle, hook->name, NULL);
         bindings->of[i] = (struct binding){found, hooked(hook, found)};
     }
-    /* One error for all: a foreign C library would keep its own. */
+    /* With dlerror and dlclose, for one error state: a C library of its own would keep another. */
     for (unsigned i = 0; i < (foreign ? LOADERS_OF_ERRORS : LOADERS_HOOKED); i++) {
         void *found = ask(handle, loader[i].name, NULL), *real = route_loader(i);
         bool genuine = found && (foreign ? real_is_libc(found) : found == real);
@@ -251,8 +251,7 @@ static bool same_function(const char *hooked, const char *wanted) {
     return *wanted == '\0' && (*hooked == '\0' || *hooked == '_');
 }
 
-/* The driver chose the version: its pointer says which. Where it gives two names one address, the wanted name
-   decides. */
+/* The driver chose the version: its pointer says which. If two names have one address, the wanted name decides. */
 static void *hook_of_real(void *function, const char *wanted) {
     int driver = real_driver(LIBRARY_cuda);
     const char *table = (const char *)real_functions_of(driver);

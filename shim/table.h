@@ -9,8 +9,8 @@
 enum table_class {
     CLASS_POINTER = 1, /* device pointers of every kind */
     CLASS_BLOCK,       /* 2 MiB of a device's address space in which linear allocations live; refs counts them */
-    CLASS_HANDLE,      /* cuMemCreate; refs counts creations, retains and mappings; extra tells those that had the same
-                          handle one after another apart */
+    CLASS_HANDLE,      /* cuMemCreate; refs counts creations, retains and mappings; extra distinguishes memory that had
+                          the same handle in turn */
     CLASS_MAPPING,     /* cuMemMap, by address; extra is the handle, refs the handle's extra */
     CLASS_ARRAY,       /* arrays and mipmapped arrays, by handle */
     CLASS_EXECUTABLE,  /* instantiated graphs; size is what their memory nodes need, extra the local memory of a thread
@@ -31,10 +31,10 @@ struct entry {
     uint32_t refs;
     uint8_t class;
     uint8_t kind;
-    uint8_t device; /* position in process->devices */
-    uint8_t
-        ordered; /* blocks: something in it was freed in stream order, so that the driver may hold it on. Such a block
-                    stays in the table for good: nobody tells when the driver lets go, and others may come and go */
+    uint8_t device;  /* position in process->devices */
+    uint8_t ordered; /* blocks: something in it was freed in stream order, so that the driver may hold it on. Such a
+                        block stays in the table for good: the driver does not say when it releases it, and others may
+                        come and go */
 };
 _Static_assert(sizeof(struct entry) == 32, "two entries a cache line");
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Captures: what the shim asks of the driver by itself must not invalidate one (shim/hook_capture.c,
-   BESIDE_CAPTURES). */
+/* Captures: driver calls of the shim's own must not invalidate one (shim/hook_capture.c, BESIDE_CAPTURES). */
 #include "gpu.h"
 
 #include <pthread.h>
@@ -63,7 +62,8 @@ SCENARIO(A_pool_that_is_warm_may_be_captured_any_number_of_times, .limit = "1g")
     EXPECT_EQUAL(gpu_free(), before);
 }
 
-/* What was captured is a graph's: the pool's free pieces are where they were, and nothing more is certain of them. */
+/* Captured allocations belong to a graph: the pool's free pieces stay where they were, but the shim no longer relies on
+   them. */
 SCENARIO(What_is_captured_takes_no_piece_of_the_pool, .limit = "1g") {
     CUstream stream;
     gpu_begin(0);
@@ -108,7 +108,7 @@ SCENARIO(A_refusal_does_not_end_a_capture, .limit = "1g") {
     expect_whole(captured);
 }
 
-/* In mode global a capture prohibits other threads' allocations, but not the question what is free. */
+/* A capture in global mode prohibits other threads' allocations, but not cuMemGetInfo. */
 static void *ask(void *context) {
     EXPECT_EQUAL(gpu.cuCtxSetCurrent(context), CUDA_SUCCESS);
     gpu_free();
@@ -141,7 +141,7 @@ SCENARIO(Another_threads_capture_survives_what_is_done_beside_it, .limit = "1g")
     }
 }
 
-/* What the program itself calls is judged as it is without the shim, and the thread's mode is left as it was. */
+/* The program's own calls are treated as without the shim, and the thread's mode stays as it was. */
 SCENARIO(What_a_capture_prohibits_stays_prohibited, .limit = "1g") {
     CUgraph graph;
     CUdeviceptr pointer;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything that the real drivers 535, 550 and 580 export is hooked, or stands in exports/not-hooked.txt with the
-   reason why not. */
+/* Everything that the real drivers 535, 550 and 580 export is hooked, or listed in exports/not-hooked.txt with the
+   reason. */
 #include "harness.h"
 
 #include <fnmatch.h>
@@ -111,7 +111,7 @@ TEST(Every_row_is_a_name_of_a_real_driver) {
     }
 }
 
-/* A driver that has the newest names: required rows are in the oldest that can be had. */
+/* A driver that has the newest names: required rows are in the oldest available one. */
 TEST(Required_rows_are_in_driver_535) {
     static const struct {
         const char *name, *presence, *library;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Libraries that look for functions elsewhere than the program: opened with RTLD_DEEPBIND, as Julia opens all, or in a
-   namespace of their own. */
+/* Libraries whose symbols are looked up elsewhere than the program's: opened with RTLD_DEEPBIND, as Julia does for all,
+   or in a namespace of their own. */
 #define _GNU_SOURCE
 #include "gpu.h"
 
@@ -19,7 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Address sanitizer allows no RTLD_DEEPBIND, and is not in other namespaces. */
+/* AddressSanitizer allows no RTLD_DEEPBIND, and is not loaded in other namespaces. */
 #ifndef __SANITIZE_ADDRESS__
 
 __attribute__((visibility("default"))) int runai_test_name(void);
@@ -99,7 +99,7 @@ SCENARIO(The_driver_itself_may_be_opened_with_DEEPBIND, .limit = "1g") {
     EXPECT_EQUAL(gpu_total(), GIB);
 }
 
-/* Two drivers: what a library binds is the one that it needs. */
+/* Two drivers: a library is bound to the one that it depends on. */
 SCENARIO(A_library_with_DEEPBIND_gets_the_driver_that_it_needs, .limit = "1g") {
     char copy[4200], command[9000];
     snprintf(copy, sizeof copy, "%s/first.so", private_directory());
@@ -158,7 +158,7 @@ SCENARIO(What_the_loader_made_read_only_is_so_again, .limit = "1g") {
     EXPECT(strcmp(found, "r--p") == 0);
 }
 
-/* As a filter of system calls may have it. */
+/* As a seccomp filter may do. */
 static void forbid_writable_again(void) {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -221,7 +221,7 @@ SCENARIO(A_driver_in_a_namespace_of_its_own_is_hooked, .limit = "1g") {
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 600 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
 }
 
-/* Opened by what lies there already. */
+/* Opened by a library that is in that namespace already. */
 SCENARIO(What_is_opened_from_another_namespace_stays_there_and_is_hooked, .limit = "1g") {
     void *asker = dlmopen(LM_ID_NEWLM, path_of("asker.so"), RTLD_NOW);
     EXPECT(asker);

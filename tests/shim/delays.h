@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Included before each file of the shim and of the simulated driver (races.sh): a thread may be set aside wherever it
-   touches what others share. So two processors show what else needs sixteen, overloaded. */
+/* Included before each file of the shim and of the simulated driver (races.sh): a thread may be delayed wherever it
+   touches shared data. So two processors show races that otherwise need sixteen overloaded ones. */
 #ifndef RUNAI_TESTS_DELAYS_H
 #define RUNAI_TESTS_DELAYS_H
 

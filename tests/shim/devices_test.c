@@ -13,7 +13,7 @@
 #define CONTEXT (64 * MIB)
 #define UUID_TEXT 41
 
-/* A shell command of the host's: without the shim. `format` gets the build folder and the devices' folder. */
+/* Runs a shell command as on the host, without the shim. `format` gets the build folder and the devices' folder. */
 static void host(const char *format) {
     char words[5000], command[5200];
     snprintf(words, sizeof words, format, build_folder(), getenv("SIMGPU_DIR"));
@@ -55,7 +55,7 @@ static nvmlMemory_v2_t memory_of(nvmlDevice_t device) {
     return memory;
 }
 
-/* Which devices CUDA is to see in a process, and which it then sees, in its order. */
+/* Sets the devices that CUDA shall see in a process, and returns those that it sees, in its order. */
 struct choice {
     const char *visible, *order;
     int count, devices[3];
@@ -157,7 +157,7 @@ SCENARIO(An_instance_shows_its_part_of_its_own_memory, .limit = "0.5", .gpus = "
     EXPECT_EQUAL(attributes.memorySizeMB, memory.total / MIB);
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, mine - CONTEXT - GIB + 2 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
     gpu_allocate((mine - CONTEXT - GIB) / (2 * MIB) * (2 * MIB));
-    /* The GPU itself: a part of the whole, of which the instances use what they use. */
+    /* The GPU itself: a share of the whole, which includes what its instances use. */
     memory = memory_of(nvml_device(uuids[0]));
     EXPECT_EQUAL(memory.total, 10989 / 2 * MIB);
     EXPECT_EQUAL(memory.used, mine / (2 * MIB) * (2 * MIB));
@@ -181,7 +181,7 @@ SCENARIO(Instances_of_one_GPU_have_accounts_of_their_own, .limit = "3g", .gpus =
     int *go = shared_memory(4096), pids[3];
     char place[100];
     read_uuids();
-    /* The first has a limit of its own, its GPU one for the others. */
+    /* The first instance has a limit of its own, the GPU has one for the others. */
     char text[300];
     snprintf(text, sizeof text, "version=1\nlimit=3g\nlimit.%s=2g\nlimit.%s=1g\n", uuids[0], uuids[1]);
     write_quota(text);

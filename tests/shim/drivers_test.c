@@ -58,7 +58,7 @@ static bool ours(const void *function) {
     return function && dladdr(function, &info) && strstr(info.dli_fname, "librunai.so");
 }
 
-/* That the driver in `gpu` is there, and limited to 1 GiB. */
+/* Checks that the driver in `gpu` works, and is limited to 1 GiB. */
 static CUdeviceptr expect_limited(void) {
     CUdeviceptr pointer, more;
     gpu_begin(0);
@@ -110,7 +110,7 @@ SCENARIO(A_stub_that_is_tried_when_the_driver_works_changes_nothing, .limit = "1
     expect_limited();
 }
 
-/* The loader puts the second where the first was. */
+/* The loader puts the second library where the first was. */
 SCENARIO(Of_drivers_opened_in_turn_each_answers_for_itself, .limit = "1g") {
     const void *address = NULL;
     unsigned again = 0;
@@ -185,7 +185,7 @@ SCENARIO(Two_drivers_share_the_limit_and_keep_apart_what_they_hold, .limit = "1g
     EXPECT(device_peak(0) <= GIB);
 }
 
-/* Beyond the registers too: of a launch the last of its block's sizes and the stream are on the stack. */
+/* Also beyond the registers: a launch passes the last block size and the stream on the stack. */
 SCENARIO(A_second_drivers_launch_gets_all_of_its_arguments, .limit = "1g") {
     static const char text[] = ".version 6.0\n.visible .entry work() {\n.local .align 16 .b8 depot[65536];\nret;\n}\n";
     CUmodule module;
@@ -211,7 +211,7 @@ SCENARIO(A_second_drivers_launch_gets_all_of_its_arguments, .limit = "1g") {
     EXPECT_EQUAL(two.cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL), CUDA_ERROR_OUT_OF_MEMORY);
 }
 
-/* Before something is refused, each driver's pools give back what they hold in vain, and nothing asks one driver for
+/* Before a refusal, each driver's pools give back what they hold without need, and no driver is asked about
    another's. */
 SCENARIO(Pools_of_two_drivers_are_each_asked_through_their_own, .limit = "1g") {
     CUdeviceptr first, second, third;
@@ -300,7 +300,7 @@ SCENARIO(Threads_with_two_drivers_and_stubs_that_come_and_go_stay_within_the_lim
     EXPECT_EQUAL(500 * MIB - gpu_free(), device_used(0));
 }
 
-/* The shim tries each NVML that it finds. One that takes its time is closed by the program meanwhile. */
+/* The shim tries each NVML that it finds. The program closes a slow one meanwhile. */
 static void *close_soon(void *library) {
     pause_ms(100);
     EXPECT_EQUAL(dlclose(library), 0);
@@ -320,7 +320,7 @@ SCENARIO(An_NVML_that_is_closed_while_the_shim_tries_it_is_tried_to_its_end, .li
     EXPECT_EQUAL(GIB - gpu_free(), device_used(0));
 }
 
-/* Before the first cuInit no driver is kept: what another thread closes just then is a driver that was found. */
+/* Before the first cuInit no driver is kept: another thread may close one that was just found. */
 static _Atomic bool started;
 
 static void *open_and_close(void *data) {

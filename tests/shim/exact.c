@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Does the use that the shim reports equal what the driver counts for this process, after each kind of thing that takes
+/* Does the use that the shim reports equal the driver's count for this process, after each kind of call that takes
    memory? Runs on any driver, with the shim preloaded and a quota of 0.5: `exact`. One line a step; exit code 1 if a
    step is off by more than 2 MiB or a refusal is not the ordinary out-of-memory error. */
 #define _GNU_SOURCE
@@ -12,7 +12,7 @@
 static unsigned wrong;
 static nvmlDevice_t device;
 
-/* build_folder and friends belong to the harness, which is not here. */
+/* build_folder and others are part of the harness, which is not linked here. */
 #include <stdarg.h>
 void fail(const char *file, int line, const char *format, ...) {
     va_list args;

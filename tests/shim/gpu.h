@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The driver as programs get it: dlopen and dlsym. */
+/* The driver as programs reach it: dlopen and dlsym. */
 #ifndef RUNAI_TESTS_GPU_H
 #define RUNAI_TESTS_GPU_H
 
@@ -33,9 +33,9 @@ extern struct functions gpu;
 void gpu_open(void);
 /* Looks everything up in libraries that the test has opened; nvml may be NULL. */
 void gpu_look_up(void *cuda, void *nvml);
-/* And cuInit, and the device's primary context made current. */
+/* The same, then cuInit, and makes the device's primary context current. */
 CUcontext gpu_begin(int ordinal);
-/* What CUDA says to this process. */
+/* What CUDA reports to this process. */
 uint64_t gpu_free(void);
 uint64_t gpu_total(void);
 /* By NVML. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What takes memory beside the allocation calls, some of it by gigabytes: graphs of any size, modules and libraries
-   with large globals, kernels with much local memory, streams, contexts. */
+/* What takes memory besides the allocation calls, sometimes gigabytes: graphs of any size, modules and libraries with
+   large globals, kernels with much local memory, streams, contexts. */
 #include "gpu.h"
 
 #include <dlfcn.h>
@@ -160,8 +160,8 @@ SCENARIO(A_module_with_globals_beyond_the_limit_is_refused, .limit = "1g") {
     expect_exact(GIB, CONTEXT);
 }
 
-/* A cubin with a global of that size, which its section .nv.global says too, or in 32 bits only, where the table of
-   symbols has the whole. */
+/* A cubin with a global of that size. Its section .nv.global has the size too, or only its low 32 bits, while the
+   symbol table has all of it. */
 static const char *cubin_with(unsigned machine, uint64_t bytes, unsigned section) {
     static struct {
         unsigned char ident[16];
@@ -222,7 +222,7 @@ static CUresult launch(const void *function) {
     return gpu.cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL);
 }
 
-/* 6 GiB, of which the section says 2. */
+/* 6 GiB, of which the section declares 2. */
 SCENARIO(A_cubin_takes_what_its_symbols_say, .limit = "3g") {
     CUmodule module;
     void *function;
@@ -242,7 +242,7 @@ SCENARIO(A_cubin_takes_what_its_symbols_say, .limit = "3g") {
     expect_exact(3 * GIB, CONTEXT + MODULE + GIB);
 }
 
-/* Nothing that the shim reads says that it is 6 GiB: it is tried as a module, which can be unloaded. */
+/* Nothing that the shim reads declares 6 GiB: it is loaded as a module first, which can be unloaded. */
 SCENARIO(A_library_whose_size_is_told_nowhere_is_not_left_loaded, .limit = "3g") {
     CUdeviceptr pointer;
     size_t size;
@@ -264,7 +264,7 @@ SCENARIO(So_is_a_cubin, .limit = "1g") {
     expect_exact(GIB, CONTEXT + 500 * MIB);
 }
 
-/* What the shim cannot read, as if it were compressed: it is taken back at once. */
+/* An image that the shim cannot read, as if compressed: it is unloaded at once. */
 SCENARIO(A_module_of_unknown_size_is_unloaded_if_it_turns_out_not_to_fit, .limit = "1g") {
     CUmodule module;
     gpu_begin(0);
@@ -344,7 +344,7 @@ SCENARIO(Modules_that_processes_load_together_stay_within_the_limit, .limit = "1
         EXPECT_EQUAL(wait_for(pids[i]), 0);
 }
 
-/* Local memory: of 68 x 1024 threads; the sizes used make whole blocks. */
+/* Local memory of 68 x 1024 threads; the sizes used give whole blocks. */
 #define LOCAL(bytes) (((uint64_t)(bytes)-1024) * 68 * 1024 / (2 * MIB) * (2 * MIB))
 
 static CUmodule load_local(unsigned bytes) {
@@ -408,7 +408,7 @@ SCENARIO(A_stack_limit_sets_local_memory_anew, .limit = "1g") {
     expect_exact(GIB, CONTEXT + MODULE + LOCAL(8192));
 }
 
-/* The same address may be another function when its module is gone. */
+/* The same address may be another function once its module is unloaded. */
 SCENARIO(A_function_is_known_as_long_as_its_module, .limit = "1g") {
     gpu_begin(0);
     for (int i = 0; i < 50; i++) {
@@ -478,7 +478,7 @@ SCENARIO(Streams_are_refused_at_the_limit, .limit = "256m", .gpus = "--stream 56
     EXPECT(device_peak(0) <= 256 * MIB);
 }
 
-/* Starts a program without the shim, and waits until it has what it is to have. */
+/* Starts a program without the shim, and waits until it holds its memory. */
 static int outside(const char *size, uint64_t bytes) {
     char command[4300];
     int pid = 0;
@@ -492,7 +492,7 @@ static int outside(const char *size, uint64_t bytes) {
     return pid;
 }
 
-/* Of a program without the shim, a musl one for example, nothing is known but what the driver counts. */
+/* For a program without the shim, for example one for musl, only the driver's count is known. */
 SCENARIO(No_context_is_let_in_where_others_are_above_the_limit, .limit = "1g") {
     CUcontext context;
     int pid = outside("1200m", 1200 * MIB + CONTEXT);

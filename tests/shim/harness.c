@@ -137,7 +137,7 @@ void pause_ms(unsigned ms) {
     nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL);
 }
 
-/* What a container gets from the plugin, at a folder of its own. */
+/* Makes what a container gets from the plugin, in a folder of its own. */
 static void prepare(const struct test *test, const char *folder) {
     char path[4400], command[9000];
     snprintf(path, sizeof path, "%s/usage", folder);
@@ -271,7 +271,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     setenv("RUNAI_TEST_BUILD", build, 1);
-    const char *times = getenv("RUNAI_TEST_REPEAT"); /* races.sh: so many times each, whatever the test says */
+    const char *times = getenv("RUNAI_TEST_REPEAT"); /* races.sh: each test so many times, whatever it says */
     unsigned passed = 0, failed = 0, repeat = times ? (unsigned)atoi(times) : 0;
     for (struct test *t = first; t; t = t->next) {
         if (argc > 2 && !strstr(t->name, argv[2]))

@@ -23,7 +23,7 @@ struct test {
     const char *preload; /* a library of the build folder to preload behind the shim */
     const char *beside;  /* or one of the system */
     bool before;         /* before the shim instead */
-    bool without_nvml;   /* no libnvidia-ml to be found */
+    bool without_nvml;   /* there is no libnvidia-ml */
     bool silent;         /* nothing may come on stderr */
     unsigned repeat;     /* so many times */
     struct test *next;
@@ -68,13 +68,13 @@ const char *ledger_path(void);
 const char *ledger_path_of(int version);
 void write_quota(const char *text);
 void write_limit(const char *limit);
-/* By the simulated device, over all processes: what is used now, and the most that ever was. */
+/* What the simulated device counts over all processes: in use now, and the peak. */
 uint64_t device_used(unsigned gpu);
 uint64_t device_peak(unsigned gpu);
 /* Runs in a forked child; returns its exit status, or 1000 + signal. */
 int in_child(void (*run)(void *data), void *data);
 int wait_for(int pid);
-/* This process is killed when its parent ends: the children of a test whose time is up, or that somebody has killed. */
+/* This process is killed when its parent ends: the children of a test that timed out or was killed. */
 void end_with_parent(void);
 /* A page shared with children. */
 void *shared_memory(size_t size);

@@ -126,7 +126,7 @@ SCENARIO(A_graph_beyond_the_limit_is_refused_at_its_launch_and_can_be_tried_agai
     EXPECT(device_peak(0) <= GIB);
 }
 
-/* From that pool; NULL: from the device's. */
+/* From that pool; NULL: from the device's pool. */
 static void capture_and_launch(CUmemoryPool pool) {
     CUstream stream;
     CUgraph graph;
@@ -243,7 +243,7 @@ SCENARIO(Without_NVML_a_context_is_charged_by_its_likely_size, .limit = "1g", .w
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
 }
 
-/* Nothing is measured here, so a charge that stayed behind would show. */
+/* Nothing is measured here, so a leftover charge would show. */
 SCENARIO(What_was_allocated_leaves_with_its_own_context, .limit = "1g", .without_nvml = true) {
     CUcontext primary = gpu_begin(0), second, popped;
     gpu_allocate(300 * MIB);
@@ -261,7 +261,7 @@ SCENARIO(What_was_allocated_leaves_with_its_own_context, .limit = "1g", .without
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
 }
 
-/* A kernel of a library of its own, loaded by its launch, which no hook sees. */
+/* A kernel of a separate library: its launch loads it, which no hook sees. */
 static void launch_another(void) {
     static const char text[] = ".version 6.0\n.target sm_50\n.address_size 64\n.visible .entry empty() { ret; }\n";
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW), *library, *kernel;
@@ -296,7 +296,7 @@ static void begin_and_end(void *data) {
     gpu_begin(0);
 }
 
-/* The first process measured it; its rows are gone with it, and the next one finds the size in the ledger's file. */
+/* The first process measured it. Its rows are gone, and the next process finds the size in the ledger's file. */
 SCENARIO(The_size_of_a_context_is_remembered_while_the_container_runs, .limit = "1g") {
     uint32_t context = 0;
     EXPECT_EQUAL(in_child(begin_and_end, NULL), 0);

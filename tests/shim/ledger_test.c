@@ -80,14 +80,14 @@ static void *revoke_again_and_again(void *device) {
     return NULL;
 }
 
-/* A row that is given to the next process while its last one's credit is taken back: nothing of the next one's goes. */
+/* A row passes to the next process while its previous owner's credit is taken back: the next owner loses nothing. */
 TEST(Credit_is_taken_back_in_one_step_whoever_gets_the_row_meanwhile) {
     int a = ledger_device(one);
     pthread_t thread;
     struct ledger_row *row = ledger_claim(a, 1);
     EXPECT_EQUAL(pthread_create(&thread, NULL, revoke_again_and_again, &a), 0);
     for (int i = 0; i < REUSED; i++) {
-        atomic_store(&row->pending, 0); /* as the ledger does when it gives a row */
+        atomic_store(&row->pending, 0); /* as the ledger does when a row is claimed */
         atomic_store(&row->credit, 0);
         atomic_fetch_add(&row->pending, 5 * MIB);
         atomic_fetch_add(&row->credit, 32);
@@ -116,14 +116,14 @@ enum { MOVING_ROWS = 400, MOVING_ROUNDS = 3000, MOVED = 2 };
 /* Each row's reservation becomes a charge, as account_settle does it. */
 static void *settle_all(void *data) {
     struct ledger_row **rows = data;
-    for (int i = MOVING_ROWS; i-- > 0;) { /* towards who sums, so that they meet */
+    for (int i = MOVING_ROWS; i-- > 0;) { /* against the direction of the sum, so that they meet */
         atomic_fetch_add(&rows[i]->charged, MOVED);
         atomic_fetch_sub(&rows[i]->pending, MOVED);
     }
     return NULL;
 }
 
-/* Whoever sums must see what was reserved before it began, wherever it is by now: the proof of no overshoot rests on
+/* A sum must include what was reserved before it began, wherever that is by now: the proof of no overshoot rests on
    it. */
 TEST(A_sum_misses_nothing_that_moves_from_reserved_to_charged_meanwhile) {
     static struct ledger_row *rows[MOVING_ROWS];
@@ -217,7 +217,7 @@ TEST(A_full_ledger_says_so_until_its_processes_are_gone) {
     clean();
 }
 
-/* Scans stop behind the rows that were ever claimed. */
+/* Scans stop after the rows that were ever claimed. */
 TEST(A_row_that_no_scan_reads_any_more_is_noticed) {
     int a = ledger_device(one);
     ledger_claim(a, 1);
@@ -234,7 +234,7 @@ TEST(A_row_that_no_scan_reads_any_more_is_noticed) {
     clean();
 }
 
-/* As the fuzzer does, so that its target stays alive. */
+/* As the fuzzer does, so that the target keeps working. */
 TEST(The_ledger_survives_whatever_is_in_it) {
     ledger_file();
     srand(3);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The built library, read as a file: what it needs, and what it gives. */
+/* The built library, read as a file: its dependencies and its exports. */
 #include "harness.h"
 
 #include <elf.h>

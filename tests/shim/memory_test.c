@@ -129,7 +129,7 @@ SCENARIO(A_warm_pool_stays_charged_until_trimmed, .limit = "1g") {
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
 }
 
-/* After a synchronisation: before, the driver itself takes nothing back, however short memory is. */
+/* After a synchronisation: before it, the driver itself reclaims nothing, even if memory is short. */
 SCENARIO(What_a_pool_holds_without_need_makes_room_before_a_refusal, .limit = "1g") {
     CUdeviceptr pointer;
     CUmemoryPool pool;
@@ -144,8 +144,8 @@ SCENARIO(What_a_pool_holds_without_need_makes_room_before_a_refusal, .limit = "1
     EXPECT(device_peak(0) <= GIB);
 }
 
-/* Natively it is reused in the order of the stream. What pops one of many and takes another is PyTorch after an out of
-   memory. */
+/* Natively it is reused in stream order. Freeing one of many and allocating another is what PyTorch does after an
+   out-of-memory error. */
 SCENARIO(What_a_stream_has_freed_can_be_had_from_it_at_the_limit_without_a_synchronisation, .limit = "1g") {
     enum { PIECES = 15 };
     CUdeviceptr pointers[PIECES + 1];
@@ -179,7 +179,7 @@ SCENARIO(Explicit_pools_are_charged_and_end_with_their_destruction, .limit = "1g
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
 }
 
-/* As XLA's and TensorFlow's asynchronous allocators ask for it. */
+/* As XLA's and TensorFlow's asynchronous allocators do. */
 SCENARIO(The_default_pool_of_a_GPU_is_charged_when_it_is_named, .limit = "1g", .gpus = "--gpus 2") {
     CUmemoryPool pool;
     CUdeviceptr pointer;
@@ -193,7 +193,7 @@ SCENARIO(The_default_pool_of_a_GPU_is_charged_when_it_is_named, .limit = "1g", .
     }
 }
 
-/* A piece of a pool that is gone is no reason to expect one in the next. */
+/* A piece of a destroyed pool says nothing about the next pool. */
 SCENARIO(What_outlives_its_pool_is_not_taken_for_the_next_pools, .limit = "1g") {
     CUmemPoolProps properties = {.allocType = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
     CUmemoryPool first, second;
@@ -211,7 +211,7 @@ SCENARIO(What_outlives_its_pool_is_not_taken_for_the_next_pools, .limit = "1g") 
     EXPECT(device_peak(0) <= GIB);
 }
 
-/* A pool that there is no place for would not be charged. */
+/* A pool without a place in the table would not be charged. */
 SCENARIO(However_many_pools_there_are_they_hold_no_more_than_the_limit, .limit = "1g") {
     CUmemPoolProps properties = {.allocType = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
     CUmemoryPool pool;
@@ -259,7 +259,7 @@ static void fill_managed_pool(void *data) {
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - (kind[0] == 0 ? 0 : 608 * MIB));
 }
 
-/* It prefers no place, a GPU, the host, a node of the host: all of it can come to lie on a GPU. */
+/* It prefers no location, a GPU, the host, or a node of the host: in each case it may come to lie on a GPU. */
 SCENARIO(A_pool_of_managed_memory_is_charged_wherever_it_prefers_to_lie, .limit = "1g") {
     for (int place = 0; place <= 3; place++)
         for (int way = 0; way < 3; way++)
@@ -306,7 +306,7 @@ SCENARIO(What_a_pool_of_managed_memory_once_held_can_be_had_from_it_again, .limi
     EXPECT_EQUAL(device_peak(0), GIB);
 }
 
-/* The list of processes counts neither, so that the one must not pass for the other. */
+/* The list of processes counts neither, so the two must not be confused. */
 SCENARIO(A_module_beside_a_pool_of_managed_memory_is_charged, .limit = "1g", .gpus = "--module 90m") {
     static const char image[4096] =
         "//\n.version 7.0\n.target sm_50\n.address_size 64\n.visible .entry k()\n{\n    ret;\n}\n";
@@ -333,8 +333,8 @@ SCENARIO(A_pool_of_managed_memory_is_charged_to_the_GPU_that_it_prefers, .limit 
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 608 * MIB);
 }
 
-/* The driver does not say what of it goes before its last piece, and counts none of it: all stays charged until then,
-   and where that is freed in stream order until a synchronisation. */
+/* The driver neither counts it nor says what is released before its last piece is freed: all of it stays charged until
+   then, and if that piece is freed in stream order, until a synchronisation. */
 SCENARIO(What_outlives_its_pool_of_managed_memory_stays_charged_until_it_is_freed, .limit = "1g") {
     CUdeviceptr first, second, other;
     gpu_begin(0);
@@ -386,8 +386,8 @@ SCENARIO(What_was_freed_in_stream_order_can_be_had_again_after_a_synchronisation
     EXPECT(device_peak(0) <= GIB);
 }
 
-/* Two share a block of the driver; the first, which is returned, is freed in stream order, so the block stays until a
-   synchronisation, though the last of it is freed at once. */
+/* Two share a block of the driver. The first, which is returned, is freed in stream order, so the block stays until a
+   synchronisation, although the other one is freed at once. */
 static CUdeviceptr begin_with_a_held_block(void) {
     CUdeviceptr first, second;
     gpu_begin(0);
@@ -406,7 +406,7 @@ SCENARIO(A_block_with_something_freed_in_stream_order_counts_until_the_driver_gi
     EXPECT(device_peak(0) <= GIB);
 }
 
-/* What stands in the rows of the first device, without asking for a measurement. */
+/* What the rows of the first device contain, without a measurement. */
 static int64_t in_the_ledger(void) {
     struct ledger_place place;
     int fd = open(ledger_path(), O_RDONLY);
@@ -422,8 +422,8 @@ static int64_t in_the_ledger(void) {
     return sum;
 }
 
-/* The same with a third that takes the place of the second, and with a measurement that finds all in order: the block
-   is held by the first still when the third is freed. The quota is far away, so that nothing is measured meanwhile. */
+/* The same with a third that takes the place of the second, and with a measurement that finds no difference: the first
+   still holds the block when the third is freed. The limit is far away, so that nothing is measured meanwhile. */
 SCENARIO(A_block_held_by_stream_order_counts_also_after_others_came_and_went, .limit = "8g") {
     CUdeviceptr first = begin_with_a_held_block(), third;
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&third, MIB / 2), CUDA_SUCCESS);
@@ -441,8 +441,8 @@ static void *synchronise(void *data) {
     return NULL;
 }
 
-/* One thread waits in a synchronisation that has made the pool smaller; another measures before the first can settle
-   that: what is missing must not be taken off twice. */
+/* One thread waits in a synchronisation that has made the pool smaller. Another measures before the first can settle
+   that: the difference must not be subtracted twice. */
 SCENARIO(A_pool_that_shrinks_while_another_thread_measures_stays_counted, .limit = "8g",
          .gpus = "--latency-ns 200000000") {
     CUdeviceptr pointer;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How often the driver is asked what a pool holds: not at all while it has what is asked for. */
+/* How often the driver is asked what a pool holds: never while the pool has the requested memory. */
 #define _GNU_SOURCE
 #include "gpu.h"
 
@@ -46,7 +46,7 @@ static void all_together(CUstream stream) {
         give(pieces[i], stream);
 }
 
-/* Some live on while others come and go. */
+/* Some allocations live on while others come and go. */
 static void some_stay(CUstream stream) {
     CUdeviceptr pieces[PIECES];
     for (unsigned i = 0; i < PIECES; i += 2)
@@ -90,7 +90,7 @@ SCENARIO(A_pool_that_grows_is_asked_about_once_an_allocation, .limit = "4g") {
     EXPECT_EQUAL(4 * GIB - gpu_free(), device_used(0));
 }
 
-/* Each growth is reserved against the limit, also where the one before was made on credit. */
+/* Each growth is reserved against the limit, also if the one before used credit. */
 SCENARIO(A_pool_that_grows_on_credit_ends_at_the_limit, .limit = "3g") {
     CUdeviceptr warm, piece;
     CUresult result;
@@ -132,7 +132,7 @@ static void *in_thread(void *unused) {
     return unused;
 }
 
-/* How their allocations meet decides what is known of the pool; no more than one question each in any case. */
+/* What is known of the pool depends on how their allocations interleave; in any case one query each at most. */
 SCENARIO(Of_a_pool_that_threads_share_the_driver_is_asked_once_an_allocation_at_most, .limit = "4g") {
     pthread_t threads[THREADS];
     context = begin();

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* All that the shim does: init, a context, memory of two kinds, a refusal, both views. */
+/* Everything that the shim does: init, a context, memory of two kinds, a refusal, both views. */
 static void use_everything(void) {
     CUdeviceptr pointer, other;
     gpu_begin(0);
@@ -29,7 +29,7 @@ static void use_everything(void) {
 }
 
 /* Signals. A JVM has handlers for most of them, stops its threads by SIGUSR1 or SIGUSR2, and blocks some in some
-   threads: none of that is the shim's to change. */
+   threads: the shim changes none of that. */
 
 enum { THREADS = 4, SIGNALS = 64 };
 
@@ -151,7 +151,7 @@ static void interrupted_process(void) {
     struct itimerspec often = {{0, 100000}, {0, 100000}};
     timer_t timer;
     sigset_t blocked;
-    install(SIGPROF, 0); /* without SA_RESTART: what waits is interrupted */
+    install(SIGPROF, 0); /* without SA_RESTART: blocking calls are interrupted */
     EXPECT_EQUAL(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
     EXPECT_EQUAL(timer_settime(timer, 0, &often, NULL), 0);
     CUcontext context = gpu_begin(0);
@@ -177,7 +177,7 @@ SCENARIO(A_program_that_is_interrupted_all_the_time_gets_what_fits, .limit = "2g
 
 /* Allocators. They are preloaded too, stand in for malloc in every library, and start threads of their own. */
 
-#ifndef __SANITIZE_ADDRESS__ /* which is an allocator itself */
+#ifndef __SANITIZE_ADDRESS__ /* a sanitizer is an allocator itself */
 static void *churn(void *data) {
     CUcontext context = data;
     unsigned seed = (unsigned)(uintptr_t)&context;
@@ -207,13 +207,13 @@ static void use_in_child(void *data) {
     use_everything();
 }
 
-/* malloc is the allocator's, and all goes on as ever. */
+/* malloc is the allocator's, and everything works as usual. */
 static void with_allocator(const char *library) {
     pthread_t threads[THREADS];
     Dl_info info;
     EXPECT(dladdr(dlsym(RTLD_DEFAULT, "malloc"), &info) && strstr(info.dli_fname, library));
     gpu_open();
-    EXPECT_EQUAL(in_child(use_in_child, NULL), 0); /* before CUDA is begun, as programs must */
+    EXPECT_EQUAL(in_child(use_in_child, NULL), 0); /* before CUDA is initialised, as programs must */
     use_everything();
     CUcontext context = gpu_begin(0);
     for (int i = 0; i < THREADS; i++)
@@ -274,7 +274,7 @@ SCENARIO(A_program_with_ThreadSanitizer_is_limited, .limit = "1g", .program = "p
 SCENARIO(A_program_with_AddressSanitizer_is_limited, .limit = "1g", .program = "plain-address") {
 }
 
-/* Not the shim's doing: AddressSanitizer refuses any preload, unless it is told not to look. */
+/* Not because of the shim: AddressSanitizer refuses any preload, unless the check is disabled. */
 SCENARIO(AddressSanitizer_refuses_to_start_behind_any_preload, .limit = "1g") {
     char command[5000], line[500] = "";
     snprintf(command, sizeof command, "ASAN_OPTIONS= %s/shim-tests/plain-address 2>&1", build_folder());

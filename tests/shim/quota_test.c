@@ -110,7 +110,7 @@ TEST(A_quota_file_that_is_not_in_the_format_is_refused) {
     EXPECT(parse(&file, large));
 }
 
-/* The same function that the fuzzer drives, over what chance brings, so that it stays alive. */
+/* The same function that the fuzzer runs, on random input, so that the target keeps working. */
 TEST(The_quota_parser_survives_garbage) {
     struct quota_file file;
     char text[QUOTA_FILE_MAX];

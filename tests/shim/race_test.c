@@ -16,7 +16,7 @@ struct shared {
 
 enum { PROCESSES = 64, THREADS = 8 };
 
-/* Of the device, not by what the shim says. */
+/* By the device's count, not the shim's. */
 static void expect_peak_within(uint64_t limit) {
     uint64_t peak = device_peak(0);
     if (peak > limit)
@@ -101,7 +101,7 @@ SCENARIO(Threads_racing_at_the_limit_never_exceed_it_and_leave_nothing_behind, .
     EXPECT_EQUAL(gpu_free(), 400 * MIB - CONTEXT);
 }
 
-/* Physical memory: it goes with its handle, or with its mapping. */
+/* Physical memory, freed by its handle's or by its mapping's end. */
 static void *race_in_physical_memory(void *data) {
     CUmemAllocationProp properties = {.type = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
     CUdeviceptr range;
@@ -219,7 +219,7 @@ static void *race_for_blocks(void *data) {
     return NULL;
 }
 
-/* Nothing but what the calls say is known, and all is full all the time. */
+/* Only the calls themselves are known, and the device is full all the time. */
 SCENARIO(Without_NVML_threads_that_share_the_last_blocks_never_exceed_the_limit, .limit = "80m", .without_nvml = true) {
     pthread_t threads[THREADS];
     gpu_begin(0);
@@ -232,8 +232,8 @@ SCENARIO(Without_NVML_threads_that_share_the_last_blocks_never_exceed_the_limit,
 }
 
 /* Two small allocations share 2 MiB. The thread that frees the first is held up inside the driver, by a signal, while
-   the second is freed: the 2 MiB are there until the driver has had both. Nor does a measurement find them, which is
-   not made in each moment where there is NVML. */
+   the second is freed: the 2 MiB are there until the driver has had both. There is no NVML here, by which a measurement
+   might find them. */
 static struct {
     CUcontext context;
     CUdeviceptr first;
@@ -272,8 +272,8 @@ SCENARIO(What_small_allocations_share_counts_until_the_driver_has_had_all_of_the
     gpu_allocate(2 * MIB);
 }
 
-/* Threads share a pool of managed memory and two streams, beside linear memory; now and then the driver is made to
-   forget the most that the pool held. */
+/* Threads share a pool of managed memory and two streams, besides linear memory; now and then the pool's high-water
+   mark is reset. */
 static struct {
     CUcontext context;
     CUmemoryPool pool;
@@ -331,8 +331,8 @@ SCENARIO(Threads_racing_in_a_pool_of_managed_memory_never_exceed_the_limit, .lim
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
 }
 
-/* The same in two pools of ordinary memory, by pieces of many sizes, beside trims: what one thread has freed another
-   gets, and the pools become smaller and grow again all the time. */
+/* The same in two pools of ordinary memory, in pieces of many sizes, with trims: threads get what others have freed,
+   and the pools shrink and grow all the time. */
 static CUmemoryPool ordinary[2];
 
 static void *race_in_pools(void *data) {
@@ -432,7 +432,7 @@ SCENARIO(What_a_process_keeps_reserved_for_its_warm_pool_another_gets, .limit = 
     EXPECT_EQUAL(wait_for(pid), 0);
 }
 
-/* What a thread takes, of the pool or of linear memory, and when. */
+/* What a thread allocates, from the pool or as linear memory, and when. */
 struct taking {
     unsigned after_ms;
     uint64_t bytes;
@@ -478,7 +478,7 @@ SCENARIO(Two_threads_do_not_both_count_on_what_was_freed_of_a_pool_of_managed_me
     EXPECT_EQUAL(takings[first ? 1 : 0].result, CUDA_ERROR_OUT_OF_MEMORY);
 }
 
-/* The second gets what is left of the limit; the first, which is done before, does not give that to the third. */
+/* The second gets what is left of the limit; the first, which finishes earlier, does not give that to the third. */
 SCENARIO(What_a_thread_is_about_to_take_of_a_pool_of_managed_memory_is_not_given_to_another, .limit = "1g",
          .gpus = "--latency-ns 400000000") {
     struct taking takings[3] = {{.bytes = 96 * MIB},
@@ -559,7 +559,7 @@ static void take_one(struct shared *s) {
         pause_ms(1);
 }
 
-/* Eight want the last place at once: refusing all of them because each saw the others would be wrong as well. */
+/* Eight want the last free memory at once: refusing all of them because each saw the others would be wrong, too. */
 SCENARIO(Of_processes_that_race_for_the_last_place_one_gets_it, .limit = "612m", .repeat = 10) {
     struct shared *s = shared_memory(sizeof *s);
     int pids[8];
@@ -596,7 +596,7 @@ static void hold_a_context(struct shared *s) {
         pause_ms(1);
 }
 
-/* Nobody but the shims can say what a context takes, and each reserves it. As many get one as fit. */
+/* Only the shims know what a context takes, and each reserves it. As many contexts are created as fit. */
 SCENARIO(Without_NVML_of_processes_that_start_at_once_as_many_as_fit_get_a_context, .limit = "2g",
          .without_nvml = true) {
     struct shared *s = shared_memory(sizeof *s);

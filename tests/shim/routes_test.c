@@ -34,7 +34,7 @@ static bool ours(const void *function) {
     return function && dladdr(function, &info) && strstr(info.dli_fname, "librunai.so");
 }
 
-/* Does the driver itself have it? Seen past the hooks: the symbol's place in the driver's file. */
+/* Does the driver itself have it? Looked up without the hooks, in the symbol table of the driver's file. */
 static bool driver_has(void *library, const char *name) {
     char *(*real)(void *, const char *) = NULL;
     (void)real;
@@ -101,7 +101,7 @@ SCENARIO(Next_stays_relative_to_the_caller, .limit = "1g", .preload = "next-a.so
     char path[4200];
     snprintf(path, sizeof path, "%s/shim-tests/next-b.so", build_folder());
     EXPECT(dlopen(path, RTLD_NOW | RTLD_GLOBAL));
-    /* next-a.so asks for the next runai_test_marker after its own: relative to anyone before it, that would be its
+    /* next-a.so looks up the next runai_test_marker after its own; relative to any object before it, that would be its
        own. */
     int (*ask)(void) = dlsym(RTLD_DEFAULT, "runai_test_ask_next");
     EXPECT(ask);
@@ -120,7 +120,7 @@ SCENARIO(The_loaders_own_functions_looked_up_by_name_still_lead_to_the_hooks, .l
     EXPECT(ours(found(cuda, "cuMemAlloc_v2")));
 }
 
-/* As interposers of the program ask, whose own comes before the shim's. */
+/* As the program's interposers do, which come before the shim. */
 SCENARIO(The_next_dlsym_in_glibcs_version_is_the_shims, .limit = "1g") {
     static const char *const versions[] = {"GLIBC_2.2.5", "GLIBC_2.17", "GLIBC_2.34"};
     unsigned found = 0;

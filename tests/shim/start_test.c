@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the shim does at the start of a program that uses the GPU, where that costs. */
+/* What the shim does at the start of a program that uses the GPU, and what that costs. */
 #define _GNU_SOURCE
 #include "gpu.h"
 
@@ -18,7 +18,7 @@ static void *stay(void *running) {
     return NULL;
 }
 
-/* Places in this process's table of descriptors. */
+/* The size of this process's descriptor table. */
 static unsigned descriptors(void) {
     FILE *status = fopen("/proc/self/status", "r");
     char line[256];
@@ -31,7 +31,7 @@ static unsigned descriptors(void) {
     return size;
 }
 
-/* The kernel lets a process with threads wait some 10 ms for a larger one. */
+/* The kernel makes a process with threads wait some 10 ms for a larger table. */
 SCENARIO(Joining_leaves_the_table_of_descriptors_as_large_as_it_was, .limit = "1g") {
     static bool running = true;
     pthread_t thread;
@@ -80,7 +80,7 @@ SCENARIO(A_context_that_is_measured_later_leaves_room_to_the_last_byte, .limit =
     EXPECT_EQUAL(device_peak(0), 8 * GIB);
 }
 
-/* They may be a process of this container that has ended and is not gone yet. */
+/* They may belong to a process of this container that has ended and is not gone yet. */
 SCENARIO(A_process_that_starts_while_others_use_the_GPU_is_measured_at_once, .limit = "8g",
          .preload = "mute/libnvidia-ml.so.1") {
     char command[4300];

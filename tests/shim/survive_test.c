@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Processes that die, fork and lose things; ledgers that are damaged. */
+/* Processes that die, fork and lose descriptors; ledgers that are damaged. */
 #define _GNU_SOURCE
 #include "../../shim/ledger.h"
 #include "gpu.h"
@@ -80,8 +80,8 @@ SCENARIO(A_process_that_exits_without_freeing_leaves_nothing_behind, .limit = "1
     }
 }
 
-/* CUDA itself does not survive a fork, but its programs fork all the same: the parent's charge must stay, and a child
-   must not speak for it. */
+/* CUDA itself does not survive a fork, but programs that use it fork anyway: the parent's charge must stay, and a child
+   must not change it. */
 SCENARIO(A_child_does_not_touch_its_parents_charge, .limit = "1g") {
     gpu_begin(0);
     gpu_allocate(200 * MIB);
@@ -277,7 +277,7 @@ SCENARIO(A_program_that_closes_all_descriptors_keeps_its_place, .limit = "1g") {
     EXPECT_EQUAL(wait_for(pid), 0);
 }
 
-/* It need not call the driver again to be seen: without NVML nobody else counts what it holds. */
+/* It counts without calling the driver again: without NVML nothing else counts what it holds. */
 SCENARIO(Without_NVML_what_a_program_that_closed_all_descriptors_holds_is_not_given_away, .limit = "1g",
          .without_nvml = true) {
     int *go = shared_memory(4096), pid = fork();
@@ -307,7 +307,7 @@ static void begin_to_die(void) {
     close(open(ledger_path(), O_RDONLY)); /* drops the process's locks on the file */
 }
 
-/* Starts one that waits to be told to go on, and then dies `after` ms later. */
+/* Starts one that waits for a signal to continue, and dies `after` ms later. */
 static int start_dying(int *passthrough, unsigned after) {
     int *ready = shared_memory(4096), pid = fork();
     if (pid == 0) {
@@ -539,7 +539,7 @@ static void read_ledgers(char place[2][64]) {
     }
 }
 
-/* The programs of the two see each other in the driver's list of processes. */
+/* The programs of both ledgers see each other in the driver's list of processes. */
 static void go_on_beside(const char *other_version) {
     char first[2][64], now[2][64];
     CUdeviceptr pointer;
@@ -583,7 +583,7 @@ static void limit_files(unsigned long long bytes) {
     EXPECT_EQUAL(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
-/* docker run --ulimit fsize=0, and limits that cut off what is written later. */
+/* docker run --ulimit fsize=0, and limits that cut off later writes. */
 static void compute_within(void *bytes) {
     CUdeviceptr pointer;
     sigset_t pending;
@@ -602,7 +602,7 @@ SCENARIO(A_program_that_may_write_no_files_runs_all_the_same, .limit = "1g") {
     }
 }
 
-/* Where there are no segments either, the file would be the ledger. */
+/* Without segments, the file itself would be the ledger. */
 SCENARIO(A_program_that_may_have_neither_files_nor_segments_runs_all_the_same, .limit = "1g") {
     unsigned long long bytes[] = {0, 4096};
     EXPECT_EQUAL(unshare(CLONE_NEWIPC), 0);

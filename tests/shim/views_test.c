@@ -119,7 +119,7 @@ SCENARIO(A_process_without_the_shim_counts, .limit = "1g") {
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 600 * MIB), CUDA_SUCCESS);
 }
 
-/* As bubblewrap, unshare or apptainer start it: in a PID namespace of its own, where its PID is another one. */
+/* As bubblewrap, unshare or apptainer start it: in a PID namespace of its own, where it has another PID. */
 
 struct nested {
     _Atomic unsigned ready, go;
@@ -200,7 +200,7 @@ static void find_no_more_than_is_left(struct nested *n) {
     _exit(0);
 }
 
-/* What has no row shows only outside: from inside it must not be forgotten. */
+/* A process without a row shows only outside the namespace: inside it must still count. */
 SCENARIO(From_a_nested_PID_namespace_what_is_outside_without_the_shim_still_counts, .limit = "1g") {
     struct nested *n = shared_memory(sizeof *n);
     int inside = fork();
@@ -259,7 +259,8 @@ SCENARIO(Beside_a_busy_neighbour_every_change_of_our_own_shows_at_once, .limit =
     wait_for(neighbour);
 }
 
-/* Where the PID namespace is larger than the container, the control group says whose a process without the shim is. */
+/* If the PID namespace is larger than the container, the control group says to which container a process without the
+   shim belongs. */
 
 static char groups[200]; /* a control group (version 2) of our own; below it `mine` and `theirs` */
 
@@ -329,8 +330,8 @@ SCENARIO(In_a_control_group_namespace_those_of_the_own_group_count, .limit = "1g
 SCENARIO(Free_is_never_more_than_is_physically_free, .limit = "0.9", .gpus = "--total 2g") {
     char command[4300];
     gpu_begin(0);
-    /* As another container would: its processes are not listed here, but this one's are; so it is told apart by its PID
-       namespace. */
+    /* As another container would: its processes are not listed here, but this one's are; so it is distinguished by its
+       PID namespace. */
     snprintf(command, sizeof command,
              "LD_PRELOAD= unshare -p -f --kill-child %s/sim/gpu-alloc --hold 60 1g >/dev/null & echo $!",
              build_folder());

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opens libraries as it is asked to, by names that mean something to this library only: it has a RUNPATH. */
+/* Opens libraries by names that only this library can resolve: it has a RUNPATH. */
 #include <dlfcn.h>
 
 void *runai_test_open(const char *name, int flags);

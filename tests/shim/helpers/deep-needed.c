@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Needed by deep.c: it has a function whose name the program has, too, and looks the driver up by itself. */
+/* A dependency of deep.c: it has a function of a name that the program has too, and looks the driver up by itself. */
 #include <dlfcn.h>
 
 #define PUBLIC __attribute__((visibility("default")))

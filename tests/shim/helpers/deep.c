@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A library to be opened with RTLD_DEEPBIND, or in a namespace of its own: linked to the driver (if DIRECT), and with
-   lookups of its own. Each way of allocating answers what the driver, or the shim, answers. */
+   lookups of its own. Each way of allocating returns what the driver, or the shim, returns. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A library with a dlsym of its own, as profilers and other tools preload: it counts, and asks the next one. */
+/* A library with a dlsym of its own, as profilers and other tools preload: it counts its calls, and calls the next
+   one. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stddef.h>

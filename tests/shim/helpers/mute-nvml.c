@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An NVML that is there but does not start, after MUTE_NVML_MS, and says how often it was asked to and had an
-   answer. */
+/* An NVML whose start fails after MUTE_NVML_MS, and which counts the attempts and their ends. */
 #include <stdlib.h>
 #include <unistd.h>
 

@@ -12,7 +12,7 @@ PUBLIC int runai_test_marker(void) {
     return 1;
 }
 
-/* The volatile keeps a call with its own frame: no tail jump that would hide who asks. */
+/* The volatile keeps a call with its own frame: no tail jump that would hide the caller. */
 PUBLIC int runai_test_ask_next(void) {
     int (*volatile next)(void) = (int (*)(void))dlsym(RTLD_NEXT, "runai_test_marker");
     return next ? next() : 2; /* nothing after this library in its scope */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A program that uses the GPU if there is a driver: built in the ways that other people build theirs. */
+/* A program that uses the GPU if there is a driver, built in several ways. */
 #include <dlfcn.h>
 #include <stdio.h>
 

@@ -66,7 +66,7 @@ text=$("$out/gpu-alloc" 5g)
 same 'A second process runs out of memory at the physical end with exit code 2' "$?" 2
 same 'Running out of memory is said in the words of CUDA' "$text" \
     'cuMemAlloc(5120 MiB): out of memory (CUDA_ERROR_OUT_OF_MEMORY)'
-same 'The use of both is told to the host' "$(mib)" $((6144 + 64))
+same 'The host sees the use of both' "$(mib)" $((6144 + 64))
 end "$holder"
 same 'Memory comes back when a process is killed' "$(mib)" 0
 same 'The highest use is remembered' "$("$out/simgpu" peak "$SIMGPU_DIR")" $(((6144 + 1024 + 64 + 64) << 20))
@@ -118,7 +118,7 @@ if [ "$(id -u)" = 0 ]; then
     child=$(tr -d " " <"/proc/$outer/task/$outer/children")
     has 'The host sees all, with its own PIDs' \
         "$("$out/nvidia-smi" --query-compute-apps=pid,used_memory --format=csv,noheader)" "$child, 2112 MiB"
-    has 'simgpu tells both PIDs of a process in a container' "$("$out/simgpu" show "$SIMGPU_DIR")" \
+    has 'simgpu shows both PIDs of a process in a container' "$("$out/simgpu" show "$SIMGPU_DIR")" \
         "process $child (1 in pid namespace"
     end "$child"
     wait "$outer" 2>/dev/null
@@ -207,8 +207,8 @@ fi
 has 'simgpu set changes a living device' "$("$out/gpu-alloc" 1m)" '10887 MiB free'
 
 devices --unified 1
-has 'A device whose memory is shared with the host tells none by NVML' "$("$out/nvidia-smi")" '         Not Supported |'
-same 'A device whose memory is shared with the host tells CUDA' "$("$out/gpu-alloc" 1m)" \
+has 'A device that shares the memory of the host reports none by NVML' "$("$out/nvidia-smi")" '         Not Supported |'
+same 'A device that shares the memory of the host reports it to CUDA' "$("$out/gpu-alloc" 1m)" \
     'allocated 1 MiB, 10923 MiB free of 10989 MiB'
 
 # What is exported, and what is asked of glibc.

@@ -222,7 +222,7 @@ static long long listed(void) {
     return (long long)(list[0].used / MIB);
 }
 
-/* Takes, touches, frees and trims, and takes less again; `placed` and `touched` MiB of it are on the GPU. */
+/* Allocates, touches, frees and trims, and allocates less again; `placed` and `touched` MiB of it are on the GPU. */
 static void use_managed(void *pool, long long placed, long long touched) {
     u64 p;
     long long before = used();
@@ -282,7 +282,7 @@ static void *grow_managed_pools(void *unused) {
     return unused;
 }
 
-/* As of a driver that never counts such a pool, at whatever moment it is asked. */
+/* The driver never counts such a pool, whenever it is asked. */
 static void A_pool_of_managed_memory_that_grows_leaves_the_list_as_it_is(void) {
     pthread_t thread;
     start();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Contexts: what a thread has current, the primary context of each device, created and green ones, their limits. A
-   context's memory goes with it. */
+   context's memory is freed with it. */
 #include "driver.h"
 #include "stream.h"
 
@@ -58,7 +58,7 @@ static CUresult begin(struct context *context, int device, unsigned flags, uint6
     return CUDA_SUCCESS;
 }
 
-/* Under sim.lock. The structure stays, so that threads that have it current are told what became of it. */
+/* Under sim.lock. The structure stays, so that threads that have it current get the right error. */
 static void end(struct context *context) {
     arrays_free(context);
     modules_free(context);
@@ -365,7 +365,7 @@ API(CtxSetLimit, int limit, size_t value) {
     if (limit < 0 || limit > 6)
         return CUDA_ERROR_UNSUPPORTED_LIMIT;
     sim_lock();
-    /* The stack is set to that much, whatever a launch has made it. The heap and the queue of printf are taken when a
+    /* The stack is set to that size, whatever a launch has made it. The heap and the printf buffer are allocated when a
        kernel uses them, so never. */
     if (limit == 0)
         rc = context_local(context, value);
@@ -388,7 +388,7 @@ API(CtxGetLimit, size_t *value, int limit) {
     return CUDA_SUCCESS;
 }
 
-/* The same in every context; a caller that does not want it gets none. */
+/* The same in every context; `out` may be NULL. */
 static CUresult constant(int *out, int value) {
     struct context *context;
     CUresult rc = sim_enter_context(&context);

@@ -176,7 +176,7 @@ API(Memcpy2D, const struct copy2d *p) {
     return api_Memcpy2DAsync(p, NULL);
 }
 
-/* To and from arrays: taken, and without effect. */
+/* To and from arrays: accepted, without effect. */
 
 static CUresult with_array(const struct array *array, CUstream stream) {
     bool done;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What devices say about themselves. */
+/* What devices report about themselves. */
 #include "driver.h"
 
 #include <stdio.h>
@@ -107,7 +107,7 @@ API(DeviceGetByPCIBusId, CUdevice *device, const char *text) {
     return CUDA_ERROR_INVALID_DEVICE;
 }
 
-/* The attributes that are not 0; those that depend on the device are told below. */
+/* The attributes that are not 0; those that depend on the device are answered below. */
 static const struct {
     int attribute, value;
 } attributes[] = {

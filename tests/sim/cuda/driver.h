@@ -7,17 +7,16 @@
    memory is backed by lazily mapped host pages, so a huge allocation costs nothing until it is written),
    cuGetProcAddress with versions and per-thread default stream variants, CUDA_VISIBLE_DEVICES.
 
-   Not modelled: kernels
-   (launches succeed and do nothing), concurrency (streams complete at once), the contents of arrays, of memory shared
-   between processes, and of one handle mapped at two addresses; textures, surfaces, graphics interop, multicast,
-   checkpoints, the private tables of cuGetExportTable. Names that are exported and not modelled stand in
-   cuda-unsupported.def and answer CUDA_ERROR_NOT_SUPPORTED.
+   Not modelled: kernels (launches succeed and do nothing), concurrency (streams complete at once), the contents of
+   arrays, of memory shared between processes, and of one handle mapped at two addresses; textures, surfaces, graphics
+   interop, multicast, checkpoints, the private tables of cuGetExportTable. Names that are exported but not modelled are
+   listed in cuda-unsupported.def and answer CUDA_ERROR_NOT_SUPPORTED.
 
    cuda.def is the list of exported names; each row names the function here that serves it.
 
    Locks: `sim.lock` guards every object below; only sim_charge (the device's own lock) is called under it. Latency is
-   spent outside of it. Contexts are never freed, so that a destroyed one can be told from a living one; other stale
-   handles are as undefined as they are with the real driver. */
+   spent outside of it. Contexts are never freed, so that a destroyed one can be distinguished from a living one; other
+   stale handles are as undefined as they are with the real driver. */
 #pragma once
 
 #include "../state/device.h"
@@ -156,7 +155,7 @@ struct context *context_current(void);
 CUresult context_alive(struct context *context);
 CUresult context_primary_retain(int device, struct context **out);
 CUresult context_local(struct context *context, uint64_t bytes); /* of each thread; under sim.lock */
-/* Under sim.lock: `change` more things of that size live, whose memory stays when they go. */
+/* Under sim.lock: `change` more objects of that size live, whose memory stays when they are destroyed. */
 CUresult context_hold(struct context *context, uint64_t *live, uint64_t *held, uint64_t change, uint64_t each);
 
 /* space.c */
@@ -191,7 +190,7 @@ CUresult pool_import(struct pool **out);
 CUresult graph_memory_free(struct extent *extent);
 CUresult reservation_touch(struct extent *reservation, uint64_t address, uint64_t size);
 
-/* array.c, module.c, pool.c: what goes with a context */
+/* array.c, module.c, pool.c: what ends with a context */
 void arrays_free(struct context *context);
 void modules_free(struct context *context);
 void pools_init(struct visible_device *device, int number);

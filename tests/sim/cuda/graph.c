@@ -2,8 +2,8 @@
 /* Graphs: their nodes and edges, executables, capture's nodes. Launching one runs its memory and host nodes in the
    order in which they were added; kernels and copies do nothing.
 
-   Memory nodes get their address when they are made and device memory when they are launched. A device keeps what its
-   graphs once needed at a time until cuDeviceGraphMemTrim, and all graphs of the device share it. */
+   Memory nodes get their address when they are created and device memory when they are launched. A device keeps the
+   most that its graphs needed at a time until cuDeviceGraphMemTrim, and all its graphs share it. */
 #include "stream.h"
 
 #include <stdlib.h>
@@ -120,7 +120,7 @@ static uint64_t rounded(const struct extent *extent) {
     return (extent->requested + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
 }
 
-/* As the real driver does, what a capture has freed is given out again: the same addresses, the same memory. */
+/* Like the real driver, reuses what a capture has freed: the same addresses, the same memory. */
 static struct node *reuse(struct graph *graph, int device, size_t size) {
     for (struct node *old = graph->first; old; old = old->next) {
         struct memory *memory = old->memory;
@@ -209,7 +209,7 @@ static CUresult make_resident(struct extent *extent) {
     uint64_t bytes = rounded(extent), used = held[device].used + bytes;
     while (used > held[device].reserved) {
         if (!sim_take(device, STEP))
-            return CUDA_ERROR_OUT_OF_MEMORY; /* what was got stays until it is trimmed, as in the real driver */
+            return CUDA_ERROR_OUT_OF_MEMORY; /* what was allocated stays until it is trimmed, as in the real driver */
         held[device].reserved += STEP;
         if (held[device].reserved > held[device].reserved_high)
             held[device].reserved_high = held[device].reserved;

@@ -101,7 +101,7 @@ static void bin_remove(struct extent *extent) {
         extent->context_next->context_prev = extent->context_prev;
 }
 
-/* A free extent of at least `size`: among the first of its own bin, else any of the next that has one. */
+/* A free extent of at least `size`: one of the first of its own bin, else any of the next bin that has one. */
 static struct extent *search(struct heap *heap, uint64_t size) {
     unsigned bin = bin_of(size), looked = 0;
     for (struct extent *e = heap->bins[bin]; e && looked < 32; e = e->context_next, looked++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory of the host that the driver gives out or knows, questions about pointers, advice. Nothing here takes device
-   memory, save that prefetching managed memory moves it there. */
+/* Host memory that the driver allocates or registers, queries about pointers, advice. Nothing here takes device memory,
+   except that prefetching managed memory moves it there. */
 #include "driver.h"
 #include "stream.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cuInit, the driver's one state, and the doors that every call passes. */
+/* cuInit, the driver's state, and the checks that every call passes. */
 #include "driver.h"
 
 #include <stdlib.h>
@@ -71,7 +71,7 @@ void sim_latency(int device) {
     while ((uint64_t)((now.tv_sec - start.tv_sec) * 1000000000 + (now.tv_nsec - start.tv_nsec)) < ns);
 }
 
-/* As the real driver does, what pools of this process hold in vain is given back before memory is refused. */
+/* Like the real driver, gives back what this process's pools hold without need before memory is refused. */
 bool sim_take(int device, uint64_t bytes) {
     struct sim_gpu *gpu = &sim.devices[device].gpu;
     return bytes == 0 || sim_charge(gpu, bytes) || (pools_release(device) && sim_charge(gpu, bytes));
@@ -130,7 +130,7 @@ API(Init, unsigned flags) {
         return CUDA_ERROR_INVALID_VALUE;
     if (sim_enter() == CUDA_SUCCESS)
         return CUDA_SUCCESS;
-    if (alive) /* a child of a process that has CUDA; its lock may be held for ever */
+    if (alive) /* a child of a process that uses CUDA; its lock may be held for ever */
         return CUDA_ERROR_NOT_INITIALIZED;
     sim_lock();
     CUresult rc = sim.initialised ? CUDA_SUCCESS : start();

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Linear memory: what is allocated with cuMemAlloc and its kin, freed, asked about. */
+/* Linear memory: cuMemAlloc and related calls, frees, and queries. */
 #include "driver.h"
 #include "stream.h"
 
 #include <string.h>
 
-/* Up to here allocations share blocks of 2 MiB, beyond they have their own. */
+/* Up to this size allocations share blocks of 2 MiB, larger ones have their own. */
 #define SMALL (1 * MIB)
 
 void memory_own(struct extent *extent, struct context *context, enum kind kind, uint64_t requested) {
@@ -42,7 +42,7 @@ void memory_free(struct extent *extent) {
     heap_free(extent);
 }
 
-/* Freed in a stream's order: the memory comes back when somebody synchronises. */
+/* Freed in a stream's order: the memory comes back at a synchronisation. */
 void memory_defer(struct extent *extent) {
     extent->kind = KIND_DEFERRED;
     if (extent->context)
@@ -97,7 +97,7 @@ API(MemAllocPitch, CUdeviceptr *out, size_t *pitch, size_t width, size_t height,
     return rc;
 }
 
-/* Addresses at once, device memory as the device touches the pages. */
+/* Addresses are allocated at once, device memory when the device touches the pages. */
 API(MemAllocManaged, CUdeviceptr *out, size_t size, unsigned flags) {
     PROHIBITED_IN_CAPTURES();
     struct context *context;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Modules, libraries, functions and launches. Images are not read, but for PTX text and the sizes in a cubin: any
+/* Modules, libraries, functions and launches. Images are not read, except PTX text and the sizes in a cubin: any
    function name is found, except that PTX must contain it. A module takes its globals (of PTX ".global .align N .b8
    name[BYTES]", of a cubin the section .nv.global) when it is loaded, a library when it is first used. Its other cost
    (module_bytes of the device) is charged when its first function or global is asked for, or with
@@ -120,7 +120,7 @@ static CUresult load(struct module *module, struct context *context) {
     return CUDA_SUCCESS;
 }
 
-/* Under sim.lock. What the module holds of the device goes; a library can be loaded again. */
+/* Under sim.lock. Frees what the module holds of the device; a library can be loaded again. */
 static void unload(struct module *module) {
     struct context *context = module->context;
     if (!context)
@@ -478,7 +478,7 @@ API(LaunchKernelEx, const struct launch *l, struct function *function, void **pa
                             extra);
 }
 
-/* The linker: what goes in comes out as an image that loads. */
+/* The linker: returns its input as an image that loads. */
 
 API(LinkCreate, unsigned count, int *options, void **values, void **state) {
     static char only;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stream-ordered memory. A pool is a long range of addresses; the device memory behind it is taken 32 MiB (a slot) at a
-   time. What is freed can be allocated again at once, but goes back to the device only when somebody synchronises: what
-   is above the release threshold then, all of it on a trim or when the device is short. An allocation that finds the
+   time. What is freed can be allocated again at once, but goes back to the device only at a synchronisation: what is
+   above the release threshold then, all of it on a trim or when the device is short. An allocation that finds the
    device full leaves the pool with the slots it got until then, as the real driver does.
 
    A pool of managed memory reserves its slots in the same way. Where it prefers a GPU they are put there at once, where
    it prefers no place when the GPU touches them, where it prefers the host never. What was put on a GPU stays there,
    for the pool to use again, until the pool is destroyed, whatever the pool says it has reserved; and NVML's list
    counts it for no process. When a pool is destroyed before its allocations, its memory stays until the last of them is
-   gone: nobody has seen what a real driver does. */
+   gone: what a real driver does was not seen. */
 #include "driver.h"
 
 #include "stream.h"
@@ -69,8 +69,8 @@ static void give_slot(struct pool *pool, struct slot *slot) {
     pool->reserved -= SLOT;
 }
 
-/* Puts managed memory on the device: where some of the pool's lies that nothing is charged for, else where there is
-   room; else it stays on the host. */
+/* Puts managed memory on the device: where the pool has some that nothing is charged for, else where there is room.
+   Otherwise it stays on the host. */
 static void place(struct pool *pool, struct slot *slot) {
     for (uint64_t i = 0; !slot->resident && i < pool->slot_count; i++)
         if (pool->slots[i].resident && !pool->slots[i].charged) {
@@ -146,7 +146,7 @@ static bool give_back(int device) {
     return any;
 }
 
-/* Whoever waits for a stream, an event or a context returns some time after the memory has gone back. */
+/* A wait for a stream, an event or a context returns some time after the memory has gone back. */
 void pools_synchronise(int device) {
     sim_lock();
     bool any = give_back(device);
@@ -406,7 +406,7 @@ CUresult pool_import(struct pool **out) {
     return CUDA_SUCCESS;
 }
 
-/* What is still allocated lives on; the pool goes at the first synchronisation after the last of it was freed. */
+/* What is still allocated lives on; the pool ends at the first synchronisation after the last of it was freed. */
 API(MemPoolDestroy, struct pool *pool) {
     PROHIBITED_IN_CAPTURES();
     CUresult rc = sim_enter() ? sim_enter() : check(pool);

@@ -50,9 +50,9 @@ struct event {
 /* NULL for the default streams' handles (0, 1, 2), which are never captured. */
 struct stream *stream_real(CUstream stream);
 
-/* What a call begins with that a capture prohibits (as a real 580 driver does): in a capture of mode global to every
-   thread, thread-local to its own, relaxed to none, as seen by a thread whose own mode is that
-   (cuThreadExchangeStreamCaptureMode). The capture is invalidated, and so answers the call. Some are prohibited
+/* Called first by functions that a capture prohibits (as a real 580 driver does). A capture in global mode prohibits
+   them to every thread, in thread-local mode to its own, in relaxed mode to none; the thread's own mode counts as well
+   (cuThreadExchangeStreamCaptureMode). The capture is invalidated, and the call returns that error. Some are prohibited
    `always`, whatever the modes. */
 CUresult stream_prohibits(bool always);
 #define PROHIBITED_IN_CAPTURES()                                                                                       \

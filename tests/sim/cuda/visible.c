@@ -82,8 +82,8 @@ static unsigned only_instance(const struct sim_gpu *all, unsigned visible, unsig
     return visible;
 }
 
-/* As documented for the real driver: what stands behind the first name that is no device does not count; a device named
-   twice leaves none. */
+/* As documented for the real driver: names after the first that is not a device do not count; if a device is named
+   twice, there is none. */
 unsigned visible_devices(const struct sim_gpu *all, unsigned count, unsigned order[SIM_GPUS]) {
     unsigned sorted[SIM_GPUS];
     sort(all, count, sorted);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What monitors show beside memory: constants of an idle card. Each row is a function that stores one number. */
+/* What monitors show besides memory: constants of an idle GPU. Each row is a function that stores one number. */
 #include "nvml.h"
 
 #define NUMBER(name, value)                                                                                            \
@@ -106,7 +106,7 @@ NVML(DeviceValidateInforom, void *device) {
     return device ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
 }
 
-/* Fields that say nothing are answered one by one as not supported. */
+/* Unknown fields are answered one by one as not supported. */
 struct field_value {
     unsigned field, scope;
     long long timestamp, latency;

@@ -92,7 +92,7 @@ static bool open_file(const char *dir, unsigned number, unsigned instance, struc
     char path[4096];
     if (!file_of(path, dir, number, instance))
         return false;
-    /* Read-only will do for who only looks: NVML below a read-only mount. */
+    /* Read-only is enough to read: NVML below a read-only mount. */
     int access = PROT_READ | PROT_WRITE, fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0 && (errno == EROFS || errno == EACCES)) {
         access = PROT_READ;
@@ -184,7 +184,7 @@ bool sim_attach(struct sim_gpu *gpu) {
         if (gpu->state->slots[i].pid == mine.pid && gpu->state->slots[i].pid_ns == mine.pid_ns &&
             slot_owner(gpu, i) == (pid_t)mine.pid)
             gpu->slot = (int)i;
-    /* A lock that can be had is on a free slot or on a dead one, whose memory comes back with it. */
+    /* A lock that succeeds is on a free slot or on a dead one, whose memory is freed with it. */
     for (unsigned i = 0; i < SIM_SLOTS && gpu->slot < 0; i++) {
         if (lock_call(gpu->fd, F_SETLK, F_WRLCK, LOCK_SLOT(i), NULL) < 0)
             continue;
@@ -227,7 +227,7 @@ void sim_refund_unlisted(struct sim_gpu *gpu, uint64_t bytes) {
         __atomic_fetch_sub(&gpu->state->slots[gpu->slot].bytes, bytes, __ATOMIC_RELAXED);
 }
 
-/* A count of its own: as a difference of two it would be off whenever one has changed and the other not yet. */
+/* A separate count: a difference of two would be wrong whenever one has changed and the other not yet. */
 static void list(struct sim_gpu *gpu, uint64_t bytes) {
     if (gpu->slot >= 0)
         __atomic_fetch_add(&gpu->state->slots[gpu->slot].listed, bytes, __ATOMIC_SEQ_CST);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A simulated GPU is a file (gpu0, gpu1, ...) that every process with access to it maps: its configuration, and one
-   slot for each process that uses it. Whoever gets the file shares the device's memory, as with /dev/nvidia0.
+   slot for each process that uses it. A container that gets the file shares the device's memory, as with /dev/nvidia0.
 
    A process owns its slot through a POSIX lock on one byte of the file. The kernel drops that lock however the process
-   ends, and translates the owner's PID into the namespace of whoever asks. A slot without a lock is dead: it is
-   collected when space is short, when the peak would rise, and when processes are listed.
+   ends, and translates the owner's PID into the caller's namespace. A slot without a lock is dead: it is collected when
+   space is short, when the peak would rise, and when processes are listed.
 
    What is used is always the sum over the slots, and a charge is one store to one's own slot, made under the lock on
    the device's byte: a process killed at any moment leaves nothing inconsistent.
@@ -42,7 +42,7 @@ struct sim_config {
     uint32_t index;
     uint32_t cc_major, cc_minor;
     uint32_t multiprocessors;
-    uint32_t unified;   /* memory shared with the host: NVML does not tell it */
+    uint32_t unified;   /* memory shared with the host: NVML does not report it */
     uint32_t instances; /* of a divided GPU: how many; else 0 */
     uint32_t instance;  /* of an instance: its number, from 1 on; of a GPU 0 */
     uint32_t unused;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gpu-alloc: allocates device memory with the CUDA driver API, says what happened, holds it. It knows nothing of the
-   simulation: the same binary runs on a real driver. It reaches the driver as programs do: by dlopen and dlsym, by
+/* gpu-alloc: allocates device memory with the CUDA driver API, reports what happened, and holds it. It knows nothing of
+   the simulation: the same binary runs on a real driver. It reaches the driver as programs do: by dlopen and dlsym, by
    cuGetProcAddress (--proc-address), or linked to libcuda.so.1 (--direct, which runs gpu-alloc-direct from beside it).
 
    Exit code: 0 everything was allocated, 2 out of memory, 1 any other error. */
@@ -244,7 +244,7 @@ static int run_direct(char **argv) {
 }
 #endif
 
-/* As a container's first process nothing ends it by default. */
+/* By default no signal ends a container's first process. */
 static void end(int signal_number) {
     _exit(128 + signal_number);
 }

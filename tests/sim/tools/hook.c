@@ -105,7 +105,7 @@ static bool plan(const char *source, const char *target) {
     return true;
 }
 
-/* The devices of a comma-separated list of indexes, UUIDs or `all`; one that there is not is refused. */
+/* The devices of a comma-separated list of indexes, UUIDs or `all`; an unknown one is refused. */
 static void plan_devices(const char *dir, const char *list) {
     struct sim_gpu gpus[SIM_GPUS];
     unsigned found = sim_open_all(dir, gpus, SIM_GPUS);

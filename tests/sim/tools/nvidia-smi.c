@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nvidia-smi as far as people use it for memory: the table, -L, and the two queries in CSV. All figures come from NVML,
+/* nvidia-smi as far as it is used for memory: the table, -L, and the two queries in CSV. All figures come from NVML,
    reached as the real one does: dlopen("libnvidia-ml.so.1"), dlsym, nvmlDeviceGetMemoryInfo_v2. */
 #include "../nvml/nvml.h"
 
@@ -76,7 +76,7 @@ static void cut(char *out, const char *text, size_t width) {
         snprintf(out, width + 1, "%.*s...", (int)width - 3, text);
 }
 
-/* Version 0: the device does not tell (memory shared with the host). */
+/* Version 0: the device does not report it (memory shared with the host). */
 static struct memory_info_v2 memory_of(device d) {
     struct memory_info_v2 m = {.version = sizeof m | 2u << 24};
     int rc = nvml.nvmlDeviceGetMemoryInfo_v2(d, &m);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* simgpu: makes simulated devices on the host and shows them. */
+/* simgpu: creates simulated devices on the host and shows them. */
 #include "../state/device.h"
 #include "size.h"
 
