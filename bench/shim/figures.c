@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The time of single calls, once warm. A process of each side (native, with a shim) is kept, and they take turns by the
-   round, on the same core: cores of a shared machine differ by 40% for seconds at a time. turns.c tells them whose turn
-   it is. */
+   round, on the same core: cores of a shared machine differ by 40% for seconds at a time. turns.c says whose turn it
+   is. */
 #define _GNU_SOURCE
 #include "driver.h"
 

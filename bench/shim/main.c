@@ -9,7 +9,7 @@
      spawn LIBRARY N                         /bin/true, N times with the library and N times without, in turn
      overshoot LIBRARY LIMIT PROCESSES ROUNDS SECONDS
                                              processes racing at a limit, the driver's count meanwhile
-     rest LIBRARY                            what a process is told it uses, against the driver's count */
+     rest LIBRARY                            what a process sees as its use, against the driver's count */
 #include "driver.h"
 
 #include <string.h>

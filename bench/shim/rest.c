@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A process allocates in every way there is, and after each says what it is told that it uses; the driver's count of it
-   is read by its parent, which has no shim. */
+/* A process allocates in every way there is, and after each reports the use that it sees; its parent, which has no
+   shim, reads the driver's count. */
 #define _GNU_SOURCE
 #include "driver.h"
 

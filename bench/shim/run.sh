@@ -8,7 +8,7 @@
 #     starts   cuInit and the first context: one process, the first of its container, beside a neighbour, 8 at once
 #     crowd    64 processes at once (half a minute a round on a GPU)
 #     programs a program that uses no GPU
-#     rest     what a process is told it uses, against the driver's count
+#     rest     what a process sees as its use, against the driver's count
 #     race     64 processes at the limit, 100 rounds, the driver's count meanwhile
 #     count    instructions a call, with valgrind (simulated GPU only)
 #
@@ -252,7 +252,7 @@ exact() {
 race() { awk -F '\t' -v key="overshoot_$1" '$1 == key { print $2 }' "$work/race"; }
 above() { echo $(($1 > limit << 20 ? $1 - (limit << 20) : 0)); }
 if wanted race; then
-    # A race that nobody ran, or nobody watched, shows nothing.
+    # A race that did not run, or was not watched, shows nothing.
     exact "64 processes racing at $limit MiB: rounds missing of 100" $((100 - $(race rounds))) 0 0
     exact 'the same, rounds without a look at the driver' $(($(race samples) > 0 ? 0 : $(race rounds))) 0 0
     exact 'bytes above it, process list' "$(above "$(race list)")" 0 0
