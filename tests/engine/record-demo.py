@@ -4,7 +4,8 @@
 
     tests/engine/record-demo.py docs/img/demo.cast
 
-The checkout's path becomes /src/gpu-memory, and pauses are cut at 2 s when the recording is played."""
+The checkout's path becomes /src/gpu-memory. After each command and each checked figure the recording pauses, so that it
+can be read."""
 
 import json
 import os
@@ -15,6 +16,7 @@ import sys
 import time
 
 WIDTH, HEIGHT = 112, 32
+READ_COMMAND, READ_FIGURE = 1.0, 2.0  # seconds
 TITLE = "make demo: GPU memory as a Docker resource"
 
 
@@ -24,14 +26,15 @@ def main(target):
     demo = subprocess.Popen(["tests/engine/demo.sh"], stdin=subprocess.DEVNULL, stdout=child_side, stderr=child_side)
     os.close(child_side)
     events = [[0.5, "o", "$ make demo\r\n"]]
-    start = time.monotonic() - 1
+    start, pauses = time.monotonic() - 1, 0.0
     # By lines, so that a path comes whole.
     with open(terminal, "rb", buffering=0) as output:
         rest = b""
         while chunk := read(output):
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
-                events.append([round(time.monotonic() - start, 3), "o", neutral(line.decode()) + "\n"])
+                events.append([round(time.monotonic() - start + pauses, 3), "o", neutral(line.decode()) + "\n"])
+                pauses += READ_COMMAND if line.startswith(b"$ ") else READ_FIGURE if b"  ok: " in line else 0
     if demo.wait() != 0:
         sys.exit("demo.sh failed; nothing was recorded")
     with open(target, "w") as cast:
