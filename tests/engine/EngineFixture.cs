@@ -14,12 +14,22 @@ abstract class EngineFixture(string version)
     [OneTimeSetUp]
     public void StartEngine() => Engine = Create(version);
 
+    /// <summary>Again until none is left: the engine may be removing a <c>--rm</c> container by itself, and refuses to do
+    /// it twice.</summary>
     [TearDown]
     public void RemoveContainers()
     {
-        var containers = Engine.Docker("ps", "-aq").Ok();
-        if (containers.Length > 0)
-            Engine.Docker(["rm", "-f", .. containers.Split('\n')]).Ok();
+        Output? removed = null;
+        TestEngine.Eventually(
+            () =>
+            {
+                var containers = Engine.Docker("ps", "-aq").Ok();
+                if (containers.Length > 0)
+                    removed = Engine.Docker(["rm", "-f", .. containers.Split('\n')]);
+                return containers.Length == 0;
+            },
+            () => $"no container is left: {removed?.Error}"
+        );
     }
 
     [OneTimeTearDown]

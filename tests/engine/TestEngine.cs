@@ -316,13 +316,16 @@ sealed class TestEngine : IDisposable
             File.ReadLines($"/proc/{StateOf(container).Pid}/mountinfo").Where(line => line.Split(' ')[4] == target)
         );
 
-    public static void Eventually(Func<bool> condition, string what, int seconds = 20)
+    public static void Eventually(Func<bool> condition, string what, int seconds = 20) =>
+        Eventually(condition, () => what, seconds);
+
+    public static void Eventually(Func<bool> condition, Func<string> what, int seconds = 20)
     {
         var clock = Stopwatch.StartNew();
         while (!condition())
         {
             if (clock.Elapsed.TotalSeconds > seconds)
-                throw new TimeoutException($"not within {seconds} s: {what}");
+                throw new TimeoutException($"not within {seconds} s: {what()}");
             Thread.Sleep(50);
         }
     }
