@@ -153,7 +153,7 @@ fmt: ## format C and C#
 	@$(MAKE) -s -C tests/shim fmt
 	@$(MAKE) -s -C bench/shim fmt
 	@dotnet tool restore >/dev/null
-	@dotnet csharpier format .
+	@dotnet csharpier format --no-msbuild-check .
 	@tools/tidy dotnet format style RunaiPlugin.sln
 
 check: ## formatting and static checks
@@ -162,7 +162,7 @@ check: ## formatting and static checks
 	@git ls-files '*.sh' '*.bash' .ci cli/runai-docker tools | xargs shellcheck
 	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
 	@dotnet tool restore >/dev/null
-	@dotnet csharpier check .
+	@dotnet csharpier check --no-msbuild-check .
 	@tools/tidy dotnet format style RunaiPlugin.sln --verify-no-changes
 	@tools/tidy dotnet format analyzers RunaiPlugin.sln --verify-no-changes
 
