@@ -47,7 +47,7 @@ sealed record PluginSettings
     {
         var problems = new List<string>();
         var defaults = new PluginSettings();
-        string Path(string name, string otherwise)
+        string ReadPath(string name, string otherwise)
         {
             var value = read(name);
             if (string.IsNullOrEmpty(value))
@@ -62,14 +62,14 @@ sealed record PluginSettings
             {
                 LogLevel = ReadLevel(read("LOG_LEVEL"), problems),
                 EngineSocket = ReadEngine(read("DOCKER_HOST"), defaults.EngineSocket, problems),
-                NvmlLibrary = Path("NVML_LIBRARY", "") is { Length: > 0 } library ? library : null,
-                Socket = Path("SOCKET", defaults.Socket),
-                State = Path("STATE", defaults.State),
-                Shim = Path("SHIM", defaults.Shim),
-                Stage = Path("STAGE", defaults.Stage),
-                Devices = Path("DEVICES", defaults.Devices),
-                Driver = Path("DRIVER", defaults.Driver),
-                Policy = Path("POLICY", defaults.Policy),
+                NvmlLibrary = ReadPath("NVML_LIBRARY", "") is { Length: > 0 } library ? library : null,
+                Socket = ReadPath("SOCKET", defaults.Socket),
+                State = ReadPath("STATE", defaults.State),
+                Shim = ReadPath("SHIM", defaults.Shim),
+                Stage = ReadPath("STAGE", defaults.Stage),
+                Devices = ReadPath("DEVICES", defaults.Devices),
+                Driver = ReadPath("DRIVER", defaults.Driver),
+                Policy = ReadPath("POLICY", defaults.Policy),
                 WatchUse = ReadSeconds("WATCH_USE", read("WATCH_USE"), defaults.WatchUse, problems),
             },
             problems

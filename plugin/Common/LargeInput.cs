@@ -111,17 +111,3 @@ sealed class LargeInput(int mostWaiting, TimeSpan patience)
     }
 }
 #pragma warning restore CA1001
-
-/// <summary>What was made of an input, and its place among all that is read. To be given back as soon as what takes the
-/// memory is not needed any more.</summary>
-sealed class HeldInput<T>(T value, IDisposable place) : IDisposable
-{
-    /// <summary>What the parser returned. It may be used after this is disposed, but its memory is no longer
-    /// counted.</summary>
-    public T Value => value;
-
-    public void Dispose() => place.Dispose();
-}
-
-/// <summary>There is more to read than can be read at the same time.</summary>
-sealed class OverloadedException() : IOException("too many large calls at the same time: try again");

@@ -98,18 +98,3 @@ interface IEngineClient
     /// <summary>What a rollback of a service would bring back; null when there is no such service.</summary>
     Task<PreviousService?> PreviousServiceAsync(string service, CancellationToken cancel);
 }
-
-/// <summary>The setting <c>NAME.source</c>: what was set, and what is mounted.</summary>
-sealed record LostSource(string Name, string Set, string Mounted);
-
-/// <summary>A call to the engine that failed. <see cref="StatusCode"/> is null where no answer came.</summary>
-sealed class EngineException(string message, int? statusCode = null, Exception? inner = null)
-    : Exception(message, inner)
-{
-    /// <summary>The HTTP status; null without an answer. 404 also for a name that no object can have: no call is made
-    /// then.</summary>
-    public int? StatusCode { get; } = statusCode;
-
-    /// <summary>Whether it answered more than is read: it will again.</summary>
-    public bool IsTooLong { get; init; }
-}

@@ -185,6 +185,3 @@ sealed unsafe class Nvml : IDisposable
             Used;
     }
 }
-
-/// <summary>NVML said no.</summary>
-sealed class NvmlException(string message) : Exception(message);

@@ -3,16 +3,8 @@ using System.Net;
 using System.Net.Sockets;
 using System.Threading.Channels;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 
 namespace Runai.GpuMemory.Protocol;
-
-/// <summary>Makes the <see cref="PluginListener"/> of the plugin's socket.</summary>
-sealed class PluginListenerFactory(IAuthorizer authorizer, ILogger<PluginListener> log) : IConnectionListenerFactory
-{
-    public ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default) =>
-        new(new PluginListener(SocketTransportOptions.CreateDefaultBoundListenSocket(endpoint), new(authorizer), log));
-}
 
 /// <summary>Takes the engine's connections. The web server gets to know of one when it is needed: the engine, which
 /// keeps two connections at most, opens one for every second call of a busy time, and to the web server a connection is

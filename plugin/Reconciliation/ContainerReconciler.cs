@@ -20,6 +20,7 @@ sealed partial class ContainerReconciler(
     IPrivateDirectories directories,
     IActivations activations,
     IMountTable mounts,
+    IProcessCgroups processes,
     IContainerMounts containerMounts,
     IPrograms programs,
     ReconciliationOptions options,
@@ -186,7 +187,7 @@ sealed partial class ContainerReconciler(
         var own = isOurs ? MountsOf(pid) : new([], directories);
         // A number can be another process's by now. Its control group says whose it is; else the engine must say that
         // the same run still has it.
-        if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel))
+        if (isOurs && !processes.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel))
             return;
         var (spec, verdict) = judge.Judge(
             container,
@@ -201,7 +202,7 @@ sealed partial class ContainerReconciler(
         );
         ledger.Running(container, spec, verdict);
         var asOf = time.GetUtcNow();
-        if (isOurs && !mounts.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel))
+        if (isOurs && !processes.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel))
         {
             ledger.Ended(id, restarts: null, asOf); // its end may have been told before
             return;

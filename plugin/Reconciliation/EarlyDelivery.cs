@@ -13,6 +13,7 @@ sealed partial class EarlyDelivery(
     IShimWatch watch,
     AllowedStarts starts,
     IMountTable mounts,
+    IProcessCgroups processes,
     IPrivateDirectories directories,
     IActivations activations,
     ILogger<EarlyDelivery> log
@@ -49,7 +50,7 @@ sealed partial class EarlyDelivery(
         var pid = opening.Pid;
         try
         {
-            var containers = mounts.ContainersOf(pid);
+            var containers = processes.ContainersOf(pid);
             if (containers.Count == 0)
                 return;
             var found = opening.DirId is { } known ? [known] : DirectoriesOf(pid);

@@ -17,7 +17,7 @@ sealed partial class UseWatch(
     IGpuUse use,
     IGpuInventory gpus,
     IGpuReservations ledger,
-    IMountTable processes,
+    IProcessCgroups processes,
     ContainerReconciler reconciler,
     PluginSettings settings,
     TimeProvider time,

@@ -12,6 +12,7 @@ sealed partial class Activations(
     PrivateDirectories directories,
     ReferenceTable references,
     IMountTable mounts,
+    IProcessCgroups processes,
     IHostView host,
     TimeProvider time,
     ILogger<Activations> log
@@ -87,7 +88,7 @@ sealed partial class Activations(
         && references.Find(dirId) is { } reference
         && HasMounted(reference.Pid, dirId);
 
-    MountResult Lost(string dirId, Reference? before)
+    MountResult Lost(string dirId, MountReference? before)
     {
         if (before is null)
             Remove(dirId);
@@ -158,7 +159,7 @@ sealed partial class Activations(
     /// <param name="runs">Whether the engine says that the container that has it runs. What the kernel shows of a
     /// container's mounts is not enough to take one's directory away.</param>
     /// <returns>Those removed.</returns>
-    public async Task<IReadOnlyList<string>> CollectAsync(TimeSpan grace, Func<Reference, Task<bool>> runs)
+    public async Task<IReadOnlyList<string>> CollectAsync(TimeSpan grace, Func<MountReference, Task<bool>> runs)
     {
         var candidates = directories.List().Union(references.Directories).Where(dirId => IsIdle(dirId, grace)).ToList();
         if (candidates.Count == 0)
@@ -230,7 +231,7 @@ sealed partial class Activations(
         foreach (var (pid, table) in mounts.All())
         foreach (var mount in table)
             if (ReferenceEquals(mount, MountEntry.Unreadable))
-                unknown.UnionWith(mounts.ContainersOf(pid));
+                unknown.UnionWith(processes.ContainersOf(pid));
             else if (directories.Find(mount) is { } dirId && IsUse(mount, dirId))
                 found.Add(dirId);
         return (found, unknown);

@@ -50,7 +50,7 @@ sealed partial class DirectoryCollector(
     }
 
     /// <summary>By the engine's word. Of one whose description is too long to be read nobody knows.</summary>
-    async Task<bool> RunsAsync(Reference reference, CancellationToken cancel)
+    async Task<bool> RunsAsync(MountReference reference, CancellationToken cancel)
     {
         try
         {

@@ -17,12 +17,4 @@ interface IMountTable
 
     /// <summary>Of all mount namespaces of this host, one by one, with a process that is in it.</summary>
     IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All();
-
-    /// <summary>Whether the process is in the control group of this container. False where the kernel does not show
-    /// it.</summary>
-    bool IsInContainer(int pid, string container);
-
-    /// <summary>The containers whose control groups the process is in, the outer one first: what has the form of an ID
-    /// in their paths.</summary>
-    IReadOnlyList<string> ContainersOf(int pid);
 }

@@ -51,34 +51,6 @@ sealed class ProcMountTable : IMountTable
     /// <summary>As <c>mnt:[4026531841]</c>; null where the plugin may not know it.</summary>
     static string? NamespaceOf(string folder) => new FileInfo(folder + "/ns/mnt").LinkTarget;
 
-    public bool IsInContainer(int pid, string container) =>
-        container.Length == 64 && ControlGroups(pid).Contains(container, StringComparison.Ordinal);
-
-    public IReadOnlyList<string> ContainersOf(int pid) => ContainersIn(ControlGroups(pid));
-
-    /// <summary>Finds container IDs in <c>/proc/PID/cgroup</c>: 64 hexadecimal digits between slashes, dashes, dots or
-    /// line ends.</summary>
-    internal static IReadOnlyList<string> ContainersIn(string controlGroups) =>
-        [
-            .. controlGroups
-                .Split('/', '-', '.', '\n')
-                .Where(part => part.Length == 64 && part.All(char.IsAsciiHexDigitLower))
-                .Distinct(StringComparer.Ordinal),
-        ];
-
-    // 0::/docker/<ID>, 0::/system.slice/docker-<ID>.scope, or a line like these for each controller of version 1.
-    static string ControlGroups(int pid)
-    {
-        try
-        {
-            return LivingThread.FolderOf(pid) is { } folder ? File.ReadAllText(folder + "/cgroup") : "";
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return "";
-        }
-    }
-
     /// <summary>The number of the first mount. Numbers are the whole kernel's, so lists that begin alike are of one
     /// mount namespace.</summary>
     static string? FirstId(string path)

@@ -71,8 +71,3 @@ sealed class ShimStore(StateLayout layout)
         return string.Create(CultureInfo.InvariantCulture, $"{content.Length}-{hash:x16}");
     }
 }
-
-/// <summary>The files of one version in the store.</summary>
-/// <param name="Folder">Where they are.</param>
-/// <param name="Names">Paths in there, and in a private directory.</param>
-sealed record ShimFiles(string Folder, IReadOnlyList<string> Names);

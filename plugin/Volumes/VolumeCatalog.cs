@@ -7,9 +7,6 @@ using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>A volume as its file has it.</summary>
-sealed record StoredVolume(string Name, string? GpuMemory, string? Owner = null);
-
 /// <summary>The volumes, in memory and one small file each.</summary>
 sealed partial class VolumeCatalog(
     StateLayout layout,

@@ -13,6 +13,7 @@ static class VolumeRegistration
             .AddSingleton<StateLayout>()
             .AddSingleton<VolumeMakers>()
             .AddSingleton<IMountTable, ProcMountTable>()
+            .AddSingleton<IProcessCgroups, ProcCgroups>()
             .AddSingleton<PluginIdentity>()
             .AddSingleton<IHostView, HostView>()
             .AddSingleton<ShimStore>()
@@ -27,6 +28,7 @@ static class VolumeRegistration
                         provider.GetRequiredService<PrivateDirectories>(),
                         provider.GetRequiredService<ReferenceTable>(),
                         provider.GetRequiredService<IMountTable>(),
+                        provider.GetRequiredService<IProcessCgroups>(),
                         provider.GetRequiredService<IHostView>(),
                         provider.GetRequiredService<TimeProvider>(),
                         provider.GetRequiredService<ILogger<Activations>>()

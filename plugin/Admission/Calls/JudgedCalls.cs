@@ -5,22 +5,6 @@ using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Admission.Calls;
 
-/// <summary>What <see cref="JudgedCalls"/> counts by.</summary>
-enum Counted
-{
-    /// <summary>That the URI names.</summary>
-    Container,
-
-    /// <summary>A TLS name; empty on the unix socket.</summary>
-    Caller,
-
-    /// <summary>A container that the body names, or in which an exec is, or whose reach is judged.</summary>
-    Reached,
-
-    /// <summary>A volume that the body names.</summary>
-    Volume,
-}
-
 /// <summary>Counts the calls that are being judged. Each takes memory while the engine is asked, and about a container
 /// that hangs the engine does not answer for as long as the plugin waits: who calls for it ever so often leaves room
 /// for calls for others, and by others.</summary>

@@ -2,16 +2,9 @@
 using System.Text.Json;
 using Runai.GpuMemory.Admission.Containers;
 using Runai.GpuMemory.Common;
-using Runai.GpuMemory.Quotas;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Admission.Policies;
-
-/// <summary>What is wrong in a policy file, and where; in line 0 with the whole of it.</summary>
-sealed record PolicyProblem(int Line, string Text)
-{
-    public override string ToString() => Line > 0 ? $"line {Line}: {Text}" : Text;
-}
 
 /// <summary>Reads a policy file: strictly, and with all its problems at once. A file with a problem is none.</summary>
 static class PolicyReader
@@ -19,16 +12,7 @@ static class PolicyReader
     /// <summary>A longer file is refused unread.</summary>
     public const int MaxBytes = 1 << 20;
 
-    /// <summary>Who has so many has written something else than a policy; each costs a look at the whole
-    /// file.</summary>
-    public const int MaxProblems = 100;
-
-    const string ImageId = "sha256:";
-
-    delegate PolicySettings KeyReader(PolicySettings policy, ref PolicyJson json);
-    delegate QuotaLimits LimitReader(QuotaLimits limits, ref PolicyJson json);
-
-    static readonly Dictionary<string, LimitReader> LimitKeys = new(StringComparer.Ordinal)
+    static readonly Dictionary<string, PolicyLimitReader> LimitKeys = new(StringComparer.Ordinal)
     {
         ["requireQuota"] = (QuotaLimits l, ref PolicyJson json) => l with { RequireQuota = json.Bool() },
         ["defaultQuota"] = (QuotaLimits l, ref PolicyJson json) => l with { DefaultQuota = json.Quota() },
@@ -36,13 +20,13 @@ static class PolicyReader
         ["totalQuota"] = (QuotaLimits l, ref PolicyJson json) => l with { TotalQuota = json.Quota() },
     };
 
-    static readonly Dictionary<string, KeyReader> ExemptKeys = new(StringComparer.Ordinal)
+    static readonly Dictionary<string, PolicyKeyReader> ExemptKeys = new(StringComparer.Ordinal)
     {
         ["users"] = (PolicySettings p, ref PolicyJson json) => p with { ExemptUsers = json.Texts().ToHashSet() },
         ["images"] = (PolicySettings p, ref PolicyJson json) => p with { ExemptImages = json.Images() },
     };
 
-    static readonly Dictionary<string, KeyReader> TopKeys = new(StringComparer.Ordinal)
+    static readonly Dictionary<string, PolicyKeyReader> TopKeys = new(StringComparer.Ordinal)
     {
         ["$schema"] = (PolicySettings p, ref PolicyJson json) =>
         {
@@ -104,7 +88,8 @@ static class PolicyReader
             .Concat(ExemptKeys.Keys.Select(k => "exempt." + k))
             .Concat(LimitKeys.Keys.Select(k => "users.*." + k));
 
-    /// <summary>Returns a policy, or null with at most <see cref="MaxProblems"/> problems. Never throws.</summary>
+    /// <summary>Returns a policy, or null with at most <see cref="PolicyJson.MaxProblems"/> problems. Never
+    /// throws.</summary>
     public static (PolicySettings? Policy, IReadOnlyList<PolicyProblem> Problems) Read(ReadOnlySpan<byte> file)
     {
         if (file.Length > MaxBytes)
@@ -128,238 +113,5 @@ static class PolicyReader
             json.Problem("not UTF-8");
         }
         return json.Problems.Count == 0 ? (policy, []) : (null, json.Problems);
-    }
-
-    /// <summary>A reader that stands on a value, knows its line, and collects problems instead of stopping at the
-    /// first.</summary>
-    ref struct PolicyJson(ReadOnlySpan<byte> file)
-    {
-        readonly ReadOnlySpan<byte> _file = file;
-        Utf8JsonReader _reader = new(file, new JsonReaderOptions { MaxDepth = 16 });
-        string _path = "";
-
-        public List<PolicyProblem> Problems { get; } = [];
-
-        public bool Read() => _reader.Read();
-
-        public readonly void Problem(string text)
-        {
-            if (Problems.Count < MaxProblems)
-                Problems.Add(
-                    new(
-                        _file[..(int)_reader.TokenStartIndex].Count((byte)'\n') + 1,
-                        _path.Length == 0 ? text : $"{Quoted.Text(_path)} {text}"
-                    )
-                );
-        }
-
-        void Reject(string text)
-        {
-            Problem(text);
-            _reader.Skip();
-        }
-
-        public string? Text()
-        {
-            if (_reader.TokenType == JsonTokenType.String)
-                return _reader.GetString();
-            Reject("must be a string");
-            return null;
-        }
-
-        public bool? Bool()
-        {
-            if (_reader.TokenType is JsonTokenType.True or JsonTokenType.False)
-                return _reader.GetBoolean();
-            Reject("must be true or false");
-            return null;
-        }
-
-        public string? OneOf(params ReadOnlySpan<string> values)
-        {
-            if (_reader.TokenType == JsonTokenType.String && values.Contains(_reader.GetString()!))
-                return _reader.GetString();
-            Reject($"must be \"{string.Join("\" or \"", values!)}\"");
-            return null;
-        }
-
-        public decimal Factor()
-        {
-            if (
-                _reader.TokenType == JsonTokenType.Number
-                && _reader.TryGetDecimal(out var factor)
-                && factor is > 0 and <= 100
-            )
-                return factor;
-            Reject("must be a number above 0 and at most 100");
-            return 1;
-        }
-
-        public int Count(int most)
-        {
-            if (
-                _reader.TokenType == JsonTokenType.Number
-                && _reader.TryGetInt32(out var count)
-                && count >= 0
-                && count <= most
-            )
-                return count;
-            Reject($"must be a whole number from 0 to {most}");
-            return 0;
-        }
-
-        public GpuMemoryQuota? Quota()
-        {
-            if (_reader.TokenType != JsonTokenType.String)
-                Reject("must be a string such as \"0.5\" or \"3g\"");
-            else if (GpuMemoryQuota.TryParse(_reader.GetString(), out var quota, out var problem))
-                return quota;
-            else
-                Problem($"is not a valid quota: {problem}");
-            return null;
-        }
-
-        public List<string> Texts()
-        {
-            var texts = new List<string>();
-            var seen = new HashSet<string>(StringComparer.Ordinal);
-            if (_reader.TokenType != JsonTokenType.StartArray)
-            {
-                Reject("must be an array of strings");
-                return texts;
-            }
-            while (_reader.Read() && _reader.TokenType != JsonTokenType.EndArray)
-            {
-                if (Text() is not { } text)
-                    continue;
-                if (text.Length == 0 || !seen.Add(text))
-                    Problem(text.Length == 0 ? "has an empty text" : $"names {Quoted.Text(text)} twice");
-                texts.Add(text);
-            }
-            return texts;
-        }
-
-        /// <summary>Names with <c>*</c>, or IDs; a part of an ID is none, and would never match.</summary>
-        public List<string> Images()
-        {
-            var images = Texts();
-            foreach (var image in images)
-                if (
-                    image.StartsWith(ImageId, StringComparison.Ordinal)
-                    && !(
-                        image.Length == ImageId.Length + 64 && image.Skip(ImageId.Length).All(char.IsAsciiHexDigitLower)
-                    )
-                )
-                    Problem(
-                        $"has {Quoted.Text(image)}, which is no image ID: behind {ImageId} are 64 hexadecimal "
-                            + "digits, see docker image inspect -f '{{.Id}}' IMAGE"
-                    );
-            return images;
-        }
-
-        public List<string> Some(IReadOnlyList<string> known)
-        {
-            var texts = Texts();
-            if (texts.Count == 0)
-                Problem($"names none: there are {string.Join(", ", known)}");
-            foreach (var text in texts)
-                if (!known.Contains(text))
-                    Problem($"has {Quoted.Text(text)}: there are {string.Join(", ", known)}");
-            return texts;
-        }
-
-        public List<string> Paths()
-        {
-            var paths = Texts();
-            foreach (var path in paths)
-                if (UnixPath.Clean(path) != path)
-                    Problem($"has {Quoted.Text(path)}, which is no clean absolute path");
-                else if (paths.Find(other => BindPattern.IsAbove(other, path)) is { } above)
-                    Problem(
-                        $"has {Quoted.Text(path)}, which is below {Quoted.Text(above)}: who mounts that could "
-                            + "put a link in its place"
-                    );
-            return paths;
-        }
-
-        public Dictionary<string, QuotaLimits> Users(Dictionary<string, LimitReader> keys)
-        {
-            var users = new Dictionary<string, QuotaLimits>(StringComparer.Ordinal);
-            for (var more = BeginObject(); more; more = Next())
-            {
-                var (outer, name) = Enter();
-                if (!users.TryAdd(name, User(keys)))
-                    Problem("appears twice");
-                if (name.Length == 0)
-                    Problem("is no name: callers without one have the limits beside \"users\"");
-                _path = outer;
-            }
-            return users;
-        }
-
-        QuotaLimits User(Dictionary<string, LimitReader> keys)
-        {
-            var limits = new QuotaLimits();
-            var seen = new HashSet<string>(StringComparer.Ordinal);
-            for (var more = BeginObject(); more; more = Next())
-            {
-                var (outer, key) = Enter();
-                if (!seen.Add(key))
-                    Problem("appears twice");
-                if (keys.TryGetValue(key, out var read))
-                    limits = read(limits, ref this);
-                else
-                    Reject($"is not a known key; known keys: {string.Join(", ", keys.Keys)}");
-                _path = outer;
-            }
-            return limits;
-        }
-
-        public PolicySettings Members(
-            PolicySettings policy,
-            Dictionary<string, KeyReader> keys,
-            Dictionary<string, LimitReader>? limitKeys = null
-        )
-        {
-            var seen = new HashSet<string>(StringComparer.Ordinal);
-            for (var more = BeginObject(); more; more = Next())
-            {
-                var (outer, key) = Enter();
-                if (!seen.Add(key))
-                    Problem("appears twice");
-                if (keys.TryGetValue(key, out var read))
-                    policy = read(policy, ref this);
-                else if (limitKeys?.GetValueOrDefault(key) is { } readLimit)
-                    policy = policy with { Limits = readLimit(policy.Limits, ref this) };
-                else
-                    Reject(
-                        "is not a known key; known keys: "
-                            + $"{string.Join(", ", keys.Keys.Concat(limitKeys?.Keys.AsEnumerable() ?? []))}"
-                    );
-                _path = outer;
-            }
-            return policy;
-        }
-
-        /// <summary>From an object's opening brace to its first key; false where there is none.</summary>
-        bool BeginObject()
-        {
-            if (_reader.TokenType == JsonTokenType.StartObject)
-                return Next();
-            Reject("must be an object");
-            return false;
-        }
-
-        bool Next() => _reader.Read() && _reader.TokenType == JsonTokenType.PropertyName;
-
-        /// <summary>From a key to its value.</summary>
-        (string Outer, string Key) Enter()
-        {
-            var outer = _path;
-            var key = _reader.GetString()!;
-            _path = outer.Length == 0 ? key : $"{outer}.{key}";
-            _reader.Read();
-            return (outer, key);
-        }
     }
 }

@@ -236,7 +236,7 @@ static partial class PolicyRules
 
     /// <summary>Null unless the control group is another container's; then the message of the refusal.</summary>
     internal static string? FindForeignControlGroup(string parent) =>
-        ProcMountTable.ContainersIn(parent).Count > 0
+        ControlGroups.ContainersIn(parent).Count > 0
             ? $"--cgroup-parent {Quoted.Text(parent)} is another container's control group, and that one would be "
                 + "charged for this one's GPU memory: leave it out"
             : null;

@@ -3,12 +3,6 @@ using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Admission.Policies;
 
-/// <summary>The policy in force, and what is wrong with the file on disk where that is another.</summary>
-/// <param name="Settings">What counts.</param>
-/// <param name="Since">When it came into force; null without a file.</param>
-/// <param name="Refused">Why the file on disk does not count; empty where it does.</param>
-sealed record PolicyInForce(PolicySettings Settings, DateTimeOffset? Since, IReadOnlyList<PolicyProblem> Refused);
-
 /// <summary>The policy in force. The file is read again when it changes; one with a problem is refused whole, and the
 /// last good one stays, also over a restart of the plugin.</summary>
 sealed partial class PolicySource

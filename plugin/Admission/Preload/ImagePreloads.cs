@@ -7,20 +7,6 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Admission.Preload;
 
-/// <summary>What an image has of the files that the loader reads.</summary>
-/// <param name="Text">Of its <c>/etc/ld.so.preload</c>; empty without one.</param>
-/// <param name="Has32Bit">Whether it has the loader of 32-bit programs.</param>
-/// <param name="NixText">Of its <c>/etc/ld-nix.so.preload</c>; null where it has no programs of Nix.</param>
-/// <param name="Closed">A folder on the way to the preload or the shim that is closed to some users; null for
-/// none.</param>
-sealed record ImagePreload(string Text, bool Has32Bit, string? NixText, ClosedFolder? Closed);
-
-/// <summary>A folder that some users of a container cannot enter, so that their programs would run without the
-/// shim.</summary>
-/// <param name="Path">Where it is in the container.</param>
-/// <param name="HidesShim">Whether it is above the shim, not only above the file that names it.</param>
-sealed record ClosedFolder(string Path, bool HidesShim);
-
 /// <summary>What new containers of an image have of what the loader reads, so that it need not be read of each. It
 /// saves reading, never writing: if it were wrong, a line of the image would be lost, the shim's never.</summary>
 sealed class ImagePreloads(SelfCalls own, TimeProvider time)

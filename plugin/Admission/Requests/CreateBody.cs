@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
-using System.Text.Json.Serialization;
 using Runai.GpuMemory.Common;
 using Runai.GpuMemory.Engine;
 
@@ -122,12 +121,3 @@ sealed record CreateBody
         return next.Read() && next.TokenType is JsonTokenType.EndArray or JsonTokenType.EndObject;
     }
 }
-
-/// <summary>An object whose members nobody reads.</summary>
-sealed record NoMembers;
-
-/// <summary>Go leaves a field alone where the text says null, and takes a single string for a list of one (its
-/// strslice).</summary>
-[JsonSourceGenerationOptions(Converters = [typeof(GoString), typeof(GoBool), typeof(GoInt), typeof(GoStrings)])]
-[JsonSerializable(typeof(CreateBody))]
-sealed partial class CreateBodyJson : JsonSerializerContext;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
-using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 
 namespace Runai.GpuMemory.Admission.Requests;
@@ -29,27 +28,4 @@ sealed class StrictBody<T>(JsonTypeInfo<T> type)
         problem = body is null ? "it is not what the API has there" : null;
         return body is not null;
     }
-}
-
-[JsonSourceGenerationOptions(Converters = [typeof(GoString), typeof(GoBool), typeof(GoInt), typeof(GoStrings)])]
-[JsonSerializable(typeof(ExecBody))]
-[JsonSerializable(typeof(CheckpointBody))]
-[JsonSerializable(typeof(VolumeBody))]
-[JsonSerializable(typeof(ServiceBody))]
-sealed partial class StrictBodyJson : JsonSerializerContext;
-
-/// <summary>The bodies of calls other than create, read strictly.</summary>
-static class StrictBodies
-{
-    /// <summary><c>POST /containers/{id}/exec</c>.</summary>
-    public static StrictBody<ExecBody> Exec { get; } = new(StrictBodyJson.Default.ExecBody);
-
-    /// <summary><c>POST /containers/{id}/checkpoints</c>.</summary>
-    public static StrictBody<CheckpointBody> Checkpoint { get; } = new(StrictBodyJson.Default.CheckpointBody);
-
-    /// <summary><c>POST /volumes/create</c>.</summary>
-    public static StrictBody<VolumeBody> Volume { get; } = new(StrictBodyJson.Default.VolumeBody);
-
-    /// <summary><c>POST /services/create</c> and <c>/services/{id}/update</c>.</summary>
-    public static StrictBody<ServiceBody> Service { get; } = new(StrictBodyJson.Default.ServiceBody);
 }

@@ -40,12 +40,21 @@ sealed class EarlyDeliveryTests
             directories,
             new ReferenceTable(layout),
             _mounts,
+            _mounts,
             new NoHost(),
             TimeProvider.System,
             NullLogger<Activations>.Instance
         );
         activations.Restore();
-        _delivery = new(_watch, _starts, _mounts, directories, activations, new ListLogger<EarlyDelivery>(_log));
+        _delivery = new(
+            _watch,
+            _starts,
+            _mounts,
+            _mounts,
+            directories,
+            activations,
+            new ListLogger<EarlyDelivery>(_log)
+        );
         foreach (var name in (string[])["a", "b"])
             Directory.CreateDirectory(Path.Combine(_folder, "state", name));
     }

@@ -186,7 +186,7 @@ sealed class FakeDocker : IEngineClient
 }
 
 /// <summary>What the kernel would say: which directories which process has mounted.</summary>
-sealed class FakeMounts(string state) : IMountTable
+sealed class FakeMounts(string state) : IMountTable, IProcessCgroups
 {
     readonly ConcurrentDictionary<int, List<MountEntry>> _tables = new();
 

@@ -43,6 +43,7 @@ sealed class ReconciliationTests
             _directories,
             references,
             _mounts,
+            _mounts,
             new NoHost(),
             TimeProvider.System,
             NullLogger<Activations>.Instance
@@ -65,6 +66,7 @@ sealed class ReconciliationTests
             catalog,
             _directories,
             activations,
+            _mounts,
             _mounts,
             _containerMounts = new(_mounts),
             _programs = new(),

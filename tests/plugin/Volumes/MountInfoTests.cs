@@ -208,10 +208,6 @@ sealed class MountInfoTests
 
         public IEnumerable<MountEntry> OneByOne(int pid) => OfProcess(pid);
 
-        public bool IsInContainer(int pid, string container) => false;
-
         public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() => [];
-
-        public IReadOnlyList<string> ContainersOf(int pid) => [];
     }
 }

@@ -60,10 +60,6 @@ sealed class PluginIdentityTests
 
         public IEnumerable<MountEntry> OneByOne(int pid) => OfProcess(pid);
 
-        public bool IsInContainer(int pid, string container) => false;
-
         public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() => [];
-
-        public IReadOnlyList<string> ContainersOf(int pid) => [];
     }
 }

@@ -7,8 +7,8 @@ namespace Runai.GpuMemory.Tests.Volumes;
 sealed class ReferenceTableTests
 {
     static readonly string Id = new('a', 64);
-    static readonly Reference Short = new(Id, "runai", 1, "boot", DateTimeOffset.UnixEpoch);
-    static readonly Reference Long = Short with { Volume = new('v', 2000), Container = new('c', 64), Pid = 7 };
+    static readonly MountReference Short = new(Id, "runai", 1, "boot", DateTimeOffset.UnixEpoch);
+    static readonly MountReference Long = Short with { Volume = new('v', 2000), Container = new('c', 64), Pid = 7 };
 
     StateLayout _layout = null!;
 
@@ -18,7 +18,7 @@ sealed class ReferenceTableTests
     [TearDown]
     public void End() => Directory.Delete(_layout.State, recursive: true);
 
-    Reference? Reloaded()
+    MountReference? Reloaded()
     {
         var next = new ReferenceTable(_layout);
         next.Load();
@@ -31,7 +31,7 @@ sealed class ReferenceTableTests
         var table = new ReferenceTable(_layout);
         table.Load();
         foreach (
-            var reference in (Reference[])
+            var reference in (MountReference[])
                 [Short, Long, Short with { Count = 2 }, Short with { Container = "c" }, Long, Short]
         )
         {

@@ -2,6 +2,7 @@
 using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using NUnit.Framework;
+using Runai.GpuMemory.Common;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Volumes;
@@ -127,7 +128,7 @@ sealed class ShimWatchTests
     {
         var id = string.Concat(Enumerable.Repeat("0123456789abcdef", 4));
         Assert.That(
-            string.Join(' ', ProcMountTable.ContainersIn(text.Replace("ID", id, StringComparison.Ordinal))),
+            string.Join(' ', ControlGroups.ContainersIn(text.Replace("ID", id, StringComparison.Ordinal))),
             Is.EqualTo(found.Replace("ID", id, StringComparison.Ordinal))
         );
     }

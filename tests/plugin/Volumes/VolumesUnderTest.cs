@@ -64,7 +64,15 @@ sealed class VolumesUnderTest : IDisposable
         Host = new WatchedHost(
             new HostView(Layout, mounts, Directories, identity, Time, NullLogger<HostView>.Instance)
         );
-        Activations = new Activations(Directories, References, mounts, Host, Time, NullLogger<Activations>.Instance);
+        Activations = new Activations(
+            Directories,
+            References,
+            mounts,
+            mounts,
+            Host,
+            Time,
+            NullLogger<Activations>.Instance
+        );
         Activations.Restore();
         Catalog = new VolumeCatalog(Layout, identity, NullLogger<VolumeCatalog>.Instance, Makers)
         {
@@ -109,7 +117,7 @@ sealed class VolumesUnderTest : IDisposable
 }
 
 /// <summary>The mounts of some processes cannot be read.</summary>
-sealed class HiddenMounts(IMountTable real) : IMountTable
+sealed class HiddenMounts(IMountTable real) : IMountTable, IProcessCgroups
 {
     public HashSet<int> Pids { get; } = [];
 

@@ -216,6 +216,6 @@ sealed class PolicyReaderTests
                     )
                 )
                 .Problems,
-            Has.Count.EqualTo(PolicyReader.MaxProblems)
+            Has.Count.EqualTo(PolicyJson.MaxProblems)
         );
 }

@@ -1,32 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 using System.Collections.Concurrent;
 using System.Text.Json;
-using System.Text.Json.Serialization;
 using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Volumes;
-
-/// <summary>Who has a private directory. On disk beside it, so that a plugin that is killed knows it again.</summary>
-/// <param name="MountId">As the engine gave it.</param>
-/// <param name="Volume">The volume that was mounted.</param>
-/// <param name="Count">Mounts less Unmounts of this ID. Can be too high, never too low: an engine that was killed
-/// mounts again what it had mounted.</param>
-/// <param name="Boot">The kernel's boot ID then: after a reboot nothing of it is true.</param>
-/// <param name="MountedAt">When the last reference came.</param>
-sealed record Reference(string MountId, string Volume, int Count, string Boot, DateTimeOffset MountedAt)
-{
-    /// <summary>The container that has it, once it is known; its process then.</summary>
-    public string? Container { get; init; }
-
-    /// <summary>The first process of <see cref="Container"/>, in the host's PID namespace; 0 if none is
-    /// known.</summary>
-    public int Pid { get; init; }
-}
-
-/// <summary>The records in the plugin's state folder.</summary>
-[JsonSerializable(typeof(Reference))]
-[JsonSerializable(typeof(StoredVolume))]
-sealed partial class StateJson : JsonSerializerContext;
 
 /// <summary>The references to private directories, by directory: in memory, and each change on disk before it
 /// counts.</summary>
@@ -35,16 +12,16 @@ sealed class ReferenceTable(StateLayout layout)
     /// <summary>Records have this many bytes or a multiple, so that a shorter one covers a longer one.</summary>
     const int RecordSize = 1024;
 
-    readonly ConcurrentDictionary<string, Reference> _all = new(StringComparer.Ordinal);
+    readonly ConcurrentDictionary<string, MountReference> _all = new(StringComparer.Ordinal);
 
     /// <summary>Null for a directory without a reference.</summary>
-    public Reference? Find(string dirId) => _all.GetValueOrDefault(dirId);
+    public MountReference? Find(string dirId) => _all.GetValueOrDefault(dirId);
 
     /// <summary>Directories with a reference, as a copy.</summary>
     public IReadOnlyCollection<string> Directories => [.. _all.Keys];
 
     /// <summary>Whether the container has started again since, with another directory for the same volume.</summary>
-    public bool IsSuperseded(Reference reference) =>
+    public bool IsSuperseded(MountReference reference) =>
         _all.Values.Any(other =>
             other.Container == reference.Container
             && other.Volume == reference.Volume
@@ -67,9 +44,12 @@ sealed class ReferenceTable(StateLayout layout)
     }
 
     /// <summary>Throws <see cref="IOException"/> if it cannot be written, and then changes nothing in memory.</summary>
-    public void Set(string dirId, Reference reference)
+    public void Set(string dirId, MountReference reference)
     {
-        Write(layout.Reference(dirId), JsonSerializer.SerializeToUtf8Bytes(reference, StateJson.Default.Reference));
+        Write(
+            layout.Reference(dirId),
+            JsonSerializer.SerializeToUtf8Bytes(reference, StateJson.Default.MountReference)
+        );
         _all[dirId] = reference;
     }
 
@@ -101,12 +81,12 @@ sealed class ReferenceTable(StateLayout layout)
         File.Delete(layout.Reference(dirId));
     }
 
-    static Reference? Read(string path)
+    static MountReference? Read(string path)
     {
         try
         {
             return
-                JsonSerializer.Deserialize(File.ReadAllBytes(path), StateJson.Default.Reference)
+                JsonSerializer.Deserialize(File.ReadAllBytes(path), StateJson.Default.MountReference)
                     is { MountId: not null, Volume: not null, Boot: not null } record
                 ? record
                 : null;

@@ -4,21 +4,6 @@ using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Protocol;
 
-/// <summary>Every request of the volume protocol: each call fills the members that it needs.</summary>
-sealed record VolumeRequest
-{
-    /// <summary>The volume; missing in calls about all volumes.</summary>
-    public string? Name { get; init; }
-
-    /// <summary>One activation of the volume; Mount and Unmount only.</summary>
-    [JsonPropertyName("ID")]
-    public string? Id { get; init; }
-
-    /// <summary><c>docker volume create -o NAME=VALUE</c>. Create only; null without options.</summary>
-    [JsonPropertyName("Opts")]
-    public IReadOnlyDictionary<string, string>? Options { get; init; }
-}
-
 /// <summary>Every answer of the volume protocol. A non-empty <paramref name="Err"/> is a failure.</summary>
 sealed record VolumeAnswer(string Err = "")
 {
@@ -44,8 +29,3 @@ sealed record VolumeAnswer(string Err = "")
 
 /// <summary><c>local</c>: the volumes of one engine are no other's.</summary>
 sealed record VolumeCapabilities(string Scope);
-
-/// <summary>The records of the volume protocol.</summary>
-[JsonSerializable(typeof(VolumeRequest))]
-[JsonSerializable(typeof(VolumeAnswer))]
-sealed partial class VolumeJson : JsonSerializerContext;

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-using System.Buffers;
-using System.Buffers.Text;
-using System.Text.Json;
 using System.Text.Json.Serialization;
-using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Protocol;
 
@@ -90,51 +86,3 @@ sealed record AuthZRequest
     [JsonIgnore]
     public bool HasNoBody => RequestBody is not { Length: > 0 } && RequestHeaders.Find(TypeHeader) is null;
 }
-
-/// <summary>The decision. <paramref name="Msg"/> is what the user reads after a denial; <c>Err</c> is not used, for the
-/// engine ignores it beside an allowance.</summary>
-sealed record AuthZAnswer(bool Allow, string Msg = "", string Err = "")
-{
-    /// <summary>Without a message: the user sees nothing of it.</summary>
-    public static AuthZAnswer Allowed { get; } = new(true);
-
-    /// <summary>Cuts the message to <see cref="Bounded.MaxBytes"/>.</summary>
-    public static AuthZAnswer Denied(string message) => new(false, Bounded.Text(message));
-}
-
-/// <summary>Base64 into an array of just its size. The serializer's own way goes through the shared pool, which keeps
-/// megabytes for minutes after each busy time.</summary>
-sealed class UnpooledBytes : JsonConverter<byte[]>
-{
-    public override byte[] Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
-    {
-        if (reader.TokenType != JsonTokenType.String || reader.ValueIsEscaped || reader.HasValueSequence)
-            return reader.GetBytesFromBase64();
-        var text = reader.ValueSpan;
-        var bytes = new byte[
-            Math.Max(
-                0,
-                text.Length / 4 * 3
-                    - (
-                        text.EndsWith("=="u8) ? 2
-                        : text.EndsWith("="u8) ? 1
-                        : 0
-                    )
-            )
-        ];
-        return
-            Base64.DecodeFromUtf8(text, bytes, out _, out var written) == OperationStatus.Done
-            && written == bytes.Length
-            ? bytes
-            : throw new JsonException("a body is not base64");
-    }
-
-    public override void Write(Utf8JsonWriter writer, byte[] value, JsonSerializerOptions options) =>
-        writer.WriteBase64StringValue(value);
-}
-
-/// <summary>The records of the authorization protocol.</summary>
-[JsonSourceGenerationOptions(Converters = [typeof(UnpooledBytes)])]
-[JsonSerializable(typeof(AuthZRequest))]
-[JsonSerializable(typeof(AuthZAnswer))]
-sealed partial class AuthZJson : JsonSerializerContext;

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+namespace Runai.GpuMemory.Admission.Requests;
+
+/// <summary>An object whose members nobody reads.</summary>
+sealed record NoMembers;

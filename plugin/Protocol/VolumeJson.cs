@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+using System.Text.Json.Serialization;
+
+namespace Runai.GpuMemory.Protocol;
+
+/// <summary>The records of the volume protocol.</summary>
+[JsonSerializable(typeof(VolumeRequest))]
+[JsonSerializable(typeof(VolumeAnswer))]
+sealed partial class VolumeJson : JsonSerializerContext;
