@@ -36,17 +36,14 @@ sealed partial class Authorizer
                 return AuthZAnswer.Denied(DryRunReport.OfProblems(problems).ToString());
             settings = candidate;
         }
-        var answer =
-            dryRun.IsAboutCall
-                ? await JudgeDryRunAsync(
-                    dryRun.User is { } user ? apiCall with { User = user, UserAuthNMethod = null } : apiCall,
-                    route,
-                    settings,
-                    dryRun.Policy is null,
-                    cancel
-                )
-            : dryRun.Policy is null ? DryRunReport.OfPolicyInForce(inForce, asker)
-            : DryRunReport.OfPolicy(settings, asker);
+        var isInForce = dryRun.Policy is null;
+        DryRunReport answer;
+        if (dryRun.IsAboutCall)
+            answer = await JudgeDryRunAsync(dryRun.CallOf(apiCall), route, settings, isInForce, cancel);
+        else
+            answer = isInForce
+                ? DryRunReport.OfPolicyInForce(inForce, asker)
+                : DryRunReport.OfPolicy(settings, asker);
         return AuthZAnswer.Denied(answer.ToString());
     }
 

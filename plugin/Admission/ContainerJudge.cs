@@ -46,11 +46,8 @@ sealed class ContainerJudge(
                 : null;
         if (caller is not null)
             ledger.SetUser(container.Id, caller);
-        var who =
-            caller is not null ? settings.RequesterOfRecord(caller)
-            : requester == Requester.Engine && ledger.UserOf(container.Id) is { } user
-                ? settings.RequesterOfRecord(user)
-            : requester;
+        var user = requester == Requester.Engine ? caller ?? ledger.UserOf(container.Id) : null;
+        var who = user is null ? requester : settings.RequesterOfRecord(user);
         var spec = Describe(container) with { Observed = observed ?? Observed.None };
         // Such a GPU counts for the rules; what it holds of one is by its configuration.
         var judged = spec is { Gpu: null, Observed.Excesses: [var use, ..] }

@@ -67,10 +67,17 @@ sealed class EngineCall : HttpMessageHandler
     /// <summary>A failure of this call as others know it; null where the caller ended it, or it is one
     /// already.</summary>
     public EngineException? Failure(Exception e) =>
-        e is EngineException || (e is OperationCanceledException && _cancel.IsCancellationRequested) ? null
-        : e is OperationCanceledException
-            ? new($"{_name}: no answer from the engine within {_limit.TotalSeconds:0.#} s", null, e)
-        : new($"{_name}: {e.Message}", null, e);
+        e switch
+        {
+            EngineException => null,
+            OperationCanceledException when _cancel.IsCancellationRequested => null,
+            OperationCanceledException => new(
+                $"{_name}: no answer from the engine within {_limit.TotalSeconds:0.#} s",
+                null,
+                e
+            ),
+            _ => new($"{_name}: {e.Message}", null, e),
+        };
 
     protected override async Task<HttpResponseMessage> SendAsync(
         HttpRequestMessage request,

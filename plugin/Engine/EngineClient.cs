@@ -241,16 +241,16 @@ sealed class EngineClient(EngineClientOptions options, SelfCalls own, TimeProvid
         return (await AskAsync((docker, token) => docker.Networks.InspectNetworkAsync(segment, token), cancel))?.Name;
     }
 
-    public async Task<PreviousService?> PreviousServiceAsync(string service, CancellationToken cancel) =>
-        await GetAsync($"services/{EnginePath.Segment(service)}", EngineJson.Default.ServiceInspect, cancel)
-            is { } found
-            ? new(
-                found.Version?.Index ?? 0,
-                found.PreviousSpec is { ValueKind: JsonValueKind.Object } spec
-                    ? JsonSerializer.SerializeToUtf8Bytes(spec, EngineJson.Default.JsonElement)
-                    : null
-            )
+    public async Task<PreviousService?> PreviousServiceAsync(string service, CancellationToken cancel)
+    {
+        var path = $"services/{EnginePath.Segment(service)}";
+        if (await GetAsync(path, EngineJson.Default.ServiceInspect, cancel) is not { } found)
+            return null;
+        var body = found.PreviousSpec is { ValueKind: JsonValueKind.Object } spec
+            ? JsonSerializer.SerializeToUtf8Bytes(spec, EngineJson.Default.JsonElement)
             : null;
+        return new(found.Version?.Index ?? 0, body);
+    }
 
     public Task<byte[]?> GetArchiveAsync(string id, string path, int maxBytes, CancellationToken cancel)
     {

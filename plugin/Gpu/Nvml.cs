@@ -91,12 +91,7 @@ sealed unsafe class Nvml : IDisposable
     {
         const int MaxRows = 1 << 16,
             Insufficient = 7;
-        var (name, row) =
-            NativeLibrary.TryGetExport(_library, function + "_v3", out var call) ? (function + "_v3", 24)
-            : NativeLibrary.TryGetExport(_library, function + "_v2", out call) ? (function + "_v2", 24)
-            : (function, 16);
-        if (call == 0)
-            call = NativeLibrary.GetExport(_library, function);
+        var (call, name, row) = Newest(function);
         for (uint room = 64; ; room *= 4)
         {
             var rows = new byte[room * row];
@@ -113,6 +108,14 @@ sealed unsafe class Nvml : IDisposable
                     found.Add((BitConverter.ToInt32(rows, at), used));
             return found;
         }
+    }
+
+    (nint Call, string Name, int RowBytes) Newest(string function)
+    {
+        foreach (var version in (string[])["_v3", "_v2"])
+            if (NativeLibrary.TryGetExport(_library, function + version, out var call))
+                return (call, function + version, 24);
+        return (NativeLibrary.GetExport(_library, function), function, 16);
     }
 
     nint Handle(int index)

@@ -19,7 +19,7 @@ sealed partial class PluginListener : IConnectionListener
     static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
     readonly Socket _socket;
-    readonly AuthZFastPath _look;
+    readonly AuthZFastPath _fastPath;
     readonly ILogger _log;
     readonly int _maxConnections;
     readonly SemaphoreSlim _room;
@@ -29,17 +29,15 @@ sealed partial class PluginListener : IConnectionListener
     readonly CancellationTokenSource _end = new();
     readonly CancellationToken _ending;
 
-    public PluginListener(Socket bound, AuthZFastPath look, ILogger log, int maxConnections = MaxConnections)
+    public PluginListener(Socket bound, AuthZFastPath fastPath, ILogger log, int maxConnections = MaxConnections)
     {
-        (_socket, _look, _log, _ending, EndPoint, _maxConnections, _room) = (
-            bound,
-            look,
-            log,
-            _end.Token,
-            bound.LocalEndPoint!,
-            maxConnections,
-            new(maxConnections)
-        );
+        _socket = bound;
+        _fastPath = fastPath;
+        _log = log;
+        _ending = _end.Token;
+        EndPoint = bound.LocalEndPoint!;
+        _maxConnections = maxConnections;
+        _room = new(maxConnections);
         _socket.Listen(Backlog);
         _ = AcceptLoopAsync();
     }
@@ -82,7 +80,7 @@ sealed partial class PluginListener : IConnectionListener
                 {
                     var connection = new PluginConnection(
                         await _socket.AcceptAsync(),
-                        _look,
+                        _fastPath,
                         _forServer.Writer,
                         _log,
                         _ending

@@ -15,17 +15,8 @@ sealed class UnpooledBytes : JsonConverter<byte[]>
         if (reader.TokenType != JsonTokenType.String || reader.ValueIsEscaped || reader.HasValueSequence)
             return reader.GetBytesFromBase64();
         var text = reader.ValueSpan;
-        var bytes = new byte[
-            Math.Max(
-                0,
-                text.Length / 4 * 3
-                    - (
-                        text.EndsWith("=="u8) ? 2
-                        : text.EndsWith("="u8) ? 1
-                        : 0
-                    )
-            )
-        ];
+        var padding = text.Length - text.TrimEnd((byte)'=').Length;
+        var bytes = new byte[Math.Max(0, text.Length / 4 * 3 - padding)];
         return
             Base64.DecodeFromUtf8(text, bytes, out _, out var written) == OperationStatus.Done
             && written == bytes.Length

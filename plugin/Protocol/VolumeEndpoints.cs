@@ -31,9 +31,10 @@ static class VolumeEndpoints
         app.MapActivation(
             "/VolumeDriver.Mount",
             async (name, id, cancel) =>
-                await driver.MountAsync(name, id, cancel) is var mount && mount.Error is null
-                    ? new() { Mountpoint = mount.Mountpoint }
-                    : Failure(mount.Error!)
+            {
+                var mount = await driver.MountAsync(name, id, cancel);
+                return mount.Error is null ? new() { Mountpoint = mount.Mountpoint } : Failure(mount.Error);
+            }
         );
         app.MapActivation(
             "/VolumeDriver.Unmount",

@@ -78,25 +78,27 @@ sealed record GpuMemoryQuota
             System.Globalization.CultureInfo.InvariantCulture
         );
         var one = BigInteger.Pow(10, scale);
-        return number.IsZero ? "would leave no GPU memory"
-            : power < 0 ? ReadFraction(text, number, one, out quota)
+        if (number.IsZero)
+            return "would leave no GPU memory";
+        return power < 0
+            ? ReadFraction(text, number, one, out quota)
             : ReadSize(text, number * BigInteger.Pow(1024, power) / one, out quota);
     }
 
     static string? ReadFraction(string text, BigInteger number, BigInteger one, out GpuMemoryQuota? quota)
     {
         quota = number <= one ? new(text, null, number, one) : null;
-        return quota is not null ? null
-            : (number % one).IsZero ? "has no unit"
-            : "is more than the whole GPU, which is 1, and has no unit";
+        if (quota is not null)
+            return null;
+        return (number % one).IsZero ? "has no unit" : "is more than the whole GPU, which is 1, and has no unit";
     }
 
     static string? ReadSize(string text, BigInteger bytes, out GpuMemoryQuota? quota)
     {
         quota = bytes >= 1 && bytes <= long.MaxValue ? new(text, (long)bytes, bytes, BigInteger.One) : null;
-        return quota is not null ? null
-            : bytes.IsZero ? "is less than one byte"
-            : "is more than any GPU has";
+        if (quota is not null)
+            return null;
+        return bytes.IsZero ? "is less than one byte" : "is more than any GPU has";
     }
 
     /// <summary>The power of 1024 that a unit means, -1 for no unit.</summary>

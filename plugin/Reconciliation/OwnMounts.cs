@@ -37,14 +37,20 @@ sealed class OwnMounts(IReadOnlyList<MountEntry> table, IPrivateDirectories dire
 
     /// <summary>For people, which part of the private directory a container with the volume has not got. Null where its
     /// process has ended.</summary>
-    public string? Missing =>
-        table.Count == 0 || IsCut || IsUnreadable ? null
-        : Whole.Count == 0 ? "the private directory"
-        : !Whole.Exists(our =>
-            table.Any(mount => mount.Parent == our.Id && mount.Target == our.Target + MountShadowing.Usage)
-        )
-            ? "the account of its processes"
-        : null;
+    public string? Missing
+    {
+        get
+        {
+            if (table.Count == 0 || IsCut || IsUnreadable)
+                return null;
+            if (Whole.Count == 0)
+                return "the private directory";
+            return Whole.Exists(HasUsage) ? null : "the account of its processes";
+        }
+    }
+
+    bool HasUsage(MountEntry our) =>
+        table.Any(mount => mount.Parent == our.Id && mount.Target == our.Target + MountShadowing.Usage);
 
     /// <summary>Those of whole private directories, without those under another at the same place: engines up to 20.10
     /// leave copies there.</summary>

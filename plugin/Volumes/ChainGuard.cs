@@ -40,10 +40,11 @@ sealed partial class ChainGuard(
 
     /// <summary>An engine that mounts has its socket, also while it boots: without one the plugin looks in the wrong
     /// place.</summary>
-    async Task<Asking> LookAsync(CancellationToken cancel) =>
-        await probe.LookAsync(cancel) is var asking && asking == Asking.Booting && !File.Exists(settings.EngineSocket)
-            ? Asking.Absent
-            : asking;
+    async Task<Asking> LookAsync(CancellationToken cancel)
+    {
+        var asking = await probe.LookAsync(cancel);
+        return asking == Asking.Booting && !File.Exists(settings.EngineSocket) ? Asking.Absent : asking;
+    }
 
     protected override Task ExecuteAsync(CancellationToken stoppingToken)
     {

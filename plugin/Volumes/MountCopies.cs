@@ -19,8 +19,12 @@ sealed class MountCopies
     MountCopies(IReadOnlyList<MountEntry> mounts)
     {
         _mounts = mounts;
-        (_parent, _firstChild, _nextChild) = (new int[mounts.Count], new int[mounts.Count], new int[mounts.Count]);
-        (_isLeftOut, _isSeen, _children) = (new bool[mounts.Count], new bool[mounts.Count], new(mounts.Count));
+        _parent = new int[mounts.Count];
+        _firstChild = new int[mounts.Count];
+        _nextChild = new int[mounts.Count];
+        _isLeftOut = new bool[mounts.Count];
+        _isSeen = new bool[mounts.Count];
+        _children = new(mounts.Count);
         var byId = new Dictionary<int, int>(mounts.Count);
         for (var mount = 0; mount < mounts.Count; mount++)
             byId.TryAdd(mounts[mount].Id, mount);
@@ -46,13 +50,17 @@ sealed class MountCopies
     IEnumerable<MountEntry> Rest()
     {
         for (var mount = 0; mount < _mounts.Count; mount++)
-            if (!_isLeftOut[mount])
-                yield return _parent[mount] is var parent and not None && _mounts[parent].Id != _mounts[mount].Parent
-                    ? _mounts[mount] with
-                    {
-                        Parent = _mounts[parent].Id,
-                    }
-                    : _mounts[mount];
+        {
+            if (_isLeftOut[mount])
+                continue;
+            var parent = _parent[mount];
+            yield return parent == None || _mounts[parent].Id == _mounts[mount].Parent
+                ? _mounts[mount]
+                : _mounts[mount] with
+                {
+                    Parent = _mounts[parent].Id,
+                };
+        }
     }
 
     void LeaveOutBeneath(int upper)

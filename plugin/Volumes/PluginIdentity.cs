@@ -36,10 +36,14 @@ sealed class PluginIdentity
     }
 
     /// <summary>As people write it; the default while it is not known.</summary>
-    public string DisplayName =>
-        (Name ?? DefaultName) is var name && name.EndsWith(Latest, StringComparison.Ordinal)
-            ? name[..^Latest.Length]
-            : name;
+    public string DisplayName
+    {
+        get
+        {
+            var name = Name ?? DefaultName;
+            return name.EndsWith(Latest, StringComparison.Ordinal) ? name[..^Latest.Length] : name;
+        }
+    }
 
     /// <summary>Whether a driver's name means this plugin. While our own name is not known, the default one
     /// does.</summary>

@@ -38,8 +38,7 @@ sealed record QuotaFile(string Container)
             : (this with { Error = "the quota file would be longer than 4096 bytes" }).ToBytes();
     }
 
-    static string Line(string text) =>
-        text.Any(char.IsControl) ? string.Concat(text.Select(c => char.IsControl(c) ? ' ' : c)) : text;
+    static string Line(string text) => string.Concat(text.Select(c => char.IsControl(c) ? ' ' : c));
 
     // At most four bytes of UTF-8 a character, and room for the other lines.
     static string Cut(string text)

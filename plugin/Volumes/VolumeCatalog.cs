@@ -140,10 +140,7 @@ sealed partial class VolumeCatalog(
         lock (_lock)
         {
             if (Find(volume.Name) is { } there)
-                return there.IsDamaged ? QuotaVolume.Damage(there.Name, DriverName)
-                    : there.GpuMemory == volume.GpuMemory ? null
-                    : $"volume {volume.Name} exists already {With(there)}, and was now to be made {With(volume)}: "
-                        + "take another name";
+                return WhyNotAgain(volume, there);
             if (Path.GetFileName(layout.Volume(volume.Name)).Length > 200)
                 return $"the volume's name is too long: {volume.Name[..32]}…";
             if (_hasMore || _volumes.Count > MaxVolumes())
@@ -152,6 +149,16 @@ sealed partial class VolumeCatalog(
             Write(volume with { Owner = makers?.Take(volume.Name) });
             return null;
         }
+    }
+
+    string? WhyNotAgain(QuotaVolume volume, QuotaVolume there)
+    {
+        if (there.IsDamaged)
+            return QuotaVolume.Damage(there.Name, DriverName);
+        return there.GpuMemory == volume.GpuMemory
+            ? null
+            : $"volume {volume.Name} exists already {With(there)}, and was now to be made {With(volume)}: "
+                + "take another name";
     }
 
     /// <summary>The volume <c>runai</c> stays.</summary>

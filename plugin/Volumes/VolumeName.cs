@@ -14,12 +14,16 @@ static class VolumeName
 
     /// <summary>Null for a name that the engine would give a local volume; else why not.</summary>
     public static string? FindProblem(string name) =>
-        name.Length == 0 ? "a volume needs a name"
-        : name.Length == 1 ? "volume name is too short, names should be at least two alphanumeric characters"
-        : !char.IsAsciiLetterOrDigit(name[0]) || !name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '.' or '-')
-            ? $"\"{Quoted.Text(name).Trim('"')}\" includes invalid characters for a local volume name, only "
-                + $"\"{Allowed}\" are allowed"
-        : null;
+        name.Length switch
+        {
+            0 => "a volume needs a name",
+            1 => "volume name is too short, names should be at least two alphanumeric characters",
+            _ when char.IsAsciiLetterOrDigit(name[0]) && name.All(IsAllowed) => null,
+            _ => $"\"{Quoted.Text(name).Trim('"')}\" includes invalid characters for a local volume name, only "
+                + $"\"{Allowed}\" are allowed",
+        };
+
+    static bool IsAllowed(char c) => char.IsAsciiLetterOrDigit(c) || c is '_' or '.' or '-';
 
     /// <summary>Whether a call of the API can name the volume, e.g. to remove it.</summary>
     public static bool IsReachable(string name) => name.Split('/').All(part => part is not ("" or "." or ".."));

@@ -30,13 +30,13 @@ sealed class JudgedCalls
         var ofCaller = (Counted.Caller, caller);
         lock (_lock)
         {
-            problem =
-                container.Length > 0 && _counts.GetValueOrDefault(ofContainer) >= MostOfContainer
-                    ? BusyWith("container", container)
-                : _counts.GetValueOrDefault(ofCaller) >= MostOfCaller
-                    ? Busy(MostOfCaller, "of your calls wait for the engine: try again when it has answered")
-                : _all >= MaxCalls ? Busy(MaxCalls, "calls wait for the engine: try again when it has answered")
-                : "";
+            problem = "";
+            if (container.Length > 0 && _counts.GetValueOrDefault(ofContainer) >= MostOfContainer)
+                problem = BusyWith("container", container);
+            else if (_counts.GetValueOrDefault(ofCaller) >= MostOfCaller)
+                problem = Busy(MostOfCaller, "of your calls wait for the engine: try again when it has answered");
+            else if (_all >= MaxCalls)
+                problem = Busy(MaxCalls, "calls wait for the engine: try again when it has answered");
             if (problem.Length > 0)
                 return null;
             Add(ofContainer, 1);
@@ -57,12 +57,12 @@ sealed class JudgedCalls
         var key = (kind, KeyOf(name));
         lock (_lock)
         {
-            problem =
-                _counts.GetValueOrDefault(key) >= MostOfContainer
-                    ? BusyWith(kind == Counted.Volume ? "volume" : "container", name)
-                    : "";
-            if (problem.Length > 0)
+            problem = "";
+            if (_counts.GetValueOrDefault(key) >= MostOfContainer)
+            {
+                problem = BusyWith(kind == Counted.Volume ? "volume" : "container", name);
                 return null;
+            }
             Add(key, 1);
         }
         return new Place(() =>

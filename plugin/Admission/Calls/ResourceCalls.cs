@@ -23,6 +23,12 @@ sealed class ResourceCalls(
         "only admins may change plugins on this machine"
     );
 
+    static readonly Verdict SwarmOfAdmins = Verdict.Refused(
+        "swarm",
+        "the swarm, whose managers start containers here without asking, is the admins' on this machine: ask one of "
+            + "them"
+    );
+
     /// <summary>Judges any call but a container's create and start. If the engine does not answer in time, the call is
     /// refused; where only the policy file judges it, audit mode allows it.</summary>
     public async ValueTask<Verdict> JudgeAsync(
@@ -66,26 +72,16 @@ sealed class ResourceCalls(
         var requester = policy.RequesterOf(apiCall);
         return route.Kind switch
         {
-            RouteKind.Unknown => policy.DeniesUnknownRoutes
-                ? Verdict.RefusedByPolicyFile(
-                    policy,
-                    "unknown-route",
-                    $"the GPU memory plugin does not know {Quoted.Text(apiCall.RequestMethod)} "
-                        + $"{Quoted.Text(route.Name)}, and the policy of this machine refuses what it does not know"
-                )
-                : Verdict.Allowed,
-            RouteKind.PluginChange => requester.IsAdmin ? Verdict.Allowed : PluginsOfAdmins,
-            RouteKind.Swarm => requester.IsAdmin
-                ? Verdict.Allowed
-                : Verdict.Refused(
-                    "swarm",
-                    "the swarm, whose managers start containers here without asking, is the admins' on this "
-                        + "machine: ask one of them"
-                ),
+            RouteKind.Unknown when policy.DeniesUnknownRoutes => Verdict.RefusedByPolicyFile(
+                policy,
+                "unknown-route",
+                $"the GPU memory plugin does not know {Quoted.Text(apiCall.RequestMethod)} "
+                    + $"{Quoted.Text(route.Name)}, and the policy of this machine refuses what it does not know"
+            ),
+            RouteKind.PluginChange when !requester.IsAdmin => PluginsOfAdmins,
+            RouteKind.Swarm when !requester.IsAdmin => SwarmOfAdmins,
             RouteKind.VolumeRemove => volumes.JudgeRemove(apiCall, route, policy, requester),
-            RouteKind.VolumeCreate => apiCall.HasNoBody
-                ? Verdict.Allowed
-                : volumes.JudgeCreate(apiCall, policy, requester),
+            RouteKind.VolumeCreate when !apiCall.HasNoBody => volumes.JudgeCreate(apiCall, policy, requester),
             RouteKind.Checkpoint => CheckpointCalls
                 .Judge(apiCall, policy, requester)
                 .And(await reach.JudgeAsync("docker checkpoint", [route.Name], requester, policy, cancel)),

@@ -10,10 +10,12 @@ namespace Runai.GpuMemory.Admission.Containers;
 static class Advice
 {
     /// <summary>Tells Compose and <c>docker stack</c> by the labels that they set.</summary>
-    public static ClientTool ToolOf(IReadOnlyDictionary<string, string>? labels, bool isService = false) =>
-        labels is not null && OwnLabels.OfCompose.Any(labels.ContainsKey) ? ClientTool.Compose
-        : isService ? ClientTool.Service
-        : ClientTool.Run;
+    public static ClientTool ToolOf(IReadOnlyDictionary<string, string>? labels, bool isService = false)
+    {
+        if (labels is not null && OwnLabels.OfCompose.Any(labels.ContainsKey))
+            return ClientTool.Compose;
+        return isService ? ClientTool.Service : ClientTool.Run;
+    }
 
     /// <summary>What to add to a container without the volume. Quotes names and paths.</summary>
     public static string Volume(ClientTool tool, string volume = "runai", string target = "/runai") =>
@@ -51,13 +53,14 @@ static class Advice
         );
 
     /// <summary>Both; just the volume where a quota need not be named.</summary>
-    public static string VolumeAndLabel(ClientTool tool, string? quota) =>
-        Volume(tool)
-        + (
-            quota is null ? ""
-            : tool == ClientTool.Compose ? $", and {Label(tool, quota)}"
-            : Label(tool, quota)["add".Length..]
-        );
+    public static string VolumeAndLabel(ClientTool tool, string? quota)
+    {
+        if (quota is null)
+            return Volume(tool);
+        return tool == ClientTool.Compose
+            ? $"{Volume(tool)}, and {Label(tool, quota)}"
+            : Volume(tool) + Label(tool, quota)["add".Length..];
+    }
 
     /// <summary>How a container loads the shim that cannot be given <c>/etc/ld.so.preload</c>: by a mount that every
     /// program finds, or by a variable that some programs do not pass on.</summary>

@@ -79,6 +79,21 @@ sealed class ContainerSpecMapper(IVolumeCatalog volumes, IDeviceNodes nodes)
         );
     }
 
+    /// <summary>The label's, else that of a volume.</summary>
+    static string? QuotaOf(string? label, ConfiguredMounts mounts)
+    {
+        if (label is not (null or "" or GpuMemoryQuota.Off))
+            return label;
+        return mounts.Ours.FirstOrDefault(m => m is { IsPart: false, GpuMemory: not null })?.GpuMemory;
+    }
+
+    static IReadOnlyList<string> BorrowedOf(HostConfig host, ConfiguredMounts mounts)
+    {
+        if (host.VolumesFrom is not { Count: > 0 })
+            return [];
+        return [.. mounts.Ours.Select(m => m.Target).Except(ConfiguredMounts.OwnTargets(host))];
+    }
+
     ContainerSpec Make(
         string image,
         string? imageId,
@@ -93,16 +108,12 @@ sealed class ContainerSpecMapper(IVolumeCatalog volumes, IDeviceNodes nodes)
         {
             Image = image,
             ImageId = imageId ?? "",
-            Quota =
-                (label is "" or GpuMemoryQuota.Off ? null : label)
-                ?? mounts.Ours.FirstOrDefault(m => m is { IsPart: false, GpuMemory: not null })?.GpuMemory,
+            Quota = QuotaOf(label, mounts),
             QuotaMounts = mounts.Ours,
             Mistaken = mounts.Mistaken,
             Tool = tool,
             Plugin = volumes.DriverName,
-            Borrowed = host.VolumesFrom is { Count: > 0 }
-                ? [.. mounts.Ours.Select(m => m.Target).Except(ConfiguredMounts.OwnTargets(host))]
-                : [],
+            Borrowed = BorrowedOf(host, mounts),
             ControlGroup = host.CgroupParent ?? "",
             OtherTargets = mounts.OtherTargets,
             ReadOnlyRoot = host.ReadonlyRootfs,

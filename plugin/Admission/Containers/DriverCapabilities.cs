@@ -70,8 +70,8 @@ sealed record DriverCapabilities(IReadOnlyList<string> Names, CapabilitySource S
         if (!env.TryGetValue(Variable, out var text))
             return GpuAccessFinder.IsOldImage(env) ? Known : WithoutWord;
         var names = text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
-        return names.Contains("all") ? Known
-            : names.Length > 0 ? names
-            : WithoutWord;
+        if (names.Contains("all"))
+            return Known;
+        return names.Length > 0 ? names : WithoutWord;
     }
 }

@@ -28,8 +28,11 @@ sealed class DryRunReport
     /// <summary>Whatever is cut from it, the last line is not.</summary>
     public override string ToString() => Fits(_text.ToString()) + End;
 
-    static string Fits(string text) =>
-        Bounded.Text(text, MaxBytes) is var fitting && fitting.Length == text.Length ? text : fitting + "\n";
+    static string Fits(string text)
+    {
+        var fitting = Bounded.Text(text, MaxBytes);
+        return fitting.Length == text.Length ? text : fitting + "\n";
+    }
 
     DryRunReport Row(string name, string value)
     {
@@ -55,17 +58,16 @@ sealed class DryRunReport
     {
         if (policy.Settings.IsBuiltIn && policy.Refused.Count == 0)
             return new($"no policy file: {WithoutFile}");
+        if (policy.Settings.Problem is not null)
+            return new DryRunReport(
+                "refused: the file on disk, and there was no good one before: no container with a GPU or a quota runs"
+            ).With(policy.Refused);
         var answer =
             policy.Refused.Count == 0
                 ? new DryRunReport("a policy")
-                : new DryRunReport(
-                    policy.Settings.Problem is null
-                        ? "refused: the file on disk; the last good policy stays in force"
-                        : "refused: the file on disk, and there was no good one before: no container with a GPU "
-                            + "or a quota runs"
-                ).With(policy.Refused);
-        if (policy.Settings.Problem is not null)
-            return answer;
+                : new DryRunReport("refused: the file on disk; the last good policy stays in force").With(
+                    policy.Refused
+                );
         if (policy.Since is { } since)
             answer._text.Append(
                 CultureInfo.InvariantCulture,
@@ -122,10 +124,14 @@ sealed class DryRunReport
         $"{WhoseLimits(policy, requester.Name)}: "
         + (PolicyText.Of(policy.LimitsOf(requester)) is { Length: > 0 } limits ? limits : "none");
 
-    static string WhoseLimits(PolicySettings policy, string user) =>
-        user.Length == 0 ? "of all users"
-        : policy.Users.ContainsKey(user) ? $"of users.{Quoted.Text(user)}"
-        : $"of all users, as users has no {Quoted.Text(user)}";
+    static string WhoseLimits(PolicySettings policy, string user)
+    {
+        if (user.Length == 0)
+            return "of all users";
+        return policy.Users.ContainsKey(user)
+            ? $"of users.{Quoted.Text(user)}"
+            : $"of all users, as users has no {Quoted.Text(user)}";
+    }
 
     /// <summary>What it would have, GPU by GPU.</summary>
     /// <param name="spec">The container.</param>
@@ -141,13 +147,7 @@ sealed class DryRunReport
         GpuHoldings? holdings
     )
     {
-        Row(
-            "image",
-            spec.Image.Length == 0 ? "none"
-                : spec.ImageId.Length == 0
-                    ? $"{Quoted.Text(spec.Image)}, not known here, so what it adds is not counted in"
-                : Quoted.Text(spec.Image)
-        );
+        Row("image", ImageOf(spec));
         Row("GPU", verdict.Gpu ?? "none");
         Row(
             "quota",
@@ -169,23 +169,38 @@ sealed class DryRunReport
         return this;
     }
 
-    static string Share(GpuDevice gpu, Verdict verdict) =>
-        verdict.Quota is { } quota
-            ? $"{ByteSize.Text(quota.Of(gpu.AllocatableBytes))} of {ByteSize.Text(gpu.AllocatableBytes)} "
-                + $"({quota.Of(gpu.AllocatableBytes)} bytes)"
-        : verdict.IsAllowed ? $"all of {ByteSize.Text(gpu.AllocatableBytes)}, without a quota"
-        : ByteSize.Text(gpu.AllocatableBytes);
+    static string ImageOf(ContainerSpec spec)
+    {
+        if (spec.Image.Length == 0)
+            return "none";
+        var image = Quoted.Text(spec.Image);
+        return spec.ImageId.Length > 0 ? image : $"{image}, not known here, so what it adds is not counted in";
+    }
 
-    static string Free(GpuDevice gpu, PolicySettings policy, GpuHoldings? holdings) =>
-        policy.Overcommit is not { } factor ? ""
-        : holdings is null ? "what is free is not known yet, "
-        : $"{ByteSize.Text(BytesFree(gpu, factor, holdings))} free for quotas, ";
+    static string Share(GpuDevice gpu, Verdict verdict)
+    {
+        var whole = ByteSize.Text(gpu.AllocatableBytes);
+        if (verdict.Quota?.Of(gpu.AllocatableBytes) is { } share)
+            return $"{ByteSize.Text(share)} of {whole} ({share} bytes)";
+        return verdict.IsAllowed ? $"all of {whole}, without a quota" : whole;
+    }
+
+    static string Free(GpuDevice gpu, PolicySettings policy, GpuHoldings? holdings)
+    {
+        if (policy.Overcommit is not { } factor)
+            return "";
+        return holdings is null
+            ? "what is free is not known yet, "
+            : $"{ByteSize.Text(BytesFree(gpu, factor, holdings))} free for quotas, ";
+    }
 
     static long BytesFree(GpuDevice gpu, decimal factor, GpuHoldings holdings) =>
         (long)Math.Max(0, Math.Floor(gpu.AllocatableBytes * factor) - holdings.Of(gpu.Uuid).Sum(h => (decimal)h.Bytes));
 
-    static string Describe(PolicySettings policy) =>
-        policy.Problem is { } problem ? $"of no use: {problem}"
-        : policy.IsBuiltIn ? $"no file: {WithoutFile}"
-        : policy.Summary;
+    static string Describe(PolicySettings policy)
+    {
+        if (policy.Problem is { } problem)
+            return $"of no use: {problem}";
+        return policy.IsBuiltIn ? $"no file: {WithoutFile}" : policy.Summary;
+    }
 }

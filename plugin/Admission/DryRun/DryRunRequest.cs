@@ -37,6 +37,10 @@ sealed record DryRunRequest(bool IsAboutCall, string? User, byte[]? Policy)
         );
     }
 
+    /// <summary>The call as <see cref="User"/> would make it.</summary>
+    public AuthZRequest CallOf(AuthZRequest call) =>
+        User is null ? call : call with { User = User, UserAuthNMethod = null };
+
     static byte[]? Decode(IReadOnlyDictionary<string, string>? headers, string name, ref string? problem)
     {
         if (headers.Find(name) is not { } text)

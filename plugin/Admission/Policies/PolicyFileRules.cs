@@ -145,15 +145,18 @@ static partial class PolicyRules
 
     static string Name(GpuDevice gpu) => $"GPU {gpu.Index} ({Quoted.Text(gpu.Name).Trim('"')})";
 
-    static string Holders(IReadOnlyList<Holding> held) =>
-        held.Count == 0
-            ? "no container holds any"
-            : string.Join(
-                ", ",
-                held.OrderByDescending(h => h.Bytes)
-                    .Take(5)
-                    .Select(h => $"{Quoted.Text(h.Container)} holds {h.Quota} ({ByteSize.Text(h.Bytes)})")
-            ) + (held.Count > 5 ? $" and {held.Count - 5} more" : "");
+    static string Holders(IReadOnlyList<Holding> held)
+    {
+        if (held.Count == 0)
+            return "no container holds any";
+        var holders = string.Join(
+            ", ",
+            held.OrderByDescending(h => h.Bytes)
+                .Take(5)
+                .Select(h => $"{Quoted.Text(h.Container)} holds {h.Quota} ({ByteSize.Text(h.Bytes)})")
+        );
+        return held.Count > 5 ? $"{holders} and {held.Count - 5} more" : holders;
+    }
 
     static string? Privileged(RuleInput c) =>
         !c.Settings.AllowPrivileged && c.Spec.Privileges is [var first, ..]
@@ -176,15 +179,13 @@ static partial class PolicyRules
     {
         if (paths.FirstOrDefault(path => !settings.AllowsBind(path)) is not { } path)
             return null;
-        return !Engine.LocalVolume.IsPath(path)
-            ? $"a local volume with {Quoted.Text(path)} is not allowed on this machine: "
-                + (
-                    path.Contains("{{", StringComparison.Ordinal)
-                        ? "swarm would fill it in later, so write it out"
-                        : $"use {Engine.LocalVolume.AllowedTypes}"
-                )
-            : $"{what} of the host's {Quoted.Text(path)} is not allowed on this machine: "
+        if (Engine.LocalVolume.IsPath(path))
+            return $"{what} of the host's {Quoted.Text(path)} is not allowed on this machine: "
                 + $"{WhatToMount(settings.AllowBindMounts, path)}use a volume";
+        var remedy = path.Contains("{{", StringComparison.Ordinal)
+            ? "swarm would fill it in later, so write it out"
+            : $"use {Engine.LocalVolume.AllowedTypes}";
+        return $"a local volume with {Quoted.Text(path)} is not allowed on this machine: {remedy}";
     }
 
     static string WhatToMount(IReadOnlyList<string>? allowed, string path) =>

@@ -137,15 +137,17 @@ static partial class PolicyRules
         return reasons;
     }
 
-    static string? QuotaNeedsVolume(RuleInput c) =>
-        c.Quota is not null && c.Spec.QuotaMounts.Count == 0
-            ? $"{GpuMemoryQuota.Name}={c.Quota} needs the runai volume{Advice.InPlaceOfVolume(c.Spec)}"
-        : c.Spec is { Gpu: not null, QuotaMounts: [] } && c.Spec.Mistaken.Any(m => m.IsNamesake)
-            ? $"a quota needs the runai volume{Advice.InPlaceOfVolume(c.Spec)}"
-        : c.Spec.QuotaMounts.FirstOrDefault(m => m.IsPreload) is { } preload && c.Spec.Directory is null
+    static string? QuotaNeedsVolume(RuleInput c)
+    {
+        if (c.Quota is not null && c.Spec.QuotaMounts.Count == 0)
+            return $"{GpuMemoryQuota.Name}={c.Quota} needs the runai volume{Advice.InPlaceOfVolume(c.Spec)}";
+        if (c.Spec is { Gpu: not null, QuotaMounts: [] } && c.Spec.Mistaken.Any(m => m.IsNamesake))
+            return $"a quota needs the runai volume{Advice.InPlaceOfVolume(c.Spec)}";
+        return c.Spec.QuotaMounts.FirstOrDefault(m => m.IsPreload) is { } preload && c.Spec.Directory is null
             ? $"{QuotaMount.PreloadFile} of the {Quoted.Text(preload.Volume)} volume needs the volume itself: "
                 + $"{Advice.Volume(c.Spec.Tool, preload.Volume)}"
-        : null;
+            : null;
+    }
 
     static string? VolumeNeedsQuota(RuleInput c) =>
         !c.HasQuota && c.Spec.QuotaMounts.Count > 0 && !c.Spec.QuotaMounts.Any(m => m.IsDamaged)
@@ -180,16 +182,17 @@ static partial class PolicyRules
     static string? OneVolume(RuleInput c)
     {
         var whole = c.Spec.QuotaMounts.Where(m => !m.IsPart).ToArray();
-        if (whole.FirstOrDefault(m => m.Target == QuotaMount.PreloadFile) is { } unknown && whole.Length > 1)
-            return c.Spec.KnowsSubpath == true
-                ? $"the mount of the {Quoted.Text(unknown.Volume)} volume at {QuotaMount.PreloadFile} has no "
-                    + $"volume-subpath: {Advice.Subpath(c.Spec.Tool, unknown.Volume)}"
-                : NoSubpath(c.Spec.Tool, unknown.Volume, c.Spec.Directory! == unknown ? whole[1] : c.Spec.Directory!);
-        return whole.Length < 2
-            ? null
-            : "a container has one private directory, and "
+        if (whole.Length < 2)
+            return null;
+        if (whole.FirstOrDefault(m => m.Target == QuotaMount.PreloadFile) is not { } unknown)
+            return "a container has one private directory, and "
                 + $"{Bounded.List([.. whole.Select(Place)], " and ")} are {whole.Length}: mount one volume of this "
                 + "plugin once";
+        if (c.Spec.KnowsSubpath == true)
+            return $"the mount of the {Quoted.Text(unknown.Volume)} volume at {QuotaMount.PreloadFile} has no "
+                + $"volume-subpath: {Advice.Subpath(c.Spec.Tool, unknown.Volume)}";
+        var directory = c.Spec.Directory! == unknown ? whole[1] : c.Spec.Directory!;
+        return NoSubpath(c.Spec.Tool, unknown.Volume, directory);
     }
 
     static string Place(QuotaMount mount) => $"{Quoted.Text(mount.Volume)} at {Quoted.Text(mount.Target)}";
@@ -223,12 +226,15 @@ static partial class PolicyRules
             : null;
     }
 
-    static string? VolumeBorrowed(RuleInput c) =>
-        c.Spec.Borrowed is [var target, ..]
-            ? $"nobody can say which part of the volume --volumes-from brings to {Quoted.Text(target)}: add "
-                + (target == QuotaMount.PreloadFile ? Advice.PreloadMount("runai") : $"-v runai:{Quoted.Text(target)}")
-                + ", which takes its place"
-            : null;
+    static string? VolumeBorrowed(RuleInput c)
+    {
+        if (c.Spec.Borrowed is not [var target, ..])
+            return null;
+        var own =
+            target == QuotaMount.PreloadFile ? Advice.PreloadMount("runai") : $"-v runai:{Quoted.Text(target)}";
+        return $"nobody can say which part of the volume --volumes-from brings to {Quoted.Text(target)}: add {own}, "
+            + "which takes its place";
+    }
 
     /// <summary>By control groups the plugin and the shim tell whose a process is, also one that gets its GPU later
     /// from another.</summary>
@@ -265,32 +271,37 @@ static partial class PolicyRules
                 + "itself but for a folder that the container's processes share: leave ro out"
             : null;
 
-    static string? VolumeCovered(RuleInput c) =>
-        c.Spec.Observed.IsCut
-            ? $"it has more than {Volumes.ProcMountTable.MostMounts} mounts, or longer ones than the plugin "
-                + "reads, and any of them may cover the quota: make fewer in it"
-        : c.Spec.Observed.Shadowings is [var actual, ..]
-            ? $"the mount at {Quoted.Text(actual.By)} covers the quota at {Quoted.Text(actual.Hidden)}, maybe "
-                + "through a link in the image: remove it or move it"
-        : c.Spec.Directory is { } directory
-        && c
-            .Spec.OtherTargets.Concat(c.Spec.QuotaMounts.Where(m => m.IsPart).Select(m => m.Target))
-            .FirstOrDefault(t => UnixPath.IsWithin(t, directory.Target))
+    static string? VolumeCovered(RuleInput c)
+    {
+        if (c.Spec.Observed.IsCut)
+            return $"it has more than {ProcMountTable.MostMounts} mounts, or longer ones than the plugin "
+                + "reads, and any of them may cover the quota: make fewer in it";
+        if (c.Spec.Observed.Shadowings is [var actual, ..])
+            return $"the mount at {Quoted.Text(actual.By)} covers the quota at {Quoted.Text(actual.Hidden)}, maybe "
+                + "through a link in the image: remove it or move it";
+        if (c.Spec.Directory is not { } directory)
+            return null;
+        var parts = c.Spec.QuotaMounts.Where(m => m.IsPart).Select(m => m.Target);
+        return c.Spec.OtherTargets.Concat(parts).FirstOrDefault(t => UnixPath.IsWithin(t, directory.Target))
             is { } cover
             ? $"the mount at {Quoted.Text(cover)} would cover the {Quoted.Text(directory.Volume)} volume at "
                 + $"{Quoted.Text(directory.Target)}: remove it or move it"
-        : null;
+            : null;
+    }
 
     /// <summary>Seen where a container outlived the plugin that it was started with.</summary>
-    static string? VolumeGone(RuleInput c) =>
-        c.Spec is not { Directory: { } directory } ? null
-        : c.Spec.Observed.IsUnreadable
-            ? $"the mounts of its first process cannot be read, so whether the {Quoted.Text(directory.Volume)} "
-                + $"volume at {Quoted.Text(directory.Target)} is still there is unknown: restart the container"
-        : c.Spec.Observed.Missing is { } missing
+    static string? VolumeGone(RuleInput c)
+    {
+        if (c.Spec.Directory is not { } directory)
+            return null;
+        if (c.Spec.Observed.IsUnreadable)
+            return $"the mounts of its first process cannot be read, so whether the {Quoted.Text(directory.Volume)} "
+                + $"volume at {Quoted.Text(directory.Target)} is still there is unknown: restart the container";
+        return c.Spec.Observed.Missing is { } missing
             ? $"{missing} of the {Quoted.Text(directory.Volume)} volume at {Quoted.Text(directory.Target)} is "
                 + "gone, so its quota is not kept: restart the container"
-        : null;
+            : null;
+    }
 
     static string? PreloadReadOnly(RuleInput c) =>
         c.Spec is { ReadOnlyRoot: true, NeedsPreloadFile: true, Directory: { } directory }
@@ -330,14 +341,18 @@ static partial class PolicyRules
                 + "write --gpus all"
             : null;
 
-    static string? QuotaExceeded(RuleInput c) =>
-        c.Quota is { } quota
-        && c.Spec.Observed.Excesses.FirstOrDefault(e => e.Used > quota.Of(e.Gpu.AllocatableBytes)) is { } excess
-        && quota.Of(excess.Gpu.AllocatableBytes) is var limit
-            ? $"its processes have {excess.Used} bytes ({ByteSize.Text(excess.Used)}) of {Name(excess.Gpu)}, more "
-                + $"than {GpuMemoryQuota.Name}={quota} ({limit} bytes, {ByteSize.Text(limit)}): a program in it runs "
-                + "without the shim, or the quota is less than the driver's own share of one"
-            : null;
+    static string? QuotaExceeded(RuleInput c)
+    {
+        if (
+            c.Quota is not { } quota
+            || c.Spec.Observed.Excesses.FirstOrDefault(e => e.Used > quota.Of(e.Gpu.AllocatableBytes)) is not { } excess
+        )
+            return null;
+        var limit = quota.Of(excess.Gpu.AllocatableBytes);
+        return $"its processes have {excess.Used} bytes ({ByteSize.Text(excess.Used)}) of {Name(excess.Gpu)}, more "
+            + $"than {GpuMemoryQuota.Name}={quota} ({limit} bytes, {ByteSize.Text(limit)}): a program in it runs "
+            + "without the shim, or the quota is less than the driver's own share of one";
+    }
 
     static string? QuotaExceedsGpu(RuleInput c)
     {

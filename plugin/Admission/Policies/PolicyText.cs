@@ -78,9 +78,9 @@ static class PolicyText
     static string List(IEnumerable<string> names, int longest = Quoted.MaxLength)
     {
         var all = names.Order(StringComparer.Ordinal).Select(name => Quoted.Text(name, longest)).ToArray();
-        return all.Length == 0
-            ? None
-            : string.Join(", ", all.Take(MaxNames))
-                + (all.Length > MaxNames ? $" and {all.Length - MaxNames} more" : "");
+        if (all.Length == 0)
+            return None;
+        var first = string.Join(", ", all.Take(MaxNames));
+        return all.Length > MaxNames ? $"{first} and {all.Length - MaxNames} more" : first;
     }
 }

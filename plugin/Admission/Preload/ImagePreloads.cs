@@ -67,10 +67,12 @@ sealed class ImagePreloads(SelfCalls own, TimeProvider time)
 
     /// <summary>Where containerd keeps the images, an ID can stand for one image of each platform. These drivers are
     /// never containerd's.</summary>
-    static string? ImageOf(ContainerInspect container) =>
-        container.ImageManifestDescriptor is { Digest: { Length: > 0 } digest } ? digest
-        : container.Image.Length > 0 && container.Driver is "overlay2" or "vfs" ? container.Image
-        : null;
+    static string? ImageOf(ContainerInspect container)
+    {
+        if (container.ImageManifestDescriptor is { Digest: { Length: > 0 } digest })
+            return digest;
+        return container.Image.Length > 0 && container.Driver is "overlay2" or "vfs" ? container.Image : null;
+    }
 
     /// <summary>What is mounted inside another mount is reached by what that one holds.</summary>
     static bool AreNested(string[] targets) =>

@@ -115,21 +115,26 @@ sealed partial class PreloadInjector(
         }
     }
 
-    static string Way(EngineException e, ContainerSpec spec) =>
-        e.StatusCode is null ? ""
-        : DiskFull.Hint(e.Message) is { Length: > 0 } full ? full
+    static string Way(EngineException e, ContainerSpec spec)
+    {
+        if (e.StatusCode is null)
+            return "";
+        if (DiskFull.Hint(e.Message) is { Length: > 0 } full)
+            return full;
         // The mount of the volume fails, for each call about the container's files and for its start: what the engines
         // say of that in turn.
-        : e.Message.Contains("not a directory", StringComparison.Ordinal)
-        || e.Message.Contains("file exists", StringComparison.Ordinal)
-            ? $"; the image seems to have a file at {Quoted.Text(spec.Directory!.Target)}, where the volume "
+        if (
+            e.Message.Contains("not a directory", StringComparison.Ordinal)
+            || e.Message.Contains("file exists", StringComparison.Ordinal)
+        )
+            return $"; the image seems to have a file at {Quoted.Text(spec.Directory!.Target)}, where the volume "
                 + $"belongs: mount it elsewhere, {Advice.Volume(spec.Tool, spec.Directory.Volume, "/opt/runai")} in "
-                + "its place"
-        : (
-            e.Message.Contains("escapes from parent", StringComparison.Ordinal)
-                ? "; the target of a mount leads through a link of the image: mount it where none does, or "
-                : "; "
-        ) + Advice.Preload(spec.Tool, spec.Directory!);
+                + "its place";
+        var first = e.Message.Contains("escapes from parent", StringComparison.Ordinal)
+            ? "the target of a mount leads through a link of the image: mount it where none does, or "
+            : "";
+        return $"; {first}{Advice.Preload(spec.Tool, spec.Directory!)}";
+    }
 
     void Remember((string Id, string Shim, int Writes) job)
     {
@@ -255,18 +260,18 @@ sealed partial class PreloadInjector(
         }
     }
 
-    static string? Unreachable(ClosedFolder? closed, ContainerSpec spec) =>
-        closed is null || (!closed.HidesShim && spec.PreloadsByEnvironment)
-            ? null
-            : $"would not reach the programs of every user, since {Quoted.Text(closed.Path)} is closed to its "
-                + "owner, its group or others: "
-                + (
-                    closed.HidesShim
-                        ? Advice.Volume(spec.Tool, spec.Directory!.Volume, OtherTarget(spec.Directory))
-                            + " in its place"
-                        : $"RUN chmod a+x {Quoted.Text(closed.Path)} in the image, or "
-                            + $"{Advice.PreloadVariable(spec.Tool, spec.Directory!)}"
-                );
+    static string? Unreachable(ClosedFolder? closed, ContainerSpec spec)
+    {
+        if (closed is null || (!closed.HidesShim && spec.PreloadsByEnvironment))
+            return null;
+        var directory = spec.Directory!;
+        var remedy = closed.HidesShim
+            ? $"{Advice.Volume(spec.Tool, directory.Volume, OtherTarget(directory))} in its place"
+            : $"RUN chmod a+x {Quoted.Text(closed.Path)} in the image, or "
+                + $"{Advice.PreloadVariable(spec.Tool, directory)}";
+        return $"would not reach the programs of every user, since {Quoted.Text(closed.Path)} is closed to its "
+            + $"owner, its group or others: {remedy}";
+    }
 
     static string OtherTarget(QuotaMount directory) => directory.Target == "/runai" ? "/opt/runai" : "/runai";
 

@@ -29,35 +29,35 @@ sealed record ServiceBody
             : null;
 
     /// <summary>What its tasks will ask for, as a create body would.</summary>
-    public CreateBody ToCreateBody(bool onHostNetwork = false) =>
-        TaskTemplate?.ContainerSpec is not { } task
-            ? new()
-            : new()
+    public CreateBody ToCreateBody(bool onHostNetwork = false)
+    {
+        if (TaskTemplate?.ContainerSpec is not { } task)
+            return new();
+        return new()
+        {
+            IsOfService = true,
+            Image = task.Image,
+            Labels = task.Labels,
+            Env = [.. task.Env ?? [], .. TaskTemplate.Resources?.Environment ?? []],
+            HostConfig = new()
             {
-                IsOfService = true,
-                Image = task.Image,
-                Labels = task.Labels,
-                Env = [.. task.Env ?? [], .. TaskTemplate.Resources?.Environment ?? []],
-                HostConfig = new()
-                {
-                    Mounts = task.Mounts is { } mounts ? [.. mounts.Select(AsSwarmReads)] : null,
-                    ReadonlyRootfs = task.ReadOnly,
-                    CapAdd = task.CapabilityAdd,
-                    Tmpfs = FileTargets(task),
-                    SecurityOpt = task.Privileges?.ToSecurityOptions(),
-                    NetworkMode = onHostNetwork ? "host" : null,
-                },
-            };
+                Mounts = task.Mounts?.Select(AsSwarmReads).ToArray(),
+                ReadonlyRootfs = task.ReadOnly,
+                CapAdd = task.CapabilityAdd,
+                Tmpfs = FileTargets(task),
+                SecurityOpt = task.Privileges?.ToSecurityOptions(),
+                NetworkMode = onHostNetwork ? "host" : null,
+            },
+        };
+    }
 
     /// <summary>Swarm takes a type in any case of Go's, and a mount without one for a bind. So what is certainly
     /// nothing else is one.</summary>
-    static MountSpec AsSwarmReads(MountSpec? mount) =>
-        (mount ?? new()) with
-        {
-            Type = mount?.Type?.ToLowerInvariant() is ("volume" or "tmpfs" or "npipe" or "cluster") and var type
-                ? type
-                : "bind",
-        };
+    static MountSpec AsSwarmReads(MountSpec? mount)
+    {
+        var type = mount?.Type?.ToLowerInvariant();
+        return (mount ?? new()) with { Type = type is "volume" or "tmpfs" or "npipe" or "cluster" ? type : "bind" };
+    }
 
     /// <summary>Configs and secrets are files that are mounted: they may lie in nobody's way either. A name that is not
     /// absolute is below the root, or below /run/secrets.</summary>
@@ -69,8 +69,10 @@ sealed record ServiceBody
             .Distinct()
             .ToDictionary(name => name, _ => "");
 
-    static string? InFolder(string folder, FileReference? reference) =>
-        reference?.File?.Name is not { Length: > 0 } name ? null
-        : name.StartsWith('/') ? name
-        : folder + name;
+    static string? InFolder(string folder, FileReference? reference)
+    {
+        if (reference?.File?.Name is not { Length: > 0 } name)
+            return null;
+        return name.StartsWith('/') ? name : folder + name;
+    }
 }

@@ -98,9 +98,9 @@ static class StrictJson
 
                 )
                     walk.Left--;
-            return walk.Left < 0 ? TooMany
-                : IsTooLong(reader) ? TooLong(path)
-                : null;
+            if (walk.Left < 0)
+                return TooMany;
+            return IsTooLong(reader) ? TooLong(path) : null;
         }
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {

@@ -20,19 +20,21 @@ static class CallBounds
     public static string? Cut(string? user) => user is { Length: > MostUser } ? user[..MostUser] : user;
 
     /// <summary>Null, or what is too long, for the caller.</summary>
-    public static string? FindProblem(AuthZRequest call, RouteKind kind) =>
-        call.User?.Length > MostUser
-            ? string.Create(
+    public static string? FindProblem(AuthZRequest call, RouteKind kind)
+    {
+        if (call.User?.Length > MostUser)
+            return string.Create(
                 CultureInfo.InvariantCulture,
                 $"the common name of your TLS client certificate is longer than {MostUser} characters: use a "
                     + $"certificate with a shorter one"
-            )
-        : LengthOf(call.RequestUri ?? "", kind) > MostUri
+            );
+        return LengthOf(call.RequestUri ?? "", kind) > MostUri
             ? string.Create(
                 CultureInfo.InvariantCulture,
                 $"the URI of this call is longer than {MostUri} characters: shorten what it names"
             )
-        : null;
+            : null;
+    }
 
     /// <summary>Of what is kept of it. The arguments and labels of a classic build stand in its query, and may be
     /// long.</summary>

@@ -30,7 +30,7 @@ readonly record struct EngineRoute(RouteKind Kind, string Name = "", string Vers
         from pair in uri.Split('?', 2) is [_, var query] ? query.Split('&', ';') : []
         let parts = pair.Split('=', 2)
         where Plain(parts[0]) == name
-        select Plain(parts.Length == 2 ? parts[1] : "");
+        select Plain(parts.ElementAtOrDefault(1) ?? "");
 
     static string Plain(string text) => Decode(text.Replace('+', ' '));
 

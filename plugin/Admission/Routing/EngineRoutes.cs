@@ -137,8 +137,12 @@ static class EngineRoutes
 
     /// <summary>The containers that a call names where the engine looks for them at once, in its path or its
     /// query.</summary>
-    public static IEnumerable<string> ContainersOf(EngineRoute route, string uri) =>
-        route.Kind == RouteKind.Commit ? EngineRoute.QueryValues(uri, "container") : IsOfContainer(route.Kind) ? [route.Name] : [];
+    public static IEnumerable<string> ContainersOf(EngineRoute route, string uri)
+    {
+        if (route.Kind == RouteKind.Commit)
+            return EngineRoute.QueryValues(uri, "container");
+        return IsOfContainer(route.Kind) ? [route.Name] : [];
+    }
 
     /// <summary>The names that a call gives to a container.</summary>
     public static IEnumerable<string> NewNamesOf(RouteKind kind, string uri) =>

@@ -94,10 +94,12 @@ sealed class NamesInMotion(TimeProvider time)
     }
 
     /// <summary>One that is judged yet ends by its judgement.</summary>
-    TimeSpan LeftOf(NameHold hold) =>
-        hold.Since is { } since
-            ? (hold.IsMove ? MoveLasts : ReachLasts) - time.GetElapsedTime(since)
-            : TimeSpan.MaxValue;
+    TimeSpan LeftOf(NameHold hold)
+    {
+        if (hold.Since is not { } since)
+            return TimeSpan.MaxValue;
+        return (hold.IsMove ? MoveLasts : ReachLasts) - time.GetElapsedTime(since);
+    }
 
     void Purge(string name)
     {

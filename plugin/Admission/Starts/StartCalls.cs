@@ -61,15 +61,18 @@ sealed class StartCalls(TimeProvider time)
     {
         var key = KeyOf(apiCall, name);
         lock (_lock)
-            return !HasRoom(call => call.Key.Name == key.Name, MostOfName)
-                    ? $"{MostOfName} starts of the container {Quoted.Text(name)} are under way, and the engine "
-                        + "has finished none of them: wait until it does, or look at what hangs there (docker "
-                        + "inspect, the engine's log)"
-                : !HasRoom(call => call.User == key.User, MostOfUser)
-                    ? $"{MostOfUser} starts of yours are under way that the engine has not finished: wait until it does"
-                : !HasRoom(_ => true, MaxEntries)
-                    ? $"{MaxEntries} starts are under way that the engine has not finished: wait until it does"
-                : null;
+        {
+            if (!HasRoom(call => call.Key.Name == key.Name, MostOfName))
+                return $"{MostOfName} starts of the container {Quoted.Text(name)} are under way, and the engine "
+                    + "has finished none of them: wait until it does, or look at what hangs there (docker "
+                    + "inspect, the engine's log)";
+            if (!HasRoom(call => call.User == key.User, MostOfUser))
+                return $"{MostOfUser} starts of yours are under way that the engine has not finished: wait until it "
+                    + "does";
+            return HasRoom(_ => true, MaxEntries)
+                ? null
+                : $"{MaxEntries} starts are under way that the engine has not finished: wait until it does";
+        }
     }
 
     /// <summary>Whether one more fits, once what has waited for too long makes room: an engine that was restarted
