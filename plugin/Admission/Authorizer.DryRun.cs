@@ -41,9 +41,7 @@ sealed partial class Authorizer
         if (dryRun.IsAboutCall)
             answer = await JudgeDryRunAsync(dryRun.CallOf(apiCall), route, settings, isInForce, cancel);
         else
-            answer = isInForce
-                ? DryRunReport.OfPolicyInForce(inForce, asker)
-                : DryRunReport.OfPolicy(settings, asker);
+            answer = isInForce ? DryRunReport.OfPolicyInForce(inForce, asker) : DryRunReport.OfPolicy(settings, asker);
         return AuthZAnswer.Denied(answer.ToString());
     }
 

@@ -205,7 +205,7 @@ sealed partial class Authorizer(
             return AuthZAnswer.Allowed;
         }
         if (route.Kind is RouteKind.ContainerCreate or RouteKind.ContainerArchivePut)
-            await create.ServeAsync(apiCall, route, cancel);
+            await create.InjectPreloadAsync(apiCall, route, cancel);
         if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
         {
             apiCall.ReleaseBodies();

@@ -15,7 +15,7 @@ sealed class ContainerJudge(
     EngineDefaults defaults,
     IGpuInventory gpus,
     PolicySource policy,
-    GpuReservations ledger,
+    GpuReservations reservations,
     StartCalls starts
 ) : IContainerJudge
 {
@@ -45,8 +45,8 @@ sealed class ContainerJudge(
                 ? starts.FindCallerOfUnjudged(container.Id, called, container.Name.TrimStart('/'))
                 : null;
         if (caller is not null)
-            ledger.SetUser(container.Id, caller);
-        var user = requester == Requester.Engine ? caller ?? ledger.UserOf(container.Id) : null;
+            reservations.SetUser(container.Id, caller);
+        var user = requester == Requester.Engine ? caller ?? reservations.UserOf(container.Id) : null;
         var who = user is null ? requester : settings.RequesterOfRecord(user);
         var spec = Describe(container) with { Observed = observed ?? Observed.None };
         // Such a GPU counts for the rules; what it holds of one is by its configuration.
@@ -56,7 +56,13 @@ sealed class ContainerJudge(
                 Gpu = new($"use of GPU {use.Gpu.Index}", GpuSelection.Unknown),
             }
             : spec;
-        var verdict = PolicyRules.Evaluate(judged, who, gpus.Devices, settings, ledger.HeldByOthersIfNew(container.Id));
+        var verdict = PolicyRules.Evaluate(
+            judged,
+            who,
+            gpus.Devices,
+            settings,
+            reservations.HeldByOthersIfNew(container.Id)
+        );
         if (!verdict.IsAllowed)
             verdict = caller is not null
                 ? verdict with

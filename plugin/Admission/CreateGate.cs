@@ -25,7 +25,7 @@ sealed partial class CreateGate(
     IGpuInventory gpus,
     PreloadInjector preload,
     PolicySource policy,
-    GpuReservations ledger,
+    GpuReservations reservations,
     ContainerReach reach,
     NamedVolumes named,
     IVolumeCatalog volumes,
@@ -36,7 +36,7 @@ sealed partial class CreateGate(
 )
 {
     /// <summary>Of other containers, the most that a create may name: more are refused by the reach of each.</summary>
-    const int MostNames = 16;
+    const int MaxNames = 16;
 
     /// <summary>Judges a create call and logs the decision. Reserves nothing; the start does. Holds names of other
     /// containers in <paramref name="names"/> until the engine has looked at them.</summary>
@@ -70,7 +70,7 @@ sealed partial class CreateGate(
         CancellationToken cancel
     )
     {
-        var holdings = ledger.HeldByOthers("");
+        var holdings = reservations.HeldByOthers("");
         var (spec, verdict) = await JudgeCreateAsync(apiCall, route, settings, holdings, names: null, cancel);
         return new(spec, verdict, holdings);
     }
@@ -150,7 +150,7 @@ sealed partial class CreateGate(
                         .Concat(links)
                         .Where(name => !ContainerNames.IsWholeId(name))
                         .Distinct()
-                        .Take(MostNames)
+                        .Take(MaxNames)
                 )
                     if (await names.ReachAsync(name, deadline.Token) is { } moving)
                         return (spec, Verdict.Refused("reach", moving));
@@ -176,7 +176,7 @@ sealed partial class CreateGate(
 
     /// <summary>After a create or an upload: the shim goes into the container, or again. What fails here is tried
     /// again, and told to the user, at the start.</summary>
-    public async ValueTask ServeAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
+    public async ValueTask InjectPreloadAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)
     {
         using var deadline = EngineDeadline.OfAnswer(time, cancel);
         try

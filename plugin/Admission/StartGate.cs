@@ -22,7 +22,7 @@ sealed partial class StartGate(
     IGpuInventory gpus,
     PreloadInjector preload,
     PolicySource policy,
-    GpuReservations ledger,
+    GpuReservations reservations,
     StartCalls starts,
     AllowedStarts allowed,
     LeftBehind left,
@@ -135,7 +135,7 @@ sealed partial class StartGate(
     {
         if (settings.Overcommit is not null && spec.Gpu is not null)
         {
-            await ledger.Rebuilt.WaitAsync(cancel);
+            await reservations.Rebuilt.WaitAsync(cancel);
             if (!gpus.IsKnown && !settings.IsAudit)
                 return Verdict.Refused(
                     "engine",
@@ -145,11 +145,11 @@ sealed partial class StartGate(
         }
         Verdict Judge(GpuHoldings? holdings) => PolicyRules.Evaluate(spec, requester, gpus.Devices, settings, holdings);
         var joined = await reach.JudgeJoinedAsync(container.NamesOfJoined(), spec, requester, settings, cancel);
-        var verdict = joined.And(Judge(ledger.HeldByOthers(container.Id)));
+        var verdict = joined.And(Judge(reservations.HeldByOthers(container.Id)));
         if (verdict.IsAllowed && await preload.EnsureAsync(container, spec, cancel) is { } problem)
             return verdict with { Reasons = [new("preload", problem)] };
         // Last, so that nothing is held for a start that is refused, and what runs loses nothing by one.
-        return verdict.IsAllowed ? joined.And(ledger.Decide(container, spec, requester.Name, Judge)) : verdict;
+        return verdict.IsAllowed ? joined.And(reservations.Decide(container, spec, requester.Name, Judge)) : verdict;
     }
 
     /// <summary>What a start would be answered: nothing is held, and nothing written into the container.</summary>
@@ -167,7 +167,7 @@ sealed partial class StartGate(
         var (container, problem) = await FindContainerAsync(route, cancel);
         if (container is null)
             return (null, problem ?? $"there is no container {Quoted.Text(route.Name)}");
-        var holdings = ledger.HeldByOthers(container.Id);
+        var holdings = reservations.HeldByOthers(container.Id);
         var spec = specs.FromInspect(container, defaults.Runtime) with { KnowsSubpath = route.KnowsSubpath };
         var verdict = hasOldBody ? OldBody : PolicyRules.Evaluate(spec, requester, gpus.Devices, settings, holdings);
         try
@@ -203,7 +203,7 @@ sealed partial class StartGate(
     public void Answered(AuthZRequest apiCall, EngineRoute route)
     {
         if (starts.Answered(apiCall, route.Name) is { } id && apiCall.ResponseStatusCode == Started)
-            ledger.Succeeded(id);
+            reservations.Succeeded(id);
     }
 
     /// <summary>What an allowed start holds of the GPUs goes back when the container does not run after all.</summary>
@@ -219,9 +219,9 @@ sealed partial class StartGate(
             if (await engine.InspectContainerAsync(route.Name, deadline.Token) is not { } container)
                 return;
             if (container.State.Running)
-                ledger.RunsAlready(container.Id);
+                reservations.RunsAlready(container.Id);
             else
-                ledger.Failed(container.Id);
+                reservations.Failed(container.Id);
         }
         catch (Exception e) when (e is EngineException or OperationCanceledException)
         {

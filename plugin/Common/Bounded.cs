@@ -10,7 +10,7 @@ static class Bounded
 {
     /// <summary>Of a message for the user's terminal, and of a line of the log, in UTF-8.</summary>
     public const int MaxBytes = 8 << 10;
-    const int MostNames = 5;
+    const int MaxNames = 5;
     const char Ellipsis = '…';
 
     /// <summary>The text itself where it fits, else its beginning and an ellipsis.</summary>
@@ -31,10 +31,10 @@ static class Bounded
 
     /// <summary>Five of them, and how many more there are: <c>a, b, c, d, e and 19,995 more</c>.</summary>
     public static string List(IReadOnlyCollection<string> names, string separator = ", ") =>
-        string.Join(separator, names.Take(MostNames))
+        string.Join(separator, names.Take(MaxNames))
         + (
-            names.Count > MostNames
-                ? string.Create(CultureInfo.InvariantCulture, $" and {names.Count - MostNames:N0} more")
+            names.Count > MaxNames
+                ? string.Create(CultureInfo.InvariantCulture, $" and {names.Count - MaxNames:N0} more")
                 : ""
         );
 }

@@ -12,8 +12,8 @@ static class BoundedLines
     /// <summary>Lines without their newline, the last one also where it has none. <c>IsCut</c>: the line was longer
     /// than the bound. The stream is left open.</summary>
     /// <param name="stream">UTF-8. Where it cannot be read on, it ends.</param>
-    /// <param name="most">Of a line, in characters.</param>
-    public static IEnumerable<(string Text, bool IsCut)> Read(Stream stream, int most)
+    /// <param name="max">Of a line, in characters.</param>
+    public static IEnumerable<(string Text, bool IsCut)> Read(Stream stream, int max)
     {
         using var reader = new StreamReader(
             stream,
@@ -31,8 +31,8 @@ static class BoundedLines
             {
                 end = Array.IndexOf(buffer, '\n', start, count - start);
                 var length = (end < 0 ? count : end) - start;
-                isCut |= length > most - line.Length;
-                line.Append(buffer, start, Math.Min(length, most - line.Length));
+                isCut |= length > max - line.Length;
+                line.Append(buffer, start, Math.Min(length, max - line.Length));
                 if (end < 0)
                     break;
                 yield return (line.ToString(), isCut);

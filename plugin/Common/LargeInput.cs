@@ -7,12 +7,12 @@ namespace Runai.GpuMemory.Common;
 /// takes some ten times its size of memory meanwhile: of small inputs there
 /// may be many, of larger ones some, of those that are megabytes one. Who waits for a place waits for others of his
 /// size only.</summary>
-/// <param name="mostWaiting">How many may wait for a place of a size; whoever comes then is a
+/// <param name="maxWaiting">How many may wait for a place of a size; whoever comes then is a
 /// <see cref="OverloadedException"/>.</param>
-/// <param name="patience">How long one may wait for that, before it is one too: whoever hangs shall not hang
+/// <param name="timeout">How long one may wait for that, before it is one too: whoever hangs shall not hang
 /// others.</param>
 #pragma warning disable CA1001 // one a process, and no wait handle was made of it
-sealed class LargeInput(int mostWaiting, TimeSpan patience)
+sealed class LargeInput(int maxWaiting, TimeSpan timeout)
 {
     /// <summary>The longest small input. Nearly all calls are small.</summary>
     public const int SmallBytes = 16 << 10;
@@ -23,9 +23,9 @@ sealed class LargeInput(int mostWaiting, TimeSpan patience)
     /// <summary>2 MiB of each of the first two.</summary>
     readonly Size[] _sizes = [new(SmallBytes, 128), new(MediumBytes, 16), new(int.MaxValue, 1)];
 
-    sealed class Size(int mostBytes, int places)
+    sealed class Size(int maxBytes, int places)
     {
-        public int MostBytes => mostBytes;
+        public int MaxBytes => maxBytes;
         public SemaphoreSlim Places { get; } = new(places);
         public int Waiting;
     }
@@ -76,7 +76,7 @@ sealed class LargeInput(int mostWaiting, TimeSpan patience)
     /// for who waits for him.</summary>
     async ValueTask<int> EnterAsync(Hold hold, int size, long bytes, CancellationToken cancel)
     {
-        var needed = Array.FindIndex(_sizes, one => bytes <= one.MostBytes) + 1;
+        var needed = Array.FindIndex(_sizes, one => bytes <= one.MaxBytes) + 1;
         if (needed > size)
         {
             await EnterAsync(_sizes[needed - 1], cancel);
@@ -91,7 +91,7 @@ sealed class LargeInput(int mostWaiting, TimeSpan patience)
             return;
         try
         {
-            if (Interlocked.Increment(ref size.Waiting) > mostWaiting || !await size.Places.WaitAsync(patience, cancel))
+            if (Interlocked.Increment(ref size.Waiting) > maxWaiting || !await size.Places.WaitAsync(timeout, cancel))
                 throw new OverloadedException();
         }
         finally

@@ -13,11 +13,11 @@ sealed class ChainProbe(IEngineClient engine, SelfCalls own, TimeProvider time)
 
     /// <summary>The ping itself stays, and is answered when the API is served. While it is served, everybody waits as
     /// long: an engine that does not answer then is only busy.</summary>
-    static readonly TimeSpan Longest = TimeSpan.FromSeconds(30);
+    static readonly TimeSpan MaxPingTime = TimeSpan.FromSeconds(30);
 
     /// <summary>An engine that has not answered for so long does not boot. Thousands of containers come up in
     /// less.</summary>
-    public static TimeSpan LongestBoot { get; } = TimeSpan.FromMinutes(10);
+    public static TimeSpan MaxBootTime { get; } = TimeSpan.FromMinutes(10);
 
     /// <summary>The ping under way, and since when the engine is silent, which is away until then or has answered: held
     /// for a look.</summary>
@@ -60,7 +60,7 @@ sealed class ChainProbe(IEngineClient engine, SelfCalls own, TimeProvider time)
                 _ping = (Task.Run(() => AskAsync(ping), CancellationToken.None), time.GetTimestamp(), ping);
             }
             answer = _ping.Value.Answer;
-            left = (_isApiServed ? Longest : PingTimeout) - time.GetElapsedTime(_ping.Value.Since);
+            left = (_isApiServed ? MaxPingTime : PingTimeout) - time.GetElapsedTime(_ping.Value.Since);
         }
         try
         {
@@ -79,7 +79,7 @@ sealed class ChainProbe(IEngineClient engine, SelfCalls own, TimeProvider time)
         {
             if (asking != Asking.Silent)
                 _silentSince = time.GetTimestamp();
-            return asking == Asking.Silent && !_isApiServed && time.GetElapsedTime(_silentSince) < LongestBoot
+            return asking == Asking.Silent && !_isApiServed && time.GetElapsedTime(_silentSince) < MaxBootTime
                 ? Asking.Booting
                 : asking;
         }
@@ -89,9 +89,9 @@ sealed class ChainProbe(IEngineClient engine, SelfCalls own, TimeProvider time)
     {
         using (ping)
         {
-            var asking = Read(await engine.PingAsync(ping.Target, Longest, CancellationToken.None), ping);
+            var asking = Read(await engine.PingAsync(ping.Target, MaxPingTime, CancellationToken.None), ping);
             return asking == Asking.Denied
-                ? Read(await engine.PingAsync(ping.OtherTarget, Longest, CancellationToken.None), ping)
+                ? Read(await engine.PingAsync(ping.OtherTarget, MaxPingTime, CancellationToken.None), ping)
                 : asking;
         }
     }

@@ -21,7 +21,7 @@ sealed class EngineClient(EngineClientOptions options, SelfCalls own, TimeProvid
     readonly EngineTransport _transport = new(options.Socket, own);
 
     // Each call has a deadline of its own.
-    readonly LargeInput _answers = new(mostWaiting: 500, Timeout.InfiniteTimeSpan);
+    readonly LargeInput _answers = new(maxWaiting: 500, Timeout.InfiniteTimeSpan);
 
     public void Dispose() => _transport.Dispose();
 

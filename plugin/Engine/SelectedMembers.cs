@@ -11,9 +11,9 @@ namespace Runai.GpuMemory.Engine;
 /// <param name="names">Of the members, as the engine spells them.</param>
 sealed class SelectedMembers(Stream inner, IReadOnlySet<string> names) : ReadOnlyStream(inner)
 {
-    const int LongestName = 128;
+    const int MaxNameLength = 128;
 
-    readonly byte[] _name = new byte[LongestName];
+    readonly byte[] _name = new byte[MaxNameLength];
     int _depth,
         _length;
     bool _inText,
@@ -69,7 +69,7 @@ sealed class SelectedMembers(Stream inner, IReadOnlySet<string> names) : ReadOnl
     {
         if (!_escaped && one == '"')
             _inText = false;
-        else if (!_skips && _length < LongestName)
+        else if (!_skips && _length < MaxNameLength)
             _name[_length++] = one;
         _escaped = !_escaped && one == '\\';
     }

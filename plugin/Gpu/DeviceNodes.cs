@@ -149,11 +149,11 @@ sealed class DeviceNodes(PluginSettings settings) : IDeviceNodes
     /// there.</summary>
     static DevicePath Search(string hostPath, string here, HashSet<uint> majors)
     {
-        var most = UnixPath.IsWithin(hostPath, "/dev") ? MaxNodes : MaxNodesElsewhere;
+        var max = UnixPath.IsWithin(hostPath, "/dev") ? MaxNodes : MaxNodesElsewhere;
         var seen = 0;
         foreach (var (path, type, major, _) in Below(here))
         {
-            if (++seen > most)
+            if (++seen > max)
                 return new(DevicePathKind.Unknown);
             if (type == NodeType.CharacterDevice && majors.Contains(major))
                 return new(DevicePathKind.Gpu, hostPath + path[here.Length..]);

@@ -44,21 +44,21 @@ sealed record AuthZRequest
         RequestBody = null;
         ResponseBody = null;
         RequestHeaders = RequestHeaders.Find(TypeHeader) is { } type
-            ? new Dictionary<string, string> { [TypeHeader] = type[..Math.Min(type.Length, MostType)] }
+            ? new Dictionary<string, string> { [TypeHeader] = type[..Math.Min(type.Length, MaxTypeLength)] }
             : null;
-        if (RequestUri is null || RequestUri.Length <= MostUri)
+        if (RequestUri is null || RequestUri.Length <= MaxUriLength)
             Place.Dispose();
     }
 
     /// <summary>Of a request's body that stays while its call waits for other calls, in bytes. Of those that wait there
     /// are 1000 at most.</summary>
-    public const int MostKept = 16 << 10;
+    public const int MaxKeptBytes = 16 << 10;
 
     /// <summary>Whoever waits for other calls before he reads the body gives its place back as well.</summary>
     /// <returns>False, and nothing is done, where the body is too long to be kept without one.</returns>
     internal bool TryKeepBody()
     {
-        if (RequestBody is { Length: > MostKept })
+        if (RequestBody is { Length: > MaxKeptBytes })
             return false;
         var body = RequestBody;
         ReleaseBodies();
@@ -78,8 +78,8 @@ sealed record AuthZRequest
     const string TypeHeader = "Content-Type";
 
     /// <summary>In characters.</summary>
-    const int MostType = 256,
-        MostUri = 32 << 10;
+    const int MaxTypeLength = 256,
+        MaxUriLength = 32 << 10;
 
     /// <summary>Whether the call certainly has none: engines read no body without a content type, and its length stands
     /// in no header when it comes in chunks.</summary>

@@ -22,7 +22,7 @@ sealed partial class PluginConnection(
 )
 {
     /// <summary>The engine's client writes a head with the begin of the body, 4 kB, then the rest by 32 kB.</summary>
-    const int MostAtOnce = 32 << 10;
+    const int BufferBytes = 32 << 10;
 
     ServerConnection? _server;
 
@@ -40,7 +40,7 @@ sealed partial class PluginConnection(
     {
         for (var isMore = true; isMore; )
         {
-            var buffer = ArrayPool<byte>.Shared.Rent(MostAtOnce);
+            var buffer = ArrayPool<byte>.Shared.Rent(BufferBytes);
             try
             {
                 isMore = await ReceiveAsync(buffer);
@@ -92,8 +92,8 @@ sealed partial class PluginConnection(
         }
     }
 
-    async ValueTask<int> ReceiveAsync(byte[] buffer, int most) =>
-        await socket.ReceiveAsync(buffer.AsMemory(0, Math.Min(most, buffer.Length))) is > 0 and var count
+    async ValueTask<int> ReceiveAsync(byte[] buffer, int max) =>
+        await socket.ReceiveAsync(buffer.AsMemory(0, Math.Min(max, buffer.Length))) is > 0 and var count
             ? count
             : throw new EndOfStreamException();
 

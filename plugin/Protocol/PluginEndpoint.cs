@@ -23,7 +23,7 @@ static partial class PluginEndpoint
     /// <summary>In which an authorization call says what it is about, where its URI is none of a build's.</summary>
     const int MaxBeginBytes = 2 << 10;
 
-    static readonly LargeInput Bodies = new(mostWaiting: 500, TimeSpan.FromSeconds(4));
+    static readonly LargeInput Bodies = new(maxWaiting: 500, TimeSpan.FromSeconds(4));
 
     /// <summary>Maps a POST that is always answered with status 200. Size, number and waiting time of bodies are
     /// bounded.</summary>

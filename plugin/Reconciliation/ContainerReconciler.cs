@@ -15,7 +15,7 @@ namespace Runai.GpuMemory.Reconciliation;
 sealed partial class ContainerReconciler(
     IEngineClient engine,
     IContainerJudge judge,
-    IGpuReservations ledger,
+    IGpuReservations reservations,
     IVolumeCatalog catalog,
     IPrivateDirectories directories,
     IActivations activations,
@@ -88,7 +88,7 @@ sealed partial class ContainerReconciler(
     public void Started(string id, DateTimeOffset at)
     {
         judge.Started(id, at);
-        ledger.Started(id, at);
+        reservations.Started(id, at);
     }
 
     /// <summary>Somebody stopped or removed it.</summary>
@@ -96,7 +96,7 @@ sealed partial class ContainerReconciler(
     /// <param name="at">When, by the engine's word. It may be heard after that of the next run.</param>
     public void Ended(string id, DateTimeOffset at)
     {
-        ledger.Ended(id, restarts: false, at);
+        reservations.Ended(id, restarts: false, at);
         Forget(id);
     }
 
@@ -105,22 +105,22 @@ sealed partial class ContainerReconciler(
     public async Task DiedAsync(string id, DateTimeOffset at, CancellationToken cancel)
     {
         Forget(id);
-        if (ledger.Reserved().All(holder => holder.Id != id))
+        if (reservations.Reserved().All(holder => holder.Id != id))
             return;
         try
         {
             var state = (await engine.InspectContainerAsync(id, cancel))?.State;
             if (state is not { Running: true } || state.Pid == 0)
-                ledger.Ended(id, restarts: state is { Running: true }, at);
+                reservations.Ended(id, restarts: state is { Running: true }, at);
         }
         catch (EngineException)
         {
-            ledger.Ended(id, restarts: null, at);
+            reservations.Ended(id, restarts: null, at);
         }
     }
 
     /// <summary>All running containers were reconciled.</summary>
-    public void Counted(IReadOnlySet<string> ids, long asOf) => ledger.KeepOnly(ids, asOf);
+    public void Counted(IReadOnlySet<string> ids, long asOf) => reservations.KeepOnly(ids, asOf);
 
     /// <summary>Forgets all runs but these.</summary>
     public void KeepOnly(IReadOnlySet<string> ids)
@@ -200,11 +200,11 @@ sealed partial class ContainerReconciler(
                 WithoutShim = isOurs && isLoaded ? programs.FindWithoutShim(pid) : null,
             }
         );
-        ledger.Running(container, spec, verdict);
+        reservations.Running(container, spec, verdict);
         var asOf = time.GetUtcNow();
         if (isOurs && !processes.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel))
         {
-            ledger.Ended(id, restarts: null, asOf); // its end may have been told before
+            reservations.Ended(id, restarts: null, asOf); // its end may have been told before
             return;
         }
         Report(container, verdict);

@@ -16,7 +16,7 @@ namespace Runai.GpuMemory.Reconciliation;
 sealed partial class UseWatch(
     IGpuUse use,
     IGpuInventory gpus,
-    IGpuReservations ledger,
+    IGpuReservations reservations,
     IProcessCgroups processes,
     ContainerReconciler reconciler,
     PluginSettings settings,
@@ -28,10 +28,10 @@ sealed partial class UseWatch(
     const long Tolerance = 2 << 20;
 
     /// <summary>So often in a row the engine may fail to say what a container is that has more than its quota. A
-    /// moment's trouble of the engine ends nobody.</summary>
-    const int MostUnknown = 3;
+    /// moment's trouble of the engine ends no container.</summary>
+    const int MaxUnknownLooks = 3;
 
-    /// <summary>Stopping one takes as long as it wants to, and nobody waits for others' ends.</summary>
+    /// <summary>Stopping one takes as long as it wants to, and none waits for another's end.</summary>
     const int AtOnce = 8;
 
     readonly ConcurrentDictionary<string, int> _unknown = new(StringComparer.Ordinal);
@@ -62,7 +62,7 @@ sealed partial class UseWatch(
     {
         try
         {
-            var held = ledger.Reserved();
+            var held = reservations.Reserved();
             var found = held.Count == 0 ? [] : Find(held, use.Read());
             var again = found.Where(one => _suspects.Contains(one.Key)).ToArray();
             _suspects = [.. found.Keys];
@@ -97,7 +97,7 @@ sealed partial class UseWatch(
             LogSuspectUnknown(log, id, e.Message);
             // Who has no quota may be allowed to.
             if (
-                _unknown.AddOrUpdate(id, 1, (_, looks) => looks + 1) >= MostUnknown
+                _unknown.AddOrUpdate(id, 1, (_, looks) => looks + 1) >= MaxUnknownLooks
                 && excesses.Any(excess => excess.Limit > 0)
             )
                 await EndAsync(id, e.Message, cancel);

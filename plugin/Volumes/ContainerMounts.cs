@@ -11,7 +11,7 @@ sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : IContainerM
     internal TimeSpan MountTimeout { get; init; } = TimeSpan.FromSeconds(2);
 
     /// <summary>Threads that may hang in file systems.</summary>
-    const int MostThreads = 64;
+    const int MaxThreads = 64;
     const int StackBytes = 256 << 10;
 
     int _threads,
@@ -19,7 +19,7 @@ sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : IContainerM
 
     public async Task<string?> MakePrivateAsync(int pid, MountEntry mount, string directory)
     {
-        if (Interlocked.Increment(ref _threads) > MostThreads)
+        if (Interlocked.Increment(ref _threads) > MaxThreads)
         {
             Interlocked.Decrement(ref _threads);
             return "too many containers' file systems do not answer";

@@ -9,7 +9,7 @@ namespace Runai.GpuMemory.Volumes;
 static class LivingThread
 {
     /// <summary>Of one process. Those that ended are not listed, except for the first.</summary>
-    const int MostThreads = 64;
+    const int MaxThreads = 64;
 
     /// <summary>How often they are listed again where each of them ended meanwhile.</summary>
     const int Attempts = 3;
@@ -71,7 +71,7 @@ static class LivingThread
     {
         try
         {
-            return [.. Directory.EnumerateDirectories(folder + "/task").Take(MostThreads)];
+            return [.. Directory.EnumerateDirectories(folder + "/task").Take(MaxThreads)];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

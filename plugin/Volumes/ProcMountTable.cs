@@ -11,16 +11,16 @@ sealed class ProcMountTable : IMountTable
 {
     /// <summary>Of a list that is kept: mounts, and characters of their paths. Who may mount can make a hundred
     /// thousand, with paths of any length.</summary>
-    internal const int MostMounts = 8000,
-        MostChars = 1 << 20;
+    internal const int MaxMounts = 8000,
+        MaxChars = 1 << 20;
 
     /// <summary>Of a list that is read to be kept: <see cref="MountCopies"/> among it. As many as a mount namespace may
     /// have (the kernel's fs.mount-max, unless an admin changed it).</summary>
-    internal const int MostRead = 100_000;
+    internal const int MaxRead = 100_000;
 
     /// <summary>Of a line: two paths of the kernel's longest, each character of them written as four, and what stands
     /// between.</summary>
-    internal const int MostLine = 40_000;
+    internal const int MaxLineLength = 40_000;
 
     /// <summary>How often a list is read that is empty while the process lives: its thread may have ended
     /// meanwhile.</summary>
@@ -156,7 +156,7 @@ sealed class ProcMountTable : IMountTable
     /// <summary>Each line, and whether of what counts of it something was left out.</summary>
     internal static IEnumerable<(MountEntry? Entry, bool IsCut)> Lines(Stream file) =>
         BoundedLines
-            .Read(file, MostLine)
+            .Read(file, MaxLineLength)
             .Select(line =>
                 (MountEntry.Parse(line.Text), line.IsCut && !line.Text.Contains(" - ", StringComparison.Ordinal))
             );
@@ -176,7 +176,7 @@ sealed class ProcMountTable : IMountTable
         {
             var (read, isWhole) = ReadAll(lines);
             var kept = MountCopies.LeaveOut(read);
-            return isWhole && kept.Count <= MostMounts ? kept : [.. kept.Take(MostMounts), MountEntry.More];
+            return isWhole && kept.Count <= MaxMounts ? kept : [.. kept.Take(MaxMounts), MountEntry.More];
         }
         finally
         {
@@ -192,11 +192,11 @@ sealed class ProcMountTable : IMountTable
         var chars = 0;
         foreach (var (entry, isCut) in lines)
         {
-            if (isCut || read.Count == MostRead)
+            if (isCut || read.Count == MaxRead)
                 return (read, false);
             if (entry is null)
                 continue;
-            if (read.Count == MostMounts)
+            if (read.Count == MaxMounts)
                 Long.Enter();
             var first = CollectionsMarshal.GetValueRefOrAddDefault(
                 different,
@@ -205,7 +205,7 @@ sealed class ProcMountTable : IMountTable
             ) ??= entry;
             if (!isKnown)
                 chars += entry.Root.Length + entry.Target.Length;
-            if (chars > MostChars || different.Count > MostMounts)
+            if (chars > MaxChars || different.Count > MaxMounts)
                 return (read, false);
             read.Add(isKnown ? entry with { Device = first.Device, Root = first.Root, Target = first.Target } : entry);
         }

@@ -17,7 +17,7 @@ sealed class VolumeMakers
     /// <param name="owner">As in <see cref="QuotaVolume.Owner"/>.</param>
     public void Expect(string volume, string? owner)
     {
-        if (volume.Length > VolumeName.MostLength || VolumeName.FindProblem(volume) is not null)
+        if (volume.Length > VolumeName.MaxLength || VolumeName.FindProblem(volume) is not null)
             return;
         if (owner is null || _makers.Count >= MaxEntries)
             _makers.TryRemove(volume, out _);

@@ -9,7 +9,7 @@ namespace Runai.GpuMemory.Volumes;
 static class VolumeName
 {
     /// <summary>A file is named after it.</summary>
-    public const int MostLength = 255;
+    public const int MaxLength = 255;
     const string Allowed = "[a-zA-Z0-9][a-zA-Z0-9_.-]";
 
     /// <summary>Null for a name that the engine would give a local volume; else why not.</summary>

@@ -26,12 +26,12 @@ sealed class BuildCalls(IEngineClient engine, ContainerReach reach)
         if (policy.ExemptUsers.Contains(requester.Name) || (policy.AllowHostNamespaces && requester.IsAdmin))
             return Verdict.Allowed;
         var modes = EngineRoute.QueryValues(apiCall.RequestUri ?? "", "networkmode").ToArray();
-        if (modes.Sum(mode => (long)mode.Length) > CallBounds.MostUri)
+        if (modes.Sum(mode => (long)mode.Length) > CallBounds.MaxUriLength)
             return Verdict.Refused(
                 "call-length",
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"the networks that this build call names are longer than {CallBounds.MostUri} characters: "
+                    $"the networks that this build call names are longer than {CallBounds.MaxUriLength} characters: "
                         + $"name one network"
                 )
             );

@@ -11,8 +11,8 @@ namespace Runai.GpuMemory.Admission.Calls;
 sealed class JudgedCalls
 {
     /// <summary>Calls at the same time: for one container or volume, of one caller, and in all.</summary>
-    public const int MostOfContainer = 50,
-        MostOfCaller = 600,
+    public const int MaxPerContainer = 50,
+        MaxPerCaller = 600,
         MaxCalls = 1000;
 
     readonly Lock _lock = new();
@@ -31,10 +31,10 @@ sealed class JudgedCalls
         lock (_lock)
         {
             problem = "";
-            if (container.Length > 0 && _counts.GetValueOrDefault(ofContainer) >= MostOfContainer)
+            if (container.Length > 0 && _counts.GetValueOrDefault(ofContainer) >= MaxPerContainer)
                 problem = BusyWith("container", container);
-            else if (_counts.GetValueOrDefault(ofCaller) >= MostOfCaller)
-                problem = Busy(MostOfCaller, "of your calls wait for the engine: try again when it has answered");
+            else if (_counts.GetValueOrDefault(ofCaller) >= MaxPerCaller)
+                problem = Busy(MaxPerCaller, "of your calls wait for the engine: try again when it has answered");
             else if (_all >= MaxCalls)
                 problem = Busy(MaxCalls, "calls wait for the engine: try again when it has answered");
             if (problem.Length > 0)
@@ -58,7 +58,7 @@ sealed class JudgedCalls
         lock (_lock)
         {
             problem = "";
-            if (_counts.GetValueOrDefault(key) >= MostOfContainer)
+            if (_counts.GetValueOrDefault(key) >= MaxPerContainer)
             {
                 problem = BusyWith(kind == Counted.Volume ? "volume" : "container", name);
                 return null;
@@ -74,7 +74,7 @@ sealed class JudgedCalls
 
     static string BusyWith(string what, string name) =>
         Busy(
-            MostOfContainer,
+            MaxPerContainer,
             $"calls for {Quoted.Text(name)} wait for the engine: try again when it has answered, and if it does "
                 + $"not, look at what holds the {what} (the engine's log)"
         );

@@ -14,8 +14,8 @@ sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider
 {
     /// <summary>A start that nobody finished or failed in this time is looked at, see <c>OverdueStarts</c>.</summary>
     public static readonly TimeSpan StartTimeout = TimeSpan.FromMinutes(1);
-    const int MostName = 128,
-        MostCalls = 100;
+    const int MaxNameLength = 128,
+        MaxCalls = 100;
 
     /// <summary>What one container holds. It does so while it runs, while a start or restart of it is under way, and
     /// while the engine may start it again by itself.</summary>
@@ -76,7 +76,7 @@ sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider
                 spec,
                 user,
                 verdict,
-                entry => entry with { Calls = [.. entry.Calls.TakeLast(MostCalls - 1), time.GetUtcNow()] }
+                entry => entry with { Calls = [.. entry.Calls.TakeLast(MaxCalls - 1), time.GetUtcNow()] }
             );
             return verdict;
         }
@@ -254,5 +254,5 @@ sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider
     }
 
     /// <summary>For messages. The engine has no bound for names.</summary>
-    static string Cut(string name) => name.Length <= MostName ? name : name[..MostName] + "…";
+    static string Cut(string name) => name.Length <= MaxNameLength ? name : name[..MaxNameLength] + "…";
 }

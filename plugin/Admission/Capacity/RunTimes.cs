@@ -8,7 +8,7 @@ namespace Runai.GpuMemory.Admission.Capacity;
 sealed class RunTimes
 {
     /// <summary>Runs of one container, and containers.</summary>
-    public const int MostRuns = 16,
+    public const int MaxRuns = 16,
         MaxEntries = 4096;
 
     sealed class Runs
@@ -32,7 +32,7 @@ sealed class RunTimes
             var events = Of(id).Events;
             events.Add(at);
             events.Sort();
-            if (events.Count > MostRuns)
+            if (events.Count > MaxRuns)
                 events.RemoveAt(0);
         }
     }
@@ -60,7 +60,7 @@ sealed class RunTimes
                 var begun = Of(id).Begun;
                 if (!begun.Contains(startedAt))
                     begun.Add(startedAt);
-                if (begun.Count > MostRuns)
+                if (begun.Count > MaxRuns)
                     begun.RemoveAt(0);
                 return startedAt;
             }

@@ -63,7 +63,7 @@ sealed record ContainerSpec
     public long AskedGpus { get; init; }
 
     /// <summary>More than any host has, and few enough for the engine to count.</summary>
-    public const int MostGpus = 1024;
+    public const int MaxGpus = 1024;
 
     /// <summary>Null when the container gets no GPU.</summary>
     public GpuAccess? Gpu { get; init; }

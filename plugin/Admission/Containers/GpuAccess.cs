@@ -21,10 +21,10 @@ sealed record GpuSelection(IReadOnlyList<string> Ids, long Count = 0)
     /// <summary>Some of them, nobody can say which.</summary>
     public static GpuSelection Unknown { get; } = new([]);
 
-    const int MostIds = 64,
-        LongestId = 128;
+    const int MaxIds = 64,
+        MaxIdLength = 128;
 
     /// <summary>To be kept: what names more GPUs than a host has, or longer names than they have, is not known, and so
     /// on all of them.</summary>
-    public GpuSelection Bounded() => Ids.Count <= MostIds && Ids.All(id => id.Length <= LongestId) ? this : Unknown;
+    public GpuSelection Bounded() => Ids.Count <= MaxIds && Ids.All(id => id.Length <= MaxIdLength) ? this : Unknown;
 }

@@ -102,16 +102,16 @@ static partial class PolicyRules
         foreach (var gpu in PossibleGpus(c))
         {
             var held = holdings.OfUser(gpu.Uuid, c.Requester.Name);
-            var most = total.Of(gpu.AllocatableBytes);
+            var max = total.Of(gpu.AllocatableBytes);
             var wanted = quota.Of(gpu.AllocatableBytes);
-            if (wanted > most && IsMaxLess(c, gpu, quota, total))
+            if (wanted > max && IsMaxLess(c, gpu, quota, total))
                 continue;
-            if (wanted > most)
+            if (wanted > max)
                 return $"{GpuMemoryQuota.Name}={quota} ({ByteSize.Text(wanted)}) is more than all that you may have on "
-                    + $"{Name(gpu)}, {total} ({ByteSize.Text(most)}): write {GpuMemoryQuota.Name}={total} or less";
-            if (held.Sum(h => (decimal)h.Bytes) + wanted > most)
+                    + $"{Name(gpu)}, {total} ({ByteSize.Text(max)}): write {GpuMemoryQuota.Name}={total} or less";
+            if (held.Sum(h => (decimal)h.Bytes) + wanted > max)
                 return $"{GpuMemoryQuota.Name}={quota} ({ByteSize.Text(wanted)}) is more than is left of your {total} "
-                    + $"({ByteSize.Text(most)}) on {Name(gpu)}: {Holders(held)}";
+                    + $"({ByteSize.Text(max)}) on {Name(gpu)}: {Holders(held)}";
         }
         return null;
     }

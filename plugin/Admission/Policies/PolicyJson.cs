@@ -76,16 +76,16 @@ ref struct PolicyJson(ReadOnlySpan<byte> file)
         return 1;
     }
 
-    public int Count(int most)
+    public int Count(int max)
     {
         if (
             _reader.TokenType == JsonTokenType.Number
             && _reader.TryGetInt32(out var count)
             && count >= 0
-            && count <= most
+            && count <= max
         )
             return count;
-        Reject($"must be a whole number from 0 to {most}");
+        Reject($"must be a whole number from 0 to {max}");
         return 0;
     }
 

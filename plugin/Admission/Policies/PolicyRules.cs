@@ -274,7 +274,7 @@ static partial class PolicyRules
     static string? VolumeCovered(RuleInput c)
     {
         if (c.Spec.Observed.IsCut)
-            return $"it has more than {ProcMountTable.MostMounts} mounts, or longer ones than the plugin "
+            return $"it has more than {ProcMountTable.MaxMounts} mounts, or longer ones than the plugin "
                 + "reads, and any of them may cover the quota: make fewer in it";
         if (c.Spec.Observed.Shadowings is [var actual, ..])
             return $"the mount at {Quoted.Text(actual.By)} covers the quota at {Quoted.Text(actual.Hidden)}, maybe "
@@ -336,8 +336,8 @@ static partial class PolicyRules
     /// <summary> At the start the engine writes down each index up to the count, in its own memory: 2^40 end it, seen
     /// on 28.5. </summary>
     static string? GpuCount(RuleInput c) =>
-        c.Spec.AskedGpus > ContainerSpec.MostGpus
-            ? $"--gpus {c.Spec.AskedGpus} is more than the {ContainerSpec.MostGpus} GPUs that a container may ask for: "
+        c.Spec.AskedGpus > ContainerSpec.MaxGpus
+            ? $"--gpus {c.Spec.AskedGpus} is more than the {ContainerSpec.MaxGpus} GPUs that a container may ask for: "
                 + "write --gpus all"
             : null;
 

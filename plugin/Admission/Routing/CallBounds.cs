@@ -11,27 +11,27 @@ static class CallBounds
 {
     /// <summary>Of a URI, in characters: a path of 4096 bytes, all of them percent-encoded, and what else a call
     /// has.</summary>
-    public const int MostUri = 16 << 10;
+    public const int MaxUriLength = 16 << 10;
 
     /// <summary>Of a TLS client certificate's common name, in characters. X.509 allows 64.</summary>
-    public const int MostUser = 256;
+    public const int MaxUserLength = 256;
 
     /// <summary>Of a name that is too long what the log may keep.</summary>
-    public static string? Cut(string? user) => user is { Length: > MostUser } ? user[..MostUser] : user;
+    public static string? Cut(string? user) => user is { Length: > MaxUserLength } ? user[..MaxUserLength] : user;
 
     /// <summary>Null, or what is too long, for the caller.</summary>
     public static string? FindProblem(AuthZRequest call, RouteKind kind)
     {
-        if (call.User?.Length > MostUser)
+        if (call.User?.Length > MaxUserLength)
             return string.Create(
                 CultureInfo.InvariantCulture,
-                $"the common name of your TLS client certificate is longer than {MostUser} characters: use a "
+                $"the common name of your TLS client certificate is longer than {MaxUserLength} characters: use a "
                     + $"certificate with a shorter one"
             );
-        return LengthOf(call.RequestUri ?? "", kind) > MostUri
+        return LengthOf(call.RequestUri ?? "", kind) > MaxUriLength
             ? string.Create(
                 CultureInfo.InvariantCulture,
-                $"the URI of this call is longer than {MostUri} characters: shorten what it names"
+                $"the URI of this call is longer than {MaxUriLength} characters: shorten what it names"
             )
             : null;
     }

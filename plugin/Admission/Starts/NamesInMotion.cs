@@ -16,7 +16,7 @@ sealed class NamesInMotion(TimeProvider time)
         MoveLasts = TimeSpan.FromSeconds(10);
 
     /// <summary>Names that the calls of one caller, and of all, hold or wait for.</summary>
-    public const int MostOfCaller = 1000,
+    public const int MaxPerCaller = 1000,
         MaxEntries = 4000;
 
     readonly Lock _lock = new();
@@ -63,10 +63,10 @@ sealed class NamesInMotion(TimeProvider time)
         var caller = hold.Call.Caller;
         lock (_lock)
         {
-            if (_all >= MaxEntries || _ofCaller.GetValueOrDefault(caller) >= MostOfCaller)
+            if (_all >= MaxEntries || _ofCaller.GetValueOrDefault(caller) >= MaxPerCaller)
                 foreach (var name in _byName.Keys.ToArray())
                     Purge(name);
-            if (_all >= MaxEntries || _ofCaller.GetValueOrDefault(caller) >= MostOfCaller)
+            if (_all >= MaxEntries || _ofCaller.GetValueOrDefault(caller) >= MaxPerCaller)
                 return "too many calls by names of containers are under way that the engine has not finished: try "
                     + "again, or write whole IDs";
             if (!_byName.TryGetValue(hold.Name, out var holds))

@@ -11,7 +11,7 @@ namespace Runai.GpuMemory.Admission.Starts;
 /// elsewhere and is judged again if it comes.</summary>
 sealed partial class OverdueStarts(
     IEngineClient engine,
-    GpuReservations ledger,
+    GpuReservations reservations,
     StartCalls starts,
     TimeProvider time,
     ILogger<OverdueStarts> log
@@ -26,7 +26,7 @@ sealed partial class OverdueStarts(
 
     internal async Task LookAsync(CancellationToken cancel)
     {
-        var overdue = ledger.Overdue();
+        var overdue = reservations.Overdue();
         await Parallel.ForEachAsync(
             overdue,
             new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = cancel },
@@ -44,7 +44,7 @@ sealed partial class OverdueStarts(
                 return;
             // first: who comes to run from here on is judged again
             starts.Lapse(start.Id, time.GetUtcNow() - GpuReservations.StartTimeout);
-            ledger.GiveUp(start.Id);
+            reservations.GiveUp(start.Id);
             LogGivenUp(log, start.Id, start.Name);
         }
         catch (EngineException)

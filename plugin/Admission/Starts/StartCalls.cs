@@ -18,8 +18,8 @@ sealed class StartCalls(TimeProvider time)
 
     /// <summary>Calls without an answer: of one container as it is named, of one caller, and of all. Who hangs takes
     /// nobody else's place.</summary>
-    public const int MostOfName = 64,
-        MostOfUser = 5_000,
+    public const int MaxPerName = 64,
+        MaxPerUser = 5_000,
         MaxEntries = 10_000;
 
     /// <summary>A call, and what it meant when it was judged.</summary>
@@ -62,12 +62,12 @@ sealed class StartCalls(TimeProvider time)
         var key = KeyOf(apiCall, name);
         lock (_lock)
         {
-            if (!HasRoom(call => call.Key.Name == key.Name, MostOfName))
-                return $"{MostOfName} starts of the container {Quoted.Text(name)} are under way, and the engine "
+            if (!HasRoom(call => call.Key.Name == key.Name, MaxPerName))
+                return $"{MaxPerName} starts of the container {Quoted.Text(name)} are under way, and the engine "
                     + "has finished none of them: wait until it does, or look at what hangs there (docker "
                     + "inspect, the engine's log)";
-            if (!HasRoom(call => call.User == key.User, MostOfUser))
-                return $"{MostOfUser} starts of yours are under way that the engine has not finished: wait until it "
+            if (!HasRoom(call => call.User == key.User, MaxPerUser))
+                return $"{MaxPerUser} starts of yours are under way that the engine has not finished: wait until it "
                     + "does";
             return HasRoom(_ => true, MaxEntries)
                 ? null
@@ -77,9 +77,9 @@ sealed class StartCalls(TimeProvider time)
 
     /// <summary>Whether one more fits, once what has waited for too long makes room: an engine that was restarted
     /// answers none, nor does one whose next plugin refused.</summary>
-    bool HasRoom(Predicate<StartCall> isOne, int most) =>
-        _open.Count < most
-        || _open.Count(call => isOne(call)) < most
+    bool HasRoom(Predicate<StartCall> isOne, int max) =>
+        _open.Count < max
+        || _open.Count(call => isOne(call)) < max
         || time.GetUtcNow() - _open.Find(isOne)!.From > Kept;
 
     /// <summary>A start is allowed.</summary>
@@ -91,16 +91,16 @@ sealed class StartCalls(TimeProvider time)
         var key = KeyOf(apiCall, name);
         lock (_lock)
         {
-            MakeRoom(call => call.Key.Name == key.Name, MostOfName);
-            MakeRoom(call => call.User == key.User, MostOfUser);
+            MakeRoom(call => call.Key.Name == key.Name, MaxPerName);
+            MakeRoom(call => call.User == key.User, MaxPerUser);
             MakeRoom(_ => true, MaxEntries);
             _open.Add(new(key, id, isLoose: name != id, time.GetUtcNow())); // the engine looks for a whole ID first
         }
     }
 
-    void MakeRoom(Predicate<StartCall> isOne, int most)
+    void MakeRoom(Predicate<StartCall> isOne, int max)
     {
-        if (_open.Count >= most && _open.Count(call => isOne(call)) >= most)
+        if (_open.Count >= max && _open.Count(call => isOne(call)) >= max)
             Close(_open.FindIndex(isOne));
     }
 

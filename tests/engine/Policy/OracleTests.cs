@@ -17,7 +17,7 @@ sealed partial class OracleTests(string version) : PolicyFixture(version)
     const int Usual = 300,
         UsualSeed = 10_000_000,
         Fixtures = 2,
-        MostReported = 5,
+        MaxReported = 5,
         Clients = 6;
 
     protected override string PolicyFile =>
@@ -76,7 +76,7 @@ sealed partial class OracleTests(string version) : PolicyFixture(version)
                         breaches.Add($"seed {seed + i}: {attempt.Breach}\n{call}\n{attempt}");
                     if (attempt.Created.Status == 0 || attempt.Started?.Status == 0)
                         breaches.Add($"seed {seed + i}: the engine did not answer\n{call}");
-                    if (breaches.Count >= MostReported)
+                    if (breaches.Count >= MaxReported)
                         loop.Stop();
                 }
                 if (attempt.Id is { } id)

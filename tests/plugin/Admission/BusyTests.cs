@@ -77,8 +77,8 @@ sealed class BusyTests : AuthorizerFixture
         );
     }
 
-    [TestCase(AuthZRequest.MostKept, true)]
-    [TestCase(AuthZRequest.MostKept + 1, false)]
+    [TestCase(AuthZRequest.MaxKeptBytes, true)]
+    [TestCase(AuthZRequest.MaxKeptBytes + 1, false)]
     public async Task A_call_that_waits_for_a_name_has_no_place_and_with_a_long_body_it_does_not_wait(
         int length,
         bool waits
@@ -164,7 +164,7 @@ sealed class BusyTests : AuthorizerFixture
         using var cancel = new CancellationTokenSource();
         var commit = Call("POST", "/commit?container=hangs");
         var waiting = Enumerable
-            .Range(0, JudgedCalls.MostOfContainer)
+            .Range(0, JudgedCalls.MaxPerContainer)
             .Select(_ => Authorizer.BeforeAsync(commit, cancel.Token).AsTask())
             .ToArray();
         Assert.That(await BeforeAsync(commit), Does.StartWith("50 calls for hangs wait for the engine"));
@@ -197,7 +197,7 @@ sealed class BusyTests : AuthorizerFixture
         Engine.HangsAt = "inspect " + LikeId;
         using var cancel = new CancellationTokenSource();
         var waiting = Enumerable
-            .Range(0, JudgedCalls.MostOfContainer)
+            .Range(0, JudgedCalls.MaxPerContainer)
             .Select(_ => Authorizer.BeforeAsync(Naming(LikeId), cancel.Token).AsTask())
             .ToArray();
         Assert.That(await BeforeAsync(Naming(LikeId)), Does.StartWith("50 calls for "));
@@ -213,7 +213,7 @@ sealed class BusyTests : AuthorizerFixture
         Engine.HangsAt = "inspect hangs";
         using var cancel = new CancellationTokenSource();
         var waiting = Enumerable
-            .Range(0, JudgedCalls.MostOfContainer)
+            .Range(0, JudgedCalls.MaxPerContainer)
             .Select(i => Authorizer.BeforeAsync(Call("POST", "/containers/hangs/start"), cancel.Token).AsTask())
             .ToArray();
         Assert.That(
@@ -249,8 +249,8 @@ sealed class BusyTests : AuthorizerFixture
     [TestCase("GET", "json", 1, true)]
     public async Task A_URI_has_a_bound(string method, string what, int beyond, bool isAllowed)
     {
-        var uri =
-            $"/containers/{new string('x', CallBounds.MostUri - "/containers//".Length - what.Length + beyond)}/{what}";
+        var length = CallBounds.MaxUriLength - "/containers//".Length - what.Length + beyond;
+        var uri = $"/containers/{new string('x', length)}/{what}";
         Assert.That(
             await BeforeAsync(Call(method, uri)),
             Is.EqualTo(
@@ -279,7 +279,7 @@ sealed class BusyTests : AuthorizerFixture
         await BeforeAsync(
             Call(
                 "POST",
-                $"/containers/{new string('x', CallBounds.MostUri)}/start",
+                $"/containers/{new string('x', CallBounds.MaxUriLength)}/start",
                 user: user.Replace("LONG", new string('u', 1 << 20), StringComparison.Ordinal)
             )
         );

@@ -25,7 +25,7 @@ sealed class LargeInputTests
     [TestCase(LargeInput.MediumBytes + 1, 1)]
     public async Task What_is_read_at_the_same_time_is_counted_whatever_its_size(int bytes, int atOnce)
     {
-        var input = new LargeInput(mostWaiting: 1, Timeout.InfiniteTimeSpan);
+        var input = new LargeInput(maxWaiting: 1, Timeout.InfiniteTimeSpan);
         var held = await FillAsync(input, bytes, atOnce);
         var next = Read(input, bytes, bytes).AsTask();
         Assert.That(next.IsCompleted, Is.False);
@@ -43,7 +43,7 @@ sealed class LargeInputTests
     [Test]
     public async Task Who_waits_waits_for_others_of_his_size_only()
     {
-        var input = new LargeInput(mostWaiting: 1, Timeout.InfiniteTimeSpan);
+        var input = new LargeInput(maxWaiting: 1, Timeout.InfiniteTimeSpan);
         using var large = await Read(input, Large);
         using var medium = await Read(input, LargeInput.MediumBytes, LargeInput.MediumBytes);
         using var small = await Read(input, 100);
@@ -57,7 +57,7 @@ sealed class LargeInputTests
     [Test]
     public async Task A_length_that_nobody_told_is_counted_as_it_comes()
     {
-        var input = new LargeInput(mostWaiting: 1, TimeSpan.FromMilliseconds(1));
+        var input = new LargeInput(maxWaiting: 1, TimeSpan.FromMilliseconds(1));
         using var large = await Read(input, Large);
         Assert.That(
             async () => await Read(input, LargeInput.MediumBytes + 1),
@@ -73,7 +73,7 @@ sealed class LargeInputTests
     [Test]
     public async Task A_failure_gives_its_place_back()
     {
-        var input = new LargeInput(mostWaiting: 1, Timeout.InfiniteTimeSpan);
+        var input = new LargeInput(maxWaiting: 1, Timeout.InfiniteTimeSpan);
         Assert.That(
             async () => await Read(input, Large, parse: _ => throw new InvalidOperationException()),
             Throws.InvalidOperationException
@@ -85,7 +85,7 @@ sealed class LargeInputTests
     [Test]
     public async Task Whoever_hangs_does_not_hang_the_next()
     {
-        var input = new LargeInput(mostWaiting: 1, TimeSpan.FromMilliseconds(1));
+        var input = new LargeInput(maxWaiting: 1, TimeSpan.FromMilliseconds(1));
         using (await Read(input, Large))
             Assert.That(async () => await Read(input, Large), Throws.InstanceOf<OverloadedException>());
         using var next = await Read(input, Large);

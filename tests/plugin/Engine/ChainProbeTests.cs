@@ -130,14 +130,14 @@ sealed class ChainProbeTests
             http.Abort();
             return Task.CompletedTask;
         };
-        _clock.Advance(ChainProbe.LongestBoot - TimeSpan.FromSeconds(1));
+        _clock.Advance(ChainProbe.MaxBootTime - TimeSpan.FromSeconds(1));
         Assert.That(await LookAsync(), Is.EqualTo(Asking.Booting));
         _clock.Advance(TimeSpan.FromSeconds(1));
         Assert.That(await LookAsync(), Is.EqualTo(Asking.Silent));
         _probe.IsApiServed = true;
         _probe.IsApiServed = false;
         Assert.That(await LookAsync(), Is.EqualTo(Asking.Booting), "another engine");
-        _clock.Advance(ChainProbe.LongestBoot);
+        _clock.Advance(ChainProbe.MaxBootTime);
         await _engine.DownAsync();
         Assert.That(await LookAsync(), Is.EqualTo(Asking.Absent));
         await _engine.UpAsync();

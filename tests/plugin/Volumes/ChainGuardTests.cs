@@ -105,7 +105,7 @@ sealed class ChainGuardTests
     {
         Answer(asking);
         if (asking == Asking.Silent)
-            _clock.Advance(ChainProbe.LongestBoot);
+            _clock.Advance(ChainProbe.MaxBootTime);
         Assert.That(await RefusalAsync(), Does.StartWith(words).And.Contain("no limit would hold"));
         Assert.That(_log.Single(), Does.StartWith("Error 220 ").And.Contain(words));
     }

@@ -57,7 +57,7 @@ sealed class MountCopiesTests
     [TestCase(1)]
     [TestCase(2 * 7)]
     [TestCase(600 * 7)]
-    [TestCase((ProcMountTable.MostRead - 5) / 2)]
+    [TestCase((ProcMountTable.MaxRead - 5) / 2)]
     public void A_container_has_the_mounts_that_it_had_before(int copies)
     {
         var kept = Keep(Copied(copies));
@@ -74,10 +74,10 @@ sealed class MountCopiesTests
             .. Enumerable.Range(0, 1 + beyond).Select(i => $"{900 + i} 151 254:0 / /more{i} rw - ext4 /dev/vda rw"),
         ];
         Assert.That(
-            Copied((ProcMountTable.MostRead - 5) / 2).Count() + more.Length,
-            Is.EqualTo(ProcMountTable.MostRead + beyond)
+            Copied((ProcMountTable.MaxRead - 5) / 2).Count() + more.Length,
+            Is.EqualTo(ProcMountTable.MaxRead + beyond)
         );
-        Assert.That(IsCut(Keep([.. Copied((ProcMountTable.MostRead - 5) / 2), .. more])), Is.EqualTo(isCut));
+        Assert.That(IsCut(Keep([.. Copied((ProcMountTable.MaxRead - 5) / 2), .. more])), Is.EqualTo(isCut));
     }
 
     [TestCase(0, false)]
@@ -88,7 +88,7 @@ sealed class MountCopiesTests
                 Keep([
                     .. Copied(70),
                     .. Enumerable
-                        .Range(0, ProcMountTable.MostMounts - Own.Length + beyond)
+                        .Range(0, ProcMountTable.MaxMounts - Own.Length + beyond)
                         .Select(i => $"{10_000 + i} 151 254:0 /{i} /more{i} rw - ext4 /dev/vda rw"),
                 ])
             ),
@@ -96,8 +96,8 @@ sealed class MountCopiesTests
         );
 
     /// <summary>Each is on the other, so that each hides something.</summary>
-    [TestCase(ProcMountTable.MostMounts, false)]
-    [TestCase(ProcMountTable.MostMounts + 1, true)]
+    [TestCase(ProcMountTable.MaxMounts, false)]
+    [TestCase(ProcMountTable.MaxMounts + 1, true)]
     public void Two_that_lie_on_each_other_by_turns_are_no_copies(int count, bool isCut) =>
         Assert.That(
             IsCut(Keep(Enumerable.Range(1, count).Select(i => $"{i} {i - 1} 0:{i % 2} / /at rw - tmpfs tmpfs rw"))),

@@ -37,7 +37,7 @@ sealed class JudgedCallsTests
     [Test]
     public void Calls_for_one_container_that_hangs_leave_room_for_the_others()
     {
-        Enter(JudgedCalls.MostOfContainer, _ => "hangs", i => $"u{i}");
+        Enter(JudgedCalls.MaxPerContainer, _ => "hangs", i => $"u{i}");
         Assert.That(
             Problem("hangs"),
             Is.EqualTo(
@@ -56,7 +56,7 @@ sealed class JudgedCallsTests
     [Test]
     public void The_parts_of_an_ID_are_no_more_room()
     {
-        Enter(JudgedCalls.MostOfContainer, i => Id[..(12 + i)], _ => "");
+        Enter(JudgedCalls.MaxPerContainer, i => Id[..(12 + i)], _ => "");
         Assert.That(
             (Problem(Id), Problem(Id[..12]), Problem(Id[..11])),
             Is.EqualTo((Problem(Id), Problem(Id[..12]), ""))
@@ -68,7 +68,7 @@ sealed class JudgedCallsTests
     [Test]
     public void Names_of_hexadecimal_letters_are_names()
     {
-        Enter(JudgedCalls.MostOfContainer, _ => "d1", _ => "");
+        Enter(JudgedCalls.MaxPerContainer, _ => "d1", _ => "");
         Assert.That((Problem("db"), Problem("d")), Is.EqualTo(("", "")));
         Assert.That(Problem("d1"), Does.StartWith("50 calls for d1 "));
     }
@@ -78,7 +78,7 @@ sealed class JudgedCallsTests
     public void Looks_at_one_that_a_body_names_leave_room_for_others(string what)
     {
         var kind = what == "volume" ? Counted.Volume : Counted.Reached;
-        for (var i = 0; i < JudgedCalls.MostOfContainer; i++)
+        for (var i = 0; i < JudgedCalls.MaxPerContainer; i++)
             _places.Add(
                 _calls.TryLook(kind, "hangs", out var problem) ?? throw new AssertionException($"{i}: {problem}")
             );
@@ -102,12 +102,12 @@ sealed class JudgedCallsTests
     [Test]
     public void One_caller_leaves_room_for_the_others_and_all_have_a_bound()
     {
-        Enter(JudgedCalls.MostOfCaller, i => $"c{i}.", _ => "eve");
+        Enter(JudgedCalls.MaxPerCaller, i => $"c{i}.", _ => "eve");
         Assert.That(
             (Problem("web", "eve"), Problem("web", "bob")),
             Is.EqualTo(("600 of your calls wait for the engine: try again when it has answered", ""))
         );
-        Enter(JudgedCalls.MaxCalls - JudgedCalls.MostOfCaller, _ => "", i => $"u{i}");
+        Enter(JudgedCalls.MaxCalls - JudgedCalls.MaxPerCaller, _ => "", i => $"u{i}");
         Assert.That(Problem("web", "bob"), Does.StartWith("1000 calls wait for the engine"));
     }
 }

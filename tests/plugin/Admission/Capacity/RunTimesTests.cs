@@ -42,10 +42,10 @@ sealed class RunTimesTests
     [Test]
     public void What_is_kept_is_bounded()
     {
-        for (var i = 1; i <= RunTimes.MostRuns + 1; i++)
+        for (var i = 1; i <= RunTimes.MaxRuns + 1; i++)
             _runs.Note("a", At(i));
-        Assert.That(_runs.FindCalled("a", Written(1000), RunTimes.MostRuns), Is.EqualTo(At(2).ToString("O")));
-        Assert.That(_runs.FindCalled("a", Written(1000), RunTimes.MostRuns + 1), Is.Null);
+        Assert.That(_runs.FindCalled("a", Written(1000), RunTimes.MaxRuns), Is.EqualTo(At(2).ToString("O")));
+        Assert.That(_runs.FindCalled("a", Written(1000), RunTimes.MaxRuns + 1), Is.Null);
         for (var i = 0; i < RunTimes.MaxEntries; i++)
             _runs.Note($"c{i}", At(1));
         Assert.That(

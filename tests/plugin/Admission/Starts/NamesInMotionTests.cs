@@ -111,9 +111,9 @@ sealed class NamesInMotionTests
     {
         var calls = Enumerable
             .Range(0, NamesInMotion.MaxEntries)
-            .Select(i => Call($"u{i / NamesInMotion.MostOfCaller}"))
+            .Select(i => Call($"u{i / NamesInMotion.MaxPerCaller}"))
             .ToArray();
-        for (var i = 0; i < NamesInMotion.MostOfCaller; i++)
+        for (var i = 0; i < NamesInMotion.MaxPerCaller; i++)
             Assert.That(Reach(calls[i], $"c{i}"), Is.Null);
         Assert.That(
             (TryReach("web", "u0"), TryReach("web", "u1")),
@@ -125,7 +125,7 @@ sealed class NamesInMotionTests
                 )
             )
         );
-        for (var i = NamesInMotion.MostOfCaller; i < calls.Length; i++)
+        for (var i = NamesInMotion.MaxPerCaller; i < calls.Length; i++)
             Assert.That(Reach(calls[i], $"c{i}"), Is.Null);
         Assert.That(TryReach("web", "bob"), Does.StartWith("too many calls"));
         foreach (var call in calls)

@@ -259,7 +259,7 @@ sealed class StartCallsTests
     [Test]
     public void Calls_about_one_container_that_hangs_are_bounded_and_hinder_no_other()
     {
-        for (var i = 0; i < StartCalls.MostOfName; i++)
+        for (var i = 0; i < StartCalls.MaxPerName; i++)
         {
             Assert.That(Problem("hangs", $"u{i}"), Is.Null);
             _starts.Allowed(Call("hangs", $"u{i}"), "hangs", "h");
@@ -278,7 +278,7 @@ sealed class StartCallsTests
     {
         void Fill(string user)
         {
-            for (var i = 0; i < StartCalls.MostOfUser; i++)
+            for (var i = 0; i < StartCalls.MaxPerUser; i++)
             {
                 Assert.That(Problem($"c{user}{i}", user), Is.Null);
                 _starts.Allowed(Call($"c{user}{i}", user), $"c{user}{i}", $"{i}");
