@@ -7,10 +7,18 @@ namespace Runai.GpuMemory.Engine;
 sealed record ContainerConfig
 {
     /// <summary>As the create call named it: a name, with or without a tag or digest, or an ID.</summary>
-    public string Image { get; init; } = "";
+    public string Image
+    {
+        get;
+        init => field = value ?? "";
+    } = "";
 
     /// <summary><c>--user</c> or the image's: a name or number, and after a colon the group. Empty: root.</summary>
-    public string User { get; init; } = "";
+    public string User
+    {
+        get;
+        init => field = value ?? "";
+    } = "";
 
     /// <summary>Those that the plugin reads; the others, of which an image can bring any number, are not
     /// kept.</summary>
@@ -21,5 +29,5 @@ sealed record ContainerConfig
     public IReadOnlyList<string>? Env { get; init; }
 
     /// <summary>Drops the environment variables that the plugin does not read.</summary>
-    internal ContainerConfig Normalized() => Env is null ? this : this with { Env = OwnEnvironment.Of(Env) };
+    internal ContainerConfig WithOwnEnvironment() => Env is null ? this : this with { Env = OwnEnvironment.Of(Env) };
 }

@@ -6,7 +6,11 @@ sealed record ContainerState
 {
     /// <summary><c>created</c>, <c>running</c>, <c>paused</c>, <c>restarting</c>, <c>removing</c>, <c>exited</c> or
     /// <c>dead</c>.</summary>
-    public string Status { get; init; } = "";
+    public string Status
+    {
+        get;
+        init => field = value ?? "";
+    } = "";
 
     /// <summary>Also true while the container is paused, or waits for its restart.</summary>
     public bool Running { get; init; }
@@ -15,5 +19,9 @@ sealed record ContainerState
     public int Pid { get; init; }
 
     /// <summary>RFC 3339 with nanoseconds, by the host's clock.</summary>
-    public string StartedAt { get; init; } = "";
+    public string StartedAt
+    {
+        get;
+        init => field = value ?? "";
+    } = "";
 }

@@ -66,9 +66,10 @@ sealed class EngineClient(EngineClientOptions options, SelfCalls own, TimeProvid
     }
 
     public async Task<ContainerInspect?> InspectContainerAsync(string id, CancellationToken cancel) =>
-        (await GetContainerAsync(id, EngineJson.Default.ContainerInspect, cancel))?.Normalized() is { } container
+        await GetContainerAsync(id, EngineJson.Default.ContainerInspect, cancel) is { } container
             ? container with
             {
+                Config = container.Config.WithOwnEnvironment(),
                 Joined = container.HostConfig.NamesOfJoined(),
                 Mounts = await WithHostPathsAsync(container.Mounts, cancel),
                 HostConfig = await WithNamespacesAsync(container.HostConfig, cancel),
@@ -167,7 +168,7 @@ sealed class EngineClient(EngineClientOptions options, SelfCalls own, TimeProvid
         await GetAsync($"images/{EnginePath.Segments(name)}/json", EngineJson.Default.ImageInspect, cancel) is { } image
             ? image with
             {
-                Config = image.Config?.Normalized(),
+                Config = image.Config?.WithOwnEnvironment(),
             }
             : null;
 

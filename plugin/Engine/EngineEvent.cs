@@ -7,13 +7,25 @@ namespace Runai.GpuMemory.Engine;
 sealed record EngineEvent
 {
     /// <summary><c>container</c>, <c>volume</c>, <c>plugin</c>…</summary>
-    public string Type { get; init; } = "";
+    public string Type
+    {
+        get;
+        init => field = value ?? "";
+    } = "";
 
     /// <summary><c>create</c>, <c>start</c>, <c>die</c>, <c>destroy</c>…</summary>
-    public string Action { get; init; } = "";
+    public string Action
+    {
+        get;
+        init => field = value ?? "";
+    } = "";
 
     /// <summary>The container, in a container's event.</summary>
-    public EventActor Actor { get; init; } = new();
+    public EventActor Actor
+    {
+        get;
+        init => field = value ?? new();
+    } = new();
 
     /// <summary>Nanoseconds since 1970, by the host's clock.</summary>
     [JsonPropertyName("timeNano")]
@@ -25,7 +37,11 @@ sealed record EventActor
 {
     /// <summary>A container's whole ID, in a container's event.</summary>
     [JsonPropertyName("ID")]
-    public string Id { get; init; } = "";
+    public string Id
+    {
+        get;
+        init => field = value ?? "";
+    } = "";
 
     /// <summary>The container's labels, and among them <c>name</c>, <c>image</c> and, for <c>die</c>,
     /// <c>exitCode</c>.</summary>

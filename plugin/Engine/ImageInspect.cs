@@ -5,7 +5,11 @@ namespace Runai.GpuMemory.Engine;
 sealed record ImageInspect
 {
     /// <summary><c>sha256:</c> and 64 digits.</summary>
-    public string Id { get; init; } = "";
+    public string Id
+    {
+        get;
+        init => field = value ?? "";
+    } = "";
 
     /// <summary>Null if the image has none.</summary>
     public ContainerConfig? Config { get; init; }

@@ -7,7 +7,11 @@ namespace Runai.GpuMemory.Engine;
 sealed record MountPoint
 {
     /// <summary><c>bind</c>, <c>volume</c>, <c>tmpfs</c>…</summary>
-    public string Type { get; init; } = "";
+    public string Type
+    {
+        get;
+        init => field = value ?? "";
+    } = "";
 
     /// <summary>The volume's name; empty for every other type.</summary>
     public string? Name { get; init; }
@@ -20,10 +24,14 @@ sealed record MountPoint
     public string? Source { get; init; }
 
     /// <summary>The path in the container, absolute and clean.</summary>
-    public string Destination { get; init; } = "";
+    public string Destination
+    {
+        get;
+        init => field = value ?? "";
+    } = "";
 
-    /// <summary>True where the engine does not say. Generated readers keep the value of a property that is set, and not
-    /// that of one that is init.</summary>
+    /// <summary>True where the engine does not say: generated readers keep the value of a <c>set</c>
+    /// property.</summary>
     [JsonPropertyName("RW")]
     public bool Rw { get; set; } = true;
 

@@ -5,7 +5,11 @@ namespace Runai.GpuMemory.Engine;
 sealed record MountSpec
 {
     /// <summary><c>bind</c>, <c>volume</c>, <c>tmpfs</c>, <c>npipe</c>, <c>cluster</c> or <c>image</c>.</summary>
-    public string Type { get; init; } = "";
+    public string Type
+    {
+        get;
+        init => field = value ?? "";
+    } = "";
 
     /// <summary>A volume's name, or the path on the host of a bind. Empty: an anonymous volume.</summary>
     public string? Source { get; init; }
