@@ -12,7 +12,7 @@ mkdir -p "$plugin" "$libraries" "$rootfs/run/docker/plugins" "$rootfs/var/lib/ru
     "$rootfs/host/run" "$rootfs/host/dev" "$rootfs/host/usr" "$rootfs/host/etc" \
     "$rootfs/proc" "$rootfs/sys" "$rootfs/dev" "$rootfs/etc"
 cp -a "$publish/." "$plugin/"
-# The symbols, and (AOT=0) the debugger's and the tracer's halves of the runtime: nobody can attach to a plugin.
+# The symbols, and (AOT=0) the debugger's and the tracer's halves of the runtime: no debugger attaches to a plugin.
 rm -f "$program.debug" "$plugin"/libmscordaccore.so "$plugin"/libmscordbi.so "$plugin"/libcoreclrtraceptprovider.so \
     "$plugin"/libclrgc.so "$plugin"/libclrgcexp.so "$plugin"/createdump
 install -m 0755 "$shim/stripped/librunai.so" "$rootfs/usr/lib/runai/librunai.so"

@@ -80,8 +80,8 @@ sealed class ContainerJudge(
     public Verdict JudgeUnreadable(string problem) =>
         Verdict.Refused(
             "container-unreadable",
-            $"what the engine says of it cannot be read ({Quoted.Text(problem, 200).Trim('"')}), so nobody "
-                + "knows whether it keeps the rules: remove it, and create it with fewer labels, variables and names"
+            $"what the engine says of it cannot be read ({Quoted.Text(problem, 200).Trim('"')}), so it cannot be "
+                + "judged: remove it, and create it with fewer labels, variables and names"
         ) with
         {
             StopsViolation = policy.Current.StopsViolations,

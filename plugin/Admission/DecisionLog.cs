@@ -15,7 +15,7 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
 
     /// <summary>Logs a decision, except for an allowed call that asks for neither a quota nor a GPU.</summary>
     /// <param name="route">The API call.</param>
-    /// <param name="who">Empty: somebody on the unix socket.</param>
+    /// <param name="who">Empty: a caller on the unix socket.</param>
     /// <param name="container">Name or ID; empty while it has none.</param>
     /// <param name="spec">Null where the call could not be read.</param>
     /// <param name="verdict">The decision.</param>
@@ -83,7 +83,7 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
     public AuthZAnswer Answer(EngineRoute route, AuthZRequest apiCall, Verdict verdict) =>
         Answer(route.Kind, apiCall, route.Name, null, verdict, Start());
 
-    /// <summary>Somebody asked what would become of a call.</summary>
+    /// <summary>A dry run of a call.</summary>
     public void WriteDryRun(EngineRoute route, string who, ContainerSpec? spec, Verdict verdict, long started) =>
         LogAsked(
             log,

@@ -15,7 +15,7 @@ interface IContainerJudge
     /// started the container, if that is known.</summary>
     /// <param name="container">As the engine describes it.</param>
     /// <param name="requester">For whom.</param>
-    /// <param name="observed">What it is found to have; null where nobody looked.</param>
+    /// <param name="observed">What it is found to have; null where that was not looked at.</param>
     /// <returns>What was judged, and how.</returns>
     (ContainerSpec Spec, Verdict Verdict) Judge(
         Engine.ContainerInspect container,

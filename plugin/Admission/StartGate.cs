@@ -139,8 +139,8 @@ sealed partial class StartGate(
             if (!gpus.IsKnown && !settings.IsAudit)
                 return Verdict.Refused(
                     "engine",
-                    "the driver has not said yet which GPUs this host has, so nobody knows what is left of "
-                        + "them: try again"
+                    "the driver has not said yet which GPUs this host has, so what is left of them is unknown: try "
+                        + "again"
                 );
         }
         Verdict Judge(GpuHoldings? holdings) => PolicyRules.Evaluate(spec, requester, gpus.Devices, settings, holdings);

@@ -3,7 +3,7 @@ using System.Buffers;
 
 namespace Runai.GpuMemory.Common;
 
-/// <summary>Reads what somebody else decides the size of. All that is read or used at the same time is counted, for it
+/// <summary>Reads input whose size others decide. All that is read or used at the same time is counted, for it
 /// takes some ten times its size of memory meanwhile: of small inputs there
 /// may be many, of larger ones some, of those that are megabytes one. Who waits for a place waits for others of his
 /// size only.</summary>
@@ -72,8 +72,8 @@ sealed class LargeInput(int maxWaiting, TimeSpan timeout)
         }
     }
 
-    /// <summary>Takes a place for so many bytes in exchange for that of a smaller size. Always upwards: nobody waits
-    /// for who waits for him.</summary>
+    /// <summary>Takes a place for so many bytes in exchange for that of a smaller size. Always upwards, so that no two
+    /// wait for each other.</summary>
     async ValueTask<int> EnterAsync(Hold hold, int size, long bytes, CancellationToken cancel)
     {
         var needed = Array.FindIndex(_sizes, one => bytes <= one.MaxBytes) + 1;

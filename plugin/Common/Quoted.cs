@@ -4,8 +4,8 @@ using System.Text;
 
 namespace Runai.GpuMemory.Common;
 
-/// <summary>Text that somebody else wrote, made fit for one line of a terminal or of a log: bounded, and without
-/// control, format or unpaired characters.</summary>
+/// <summary>Text that others wrote, made fit for one line of a terminal or of a log: bounded, and without control,
+/// format or unpaired characters.</summary>
 static class Quoted
 {
     /// <summary>The default length at which a text is cut, in characters.</summary>

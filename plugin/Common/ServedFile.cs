@@ -4,8 +4,8 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Runai.GpuMemory.Common;
 
-/// <summary>Reads files that containers see. A container's root can have a lease (fcntl(2), F_SETLEASE) on one that
-/// nobody else has open, and who opens it waits up to 45 s then; or any of its users a lock (flock(2)), and .NET's own
+/// <summary>Reads files that containers see. A container's root can have a lease (fcntl(2), F_SETLEASE) on one that is
+/// not open elsewhere, and who opens it waits up to 45 s then; or any of its users a lock (flock(2)), and .NET's own
 /// way of opening fails.</summary>
 static partial class ServedFile
 {
@@ -14,7 +14,7 @@ static partial class ServedFile
         CloseOnExec = 0x80000;
 
     /// <summary>Opens a file or a folder for reading. Waits for no lease and takes no lock.</summary>
-    /// <returns>While it is open, nobody gets a lease on it. Null where there is no such file, or a container has a
+    /// <returns>While it is open, no process gets a lease on it. Null where there is no such file, or a container has a
     /// lease on it.</returns>
     public static SafeFileHandle? TryOpen(string path) =>
         Open(path, ReadOnly | NonBlocking | CloseOnExec) is var file and >= 0 ? new(file, ownsHandle: true) : null;

@@ -19,6 +19,6 @@ enum Asking
     /// <summary>The API is served, or should be by now, and does not answer.</summary>
     Silent,
 
-    /// <summary>Nobody listens at the engine's socket.</summary>
+    /// <summary>Nothing listens at the engine's socket.</summary>
     Absent,
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Engine;
 
-/// <summary>Finds out whether this plugin is in the engine's authorization chain, which the engine itself tells nobody:
-/// a ping of the plugin's own comes back to it as a question, or not. <c>docker plugin disable</c> takes a plugin out
-/// of the chain and <c>enable</c> does not put it back. What the engine asked a moment ago shows nothing: it may have
-/// dropped the plugin since.</summary>
+/// <summary>Finds out whether this plugin is in the engine's authorization chain, which the engine itself does not
+/// tell: a ping of the plugin's own comes back to it as a question, or not. <c>docker plugin disable</c> takes a plugin
+/// out of the chain and <c>enable</c> does not put it back. What the engine asked a moment ago shows nothing: it may
+/// have dropped the plugin since.</summary>
 sealed class ChainProbe(IEngineClient engine, SelfCalls own, TimeProvider time)
 {
-    /// <summary>Nobody waits longer after a ping went out. An engine that boots answers when its containers are up, and
-    /// they wait for their mounts.</summary>
+    /// <summary>No caller waits longer after a ping went out. An engine that boots answers when its containers are up,
+    /// and they wait for their mounts.</summary>
     static readonly TimeSpan PingTimeout = TimeSpan.FromSeconds(1);
 
     /// <summary>The ping itself stays, and is answered when the API is served. While it is served, everybody waits as
@@ -96,15 +96,15 @@ sealed class ChainProbe(IEngineClient engine, SelfCalls own, TimeProvider time)
         }
     }
 
-    /// <summary>The engine itself answers 200, or 404 where the container is not there; everything else is somebody's
-    /// in between.</summary>
+    /// <summary>The engine itself answers 200, or 404 where the container is not there; everything else comes from
+    /// something in between.</summary>
     static Asking Read(int? status, OwnPing ping) =>
         (status, ping) switch
         {
             (_, { IsAsked: true }) => Asking.Yes,
             (200 or 404, _) => Asking.No,
             (null, _) => Asking.Silent,
-            (IEngineClient.NobodyListens, _) => Asking.Absent,
+            (IEngineClient.NoListener, _) => Asking.Absent,
             _ => Asking.Denied,
         };
 }

@@ -81,7 +81,7 @@ sealed record ContainerInspect
     } = [];
 
     /// <summary>The containers whose namespaces it shares, as <see cref="HostConfig.NamesOfJoined"/> has them before
-    /// the client resolves those; null where nobody did.</summary>
+    /// the client resolves those; null where it did not.</summary>
     [JsonIgnore]
     public IReadOnlyList<string>? Joined { get; init; }
 

@@ -50,7 +50,7 @@ sealed class EngineClient(EngineClientOptions options, SelfCalls own, TimeProvid
                     }
             )
         {
-            return IEngineClient.NobodyListens;
+            return IEngineClient.NoListener;
         }
         catch (Exception e)
             when (e is HttpRequestException or IOException

@@ -7,8 +7,8 @@ using System.Text.Json;
 namespace Runai.GpuMemory.Engine;
 
 /// <summary>The way to the engine: pooled connections to its unix socket, past every proxy, with the secret header and
-/// no redirects. The API version is the newest that both sides know, agreed anew after every lost connection, since an
-/// engine that comes back may be another one.</summary>
+/// no redirects. The API version is the newest that both sides know, negotiated again after every lost connection,
+/// since an engine that comes back may be another one.</summary>
 sealed class EngineTransport : IDisposable
 {
     /// <summary>Below it are the paths of all calls, without a version.</summary>

@@ -5,8 +5,8 @@ namespace Runai.GpuMemory.Engine;
 /// other failure is an <see cref="EngineException"/>.</summary>
 interface IEngineClient
 {
-    /// <summary>In place of a ping's status: there is no such socket, or nobody accepts connections at it.</summary>
-    const int NobodyListens = 0;
+    /// <summary>In place of a ping's status: there is no such socket, or nothing accepts connections at it.</summary>
+    const int NoListener = 0;
 
     /// <summary><c>GET /info</c>; never null.</summary>
     Task<EngineInfo> InfoAsync(CancellationToken cancel);
@@ -15,7 +15,7 @@ interface IEngineClient
     /// <param name="target">Path and query.</param>
     /// <param name="limit">How long to wait.</param>
     /// <param name="cancel">Ends the call.</param>
-    /// <returns>The answer's status, or <see cref="NobodyListens"/>.</returns>
+    /// <returns>The answer's status, or <see cref="NoListener"/>.</returns>
     Task<int?> PingAsync(string target, TimeSpan limit, CancellationToken cancel);
 
     /// <summary>Inspects a container by name, ID or part of an ID, as it is judged. Further calls resolve the

@@ -126,8 +126,8 @@ static class LocalVolume
             + (said.Length > 1 && said.All(c => char.IsAsciiLetter(c) || c == ' ') ? ":" + said : "");
     }
 
-    /// <summary>A kernel's own, an overlay, or what nobody here knows: never allowed by its paths alone, and a way to a
-    /// GPU by them all the same.</summary>
+    /// <summary>A kernel's own, an overlay, or one that is unknown here: never allowed by its paths alone, and a way to
+    /// a GPU by them all the same.</summary>
     static IEnumerable<string> OfOther(string type, string device, string[] flags)
     {
         yield return type.Length == 0 ? "type=" : $"type={type}";

@@ -13,7 +13,7 @@ sealed record PathStat(uint Mode, string? LinkTarget = null)
     /// <summary>Bit 31, os.ModeDir.</summary>
     public bool IsDirectory => (Mode & 1U << 31) != 0;
 
-    /// <summary>Whether it is a folder in which somebody does not reach files: its owner, who may run without the
+    /// <summary>Whether it is a folder in which a user cannot reach files: its owner, who may run without the
     /// capabilities of root, its group, of which every user without one of his own is, or the others.</summary>
     public bool IsClosed => IsDirectory && (Mode & SearchForAll) != SearchForAll;
 

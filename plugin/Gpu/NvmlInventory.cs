@@ -112,7 +112,7 @@ sealed partial class NvmlInventory(
     public static bool IsUnusable(Exception e) =>
         e is NvmlException or DllNotFoundException or BadImageFormatException or EntryPointNotFoundException;
 
-    /// <summary>From the first library that works; what is wrong with the others is told only where none
+    /// <summary>From the first library that works; what is wrong with the others is reported only where none
     /// does.</summary>
     (List<GpuDevice>, string?) ReadFirst()
     {

@@ -22,7 +22,7 @@ static partial class Loop
     }
 
     /// <summary>Runs the steps in turn until it is cancelled, and pauses only after a failure. Never throws.</summary>
-    /// <param name="log">Is told the first failure after a turn without one.</param>
+    /// <param name="log">Gets the first failure after a turn without one.</param>
     /// <param name="cancel">Ends the loop.</param>
     /// <param name="steps">Of a turn, in their order: one of them waits. What fails keeps none of the others from being
     /// done.</param>

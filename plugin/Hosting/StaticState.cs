@@ -21,7 +21,7 @@ static partial class StaticState
         return types.Length;
     }
 
-    /// <summary>Whether a type of somebody else's has failed so: nothing but a new process mends that.</summary>
+    /// <summary>Whether a type of a library has failed so: nothing but a new process mends that.</summary>
     public static bool IsLost(Exception e) =>
         e is TypeInitializationException { InnerException: { } cause }
         && (cause is OutOfMemoryException || IsLost(cause));

@@ -3,7 +3,7 @@ using System.Globalization;
 
 namespace Runai.GpuMemory.Logging;
 
-/// <summary>Writes lines to the engine, in a thread of its own. Nobody waits for it: while the engine does not read,
+/// <summary>Writes lines to the engine, in a thread of its own. No caller waits for it: while the engine does not read,
 /// what does not fit into the queue is dropped and counted.</summary>
 /// <remarks>Not the framework's console logger: after a failed write it makes every caller write, and its line about
 /// what it dropped has no prefix.</remarks>

@@ -4,7 +4,7 @@ using System.Text.Json;
 
 namespace Runai.GpuMemory.Protocol;
 
-/// <summary>Allows authorization calls that are of no concern by the begin of what the engine sends. Those are nearly
+/// <summary>Fast path: allows calls that need no decision, judging by the first bytes of the request. Those are nearly
 /// all calls that an engine serves, and each asks twice.</summary>
 sealed class AuthZFastPath(IAuthorizer authorizer)
 {
@@ -12,7 +12,7 @@ sealed class AuthZFastPath(IAuthorizer authorizer)
         JsonSerializer.SerializeToUtf8Bytes(AuthZAnswer.Allowed, AuthZJson.Default.AuthZAnswer)
     );
 
-    /// <summary>The whole response, or null where somebody must look closer: there a bug, too, becomes an
+    /// <summary>The whole response, or null where the whole call must be read: there a bug, too, becomes an
     /// answer.</summary>
     /// <param name="call">The head.</param>
     /// <param name="body">As much of the body as is there.</param>

@@ -4,8 +4,9 @@ using System.Text.Json;
 
 namespace Runai.GpuMemory.Protocol;
 
-/// <summary>Reads which API call the engine asks about without reading all of it: most calls are of no concern, and
-/// theirs may be large. The engine writes the members in a fixed order, and those few come before the bodies.</summary>
+/// <summary>Reads which API call the engine asks about without reading all of it: most calls need no decision, and
+/// their bodies may be large. The engine writes the members in a fixed order, and those few come before the
+/// bodies.</summary>
 static class AuthZPeek
 {
     /// <summary>False where the begin does not show both: then all must be read.</summary>

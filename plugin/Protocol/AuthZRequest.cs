@@ -31,7 +31,7 @@ sealed record AuthZRequest
     /// <summary>The engine's answer, with the bounds of <see cref="RequestBody"/>; null before the call.</summary>
     public byte[]? ResponseBody { get; set; }
 
-    /// <summary>Where the bodies are counted; null where nobody counts.</summary>
+    /// <summary>Where the bodies are counted; null where they are not counted.</summary>
     [JsonIgnore]
     internal IDisposable? Place { get; set; }
 

@@ -8,8 +8,8 @@ interface IAuthorizer
     /// closely.</summary>
     bool NeedsDecision(string method, string uri);
 
-    /// <summary>Whether a call of this method that has the header <see cref="AuthZEndpoints.DryRunHeader"/> is a
-    /// question, of concern whatever it is about.</summary>
+    /// <summary>Whether a call of this method that has the header <see cref="AuthZEndpoints.DryRunHeader"/> is a dry
+    /// run, which needs a decision whatever it is about.</summary>
     bool MayBeDryRun(string method);
 
     /// <summary>Before the engine does it.</summary>

@@ -35,7 +35,7 @@ sealed partial class PluginConnection(
         _server?.Close();
     }
 
-    /// <summary>No buffer is kept while somebody judges a call: that may take seconds, of many calls.</summary>
+    /// <summary>No buffer is kept while a call is judged: that may take seconds, of many calls.</summary>
     async Task ReceiveAllAsync()
     {
         for (var isMore = true; isMore; )
@@ -136,7 +136,7 @@ sealed partial class PluginConnection(
         catch (Exception e) when (e is SocketException or ObjectDisposedException or EndOfStreamException) { }
         catch (Exception e)
         {
-            // Nobody else catches; the engine sees that the connection ends, and tries again.
+            // Nothing else catches; the engine sees that the connection ends, and tries again.
             LogBug(log, e);
         }
         finally

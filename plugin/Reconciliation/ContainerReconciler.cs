@@ -72,7 +72,7 @@ sealed partial class ContainerReconciler(
     OwnMounts MountsOf(int pid) => new(mounts.OfProcess(pid), directories);
 
     /// <summary>After a time in which events were missed, and under another policy: every container is looked at
-    /// anew.</summary>
+    /// again.</summary>
     public void ForgetRuns() => Interlocked.Increment(ref _epoch);
 
     /// <summary>Drops what is known of its last run, so that a violation is reported again.</summary>
@@ -83,15 +83,15 @@ sealed partial class ContainerReconciler(
         _unread.TryRemove(id, out _);
     }
 
-    /// <summary>The engine started it. To be told in the order of the engine's events: of a container that ends at once
-    /// nobody can learn more.</summary>
+    /// <summary>The engine started it. To be called in the order of the engine's events: of a container that ends at
+    /// once no more can be learnt.</summary>
     public void Started(string id, DateTimeOffset at)
     {
         judge.Started(id, at);
         reservations.Started(id, at);
     }
 
-    /// <summary>Somebody stopped or removed it.</summary>
+    /// <summary>It was stopped or removed.</summary>
     /// <param name="id">The container.</param>
     /// <param name="at">When, by the engine's word. It may be heard after that of the next run.</param>
     public void Ended(string id, DateTimeOffset at)

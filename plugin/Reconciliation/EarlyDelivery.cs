@@ -78,7 +78,7 @@ sealed partial class EarlyDelivery(
         }
         catch (Exception e)
         {
-            // A thread of its own: nobody else catches.
+            // A thread of its own: nothing else catches.
             ReconciliationLog.LogBug(log, e);
         }
     }

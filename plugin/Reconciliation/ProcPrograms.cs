@@ -15,7 +15,7 @@ sealed partial class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
     internal const int MaxProcesses = 64;
     const int MaxThreads = 64;
 
-    /// <summary>Of one process's maps: some hundred thousand mappings. Of more nobody says anything.</summary>
+    /// <summary>Of one process's maps: some hundred thousand mappings. Of longer ones nothing is said.</summary>
     const int MaxChars = 16 << 20;
 
     /// <summary>So the container's runtime is called before it becomes the first program.</summary>

@@ -164,7 +164,7 @@ sealed partial class ReconciliationService(
     /// creating containers three times as slow.</summary>
     bool IsAdmitted(EngineEvent one) => own.IsAuthorizing && one.Actor.Attributes?.ContainsKey(SwarmTask) != true;
 
-    /// <summary>For tasks of swarm: nobody else gives them their preload. It comes too late for the first program,
+    /// <summary>For tasks of swarm: nothing else gives them their preload. It comes too late for the first program,
     /// which the environment of the service serves; it is for those that lose that. Where the engine does not ask this
     /// plugin nothing is mounted, so nothing can be copied either: the start, once it asks, sees to it.</summary>
     async Task InjectAsync(string id, CancellationToken cancel)

@@ -257,7 +257,7 @@ sealed partial class Activations(
     [LoggerMessage(205, LogLevel.Error, "directory={Directory} cannot be removed: {Problem}")]
     static partial void LogRemovalFailed(ILogger logger, string directory, string problem);
 
-    [LoggerMessage(206, LogLevel.Debug, "collected directory={Directory}: nobody mounts it")]
+    [LoggerMessage(206, LogLevel.Debug, "collected directory={Directory}: no container mounts it")]
     static partial void LogCollected(ILogger logger, string directory);
 
     [LoggerMessage(

@@ -112,9 +112,9 @@ sealed partial class ChainGuard(
                 + "containers, so no limit would hold: try again, and if it lasts, look at the plugin's settings "
                 + "run.source and DOCKER_HOST (docker plugin inspect)",
             Asking.Denied => "another authorization plugin refuses, or fails at, this plugin's calls to the engine, so "
-                + "nobody knows whether the engine asks about containers, and no limit would hold. As root, name "
-                + "this plugin first in "
-                + "authorization-plugins of /etc/docker/daemon.json, or let the other one allow GET /_ping "
+                + "it is unknown whether the engine asks about containers, and no limit would hold. As root, name "
+                + "this plugin first in authorization-plugins of /etc/docker/daemon.json, or let the other one allow "
+                + "GET /_ping "
                 + "and GET /containers/NAME/json, then let the engine read it: systemctl reload docker, or "
                 + "kill -HUP $(cat /run/docker.pid)",
             _ => null,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>By setns(2) into the container's mount namespace: the kernel lets nobody change a mount from outside. Each
-/// change has a thread of its own, because a namespace of mounts is a thread's that shares neither root nor working
-/// folder with others, and because the way to a mount can lead over a file system that never answers (a volume of
-/// NFS).</summary>
+/// <summary>By setns(2) into the container's mount namespace: the kernel lets no process change a mount from outside.
+/// Each change has a thread of its own, because a namespace of mounts is a thread's that shares neither root nor
+/// working folder with others, and because the way to a mount can lead over a file system that never answers (a volume
+/// of NFS).</summary>
 sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : IContainerMounts
 {
     /// <summary>So long a container's file system may take. Ours takes a millisecond.</summary>
@@ -63,7 +63,7 @@ sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : IContainerM
         }
         catch (Exception e)
         {
-            // A thread of its own: nobody else catches.
+            // A thread of its own: nothing else catches.
             problem = e.Message;
         }
         Interlocked.Decrement(ref _threads);

@@ -4,8 +4,8 @@ using Runai.GpuMemory.Hosting;
 
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>Removes private directories that nobody has any more: soon after an unmount, and now and then what was left
-/// otherwise (an engine that was killed, a reboot).</summary>
+/// <summary>Removes private directories that no container has any more: soon after an unmount, and now and then what
+/// was left otherwise (an engine that was killed, a reboot).</summary>
 sealed partial class DirectoryCollector(
     Activations activations,
     IEngineClient engine,
@@ -49,7 +49,7 @@ sealed partial class DirectoryCollector(
         }
     }
 
-    /// <summary>By the engine's word. Of one whose description is too long to be read nobody knows.</summary>
+    /// <summary>By the engine's word. Of one whose description is too long to be read that is unknown.</summary>
     async Task<bool> RunsAsync(MountReference reference, CancellationToken cancel)
     {
         try

@@ -82,7 +82,7 @@ sealed partial class HostView(
     [LoggerMessage(
         208,
         LogLevel.Critical,
-        "the engine has taken the plugin's propagated mount away: this process ends, and the engine starts it anew"
+        "the engine has taken the plugin's propagated mount away: this process ends, and the engine restarts it"
     )]
     static partial void LogHostLost(ILogger logger);
 

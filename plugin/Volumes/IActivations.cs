@@ -6,7 +6,7 @@ namespace Runai.GpuMemory.Volumes;
 interface IActivations
 {
     /// <summary>Records that a running container has this directory. False where another container has it and still
-    /// runs: nobody is given a neighbour's directory.</summary>
+    /// runs: none is given a neighbour's directory.</summary>
     /// <param name="dirId">The directory.</param>
     /// <param name="container">Its ID.</param>
     /// <param name="pid">Its first process.</param>

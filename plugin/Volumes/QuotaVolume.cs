@@ -12,11 +12,11 @@ sealed record QuotaVolume(string Name, string? GpuMemory)
     public DateTimeOffset CreatedAt { get; init; }
 
     /// <summary>Who, being no admin, made it and may remove it: a TLS name, or empty for callers on the unix socket.
-    /// Null: an admin, or nobody knows.</summary>
+    /// Null: an admin, or unknown.</summary>
     public string? Owner { get; init; }
 
-    /// <summary>Its file cannot be read, so nobody knows its quota: it is listed, so that the engine gives its name to
-    /// no other, and not mounted.</summary>
+    /// <summary>Its file cannot be read, so its quota is unknown: it is listed, so that the engine gives its name to no
+    /// other, and not mounted.</summary>
     public bool IsDamaged { get; init; }
 
     /// <summary>What users read of a damaged one. <paramref name="plugin"/> is this plugin's name.</summary>

@@ -29,8 +29,8 @@ sealed class ReferenceTable(StateLayout layout)
             && other.MountedAt > reference.MountedAt
         );
 
-    /// <summary>Reads what an earlier process left. A file that cannot be read is as good as none: its directory is
-    /// then nobody's.</summary>
+    /// <summary>Reads what an earlier process left. A file that cannot be read is as good as none: its directory then
+    /// belongs to no container.</summary>
     public void Load()
     {
         layout.Prepare();

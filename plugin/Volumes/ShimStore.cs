@@ -62,7 +62,7 @@ sealed class ShimStore(StateLayout layout)
                 Directory.Delete(folder, recursive: true);
     }
 
-    /// <summary>Length and FNV-1a: tells versions apart; nobody attacks here.</summary>
+    /// <summary>Length and FNV-1a: tells versions apart; no attacker chooses the content.</summary>
     static string Version(byte[] content)
     {
         var hash = 14695981039346656037UL;

@@ -8,7 +8,7 @@ namespace Runai.GpuMemory.Volumes;
 /// <summary>By the kernel's fanotify (fanotify(7)). It tells whoever opens the file, under whatever mount of it, and is
 /// rid of a watch when the directory is deleted. From Linux 5.9 on it also tells the directory, by its file handle,
 /// where the file system has such: else the process's mounts must be read, and while many containers start, the kernel
-/// lets nobody do that for a tenth of a second.</summary>
+/// lets no process do that for a tenth of a second.</summary>
 sealed partial class ShimWatch(ILogger<ShimWatch> log) : IShimWatch
 {
     const uint CloseOnExec = 1,

@@ -208,8 +208,8 @@ sealed partial class VolumeCatalog(
     [LoggerMessage(
         214,
         LogLevel.Error,
-        "there are more than {Most} volumes in {Folder}: the others are served, and listed when somebody has "
-            + "used them, and no new ones are made until some are removed and the plugin is enabled again"
+        "there are more than {Most} volumes in {Folder}: the others are served, and listed once they were used, "
+            + "and no new ones are made until some are removed and the plugin is enabled again"
     )]
     static partial void LogTooManyVolumes(ILogger logger, int most, string folder);
 }

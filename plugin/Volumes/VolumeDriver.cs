@@ -35,7 +35,7 @@ sealed class VolumeDriver(VolumeCatalog catalog, Activations activations, IMount
             return MountResult.Failed($"no volume {name}: make it with docker volume create");
         if (volume.IsDamaged)
             return MountResult.Failed(QuotaVolume.Damage(name, catalog.DriverName));
-        // Who has it and runs is not about to start: somebody copies files.
+        // Who has it and runs is not about to start: files are being copied.
         return !activations.IsInUse(id) && await guard.RefusalAsync(cancel) is { } refusal
             ? MountResult.Failed(refusal)
             : activations.Mount(name, id);

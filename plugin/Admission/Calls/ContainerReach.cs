@@ -110,7 +110,7 @@ sealed class ContainerReach(
         && !(requester.Name.Length > 0 && policy.ExemptUsers.Contains(requester.Name));
 
     /// <summary>What may be the beginning of an ID can come to mean that container between this look and the engine's
-    /// own, as soon as nobody has it as a name.</summary>
+    /// own, as soon as no container has it as a name.</summary>
     async ValueTask<IReadOnlyList<string>> FindOthersAsync(
         string name,
         ContainerInspect? found,

@@ -12,7 +12,7 @@ namespace Runai.GpuMemory.Admission.Capacity;
 /// <summary>See <see cref="IGpuReservations"/>. One lock over all entries, which are one a container.</summary>
 sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider time) : IGpuReservations
 {
-    /// <summary>A start that nobody finished or failed in this time is looked at, see <c>OverdueStarts</c>.</summary>
+    /// <summary>A start with no outcome after this long is looked at, see <c>OverdueStarts</c>.</summary>
     public static readonly TimeSpan StartTimeout = TimeSpan.FromMinutes(1);
     const int MaxNameLength = 128,
         MaxCalls = 100;
@@ -61,7 +61,7 @@ sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider
     /// <summary>Done when all running containers were counted once.</summary>
     public Task Rebuilt => _rebuilt.Task;
 
-    /// <summary>Judges a start and, when it is allowed, holds what it needs: nobody else is judged in
+    /// <summary>Judges a start and, when it is allowed, holds what it needs: no other start is judged in
     /// between.</summary>
     public Verdict Decide(ContainerInspect container, ContainerSpec spec, string user, Func<GpuHoldings, Verdict> judge)
     {
@@ -198,14 +198,14 @@ sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider
     public void SetUser(string id, string user) => owners.Set(id, user);
 
     /// <summary>For a container that came to run without being asked about: null where it is counted already, or while
-    /// nobody knows who was first.</summary>
+    /// it is unknown which was first.</summary>
     public GpuHoldings? HeldByOthersIfNew(string id)
     {
         lock (_lock)
             return !Rebuilt.IsCompleted || _entries.ContainsKey(id) ? null : HeldExcept(id);
     }
 
-    /// <summary>What all others hold; null while nobody knows.</summary>
+    /// <summary>What all others hold; null while that is unknown.</summary>
     public GpuHoldings? HeldByOthers(string id)
     {
         lock (_lock)

@@ -21,7 +21,7 @@ interface IGpuReservations
     /// <param name="id">The container.</param>
     /// <param name="restarts">Whether the engine is about to; null where it does not say: then by the restart policy
     /// with which it was started.</param>
-    /// <param name="at">When. What is told late says nothing about a run that began after that.</param>
+    /// <param name="at">When. A late event says nothing about a run that began after it.</param>
     void Ended(string id, bool? restarts, DateTimeOffset at);
 
     /// <summary>Containers with a quota and a GPU, running or about to.</summary>

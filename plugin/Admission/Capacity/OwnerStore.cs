@@ -5,9 +5,9 @@ using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Admission.Capacity;
 
-/// <summary>Which TLS user started which container: the one thing about a container that Docker does not keep. A small
-/// file that a lost or broken copy of hurts nobody: containers without an owner count as anybody's. A line holds an ID,
-/// a blank, and the name, percent-encoded: it may have line ends in it.</summary>
+/// <summary>Which TLS user started which container: the one thing about a container that Docker does not keep. Losing
+/// or corrupting this small file is harmless: containers without a recorded owner are attributed to no user. A line
+/// holds an ID, a blank, and the name, percent-encoded: it may have line ends in it.</summary>
 sealed class OwnerStore
 {
     readonly string _path;
@@ -31,7 +31,7 @@ sealed class OwnerStore
     /// written.</summary>
     public void Set(string id, string user)
     {
-        // Who starts somebody else's container answers for it from then on.
+        // Who starts another user's container answers for it from then on.
         var changed = user.Length == 0 ? _users.TryRemove(id, out _) : Find(id) != user;
         if (!changed)
             return;

@@ -15,7 +15,7 @@ sealed record ContainerSpec
     public string ImageId { get; init; } = "";
 
     /// <summary>The effective quota as written, valid or not: the label (own, or the image's) before the volume's
-    /// option; null when nobody asked for one.</summary>
+    /// option; null when none was asked for.</summary>
     public string? Quota { get; init; }
 
     /// <summary>Whether the caller himself asks for it by a label. Of a container that exists the engine does not say

@@ -30,7 +30,7 @@ sealed partial class CreateResolver(
     /// <param name="body">What is asked for.</param>
     /// <param name="withImage">Whether the image is looked at in any case. Else only where the body has to do with
     /// quotas or GPUs by itself.</param>
-    /// <param name="needsImage">Whether nothing is judged without it: nobody will be asked again. Else it is left out
+    /// <param name="needsImage">Whether nothing is judged without it: no later call asks again. Else it is left out
     /// where the engine does not say it in time, for the start decides.</param>
     /// <param name="cancel">Ends the work.</param>
     /// <returns>The container, or why it cannot be judged.</returns>

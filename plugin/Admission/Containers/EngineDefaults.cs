@@ -10,7 +10,7 @@ sealed class EngineDefaults(IEngineClient engine, TimeProvider time)
     static readonly TimeSpan MaxAge = TimeSpan.FromMinutes(1);
     long _readAt;
 
-    /// <summary>What no runtime is called: while nobody knows, it may be NVIDIA's.</summary>
+    /// <summary>A name that no runtime has: while the default is unknown, it may be NVIDIA's.</summary>
     const string Unknown = "?";
 
     /// <summary>As last read.</summary>

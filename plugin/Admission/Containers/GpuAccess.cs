@@ -18,7 +18,7 @@ sealed record GpuSelection(IReadOnlyList<string> Ids, long Count = 0)
     /// <summary>Every GPU of the host: <c>--gpus all</c>, <c>NVIDIA_VISIBLE_DEVICES=all</c>.</summary>
     public static GpuSelection All { get; } = new([], -1);
 
-    /// <summary>Some of them, nobody can say which.</summary>
+    /// <summary>Some of them; which is unknown.</summary>
     public static GpuSelection Unknown { get; } = new([]);
 
     const int MaxIds = 64,

@@ -10,7 +10,7 @@ static class HostAccess
     /// <summary>Capabilities that lead no further than the container: the engine's own set but for MKNOD, and what only
     /// reaches the container's processes, shared memory and network. Every other, those of later kernels among them, is
     /// a way to mount, trace, load, to read the host's logs, or to change what all share: clock, power, limits of the
-    /// kernel, files that nobody can remove. <c>docs/security.md</c> has them one by one.</summary>
+    /// kernel, files that cannot be removed. <c>docs/security.md</c> has them one by one.</summary>
     static readonly HashSet<string> PlainCapabilities = new(StringComparer.Ordinal)
     {
         "AUDIT_WRITE",

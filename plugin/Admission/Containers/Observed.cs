@@ -10,11 +10,11 @@ sealed record Observed(IReadOnlyList<string> Targets, IReadOnlyList<ShadowingMou
     /// <summary>For a container that does not run yet, or was not looked at.</summary>
     public static Observed None { get; } = new([], []);
 
-    /// <summary>It has more mounts than are read: what they cover nobody knows.</summary>
+    /// <summary>It has more mounts than are read: what they cover is unknown.</summary>
     public bool IsCut { get; init; }
 
-    /// <summary>Its mounts cannot be read, time and again, although it runs: whether it has its private directory
-    /// nobody knows.</summary>
+    /// <summary>Its mounts cannot be read, time and again, although it runs: whether it has its private directory is
+    /// unknown.</summary>
     public bool IsUnreadable { get; init; }
 
     /// <summary>GPUs of which its processes have more than its quota, or than none.</summary>

@@ -7,8 +7,8 @@ namespace Runai.GpuMemory.Admission.Containers;
 /// <summary>Works out which of the host's GPUs a container will see.</summary>
 static class VisibleGpus
 {
-    /// <summary>The GPUs that it will certainly see; null when nobody can say before it runs, which is also so for a
-    /// part of a GPU (MIG).</summary>
+    /// <summary>The GPUs that it will certainly see; null when that is unknown before it runs, as it is for a part of a
+    /// GPU (MIG).</summary>
     public static IReadOnlyList<GpuDevice>? Of(GpuSelection selection, IReadOnlyList<GpuDevice> gpus)
     {
         if (selection.Ids.Count == 0)

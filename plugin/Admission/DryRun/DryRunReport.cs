@@ -119,7 +119,7 @@ sealed class DryRunReport
             : answer.Row("limits", Limits(policy, requester));
     }
 
-    /// <summary>A mistyped name would else look like that of somebody with few limits.</summary>
+    /// <summary>A mistyped name would else look like that of a user with few limits.</summary>
     static string Limits(PolicySettings policy, Requester requester) =>
         $"{WhoseLimits(policy, requester.Name)}: "
         + (PolicyText.Of(policy.LimitsOf(requester)) is { Length: > 0 } limits ? limits : "none");
@@ -138,7 +138,7 @@ sealed class DryRunReport
     /// <param name="verdict">The judgement.</param>
     /// <param name="gpus">Those of the host.</param>
     /// <param name="policy">By which policy.</param>
-    /// <param name="holdings">What others hold; null where nobody knows yet.</param>
+    /// <param name="holdings">What others hold; null while that is unknown.</param>
     public DryRunReport WithContainer(
         ContainerSpec spec,
         Verdict verdict,

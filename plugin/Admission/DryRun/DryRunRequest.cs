@@ -8,7 +8,7 @@ namespace Runai.GpuMemory.Admission.DryRun;
 /// any client can send; <c>runai-docker policy</c> does.
 /// Whatever the answer is, the call is denied with it.</summary>
 /// <param name="IsAboutCall">False: just about the policy.</param>
-/// <param name="User">Who would make the call; null: who makes it. Empty: somebody on the unix socket.</param>
+/// <param name="User">Who would make the call; null: who makes it. Empty: a caller on the unix socket.</param>
 /// <param name="Policy">The policy file to go by; null: the one in force.</param>
 sealed record DryRunRequest(bool IsAboutCall, string? User, byte[]? Policy)
 {

@@ -10,7 +10,7 @@ static class BindPattern
 {
     const string AnyName = "*";
 
-    /// <summary>Behind <c>..</c> nobody knows where a path leads that has a link in it, nor where one that swarm has
+    /// <summary>Behind <c>..</c> it is unknown where a path leads that has a link in it, or where one that swarm has
     /// yet to fill in. A folder called <c>*</c> is not what a pattern means by it, and the engine would make
     /// it.</summary>
     public static bool Matches(string pattern, string hostPath)

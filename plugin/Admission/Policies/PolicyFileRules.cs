@@ -63,7 +63,7 @@ static partial class PolicyRules
         return uncertain || PossibleGpus(c).Any(g => quota.Of(g.AllocatableBytes) > max.Of(g.AllocatableBytes));
     }
 
-    /// <summary>Those that it will see; all of them where nobody can say.</summary>
+    /// <summary>Those that it will see; all of them where that is unknown.</summary>
     static IReadOnlyList<GpuDevice> PossibleGpus(RuleInput c) =>
         c.Spec.Gpu is { } access ? VisibleGpus.Of(access.Selection, c.Gpus) ?? c.Gpus : c.Gpus;
 

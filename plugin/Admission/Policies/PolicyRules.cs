@@ -230,9 +230,8 @@ static partial class PolicyRules
     {
         if (c.Spec.Borrowed is not [var target, ..])
             return null;
-        var own =
-            target == QuotaMount.PreloadFile ? Advice.PreloadMount("runai") : $"-v runai:{Quoted.Text(target)}";
-        return $"nobody can say which part of the volume --volumes-from brings to {Quoted.Text(target)}: add {own}, "
+        var own = target == QuotaMount.PreloadFile ? Advice.PreloadMount("runai") : $"-v runai:{Quoted.Text(target)}";
+        return $"--volumes-from may bring any part of the volume to {Quoted.Text(target)}: add {own}, "
             + "which takes its place";
     }
 
@@ -282,8 +281,8 @@ static partial class PolicyRules
         if (c.Spec.Directory is not { } directory)
             return null;
         var parts = c.Spec.QuotaMounts.Where(m => m.IsPart).Select(m => m.Target);
-        return c.Spec.OtherTargets.Concat(parts).FirstOrDefault(t => UnixPath.IsWithin(t, directory.Target))
-            is { } cover
+        return
+            c.Spec.OtherTargets.Concat(parts).FirstOrDefault(t => UnixPath.IsWithin(t, directory.Target)) is { } cover
             ? $"the mount at {Quoted.Text(cover)} would cover the {Quoted.Text(directory.Volume)} volume at "
                 + $"{Quoted.Text(directory.Target)}: remove it or move it"
             : null;
@@ -325,8 +324,8 @@ static partial class PolicyRules
                 + $"their first program: {Advice.ServicePreload(c.Spec.Tool, directory)}"
             : null;
 
-    /// <summary>The file came too late for it, as it may for the first task of a service, somebody took the file away,
-    /// or the program has a loader that reads another.</summary>
+    /// <summary>The file came too late for it, as it may for the first task of a service, the file was removed, or the
+    /// program has a loader that reads another.</summary>
     static string? PreloadMissing(RuleInput c) =>
         c.Spec is { Observed.WithoutShim: { } program, Gpu: not null, Directory: { } directory }
             ? $"{Quoted.Text(program)} in it runs without the shim, so nothing limits its GPU memory: restart the "
@@ -358,7 +357,7 @@ static partial class PolicyRules
     {
         if (c.Quota?.SizeBytes is not { } size || c.Spec.Gpu is not { } access || c.Gpus.Count == 0)
             return null;
-        // Where nobody can say which GPUs it will see, one that is large enough will do.
+        // Where it is unknown which GPUs it will see, one that is large enough will do.
         var gpu =
             VisibleGpus.Of(access.Selection, c.Gpus)?.FirstOrDefault(g => g.TotalBytes < size)
             ?? (c.Gpus.MaxBy(g => g.TotalBytes) is { } largest && largest.TotalBytes < size ? largest : null);

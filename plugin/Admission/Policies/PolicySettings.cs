@@ -35,7 +35,7 @@ sealed record PolicySettings
     /// <summary><c>unknownRoutes</c>: whether API calls that this version does not know are refused.</summary>
     public bool DeniesUnknownRoutes { get; init; }
 
-    /// <summary>How many times a GPU's allocatable memory may be promised; null: nobody counts.</summary>
+    /// <summary>How many times a GPU's allocatable memory may be promised; null: that is not counted.</summary>
     public decimal? Overcommit { get; init; }
 
     /// <summary><c>maxVolumes</c>: how many volumes with a quota there may be.</summary>
@@ -75,7 +75,7 @@ sealed record PolicySettings
         + $"{(LocalSocketIsAdmin ? "admins" : "users")}, {Users.Count} {(Users.Count == 1 ? "user" : "users")} "
         + "with limits of their own";
 
-    /// <summary>Who makes a call. A certificate that names nobody is not the unix socket.</summary>
+    /// <summary>Who makes a call. A certificate without a name is not the unix socket.</summary>
     public Requester RequesterOf(AuthZRequest apiCall) =>
         apiCall is { User: null or "", UserAuthNMethod: null or "" }
             ? new("", IsBuiltIn || LocalSocketIsAdmin)
@@ -86,8 +86,8 @@ sealed record PolicySettings
     public Requester RequesterOfRecord(string name) =>
         new(name, IsBuiltIn || (name.Length > 0 && Admins.Contains(name)));
 
-    /// <summary>To whom a volume belongs that this call makes; see <see cref="QuotaVolume.Owner"/>. A certificate that
-    /// names nobody owns nothing.</summary>
+    /// <summary>To whom a volume belongs that this call makes; see <see cref="QuotaVolume.Owner"/>. A certificate
+    /// without a name owns nothing.</summary>
     public string? OwnerOf(AuthZRequest apiCall) =>
         RequesterOf(apiCall) is not { IsAdmin: false } requester
         || (requester.Name.Length == 0 && apiCall.UserAuthNMethod is { Length: > 0 })

@@ -19,10 +19,10 @@ sealed class ImagePreloads(SelfCalls own, TimeProvider time)
     readonly ConcurrentDictionary<string, ImagePreload> _known = new(StringComparer.Ordinal);
     int _all;
 
-    /// <summary>When somebody last wrote files into a container. What was before this plugin ran, nobody saw.</summary>
+    /// <summary>When a call last wrote files into a container. What was before this plugin ran is unknown.</summary>
     long _written = time.GetUtcNow().UtcTicks;
 
-    /// <summary>Somebody writes files into a container: those that are there already may differ from their images
+    /// <summary>A call writes files into a container: those that are there already may differ from their images
     /// now.</summary>
     public void InvalidateOlderContainers() => Volatile.Write(ref _written, time.GetUtcNow().UtcTicks);
 

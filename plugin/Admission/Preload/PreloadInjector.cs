@@ -35,11 +35,11 @@ sealed partial class PreloadInjector(
     readonly ConcurrentDictionary<string, string> _served = new(StringComparer.Ordinal);
     readonly ConcurrentDictionary<(string Id, string Shim, int Writes), Lazy<Task<string?>>> _running = new();
 
-    /// <summary>How often somebody wrote files into a container. What was read before the last time does not
+    /// <summary>How often a call wrote files into a container. What was read before the last time does not
     /// count.</summary>
     int _writes;
 
-    /// <summary>Somebody writes files into a container: which one, only the engine knows for sure.</summary>
+    /// <summary>A call writes files into a container: which one, only the engine knows for sure.</summary>
     public void InvalidateAll()
     {
         Interlocked.Increment(ref _writes);
@@ -62,7 +62,7 @@ sealed partial class PreloadInjector(
             try
             {
                 var problem = await work.Value.WaitAsync(cancel);
-                // Somebody else began it, and its time ran out before this caller's.
+                // Another caller began it, and its time ran out before this caller's.
                 if (problem != Late || work == mine)
                     return problem;
             }

@@ -59,8 +59,8 @@ sealed record ServiceBody
         return (mount ?? new()) with { Type = type is "volume" or "tmpfs" or "npipe" or "cluster" ? type : "bind" };
     }
 
-    /// <summary>Configs and secrets are files that are mounted: they may lie in nobody's way either. A name that is not
-    /// absolute is below the root, or below /run/secrets.</summary>
+    /// <summary>Configs and secrets are files that are mounted: they may cover nothing of the quota either. A name that
+    /// is not absolute is below the root, or below /run/secrets.</summary>
     static Dictionary<string, string> FileTargets(TaskContainer task) =>
         (task.Configs ?? [])
             .Select(config => InFolder("/", config))

@@ -90,7 +90,7 @@ static class StrictJson
             return FindProblemInObject(ref reader, shape, path, walk);
         if (reader.TokenType != JsonTokenType.StartArray || shape.Items is null || shape.IsDictionary)
         {
-            // Not Skip: what is in a list of texts is kept as well.
+            // Not Skip: what is in an array of strings is kept as well.
             if (reader.TokenType is JsonTokenType.StartArray or JsonTokenType.StartObject)
                 for (
                     var depth = reader.CurrentDepth;

@@ -2,7 +2,7 @@
 namespace Runai.GpuMemory.Admission.Requests;
 
 /// <summary>What a task reserves. Of generic resources swarm tells it in its environment which ones it has; before it
-/// runs nobody knows.</summary>
+/// runs they are unknown.</summary>
 sealed record TaskResources
 {
     public Reservations? Reservations { get; init; }

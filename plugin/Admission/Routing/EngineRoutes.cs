@@ -84,7 +84,7 @@ static class EngineRoutes
         ("GET", "/volumes", RouteKind.Exempt),
         ("GET", "/volumes/*", RouteKind.Exempt),
         ("POST", "/volumes/create", RouteKind.VolumeCreate),
-        // takes quota volumes that nobody uses; the quota counts when a container starts
+        // removes quota volumes that no container uses; the quota counts when a container starts
         ("POST", "/volumes/prune", RouteKind.Exempt),
         ("PUT", "/volumes/*", RouteKind.Exempt), // cluster volumes
         ("DELETE", "/volumes/*", RouteKind.VolumeRemove),
@@ -148,7 +148,7 @@ static class EngineRoutes
     public static IEnumerable<string> NewNamesOf(RouteKind kind, string uri) =>
         kind is RouteKind.ContainerCreate or RouteKind.ContainerRename ? EngineRoute.QueryValues(uri, "name") : [];
 
-    /// <summary>Of concern to a policy file alone.</summary>
+    /// <summary>Whether only a policy file has rules for it.</summary>
     public static bool IsReach(RouteKind kind) => kind is RouteKind.ContainerArchiveGet or RouteKind.ContainerAttach or RouteKind.ContainerExport or RouteKind.Commit or RouteKind.ContainerRename or RouteKind.ExecStart or RouteKind.NetworkConnect;
 
     public static IEnumerable<(string Method, string Pattern, RouteKind Kind)> All => Table;

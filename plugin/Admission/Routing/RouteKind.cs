@@ -40,7 +40,7 @@ enum RouteKind
     /// <summary>Privileged, or with an environment that leaves the shim out.</summary>
     ExecCreate,
 
-    /// <summary>Of what somebody else made maybe, and with its input.</summary>
+    /// <summary>Of an exec that another user may have made, and with its input.</summary>
     ExecStart,
 
     /// <summary>A local volume can be a bind of the host's folders; a name of ours is ours.</summary>

@@ -19,7 +19,7 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
         TimeSpan.FromSeconds(30),
     ];
 
-    /// <summary>So long somebody has between creating a container and starting it, before a start of which nothing is
+    /// <summary>So long a caller has between creating a container and starting it, before a start of which nothing is
     /// known may have been its; and the engine for repeating it.</summary>
     static readonly TimeSpan Fresh = TimeSpan.FromMinutes(1);
 

@@ -20,6 +20,6 @@ sealed class NameHold(CallNames call, string name, bool isMove)
     /// <summary>When the call was allowed; null while it is judged.</summary>
     public long? Since { get; set; }
 
-    /// <summary>It waits for nobody any more.</summary>
+    /// <summary>It waits for no other any more.</summary>
     public TaskCompletionSource Turn { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 }

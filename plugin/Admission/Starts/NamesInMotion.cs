@@ -79,7 +79,7 @@ sealed class NamesInMotion(TimeProvider time)
         }
     }
 
-    /// <summary>Null where it waits for nobody; else when to look again at the latest.</summary>
+    /// <summary>Null where it waits for no other; else when to look again at the latest.</summary>
     TimeSpan? FindPause(NameHold hold)
     {
         lock (_lock)

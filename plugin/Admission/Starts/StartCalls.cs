@@ -16,8 +16,8 @@ sealed class StartCalls(TimeProvider time)
     /// answer keeps its place for so long when others want it.</summary>
     static readonly TimeSpan Kept = TimeSpan.FromMinutes(5);
 
-    /// <summary>Calls without an answer: of one container as it is named, of one caller, and of all. Who hangs takes
-    /// nobody else's place.</summary>
+    /// <summary>Calls without an answer: of one container as it is named, of one caller, and of all. One that hangs
+    /// takes no other's place.</summary>
     public const int MaxPerName = 64,
         MaxPerUser = 5_000,
         MaxEntries = 10_000;
@@ -104,7 +104,7 @@ sealed class StartCalls(TimeProvider time)
             Close(_open.FindIndex(isOne));
     }
 
-    /// <summary>The engine is done with a start, whatever came of it. Of calls that look alike nobody says which: one
+    /// <summary>The engine is done with a start, whatever came of it. Of calls that look alike it is unknown which: one
     /// that has had its run, else the last. Those that stay open began before it and say as much about what
     /// comes.</summary>
     /// <returns>The container that was judged; null where there was none, or the call is not known.</returns>
@@ -183,7 +183,7 @@ sealed class StartCalls(TimeProvider time)
     }
 
     /// <summary>What is over is kept for a while. Who calls ever so often makes room among his own calls, and those
-    /// count as one that lasted from the first to the last: nobody makes room for a trick by calling often.</summary>
+    /// count as one that lasted from the first to the last: calling often makes no room for a trick.</summary>
     void Forget()
     {
         var kept = _over.FindIndex(call => time.GetUtcNow() - call.To <= Kept);

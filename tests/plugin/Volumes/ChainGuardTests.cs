@@ -52,7 +52,7 @@ sealed class ChainGuardTests
         _docker.PingStatus = asking switch
         {
             Asking.Booting or Asking.Silent => null,
-            Asking.Absent => IEngineClient.NobodyListens,
+            Asking.Absent => IEngineClient.NoListener,
             Asking.Denied => 403,
             _ => 200,
         };

@@ -518,8 +518,8 @@ sealed class PolicyRulesTests
                 {
                     new Reason(
                         "volume-borrowed",
-                        "nobody can say which part of the volume --volumes-from brings to /runai: add -v "
-                            + "runai:/runai, which takes its place"
+                        "--volumes-from may bring any part of the volume to /runai: add -v runai:/runai, which takes "
+                            + "its place"
                     ),
                 }
             )
