@@ -178,7 +178,7 @@ static bool reserve_slowly(struct device *device, struct reservation *r) {
     int number = atomic_load(&device->number);
     bool locked = ledger_slow_lock(number);
     ledger_revoke(number);
-    measure(device); /* beside a reservation of ours it would find only what has grown */
+    measure(device); /* before the reservation: during one, a measurement finds only what has grown */
     bool fits = reserve_fast(device, r) || recheck(device, r->row, r->bytes);
     if (!fits)
         cancel_reservation(device, r);

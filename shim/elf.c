@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads the dynamic symbol tables of loaded objects. dlsym itself comes through here, and sanitizers call it before the
-   functions that they stand in for work: so what finds the loader's functions calls nothing that anyone could have
-   interposed, not even strcmp. glibc relocates the addresses in a dynamic section in place, musl does not: both are
-   understood. */
+   functions that they stand in for work: so what finds the loader's functions calls nothing that can be interposed, not
+   even strcmp. glibc relocates the addresses in a dynamic section in place, musl does not: both are handled. */
 #define _GNU_SOURCE
 #include "elf.h"
 
@@ -105,7 +104,7 @@ static const struct link_map *link_maps(void) {
     return NULL;
 }
 
-/* No lock: what is there from the start is first in the list and never goes. */
+/* No lock: objects loaded at the start are first in the list and are never unloaded. */
 bool elf_find_from_start(struct elf_object *object, const char *const *prefixes) {
     for (const struct link_map *map = link_maps(); map; map = map->l_next)
         if (map->l_name && has_prefix(file_name(map->l_name), prefixes)) {

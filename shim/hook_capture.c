@@ -16,7 +16,7 @@ static _Atomic unsigned *captures(void) {
 
 /* Counted before the capture begins: another thread's allocation in the same stream must not pass for an ordinary
    one. */
-#define BEGIN(real_call)                                                                                               \
+#define BEGIN_CAPTURE_AND_RETURN(real_call)                                                                            \
     if (inside_driver)                                                                                                 \
         return real_call;                                                                                              \
     atomic_fetch_add(captures(), 1);                                                                                   \
@@ -26,34 +26,34 @@ static _Atomic unsigned *captures(void) {
     return result
 
 CUresult cuStreamBeginCapture(CUstream stream) {
-    BEGIN(CUDA->cuStreamBeginCapture(stream));
+    BEGIN_CAPTURE_AND_RETURN(CUDA->cuStreamBeginCapture(stream));
 }
 
 CUresult cuStreamBeginCapture_ptsz(CUstream stream) {
-    BEGIN(CUDA->cuStreamBeginCapture_ptsz(stream));
+    BEGIN_CAPTURE_AND_RETURN(CUDA->cuStreamBeginCapture_ptsz(stream));
 }
 
 CUresult cuStreamBeginCapture_v2(CUstream stream, int mode) {
-    BEGIN(CUDA->cuStreamBeginCapture_v2(stream, mode));
+    BEGIN_CAPTURE_AND_RETURN(CUDA->cuStreamBeginCapture_v2(stream, mode));
 }
 
 CUresult cuStreamBeginCapture_v2_ptsz(CUstream stream, int mode) {
-    BEGIN(CUDA->cuStreamBeginCapture_v2_ptsz(stream, mode));
+    BEGIN_CAPTURE_AND_RETURN(CUDA->cuStreamBeginCapture_v2_ptsz(stream, mode));
 }
 
 CUresult cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph, void *const *depends, const void *edges,
                                      size_t count, int mode) {
-    BEGIN(CUDA->cuStreamBeginCaptureToGraph(stream, graph, depends, edges, count, mode));
+    BEGIN_CAPTURE_AND_RETURN(CUDA->cuStreamBeginCaptureToGraph(stream, graph, depends, edges, count, mode));
 }
 
 CUresult cuStreamBeginCaptureToGraph_ptsz(CUstream stream, CUgraph graph, void *const *depends, const void *edges,
                                           size_t count, int mode) {
-    BEGIN(CUDA->cuStreamBeginCaptureToGraph_ptsz(stream, graph, depends, edges, count, mode));
+    BEGIN_CAPTURE_AND_RETURN(CUDA->cuStreamBeginCaptureToGraph_ptsz(stream, graph, depends, edges, count, mode));
 }
 
 /* A failed capture ends as well, unless this stream or thread may not end it: then nothing changes. A capture whose
    stream is destroyed stays counted, which costs each allocation one query. */
-#define END(is_capturing, real_call)                                                                                   \
+#define END_CAPTURE_AND_RETURN(is_capturing, real_call)                                                                \
     int before = CU_STREAM_CAPTURE_STATUS_NONE, after = CU_STREAM_CAPTURE_STATUS_NONE;                                 \
     if (inside_driver || INSIDE(CUDA->is_capturing(stream, &before)) != CUDA_SUCCESS)                                  \
         return real_call;                                                                                              \
@@ -64,9 +64,9 @@ CUresult cuStreamBeginCaptureToGraph_ptsz(CUstream stream, CUgraph graph, void *
     return result
 
 CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph) {
-    END(cuStreamIsCapturing, CUDA->cuStreamEndCapture(stream, graph));
+    END_CAPTURE_AND_RETURN(cuStreamIsCapturing, CUDA->cuStreamEndCapture(stream, graph));
 }
 
 CUresult cuStreamEndCapture_ptsz(CUstream stream, CUgraph *graph) {
-    END(cuStreamIsCapturing_ptsz, CUDA->cuStreamEndCapture_ptsz(stream, graph));
+    END_CAPTURE_AND_RETURN(cuStreamIsCapturing_ptsz, CUDA->cuStreamEndCapture_ptsz(stream, graph));
 }

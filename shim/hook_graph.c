@@ -243,30 +243,30 @@ static CUresult instantiate_end(struct instantiation *i, CUresult result, CUgrap
     return result;
 }
 
-#define INSTANTIATE(real_call)                                                                                         \
+#define INSTANTIATE_AND_RETURN(real_call)                                                                              \
     struct instantiation instantiation;                                                                                \
     if (!instantiate_begin(&instantiation, graph))                                                                     \
         return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
     return instantiate_end(&instantiation, INSIDE(real_call), executable, graph)
 
 CUresult cuGraphInstantiate(CUgraphExec *executable, CUgraph graph, void **error_node, char *log, size_t size) {
-    INSTANTIATE(CUDA->cuGraphInstantiate(executable, graph, error_node, log, size));
+    INSTANTIATE_AND_RETURN(CUDA->cuGraphInstantiate(executable, graph, error_node, log, size));
 }
 
 CUresult cuGraphInstantiate_v2(CUgraphExec *executable, CUgraph graph, void **error_node, char *log, size_t size) {
-    INSTANTIATE(CUDA->cuGraphInstantiate_v2(executable, graph, error_node, log, size));
+    INSTANTIATE_AND_RETURN(CUDA->cuGraphInstantiate_v2(executable, graph, error_node, log, size));
 }
 
 CUresult cuGraphInstantiateWithFlags(CUgraphExec *executable, CUgraph graph, unsigned long long flags) {
-    INSTANTIATE(CUDA->cuGraphInstantiateWithFlags(executable, graph, flags));
+    INSTANTIATE_AND_RETURN(CUDA->cuGraphInstantiateWithFlags(executable, graph, flags));
 }
 
 CUresult cuGraphInstantiateWithParams(CUgraphExec *executable, CUgraph graph, void *parameters) {
-    INSTANTIATE(CUDA->cuGraphInstantiateWithParams(executable, graph, parameters));
+    INSTANTIATE_AND_RETURN(CUDA->cuGraphInstantiateWithParams(executable, graph, parameters));
 }
 
 CUresult cuGraphInstantiateWithParams_ptsz(CUgraphExec *executable, CUgraph graph, void *parameters) {
-    INSTANTIATE(CUDA->cuGraphInstantiateWithParams_ptsz(executable, graph, parameters));
+    INSTANTIATE_AND_RETURN(CUDA->cuGraphInstantiateWithParams_ptsz(executable, graph, parameters));
 }
 
 CUresult cuGraphExecDestroy(CUgraphExec executable) {

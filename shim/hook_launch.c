@@ -9,7 +9,7 @@
 #include "module.h"
 
 /* Asks the driver what the launch takes. */
-#define SLOWLY(stream, real_call)                                                                                      \
+#define LAUNCH_SLOWLY_AND_RETURN(stream, real_call)                                                                    \
     struct local_growth growth;                                                                                        \
     struct loading loading;                                                                                            \
     if (!loading_begin_kernel(&loading, function))                                                                     \
@@ -26,7 +26,8 @@
 static CUresult slow_cuLaunchKernel(const void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
                                     unsigned by, unsigned bz, unsigned shared, CUstream stream, void **parameters,
                                     void **extra) {
-    SLOWLY(stream, CUDA->cuLaunchKernel(function, gx, gy, gz, bx, by, bz, shared, stream, parameters, extra));
+    LAUNCH_SLOWLY_AND_RETURN(stream,
+                             CUDA->cuLaunchKernel(function, gx, gy, gz, bx, by, bz, shared, stream, parameters, extra));
 }
 
 CUresult cuLaunchKernel(const void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
@@ -37,8 +38,8 @@ CUresult cuLaunchKernel(const void *function, unsigned gx, unsigned gy, unsigned
 static CUresult slow_cuLaunchKernel_ptsz(const void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
                                          unsigned by, unsigned bz, unsigned shared, CUstream stream, void **parameters,
                                          void **extra) {
-    SLOWLY(per_thread(stream),
-           CUDA->cuLaunchKernel_ptsz(function, gx, gy, gz, bx, by, bz, shared, stream, parameters, extra));
+    LAUNCH_SLOWLY_AND_RETURN(per_thread(stream), CUDA->cuLaunchKernel_ptsz(function, gx, gy, gz, bx, by, bz, shared,
+                                                                           stream, parameters, extra));
 }
 
 CUresult cuLaunchKernel_ptsz(const void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
@@ -48,7 +49,8 @@ CUresult cuLaunchKernel_ptsz(const void *function, unsigned gx, unsigned gy, uns
 
 static CUresult slow_cuLaunchKernelEx(const struct launch_config *config, const void *function, void **parameters,
                                       void **extra) {
-    SLOWLY(config ? config->stream : NULL, CUDA->cuLaunchKernelEx(config, function, parameters, extra));
+    LAUNCH_SLOWLY_AND_RETURN(config ? config->stream : NULL,
+                             CUDA->cuLaunchKernelEx(config, function, parameters, extra));
 }
 
 CUresult cuLaunchKernelEx(const struct launch_config *config, const void *function, void **parameters, void **extra) {
@@ -57,8 +59,8 @@ CUresult cuLaunchKernelEx(const struct launch_config *config, const void *functi
 
 static CUresult slow_cuLaunchKernelEx_ptsz(const struct launch_config *config, const void *function, void **parameters,
                                            void **extra) {
-    SLOWLY(per_thread(config ? config->stream : NULL),
-           CUDA->cuLaunchKernelEx_ptsz(config, function, parameters, extra));
+    LAUNCH_SLOWLY_AND_RETURN(per_thread(config ? config->stream : NULL),
+                             CUDA->cuLaunchKernelEx_ptsz(config, function, parameters, extra));
 }
 
 CUresult cuLaunchKernelEx_ptsz(const struct launch_config *config, const void *function, void **parameters,
@@ -69,7 +71,8 @@ CUresult cuLaunchKernelEx_ptsz(const struct launch_config *config, const void *f
 static CUresult slow_cuLaunchCooperativeKernel(const void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
                                                unsigned by, unsigned bz, unsigned shared, CUstream stream,
                                                void **parameters) {
-    SLOWLY(stream, CUDA->cuLaunchCooperativeKernel(function, gx, gy, gz, bx, by, bz, shared, stream, parameters));
+    LAUNCH_SLOWLY_AND_RETURN(
+        stream, CUDA->cuLaunchCooperativeKernel(function, gx, gy, gz, bx, by, bz, shared, stream, parameters));
 }
 
 CUresult cuLaunchCooperativeKernel(const void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
@@ -80,8 +83,8 @@ CUresult cuLaunchCooperativeKernel(const void *function, unsigned gx, unsigned g
 static CUresult slow_cuLaunchCooperativeKernel_ptsz(const void *function, unsigned gx, unsigned gy, unsigned gz,
                                                     unsigned bx, unsigned by, unsigned bz, unsigned shared,
                                                     CUstream stream, void **parameters) {
-    SLOWLY(per_thread(stream),
-           CUDA->cuLaunchCooperativeKernel_ptsz(function, gx, gy, gz, bx, by, bz, shared, stream, parameters));
+    LAUNCH_SLOWLY_AND_RETURN(per_thread(stream), CUDA->cuLaunchCooperativeKernel_ptsz(function, gx, gy, gz, bx, by, bz,
+                                                                                      shared, stream, parameters));
 }
 
 CUresult cuLaunchCooperativeKernel_ptsz(const void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,

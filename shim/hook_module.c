@@ -53,7 +53,7 @@ static void settle(struct loading *l, CUresult result) {
 }
 
 /* `undo` unloads what was loaded. */
-#define LOAD(globals, real_call, undo)                                                                                 \
+#define LOAD_AND_RETURN(globals, real_call, undo)                                                                      \
     struct loading loading;                                                                                            \
     if (!begin(&loading, inside_driver ? 0 : globals))                                                                 \
         return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
@@ -73,19 +73,20 @@ static void unload(CUmodule *module) {
 }
 
 CUresult cuModuleLoad(CUmodule *module, const char *file) {
-    LOAD(image_globals_of_file(file), CUDA->cuModuleLoad(module, file), unload(module));
+    LOAD_AND_RETURN(image_globals_of_file(file), CUDA->cuModuleLoad(module, file), unload(module));
 }
 
 CUresult cuModuleLoadData(CUmodule *module, const void *image) {
-    LOAD(image_globals(image), CUDA->cuModuleLoadData(module, image), unload(module));
+    LOAD_AND_RETURN(image_globals(image), CUDA->cuModuleLoadData(module, image), unload(module));
 }
 
 CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned count, int *options, void **values) {
-    LOAD(image_globals(image), CUDA->cuModuleLoadDataEx(module, image, count, options, values), unload(module));
+    LOAD_AND_RETURN(image_globals(image), CUDA->cuModuleLoadDataEx(module, image, count, options, values),
+                    unload(module));
 }
 
 CUresult cuModuleLoadFatBinary(CUmodule *module, const void *image) {
-    LOAD(image_globals(image), CUDA->cuModuleLoadFatBinary(module, image), unload(module));
+    LOAD_AND_RETURN(image_globals(image), CUDA->cuModuleLoadFatBinary(module, image), unload(module));
 }
 
 static CUresult changed(CUresult result) {
@@ -152,26 +153,26 @@ static void unload_library(void **library) {
     *library = NULL;
 }
 
-#define LOAD_LIBRARY(globals_of_it, code, real_call)                                                                   \
+#define LOAD_LIBRARY_AND_RETURN(globals_of_it, code, real_call)                                                        \
     if (inside_driver)                                                                                                 \
         return real_call;                                                                                              \
     uint64_t globals = globals_of_it;                                                                                  \
     if (!is_eager())                                                                                                   \
         return enter_library(INSIDE(real_call), library, globals, code);                                               \
-    LOAD(globals, real_call, unload_library(library))
+    LOAD_AND_RETURN(globals, real_call, unload_library(library))
 
 CUresult cuLibraryLoadData(void **library, const void *code, int *options, void **values, unsigned count,
                            int *library_options, void **library_values, unsigned library_count) {
-    LOAD_LIBRARY(
+    LOAD_LIBRARY_AND_RETURN(
         image_globals(code), code,
         CUDA->cuLibraryLoadData(library, code, options, values, count, library_options, library_values, library_count));
 }
 
 CUresult cuLibraryLoadFromFile(void **library, const char *file, int *options, void **values, unsigned count,
                                int *library_options, void **library_values, unsigned library_count) {
-    LOAD_LIBRARY(image_globals_of_file(file), NULL,
-                 CUDA->cuLibraryLoadFromFile(library, file, options, values, count, library_options, library_values,
-                                             library_count));
+    LOAD_LIBRARY_AND_RETURN(image_globals_of_file(file), NULL,
+                            CUDA->cuLibraryLoadFromFile(library, file, options, values, count, library_options,
+                                                        library_values, library_count));
 }
 
 /* A library that the program uses cannot be unloaded, so a cubin is loaded as a module first, once for each library:
@@ -230,22 +231,22 @@ CUresult loading_end(struct loading *l, CUresult result) {
     return exceeds(l) ? CUDA_ERROR_OUT_OF_MEMORY : result;
 }
 
-#define USE(begin_it, real_call)                                                                                       \
+#define USE_AND_RETURN(begin_it, real_call)                                                                            \
     struct loading loading;                                                                                            \
     if (!begin_it)                                                                                                     \
         return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
     return loading_end(&loading, changed(INSIDE(real_call)))
 
 CUresult cuLibraryGetGlobal(CUdeviceptr *pointer, size_t *size, void *library, const char *name) {
-    USE(begin_library(&loading, library), CUDA->cuLibraryGetGlobal(pointer, size, library, name));
+    USE_AND_RETURN(begin_library(&loading, library), CUDA->cuLibraryGetGlobal(pointer, size, library, name));
 }
 
 CUresult cuLibraryGetManaged(CUdeviceptr *pointer, size_t *size, void *library, const char *name) {
-    USE(begin_library(&loading, library), CUDA->cuLibraryGetManaged(pointer, size, library, name));
+    USE_AND_RETURN(begin_library(&loading, library), CUDA->cuLibraryGetManaged(pointer, size, library, name));
 }
 
 CUresult cuLibraryGetModule(CUmodule *module, void *library) {
-    USE(begin_library(&loading, library), CUDA->cuLibraryGetModule(module, library));
+    USE_AND_RETURN(begin_library(&loading, library), CUDA->cuLibraryGetModule(module, library));
 }
 
 CUresult cuLibraryUnload(void *library) {
@@ -257,7 +258,7 @@ CUresult cuLibraryUnload(void *library) {
 }
 
 CUresult cuKernelGetFunction(void **function, void *kernel) {
-    USE(loading_begin_kernel(&loading, kernel), CUDA->cuKernelGetFunction(function, kernel));
+    USE_AND_RETURN(loading_begin_kernel(&loading, kernel), CUDA->cuKernelGetFunction(function, kernel));
 }
 
 CUresult cuFuncLoad(void *function) {

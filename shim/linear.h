@@ -5,7 +5,7 @@
 
 #include "process.h"
 
-/* Takes the entry of a pointer out, before the driver frees it. False when it is none of ours. */
+/* Takes the entry of a pointer out, before the driver frees it. False if the shim does not know the pointer. */
 bool linear_take(uint64_t pointer, struct entry *entry);
 /* The driver has freed it, at once or in stream order: what leaves the account (nothing for pool memory). */
 uint64_t linear_freed(const struct entry *entry, bool ordered);

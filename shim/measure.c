@@ -24,7 +24,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The shim's own, whichever the program uses; idempotent store before process->nvml. */
+/* The shim's own NVML, whichever the program uses; idempotent store before process->nvml. */
 static _Atomic int own_nvml;
 #undef NVML
 #define NVML (real_functions_of(atomic_load_explicit(&own_nvml, memory_order_relaxed)))

@@ -19,8 +19,8 @@ enum { POINTER = R_AARCH64_ABS64, GOT = R_AARCH64_GLOB_DAT, PLT = R_AARCH64_JUMP
 
 enum { OBJECTS = 2048 };
 
-/* The library and what it needs, each held open: what others load and close meanwhile is not touched, for the loader
-   unmaps an object before it takes it off its list. */
+/* The library and its dependencies, each held open. Other objects, which another thread may close meanwhile, are not
+   touched: the loader unmaps an object before it takes it off its list. */
 struct tree {
     struct link_map *map[OBJECTS];
     unsigned count;

@@ -404,7 +404,7 @@ struct tries {
     unsigned count;
 };
 
-/* What was tried before, the loader gives again: not once more. */
+/* Tries an NVML, unless the loader returned one that was tried before. */
 static int start_opened(struct tries *tries, struct link_map *map) {
     bool again = false;
     for (unsigned i = 0; i < tries->count; i++)

@@ -43,8 +43,8 @@ void close_again(void *handle);
    changed. */
 bool mend(void *handle, const struct bindings *bindings);
 
-/* The object that contains an address, in whichever namespace: as a handle that must be closed, with what it needs in
-   its scope. NULL for the program. */
+/* The object that contains an address, in whichever namespace: as a handle that must be closed, whose scope is its
+   dependencies. NULL for the program. */
 void *open_object_of(const void *address);
 /* Are there namespaces other than the program's? */
 extern _Atomic bool open_namespaces __attribute__((visibility("hidden")));

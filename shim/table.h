@@ -66,9 +66,9 @@ static inline uint64_t block_key(uint8_t device, uint64_t address) {
 /* A pointer and the block it begins in share a shard, so both change under one lock. Returns how many pointers begin or
    end in the block now, -1 without memory. */
 int64_t table_put_in_block(struct table *table, const struct entry *entry, const struct entry *block);
-/* Changes refs of an entry and returns what it then is; an entry is added at its first reference, and removed at 0
-   unless it is `ordered`, which it stays once a reference was dropped so (at 0 *gone is it). -1 when there is no entry
-   of that class, key and extra to unreference, or no memory. */
+/* Change refs of an entry and return the new count. An entry is added at its first reference and removed at 0, unless a
+   reference was ever dropped with `ordered`; at 0 *gone is the entry. -1 if there is no entry of that class, key and
+   extra to unreference, or no memory. */
 int64_t table_reference(struct table *table, const struct entry *entry);
 int64_t table_unreference(struct table *table, const struct entry *entry, bool ordered, struct entry *gone);
 /* Removes all entries for which `wanted` says yes, handing each to it. It must not call the table. */
