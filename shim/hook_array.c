@@ -6,6 +6,7 @@
 #include "device.h"
 #include "hooks.h"
 #include "measure.h"
+#include "refusals.h"
 
 /* Bytes per channel, by CUarray_format; the largest size for unknown formats. */
 static uint64_t element_bytes(int format) {
@@ -69,7 +70,7 @@ static void remember(struct device *device, uint64_t array, uint64_t bytes) {
     uint64_t bytes = estimate(full, levels);                                                                           \
     struct reservation reservation;                                                                                    \
     if (!account_reserve(device, bytes, &reservation))                                                                 \
-        return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
+        return refused(device, bytes);                                                                                 \
     CUresult result = INSIDE(real_call);                                                                               \
     if (result == CUDA_SUCCESS)                                                                                        \
         remember(device, (uint64_t)(uintptr_t)*array, bytes);                                                          \

@@ -10,6 +10,7 @@
 #include "local.h"
 #include "measure.h"
 #include "quota_file.h"
+#include "refusals.h"
 
 #define GUESS_MAX (1024 * MIB)
 
@@ -97,6 +98,8 @@ static bool creation_begin(struct creation *c, CUdevice ordinal) {
     }
     if (fits)
         creation_begun(c, measurable);
+    else
+        refused(c->device, size);
     return fits;
 }
 
@@ -198,7 +201,7 @@ static CUresult creation_end(struct creation *c, CUresult result, const CUcontex
     if (result == CUDA_SUCCESS && context && !reserved && !fits(device)) {
         undo(*context);
         measure_now(device);
-        result = CUDA_ERROR_OUT_OF_MEMORY;
+        result = refused(device, c->after > c->before ? c->after - c->before : 0);
     }
     if (c->learning)
         ledger_context_unlock(atomic_load(&device->number));
@@ -321,7 +324,7 @@ CUresult cuCtxSetLimit(int limit, size_t value) {
     uint64_t growth = device ? growth_by_limit(device, limit, value) : 0;
     struct reservation reservation;
     if (growth && !account_reserve(device, growth, &reservation))
-        return CUDA_ERROR_OUT_OF_MEMORY;
+        return refused(device, growth);
     CUresult result = INSIDE(CUDA->cuCtxSetLimit(limit, value));
     if (growth) {
         account_settle(device, &reservation, result == CUDA_SUCCESS ? growth : 0);

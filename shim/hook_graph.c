@@ -16,6 +16,7 @@
 #include "hooks.h"
 #include "local.h"
 #include "measure.h"
+#include "refusals.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -197,6 +198,7 @@ static bool instantiate_begin(struct instantiation *i, CUgraph graph) {
                            &i->keeping))
         return true;
     local_end(&i->growth, false);
+    refused(i->device, i->keeping.reservation.bytes);
     return false;
 }
 
@@ -347,7 +349,7 @@ static void launched(struct entry *executable) {
         return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
     if (growth && !account_reserve(device, growth, &reservation)) {                                                    \
         local_end(&local, false);                                                                                      \
-        return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
+        return refused(device, growth);                                                                                \
     }                                                                                                                  \
     CUresult result = INSIDE(real_call);                                                                               \
     local_end(&local, result == CUDA_SUCCESS);                                                                         \

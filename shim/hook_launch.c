@@ -7,13 +7,14 @@
 #include "hooks.h"
 #include "local.h"
 #include "module.h"
+#include "refusals.h"
 
 /* Asks the driver what the launch takes. */
 #define LAUNCH_SLOWLY_AND_RETURN(stream, real_call)                                                                    \
     struct local_growth growth;                                                                                        \
     struct loading loading;                                                                                            \
     if (!loading_begin_kernel(&loading, function))                                                                     \
-        return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
+        return refused(loading.device, loading.bytes);                                                                 \
     if (!local_launch_begin(&growth, function, stream))                                                                \
         return loading_end(&loading, CUDA_ERROR_OUT_OF_MEMORY);                                                        \
     CUresult result = INSIDE(real_call);                                                                               \

@@ -6,6 +6,7 @@
 #include "device.h"
 #include "hooks.h"
 #include "linear.h"
+#include "refusals.h"
 
 static uint64_t remember(struct device *device, CUcontext context, enum table_kind kind, uint64_t pointer,
                          uint64_t size) {
@@ -22,29 +23,29 @@ static uint64_t remember(struct device *device, CUcontext context, enum table_ki
 
 /* Every hook here finds the device, reserves the most that the call may take, makes the real call, and charges what it
    took. */
-#define LINEAR_ALLOCATE_AND_RETURN(kind, most, size, real_call, pointer)                                               \
+#define LINEAR_ALLOCATE_AND_RETURN(kind, most, asked, size, real_call, pointer)                                        \
     CUcontext context;                                                                                                 \
     struct device *device = inside_driver || !pointer ? NULL : device_current_in(&context);                            \
     struct reservation reservation;                                                                                    \
     if (!device)                                                                                                       \
         return real_call;                                                                                              \
     if (!account_reserve(device, round_up(most, BLOCK), &reservation))                                                 \
-        return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
+        return refused(device, asked);                                                                                 \
     CUresult result = INSIDE(real_call);                                                                               \
     account_settle(device, &reservation,                                                                               \
                    result == CUDA_SUCCESS ? remember(device, context, kind, *(pointer), size) : 0);                    \
     return result
 
 CUresult cuMemAlloc(CUdeviceptr_v1 *pointer, unsigned size) {
-    LINEAR_ALLOCATE_AND_RETURN(KIND_LINEAR, size, size, CUDA->cuMemAlloc(pointer, size), pointer);
+    LINEAR_ALLOCATE_AND_RETURN(KIND_LINEAR, size, size, size, CUDA->cuMemAlloc(pointer, size), pointer);
 }
 
 CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t size) {
-    LINEAR_ALLOCATE_AND_RETURN(KIND_LINEAR, size, size, CUDA->cuMemAlloc_v2(pointer, size), pointer);
+    LINEAR_ALLOCATE_AND_RETURN(KIND_LINEAR, size, size, size, CUDA->cuMemAlloc_v2(pointer, size), pointer);
 }
 
 CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t size, unsigned flags) {
-    LINEAR_ALLOCATE_AND_RETURN(KIND_MANAGED, size, size, CUDA->cuMemAllocManaged(pointer, size, flags), pointer);
+    LINEAR_ALLOCATE_AND_RETURN(KIND_MANAGED, size, size, size, CUDA->cuMemAllocManaged(pointer, size, flags), pointer);
 }
 
 /* The driver chooses the pitch: always a multiple of 512, as far as seen. */
@@ -54,12 +55,12 @@ static uint64_t pitched(uint64_t width, uint64_t height) {
 }
 
 CUresult cuMemAllocPitch(CUdeviceptr_v1 *pointer, unsigned *pitch, unsigned width, unsigned height, unsigned element) {
-    LINEAR_ALLOCATE_AND_RETURN(KIND_LINEAR, pitched(width, height), (uint64_t)*pitch * height,
+    LINEAR_ALLOCATE_AND_RETURN(KIND_LINEAR, pitched(width, height), reservation.bytes, (uint64_t)*pitch * height,
                                CUDA->cuMemAllocPitch(pointer, pitch, width, height, element), pointer);
 }
 
 CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, size_t height, unsigned element) {
-    LINEAR_ALLOCATE_AND_RETURN(KIND_LINEAR, pitched(width, height), (uint64_t)*pitch * height,
+    LINEAR_ALLOCATE_AND_RETURN(KIND_LINEAR, pitched(width, height), reservation.bytes, (uint64_t)*pitch * height,
                                CUDA->cuMemAllocPitch_v2(pointer, pitch, width, height, element), pointer);
 }
 

@@ -12,6 +12,7 @@
 #include "image.h"
 #include "local.h"
 #include "measure.h"
+#include "refusals.h"
 
 #include "module.h"
 #include <sys/mman.h>
@@ -32,12 +33,13 @@ static bool begin(struct loading *l, uint64_t globals) {
     return !l->bytes || account_reserve(l->device, l->bytes, &l->reservation);
 }
 
-/* Returns true if it took more than was reserved, and more than the limit allows. */
-static bool exceeds(const struct loading *l) {
+/* Returns true if it took more than was reserved, and more than the limit allows: then `bytes` is what it took. */
+static bool exceeds(struct loading *l) {
     size_t now = physically_free();
     if (!now || l->free_before < now || l->free_before - now <= l->bytes + UNEXPECTED)
         return false; /* also if others freed memory meanwhile: then the next measurement sees it */
     measure_now(l->device);
+    l->bytes = l->free_before - now;
     struct account_view view = account_view(l->device);
     return view.used > view.limit;
 }
@@ -56,7 +58,7 @@ static void settle(struct loading *l, CUresult result) {
 #define LOAD_AND_RETURN(globals, real_call, undo)                                                                      \
     struct loading loading;                                                                                            \
     if (!begin(&loading, inside_driver ? 0 : globals))                                                                 \
-        return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
+        return refused(loading.device, loading.bytes);                                                                 \
     CUresult result = INSIDE(real_call);                                                                               \
     if (!loading.device)                                                                                               \
         return result;                                                                                                 \
@@ -65,7 +67,7 @@ static void settle(struct loading *l, CUresult result) {
         return result;                                                                                                 \
     undo;                                                                                                              \
     measure_now(loading.device);                                                                                       \
-    return CUDA_ERROR_OUT_OF_MEMORY
+    return refused(loading.device, loading.bytes)
 
 static void unload(CUmodule *module) {
     BESIDE_CAPTURES(CUDA->cuModuleUnload(*module));
@@ -228,13 +230,13 @@ CUresult loading_end(struct loading *l, CUresult result) {
         return result;
     if (l->library && device_has_one_context())
         forget_library(l->library);
-    return exceeds(l) ? CUDA_ERROR_OUT_OF_MEMORY : result;
+    return exceeds(l) ? refused(l->device, l->bytes) : result;
 }
 
 #define USE_AND_RETURN(begin_it, real_call)                                                                            \
     struct loading loading;                                                                                            \
     if (!begin_it)                                                                                                     \
-        return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
+        return refused(loading.device, loading.bytes);                                                                 \
     return loading_end(&loading, changed(INSIDE(real_call)))
 
 CUresult cuLibraryGetGlobal(CUdeviceptr *pointer, size_t *size, void *library, const char *name) {

@@ -29,6 +29,7 @@
 #include "hooks.h"
 #include "linear.h"
 #include "measure.h"
+#include "refusals.h"
 
 enum {
     UNASKED_MAX = 1024,   /* allocations in known blocks before the driver is asked anyway */
@@ -190,7 +191,7 @@ static struct pool *pool_named(CUmemoryPool handle) {
     a.device = device_at(atomic_load_explicit(&a.pool->device, memory_order_relaxed));                                 \
     a.plan = prepare(&a, size, stream);                                                                                \
     if (a.plan == PLAN_REFUSED)                                                                                        \
-        return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
+        return refused(a.device, size);                                                                                \
     if (a.plan == PLAN_NOT_OURS)                                                                                       \
         return real_call;                                                                                              \
     begin_turn(&a);                                                                                                    \

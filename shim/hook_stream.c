@@ -6,6 +6,7 @@
 #include "account.h"
 #include "device.h"
 #include "hooks.h"
+#include "refusals.h"
 
 #define EACH (560 * KIB)
 #define STEP (4 * MIB)
@@ -16,7 +17,7 @@
     if (!device)                                                                                                       \
         return real_call;                                                                                              \
     if (!account_keep_begin(device, &device->streams, 1, EACH, STEP, &keeping))                                        \
-        return CUDA_ERROR_OUT_OF_MEMORY;                                                                               \
+        return refused(device, keeping.reservation.bytes);                                                             \
     CUresult result = INSIDE(real_call);                                                                               \
     account_keep_end(device, &keeping, result == CUDA_SUCCESS);                                                        \
     return result

@@ -6,6 +6,7 @@
 #include "account.h"
 #include "device.h"
 #include "hooks.h"
+#include "refusals.h"
 
 /* A number for each piece of physical memory that was ever created; never 0. */
 static uint32_t next_identity(void) {
@@ -40,7 +41,7 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CU
     uint64_t bytes = round_up(size, BLOCK);
     struct reservation reservation;
     if (!account_reserve(device, bytes, &reservation))
-        return CUDA_ERROR_OUT_OF_MEMORY;
+        return refused(device, size);
     CUresult result = INSIDE(CUDA->cuMemCreate(handle, size, properties, flags));
     if (result == CUDA_SUCCESS)
         enter(device, *handle, bytes);

@@ -91,7 +91,7 @@ _Static_assert(sizeof(struct ledger_device) == 64, "a device is a cache line");
 _Static_assert(offsetof(struct ledger_file, devices) == 64, "layout of version 4");
 _Static_assert(offsetof(struct ledger_file, chunk_device) == 64 + 64 * LEDGER_DEVICES, "layout of version 4");
 _Static_assert(offsetof(struct ledger_file, rows) == 4096, "layout of version 4");
-_Static_assert(sizeof(struct ledger_file) == 61440, "the ledger and one page to spare fit a tmpfs of 64 KiB");
+_Static_assert(sizeof(struct ledger_file) == 61440, "the ledger and the page of refusals fit a tmpfs of 64 KiB");
 _Static_assert(offsetof(struct ledger_file, nonce) == 32, "as in struct ledger_place");
 
 /* What the file begins with. While the rows are in a segment it has beside this just the devices, for the size of their

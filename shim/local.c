@@ -4,6 +4,7 @@
 #include "device.h"
 #include "measure.h"
 #include "real.h"
+#include "refusals.h"
 
 #include <string.h>
 
@@ -92,8 +93,10 @@ bool local_begin(struct local_growth *growth, uint64_t size) {
         return true;
     growth->bytes = behind_threads(device, size - now);
     growth->context = context;
-    if (!account_reserve(device, growth->bytes, &growth->reservation))
+    if (!account_reserve(device, growth->bytes, &growth->reservation)) {
+        refused(device, growth->bytes);
         return false;
+    }
     growth->device = device;
     return true;
 }

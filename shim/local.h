@@ -33,7 +33,8 @@ struct local_growth {
 /* The kernel's local memory per thread, in bytes; 0 if the driver does not say. `everywhere`: the kernel is a
    library's, which runs in any context. */
 uint64_t local_size(const void *function, CUdevice ordinal, bool *everywhere);
-/* Before a launch in the current context that needs `size` bytes per thread: false if that exceeds the limit. */
+/* Before a launch in the current context that needs `size` bytes per thread: false if that exceeds the limit, and then
+   it is counted as refused. */
 bool local_begin(struct local_growth *growth, uint64_t size);
 void local_end(struct local_growth *growth, bool done);
 /* The same for a launch of the function in that stream, which is remembered if it takes nothing. */

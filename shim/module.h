@@ -7,7 +7,7 @@
 
 struct loading {
     struct device *device; /* NULL: nothing to account for */
-    uint64_t bytes;        /* of globals, reserved */
+    uint64_t bytes;        /* of globals, reserved; where they do not fit, what was asked for */
     uint64_t library;      /* whose they are; 0: a module's */
     size_t free_before;    /* of the GPU; 0: not compared */
     struct reservation reservation;

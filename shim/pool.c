@@ -5,6 +5,7 @@
 #include "linear.h"
 #include "measure.h"
 #include "real.h"
+#include "refusals.h"
 
 enum {
     ERA_BITS = 28,
@@ -123,7 +124,7 @@ bool pool_know(CUmemoryPool handle, const CUmemLocation *location, int type) {
     if (!device)
         device = device_by_ordinal(0);
     know_default_pools(); /* while there is room for them */
-    return !device || pool_add(handle, device, !pinned || !own);
+    return !device || pool_add(handle, device, !pinned || !own) || refused(device, 0) == CUDA_SUCCESS;
 }
 
 struct pool *pool_default(CUmemoryPool handle) {

@@ -79,6 +79,8 @@ struct process {
     _Atomic uint64_t libraries;     /* that are loaded at their first use, with large globals */
     struct pools pools;
     struct table table;
+    struct lock counting;                    /* one thread at a time writes to usage/refused; waits are bounded */
+    _Atomic uint64_t uncounted[DEVICES_MAX]; /* refused calls that are not in that file yet; atomic adds */
 };
 
 extern _Atomic(struct process *) process_page __attribute__((visibility("hidden")));

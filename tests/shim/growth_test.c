@@ -67,6 +67,7 @@ SCENARIO(A_graph_of_many_nodes_is_charged_as_a_small_one_is, .limit = "1g") {
     executable = executable_of(graph);
     EXPECT_EQUAL(gpu.cuGraphLaunch(executable, NULL), CUDA_SUCCESS);
     expect_exact(GIB, CONTEXT + 512 * MIB);
+    EXPECT_EQUAL(refused_calls(), 2);
 }
 
 /* A graph with memory can only be moved into another. */
@@ -91,6 +92,7 @@ SCENARIO(A_graph_within_graphs_is_charged_however_deep_it_is, .limit = "1g") {
         graph = within(graph);
     EXPECT_EQUAL(gpu.cuGraphLaunch(executable_of(graph), NULL), OOM);
     expect_exact(GIB, CONTEXT);
+    EXPECT_EQUAL(refused_calls(), 1);
 }
 
 /* 4000 MiB in all, but never more than 2 at a time. */
@@ -129,6 +131,7 @@ SCENARIO(Executables_of_graphs_are_refused_at_the_limit, .limit = "256m", .gpus 
     for (unsigned i = 0; i < made; i++)
         executable_of(graph);
     EXPECT(device_peak(0) <= 256 * MIB);
+    EXPECT_EQUAL(refused_calls(), 1);
 }
 
 /* Modules and libraries. */
@@ -158,6 +161,7 @@ SCENARIO(A_module_with_globals_beyond_the_limit_is_refused, .limit = "1g") {
     expect_exact(GIB, CONTEXT + 500 * MIB);
     EXPECT_EQUAL(gpu.cuModuleUnload(module), CUDA_SUCCESS);
     expect_exact(GIB, CONTEXT);
+    EXPECT_EQUAL(refused_calls(), 3);
 }
 
 /* A cubin with a global of that size. Its section .nv.global has the size too, or only its low 32 bits, while the
@@ -240,6 +244,7 @@ SCENARIO(A_cubin_takes_what_its_symbols_say, .limit = "3g") {
     EXPECT_EQUAL(gpu.cuLibraryUnload(library), CUDA_SUCCESS);
     EXPECT_EQUAL(launch(kernel_of(library_of(cubin(190, GIB)))), CUDA_SUCCESS);
     expect_exact(3 * GIB, CONTEXT + MODULE + GIB);
+    EXPECT_EQUAL(refused_calls(), 7);
 }
 
 /* Nothing that the shim reads declares 6 GiB: it is loaded as a module first, which can be unloaded. */
@@ -253,6 +258,7 @@ SCENARIO(A_library_whose_size_is_told_nowhere_is_not_left_loaded, .limit = "3g")
         EXPECT_EQUAL(device_used(0), CONTEXT);
         EXPECT_EQUAL(gpu_free(), 3 * GIB - CONTEXT);
     }
+    EXPECT_EQUAL(refused_calls(), 2);
 }
 
 SCENARIO(So_is_a_cubin, .limit = "1g") {
@@ -262,6 +268,7 @@ SCENARIO(So_is_a_cubin, .limit = "1g") {
     expect_exact(GIB, CONTEXT);
     EXPECT_EQUAL(gpu.cuModuleLoadData(&module, cubin(190, 500 * MIB)), CUDA_SUCCESS);
     expect_exact(GIB, CONTEXT + 500 * MIB);
+    EXPECT_EQUAL(refused_calls(), 1);
 }
 
 /* An image that the shim cannot read, as if compressed: it is unloaded at once. */
@@ -272,6 +279,7 @@ SCENARIO(A_module_of_unknown_size_is_unloaded_if_it_turns_out_not_to_fit, .limit
     EXPECT_EQUAL(device_used(0), CONTEXT);
     EXPECT_EQUAL(gpu.cuModuleLoadData(&module, cubin(7, 500 * MIB)), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 500 * MIB);
+    EXPECT_EQUAL(refused_calls(), 1);
 }
 
 SCENARIO(A_library_with_globals_beyond_the_limit_is_refused_at_its_first_use, .limit = "1g") {
@@ -292,6 +300,7 @@ SCENARIO(A_library_with_globals_beyond_the_limit_is_refused_at_its_first_use, .l
     EXPECT_EQUAL(launch(kernel_of(library)), CUDA_SUCCESS);
     expect_exact(GIB, CONTEXT + MODULE + 500 * MIB);
     EXPECT_EQUAL(gpu.cuLibraryGetGlobal(&pointer, &size, library, "big"), CUDA_SUCCESS);
+    EXPECT_EQUAL(refused_calls(), 4);
 }
 
 SCENARIO(And_when_it_is_loaded_where_that_is_eager, .limit = "1g") {
@@ -302,6 +311,7 @@ SCENARIO(And_when_it_is_loaded_where_that_is_eager, .limit = "1g") {
     expect_exact(GIB, CONTEXT);
     library_of(with_global(500 * MIB));
     expect_exact(GIB, CONTEXT + MODULE + 500 * MIB);
+    EXPECT_EQUAL(refused_calls(), 1);
 }
 
 struct start {
@@ -377,6 +387,7 @@ SCENARIO(A_launch_with_local_memory_beyond_the_limit_is_refused, .limit = "1g") 
     expect_exact(GIB, CONTEXT + MODULE);
     EXPECT_EQUAL(launch(function_of(load_local(1024))), CUDA_SUCCESS);
     expect_exact(GIB, CONTEXT + 2 * MODULE);
+    EXPECT_EQUAL(refused_calls(), 13);
 }
 
 SCENARIO(A_launch_grows_local_memory_once, .limit = "1g") {
@@ -406,6 +417,7 @@ SCENARIO(A_stack_limit_sets_local_memory_anew, .limit = "1g") {
     EXPECT_EQUAL(gpu.cuMemFree_v2(pointer), CUDA_SUCCESS);
     EXPECT_EQUAL(launch(deep), CUDA_SUCCESS);
     expect_exact(GIB, CONTEXT + MODULE + LOCAL(8192));
+    EXPECT_EQUAL(refused_calls(), 1);
 }
 
 /* The same address may be another function once its module is unloaded. */
@@ -417,6 +429,7 @@ SCENARIO(A_function_is_known_as_long_as_its_module, .limit = "1g") {
         EXPECT_EQUAL(gpu.cuModuleUnload(module), CUDA_SUCCESS);
     }
     expect_exact(GIB, CONTEXT);
+    EXPECT_EQUAL(refused_calls(), 25);
 }
 
 SCENARIO(Each_context_has_local_memory_of_its_own, .limit = "1g") {
@@ -433,6 +446,7 @@ SCENARIO(Each_context_has_local_memory_of_its_own, .limit = "1g") {
     EXPECT_EQUAL(gpu.cuCtxDestroy_v2(second), CUDA_SUCCESS);
     gpu_begin(0);
     expect_exact(GIB, CONTEXT + MODULE + LOCAL(4096));
+    EXPECT_EQUAL(refused_calls(), 1);
 }
 
 static CUgraph capture_of(const void *function) {
@@ -455,6 +469,7 @@ SCENARIO(A_graphs_local_memory_is_refused_when_it_is_instantiated, .limit = "1g"
     expect_exact(GIB, CONTEXT + 2 * MODULE + LOCAL(8192));
     EXPECT_EQUAL(gpu.cuGraphLaunch(executable, NULL), CUDA_SUCCESS);
     expect_exact(GIB, CONTEXT + 2 * MODULE + LOCAL(8192));
+    EXPECT_EQUAL(refused_calls(), 1);
 }
 
 /* Streams and contexts. */
@@ -476,6 +491,7 @@ SCENARIO(Streams_are_refused_at_the_limit, .limit = "256m", .gpus = "--stream 56
             EXPECT_EQUAL(gpu.cuStreamCreate(&stream[i], 1), CUDA_SUCCESS);
     }
     EXPECT(device_peak(0) <= 256 * MIB);
+    EXPECT_EQUAL(refused_calls(), 2);
 }
 
 /* Starts a program without the shim, and waits until it holds its memory. */
@@ -508,6 +524,7 @@ SCENARIO(No_context_is_let_in_where_others_are_above_the_limit, .limit = "1g") {
         pause_ms(5);
     gpu_begin(0);
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    EXPECT_EQUAL(refused_calls(), 4);
 }
 
 SCENARIO(Nor_far_from_the_limit_where_the_first_is_not_measured, .limit = "8g", .gpus = "--total 16g") {
@@ -518,4 +535,5 @@ SCENARIO(Nor_far_from_the_limit_where_the_first_is_not_measured, .limit = "8g", 
     EXPECT_EQUAL(gpu.cuDevicePrimaryCtxRetain(&context, 0), OOM);
     EXPECT_EQUAL(device_used(0), 9 * GIB + CONTEXT);
     kill(pid, SIGKILL);
+    EXPECT_EQUAL(refused_calls(), 1);
 }

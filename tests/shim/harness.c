@@ -104,6 +104,37 @@ uint64_t device_peak(unsigned gpu) {
     return ask_simulation("peak", gpu, "");
 }
 
+const char *refusals_path(void) {
+    static char path[4300];
+    snprintf(path, sizeof path, "%s/usage/refused", private_directory());
+    return path;
+}
+
+struct refusals refusals_of(unsigned place) {
+    struct refusals found = {0};
+    char line[129] = "", blanks[129], behind;
+    unsigned long long count, bytes, ms;
+    int length, fd = open(refusals_path(), O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : pread(fd, line, 128, place * 128);
+    if (fd >= 0)
+        close(fd);
+    if (n == 0)
+        return found;
+    int fields = sscanf(line, "%40s %llu %llu %llu%n%c", found.uuid, &count, &bytes, &ms, &length, &behind);
+    memset(blanks, ' ', sizeof blanks);
+    if (n != 128 || fields != 5 || line[127] != '\n' || memcmp(line + length, blanks, 127 - (size_t)length) != 0)
+        fail(__FILE__, __LINE__, "line %u of refusals: %s", place, line);
+    found.count = count, found.bytes = bytes, found.ms = ms;
+    return found;
+}
+
+uint64_t refused_calls(void) {
+    uint64_t sum = 0;
+    for (unsigned place = 0; place < 32; place++)
+        sum += refusals_of(place).count;
+    return sum;
+}
+
 void end_with_parent(void) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 }

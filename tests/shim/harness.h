@@ -71,6 +71,15 @@ void write_limit(const char *limit);
 /* What the simulated device counts over all processes: in use now, and the peak. */
 uint64_t device_used(unsigned gpu);
 uint64_t device_peak(unsigned gpu);
+/* The calls that the shims refused, by the file in which they count them: of one GPU, in the order in which GPUs first
+   refused something. All 0 where there is none. */
+struct refusals {
+    char uuid[41];
+    uint64_t count, bytes, ms; /* the last one's size, and its time since 1970 */
+};
+struct refusals refusals_of(unsigned place);
+uint64_t refused_calls(void); /* of all GPUs */
+const char *refusals_path(void);
 /* Runs in a forked child; returns its exit status, or 1000 + signal. */
 int in_child(void (*run)(void *data), void *data);
 int wait_for(int pid);

@@ -50,6 +50,7 @@ SCENARIO(Arrays_beyond_the_limit_are_refused, .limit = "1g") {
     EXPECT_EQUAL(gpu.cuMipmappedArrayDestroy(mipmapped), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
     EXPECT_EQUAL(gpu.cuArrayCreate_v2(&array, NULL), 1);
+    EXPECT_EQUAL(refused_calls(), 3);
 }
 
 SCENARIO(Sparse_and_deferred_arrays_are_free, .limit = "1g") {
@@ -124,6 +125,7 @@ SCENARIO(A_graph_beyond_the_limit_is_refused_at_its_launch_and_can_be_tried_agai
     EXPECT_EQUAL(gpu.cuMemFree_v2(pointer), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu.cuGraphLaunch(executable, NULL), CUDA_SUCCESS);
     EXPECT(device_peak(0) <= GIB);
+    EXPECT_EQUAL(refused_calls(), 2);
 }
 
 /* From that pool; NULL: from the device's pool. */
@@ -190,6 +192,7 @@ SCENARIO(A_larger_limit_of_the_context_is_charged, .limit = "1g") {
     EXPECT_EQUAL(gpu.cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, 2 * GIB), CUDA_ERROR_OUT_OF_MEMORY);
     EXPECT_EQUAL(gpu.cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, 100 * MIB), CUDA_SUCCESS);
     EXPECT_EQUAL(unexplained(GIB), 0);
+    EXPECT_EQUAL(refused_calls(), 1);
 }
 
 struct start {

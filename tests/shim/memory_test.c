@@ -22,6 +22,7 @@ SCENARIO(Memory_beyond_the_limit_is_refused_as_out_of_memory, .limit = "1g", .si
     EXPECT_EQUAL(gpu_free(), 0);
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&pointer, 1), CUDA_ERROR_OUT_OF_MEMORY);
     EXPECT_EQUAL(device_peak(0), GIB);
+    EXPECT_EQUAL(refused_calls(), 2);
 }
 
 SCENARIO(Freed_memory_can_be_had_again, .limit = "1g") {
@@ -84,6 +85,7 @@ SCENARIO(Pitched_memory_is_charged, .limit = "1g") {
     EXPECT_EQUAL(gpu.cuMemFree_v2(pointer), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
     EXPECT_EQUAL(gpu.cuMemAllocPitch_v2(&pointer, &pitch, (size_t)1 << 62, 8, 4), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQUAL(refused_calls(), 2);
 }
 
 SCENARIO(Managed_memory_is_charged_in_full, .limit = "1g") {
@@ -94,6 +96,7 @@ SCENARIO(Managed_memory_is_charged_in_full, .limit = "1g") {
     EXPECT_EQUAL(gpu.cuMemAllocManaged(&other, 600 * MIB, 1), CUDA_ERROR_OUT_OF_MEMORY);
     EXPECT_EQUAL(gpu.cuMemFree_v2(pointer), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    EXPECT_EQUAL(refused_calls(), 1);
 }
 
 SCENARIO(Stream_ordered_memory_is_charged_by_what_the_pool_holds, .limit = "1g") {
@@ -110,6 +113,7 @@ SCENARIO(Stream_ordered_memory_is_charged_by_what_the_pool_holds, .limit = "1g")
     EXPECT_EQUAL(gpu.cuStreamSynchronize(NULL), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
     EXPECT(device_peak(0) <= GIB);
+    EXPECT_EQUAL(refused_calls(), 1);
 }
 
 SCENARIO(A_warm_pool_stays_charged_until_trimmed, .limit = "1g") {
@@ -191,6 +195,7 @@ SCENARIO(The_default_pool_of_a_GPU_is_charged_when_it_is_named, .limit = "1g", .
         EXPECT_EQUAL(gpu.cuMemAllocFromPoolAsync(&pointer, 600 * MIB, pool, NULL), CUDA_ERROR_OUT_OF_MEMORY);
         EXPECT(device_peak((unsigned)ordinal) <= GIB);
     }
+    EXPECT_EQUAL(refused_calls(), 2);
 }
 
 /* A piece of a destroyed pool says nothing about the next pool. */
@@ -304,6 +309,7 @@ SCENARIO(What_a_pool_of_managed_memory_once_held_can_be_had_from_it_again, .limi
         EXPECT_EQUAL(gpu_free(), 0);
     }
     EXPECT_EQUAL(device_peak(0), GIB);
+    EXPECT_EQUAL(refused_calls(), 3);
 }
 
 /* The list of processes counts neither, so the two must not be confused. */
@@ -485,6 +491,7 @@ SCENARIO(Physical_memory_is_charged_until_its_last_reference, .limit = "1g") {
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - 600 * MIB);
     EXPECT_EQUAL(gpu.cuMemUnmap(address, 600 * MIB), CUDA_SUCCESS);
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
+    EXPECT_EQUAL(refused_calls(), 1);
 }
 
 SCENARIO(Physical_memory_is_charged_to_the_device_it_names, .limit = "1g", .gpus = "--gpus 2") {

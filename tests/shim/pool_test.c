@@ -103,6 +103,7 @@ SCENARIO(A_pool_that_grows_on_credit_ends_at_the_limit, .limit = "3g") {
     EXPECT_EQUAL(result, CUDA_ERROR_OUT_OF_MEMORY);
     EXPECT(pieces > 40);
     EXPECT(device_peak(0) <= 3 * GIB);
+    EXPECT_EQUAL(refused_calls(), 1);
 }
 
 /* The same from many pools in turn. */
@@ -119,6 +120,7 @@ SCENARIO(Pools_that_grow_in_turn_end_at_the_limit, .limit = "3g") {
         result = gpu.cuMemAllocFromPoolAsync(&piece, 64 * MIB, pools[i % 8], NULL);
     EXPECT_EQUAL(result, CUDA_ERROR_OUT_OF_MEMORY);
     EXPECT(device_peak(0) <= 3 * GIB);
+    EXPECT_EQUAL(refused_calls(), 1);
 }
 
 static CUcontext context;
