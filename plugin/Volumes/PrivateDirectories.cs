@@ -12,7 +12,9 @@ sealed record Location(string Device, string Root);
 sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMountTable mounts, IShimWatch? watch = null)
     : IPrivateDirectories
 {
-    const string UsageOptions = "size=64k,nr_inodes=64,mode=1777";
+    /// <summary>Room for the ledger's file (60 KiB) and the counts of refused calls (4 KiB), also if a page has 64 KiB
+    /// (arm64).</summary>
+    const string UsageOptions = "size=128k,nr_inodes=64,mode=1777";
 
     readonly Lock _lock = new();
     Location? _place; // Written once, and the same by whoever comes first.

@@ -59,7 +59,7 @@ sealed class IsolationTests(string version) : EngineFixture(version)
         Assert.That(mounts[0].Split(' ')[3].Split(','), Does.Contain("ro").And.Contain("nosuid").And.Contain("nodev"));
         Assert.That(
             mounts[1].Split(' ')[3].Split(','),
-            Does.Contain("rw").And.Contain("nosuid").And.Contain("nodev").And.Contain("noexec").And.Contain("size=64k")
+            Does.Contain("rw").And.Contain("nosuid").And.Contain("nodev").And.Contain("noexec").And.Contain("size=128k")
         );
         Assert.That(output.Error, Does.Contain("No space left on device"));
     }

@@ -84,6 +84,31 @@ sealed class SurvivalTests(string version) : EngineFixture(version)
         );
     }
 
+    /// <summary>What the plugin reads, by the path that it reads.</summary>
+    string Refused(string container)
+    {
+        var mine = Engine.PrivateDirectories().Single(directory => QuotaIn(directory).Contains(container));
+        return File.ReadAllText(
+            $"/proc/{Engine.PluginProcess()}/root/var/lib/runai/mounts/{Path.GetFileName(mine)}/usage/refused"
+        );
+    }
+
+    static string QuotaIn(string directory) =>
+        Path.Combine(directory, "quota") is var path && File.Exists(path) ? File.ReadAllText(path) : "";
+
+    [Test]
+    public void Kill_9_of_the_plugin_between_refused_allocations()
+    {
+        var container = Started("0.3");
+        for (var i = 0; i < 3; i++)
+            Assert.That(Engine.Docker("exec", container, "gpu-alloc", "4g").Code, Is.EqualTo(2));
+        Engine.KillPlugin();
+        for (var i = 0; i < 4; i++)
+            Assert.That(Engine.Docker("exec", "--user", "1000", container, "gpu-alloc", "5g").Code, Is.EqualTo(2));
+        Assert.That(Engine.Docker("exec", container, "gpu-alloc", "1g").Code, Is.Zero);
+        Assert.That(Refused(container), Does.Match($@"^GPU-[0-9a-f-]{{36}} 7 {5L << 30} 1\d{{12}} *\n$"));
+    }
+
     [Test]
     public void Kill_9_of_the_plugin_under_a_running_allocation()
     {

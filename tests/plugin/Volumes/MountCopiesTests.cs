@@ -18,7 +18,7 @@ sealed class MountCopiesTests
         "151 83 0:50 / / rw,relatime master:2 - overlay overlay rw",
         "152 151 0:55 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw",
         $"168 {{0}} 254:0 {Ours} /runai ro,nosuid,nodev,relatime - ext4 /dev/vda rw",
-        "169 168 0:53 / /runai/usage rw,nosuid,nodev,noexec,relatime master:4 - tmpfs tmpfs rw,size=64k,nr_inodes=64",
+        "169 168 0:53 / /runai/usage rw,nosuid,nodev,noexec,relatime master:4 - tmpfs tmpfs rw,size=128k,nr_inodes=64",
         "170 151 254:0 /var/lib/docker/volumes/data/_data /data rw,relatime master:1 - ext4 /dev/vda rw",
     ];
 
@@ -36,7 +36,7 @@ sealed class MountCopiesTests
                 + $"254:0 {Ours} /runai ro,nosuid,nodev,relatime master:3 "
                 + "- ext4 /dev/vda rw";
             yield return $"{id + 1} {id} 0:53 / /runai/usage rw,nosuid,nodev,noexec,relatime master:4 - tmpfs tmpfs "
-                + "rw,size=64k,nr_inodes=64";
+                + "rw,size=128k,nr_inodes=64";
         }
     }
 
