@@ -6,7 +6,7 @@
 #
 #   private-engine.sh up DIR [--bin FOLDER] [--path FOLDER] [-- dockerd flags]   start; the socket: DIR/run/docker.sock
 #   private-engine.sh stop DIR | kill9 DIR | start DIR [-- dockerd flags]        the same engine again, same namespaces
-#   private-engine.sh reload DIR                                                 SIGHUP
+#   private-engine.sh reload DIR                          SIGHUP, and wait for what comes of it: read, refused or ended
 #   private-engine.sh down DIR                                                   end it, and remove DIR
 #   private-engine.sh get-engines FOLDER                                         Debian's newer engines
 #
@@ -144,6 +144,19 @@ get_engines() {
     done
 }
 
+# The engine goes on as before until it has read its configuration.
+reload() {
+    local pid before answers='"(Reloaded configuration|unable to configure the Docker daemon)|level=fatal'
+    pid=$(cat "$1/pid")
+    before=$(grep -cE "$answers" "$1/log") || true
+    kill -HUP "$pid"
+    for _ in $(seq 1500); do
+        if ! kill -0 "$pid" 2>/dev/null || [ "$(grep -cE "$answers" "$1/log")" != "$before" ]; then return; fi
+        sleep 0.02
+    done
+    die "the engine has not read its configuration within 30 s: $1/log"
+}
+
 case ${1:-} in
 up) up "${@:2}" ;;
 start)
@@ -154,7 +167,7 @@ start)
     ;;
 stop) stop "$2" TERM ;;
 kill9) stop "$2" KILL ;;
-reload) kill -HUP "$(cat "$2/pid")" ;;
+reload) reload "$2" ;;
 down) down "$2" ;;
 get-engines) get_engines "$2" ;;
 *) sed -n '3,/^set/p' "$0" | sed 's/^# \{0,1\}//;$d' && exit 2 ;;
