@@ -20,14 +20,14 @@ export UseSharedCompilation := false
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help all demo test test-arm64 test-long boots fuzz plugin rootfs enable disable push shim sim shim-tests races \
-    bench fmt check clean
+.PHONY: help all demo test test-arm64 test-long boots fuzz plugin rootfs cli enable disable push shim sim \
+    shim-tests races bench fmt check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  ENGINE=system makes demo use the running engine; PLUGIN=name names the plugin (now $(PLUGIN))"
 
-all: shim sim rootfs ## build everything: plugin, shim, simulated GPU
+all: shim sim rootfs cli ## build everything: plugin, shim, wrapper, simulated GPU
 
 demo: ## the main job, on a private engine, with a simulated GPU where there is no real one
 	$(ROOT)
@@ -123,6 +123,7 @@ shim-tests: shim sim ## programs that test the shim: build/shim-tests
 ifeq ($(AOT),0)
 PUBLISH_AS := --self-contained -p:PublishTrimmed=true -p:PublishReadyToRun=true -p:TieredCompilation=false \
     -p:DebugType=none
+ONE_FILE := -p:PublishSingleFile=true
 else
 PUBLISH_AS := -p:PublishAot=true -p:OptimizationPreference=Size -p:NativeSymbolExt=.debug $(LINK)
 endif
@@ -142,6 +143,19 @@ rootfs: shim $(PUBLISHED) ## the managed plugin without an engine: build/plugin 
 	@CC=$(PLUGIN_CC) plugin/rootfs.sh $(OUT)/publish $(OUT)/shim $(OUT)/plugin/rootfs
 	@sed 's/@VERSION@/$(VERSION)/' config.json >$(OUT)/plugin/config.json
 	@du -sh $(OUT)/plugin/rootfs | sed 's/\t.*/ in the rootfs/'
+
+# One program, linked as this machine has its C library: it runs with that version of glibc or a later one.
+WRAPPED := $(OUT)/.wrapped-$(CONFIGURATION)-aot$(AOT)
+$(WRAPPED): $(shell find $(CURDIR)/cli \( -name bin -o -name obj -o -name get.sh \) -prune -o -print) \
+    $(wildcard Directory.*.props global.json)
+	@$(NEED) dotnet gcc
+	@rm -rf $(OUT)/cli $(OUT)/.wrapped-*
+	@echo "publishing runai-docker for $(PLUGIN_ARCH): a minute or two"
+	@dotnet publish cli -c $(CONFIGURATION) -r linux-$(PLUGIN_ARCH) $(PUBLISH_AS) $(ONE_FILE) \
+	    -p:PublishDocumentationFiles=false -o $(OUT)/cli -v quiet --nologo
+	@touch $@
+
+cli: $(WRAPPED) ## the wrapper: build/cli/runai-docker
 
 bench: all shim-tests ## measure against the figures of docs/measurements
 	@bench/run.sh

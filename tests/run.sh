@@ -63,6 +63,7 @@ wanted arm64 && section "the shim for arm64" tests/shim/arm64.sh "$PWD/build"
 wanted fuzz && section "fuzz targets, a while" counted make --no-print-directory -C tests/shim BUILD="$PWD/build" \
     SECONDS=5 fuzz
 wanted cli && section "runai-docker" tests/cli/check.sh
+wanted cli && section "runai-docker (NUnit)" dotnet test tests/cli -c Release --nologo
 wanted unit && section "the plugin (NUnit)" dotnet test tests/plugin -c Release --nologo
 wanted engine && section "real engines (NUnit)" dotnet test tests/engine -c Release \
     --nologo --filter "TestCategory!=Long&TestCategory!=Arm64" --logger "console;verbosity=normal"

@@ -5,11 +5,27 @@ using NUnit.Framework;
 
 namespace Runai.GpuMemory.Tests;
 
-/// <summary>The folders of the plugin in the order in which they may use one another: each what stands before
+/// <summary>The folders of a program in the order in which they may use one another: each what stands before
 /// it.</summary>
-sealed partial class ArchitectureTests
+[TestFixture("plugin", "Runai.GpuMemory")]
+[TestFixture("cli", "Runai.GpuMemory.Cli")]
+sealed class ArchitectureTests(string program, string root)
 {
-    static readonly string[] Order =
+    string[] Order => program == "cli" ? OrderOfWrapper : OrderOfPlugin;
+
+    static readonly string[] OrderOfWrapper =
+    [
+        "Common",
+        "Words",
+        "Docker",
+        "Questions",
+        "Help",
+        "Commands",
+        "Completion",
+        "",
+    ];
+
+    static readonly string[] OrderOfPlugin =
     [
         "Common",
         "Hosting",
@@ -33,28 +49,33 @@ sealed partial class ArchitectureTests
         "",
     ];
 
-    static string Plugin([CallerFilePath] string path = "") =>
-        Path.GetFullPath(Path.Combine(Path.GetDirectoryName(path)!, "../../plugin"));
+    string Folder([CallerFilePath] string path = "") =>
+        Path.GetFullPath(Path.Combine(Path.GetDirectoryName(path)!, "../..", program));
 
-    static IEnumerable<string> Sources() =>
+    IEnumerable<string> Sources() =>
         Directory
-            .EnumerateFiles(Plugin(), "*.cs", SearchOption.AllDirectories)
+            .EnumerateFiles(Folder(), "*.cs", SearchOption.AllDirectories)
             .Where(file => !file.Contains("/obj/", StringComparison.Ordinal));
 
-    static string FolderOf(string file) => Path.GetRelativePath(Plugin(), Path.GetDirectoryName(file)!).TrimStart('.');
+    string FolderOf(string file) => Path.GetRelativePath(Folder(), Path.GetDirectoryName(file)!).TrimStart('.');
 
-    [GeneratedRegex(@"^using (?:static )?Runai\.GpuMemory\.?([\w.]*);", RegexOptions.Multiline)]
-    private static partial Regex Using();
-
-    [GeneratedRegex(@"^namespace Runai\.GpuMemory\.?([\w.]*);", RegexOptions.Multiline)]
-    private static partial Regex Namespace();
+    /// <summary>The folders of the namespaces that a statement names in a file.</summary>
+    /// <param name="statement">using, or namespace.</param>
+    /// <param name="file">Its path.</param>
+    IEnumerable<string> Named(string statement, string file) =>
+        from Match name in Regex.Matches(
+            File.ReadAllText(file),
+            $@"^{statement} (?:static )?{Regex.Escape(root)}\b\.?([\w.]*);",
+            RegexOptions.Multiline
+        )
+        select name.Groups[1].Value.Replace('.', '/');
 
     [Test]
     public void The_namespace_is_the_folder() =>
         Assert.That(
             from file in Sources()
-            let name = Namespace().Match(File.ReadAllText(file))
-            where name.Success && name.Groups[1].Value.Replace('.', '/') != FolderOf(file)
+            from name in Named("namespace", file)
+            where name != FolderOf(file)
             select file,
             Is.Empty
         );
@@ -70,8 +91,7 @@ sealed partial class ArchitectureTests
             from file in Sources()
             where !file.EndsWith("Registration.cs", StringComparison.Ordinal)
             let own = Array.IndexOf(Order, FolderOf(file))
-            from Match name in Using().Matches(File.ReadAllText(file))
-            let used = name.Groups[1].Value.Replace('.', '/')
+            from used in Named("using", file)
             where Array.IndexOf(Order, used) > own
             select $"{file}: {used}",
             Is.Empty

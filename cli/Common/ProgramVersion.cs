@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+namespace Runai.GpuMemory.Cli.Common;
+
+/// <summary>The version in Directory.Build.props, when this program was built.</summary>
+static class ProgramVersion
+{
+    public static string Text { get; } = typeof(ProgramVersion).Assembly.GetName().Version!.ToString(3);
+}

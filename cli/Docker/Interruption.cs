@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+using System.Runtime.InteropServices;
+using Runai.GpuMemory.Cli.Common;
+
+namespace Runai.GpuMemory.Cli.Docker;
+
+/// <summary>While it lives, Ctrl-C and requests to end come to a docker that is asked, and then end this program by way
+/// of its clean-up.</summary>
+sealed class Interruption : IDisposable
+{
+    readonly PosixSignalRegistration[] _signals;
+    volatile int _signal;
+    volatile int _child;
+
+    public Interruption() =>
+        _signals = [
+            .. from signal in (PosixSignal[])[PosixSignal.SIGINT, PosixSignal.SIGTERM, PosixSignal.SIGHUP]
+            select PosixSignalRegistration.Create(signal, Handle),
+        ];
+
+    /// <summary>The numbers of Linux, which PosixSignal does not have.</summary>
+    static int NumberOf(PosixSignal signal) =>
+        signal switch
+        {
+            PosixSignal.SIGHUP => 1,
+            PosixSignal.SIGINT => 2,
+            _ => 15,
+        };
+
+    void Handle(PosixSignalContext context)
+    {
+        context.Cancel = true;
+        _signal = NumberOf(context.Signal);
+        if (_child is var child and > 0)
+            _ = Libc.Kill(child, _signal);
+    }
+
+    /// <summary>The process that gets the signals; 0: none.</summary>
+    public void PassTo(int child) => _child = child;
+
+    /// <exception cref="UserException">A signal came.</exception>
+    public void ThrowIfCame()
+    {
+        if (_signal is var signal and > 0)
+            throw new UserException("interrupted", 128 + signal);
+    }
+
+    public void Dispose() => Array.ForEach(_signals, signal => signal.Dispose());
+}

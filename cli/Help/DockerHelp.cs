@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+using System.Text;
+using System.Text.RegularExpressions;
+using Runai.GpuMemory.Cli.Docker;
+using Runai.GpuMemory.Cli.Words;
+
+namespace Runai.GpuMemory.Cli.Help;
+
+/// <summary>Docker's own help, with the commands and the option that this program adds.</summary>
+static partial class DockerHelp
+{
+    /// <summary>Whether docker would print help that has something of ours.</summary>
+    public static bool IsAskedBy(DockerLine line)
+    {
+        if (line.CommandAt is null)
+            return !line.Of(WordKind.Global).Any(word => word.Is("--version"u8) || word.Is("-v"u8));
+        return line.Of(WordKind.Command).First().Is("help"u8)
+            || line.Of(WordKind.Option).Any(word => word.Is("--help"u8))
+                && !line.Of(WordKind.Option).Any(word => word.Begins("--help="u8));
+    }
+
+    /// <summary>Prints it, and answers docker's exit code.</summary>
+    /// <param name="docker">The docker that prints it.</param>
+    /// <param name="words">What docker gets.</param>
+    /// <param name="commands">This program's own: name and description.</param>
+    public static int Show(
+        DockerProcess docker,
+        IReadOnlyList<byte[]> words,
+        IReadOnlyList<(string Name, string Description)> commands
+    )
+    {
+        var output = docker.Capture(words, hasInput: true);
+        Write(Console.OpenStandardOutput(), output.Out, commands);
+        Write(Console.OpenStandardError(), output.Error, commands);
+        return output.Code;
+    }
+
+    static void Write(Stream stream, byte[] printed, IReadOnlyList<(string, string)> commands) =>
+        stream.Write(
+            printed.AsSpan().IndexOf("Usage:"u8) >= 0
+                ? Encoding.UTF8.GetBytes(Add(Encoding.UTF8.GetString(printed), commands))
+                : printed
+        );
+
+    /// <summary>Adds to the help of run and create the option, to the help of docker the commands.</summary>
+    /// <param name="help">As docker prints it.</param>
+    /// <param name="commands">This program's own: name and description.</param>
+    public static string Add(string help, IReadOnlyList<(string Name, string Description)> commands)
+    {
+        if (Gpus().Match(help) is { Success: true } gpus)
+            return help.Insert(gpus.Index, OptionLine(gpus.Groups[1].Length));
+        if (Footer().Match(help) is { Success: true } footer)
+            return help.Insert(footer.Index, Section(commands));
+        return help;
+    }
+
+    static string OptionLine(int width) =>
+        $"      {GpuMemoryOption.Name} {GpuMemoryOption.HelpName}".PadRight(width) + GpuMemoryOption.Description + "\n";
+
+    static string Section(IReadOnlyList<(string Name, string Description)> commands)
+    {
+        var text = new StringBuilder("GPU Memory Commands:\n");
+        var width = commands.Max(command => command.Name.Length);
+        foreach (var (name, description) in commands)
+            text.Append($"  {name.PadRight(width)}  {description}\n");
+        return text.Append("\nGPU Memory Option of run and create:\n").Append(OptionLine(27)).Append('\n').ToString();
+    }
+
+    [GeneratedRegex("^( +--gpus [^ ]+ +).*$", RegexOptions.Multiline)]
+    private static partial Regex Gpus();
+
+    [GeneratedRegex("^Run 'docker COMMAND --help'", RegexOptions.Multiline)]
+    private static partial Regex Footer();
+}

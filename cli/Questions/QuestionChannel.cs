@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+using System.Text.Json;
+using Runai.GpuMemory.Cli.Common;
+using Runai.GpuMemory.Cli.Docker;
+using Runai.GpuMemory.Cli.Words;
+
+namespace Runai.GpuMemory.Cli.Questions;
+
+/// <summary>Asks the running plugin, through docker and the engine: contexts, TLS and ssh hold, and the engine knows
+/// who asks.</summary>
+sealed class QuestionChannel(DockerProcess docker)
+{
+    const string Unasked = "no answer from the plugin: is it in the engine's authorization-plugins? docker said: ";
+
+    /// <summary>The Status of a volume that the plugin answers and nobody can mount.</summary>
+    /// <param name="volume">runai-status, or runai-status.NAME.</param>
+    /// <exception cref="UserException">The engine has no such volume.</exception>
+    public JsonElement ReadStatus(string volume)
+    {
+        var output = docker.Capture(["volume"u8.ToArray(), "inspect"u8.ToArray(), Word.Of(volume)], Config);
+        if (output.Code != 0)
+            throw new UserException($"{Unasked}{output.Error.Text().TrimEnd('\n')}");
+        try
+        {
+            var volumes = JsonSerializer.Deserialize(output.Out, QuestionJson.Default.InspectedVolumeArray);
+            if (volumes is [{ Status: { ValueKind: JsonValueKind.Object } status }])
+                return status;
+        }
+        catch (JsonException) { }
+
+        throw new UserException($"docker volume inspect {volume} has no Status: is it a volume of the plugin?");
+    }
+
+    /// <summary>The policy in force, or what the plugin says of the given one.</summary>
+    /// <exception cref="UserException">No plugin answered.</exception>
+    public Answer AskPolicy(QuestionHeaders headers)
+    {
+        using var configuration = new QuestionConfiguration(docker.Globals.Config);
+        return AskPolicy(headers, configuration);
+    }
+
+    /// <summary>What would become of a command. Asks for the policy first: an engine that does not ask the plugin would
+    /// do the command.</summary>
+    /// <exception cref="UserException">No plugin answered, or docker called nothing.</exception>
+    public Answer AskCommand(QuestionHeaders headers, IReadOnlyList<byte[]> words)
+    {
+        using var configuration = new QuestionConfiguration(docker.Globals.Config);
+        var policy = AskPolicy(headers, configuration);
+        if (policy.IsNoPolicy && !headers.AreEmpty)
+            return policy;
+        configuration.Write(headers.Json("call"));
+        var said = docker.Capture(words, configuration.Folder, hasInput: true).Text;
+        return Answer.FindIn(said) ?? throw new UserException($"docker did not come to ask: {said}");
+    }
+
+    Answer AskPolicy(QuestionHeaders headers, QuestionConfiguration configuration)
+    {
+        configuration.Write(headers.Json("policy"));
+        var said = docker.Capture(["wait"u8.ToArray(), "runai-policy-question"u8.ToArray()], configuration.Folder).Text;
+        return Answer.FindIn(said) ?? throw new UserException(Unasked + said);
+    }
+
+    string? Config => docker.Globals.Config;
+}
