@@ -20,7 +20,7 @@ export UseSharedCompilation := false
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help all demo test test-arm64 test-long boots fuzz plugin rootfs cli enable disable push shim sim \
+.PHONY: help all demo test test-arm64 test-long boots fuzz plugin rootfs cli install enable disable push shim sim \
     shim-tests races bench fmt check clean
 
 help: ## this list
@@ -144,7 +144,7 @@ rootfs: shim $(PUBLISHED) ## the managed plugin without an engine: build/plugin 
 	@sed 's/@VERSION@/$(VERSION)/' config.json >$(OUT)/plugin/config.json
 	@du -sh $(OUT)/plugin/rootfs | sed 's/\t.*/ in the rootfs/'
 
-# One program, linked as this machine has its C library: it runs with that version of glibc or a later one.
+# One program, linked against the C library of this machine: built on Debian 12, it needs glibc 2.34 or later.
 WRAPPED := $(OUT)/.wrapped-$(CONFIGURATION)-aot$(AOT)
 $(WRAPPED): $(shell find $(CURDIR)/cli \( -name bin -o -name obj -o -name get.sh \) -prune -o -print) \
     $(wildcard Directory.*.props global.json)
@@ -156,6 +156,9 @@ $(WRAPPED): $(shell find $(CURDIR)/cli \( -name bin -o -name obj -o -name get.sh
 	@touch $@
 
 cli: $(WRAPPED) ## the wrapper: build/cli/runai-docker
+
+install: cli ## install the wrapper and `docker runai`: as root for all users, otherwise for you (cli/get.sh --help)
+	@cli/get.sh
 
 bench: all shim-tests ## measure against the figures of docs/measurements
 	@bench/run.sh
@@ -173,7 +176,7 @@ fmt: ## format C and C#
 check: ## formatting and static checks
 	@$(NEED) clang-format dotnet shellcheck
 	@tools/check-width
-	@git ls-files '*.sh' '*.bash' .ci cli/runai-docker tools | xargs shellcheck
+	@git ls-files '*.sh' '*.bash' .ci tools | xargs shellcheck
 	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
 	@dotnet tool restore >/dev/null
 	@dotnet csharpier check --no-msbuild-check .

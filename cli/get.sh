@@ -4,40 +4,55 @@
 #   as root     FOLDER is /usr/local/bin; the CLI plugin is for all users
 #   otherwise   FOLDER is ~/.local/bin; the CLI plugin is yours alone
 #   DOCKER_CLI_PLUGINS  another folder for the CLI plugin
+# It takes build/cli/runai-docker. Where that is missing, it builds it (`make cli`), for which it needs the .NET SDK.
 # It writes FOLDER/runai-docker, and a link to it: as root /usr/local/lib/docker/cli-plugins/docker-runai,
-# otherwise ~/.docker/cli-plugins/docker-runai. Where FOLDER is a bin, it writes the man page and the completion for
-# bash into the share beside it: man/man1/runai-docker.1 and bash-completion/completions/runai-docker.
-# To remove it, remove these four.
+# otherwise ~/.docker/cli-plugins/docker-runai. Where FOLDER is a bin, it writes the man page and the completion into
+# the share beside it: man/man1/runai-docker.1, bash-completion/completions/runai-docker,
+# zsh/site-functions/_runai-docker and fish/vendor_completions.d/runai-docker.fish.
+# To remove it, remove these six.
 set -eu
 case ${1:-} in
 -h | --help) sed -n '3,/^set/s/^# \{0,1\}//p' "$0" && exit 0 ;;
 -*) echo "get.sh: unknown option $1; --help says what there is" >&2 && exit 2 ;;
 esac
-here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$(dirname "$0")/.." && pwd)
 if [ "$(id -u)" = 0 ]; then
     folder=/usr/local/bin plugins=/usr/local/lib/docker/cli-plugins
 else
     folder=$HOME/.local/bin plugins=${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins
 fi
 folder=${1:-$folder} plugins=${DOCKER_CLI_PLUGINS:-$plugins}
+built=$root/build/cli/runai-docker
+[ -e "$built" ] || make -s -C "$root" cli
+if ! "$built" docker-cli-plugin-metadata >/dev/null; then
+    echo "get.sh: runai-docker does not run here; built on Debian 12, it needs glibc 2.34 or later" >&2
+    echo "without it, type the two flags: docker run -v runai:/runai --label gpu-memory=0.5 ..." >&2
+    exit 1
+fi
 mkdir -p "$folder" "$plugins"
 folder=$(cd "$folder" && pwd) plugins=$(cd "$plugins" && pwd)
-version=$(sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' "$here/../Directory.Build.props")
 installed="$folder/runai-docker $plugins/docker-runai"
-put() { # FILE MODE TARGET
-    mkdir -p "$(dirname "$3")"
-    sed "s/@VERSION@/$version/" "$here/$1" >"$3.new"
-    chmod "$2" "$3.new"
-    mv "$3.new" "$3"
+put() { # MODE TARGET COMMAND...
+    mode=$1 target=$2
+    shift 2
+    mkdir -p "$(dirname "$target")"
+    "$@" >"$target.new"
+    chmod "$mode" "$target.new"
+    mv "$target.new" "$target"
 }
-put runai-docker 0755 "$folder/runai-docker"
+put 0755 "$folder/runai-docker" cat "$built"
 case $folder in
 */bin)
-    man=${folder%/bin}/share/man/man1/runai-docker.1
-    completion=${folder%/bin}/share/bash-completion/completions/runai-docker
-    put runai-docker.1 0644 "$man"
-    put completion.bash 0644 "$completion"
-    installed="$installed $man $completion"
+    share=${folder%/bin}/share
+    man=$share/man/man1/runai-docker.1
+    bash=$share/bash-completion/completions/runai-docker
+    zsh=$share/zsh/site-functions/_runai-docker
+    fish=$share/fish/vendor_completions.d/runai-docker.fish
+    put 0644 "$man" "$built" __man
+    put 0644 "$bash" "$built" completion bash
+    put 0644 "$zsh" "$built" completion zsh
+    put 0644 "$fish" "$built" completion fish
+    installed="$installed $man $bash $zsh $fish"
     ;;
 esac
 ln -sf "$folder/runai-docker" "$plugins/docker-runai"

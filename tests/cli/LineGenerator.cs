@@ -93,7 +93,7 @@ sealed class LineGenerator(int seed, bool isValid)
         if (Chance(4))
             Add("--");
         Add(isValid ? "gpu-demo" : Pick(Images));
-        for (var n = _random.Next(4); n > 0; n--)
+        for (var n = _random.Next(4) + (isValid ? 1 : 0); n > 0; n--)
             Add(Value());
         return new([.. _words], [.. _expected], _quota);
     }

@@ -4,7 +4,9 @@
 # real one.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-cli=$here/../../cli/runai-docker
+root=$(cd "$here/../.." && pwd)
+cli=$root/build/cli/runai-docker
+[ -x "$cli" ] || { echo "build/cli/runai-docker is missing: run \`make cli\` first" && exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 passed=0 failed=0
@@ -51,9 +53,9 @@ check "global options before the command" "[-H][unix:///run][--debug][run]${quot
 check "other commands pass" "[ps][-a][--filter][name=run]" ps -a --filter name=run
 check "a missing value is said" \
     "runai-docker: --gpu-memory needs a value: a fraction such as 0.5, or a size such as 3g" run --gpu-memory
-DOCKER_CLI_PLUGINS=$work/plugins sh "$here/../../cli/get.sh" "$work/bin" >/dev/null
+DOCKER_CLI_PLUGINS=$work/plugins sh "$root/cli/get.sh" "$work/bin" >/dev/null
 cli=$work/plugins/docker-runai
-version=$(sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' "$here/../../Directory.Build.props")
+version=$(sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' "$root/Directory.Build.props")
 description='Run containers with a part of the GPU memory (--gpu-memory)'
 check "the metadata of a CLI plugin, with the version that is built" \
     '{"SchemaVersion":"0.1.0","Vendor":"runai","Version":"'"$version"'","ShortDescription":"'"$description"'"}' \
@@ -65,33 +67,40 @@ check "docker's global options come before the plugin's name" \
 check "one that is called as the plugin" "[--context][runai][ps]" --context runai runai ps
 check "a cluster of global options" "[-DH][unix:///run][run]${quota}[ubuntu]" -DH unix:///run runai \
     run --gpu-memory 0.5 ubuntu
-check "completion is docker's" "[__complete][run][--gp]" __complete runai run --gp
-check "completion of the first word" "[__completeNoDesc][]" __completeNoDesc runai ""
+check "completion is docker's, behind our option" "--gpu-memory	GPU memory quota, such as 0.5 or 3g
+[__complete][run][--gp]" __complete runai run --gp
+check "completion of the first word is docker's, behind our commands" "policy
+completion
+[__completeNoDesc][]" __completeNoDesc runai ""
+check "help of docker's for a command of its own is docker's" "[help][ps]" help runai ps
 check "only the plugin's name is dropped" "[exec][runai][ls]" runai exec runai ls
 check "a container of that name" "[rm][runai]" runai rm runai
 mkdir "$work/elsewhere"
-(cd "$work/elsewhere" && DOCKER_CLI_PLUGINS=plugins sh "$here/../../cli/get.sh" bin >/dev/null)
+(cd "$work/elsewhere" && DOCKER_CLI_PLUGINS=plugins sh "$root/cli/get.sh" bin >/dev/null)
 cli=$work/elsewhere/plugins/docker-runai
 check "installed into relative folders" "[ps]" runai ps
 
 # By a user who may write to his home only. The files lie where he can read them.
 chmod 0711 "$work"
 mkdir -m 0777 "$work/home" "$work/cli"
-cp "$here"/../../cli/* "$work/cli/"
-cp "$here/../../Directory.Build.props" "$work/"
+mkdir -p "$work/build/cli"
+cp "$root/cli/get.sh" "$work/cli/"
+cp "$root/build/cli/runai-docker" "$work/build/cli/"
 if [ "$(id -u)" = 0 ]; then unprivileged="setpriv --reuid 65534 --regid 65534 --clear-groups"; else unprivileged=; fi
 $unprivileged env -u DOCKER_CONFIG -u DOCKER_CLI_PLUGINS HOME="$work/home" sh "$work/cli/get.sh" \
     >"$work/installed" 2>&1
 cli=$work/home/.docker/cli-plugins/docker-runai
 check "installed without root" "[ps]" runai ps
+share=$work/home/.local/share
 equal "what get.sh says then" \
     "runai-docker is in $work/home/.local/bin; docker runai is in $work/home/.docker/cli-plugins
 to remove it: rm $work/home/.local/bin/runai-docker $work/home/.docker/cli-plugins/docker-runai \
-$work/home/.local/share/man/man1/runai-docker.1 $work/home/.local/share/bash-completion/completions/runai-docker
+$share/man/man1/runai-docker.1 $share/bash-completion/completions/runai-docker \
+$share/zsh/site-functions/_runai-docker $share/fish/vendor_completions.d/runai-docker.fish
 $work/home/.local/bin is not on your PATH: add it to call runai-docker by its name" "$(cat "$work/installed")"
 
 equal "the man page has the version that is built" "1" \
-    "$(grep -c "^.TH .*runai-docker $version\"" "$work/home/.local/share/man/man1/runai-docker.1")"
+    "$(grep -c "^.TH .*runai-docker $version\"" "$share/man/man1/runai-docker.1")"
 HOME=$work/nothing sh "$work/cli/get.sh" --help >"$work/help"
 equal "get.sh --help installs nothing and says how to remove it" "0 yes" \
     "$? $(grep -q 'To remove it' "$work/help" && [ ! -e "$work/nothing" ] && echo yes)"
@@ -105,10 +114,10 @@ chmod +x "$work/completing"
 completes() { # WHAT EXPECTED WORDS...
     what=$1 expected=$2
     shift 2
-    equal "$what" "$expected" "$(RUNAI_DOCKER=$work/completing bash -c '. "$0"
+    equal "$what" "$expected" "$(PATH=$work/home/.local/bin:$PATH RUNAI_DOCKER=$work/completing bash -c '. "$0"
         COMP_WORDS=(runai-docker "$@") COMP_CWORD=$#
         _runai_docker
-        echo "${COMPREPLY[*]}"' "$work/home/.local/share/bash-completion/completions/runai-docker" "$@")"
+        echo "${COMPREPLY[*]}"' "$share/bash-completion/completions/runai-docker" "$@")"
 }
 completes "options of run are docker's and ours" "--gpu-memory --gpus" run --gp
 completes "the first word is a command of docker's or ours" "policy" po
@@ -116,10 +125,11 @@ completes "a value is nobody's" "" run --gpu-memory 0
 completes "behind the value docker completes the rest" "__complete run __" run --gpu-memory = 0.5 __
 completes "the commands of policy" "ask check" policy ""
 completes "what is asked is completed by docker" "__complete run __" policy ask run __
+completes "a value behind an equals sign" "--gpus" run --network = --gp
 
 # Questions, put to a docker whose engine answers as the plugin does, by the headers in the configuration. Each call is
 # a line in calls.
-cli=$here/../../cli/runai-docker
+cli=$root/build/cli/runai-docker
 cat >"$work/docker" <<'END'
 #!/bin/sh
 configuration=$(cat "$DOCKER_CONFIG/config.json")
@@ -204,12 +214,20 @@ known="runai-docker: policy ask knows run, create, start, restart, exec and serv
 asked "other commands are not asked about" 2 "$known 'compose'" "" ask docker compose up
 asked "nothing is not asked about" 2 "$known ''" "" ask
 asked "two files are not checked at once" 2 "runai-docker: policy check takes one file" "" check a b
-for words in "--help" "check --help" "ask --help" "check -h"; do
-    # shellcheck disable=SC2086
-    "$cli" policy $words >"$work/help" 2>&1
-    equal "policy $words says what there is" "0 1" \
-        "$? $(grep -c '^  runai-docker policy check .FILE.$' "$work/help")"
-done
+check_usage='  runai-docker policy check [FILE]'
+ask_usage='  runai-docker policy ask [--user NAME] [--policy FILE] COMMAND'
+helps() { # USAGE WORDS...
+    usage=$1
+    shift
+    "$cli" policy "$@" >"$work/help" 2>&1
+    equal "policy $* says what there is" "0 1" "$? $(grep -cxF -e "$usage" "$work/help")"
+}
+helps "$check_usage" --help
+helps "$ask_usage" --help
+helps "$check_usage" check --help
+helps "$check_usage" check -h
+helps "$ask_usage" ask --help
+helps "$ask_usage" ask -h
 asked "a policy file that is not there" 2 "runai-docker: there is no file /no/where to read" "" \
     ask --policy /no/where run ubuntu
 equal "no copy of the configuration is left" "" "$(ls "$work/tmp")"

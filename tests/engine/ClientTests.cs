@@ -68,7 +68,7 @@ sealed class ClientTests(string version) : EngineFixture(version)
     [Test]
     public void The_wrapper_as_a_CLI_plugin()
     {
-        Engine.InstallCliPlugin("docker-runai", Path.Combine(Repository.Root, "cli/runai-docker"));
+        Engine.InstallCliPlugin("docker-runai", Repository.Wrapper);
         Assert.That(
             Engine
                 .Docker([

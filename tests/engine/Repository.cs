@@ -10,6 +10,9 @@ public sealed class Repository
     public static string Root { get; } = Find();
     public static string Build { get; } = Path.Combine(Root, "build");
 
+    /// <summary>The wrapper as it is built.</summary>
+    public static string Wrapper { get; } = Path.Combine(Build, "cli/runai-docker");
+
     public static string Script(string name) => Path.Combine(Root, "tests/engine", name);
 
     /// <summary>The tar of a small image made of this machine's programs.</summary>
@@ -18,7 +21,8 @@ public sealed class Repository
     [OneTimeSetUp]
     public void Prepare()
     {
-        foreach (var built in (string[])["plugin/rootfs", "shim/librunai.so", "sim/libcuda.so.1", "sim/simgpu"])
+        string[] needed = ["plugin/rootfs", "cli/runai-docker", "shim/librunai.so", "sim/libcuda.so.1", "sim/simgpu"];
+        foreach (var built in needed)
         {
             if (!Path.Exists(Path.Combine(Build, built)))
                 Assert.Fail($"build/{built} is missing: run the tests by `make test`, or `make all` first");

@@ -11,10 +11,7 @@ namespace Runai.GpuMemory.EngineTests.Policy;
 sealed class RunningTests(string version) : PolicyFixture(version)
 {
     Output Ask(params string[] words) =>
-        Engine.Command(
-            "env",
-            [$"RUNAI_DOCKER={Engine.Cli}", Path.Combine(Repository.Root, "cli/runai-docker"), "policy", .. words]
-        );
+        Engine.Command("env", [$"RUNAI_DOCKER={Engine.Cli}", Repository.Wrapper, "policy", .. words]);
 
     bool Runs(string id) => Engine.Runs(id);
 

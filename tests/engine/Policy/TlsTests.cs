@@ -148,6 +148,25 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
         );
     }
 
+    /// <summary>The question takes the way of the context: its address, and the certificate of who asks.</summary>
+    [TestCase("--context", "bobs")]
+    [TestCase("env", "DOCKER_CONTEXT=bobs")]
+    public void The_wrapper_asks_by_a_context_with_TLS(string how, string which)
+    {
+        var pem = _certificates.Of("bob");
+        var config = Directory.CreateTempSubdirectory("gpu-context-").FullName;
+        string[] environment = ["env", "-u", "DOCKER_HOST", $"DOCKER_CONFIG={config}", $"RUNAI_DOCKER={Engine.Cli}"];
+        var endpoint = $"host=tcp://127.0.0.1:{Port},ca={pem}/ca.pem,cert={pem}/cert.pem,key={pem}/key.pem";
+        string[] create = ["context", "create", "bobs", "--docker", endpoint];
+        Engine.Command("env", [.. environment[1..], Engine.Cli, .. create]).Ok();
+        string[] globals = how == "env" ? [] : [how, which];
+        string[] more = how == "env" ? [which] : [];
+        string[] question = ["policy", "ask", "run", "--gpus", "1", "--gpu-memory", "0.2", Image];
+        var asked = Engine.InNetwork([.. environment, .. more, Repository.Wrapper, .. globals, .. question]);
+        Assert.That(asked.Out, Does.StartWith("would be allowed\n  caller   bob, no admin\n"), asked.All);
+        Directory.Delete(config, recursive: true);
+    }
+
     [Test]
     public void An_admins_service_is_not_rolled_back_and_no_node_changed_by_a_user()
     {

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using NUnit.Framework;
+using Runai.GpuMemory.Cli.Docker;
+using Runai.GpuMemory.Cli.Words;
+using Runai.GpuMemory.CliTests;
+using static Runai.GpuMemory.EngineTests.TestEngine;
+
+namespace Runai.GpuMemory.EngineTests;
+
+/// <summary>The wrapper beside docker's own parser. TlsTests and ClientTests have more of it.</summary>
+[TestFixture(Engines.Newest)]
+sealed partial class WrapperTests(string version) : EngineFixture(version)
+{
+    const int Lines = 24;
+
+    string[] Environment => [$"DOCKER_HOST=unix://{Engine.Socket}", $"RUNAI_DOCKER={Engine.Cli}"];
+
+    static Output Run(string[] environment, string program, params IEnumerable<byte[]> words)
+    {
+        byte[][] all = [.. environment.Select(Word.Of), Word.Of(program), .. words];
+        var output = new DockerProcess("env"u8.ToArray()).Capture(all);
+        return new(output.Code, output.Out.Text(), output.Error.Text());
+    }
+
+    /// <summary>Lines whose words were chosen, so that those for docker need no reading. docker reads them.</summary>
+    [Test]
+    public void A_container_is_created_as_docker_reads_the_words()
+    {
+        var seed = Random.Shared.Next(1_000_000);
+        for (var n = 0; n < Lines; n++)
+        {
+            var line = LineGenerator.Make(seed + n, isValid: true);
+            var ours = Created(Run(Environment, Repository.Wrapper, line.Words), out var quota);
+            var dockers = Created(Run(Environment, Engine.Cli, line.Expected), out _);
+            Assert.That(ours, Is.EqualTo(dockers), $"seed {seed + n}: {line}");
+            Assert.That(quota, Is.EqualTo(line.Quota), $"seed {seed + n}: {line}");
+        }
+    }
+
+    /// <summary>What the engine has of it, without what differs between any two containers: IDs, and the order in
+    /// which docker sends variables.</summary>
+    string Created(Output output, out string? quota)
+    {
+        var id = output.Ok();
+        var container = JsonNode.Parse(Engine.Raw("GET", $"/containers/{id}/json").Body)!;
+        Engine.Raw("DELETE", $"/containers/{id}");
+        var config = container["Config"]!;
+        quota = (string?)config["Labels"]?["gpu-memory"];
+        var variables = config["Env"]?.AsArray().Select(variable => (string?)variable) ?? [];
+        config["Env"] = string.Join('\n', variables.Order());
+        return $"{config}\n{container["HostConfig"]}".Replace(id[..12], "ID", StringComparison.Ordinal);
+    }
+
+    /// <summary>docker logs in by ssh and speaks with the docker there. The ssh here stays on this machine.</summary>
+    [Test]
+    public void The_wrapper_asks_by_a_context_with_ssh()
+    {
+        var folder = Directory.CreateTempSubdirectory("gpu-ssh-").FullName;
+        var ssh = Path.Combine(folder, "ssh");
+        File.WriteAllText(
+            ssh,
+            $"""
+            #!/bin/sh
+            echo "$*" >{folder}/called
+            exec env -u DOCKER_CONTEXT -u DOCKER_CONFIG DOCKER_HOST=unix://{Engine.Socket} {Engine.Cli} system dial-stdio
+
+            """
+        );
+        File.SetUnixFileMode(ssh, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        string[] environment =
+        [
+            "-u",
+            "DOCKER_HOST",
+            $"PATH={folder}:/usr/bin:/bin",
+            $"DOCKER_CONFIG={folder}",
+            $"RUNAI_DOCKER={Engine.Cli}",
+        ];
+        Shell
+            .Run("env", [.. environment, Engine.Cli, "context", "create", "far", "--docker", "host=ssh://me@far"])
+            .Ok();
+        string[] words = ["--context", "far", "policy", "ask", "run", "--gpus", "1", "--gpu-memory", "0.2", Image];
+        var asked = Shell.Run("env", [.. environment, Repository.Wrapper, .. words]);
+        Assert.That(asked.Out, Does.StartWith("would be allowed\n"), asked.All);
+        Assert.That(File.ReadAllText(Path.Combine(folder, "called")), Does.Contain("-l me").And.Contain("far"));
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Test]
+    public void Help_and_completion_are_dockers_with_ours_added()
+    {
+        var help = Run(Environment, Repository.Wrapper, "run"u8.ToArray(), "--help"u8.ToArray()).Ok();
+        Assert.That(
+            help.Split('\n').Where(line => !line.Contains("--gpu-memory", StringComparison.Ordinal)),
+            Is.EqualTo(Run(Environment, Engine.Cli, "run"u8.ToArray(), "--help"u8.ToArray()).Ok().Split('\n'))
+        );
+        Assert.That(help, Does.Match("\n      --gpu-memory quota +GPU memory quota, such as 0.5 or 3g\n      --gpus "));
+        Engine.InstallCliPlugin("docker-runai", Repository.Wrapper);
+        Assert.That(Engine.Docker("runai", "--help").Ok(), Does.Contain("\nGPU Memory Commands:\n  policy "));
+        Assert.That(Engine.Docker("help", "runai").Ok(), Does.Contain("\nGPU Memory Commands:\n  policy "));
+        Assert.That(
+            Engine.Docker("__complete", "runai", "run", "--gp").Ok(),
+            Does.Match("^--gpu-memory\tGPU memory quota, .*\n--gpus\t.*\n:4$")
+        );
+        Assert.That(Engine.Docker("--debug", "runai", "policy", "check").Ok(), Does.StartWith("no policy file"));
+    }
+
+    static IEnumerable<string> Clients() => [Engines.Oldest, Engines.Middle, Engines.Newest];
+
+    static string ClientOf(string version) =>
+        version == Engines.Oldest ? "/usr/bin/docker" : Path.Combine(Repository.Build, "engines", version, "docker");
+
+    /// <summary>By docker's help: an option without a word for its value takes none.</summary>
+    [Test]
+    public void The_options_that_take_no_value_are_those_of_every_docker()
+    {
+        var options =
+            from version in Clients()
+            from command in (string[])["run", "create"]
+            from Match option in Option().Matches(Shell.Run(ClientOf(version), command, "--help").Ok())
+            select option;
+        var all = options.ToLookup(option => option.Groups["value"].Success);
+        IEnumerable<string> Names(bool takesValue, string group) =>
+            all[takesValue].Select(option => option.Groups[group].Value).Where(name => name.Length > 0).Distinct();
+        Assert.That(Names(false, "name"), Is.EquivalentTo(RunOptions.Switches));
+        Assert.That(Names(false, "letter"), Is.EquivalentTo(RunOptions.ShortSwitches.Select(letter => $"{letter}")));
+        Assert.That(Names(true, "name").Intersect(RunOptions.Switches), Is.Empty);
+        Assert.That(Names(true, "name"), Has.Exactly(1).EqualTo("--env"));
+    }
+
+    [GeneratedRegex(@"^ +(-(?<letter>\w), )?(?<name>--[a-z0-9-]+)( (?<value>[\w-]+))?(  |$)", RegexOptions.Multiline)]
+    private static partial Regex Option();
+}
