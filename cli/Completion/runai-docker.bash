@@ -23,9 +23,9 @@ _runai_docker() {
         name=${line%%$'\t'*}
         case $name in "$typed"*) COMPREPLY+=("${name#"${typed%"${typed##*[=:]}"}"}") ;; esac
     done < <("${COMP_WORDS[0]}" __complete "${words[@]}" 2>/dev/null)
-    # What it asks for beside the candidates: 2 is no blank behind one, 4 is no names of files.
+    # What it says beside the candidates: 1 is an error, 2 is no blank behind one, 4 is no names of files.
     if [[ $((directive & 2)) != 0 ]]; then compopt -o nospace 2>/dev/null; fi
-    if [[ $((directive & 4)) != 0 ]]; then compopt +o default +o bashdefault 2>/dev/null; fi
+    if [[ $((directive & 5)) != 0 ]]; then compopt +o default +o bashdefault 2>/dev/null; fi
     return 0
 }
 complete -o bashdefault -o default -F _runai_docker runai-docker

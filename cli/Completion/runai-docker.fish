@@ -15,11 +15,11 @@ function __runai_docker_complete
             set directive (string sub -s 2 -- $line)
         else
             set found 1
-            echo $option$line
+            echo "$option$line"
         end
     end
-    # 4 is no names of files.
-    if test $found = 0; and test (math "bitand($directive, 4)") = 0
+    # 1 is an error, 4 is no names of files.
+    if test $found = 0; and test (math "bitand($directive, 5)") = 0
         __fish_complete_path "$current"
     end
 end

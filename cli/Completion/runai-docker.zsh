@@ -16,11 +16,11 @@ _runai_docker() {
     done < <("${(Q)words[1]}" __complete "${(@Q)words[2,CURRENT]}" 2>/dev/null)
     # The candidates for --option=VALUE are values.
     [[ ${words[CURRENT]} == -*=* ]] && compset -P '*='
-    # 2 is no blank behind a candidate, 4 is no names of files.
+    # 1 is an error, 2 is no blank behind a candidate, 4 is no names of files.
     (( directive & 2 )) && options=(-S '')
     if (( ${#candidates} )); then
         _describe -t candidates runai-docker candidates $options
-    elif (( ! (directive & 4) )); then
+    elif (( ! (directive & 5) )); then
         _files
     fi
 }

@@ -126,6 +126,20 @@ completes "behind the value docker completes the rest" "__complete run __" run -
 completes "the commands of policy" "ask check" policy ""
 completes "what is asked is completed by docker" "__complete run __" policy ask run __
 completes "a value behind an equals sign" "--gpus" run --network = --gp
+# zsh and fish, where they are installed.
+all() { # SHELL EXPECTED GOT
+    if command -v "$1" >/dev/null; then equal "$1 completes the same" "$2" "$3"; else echo "$1: not here, not tried"; fi
+}
+export RUNAI_DOCKER="$work/completing"
+all zsh "--gpu-memory --gpus __complete run --gp " "$(PATH=$work/home/.local/bin:$PATH zsh -f -c 'compdef() { : }
+    _describe() { print -rl -- "${(@P)4}" }
+    source "$0"
+    words=(runai-docker run --gp) CURRENT=3
+    _runai_docker' "$share/zsh/site-functions/_runai-docker" 2>/dev/null | cut -d: -f1 | tr '\n' ' ')"
+all fish "--gpu-memory --gpus " "$(PATH=$work/home/.local/bin:$PATH fish -c 'source $argv
+    complete -C "runai-docker run --gp"' "$share/fish/vendor_completions.d/runai-docker.fish" 2>/dev/null |
+    cut -f1 | sort | tr '\n' ' ')"
+export RUNAI_DOCKER="$work/docker"
 
 # Questions, put to a docker whose engine answers as the plugin does, by the headers in the configuration. Each call is
 # a line in calls.
