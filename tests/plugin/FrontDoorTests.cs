@@ -83,6 +83,25 @@ sealed partial class FrontDoorTests
         Assert.That(sdk.GetProperty("rollForward").GetString(), Is.EqualTo("latestFeature"));
     }
 
+    [Test]
+    public void The_recording_of_the_demonstration_names_no_folder_of_a_machine()
+    {
+        var lines = Read("docs/img/demo.cast").TrimEnd().Split('\n');
+        using var header = JsonDocument.Parse(lines[0]);
+        Assert.That(header.RootElement.GetProperty("version").GetInt32(), Is.EqualTo(2));
+        Assert.That(lines, Has.None.Match("/(?:home|root|work|Users)/"));
+        Assert.That(lines[^1], Does.Contain("Every figure is right."));
+    }
+
+    [Test]
+    public void The_picture_of_the_README_is_small_and_has_text_for_those_who_do_not_see_it()
+    {
+        var picture = Read("docs/img/architecture.svg");
+        XNamespace svg = "http://www.w3.org/2000/svg";
+        Assert.That(picture, Has.Length.LessThan(10_000));
+        Assert.That(XDocument.Parse(picture).Root!.Element(svg + "desc")!.Value, Is.Not.Empty);
+    }
+
     /// <summary>What shows the version reads it from Directory.Build.props when it is built or installed.</summary>
     [TestCase("Makefile", "$(shell sed -n 's:.*<Version>")]
     [TestCase("config.json", "version @VERSION@")]
