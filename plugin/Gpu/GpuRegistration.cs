@@ -8,6 +8,8 @@ static class GpuRegistration
         services
             .AddSingleton<IDriverNodes, DriverNodes>()
             .AddSingleton<IGpuInventory, NvmlInventory>()
-            .AddSingleton<IGpuUse, NvmlUse>()
+            .AddSingleton<NvmlUse>()
+            .AddSingleton<IGpuUse>(provider => provider.GetRequiredService<NvmlUse>())
+            .AddSingleton<IGpuMeter>(provider => provider.GetRequiredService<NvmlUse>())
             .AddSingleton<IDeviceNodes, DeviceNodes>();
 }

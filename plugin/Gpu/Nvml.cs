@@ -60,7 +60,7 @@ sealed unsafe class Nvml : IDisposable
     public GpuDevice Device(int index)
     {
         var handle = Handle(index);
-        var (total, reserved) = Memory(handle);
+        var (total, reserved, _) = Memory(handle);
         return new GpuDevice(
             index,
             Text("nvmlDeviceGetUUID", handle),
@@ -70,12 +70,52 @@ sealed unsafe class Nvml : IDisposable
         );
     }
 
+    public string Uuid(int index) => Text("nvmlDeviceGetUUID", Handle(index));
+
+    /// <summary>Memory that is in use by everybody, in bytes. Before <c>nvmlDeviceGetMemoryInfo_v2</c> the driver's
+    /// own reserve is part of it.</summary>
+    public long Used(int index) => Memory(Handle(index)).Used;
+
+    /// <summary>Percent of the time since then that processes kept the multiprocessors busy, by their PIDs in our
+    /// namespace; null where the driver has no such figures (MIG, virtual GPUs, old drivers).</summary>
+    public IReadOnlyDictionary<int, int>? Percents(int index, DateTimeOffset since)
+    {
+        const int NotFound = 6, // nobody did
+            Insufficient = 7,
+            MaxRows = 1 << 16;
+        if (!NativeLibrary.TryGetExport(_library, "nvmlDeviceGetProcessUtilization", out var call))
+            return null;
+        var handle = Handle(index);
+        var micros = (ulong)(since.ToUnixTimeMilliseconds() * 1000);
+        for (uint room = 64; ; room *= 4)
+        {
+            var rows = new UtilizationSample[room];
+            var count = room;
+            int result;
+            fixed (UtilizationSample* first = rows)
+                result = ((delegate* unmanaged<nint, UtilizationSample*, uint*, ulong, int>)call)(
+                    handle,
+                    first,
+                    &count,
+                    micros
+                );
+            if (result == Insufficient && room < MaxRows)
+                continue;
+            if (result is not (0 or NotFound))
+                return null;
+            var percents = new Dictionary<int, int>();
+            if (result == 0)
+                foreach (var row in rows.AsSpan(0, (int)Math.Min(count, room)))
+                    percents[(int)row.Pid] = (int)Math.Min(row.Multiprocessors, 100);
+            return percents;
+        }
+    }
+
     /// <summary>Processes that have something on a GPU, by their PIDs in our namespace, and the bytes that the driver
     /// counts for each. Those that it tells no bytes of are left out.</summary>
-    public IReadOnlyDictionary<int, long> Processes(int index, out string uuid)
+    public IReadOnlyDictionary<int, long> Processes(int index)
     {
         var handle = Handle(index);
-        uuid = Text("nvmlDeviceGetUUID", handle);
         var bytes = new Dictionary<int, long>();
         foreach (
             var kind in (string[])["nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"]
@@ -147,13 +187,13 @@ sealed unsafe class Nvml : IDisposable
 
     /// <summary>By the second version of the call, which drivers from 510 on have; before, what is reserved is not
     /// told.</summary>
-    (long Total, long Reserved) Memory(nint handle)
+    (long Total, long Reserved, long Used) Memory(nint handle)
     {
         if (NativeLibrary.TryGetExport(_library, "nvmlDeviceGetMemoryInfo_v2", out var v2))
         {
             var memory = new MemoryV2 { Version = (uint)sizeof(MemoryV2) | 2 << 24 };
             if (((delegate* unmanaged<nint, MemoryV2*, int>)v2)(handle, &memory) == 0)
-                return ((long)memory.Total, (long)memory.Reserved);
+                return ((long)memory.Total, (long)memory.Reserved, (long)memory.Used);
         }
         MemoryV1 first;
         Check(
@@ -163,13 +203,24 @@ sealed unsafe class Nvml : IDisposable
                 &first
             )
         );
-        return ((long)first.Total, 0);
+        return ((long)first.Total, 0, (long)first.Used);
     }
 
     void Check(string call, int result)
     {
         if (result != 0)
             throw new NvmlException($"{call}: {Marshal.PtrToStringUTF8((nint)_errorString(result))} ({result})");
+    }
+
+    /// <summary>nvmlProcessUtilizationSample_t.</summary>
+    struct UtilizationSample
+    {
+        public uint Pid;
+        public ulong Timestamp;
+        public uint Multiprocessors,
+            Memory,
+            Encoder,
+            Decoder;
     }
 
     struct MemoryV1

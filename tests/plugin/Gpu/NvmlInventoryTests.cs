@@ -71,6 +71,17 @@ sealed partial class NvmlInventoryTests
                 }
                 return 0;
             }
+            #ifndef NO_BUSY
+            struct sample { unsigned pid; unsigned long long time; unsigned sm, memory, encoder, decoder; };
+            int nvmlDeviceGetProcessUtilization(void *d, struct sample *out, unsigned *n, unsigned long long since) {
+                unsigned all = (long)d == 2 ? 300 : 2, room = *n;
+                *n = all;
+                if (BUSY) return BUSY;
+                if (room < all) return 7;
+                for (unsigned i = 0; i < all; i++) out[i] = (struct sample){i + 10 * (long)d, 1, 40 + i % 50, 0, 0, 0};
+                return 0;
+            }
+            #endif
             #define LIST(kind, version, size, graphics) int nvmlDeviceGet##kind##RunningProcesses##version(void *d, unsigned *n, char *out) { return list(d, n, out, size, graphics); }
             #if LISTS == 3
             LIST(Compute, _v3, 24, 0) LIST(Graphics, _v3, 24, 1)
@@ -82,7 +93,7 @@ sealed partial class NvmlInventoryTests
             #endif
             """
         );
-        string[] values = ["INIT=0", "FIRST=0", "V1=0", "LISTS=3"];
+        string[] values = ["INIT=0", "FIRST=0", "V1=0", "LISTS=3", "BUSY=0"];
         var all = values
             .Where(value => !defines.Any(define => define.Split('=')[0] == value.Split('=')[0]))
             .Concat(defines)
@@ -229,7 +240,11 @@ sealed partial class NvmlInventoryTests
     [TestCase(3)]
     public void Processes_are_listed_by_whatever_version_of_the_call_there_is(int version)
     {
-        var use = new NvmlUse(new PluginSettings { NvmlLibrary = Build($"LISTS={version}") }, new NoNodes()).Read();
+        var use = new NvmlUse(
+            new PluginSettings { NvmlLibrary = Build($"LISTS={version}") },
+            new NoNodes(),
+            _time
+        ).Read();
         Assert.That(
             use.Where(process => process.Uuid == "GPU-1"),
             Is.EqualTo(new[] { new GpuProcess(10, "GPU-1", 501) }),
@@ -243,7 +258,7 @@ sealed partial class NvmlInventoryTests
     [TestCase("FIRST=15")]
     public void Where_NVML_does_not_tell_there_are_no_processes(string define) =>
         Assert.That(
-            new NvmlUse(new PluginSettings { NvmlLibrary = Build(define) }, new NoNodes())
+            new NvmlUse(new PluginSettings { NvmlLibrary = Build(define) }, new NoNodes(), _time)
                 .Read()
                 .Where(process => process.Uuid == "GPU-1"),
             Is.Empty
@@ -265,15 +280,66 @@ sealed partial class NvmlInventoryTests
             Assert.That(process.StandardOutput.ReadLine(), Does.StartWith("allocated 100 MiB"));
             var use = new NvmlUse(
                 new PluginSettings { NvmlLibrary = $"{sim}/libnvidia-ml.so.1" },
-                new NoNodes()
+                new NoNodes(),
+                _time
             ).Read();
             Assert.That(use.Select(one => one.Pid), Is.EqualTo(new[] { process.Id }));
             Assert.That(use[0].Bytes >> 20, Is.InRange(100, 1000), "with its context");
+            Assert.That(Sh.Run($"{sim}/simgpu set {_folder}/gpus --gpu 0 --busy 37"), Is.EqualTo((0, "")));
+            var readings = new NvmlUse(
+                new PluginSettings { NvmlLibrary = $"{sim}/libnvidia-ml.so.1" },
+                new NoNodes(),
+                _time
+            ).ReadAll();
+            Assert.That(readings[0].UsedBytes, Is.EqualTo(use[0].Bytes));
+            Assert.That(readings[0].Percents, Is.EqualTo(new Dictionary<int, int> { [process.Id] = 37 }));
+            Assert.That(readings[1].Percents, Is.Empty);
         }
         finally
         {
             process.Kill();
         }
+    }
+
+    [Test]
+    public void A_reading_has_what_is_used_and_by_whom_and_how_busy_they_are()
+    {
+        var readings = new NvmlUse(
+            new PluginSettings { NvmlLibrary = Build("BUSY=0") },
+            new NoNodes(),
+            _time
+        ).ReadAll();
+        Assert.That(
+            readings.Select(gpu => (gpu.Uuid, gpu.UsedBytes)),
+            Is.EqualTo(new[] { ("GPU-1", 100L), ("GPU-2", 100L) })
+        );
+        Assert.That(readings[0].Processes, Is.EqualTo(new[] { new GpuProcess(10, "GPU-1", 501) }));
+        Assert.That(readings[0].Percents, Is.EqualTo(new Dictionary<int, int> { [10] = 40, [11] = 41 }));
+        Assert.That(readings[1].Percents, Has.Count.EqualTo(300));
+    }
+
+    [TestCase("NO_BUSY", null)]
+    [TestCase("BUSY=3", null, Description = "not supported: MIG")]
+    [TestCase("BUSY=6", 0, Description = "not found: nobody was busy")]
+    public void Where_the_driver_does_not_say_who_is_busy_that_is_not_known(string define, int? count) =>
+        Assert.That(
+            new NvmlUse(new PluginSettings { NvmlLibrary = Build(define) }, new NoNodes(), _time)
+                .ReadAll()[0]
+                .Percents?.Count,
+            Is.EqualTo(count)
+        );
+
+    [TestCase("LISTS=0")]
+    [TestCase("V1=3", "NO_V2")]
+    public void What_a_driver_does_not_say_hides_nothing_else(params string[] defines)
+    {
+        var reading = new NvmlUse(new PluginSettings { NvmlLibrary = Build(defines) }, new NoNodes(), _time).ReadAll()[
+            0
+        ];
+        Assert.That(
+            (reading.Processes is null, reading.UsedBytes is null),
+            Is.EqualTo((defines.Length == 1, defines.Length == 2))
+        );
     }
 
     // .NET's own does not reach libraries.

@@ -383,6 +383,33 @@ NVML(NoProcesses, struct device *device, unsigned *n, void *out) {
     return NVML_SUCCESS;
 }
 
+/* Of each process with a context what simgpu set --busy says; none of an idle GPU, as with the real driver. A divided
+   GPU has no such figures. */
+NVML(DeviceGetProcessUtilization, struct device *device, struct utilization_sample *out, unsigned *n, uint64_t since) {
+    (void)since;
+    int rc = check(device);
+    if (rc || !n || (*n && !out))
+        return rc ? rc : NVML_ERROR_INVALID_ARGUMENT;
+    const struct sim_config *config = config_of(device);
+    if (device->whole || config->instances)
+        return NVML_ERROR_NOT_SUPPORTED;
+    struct sim_process *found = calloc(SIM_SLOTS, sizeof *found);
+    if (!found)
+        return NVML_ERROR_UNKNOWN;
+    unsigned processes = sim_processes(&device->gpu, found, SIM_SLOTS), listed = 0;
+    for (unsigned i = 0; config->busy && i < processes; i++) {
+        if (found[i].pid <= 0 || found[i].contexts == 0)
+            continue;
+        if (listed < *n)
+            out[listed] = (struct utilization_sample){.pid = (unsigned)found[i].pid, .sm = config->busy};
+        listed++;
+    }
+    free(found);
+    rc = listed == 0 ? NVML_ERROR_NOT_FOUND : listed > *n ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
+    *n = listed;
+    return rc;
+}
+
 NVML(SystemGetProcessName, unsigned pid, char *out, unsigned length) {
     int rc = enter();
     if (rc || !out || !length)

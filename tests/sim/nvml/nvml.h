@@ -47,6 +47,15 @@ struct process_info {
 _Static_assert(sizeof(struct process_info) == 24 && offsetof(struct process_info, gpu_instance) == 16,
                "nvmlProcessInfo_t");
 
+/* nvmlProcessUtilizationSample_t */
+struct utilization_sample {
+    unsigned pid;
+    uint64_t timestamp;
+    unsigned sm, memory, encoder, decoder;
+};
+_Static_assert(sizeof(struct utilization_sample) == 32 && offsetof(struct utilization_sample, sm) == 16,
+               "nvmlProcessUtilizationSample_t");
+
 struct pci_info {
     char bus_id_legacy[16];
     unsigned domain, bus, device, device_id, subsystem_id;

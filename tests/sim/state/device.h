@@ -42,10 +42,10 @@ struct sim_config {
     uint32_t index;
     uint32_t cc_major, cc_minor;
     uint32_t multiprocessors;
-    uint32_t unified;   /* memory shared with the host: NVML does not report it */
-    uint32_t instances; /* of a divided GPU: how many; else 0 */
-    uint32_t instance;  /* of an instance: its number, from 1 on; of a GPU 0 */
-    uint32_t unused;
+    uint32_t unified;       /* memory shared with the host: NVML does not report it */
+    uint32_t instances;     /* of a divided GPU: how many; else 0 */
+    uint32_t instance;      /* of an instance: its number, from 1 on; of a GPU 0 */
+    uint32_t busy;          /* percent of its time that each process with a context keeps it busy, to NVML */
     uint64_t total;         /* NVML's total */
     uint64_t reserved;      /* NVML's reserved: CUDA's total is total - reserved */
     uint64_t context_bytes; /* held by each context */

@@ -18,8 +18,8 @@ static const char usage[] =
     "                         [--mig N]    each GPU divided into N instances\n"
     "       simgpu show DIR     devices, and the processes that use them (PIDs as seen from here)\n"
     "       simgpu peak DIR     the highest use ever, in bytes, a device a line\n"
-    "       simgpu set DIR [--latency-ns N] [--context SIZE] [--module SIZE] [--peak 0] [--sms N] [--gpu N]\n"
-    "                      changes living devices, all or one\n";
+    "       simgpu set DIR [--latency-ns N] [--context SIZE] [--module SIZE] [--peak 0] [--sms N] [--busy PERCENT]\n"
+    "                      [--gpu N]    changes living devices, all or one\n";
 
 static int fail(const char *what, const char *about) {
     fprintf(stderr, "simgpu: %s%s%s\n", what, about ? ": " : "", about ? about : "");
@@ -31,7 +31,7 @@ struct options {
     int gpu; /* just this one; -1: all */
     bool peak;
     struct sim_config config;
-    bool context, module, latency, sms; /* given */
+    bool context, module, latency, sms, busy; /* given */
 };
 
 static bool parse(int argc, char **argv, struct options *o) {
@@ -55,6 +55,8 @@ static bool parse(int argc, char **argv, struct options *o) {
             o->config.reserved = size;
         else if (strcmp(name, "--sms") == 0)
             o->config.multiprocessors = (unsigned)size, o->sms = true;
+        else if (strcmp(name, "--busy") == 0 && size <= 100)
+            o->config.busy = (unsigned)size, o->busy = true;
         else if (strcmp(name, "--gpu") == 0 && size < SIM_GPUS)
             o->gpu = (int)size;
         else if (strcmp(name, "--unified") == 0)
@@ -181,6 +183,8 @@ int main(int argc, char **argv) {
                 state->config.module_bytes = o.config.module_bytes;
             if (o.sms)
                 state->config.multiprocessors = o.config.multiprocessors;
+            if (o.busy)
+                state->config.busy = o.config.busy;
             if (o.peak)
                 state->peak = sim_used(&gpus[i]);
         } else {
