@@ -8,6 +8,7 @@ using Runai.GpuMemory.Hosting;
 using Runai.GpuMemory.Logging;
 using Runai.GpuMemory.Protocol;
 using Runai.GpuMemory.Reconciliation;
+using Runai.GpuMemory.Status;
 using Runai.GpuMemory.Volumes;
 
 ProcessPriority.Raise();
@@ -44,6 +45,7 @@ builder
     .AddVolumes()
     .AddAdmission()
     .AddReconciliation()
+    .AddStatus()
     .AddHostedService<MemoryTrimmer>()
     .AddHostedService<Watchdog>();
 

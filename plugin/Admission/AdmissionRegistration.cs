@@ -20,10 +20,12 @@ static class AdmissionRegistration
         services.TryAddSingleton<SelfCalls>();
         services.TryAddSingleton<ChainProbe>();
         services.TryAddSingleton<Volumes.VolumeMakers>();
+        services.TryAddSingleton<Volumes.VolumeLooks>();
         return services
             .AddSingleton<ContainerSpecMapper>()
             .AddSingleton<EngineDefaults>()
             .AddSingleton<CreateResolver>()
+            .AddSingleton<DecisionCounts>()
             .AddSingleton<DecisionLog>()
             .AddSingleton<AllowedStarts>()
             .AddSingleton(provider => new PolicySource(
@@ -42,6 +44,7 @@ static class AdmissionRegistration
             .AddSingleton<NamedVolumes>()
             .AddSingleton<ExecCalls>()
             .AddSingleton<VolumeCalls>()
+            .AddSingleton<VolumeReads>()
             .AddSingleton<ServiceCalls>()
             .AddSingleton<BuildCalls>()
             .AddSingleton<ResourceCalls>()

@@ -17,6 +17,7 @@ sealed partial class Authorizer(
     CreateGate create,
     StartGate start,
     ResourceCalls resources,
+    VolumeReads reads,
     SelfCalls own,
     PolicySource policy,
     JudgedCalls judged,
@@ -35,8 +36,9 @@ sealed partial class Authorizer(
         own.NoteAuthorizationCall(uri);
         if (method.Length == 0 || uri.Length == 0)
             return true;
-        var kind = EngineRoute.Match(method, uri).Kind;
+        var (kind, name, _) = EngineRoute.Match(method, uri);
         return kind != RouteKind.Exempt
+            && (kind != RouteKind.VolumeGet || reads.IsOurs(name))
             && !(policy.Current.IsBuiltIn && EngineRoutes.IsReach(kind) && kind != RouteKind.ContainerRename);
     }
 
@@ -60,6 +62,8 @@ sealed partial class Authorizer(
                 },
                 Verdict.Refused("call-length", tooLong)
             );
+        if (route.Kind == RouteKind.VolumeGet)
+            return ReadVolume(apiCall, route);
         if (HiddenBodies.FindProblem(apiCall, route.Kind, policy.Current) is { } hidden)
             return Refuse(apiCall, route, Verdict.Refused("call-body", hidden));
         var dryRun = DryRunRequest.Read(apiCall.RequestHeaders, out var unreadable);
@@ -90,6 +94,12 @@ sealed partial class Authorizer(
             names.Allowed();
         return answer;
     }
+
+    /// <summary>Asked ever so often, so just refusals are in the log.</summary>
+    AuthZAnswer ReadVolume(AuthZRequest apiCall, EngineRoute route) =>
+        reads.Judge(apiCall, route.Name, policy.Current) is { IsAllowed: false } refusal
+            ? decisions.Answer(route, apiCall, refusal)
+            : AuthZAnswer.Allowed;
 
     /// <summary>The containers that a judged call names keep their names until the engine has looked.</summary>
     /// <returns>Null, or why the call is refused.</returns>
@@ -191,7 +201,7 @@ sealed partial class Authorizer(
     {
         own.NoteAuthorizationCall(apiCall.RequestUri);
         var route = EngineRoute.Match(apiCall.RequestMethod ?? "", apiCall.RequestUri ?? "");
-        if (route.Kind == RouteKind.Exempt || own.IsOwn(apiCall.RequestHeaders))
+        if (route.Kind is RouteKind.Exempt or RouteKind.VolumeGet || own.IsOwn(apiCall.RequestHeaders))
             return AuthZAnswer.Allowed;
         motion.Answered(apiCall);
         if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)

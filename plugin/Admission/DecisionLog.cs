@@ -8,7 +8,7 @@ using Runai.GpuMemory.Protocol;
 namespace Runai.GpuMemory.Admission;
 
 /// <summary>One line a decision, about containers that ask for a quota or a GPU and about every refusal.</summary>
-sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
+sealed partial class DecisionLog(DecisionCounts counts, TimeProvider time, ILogger<DecisionLog> log)
 {
     /// <summary>A timestamp from which <see cref="Write"/> counts the milliseconds.</summary>
     public long Start() => time.GetTimestamp();
@@ -25,6 +25,7 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
         var ms = time.GetElapsedTime(started).TotalMilliseconds;
         var gpu = verdict.Gpu ?? "none";
         var quota = (spec?.Quota ?? verdict.Quota?.Text) is { } text ? Quoted.Text(text) : "none";
+        Count(spec, verdict);
         if (!verdict.IsAllowed)
             LogDenied(
                 log,
@@ -63,6 +64,17 @@ sealed partial class DecisionLog(TimeProvider time, ILogger<DecisionLog> log)
                 RuleOf(verdict),
                 ms
             );
+    }
+
+    /// <summary>What is logged is counted.</summary>
+    void Count(ContainerSpec? spec, Verdict verdict)
+    {
+        if (!verdict.IsAllowed)
+            counts.Add(new(false, verdict.Reasons[0].Rule));
+        else if (verdict.Audited.Count > 0)
+            counts.Add(new(true, verdict.Audited[0].Rule));
+        else if (spec is { IsRelevant: true })
+            counts.Add(new(true, RuleOf(verdict)));
     }
 
     /// <summary>Writes it down, and says it to the engine.</summary>

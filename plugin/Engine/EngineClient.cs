@@ -368,7 +368,7 @@ sealed class EngineClient(EngineClientOptions options, SelfCalls own, TimeProvid
     }
 
     static readonly string EventFilter = Uri.EscapeDataString(
-        """{"type":["container"],"event":["create","start","die","stop","destroy"]}"""
+        """{"type":["container"],"event":["create","start","die","stop","destroy","rename"]}"""
     );
 
     /// <summary>One of the package's calls that answers an object; null where the engine has none.</summary>

@@ -8,9 +8,15 @@ interface IGpuInventory
     /// <summary>Empty where NVML is missing or finds none.</summary>
     IReadOnlyList<GpuDevice> Devices { get; }
 
+    /// <summary>The same as they were last read: never waits for the driver.</summary>
+    IReadOnlyList<GpuDevice> Known => Devices;
+
     /// <summary>False while the driver has not answered: <see cref="Devices"/> is no answer then.</summary>
     bool IsKnown => true;
 
     /// <summary>Why <see cref="Devices"/> is empty; null otherwise.</summary>
     string? Problem { get; }
+
+    /// <summary>The same of <see cref="Known"/>.</summary>
+    string? KnownProblem => Problem;
 }

@@ -52,6 +52,10 @@ sealed partial class NvmlInventory(
         }
     }
 
+    public IReadOnlyList<GpuDevice> Known => _devices;
+
+    public string? KnownProblem => _problem;
+
     public bool IsKnown
     {
         get

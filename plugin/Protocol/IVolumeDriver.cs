@@ -9,11 +9,15 @@ interface IVolumeDriver
     /// <summary>A success when the volume exists with the same options.</summary>
     string? Create(string name, IReadOnlyDictionary<string, string> options);
 
-    /// <summary>Null for a volume that is not ours: the engine asks every driver for every name.</summary>
-    VolumeInfo? Describe(string name);
+    /// <summary>Null for a volume that is not ours: the engine asks every driver for every name. Waits for nobody but
+    /// where somebody looks at the volume's status.</summary>
+    ValueTask<VolumeInfo?> DescribeAsync(string name, CancellationToken cancel);
 
-    /// <summary>Includes <c>runai</c> and damaged volumes.</summary>
+    /// <summary>Includes <c>runai</c> and damaged volumes; without their status.</summary>
     IReadOnlyList<VolumeInfo> DescribeAll();
+
+    /// <summary>Where it is on the host; null for a volume that is not ours.</summary>
+    MountResult? FindPath(string name);
 
     /// <summary>Makes and mounts the directory of one activation. Fails if no limit would hold in the
     /// container.</summary>

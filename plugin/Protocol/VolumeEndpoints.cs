@@ -19,22 +19,23 @@ static class VolumeEndpoints
             (name, request) => new(driver.Create(name, request.Options ?? NoOptions) ?? "")
         );
         app.MapNamedCall("/VolumeDriver.Remove", (name, _) => new(driver.Remove(name) ?? ""));
-        app.MapNamedCall(
+        app.MapPluginCall(
             "/VolumeDriver.Get",
-            (name, _) => driver.Describe(name) is { } volume ? new() { Volume = volume } : NoSuchVolume(name)
+            VolumeJson.Default.VolumeRequest,
+            VolumeJson.Default.VolumeAnswer,
+            async (request, cancel) =>
+                request.Name is not { Length: > 0 } name ? NoName("/VolumeDriver.Get")
+                : await driver.DescribeAsync(name, cancel) is { } volume ? new() { Volume = volume }
+                : NoSuchVolume(name),
+            (problem, _) => Failure(problem)
         );
         app.MapNamedCall(
             "/VolumeDriver.Path",
-            (name, _) =>
-                driver.Describe(name) is { } volume ? new() { Mountpoint = volume.Mountpoint } : NoSuchVolume(name)
+            (name, _) => driver.FindPath(name) is { } path ? Answer(path) : NoSuchVolume(name)
         );
         app.MapActivation(
             "/VolumeDriver.Mount",
-            async (name, id, cancel) =>
-            {
-                var mount = await driver.MountAsync(name, id, cancel);
-                return mount.Error is null ? new() { Mountpoint = mount.Mountpoint } : Failure(mount.Error);
-            }
+            async (name, id, cancel) => Answer(await driver.MountAsync(name, id, cancel))
         );
         app.MapActivation(
             "/VolumeDriver.Unmount",
@@ -42,6 +43,11 @@ static class VolumeEndpoints
         );
         return app;
     }
+
+    static VolumeAnswer Answer(MountResult result) =>
+        result.Error is { } error ? Failure(error) : new() { Mountpoint = result.Mountpoint };
+
+    static VolumeAnswer NoName(string path) => Failure($"{path}: the engine named no volume");
 
     static VolumeAnswer NoSuchVolume(string name) => new($"there is no volume {Quoted.Text(name)}");
 
@@ -58,14 +64,7 @@ static class VolumeEndpoints
         this IEndpointRouteBuilder app,
         string path,
         Func<string, VolumeRequest, VolumeAnswer> answer
-    ) =>
-        app.MapCall(
-            path,
-            request =>
-                request.Name is { Length: > 0 } name
-                    ? answer(name, request)
-                    : Failure($"{path}: the engine named no volume")
-        );
+    ) => app.MapCall(path, request => request.Name is { Length: > 0 } name ? answer(name, request) : NoName(path));
 
     static void MapActivation(
         this IEndpointRouteBuilder app,

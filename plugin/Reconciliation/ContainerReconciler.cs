@@ -22,6 +22,7 @@ sealed partial class ContainerReconciler(
     IMountTable mounts,
     IProcessCgroups processes,
     IContainerMounts containerMounts,
+    RunningContainers running,
     IPrograms programs,
     ReconciliationOptions options,
     TimeProvider time,
@@ -81,6 +82,7 @@ sealed partial class ContainerReconciler(
         _known.TryRemove(id, out _);
         _judged.TryRemove(id, out _);
         _unread.TryRemove(id, out _);
+        running.Remove(id);
     }
 
     /// <summary>The engine started it. To be called in the order of the engine's events: of a container that ends at
@@ -125,7 +127,7 @@ sealed partial class ContainerReconciler(
     /// <summary>Forgets all runs but these.</summary>
     public void KeepOnly(IReadOnlySet<string> ids)
     {
-        foreach (var id in _known.Keys.Union(_judged.Keys).Union(_unread.Keys))
+        foreach (var id in _known.Keys.Union(_judged.Keys).Union(_unread.Keys).Union(running.Ids))
             if (!ids.Contains(id))
                 Forget(id);
     }
@@ -207,6 +209,7 @@ sealed partial class ContainerReconciler(
             reservations.Ended(id, restarts: null, asOf); // its end may have been told before
             return;
         }
+        running.Set(container, spec, verdict.Quota, own.Directories);
         Report(container, verdict);
         if (verdict is { IsAllowed: false, StopsViolation: true } or { IsAllowed: false, KillsNow: true })
         {

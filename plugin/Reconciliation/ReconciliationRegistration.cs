@@ -8,8 +8,14 @@ static class ReconciliationRegistration
         services
             .AddSingleton(new ReconciliationOptions())
             .AddSingleton<IPrograms, ProcPrograms>()
+            .AddSingleton<RunningContainers>()
+            .AddSingleton<IDeviceRules>(provider => new DeviceRules(
+                new ControlGroupTree(provider.GetRequiredService<PluginSettings>().Stage + "-groups").Find
+            ))
+            .AddSingleton<LostGpus>()
             .AddSingleton<ContainerReconciler>()
             .AddHostedService<EarlyDelivery>()
             .AddHostedService<ReconciliationService>()
-            .AddHostedService<UseWatch>();
+            .AddHostedService<UseWatch>()
+            .AddHostedService(provider => provider.GetRequiredService<LostGpus>());
 }

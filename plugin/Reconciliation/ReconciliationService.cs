@@ -22,6 +22,7 @@ sealed partial class ReconciliationService(
     PluginIdentity identity,
     SelfCalls own,
     ChainProbe chain,
+    RunningContainers running,
     PolicySource policy,
     IGpuInventory gpus,
     PluginSettings settings,
@@ -106,6 +107,12 @@ sealed partial class ReconciliationService(
     {
         if (one.Action == "create" && IsAdmitted(one))
             return;
+        if (one.Action == "rename")
+        {
+            if (one.Actor.Attributes?.GetValueOrDefault("name") is { } name)
+                running.Rename(one.Actor.Id, name);
+            return;
+        }
         if (!_events.Writer.TryWrite(one with { Actor = new() { Id = one.Actor.Id } }))
             LookAtAll();
     }

@@ -24,9 +24,6 @@ sealed partial class UseWatch(
     ILogger<UseWatch> log
 ) : BackgroundService
 {
-    /// <summary>The driver gives memory in blocks of this size, and counts a moment later than it gives.</summary>
-    const long Tolerance = 2 << 20;
-
     /// <summary>So often in a row the engine may fail to say what a container is that has more than its quota. A
     /// moment's trouble of the engine ends no container.</summary>
     const int MaxUnknownLooks = 3;
@@ -127,11 +124,7 @@ sealed partial class UseWatch(
     {
         var found = new Dictionary<string, IReadOnlyList<Excess>>();
         var quotas = held.ToDictionary(holder => holder.Id, holder => holder.Quota);
-        var uses = (
-            from process in running
-            from id in processes.ContainersOf(process.Pid)
-            select (Id: id, Process: process)
-        ).ToLookup(use => use.Id, use => use.Process);
+        var uses = ContainerUse.ByContainer(running, processes.ContainersOf);
         // Who holds nothing may have a GPU all the same: open device files can be handed on from container to
         // container.
         foreach (var use in uses)
@@ -142,7 +135,7 @@ sealed partial class UseWatch(
             [
                 .. from gpu in gpus.Devices
                 let excess = new Excess(gpu, mine[gpu.Uuid].Sum(), quota?.Of(gpu.AllocatableBytes) ?? 0)
-                where excess.Used > excess.Limit + Tolerance
+                where excess.Used > excess.Limit + ContainerUse.Tolerance
                 select excess,
             ];
             if (excesses.Length > 0)

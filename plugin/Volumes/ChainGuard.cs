@@ -14,7 +14,7 @@ sealed partial class ChainGuard(
     IEngineClient engine,
     TimeProvider time,
     ILogger<ChainGuard> log
-) : BackgroundService, IMountGuard
+) : BackgroundService, IMountGuard, IChainState
 {
     static readonly TimeSpan Soon = TimeSpan.FromMilliseconds(200),
         SlowInterval = TimeSpan.FromSeconds(30),
@@ -26,13 +26,55 @@ sealed partial class ChainGuard(
     readonly Lock _lock = new();
     Asking _asking;
     long _saidAt;
+    volatile string? _problem;
+
+    /// <summary>How long a look for the status may take.</summary>
+    static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(1);
+
+    public bool? IsAsked
+    {
+        get
+        {
+            lock (_lock)
+                return IsYes(_asking);
+        }
+    }
+
+    public string? LastProblem => _problem;
+
+    public async Task<bool?> FindOutAsync(CancellationToken cancel)
+    {
+        try
+        {
+            return await FindAsync().WaitAsync(MaxWait, time, cancel);
+        }
+        catch (TimeoutException)
+        {
+            return IsAsked;
+        }
+
+        async Task<bool?> FindAsync()
+        {
+            var asking = await LookAsync(cancel);
+            _problem = await ProblemAsync(asking, cancel);
+            return IsYes(asking);
+        }
+    }
+
+    static bool? IsYes(Asking asking) =>
+        asking switch
+        {
+            Asking.Yes => true,
+            Asking.Booting or Asking.Silent => null,
+            _ => false,
+        };
 
     public async Task<string?> RefusalAsync(CancellationToken cancel)
     {
         var asking = await LookAsync(cancel);
         if (asking is Asking.Booting or Asking.Silent)
             LookSoon();
-        var problem = await ProblemAsync(asking, cancel);
+        var problem = _problem = await ProblemAsync(asking, cancel);
         if (IsNews(asking))
             Say(problem);
         return problem;
@@ -60,8 +102,10 @@ sealed partial class ChainGuard(
         {
             asking = await probe.LookAsync(cancel);
             // While nothing is mounted, an engine that is away is nothing to tell.
+            if (asking is Asking.Yes)
+                _problem = null;
             if (asking is not Asking.Absent && IsNews(asking))
-                Say(await ProblemAsync(asking, cancel));
+                Say(_problem = await ProblemAsync(asking, cancel));
         }
     }
 

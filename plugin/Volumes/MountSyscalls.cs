@@ -43,6 +43,22 @@ static partial class MountSyscalls
     public static void MountTmpfs(string target, ulong flags, string options) =>
         Check(Mount("tmpfs", target, "tmpfs", flags, options), "mount -t tmpfs", target);
 
+    /// <summary>The tree of all control groups, to be read.</summary>
+    /// <param name="target">Where.</param>
+    /// <param name="controllers">Of a hierarchy of version 1; empty: the one of version 2.</param>
+    public static void MountControlGroups(string target, string controllers) =>
+        Check(
+            Mount(
+                "cgroup",
+                target,
+                controllers.Length > 0 ? "cgroup" : "cgroup2",
+                ReadOnly | NoSuid | NoDev | NoExec,
+                controllers.Length > 0 ? controllers : null
+            ),
+            "mount -t cgroup",
+            target
+        );
+
     /// <summary>Takes the mount and all below it away at once, in use or not; users keep what they have open. False
     /// where nothing was mounted.</summary>
     public static bool Unmount(string target)

@@ -17,6 +17,9 @@ sealed class ShimStore(StateLayout layout)
     /// programs of others would wait.</summary>
     SafeFileHandle[] _held = [];
 
+    /// <summary>Which one new private directories get; null before the first one.</summary>
+    public string? CurrentVersion => Path.GetFileName(Volatile.Read(ref _current)?.Folder);
+
     /// <summary>This plugin's files in the store. Throws <see cref="IOException"/> when there is no shim to copy or no
     /// room for it.</summary>
     public ShimFiles Current()

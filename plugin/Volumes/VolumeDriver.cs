@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 using Runai.GpuMemory.Common;
-using Runai.GpuMemory.Hosting;
 using Runai.GpuMemory.Protocol;
 using Runai.GpuMemory.Quotas;
 
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>What Docker asks of a volume driver, answered from memory and disk.</summary>
-sealed class VolumeDriver(VolumeCatalog catalog, Activations activations, IMountGuard guard) : IVolumeDriver
+sealed class VolumeDriver(
+    VolumeCatalog catalog,
+    Activations activations,
+    IMountGuard guard,
+    IStatusSource status,
+    VolumeLooks looks
+) : IVolumeDriver
 {
     const string Option = GpuMemoryQuota.Name;
 
@@ -15,6 +20,8 @@ sealed class VolumeDriver(VolumeCatalog catalog, Activations activations, IMount
     {
         if (VolumeName.FindProblem(name) is { } wrong)
             return wrong;
+        if (StatusVolume.IsReserved(name))
+            return StatusVolume.Refusal(name);
         var unknown = options.Keys.Where(key => key != Option).Order(StringComparer.Ordinal).ToList();
         if (unknown.Count > 0)
             return $"unknown option {Bounded.List([.. unknown.Select(key => Quoted.Text(key))])}: the only option is "
@@ -25,12 +32,35 @@ sealed class VolumeDriver(VolumeCatalog catalog, Activations activations, IMount
         return catalog.Add(new(name, quota));
     }
 
-    public VolumeInfo? Describe(string name) => catalog.Find(name) is { } volume ? Info(volume) : null;
+    public async ValueTask<VolumeInfo?> DescribeAsync(string name, CancellationToken cancel)
+    {
+        if (StatusVolume.IsReserved(name))
+            return new(
+                name,
+                "",
+                catalog.Find(VolumeCatalog.Everyone)?.CreatedAt ?? default,
+                await status.ReportAsync(StatusVolume.UserIn(name), cancel)
+            );
+        return catalog.Find(name) is { } volume
+            ? Info(volume) with
+            {
+                Status = await status.SummaryAsync(volume, looks.IsRecent, cancel),
+            }
+            : null;
+    }
 
-    public IReadOnlyList<VolumeInfo> DescribeAll() => [.. catalog.List().Select(Info)];
+    public IReadOnlyList<VolumeInfo> DescribeAll() =>
+        [.. catalog.List().Where(volume => !StatusVolume.IsReserved(volume.Name)).Select(Info)];
+
+    public MountResult? FindPath(string name) =>
+        StatusVolume.IsReserved(name) ? MountResult.Failed(StatusVolume.Refusal(name))
+        : catalog.Find(name) is not null ? MountResult.Mounted("")
+        : null;
 
     public async Task<MountResult> MountAsync(string name, string id, CancellationToken cancel)
     {
+        if (StatusVolume.IsReserved(name))
+            return MountResult.Failed(StatusVolume.Refusal(name));
         if (catalog.Find(name) is not { } volume)
             return MountResult.Failed($"no volume {name}: make it with docker volume create");
         if (volume.IsDamaged)
@@ -46,18 +76,12 @@ sealed class VolumeDriver(VolumeCatalog catalog, Activations activations, IMount
 
     public string? Remove(string name)
     {
+        if (StatusVolume.IsReserved(name))
+            return StatusVolume.Refusal(name);
         catalog.Remove(name);
         return null;
     }
 
     // No mountpoint: each activation has a directory of its own.
-    VolumeInfo Info(QuotaVolume volume)
-    {
-        var status = new Dictionary<string, string> { ["Version"] = PluginVersion.Text };
-        if (volume.GpuMemory is not null)
-            status[Option] = volume.GpuMemory;
-        if (volume.IsDamaged)
-            status["Problem"] = QuotaVolume.Damage(volume.Name, catalog.DriverName);
-        return new(volume.Name, "", volume.CreatedAt, status);
-    }
+    static VolumeInfo Info(QuotaVolume volume) => new(volume.Name, "", volume.CreatedAt);
 }

@@ -12,6 +12,7 @@ static class VolumeRegistration
         services
             .AddSingleton<StateLayout>()
             .AddSingleton<VolumeMakers>()
+            .AddSingleton<VolumeLooks>()
             .AddSingleton<IMountTable, ProcMountTable>()
             .AddSingleton<IProcessCgroups, ProcCgroups>()
             .AddSingleton<PluginIdentity>()
@@ -52,6 +53,7 @@ static class VolumeRegistration
             .AddSingleton<IVolumeCatalog>(provider => provider.GetRequiredService<VolumeCatalog>())
             .AddSingleton<IVolumeDriver, VolumeDriver>()
             .AddSingleton<ChainGuard>()
+            .AddSingleton<IChainState>(provider => provider.GetRequiredService<ChainGuard>())
             .AddSingleton<IMountGuard>(provider => provider.GetRequiredService<ChainGuard>())
             .AddHostedService(provider => provider.GetRequiredService<ChainGuard>())
             .AddHostedService<HostWatch>()

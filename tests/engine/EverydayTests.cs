@@ -26,7 +26,7 @@ sealed class EverydayTests(string version) : EngineFixture(version)
         Engine.Docker("volume", "create", "-d", Plugin, "-o", "gpu-memory=0.5", "half").Ok();
         foreach (var volume in (string[])["runai", "half"])
             Assert.That(
-                Engine.Docker("volume", "inspect", "-f", "{{.Status.Version}} {{.CreatedAt}}", volume).Ok(),
+                Engine.Docker("volume", "inspect", "-f", "{{.Status.Plugin}} {{.CreatedAt}}", volume).Ok(),
                 Does.StartWith($"{version} {DateTime.UtcNow.Year}-"),
                 volume
             );

@@ -46,6 +46,7 @@ sealed class ArchitectureTests(string program, string root)
         "Admission/DryRun",
         "Admission",
         "Reconciliation",
+        "Status",
         "",
     ];
 

@@ -17,6 +17,8 @@ sealed class VolumeCalls(IVolumeCatalog volumes, VolumeMakers makers)
     {
         if (!StrictBodies.Volume.TryRead(apiCall.RequestBody, out var body, out var problem))
             return UnreadableBody.Refuse("volume", problem);
+        if (body.Name is { } status && StatusVolume.IsReserved(status))
+            return Verdict.Refused("quota-volume", StatusVolume.Refusal(status));
         var foreign = body.Driver is { Length: > 0 } driver && !volumes.IsThisDriver(driver);
         if (foreign && body.Name is { } name && volumes.Find(name) is not null)
             return Verdict.Refused(

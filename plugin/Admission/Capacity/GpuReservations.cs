@@ -212,6 +212,9 @@ sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider
             return Rebuilt.IsCompleted ? HeldExcept(id) : null;
     }
 
+    /// <summary>What all hold; null while nobody knows.</summary>
+    public GpuHoldings? Held() => HeldByOthers("");
+
     GpuHoldings HeldExcept(string id)
     {
         var devices = gpus.Devices;

@@ -127,7 +127,8 @@ sealed class ConfiguredMounts(IVolumeCatalog volumes, IReadOnlyDictionary<string
 
     bool IsOurs(string name, string? driver) =>
         string.IsNullOrEmpty(driver)
-            ? volumes.Find(name) is not null && elsewhere?.ContainsKey(name) is not true
+            ? (StatusVolume.IsReserved(name) || volumes.Find(name) is not null)
+                && elsewhere?.ContainsKey(name) is not true
             : volumes.IsThisDriver(driver);
 
     void AddOurs(string name, string target, string? inlineOption, string? subpath, bool isReadOnly)

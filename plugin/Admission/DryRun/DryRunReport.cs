@@ -191,11 +191,8 @@ sealed class DryRunReport
             return "";
         return holdings is null
             ? "what is free is not known yet, "
-            : $"{ByteSize.Text(BytesFree(gpu, factor, holdings))} free for quotas, ";
+            : $"{ByteSize.Text(holdings.BytesFree(gpu, factor))} free for quotas, ";
     }
-
-    static long BytesFree(GpuDevice gpu, decimal factor, GpuHoldings holdings) =>
-        (long)Math.Max(0, Math.Floor(gpu.AllocatableBytes * factor) - holdings.Of(gpu.Uuid).Sum(h => (decimal)h.Bytes));
 
     static string Describe(PolicySettings policy)
     {

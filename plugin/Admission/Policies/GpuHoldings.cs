@@ -17,6 +17,14 @@ sealed record GpuHoldings(IReadOnlyDictionary<string, IReadOnlyList<Holding>> By
     /// <summary>Empty for a GPU that no container holds, or that is not known.</summary>
     public IReadOnlyList<Holding> Of(string uuid) => ByUuid.GetValueOrDefault(uuid) ?? [];
 
+    /// <summary>What containers may use of it together. Where nobody counts that may be more than can be
+    /// written.</summary>
+    public long BytesOn(Gpu.GpuDevice gpu) => (long)Math.Min(long.MaxValue, Of(gpu.Uuid).Sum(h => (decimal)h.Bytes));
+
+    /// <summary>What is left of it for quotas.</summary>
+    public long BytesFree(Gpu.GpuDevice gpu, decimal overcommit) =>
+        (long)Math.Max(0, Math.Floor(gpu.AllocatableBytes * overcommit) - Of(gpu.Uuid).Sum(h => (decimal)h.Bytes));
+
     /// <summary>The same for one TLS name; the empty name stands for all callers on the unix socket.</summary>
     public IReadOnlyList<Holding> OfUser(string uuid, string user) => [.. Of(uuid).Where(h => h.User == user)];
 }

@@ -54,6 +54,11 @@ static class PolicyReader
             {
                 DeniesUnknownRoutes = json.OneOf("allow", "deny") == "deny",
             },
+        ["status"] = (PolicySettings p, ref PolicyJson json) =>
+            p with
+            {
+                IsStatusOwn = json.OneOf("all", "own") == "own",
+            },
         ["overcommit"] = (PolicySettings p, ref PolicyJson json) => p with { Overcommit = json.Factor() },
         ["maxVolumes"] = (PolicySettings p, ref PolicyJson json) =>
             p with

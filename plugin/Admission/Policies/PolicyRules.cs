@@ -37,6 +37,7 @@ static partial class PolicyRules
         ("quota-needs-volume", QuotaNeedsVolume),
         ("volume-needs-quota", VolumeNeedsQuota),
         ("volume-damaged", VolumeDamaged),
+        ("volume-status", VolumeStatus),
         ("volume-letter", VolumeLetter),
         ("volume-mistaken", VolumeMistaken),
         ("one-volume", OneVolume),
@@ -150,7 +151,9 @@ static partial class PolicyRules
     }
 
     static string? VolumeNeedsQuota(RuleInput c) =>
-        !c.HasQuota && c.Spec.QuotaMounts.Count > 0 && !c.Spec.QuotaMounts.Any(m => m.IsDamaged)
+        !c.HasQuota
+        && c.Spec.QuotaMounts.Count > 0
+        && !c.Spec.QuotaMounts.Any(m => m.IsDamaged || StatusVolume.IsReserved(m.Volume))
             ? $"the {Quoted.Text(c.Spec.QuotaMounts[0].Volume)} volume needs a quota: "
                 + $"{Advice.Label(c.Spec.Tool, "0.5")}"
             : null;
@@ -158,6 +161,11 @@ static partial class PolicyRules
     static string? VolumeDamaged(RuleInput c) =>
         c.Spec.QuotaMounts.FirstOrDefault(m => m.IsDamaged) is { } damaged
             ? QuotaVolume.Damage(damaged.Volume, c.Spec.Plugin)
+            : null;
+
+    static string? VolumeStatus(RuleInput c) =>
+        c.Spec.QuotaMounts.FirstOrDefault(m => StatusVolume.IsReserved(m.Volume)) is { } status
+            ? StatusVolume.Refusal(status.Volume)
             : null;
 
     /// <summary>Clients take <c>-v c:/runai</c> for one path, of a drive, and the engine makes an anonymous volume at

@@ -35,6 +35,10 @@ sealed record PolicySettings
     /// <summary><c>unknownRoutes</c>: whether API calls that this version does not know are refused.</summary>
     public bool DeniesUnknownRoutes { get; init; }
 
+    /// <summary><c>status</c>: whether the status shows callers who are not admins no containers of
+    /// others.</summary>
+    public bool IsStatusOwn { get; init; }
+
     /// <summary>How many times a GPU's allocatable memory may be promised; null: that is not counted.</summary>
     public decimal? Overcommit { get; init; }
 

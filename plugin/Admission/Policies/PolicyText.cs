@@ -22,6 +22,7 @@ static class PolicyText
         ("admins", p => List(p.Admins), true),
         ("onBreach", p => p.StopsViolations ? "stop" : "report", false),
         ("unknownRoutes", p => p.DeniesUnknownRoutes ? "deny" : "allow", false),
+        ("status", p => p.IsStatusOwn ? "own" : "all", false),
         ("overcommit", p => p.Overcommit?.ToString(CultureInfo.InvariantCulture) ?? None, false),
         ("maxVolumes", p => p.MaxVolumes.ToString(CultureInfo.InvariantCulture), false),
         ("allowPrivileged", p => Flag(p.AllowPrivileged), false),

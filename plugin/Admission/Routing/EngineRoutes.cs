@@ -82,7 +82,7 @@ static class EngineRoutes
         ("DELETE", "/networks/*", RouteKind.Exempt),
 
         ("GET", "/volumes", RouteKind.Exempt),
-        ("GET", "/volumes/*", RouteKind.Exempt),
+        ("GET", "/volumes/*", RouteKind.VolumeGet),
         ("POST", "/volumes/create", RouteKind.VolumeCreate),
         // removes quota volumes that no container uses; the quota counts when a container starts
         ("POST", "/volumes/prune", RouteKind.Exempt),

@@ -172,6 +172,43 @@ sealed class RunningTests(string version) : PolicyFixture(version)
         Directory.Delete(folder, recursive: true);
     }
 
+    /// <summary>As systemctl daemon-reload leaves it, which writes the device rules of its units again.</summary>
+    [Test]
+    public void A_container_that_lost_its_GPU()
+    {
+        var id = Engine.Start(
+            "--device",
+            "/dev/nvidia0",
+            "-v",
+            "runai:/runai",
+            "--label",
+            "gpu-memory=0.3",
+            Image,
+            "sleep",
+            "300"
+        );
+        string State() =>
+            Engine
+                .Docker("volume", "inspect", "-f", "{{range .Status.Containers}}{{.State}}{{end}}", "runai-status")
+                .Ok();
+        Eventually(() => State() == "ok", "it has its GPU");
+        File.WriteAllText($"/sys/fs/cgroup/devices/docker/{id}/devices.deny", "c 195:0 rwm");
+        Eventually(() => State() == "no-gpu", "it has lost it");
+        Assert.That(Lines(id, "has lost its GPU").Split('\n'), Has.Length.EqualTo(1));
+        Assert.That(
+            Engine
+                .Docker(
+                    "volume",
+                    "inspect",
+                    "-f",
+                    "{{range .Status.Problems}}{{.Check}} {{.Remedy}}{{end}}",
+                    "runai-status"
+                )
+                .Ok(),
+            Does.StartWith("no-gpu docker restart ")
+        );
+    }
+
     /// <summary>Root in a container can go around a preload. The host's driver counts what it has then.</summary>
     [Test]
     public void A_program_without_the_shim_that_has_more_than_the_quota()

@@ -15,7 +15,7 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
 
     protected override string PolicyFile =>
         """
-            { "requireQuota": true, "localSocket": "user", "admins": ["ada"], "exempt": {"users": ["ada"]}, "maxQuota": "0.5", "allowPrivileged": false,
+            { "requireQuota": true, "localSocket": "user", "admins": ["ada"], "exempt": {"users": ["ada"]}, "maxQuota": "0.5", "allowPrivileged": false, "status": "own",
               "users": { "bob": { "maxQuota": "0.2", "totalQuota": "0.3" }, "eve": { "defaultQuota": "0.1" } } }
             """;
 
@@ -110,6 +110,37 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
         );
         As("ada", "exec", "carols", "true").Ok();
         As("carol", "exec", "carols", "true").Ok();
+    }
+
+    [Test]
+    public void A_user_sees_the_containers_of_that_user_and_the_sums()
+    {
+        RunAs("bob", "0.2", "-d", "--name", "bobs", Image, "sleep", "300").Ok();
+        RunAs("carol", "0.5", "-d", "--name", "carols", Image, "sleep", "300").Ok();
+        RunAs(null, "0.1", "-d", "--name", "nobodys", Image, "sleep", "300").Ok();
+        string Names(Output output) => output.Ok().Trim('\'');
+        Output Inspect(string? name, string volume) =>
+            RunVolume(name, "inspect", "-f", "{{range .Status.Containers}}{{.Name}} {{.User}},{{end}}", volume);
+        Assert.That(Names(Inspect("ada", "runai-status")), Is.EqualTo("bobs bob,carols carol,nobodys <no value>,"));
+        Assert.That(Names(Inspect("bob", "runai-status.bob")), Is.EqualTo("bobs bob,"));
+        Assert.That(Names(Inspect("ada", "runai-status.carol")), Is.EqualTo("carols carol,"));
+        foreach (var volume in (string[])["runai-status", "runai-status.carol", "runai-status.Bob"])
+            Assert.That(Inspect("bob", volume).Error, Does.Contain("docker volume inspect runai-status.bob"), volume);
+        foreach (var name in (string?[])[null, "BOB"])
+            Assert.That(Inspect(name, "runai-status.bob").Code, Is.Not.Zero, name);
+        Assert.That(Inspect(null, "runai-status").Error, Does.Contain("docker volume inspect runai"));
+        Assert.That(
+            RunVolume(
+                    null,
+                    "inspect",
+                    "-f",
+                    "{{.Status.ContainerCount}} " + "{{(index .Status.Gpus 0).Containers}}",
+                    "runai"
+                )
+                .Ok(),
+            Is.EqualTo("3 3")
+        );
+        Assert.That(Engine.Log, Does.Contain("user=bob container=runai-status.carol").And.Contain("rule=status-own"));
     }
 
     [Test]

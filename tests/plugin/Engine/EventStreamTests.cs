@@ -82,7 +82,7 @@ sealed class EventStreamTests
             query,
             Does.Match(@"^since=\d{10}\.\d{9}&filters=")
                 .And.Contain("\"type\":[\"container\"]")
-                .And.Contain("\"event\":[\"create\",\"start\",\"die\",\"stop\",\"destroy\"]")
+                .And.Contain("\"event\":[\"create\",\"start\",\"die\",\"stop\",\"destroy\",\"rename\"]")
         );
     }
 

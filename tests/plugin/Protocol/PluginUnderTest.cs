@@ -84,17 +84,25 @@ sealed class PluginUnderTest : IAsyncDisposable, IAuthorizer, IVolumeDriver
         return Refusal;
     }
 
-    public VolumeInfo? Describe(string name) =>
-        name == "runai"
-            ? new(
-                name,
-                "/var/lib/runai/v",
-                DateTimeOffset.UnixEpoch,
-                new Dictionary<string, string> { ["gpu-memory"] = "0.5" }
-            )
-            : null;
+    public ValueTask<VolumeInfo?> DescribeAsync(string name, CancellationToken cancel) =>
+        new(
+            name == "runai"
+                ? DescribeAll()[0] with
+                {
+                    Status = new RawJson("""{"gpu-memory":"0.5","Time":null}"""u8.ToArray()),
+                }
+                : null
+        );
 
-    public IReadOnlyList<VolumeInfo> DescribeAll() => [Describe("runai")!];
+    public IReadOnlyList<VolumeInfo> DescribeAll() => [new("runai", "/var/lib/runai/v", DateTimeOffset.UnixEpoch)];
+
+    public MountResult? FindPath(string name) =>
+        name switch
+        {
+            "runai" => MountResult.Mounted("/var/lib/runai/v"),
+            "runai-status" => MountResult.Failed("it is read"),
+            _ => null,
+        };
 
     public Task<MountResult> MountAsync(string name, string id, CancellationToken cancel)
     {

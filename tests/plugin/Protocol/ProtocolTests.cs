@@ -31,20 +31,22 @@ sealed class ProtocolTests
     [TestCase(
         "VolumeDriver.Get",
         """{"Name":"runai"}""",
-        """{"Err":"","Volume":{"Name":"runai","Mountpoint":"/var/lib/runai/v","CreatedAt":"1970-01-01T00:00:00+00:00","Status":{"gpu-memory":"0.5"}}}"""
+        """{"Err":"","Volume":{"Name":"runai","Mountpoint":"/var/lib/runai/v","CreatedAt":"1970-01-01T00:00:00+00:00","Status":{"gpu-memory":"0.5","Time":null}}}"""
     )]
     [TestCase("VolumeDriver.Get", """{"Name":"data"}""", """{"Err":"there is no volume data"}""")]
     [TestCase(
         "VolumeDriver.List",
         "{}",
-        """{"Err":"","Volumes":[{"Name":"runai","Mountpoint":"/var/lib/runai/v","CreatedAt":"1970-01-01T00:00:00+00:00","Status":{"gpu-memory":"0.5"}}]}"""
+        """{"Err":"","Volumes":[{"Name":"runai","Mountpoint":"/var/lib/runai/v","CreatedAt":"1970-01-01T00:00:00+00:00"}]}"""
     )]
     [TestCase(
         "VolumeDriver.List",
         "",
-        """{"Err":"","Volumes":[{"Name":"runai","Mountpoint":"/var/lib/runai/v","CreatedAt":"1970-01-01T00:00:00+00:00","Status":{"gpu-memory":"0.5"}}]}"""
+        """{"Err":"","Volumes":[{"Name":"runai","Mountpoint":"/var/lib/runai/v","CreatedAt":"1970-01-01T00:00:00+00:00"}]}"""
     )]
     [TestCase("VolumeDriver.Path", """{"Name":"runai"}""", """{"Err":"","Mountpoint":"/var/lib/runai/v"}""")]
+    [TestCase("VolumeDriver.Path", """{"Name":"runai-status"}""", """{"Err":"it is read"}""")]
+    [TestCase("VolumeDriver.Path", """{"Name":"data"}""", """{"Err":"there is no volume data"}""")]
     [TestCase(
         "VolumeDriver.Mount",
         """{"Name":"runai","ID":"b87d7442095999a9"}""",

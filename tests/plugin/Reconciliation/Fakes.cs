@@ -73,9 +73,21 @@ sealed class FakeDocker : IEngineClient
         Say("die", id);
     }
 
-    public void Say(string action, string id, params IEnumerable<string> labels)
+    public void Say(string action, string id, params IEnumerable<string> labels) =>
+        Say(action, new EventActor { Id = id, Attributes = labels.ToDictionary(label => label, _ => "") });
+
+    public void Rename(string id, string name) =>
+        Say(
+            "rename",
+            new EventActor
+            {
+                Id = id,
+                Attributes = new Dictionary<string, string> { ["name"] = name },
+            }
+        );
+
+    void Say(string action, EventActor actor)
     {
-        var actor = new EventActor { Id = id, Attributes = labels.ToDictionary(label => label, _ => "") };
         lock (_watchers)
             foreach (var watcher in _watchers)
                 watcher.Writer.TryWrite(

@@ -27,6 +27,7 @@ sealed class ReconciliationTests
     FakeJudge _judge = null!;
     FakeContainerMounts _containerMounts = null!;
     FakePrograms _programs = null!;
+    RunningContainers _running = null!;
     ContainerReconciler _reconciler = null!;
     ReconciliationService _service = null!;
 
@@ -69,6 +70,7 @@ sealed class ReconciliationTests
             _mounts,
             _mounts,
             _containerMounts = new(_mounts),
+            _running = new(),
             _programs = new(),
             options,
             TimeProvider.System,
@@ -83,6 +85,7 @@ sealed class ReconciliationTests
             _identity,
             _own,
             new(_docker, _own, TimeProvider.System),
+            _running,
             _policy,
             new NoGpus(),
             settings,
@@ -923,6 +926,30 @@ sealed class ReconciliationTests
         await watch.StartAsync(default);
         await Until(until, "it was looked at");
         await watch.StopAsync(default);
+    }
+
+    [Test]
+    public async Task All_that_run_are_known_with_what_they_are_called_now_and_who_ends_is_not()
+    {
+        await StartAsync();
+        _docker.Start(Container(1, "0.5", "d1"));
+        _docker.Start(Container(2, null) with { Mounts = [] });
+        await Until(() => _running.All.Count() == 2, "both are known");
+        var first = _running.All.Single(one => one.Id == Id(1));
+        Assert.That(
+            (first.Name, first.Pid, first.Quota?.Text, first.StartedAt),
+            Is.EqualTo(("c1", 1001, "0.5", (DateTimeOffset?)null))
+        );
+        Assert.That(first.Directories, Is.EqualTo(new[] { "d1" }));
+        _docker.Rename(Id(1), "web");
+        _docker.Rename(Id(9), "nobody");
+        await Until(() => _running.All.Any(one => one.Name == "web"), "it is called so now");
+        _docker.Die(Id(1));
+        await Until(() => _running.Ids.SequenceEqual([Id(2)]), "one has ended");
+        _docker.GoDown();
+        _docker.Put(Container(2, null) with { Mounts = [], State = new() });
+        _docker.Down = false;
+        await Until(() => !_running.All.Any(), "the other ended unheard");
     }
 
     bool SaysExceeded() => _log.Any(line => line.Contains("rules=quota-exceeded", StringComparison.Ordinal));

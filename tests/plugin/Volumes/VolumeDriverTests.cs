@@ -22,10 +22,10 @@ sealed class VolumeDriverTests
     [Test]
     public void The_volume_runai_is_always_there()
     {
-        Assert.That(_volumes.Driver.Describe("runai")!.Name, Is.EqualTo("runai"));
+        Assert.That(_volumes.Describe("runai")!.Name, Is.EqualTo("runai"));
         Assert.That(_volumes.Driver.Create("runai", new Dictionary<string, string>()), Is.Null);
         Assert.That(_volumes.Driver.Remove("runai"), Is.Null);
-        Assert.That(_volumes.Driver.Describe("runai"), Is.Not.Null);
+        Assert.That(_volumes.Describe("runai"), Is.Not.Null);
         Assert.That(
             _volumes.Driver.Create("runai", Quota("0.5")),
             Does.Contain("volume runai exists already without gpu-memory").And.Contain("gpu-memory=0.5")
@@ -33,7 +33,7 @@ sealed class VolumeDriverTests
     }
 
     [Test]
-    public void Other_names_are_not_ours() => Assert.That(_volumes.Driver.Describe("data"), Is.Null);
+    public void Other_names_are_not_ours() => Assert.That(_volumes.Describe("data"), Is.Null);
 
     [Test]
     public void A_volume_outlives_the_plugin()
@@ -41,14 +41,14 @@ sealed class VolumeDriverTests
         Assert.That(_volumes.Driver.Create("half_1.of-it", Quota("0.5")), Is.Null);
         Assert.That(_volumes.Driver.Create("plain", new Dictionary<string, string>()), Is.Null);
         _volumes.Restart();
-        Assert.That(_volumes.Driver.Describe("half_1.of-it")!.Status["gpu-memory"], Is.EqualTo("0.5"));
+        Assert.That(_volumes.Catalog.Find("half_1.of-it")!.GpuMemory, Is.EqualTo("0.5"));
         Assert.That(
             _volumes.Driver.DescribeAll().Select(volume => volume.Name),
             Is.EqualTo(new[] { "half_1.of-it", "plain", "runai" })
         );
         Assert.That(_volumes.Driver.Remove("half_1.of-it"), Is.Null);
         _volumes.Restart();
-        Assert.That(_volumes.Driver.Describe("half_1.of-it"), Is.Null);
+        Assert.That(_volumes.Describe("half_1.of-it"), Is.Null);
     }
 
     [Test]
@@ -87,7 +87,7 @@ sealed class VolumeDriverTests
             ),
             Does.Contain("unknown option device, size")
         );
-        Assert.That(_volumes.Driver.Describe("vol"), Is.Null);
+        Assert.That(_volumes.Describe("vol"), Is.Null);
     }
 
     [TestCase("2")]
@@ -109,7 +109,7 @@ sealed class VolumeDriverTests
     public void A_name_that_the_engine_gives_no_local_volume_is_refused_in_its_words(string name, string words)
     {
         Assert.That(_volumes.Driver.Create(name, Quota("0.5")), Does.Contain(words));
-        Assert.That(_volumes.Driver.Describe(name), Is.Null);
+        Assert.That(_volumes.Describe(name), Is.Null);
     }
 
     [Test]
@@ -133,21 +133,17 @@ sealed class VolumeDriverTests
     }
 
     [Test]
-    public void A_volume_shows_the_plugins_version_and_when_it_was_made()
+    public void A_volume_shows_when_it_was_made()
     {
         _volumes.Driver.Create("half", Quota("0.5"));
         foreach (var name in (string[])["runai", "half"])
         {
-            var made = _volumes.Driver.Describe(name)!;
-            Assert.That(
-                made.Status["Version"],
-                Does.Match(@"^\d+\.\d+\.\d+$").And.EqualTo(typeof(VolumeDriver).Assembly.GetName().Version!.ToString(3))
-            );
+            var made = _volumes.Describe(name)!;
             Assert.That(made.CreatedAt, Is.EqualTo(DateTimeOffset.UtcNow).Within(TimeSpan.FromMinutes(5)));
             File.SetLastWriteTimeUtc(_volumes.Layout.Volume(name), new(2026, 1, 2, 3, 4, 5, DateTimeKind.Utc));
             _volumes.Restart();
             Assert.That(
-                _volumes.Driver.Describe(name)!.CreatedAt,
+                _volumes.Describe(name)!.CreatedAt,
                 Is.EqualTo(new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero))
             );
         }
@@ -177,13 +173,13 @@ sealed class VolumeDriverTests
             _volumes.Driver.DescribeAll().Select(volume => volume.Name),
             Is.EqualTo(new[] { "bad", "half", "runai" })
         );
-        Assert.That(_volumes.Driver.Describe("bad")!.Status["Problem"], Is.EqualTo(Words));
+        Assert.That(_volumes.Catalog.Find("bad")!.IsDamaged);
         Assert.That(_volumes.Driver.MountAsync("bad", new('a', 64), default).Result.Error, Is.EqualTo(Words));
         Assert.That(_volumes.Driver.Create("bad", Quota("0.5")), Is.EqualTo(Words));
         _volumes.Driver.Remove("bad");
         Assert.That(_volumes.Driver.Create("bad", Quota("0.5")), Is.Null);
         _volumes.Restart();
-        Assert.That(_volumes.Driver.Describe("bad")!.Status["gpu-memory"], Is.EqualTo("0.5"));
+        Assert.That(_volumes.Catalog.Find("bad")!.GpuMemory, Is.EqualTo("0.5"));
     }
 
     [Test]
@@ -195,7 +191,7 @@ sealed class VolumeDriverTests
         File.WriteAllText(left, "{");
         _volumes.Restart();
         Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Is.EqualTo(new[] { "runai" }));
-        Assert.That(_volumes.Driver.Describe("runai")!.Status.Keys, Is.EqualTo(new[] { "Version" }));
+        Assert.That(_volumes.Catalog.Find("runai")!.IsDamaged, Is.False);
         Assert.That(File.ReadAllText(_volumes.Layout.Volume("runai")), Does.Contain("runai"));
         Assert.That(File.Exists(left), Is.False);
     }
@@ -251,7 +247,7 @@ sealed class VolumeDriverTests
         Assert.That(_volumes.Driver.Create("cc", Quota("0.5")), Is.Null);
         _volumes.MaxVolumes = 0;
         _volumes.Restart();
-        Assert.That(_volumes.Driver.Describe("cc"), Is.Not.Null, "a smaller bound takes nothing away");
+        Assert.That(_volumes.Describe("cc"), Is.Not.Null, "a smaller bound takes nothing away");
     }
 
     [Test]
@@ -291,11 +287,51 @@ sealed class VolumeDriverTests
             .Select(i => $"v{i}")
             .Except(_volumes.Driver.DescribeAll().Select(volume => volume.Name))
             .First();
-        Assert.That(Enumerable.Range(0, Many).All(i => _volumes.Driver.Describe($"v{i}") is not null));
+        Assert.That(Enumerable.Range(0, Many).All(i => _volumes.Describe($"v{i}") is not null));
         Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Does.Contain(left), "it was used");
         Assert.That(_volumes.Driver.Create("more", Quota("0.5")), Does.Contain("more than 10000 volumes"));
         _volumes.Driver.Remove(left);
-        Assert.That(_volumes.Driver.Describe(left), Is.Null);
-        Assert.That(_volumes.Driver.Describe("../x"), Is.Null);
+        Assert.That(_volumes.Describe(left), Is.Null);
+        Assert.That(_volumes.Describe("../x"), Is.Null);
+    }
+
+    [TestCase("runai-status", "all")]
+    [TestCase("runai-status.alice", "alice")]
+    [TestCase("runai-status.x-c3bc", "x-c3bc")]
+    [TestCase("runai-status.", "")]
+    public void The_status_is_read_and_is_in_no_list_and_nothing_else_can_be_done_with_it(string name, string whose)
+    {
+        var words = $"{name} is read, not made, mounted or removed: docker volume inspect {name}";
+        Assert.That(StatusOf(name), Is.EqualTo($"report of {whose}"));
+        Assert.That(_volumes.Driver.DescribeAll().Select(volume => volume.Name), Is.EqualTo(new[] { "runai" }));
+        Assert.That(_volumes.Driver.Create(name, Quota("0.5")), Is.EqualTo(words));
+        Assert.That(_volumes.Driver.Remove(name), Is.EqualTo(words));
+        Assert.That(_volumes.Driver.FindPath(name)!.Error, Is.EqualTo(words));
+        Assert.That(_volumes.Driver.MountAsync(name, new('a', 64), default).Result.Error, Is.EqualTo(words));
+    }
+
+    [TestCase("runai-Status")]
+    [TestCase("RUNAI-STATUS")]
+    [TestCase("runai-statu")]
+    [TestCase("runai-status/")]
+    [TestCase("runai-statuses")]
+    public void Another_spelling_is_another_name(string name) => Assert.That(_volumes.Describe(name), Is.Null);
+
+    /// <summary>The engine asks for a volume at each docker run too.</summary>
+    [Test]
+    public void A_volume_is_measured_where_somebody_looks_at_it()
+    {
+        Assert.That(StatusOf("runai"), Is.EqualTo("summary of runai"));
+        _volumes.Looks.Note();
+        Assert.That(StatusOf("runai"), Is.EqualTo("summary of runai, measured"));
+        _volumes.Time.Advance(VolumeLooks.MaxAge);
+        Assert.That(StatusOf("runai"), Is.EqualTo("summary of runai"));
+        Assert.That(_volumes.Driver.DescribeAll()[0].Status, Is.Null, "nobody reads it in a list");
+    }
+
+    string StatusOf(string name)
+    {
+        using var status = _volumes.Describe(name)!.Status!.Value.Parse();
+        return status.RootElement.GetString()!;
     }
 }

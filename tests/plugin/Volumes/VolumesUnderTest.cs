@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 using System.Diagnostics;
+using System.Text;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
+using Runai.GpuMemory.Protocol;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Tests.Volumes;
@@ -79,8 +81,14 @@ sealed class VolumesUnderTest : IDisposable
             MaxVolumes = () => MaxVolumes,
         };
         Catalog.Load();
-        Driver = new VolumeDriver(Catalog, Activations, Guard);
+        Driver = new VolumeDriver(Catalog, Activations, Guard, Status, Looks = new(Time));
     }
+
+    public StatusAtWill Status { get; } = new();
+    public VolumeLooks Looks { get; private set; } = null!;
+
+    public VolumeInfo? Describe(string name) =>
+        Driver.DescribeAsync(name, CancellationToken.None).AsTask().GetAwaiter().GetResult();
 
     public string Mount(string id, string volume = "runai")
     {
@@ -134,6 +142,17 @@ sealed class HiddenMounts(IMountTable real) : IMountTable, IProcessCgroups
 
     public IEnumerable<(int Pid, IEnumerable<MountEntry> Mounts)> All() =>
         real.All().Select(one => (one.Pid, Pids.Contains(one.Pid) ? OfProcess(one.Pid) : one.Mounts));
+}
+
+/// <summary>Says what it was asked.</summary>
+sealed class StatusAtWill : IStatusSource
+{
+    public Task<RawJson> ReportAsync(string? user, CancellationToken cancel) => Answer($"report of {user ?? "all"}");
+
+    public Task<RawJson> SummaryAsync(QuotaVolume volume, bool measures, CancellationToken cancel) =>
+        Answer($"summary of {volume.Name}{(measures ? ", measured" : "")}");
+
+    static Task<RawJson> Answer(string text) => Task.FromResult(new RawJson(Encoding.UTF8.GetBytes($"\"{text}\"")));
 }
 
 /// <summary>Refuses when the test says so.</summary>

@@ -37,6 +37,7 @@ sealed class PolicyCommandTests
                       admins               ada
                       onBreach             report
                       unknownRoutes        allow
+                      status               all
                       overcommit           1
                       maxVolumes           1000
                       allowPrivileged      true

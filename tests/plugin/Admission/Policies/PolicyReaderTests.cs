@@ -143,7 +143,7 @@ sealed class PolicyReaderTests
                 {
                     "line 2: mode must be \"enforce\" or \"audit\"",
                     "line 3: maxquota is not a known key; known keys: $schema, mode, localSocket, admins, onBreach, "
-                        + "unknownRoutes, overcommit, maxVolumes, allowPrivileged, allowHostNamespaces, "
+                        + "unknownRoutes, status, overcommit, maxVolumes, allowPrivileged, allowHostNamespaces, "
                         + "allowBindMounts, driverCapabilities, exempt, users, requireQuota, defaultQuota, maxQuota, "
                         + "totalQuota",
                     "line 4: maxQuota is not a valid quota: gpu-memory=2 has no unit: write a fraction of the GPU such "

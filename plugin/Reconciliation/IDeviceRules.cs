@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+namespace Runai.GpuMemory.Reconciliation;
+
+/// <summary>What device nodes the kernel lets containers open.</summary>
+interface IDeviceRules
+{
+    /// <summary>Whether a process may open any of NVIDIA's nodes; null where nobody can say. Never throws.</summary>
+    bool? AllowGpus(int pid);
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+using Runai.GpuMemory.Gpu;
+
+namespace Runai.GpuMemory.Status;
+
+/// <summary>What a container has of a GPU.</summary>
+/// <param name="Bytes">By the driver's count.</param>
+/// <param name="Percent">Of its time; null where the driver does not say.</param>
+readonly record struct ContainerShare(long Bytes, int? Percent);
+
+/// <summary>What one measurement found.</summary>
+/// <param name="Time">When it began.</param>
+/// <param name="Gpus">What the driver said, by UUID. A GPU that did not answer is not in it.</param>
+/// <param name="Shares">By container and GPU; who has nothing is not in it.</param>
+/// <param name="Refusals">By container, then by GPU.</param>
+sealed record MeasuredUse(
+    DateTimeOffset Time,
+    IReadOnlyDictionary<string, GpuReading> Gpus,
+    IReadOnlyDictionary<(string Container, string Uuid), ContainerShare> Shares,
+    IReadOnlyDictionary<string, IReadOnlyDictionary<string, Refusals>> Refusals
+)
+{
+    /// <summary>Null where the driver did not say, or the container began later.</summary>
+    public ContainerShare? Of(string container, DateTimeOffset? startedAt, string uuid)
+    {
+        if (Shares.TryGetValue((container, uuid), out var share))
+            return share;
+        return startedAt > Time || Gpus.GetValueOrDefault(uuid) is not { Processes: not null } gpu
+            ? null
+            : new(0, gpu.Percents is null ? null : 0);
+    }
+
+    public Refusals? RefusedOf(string container, string uuid) =>
+        Refusals.GetValueOrDefault(container)?.GetValueOrDefault(uuid);
+}

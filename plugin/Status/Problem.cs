@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+namespace Runai.GpuMemory.Status;
+
+/// <summary>Something is wrong on this host, and what mends it.</summary>
+/// <param name="Check">Which check found it: <c>chain</c>, <c>policy</c>, <c>nvml</c>, <c>volume</c>,
+/// <c>unlimited</c>, <c>no-gpu</c>.</param>
+/// <param name="Container">The name of the container that it is about; null: the host.</param>
+/// <param name="Message">What is wrong.</param>
+/// <param name="Remedy">What to type.</param>
+sealed record Problem(string Check, string? Container, string Message, string Remedy)
+{
+    static readonly string[] Joints = [". As root, ", ": "];
+
+    /// <summary>Of a sentence as users read it elsewhere: what is wrong, a joint, what to type.</summary>
+    public static Problem Of(string check, string sentence)
+    {
+        foreach (var joint in Joints)
+            if (sentence.IndexOf(joint, StringComparison.Ordinal) is > 0 and var at)
+                return new(check, null, sentence[..at], sentence[(at + joint.Length)..]);
+        return new(check, null, sentence, "");
+    }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+using System.Text.Json.Serialization;
+
+namespace Runai.GpuMemory.Status;
+
+/// <summary>The <c>Status</c> of <c>runai-status</c>, version 1: a contract with its readers, described in
+/// docs/status.md. Null means not known; all times are RFC 3339 in UTC with milliseconds, all sizes bytes.</summary>
+sealed record StatusReport
+{
+    public int Version { get; init; } = StatusContract.Version;
+
+    /// <summary>The plugin's version.</summary>
+    public required string Plugin { get; init; }
+
+    /// <summary>Which shim new containers get: its length and a hash.</summary>
+    public required string? Shim { get; init; }
+
+    /// <summary>When use was measured.</summary>
+    public required string? Time { get; init; }
+
+    /// <summary>Whether the engine asks the plugin about API calls.</summary>
+    public required bool? Enforced { get; init; }
+    public required PolicyStatus Policy { get; init; }
+    public required IReadOnlyList<GpuStatus> Gpus { get; init; }
+
+    /// <summary>Those that run and have a quota or a GPU, by name.</summary>
+    public required IReadOnlyList<ContainerStatus> Containers { get; init; }
+
+    /// <summary>Whether there are more than are listed.</summary>
+    public required bool Cut { get; init; }
+    public required IReadOnlyList<DecisionStatus> Decisions { get; init; }
+    public required IReadOnlyList<Problem> Problems { get; init; }
+}
+
+/// <summary>The <c>Status</c> of <c>runai</c> and of volumes with a quota.</summary>
+sealed record StatusSummary
+{
+    public int Version { get; init; } = StatusContract.Version;
+    public required string Plugin { get; init; }
+    public required string? Shim { get; init; }
+    public required string? Time { get; init; }
+    public required bool? Enforced { get; init; }
+    public required PolicyStatus Policy { get; init; }
+    public required IReadOnlyList<GpuStatus> Gpus { get; init; }
+    public required int ContainerCount { get; init; }
+    public required int ProblemCount { get; init; }
+
+    /// <summary>The volume's option.</summary>
+    [JsonPropertyName("gpu-memory")]
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? GpuMemory { get; init; }
+
+    /// <summary>Of a damaged volume.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Problem { get; init; }
+}
+
+/// <param name="State"><c>none</c>, <c>loaded</c>, <c>invalid</c>.</param>
+/// <param name="Mode"><c>enforce</c> or <c>audit</c>.</param>
+/// <param name="Problem">The first of an invalid file.</param>
+sealed record PolicyStatus(string State, string Mode, string? Problem);
+
+/// <param name="Index">As NVML counts.</param>
+/// <param name="Uuid">The GPU.</param>
+/// <param name="Name">As NVML has it.</param>
+/// <param name="TotalBytes">NVML's total.</param>
+/// <param name="AllocatableBytes">Of it, what can be allocated.</param>
+/// <param name="PromisedBytes">To containers with a quota; null while that is not known.</param>
+/// <param name="UsedBytes">By everybody on the host, by the driver's count.</param>
+/// <param name="FreeToPromiseBytes">What is left for quotas, <c>overcommit</c> in it.</param>
+/// <param name="Containers">How many of the listed ones see it.</param>
+/// <param name="State"><c>idle</c>, <c>shared</c>, <c>full</c>.</param>
+sealed record GpuStatus(
+    int Index,
+    string Uuid,
+    string Name,
+    long TotalBytes,
+    long AllocatableBytes,
+    long? PromisedBytes,
+    long? UsedBytes,
+    long? FreeToPromiseBytes,
+    int Containers,
+    string State
+);
+
+/// <param name="Id">64 hexadecimal digits.</param>
+/// <param name="Name">Without a slash.</param>
+/// <param name="User">The TLS name of who started it; null: nobody's.</param>
+/// <param name="Quota">As written.</param>
+/// <param name="State"><c>no-gpu</c>, <c>over</c>, <c>unlimited</c>, <c>ok</c>: the first that holds.</param>
+/// <param name="StartedAt">By the engine's word.</param>
+/// <param name="Gpus">Those that it sees or uses.</param>
+sealed record ContainerStatus(
+    string Id,
+    string Name,
+    string? User,
+    string? Quota,
+    string State,
+    string? StartedAt,
+    IReadOnlyList<ContainerGpuStatus> Gpus
+);
+
+/// <param name="Uuid">The GPU.</param>
+/// <param name="Index">As NVML counts.</param>
+/// <param name="LimitBytes">Null without a quota.</param>
+/// <param name="UsedBytes">By the container's processes, by the driver's count.</param>
+/// <param name="GpuPercent">Of the last seconds, by the driver's word.</param>
+/// <param name="Refused">Allocations that the shim refused.</param>
+/// <param name="LastRefusedBytes">The size of the last one.</param>
+/// <param name="LastRefusedTime">When that was, by the container's word.</param>
+sealed record ContainerGpuStatus(
+    string Uuid,
+    int Index,
+    long? LimitBytes,
+    long? UsedBytes,
+    int? GpuPercent,
+    long Refused,
+    long? LastRefusedBytes,
+    string? LastRefusedTime
+);
+
+/// <param name="Verdict"><c>allowed</c> or <c>denied</c>.</param>
+/// <param name="Rule">The first that decided.</param>
+/// <param name="Count">Since the plugin's process began.</param>
+sealed record DecisionStatus(string Verdict, string Rule, long Count);
+
+/// <summary>The records of the status. No null is left out.</summary>
+[JsonSerializable(typeof(StatusReport))]
+[JsonSerializable(typeof(StatusSummary))]
+sealed partial class StatusJson : JsonSerializerContext;

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Status;
+
+static class StatusRegistration
+{
+    public static IServiceCollection AddStatus(this IServiceCollection services) =>
+        services
+            .AddSingleton<IRefusals, RefusalFiles>()
+            .AddSingleton<UseMeter>()
+            .AddSingleton<ContainerRows>()
+            .AddSingleton<IProblemSource, HostProblems>()
+            .AddSingleton<IProblemSource, ContainerProblems>()
+            .AddSingleton<IStatusSource, StatusReports>();
+}

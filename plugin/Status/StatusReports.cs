@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+using System.Text.Json;
+using Runai.GpuMemory.Admission;
+using Runai.GpuMemory.Admission.Capacity;
+using Runai.GpuMemory.Admission.Policies;
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Hosting;
+using Runai.GpuMemory.Protocol;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Status;
+
+/// <summary>Puts the status together, of what the plugin knows anyway and of the last measurement.</summary>
+sealed class StatusReports(
+    UseMeter meter,
+    ContainerRows rows,
+    IGpuInventory gpus,
+    GpuReservations ledger,
+    PolicySource policy,
+    IChainState chain,
+    DecisionCounts decisions,
+    IEnumerable<IProblemSource> problems,
+    ShimStore shims,
+    IVolumeCatalog volumes,
+    TimeProvider time
+) : IStatusSource
+{
+    static readonly TimeSpan MaxSummaryAge = TimeSpan.FromSeconds(1);
+
+    sealed record KeptSummary(StatusSummary Summary, MeasuredUse? Use, long At);
+
+    volatile KeptSummary? _summary;
+
+    public async Task<RawJson> ReportAsync(string? user, CancellationToken cancel)
+    {
+        var asked = chain.FindOutAsync(cancel);
+        var use = await meter.MeasureAsync(cancel);
+        var isAsked = await asked;
+        var all = rows.All(gpus.Known, use);
+        var shown = user is null
+            ? all
+            : [.. all.Where(row => row.User is { } name && StatusVolume.Spell(name) == user)];
+        var names = user is null ? null : shown.Select(row => row.Name).ToHashSet(StringComparer.Ordinal);
+        return Json(
+            new StatusReport
+            {
+                Plugin = PluginVersion.Text,
+                Shim = shims.CurrentVersion,
+                Time = TimeOf(use),
+                Enforced = isAsked,
+                Policy = PolicyNow(),
+                Gpus = GpusNow(use, all),
+                Containers = [.. shown.Take(StatusContract.MaxContainers)],
+                Cut = shown.Count > StatusContract.MaxContainers,
+                Decisions =
+                [
+                    .. decisions
+                        .All()
+                        .Select(one => new DecisionStatus(
+                            one.Decision.IsAllowed ? "allowed" : "denied",
+                            one.Decision.Rule,
+                            one.Count
+                        )),
+                ],
+                Problems =
+                [
+                    .. Problems(all)
+                        .Where(problem => problem.Container is not { } name || names?.Contains(name) != false)
+                        .Take(StatusContract.MaxProblems),
+                ],
+            }
+        );
+    }
+
+    public async Task<RawJson> SummaryAsync(QuotaVolume volume, bool measures, CancellationToken cancel)
+    {
+        var summary = measures ? Summarize(await meter.MeasureAsync(cancel)) : SummaryOfNow();
+        return new(
+            JsonSerializer.SerializeToUtf8Bytes(
+                summary with
+                {
+                    GpuMemory = volume.GpuMemory,
+                    Problem = volume.IsDamaged ? QuotaVolume.Damage(volume.Name, volumes.DriverName) : null,
+                },
+                StatusJson.Default.StatusSummary
+            )
+        );
+    }
+
+    /// <summary>The engine asks several times in a <c>docker run</c>.</summary>
+    StatusSummary SummaryOfNow()
+    {
+        var use = meter.Recent;
+        if (_summary is { } last && ReferenceEquals(last.Use, use) && time.GetElapsedTime(last.At) < MaxSummaryAge)
+            return last.Summary;
+        var summary = Summarize(use);
+        _summary = new(summary, use, time.GetTimestamp());
+        return summary;
+    }
+
+    StatusSummary Summarize(MeasuredUse? use)
+    {
+        var all = rows.All(gpus.Known, use);
+        return new()
+        {
+            Plugin = PluginVersion.Text,
+            Shim = shims.CurrentVersion,
+            Time = TimeOf(use),
+            Enforced = chain.IsAsked,
+            Policy = PolicyNow(),
+            Gpus = GpusNow(use, all),
+            ContainerCount = all.Count,
+            ProblemCount = Problems(all).Take(StatusContract.MaxProblems).Count(),
+        };
+    }
+
+    static RawJson Json(StatusReport report) =>
+        new(JsonSerializer.SerializeToUtf8Bytes(report, StatusJson.Default.StatusReport));
+
+    static string? TimeOf(MeasuredUse? use) => use is null ? null : StatusContract.Text(use.Time);
+
+    IEnumerable<Problem> Problems(IReadOnlyList<ContainerStatus> all) =>
+        problems.SelectMany(source => source.Find(all));
+
+    IReadOnlyList<GpuStatus> GpusNow(MeasuredUse? use, IReadOnlyList<ContainerStatus> all) =>
+        GpuRows.All(gpus.Known, use, ledger.Held(), policy.Current.Overcommit, all);
+
+    PolicyStatus PolicyNow()
+    {
+        var (settings, _, refused) = policy.State;
+        return new(
+            refused.Count > 0 ? "invalid"
+                : settings.IsBuiltIn ? "none"
+                : "loaded",
+            settings.IsAudit ? "audit" : "enforce",
+            refused.Count > 0 ? refused[0].ToString() : null
+        );
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Reconciliation;
+using Runai.GpuMemory.Volumes;
+
+namespace Runai.GpuMemory.Status;
+
+/// <summary>Measures what containers have of the GPUs, while somebody looks: all who look within two seconds share one
+/// measurement. A thread of its own for each, and never two at a time: a driver that hangs keeps whoever asks
+/// it.</summary>
+sealed partial class UseMeter(
+    IGpuMeter gpus,
+    IGpuInventory inventory,
+    IProcessCgroups processes,
+    RunningContainers running,
+    LostGpus lost,
+    IRefusals refusals,
+    TimeProvider time,
+    ILogger<UseMeter> log
+)
+{
+    /// <summary>So long nobody waits for the driver more.</summary>
+    public static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(3);
+
+    readonly Lock _lock = new();
+    volatile MeasuredUse? _last;
+    long _lastAt;
+    (Task Work, long Since)? _measuring;
+
+    /// <summary>The last one; null before there is one. Waits for nothing.</summary>
+    public MeasuredUse? Last => _last;
+
+    /// <summary>The last one, where it is young enough.</summary>
+    public MeasuredUse? Recent
+    {
+        get
+        {
+            lock (_lock)
+                return _last is not null && time.GetElapsedTime(_lastAt) < VolumeLooks.MaxAge ? _last : null;
+        }
+    }
+
+    /// <summary>One that is young enough; where the driver does not answer in time, the last one there is.</summary>
+    public async Task<MeasuredUse?> MeasureAsync(CancellationToken cancel)
+    {
+        if (Recent is { } recent)
+            return recent;
+        var (work, left) = Join();
+        try
+        {
+            await work.WaitAsync(left, time, cancel);
+        }
+        catch (TimeoutException)
+        {
+            // What there is says how old it is.
+        }
+        return _last;
+    }
+
+    /// <summary>The measurement that is under way, or a new one.</summary>
+    (Task Work, TimeSpan Left) Join()
+    {
+        lock (_lock)
+        {
+            if (_measuring is not { Work.IsCompleted: false })
+                _measuring = (
+                    Task.Factory.StartNew(
+                        Measure,
+                        CancellationToken.None,
+                        TaskCreationOptions.LongRunning | TaskCreationOptions.DenyChildAttach,
+                        TaskScheduler.Default
+                    ),
+                    time.GetTimestamp()
+                );
+            var (work, since) = _measuring.Value;
+            var left = MaxWait - time.GetElapsedTime(since);
+            return (work, left > TimeSpan.Zero ? left : TimeSpan.Zero);
+        }
+    }
+
+    void Measure()
+    {
+        try
+        {
+            var at = time.GetTimestamp();
+            var use = Read(time.GetUtcNow());
+            lock (_lock)
+            {
+                _last = use;
+                _lastAt = at;
+            }
+        }
+        catch (Exception e)
+        {
+            // A thread of its own: nobody else catches.
+            LogFailed(log, e);
+        }
+    }
+
+    MeasuredUse Read(DateTimeOffset at)
+    {
+        _ = inventory.Devices; // where none was found, it looks again: a driver may be loaded after the plugin
+        var readings = gpus.ReadAll();
+        var groups = new Dictionary<int, IReadOnlyList<string>>();
+        IReadOnlyList<string> ContainersOf(int pid) =>
+            groups.TryGetValue(pid, out var known) ? known : groups[pid] = processes.ContainersOf(pid);
+        var shares = new Dictionary<(string, string), ContainerShare>();
+        foreach (var gpu in readings)
+        {
+            foreach (var use in ContainerUse.ByContainer(gpu.Processes ?? [], ContainersOf))
+                shares[(use.Key, gpu.Uuid)] = new(use.Sum(process => process.Bytes), gpu.Percents is null ? null : 0);
+            foreach (var (pid, percent) in gpu.Percents ?? new Dictionary<int, int>())
+            foreach (var id in ContainersOf(pid))
+                if (shares.TryGetValue((id, gpu.Uuid), out var share))
+                    shares[(id, gpu.Uuid)] = share with { Percent = Math.Min(100, (share.Percent ?? 0) + percent) };
+        }
+        lost.Look();
+        return new(at, readings.DistinctBy(gpu => gpu.Uuid).ToDictionary(gpu => gpu.Uuid), shares, ReadRefusals());
+    }
+
+    Dictionary<string, IReadOnlyDictionary<string, Refusals>> ReadRefusals()
+    {
+        var found = new Dictionary<string, IReadOnlyDictionary<string, Refusals>>(StringComparer.Ordinal);
+        foreach (var container in running.All)
+            if (Merge([.. container.Directories.Select(refusals.Read).Where(one => one.Count > 0)]) is { } refused)
+                found[container.Id] = refused;
+        return found;
+    }
+
+    /// <summary>A container may have several private directories, and its shims one of them each.</summary>
+    static IReadOnlyDictionary<string, Refusals>? Merge(IReadOnlyList<IReadOnlyDictionary<string, Refusals>> files) =>
+        files switch
+        {
+            [] => null,
+            [var only] => only,
+            _ => files
+                .SelectMany(file => file)
+                .GroupBy(one => one.Key, one => one.Value, StringComparer.Ordinal)
+                .ToDictionary(
+                    gpu => gpu.Key,
+                    gpu => gpu.MaxBy(one => one.LastTime)! with { Count = Sum(gpu.Select(one => one.Count)) },
+                    StringComparer.Ordinal
+                ),
+        };
+
+    /// <summary>Untrusted: does not overflow.</summary>
+    static long Sum(IEnumerable<long> counts) =>
+        counts.Aggregate(0L, (sum, count) => count > long.MaxValue - sum ? long.MaxValue : sum + count);
+
+    [LoggerMessage(700, LogLevel.Error, "a measurement for the status failed, and the next one follows")]
+    static partial void LogFailed(ILogger logger, Exception e);
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+using System.Text;
+using NUnit.Framework;
+using Runai.GpuMemory.Status;
+using Runai.GpuMemory.Tests.Volumes;
+
+namespace Runai.GpuMemory.Tests.Status;
+
+/// <summary>Whoever is in a container can write anything there.</summary>
+sealed class RefusalFilesTests
+{
+    const string Directory = "0123";
+    VolumesUnderTest _volumes = null!;
+    RefusalFiles _files = null!;
+
+    string Path => System.IO.Path.Combine(_volumes.Layout.Mount(Directory), "usage", RefusalFiles.Name);
+
+    [SetUp]
+    public void SetUp()
+    {
+        _volumes = new();
+        _files = new(_volumes.Layout);
+        System.IO.Directory.CreateDirectory(System.IO.Path.GetDirectoryName(Path)!);
+    }
+
+    [TearDown]
+    public void TearDown() => _volumes.Dispose();
+
+    static Dictionary<string, Refusals> Parse(string text) => RefusalFiles.Parse(Encoding.UTF8.GetBytes(text));
+
+    [Test]
+    public void Each_line_is_a_GPU_with_its_count_and_the_last_refused_allocation()
+    {
+        File.WriteAllText(Path, "GPU-1 3 1048576 1764496800123      \nGPU-2 1 5 0\n");
+        var found = _files.Read(Directory);
+        Assert.That(
+            found["GPU-1"],
+            Is.EqualTo(new Refusals(3, 1048576, new(2025, 11, 30, 10, 0, 0, 123, TimeSpan.Zero)))
+        );
+        Assert.That(found["GPU-2"], Is.EqualTo(new Refusals(1, 5, DateTimeOffset.UnixEpoch)));
+    }
+
+    [TestCase("")]
+    [TestCase("\n\n")]
+    [TestCase("GPU-1")]
+    [TestCase("GPU-1 3 4")]
+    [TestCase("GPU-1 3 4 5 6")]
+    [TestCase("GPU-1 -3 4 5")]
+    [TestCase("GPU-1 +3 4 5")]
+    [TestCase("GPU-1 3e4 4 5")]
+    [TestCase("GPU-1 99999999999999999999 4 5")]
+    [TestCase("GPU-1  3 4 5")]
+    [TestCase(" 3 4 5")]
+    [TestCase("G\u001b[31m 3 4 5")]
+    [TestCase("GPU\"1 3 4 5")]
+    [TestCase("GPU-1 3 4 5\r")]
+    [TestCase("GPU-123456789012345678901234567890123456789012345678901234567890123456789 3 4 5")]
+    public void What_is_of_another_form_does_not_count(string text) => Assert.That(Parse(text), Is.Empty);
+
+    [Test]
+    public void Of_a_GPU_the_first_line_counts_and_a_time_beyond_all_is_none()
+    {
+        Assert.That(Parse("G 1 2 3\nG 9 9 9\n")["G"].Count, Is.EqualTo(1));
+        Assert.That(Parse($"G 1 2 {long.MaxValue}")["G"].LastTime, Is.Null);
+    }
+
+    [Test]
+    public void What_is_no_file_of_that_size_is_as_good_as_none()
+    {
+        Assert.That(_files.Read(Directory), Is.Empty, "no file");
+        Assert.That(_files.Read("4567"), Is.Empty, "no directory");
+        File.WriteAllText(Path, new string('x', 1 << 20) + "\nG 1 2 3\n");
+        Assert.That(_files.Read(Directory), Is.Empty, "beyond the bound");
+        File.Delete(Path);
+        File.WriteAllText(Path + "2", "G 1 2 3\n");
+        File.CreateSymbolicLink(Path, Path + "2");
+        Assert.That(_files.Read(Directory), Is.Empty, "a link");
+        File.Delete(Path);
+        System.IO.Directory.CreateDirectory(Path);
+        Assert.That(_files.Read(Directory), Is.Empty, "a folder");
+        System.IO.Directory.Delete(Path);
+        Assert.That(Sh.Run($"mkfifo {Path}").Code, Is.Zero);
+        Assert.That(_files.Read(Directory), Is.Empty, "a pipe that nobody writes to");
+    }
+
+    [Test]
+    public void Any_bytes_are_read_without_a_failure()
+    {
+        var random = new Random(1);
+        for (var n = 0; n < 2000; n++)
+        {
+            var text = new byte[random.Next(300)];
+            random.NextBytes(text);
+            for (var at = 0; at < text.Length; at++)
+                if (random.Next(3) > 0)
+                    text[at] = (byte)"GPU-0123456789 \n"[random.Next(16)];
+            Assert.That(() => RefusalFiles.Parse(text), Throws.Nothing);
+        }
+    }
+}
