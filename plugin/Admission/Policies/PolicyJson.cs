@@ -19,10 +19,15 @@ ref struct PolicyJson(ReadOnlySpan<byte> file)
     Utf8JsonReader _reader = new(file, new JsonReaderOptions { MaxDepth = 16 });
     string _path = "";
 
+    /// <summary>In the order of the file, at most <see cref="MaxProblems"/>.</summary>
     public List<PolicyProblem> Problems { get; } = [];
 
+    /// <summary>Steps to the next token; false at the end. Throws <see cref="JsonException"/> for what is not JSON, and
+    /// <see cref="InvalidOperationException"/> for what is not UTF-8.</summary>
     public bool Read() => _reader.Read();
 
+    /// <summary>Adds a problem with the value's line and key. <paramref name="text"/> follows the key: <c>must be a
+    /// string</c>.</summary>
     public readonly void Problem(string text)
     {
         if (Problems.Count < MaxProblems)
@@ -40,6 +45,7 @@ ref struct PolicyJson(ReadOnlySpan<byte> file)
         _reader.Skip();
     }
 
+    /// <summary>Null, and a problem, for a value that is not a string.</summary>
     public string? Text()
     {
         if (_reader.TokenType == JsonTokenType.String)
@@ -48,6 +54,7 @@ ref struct PolicyJson(ReadOnlySpan<byte> file)
         return null;
     }
 
+    /// <summary>Null, and a problem, for a value that is not true or false.</summary>
     public bool? Bool()
     {
         if (_reader.TokenType is JsonTokenType.True or JsonTokenType.False)
@@ -56,6 +63,7 @@ ref struct PolicyJson(ReadOnlySpan<byte> file)
         return null;
     }
 
+    /// <summary>Null, and a problem, for a value that is none of the strings.</summary>
     public string? OneOf(params ReadOnlySpan<string> values)
     {
         if (_reader.TokenType == JsonTokenType.String && values.Contains(_reader.GetString()!))
@@ -64,6 +72,7 @@ ref struct PolicyJson(ReadOnlySpan<byte> file)
         return null;
     }
 
+    /// <summary>Above 0 and at most 100; 1, and a problem, for any other value.</summary>
     public decimal Factor()
     {
         if (
@@ -76,6 +85,7 @@ ref struct PolicyJson(ReadOnlySpan<byte> file)
         return 1;
     }
 
+    /// <summary>From 0 to <paramref name="max"/>; 0, and a problem, for any other value.</summary>
     public int Count(int max)
     {
         if (
@@ -89,6 +99,7 @@ ref struct PolicyJson(ReadOnlySpan<byte> file)
         return 0;
     }
 
+    /// <summary>Null, and a problem, for a value that is not a quota.</summary>
     public GpuMemoryQuota? Quota()
     {
         if (_reader.TokenType != JsonTokenType.String)
@@ -100,6 +111,7 @@ ref struct PolicyJson(ReadOnlySpan<byte> file)
         return null;
     }
 
+    /// <summary>An array of strings, in its order. An empty string or one that comes twice is a problem.</summary>
     public List<string> Texts()
     {
         var texts = new List<string>();
@@ -136,6 +148,7 @@ ref struct PolicyJson(ReadOnlySpan<byte> file)
         return images;
     }
 
+    /// <summary>At least one of the known strings.</summary>
     public List<string> Some(IReadOnlyList<string> known)
     {
         var texts = Texts();
@@ -147,6 +160,8 @@ ref struct PolicyJson(ReadOnlySpan<byte> file)
         return texts;
     }
 
+    /// <summary>Clean absolute paths of the host, in which <c>*</c> is one name. A path below another one is a
+    /// problem.</summary>
     public List<string> Paths()
     {
         var paths = Texts();
@@ -161,6 +176,7 @@ ref struct PolicyJson(ReadOnlySpan<byte> file)
         return paths;
     }
 
+    /// <summary>The limits of each user by TLS name, as the members in <paramref name="keys"/> read them.</summary>
     public Dictionary<string, QuotaLimits> Users(Dictionary<string, PolicyLimitReader> keys)
     {
         var users = new Dictionary<string, QuotaLimits>(StringComparer.Ordinal);
@@ -194,6 +210,8 @@ ref struct PolicyJson(ReadOnlySpan<byte> file)
         return limits;
     }
 
+    /// <summary>Reads an object's members into the settings. An unknown key, or one that comes twice, is a
+    /// problem.</summary>
     public PolicySettings Members(
         PolicySettings policy,
         Dictionary<string, PolicyKeyReader> keys,

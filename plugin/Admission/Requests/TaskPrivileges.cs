@@ -4,10 +4,16 @@ namespace Runai.GpuMemory.Admission.Requests;
 /// <summary>What <c>--security-opt</c> is to a container.</summary>
 sealed record TaskPrivileges
 {
+    /// <summary>Null: the engine's default profile.</summary>
     public ProfileChoice? Seccomp { get; init; }
+
+    /// <summary>Null: the engine's default profile.</summary>
     public ProfileChoice? AppArmor { get; init; }
+
+    /// <summary>Null: the engine's default labels.</summary>
     public SeLinuxContext? SELinuxContext { get; init; }
 
+    /// <summary>The same as <c>--security-opt</c> of a container; empty for the engine's defaults.</summary>
     public List<string> ToSecurityOptions()
     {
         var options = new List<string>();
@@ -26,4 +32,5 @@ sealed record TaskPrivileges
 /// <summary><c>default</c>, or <c>unconfined</c>, <c>custom</c>, <c>disabled</c>.</summary>
 sealed record ProfileChoice(string? Mode);
 
+/// <summary>Labels of SELinux: none at all, or of another type.</summary>
 sealed record SeLinuxContext(bool Disable, string? Type);

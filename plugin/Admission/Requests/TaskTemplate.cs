@@ -12,6 +12,8 @@ sealed record TaskTemplate
 
     /// <summary>Networks that the tasks join.</summary>
     public IReadOnlyList<NetworkAttachment?>? Networks { get; init; }
+
+    /// <summary>Null if the task reserves nothing.</summary>
     public TaskResources? Resources { get; init; }
 }
 
