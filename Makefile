@@ -182,6 +182,8 @@ check: ## formatting and static checks
 	@dotnet csharpier check --no-msbuild-check .
 	@tools/tidy dotnet format style RunaiPlugin.sln --verify-no-changes
 	@tools/tidy dotnet format analyzers RunaiPlugin.sln --verify-no-changes
+	@tools/tidy dotnet test tests/plugin -c $(CONFIGURATION) --nologo -v quiet --logger "console;verbosity=minimal" \
+	    --filter TestCategory=Check
 
 clean: ## remove what was built
 	@rm -rf $(BUILD)

@@ -9,6 +9,7 @@ namespace Runai.GpuMemory.Tests;
 /// it.</summary>
 [TestFixture("plugin", "Runai.GpuMemory")]
 [TestFixture("cli", "Runai.GpuMemory.Cli")]
+[Category("Check")]
 sealed class ArchitectureTests(string program, string root)
 {
     string[] Order => program == "cli" ? OrderOfWrapper : OrderOfPlugin;

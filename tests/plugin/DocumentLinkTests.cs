@@ -5,17 +5,10 @@ using NUnit.Framework;
 namespace Runai.GpuMemory.Tests;
 
 /// <summary>Links of the documentation lead to files and headings that exist, and to all of them.</summary>
+[Category("Check")]
 sealed partial class DocumentLinkTests
 {
-    static string Root { get; } = FindRoot();
-
-    static string FindRoot()
-    {
-        var folder = AppContext.BaseDirectory;
-        while (!File.Exists(Path.Combine(folder, "RunaiPlugin.sln")))
-            folder = Path.GetDirectoryName(folder)!;
-        return folder;
-    }
+    static readonly string Root = DocumentationTests.Root;
 
     static IEnumerable<string> Documents() =>
         Directory

@@ -7,9 +7,11 @@ using NUnit.Framework;
 namespace Runai.GpuMemory.Tests;
 
 /// <summary>The tables of the documentation say what config.json and the code say.</summary>
+[Category("Check")]
 sealed partial class DocumentationTests
 {
-    static readonly string Root = FindRoot();
+    /// <summary>The repository.</summary>
+    public static string Root { get; } = FindRoot();
 
     [Test]
     public void Every_setting_of_config_json_is_in_the_table_with_its_default_and_nothing_else_is()
