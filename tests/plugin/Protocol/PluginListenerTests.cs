@@ -249,9 +249,9 @@ sealed partial class PluginListenerTests
         );
         second.Dispose();
         Assert.That(await answer, Is.EqualTo((200, Allowed)));
+        Assert.That(log, Has.Count.EqualTo(1)); // from here on a connection may end before the next one waits for it
         third.Dispose();
         Assert.That(fourth.Receive(), Is.EqualTo((200, Allowed)));
-        Assert.That(log, Has.Count.EqualTo(1));
     }
 
     [Test]
