@@ -14,8 +14,8 @@ abstract class EngineFixture(string version)
     [OneTimeSetUp]
     public void StartEngine() => Engine = Create(version);
 
-    /// <summary>Again until none is left: the engine may be removing a <c>--rm</c> container by itself, and refuses to do
-    /// it twice.</summary>
+    /// <summary>Again until none is left: the engine may be removing a <c>--rm</c> container by itself, and refuses to
+    /// do it twice.</summary>
     [TearDown]
     public void RemoveContainers()
     {
