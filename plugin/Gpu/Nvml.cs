@@ -70,6 +70,7 @@ sealed unsafe class Nvml : IDisposable
         );
     }
 
+    /// <summary><c>GPU-</c> and a UUID. Throws <see cref="NvmlException"/>.</summary>
     public string Uuid(int index) => Text("nvmlDeviceGetUUID", Handle(index));
 
     /// <summary>Memory that is in use by everybody, in bytes. Before <c>nvmlDeviceGetMemoryInfo_v2</c> the driver's

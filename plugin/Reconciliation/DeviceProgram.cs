@@ -26,6 +26,7 @@ static class DeviceProgram
         Arithmetic64 = 7,
         FromRegister = 8;
 
+    /// <summary>Whether the program lets a character node be read and written.</summary>
     /// <returns>Null where it has other instructions.</returns>
     /// <param name="code">Its instructions.</param>
     /// <param name="major">Of a character node that is to be read and written.</param>

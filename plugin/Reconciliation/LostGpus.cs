@@ -17,6 +17,7 @@ sealed partial class LostGpus(
 {
     readonly ConcurrentDictionary<string, (int Pid, bool IsLost)> _seen = new(StringComparer.Ordinal);
 
+    /// <summary>For the run that has this process, by the last look.</summary>
     public bool IsLost(RunningContainer container) =>
         _seen.TryGetValue(container.Id, out var seen) && seen == (container.Pid, true);
 

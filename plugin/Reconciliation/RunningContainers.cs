@@ -17,10 +17,13 @@ sealed class RunningContainers
 
     readonly ConcurrentDictionary<string, RunningContainer> _all = new(StringComparer.Ordinal);
 
+    /// <summary>In no order. May change while it is read.</summary>
     public IEnumerable<RunningContainer> All => _all.Values;
 
+    /// <summary>The whole IDs, in no order.</summary>
     public IEnumerable<string> Ids => _all.Keys;
 
+    /// <summary>Replaces what was known of the container before.</summary>
     public void Set(
         ContainerInspect container,
         ContainerSpec spec,
@@ -51,6 +54,7 @@ sealed class RunningContainers
         { }
     }
 
+    /// <summary>Does nothing for a container that is not known.</summary>
     public void Remove(string id) => _all.TryRemove(id, out _);
 
     static string Shorten(string name) => Bounded.Text(name.TrimStart('/'), MaxName);

@@ -9,11 +9,13 @@ namespace Runai.GpuMemory.Status;
 /// <summary>The status of the containers that run and have a quota or a GPU.</summary>
 sealed class ContainerRows(RunningContainers running, OwnerStore owners, LostGpus lost)
 {
+    /// <summary>The states of a container, as docs/status.md describes them.</summary>
     public const string Lost = "no-gpu",
         Over = "over",
         Unlimited = "unlimited",
         Fine = "ok";
 
+    /// <summary>A row for each container that has a quota, sees a GPU, or uses one.</summary>
     /// <param name="devices">The host's GPUs.</param>
     /// <param name="use">The last measurement; null before there is one.</param>
     /// <returns>By name.</returns>

@@ -8,6 +8,7 @@ namespace Runai.GpuMemory.Status;
 /// <summary>The status of the host's GPUs.</summary>
 static class GpuRows
 {
+    /// <summary>A row for each GPU, in the order of <paramref name="devices"/>.</summary>
     /// <param name="devices">The host's GPUs.</param>
     /// <param name="use">The last measurement; null before there is one.</param>
     /// <param name="holdings">What containers were promised; null while nobody knows.</param>

@@ -30,6 +30,7 @@ sealed record MeasuredUse(
             : new(0, gpu.Percents is null ? null : 0);
     }
 
+    /// <summary>Null if the shim refused nothing, or its counts cannot be read.</summary>
     public Refusals? RefusedOf(string container, string uuid) =>
         Refusals.GetValueOrDefault(container)?.GetValueOrDefault(uuid);
 }

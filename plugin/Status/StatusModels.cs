@@ -20,7 +20,11 @@ sealed record StatusReport
 
     /// <summary>Whether the engine asks the plugin about API calls.</summary>
     public required bool? Enforced { get; init; }
+
+    /// <summary>The policy in force.</summary>
     public required PolicyStatus Policy { get; init; }
+
+    /// <summary>All GPUs of the host; empty if NVML finds none.</summary>
     public required IReadOnlyList<GpuStatus> Gpus { get; init; }
 
     /// <summary>Those that run and have a quota or a GPU, by name.</summary>
@@ -28,7 +32,11 @@ sealed record StatusReport
 
     /// <summary>Whether there are more than are listed.</summary>
     public required bool Cut { get; init; }
+
+    /// <summary>Counts of decisions since the plugin's process began.</summary>
     public required IReadOnlyList<DecisionStatus> Decisions { get; init; }
+
+    /// <summary>What an admin should look at; empty if nothing is wrong.</summary>
     public required IReadOnlyList<Problem> Problems { get; init; }
 }
 
@@ -36,13 +44,29 @@ sealed record StatusReport
 sealed record StatusSummary
 {
     public int Version { get; init; } = StatusContract.Version;
+
+    /// <summary>See <see cref="StatusReport.Plugin"/>.</summary>
     public required string Plugin { get; init; }
+
+    /// <summary>See <see cref="StatusReport.Shim"/>.</summary>
     public required string? Shim { get; init; }
+
+    /// <summary>See <see cref="StatusReport.Time"/>.</summary>
     public required string? Time { get; init; }
+
+    /// <summary>See <see cref="StatusReport.Enforced"/>.</summary>
     public required bool? Enforced { get; init; }
+
+    /// <summary>The policy in force.</summary>
     public required PolicyStatus Policy { get; init; }
+
+    /// <summary>All GPUs of the host; empty if NVML finds none.</summary>
     public required IReadOnlyList<GpuStatus> Gpus { get; init; }
+
+    /// <summary>How many rows <see cref="StatusReport.Containers"/> would have.</summary>
     public required int ContainerCount { get; init; }
+
+    /// <summary>How many entries <see cref="StatusReport.Problems"/> would have.</summary>
     public required int ProblemCount { get; init; }
 
     /// <summary>The volume's option.</summary>
@@ -55,11 +79,13 @@ sealed record StatusSummary
     public string? Problem { get; init; }
 }
 
+/// <summary>The policy file, and whether it is in force.</summary>
 /// <param name="State"><c>none</c>, <c>loaded</c>, <c>invalid</c>.</param>
 /// <param name="Mode"><c>enforce</c> or <c>audit</c>.</param>
 /// <param name="Problem">The first of an invalid file.</param>
 sealed record PolicyStatus(string State, string Mode, string? Problem);
 
+/// <summary>One GPU of the host.</summary>
 /// <param name="Index">As NVML counts.</param>
 /// <param name="Uuid">The GPU.</param>
 /// <param name="Name">As NVML has it.</param>
@@ -83,6 +109,7 @@ sealed record GpuStatus(
     string State
 );
 
+/// <summary>One container that runs.</summary>
 /// <param name="Id">64 hexadecimal digits.</param>
 /// <param name="Name">Without a slash.</param>
 /// <param name="User">The TLS name of who started it; null: nobody's.</param>
@@ -100,6 +127,7 @@ sealed record ContainerStatus(
     IReadOnlyList<ContainerGpuStatus> Gpus
 );
 
+/// <summary>What a container may have and has of one GPU.</summary>
 /// <param name="Uuid">The GPU.</param>
 /// <param name="Index">As NVML counts.</param>
 /// <param name="LimitBytes">Null without a quota.</param>
@@ -119,6 +147,7 @@ sealed record ContainerGpuStatus(
     string? LastRefusedTime
 );
 
+/// <summary>How often a rule decided.</summary>
 /// <param name="Verdict"><c>allowed</c> or <c>denied</c>.</param>
 /// <param name="Rule">The first that decided.</param>
 /// <param name="Count">Since the plugin's process began.</param>

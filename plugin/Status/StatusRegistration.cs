@@ -5,6 +5,7 @@ namespace Runai.GpuMemory.Status;
 
 static class StatusRegistration
 {
+    /// <summary>Registers this folder. Nothing is measured before a volume is looked at.</summary>
     public static IServiceCollection AddStatus(this IServiceCollection services) =>
         services
             .AddSingleton<IRefusals, RefusalFiles>()

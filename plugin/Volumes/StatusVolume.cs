@@ -8,6 +8,7 @@ namespace Runai.GpuMemory.Volumes;
 /// removes them.</summary>
 static class StatusVolume
 {
+    /// <summary>The volume with all containers.</summary>
     public const string Name = VolumeCatalog.Everyone + "-status";
     const string OfUser = Name + ".",
         Hex = "x-";
@@ -15,6 +16,7 @@ static class StatusVolume
     /// <summary>Of a user's name that stands in a volume's as it is.</summary>
     const int MaxName = 128;
 
+    /// <summary>Whether the name is that of a status volume, of all or of a user.</summary>
     public static bool IsReserved(string volume) =>
         volume == Name || volume.StartsWith(OfUser, StringComparison.Ordinal);
 

@@ -11,7 +11,9 @@ sealed class VolumeLooks(TimeProvider time)
 
     long _lookedAt;
 
+    /// <summary>A caller inspects one of the plugin's volumes.</summary>
     public void Note() => Volatile.Write(ref _lookedAt, time.GetTimestamp());
 
+    /// <summary>Whether the last look is less than <see cref="MaxAge"/> ago.</summary>
     public bool IsRecent => Volatile.Read(ref _lookedAt) is not 0 and var at && time.GetElapsedTime(at) < MaxAge;
 }
