@@ -5,7 +5,7 @@ namespace Runai.GpuMemory.EngineTests;
 
 /// <summary>Where things are in the checkout, and the engines that the tests run on.</summary>
 [SetUpFixture]
-public sealed class Repository
+sealed class Repository
 {
     public static string Root { get; } = Find();
     public static string Build { get; } = Path.Combine(Root, "build");

@@ -18,11 +18,11 @@ abstract class AuthorizerFixture
     protected const string Id = "0123456789abcdef";
     protected const string Good =
         """{"Image":"debian","Labels":{"gpu-memory":"0.5"},"HostConfig":{"Binds":["runai:/runai"],"DeviceRequests":[{"Count":1}]}}""";
-    private protected FakeEngine Engine = null!;
-    private protected LineLog Log = null!;
-    private protected ServiceProvider Services = null!;
-    private protected IAuthorizer Authorizer = null!;
-    private protected string Folder = null!;
+    protected FakeEngine Engine = null!;
+    protected LineLog Log = null!;
+    protected ServiceProvider Services = null!;
+    protected IAuthorizer Authorizer = null!;
+    protected string Folder = null!;
 
     [SetUp]
     public void Start()
@@ -49,7 +49,7 @@ abstract class AuthorizerFixture
         Directory.Delete(Folder, recursive: true);
     }
 
-    private protected static AuthZRequest Call(string method, string uri, string? body = null, string user = "") =>
+    protected static AuthZRequest Call(string method, string uri, string? body = null, string user = "") =>
         new()
         {
             RequestMethod = method,
@@ -59,7 +59,7 @@ abstract class AuthorizerFixture
             RequestHeaders = new Dictionary<string, string>(),
         };
 
-    private protected static AuthZRequest Created(
+    protected static AuthZRequest Created(
         string body,
         int status = 201,
         string answer = $$"""{"Id":"{{Id}}","Warnings":[]}"""
@@ -70,7 +70,7 @@ abstract class AuthorizerFixture
             ResponseBody = Encoding.UTF8.GetBytes(answer),
         };
 
-    private protected async Task<string> BeforeAsync(AuthZRequest call) =>
+    protected async Task<string> BeforeAsync(AuthZRequest call) =>
         await Authorizer.BeforeAsync(call, CancellationToken.None) is { Allow: false } denial ? denial.Msg : "allowed";
 
     protected void Have(string label, string status = "created", string? driver = "runai/gpu-memory:latest") =>
