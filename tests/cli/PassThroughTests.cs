@@ -59,7 +59,7 @@ sealed class PassThroughTests : ScriptFixture
     }
 
     [Test]
-    public void Docker_is_the_same_process_and_its_exit_code_the_programs()
+    public void Docker_runs_as_the_same_process()
     {
         var shell = new DockerProcess("sh"u8.ToArray());
         var line = $"RUNAI_DOCKER={Docker("echo $$; exit 42")} {Built.Program} ps & echo $!; wait $!";

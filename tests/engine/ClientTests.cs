@@ -90,7 +90,7 @@ sealed class ClientTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void A_swarm_service_is_limited_though_no_call_of_its_tasks_passes_admission()
+    public void A_swarm_service_is_limited_from_its_first_program()
     {
         Engine.Docker("swarm", "init", "--advertise-addr", "127.0.0.1").Ok();
         Engine

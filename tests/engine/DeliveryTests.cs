@@ -32,7 +32,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
         );
 
     [Test]
-    public void An_allocation_beyond_the_quota_is_out_of_memory_and_what_fits_is_not()
+    public void Only_allocations_beyond_the_quota_are_refused()
     {
         var output = Engine.Run(["--rm", .. Quota, Image, "gpu-alloc", "2g", "2g"]);
         Assert.That(output.Code, Is.EqualTo(2), output.All);
@@ -54,7 +54,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
 
     /// <summary>Docker.DotNet's own models fail on it.</summary>
     [Test]
-    public void A_container_with_ever_so_long_a_stop_timeout_has_its_quota()
+    public void A_huge_stop_timeout_keeps_the_quota()
     {
         var id = CreateRaw("1", ""","StopTimeout":1000000000000""");
         Engine.Docker("start", id).Ok();
@@ -64,7 +64,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
 
     /// <summary>2^40: engines take it, and end when they count up to it at the start.</summary>
     [Test]
-    public void Nobody_ends_the_engine_by_a_number_of_GPUs()
+    public void No_number_of_GPUs_crashes_the_engine()
     {
         string[] vast = ["--gpus", "1099511627776", "-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "true"];
         Assert.That(
@@ -78,7 +78,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void Twenty_containers_started_at_once_each_have_their_own_quota()
+    public void Twenty_containers_at_once_each_have_a_quota()
     {
         var sizes = Enumerable.Range(1, 20).Select(n => 100 * n).ToArray();
         var totals = sizes
@@ -99,7 +99,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void The_plugin_learns_from_the_kernel_that_a_container_has_begun()
+    public void The_kernel_tells_the_plugin_that_a_container_began()
     {
         const string Line = "gpu-memory info 512: quota container=";
         // The engine's own event may win now and then.
@@ -122,7 +122,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void A_setuid_program_keeps_the_quota_and_believes_no_environment()
+    public void A_setuid_program_keeps_the_quota_whatever_its_environment()
     {
         var container = Engine.Start([.. Quota, Image, "sleep", "600"]);
         Engine
@@ -155,7 +155,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void A_volume_can_carry_the_quota_and_the_label_wins()
+    public void The_label_wins_over_the_quota_of_the_volume()
     {
         Engine.Docker("volume", "create", "-d", Plugin, "-o", "gpu-memory=0.5", "half").Ok();
         Assert.That(
@@ -172,7 +172,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void Any_target_will_do() =>
+    public void The_volume_works_at_any_target() =>
         Assert.That(
             ParseSmi(
                 Engine.Run(["--rm", "-v", "runai:/opt/quota", "--label", "gpu-memory=0.3", Image, .. SmiQuery]).Ok()
@@ -241,7 +241,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void The_loader_of_Nix_is_told_too()
+    public void Programs_of_Nix_have_the_quota_too()
     {
         var nix = Changed("mkdir", "-p", "/nix/store");
         for (var time = 0; time < 2; time++)
@@ -258,7 +258,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     /// <summary>A user without a group of his own has root's.</summary>
     [TestCase("750", "1000:1000")]
     [TestCase("705", "1000")]
-    public void An_image_whose_etc_is_closed_to_some_users_does_not_run_without_a_limit(string mode, string user)
+    public void An_image_with_a_closed_etc_never_runs_unlimited(string mode, string user)
     {
         var closed = Changed("chmod", mode, "/etc");
         string[] other = ["--rm", "--user", user, .. Quota];
@@ -293,7 +293,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     /// <summary>The loader ends at a NUL, takes a carriage return for a part of the name, and reads nothing that its
     /// user may not.</summary>
     [Test]
-    public void An_image_whose_preload_the_loader_does_not_read_as_it_looks_runs_with_the_limit()
+    public void A_misleading_preload_file_keeps_the_limit()
     {
         foreach (
             var spoil in (string[])
@@ -325,7 +325,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     /// every program.</summary>
     [TestCase("/runai/librunai.so")]
     [TestCase("/usr/lib/x86_64-linux-gnu/libm.so.6")]
-    public void An_image_with_a_preload_in_its_environment_keeps_the_quota_under_any_other(string preload)
+    public void An_image_with_LD_PRELOAD_keeps_the_quota(string preload)
     {
         Engine.Docker("import", "-c", $"ENV LD_PRELOAD={preload}", Repository.Image, "preset").Ok();
         var container = Engine.Start([.. Quota, "preset", "sleep", "600"]);
@@ -334,7 +334,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void A_container_in_anothers_network_has_its_own_quota()
+    public void A_shared_network_does_not_share_the_quota()
     {
         var other = Engine.Start([.. Quota, Image, "sleep", "600"]);
         var mine = Engine
@@ -358,7 +358,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void Created_then_started_and_started_again_it_keeps_its_quota()
+    public void A_container_keeps_its_quota_at_every_start()
     {
         var container = Engine
             .Docker(["create", "--network", "none", "--gpus", "1", .. Quota, Image, .. SmiQuery])
@@ -368,7 +368,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void Two_processes_racing_in_one_container_never_exceed_its_quota()
+    public void Racing_processes_of_a_container_stay_within_its_quota()
     {
         Engine.ForgetPeak();
         // Each tries for 40 x 64 MiB; together they may have 2 GiB of the GPU, contexts included.
@@ -396,7 +396,7 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void The_plugin_comes_before_others()
+    public void The_plugin_starts_before_other_plugins()
     {
         string Niceness(string task) =>
             File.ReadAllText(Path.Combine(task, "stat")) is var stat

@@ -18,7 +18,7 @@ sealed class EngineSettingsTests(string version, string flag) : EngineFixture(ve
 
     [TestCase("0")]
     [TestCase("1234")]
-    public void A_container_has_its_quota_whoever_runs_in_it(string user)
+    public void A_container_has_its_quota_under_any_user(string user)
     {
         Assert.That(
             ParseSmi(Engine.Run(["--rm", .. Quota, "--user", user, Image, .. SmiQuery]).Ok()),
@@ -33,7 +33,7 @@ sealed class EngineSettingsTests(string version, string flag) : EngineFixture(ve
     }
 
     [Test]
-    public void Its_programs_share_it_and_its_neighbours_do_not()
+    public void Programs_share_the_quota_and_neighbours_do_not()
     {
         var mine = Engine.Start([.. Quota, Image, "gpu-alloc", "--hold", "600", "2g"]);
         Eventually(
@@ -47,7 +47,7 @@ sealed class EngineSettingsTests(string version, string flag) : EngineFixture(ve
     }
 
     [Test]
-    public void Its_account_outlives_the_plugin()
+    public void The_account_outlives_the_plugin()
     {
         string[] containers =
         [
@@ -70,11 +70,11 @@ sealed class EngineSettingsTests(string version, string flag) : EngineFixture(ve
     }
 
     [Test]
-    public void Nobody_writes_his_own_quota() =>
+    public void No_program_can_write_its_own_quota() =>
         Assert.That(Engine.Run(["--rm", .. Quota, Image, "sh", "-c", "echo limit=1 >/runai/quota"]).Code, Is.Not.Zero);
 
     [Test]
-    public void What_lacks_the_volume_is_refused() =>
+    public void A_quota_without_the_volume_is_refused() =>
         Assert.That(
             Engine.Run("--rm", "--label", "gpu-memory=0.5", Image, "true").All,
             Does.Contain("gpu-memory=0.5 needs the runai volume: add -v runai:/runai")

@@ -43,7 +43,7 @@ sealed class EverydayTests(string version) : EngineFixture(version)
         "../x",
         "\"../x\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed"
     )]
-    public void A_volume_of_ours_has_a_name_by_the_engines_own_rule_and_words(string name, string words)
+    public void Volume_names_follow_the_engines_own_rule(string name, string words)
     {
         foreach (var driver in (string[])["local", Plugin])
         {
@@ -54,7 +54,7 @@ sealed class EverydayTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void A_letter_before_a_colon_does_not_give_the_whole_GPU()
+    public void A_one_letter_volume_name_is_refused()
     {
         var output = Engine.Run("--rm", "-v", "c:/runai", Image, "true");
         Assert.That(output.Code, Is.EqualTo(125), output.All);
@@ -64,7 +64,7 @@ sealed class EverydayTests(string version) : EngineFixture(version)
     /// <summary>The first line of the README before the plugin is installed: the engine makes a volume of its own by
     /// that name.</summary>
     [Test]
-    public void A_volume_of_the_name_from_before_the_plugin_is_named_with_what_ends_it()
+    public void An_older_volume_of_that_name_is_reported()
     {
         WithoutPlugin(() => Engine.Run(["--name", "early", .. Half, Image, "true"]).Ok());
         const string Words =
@@ -85,7 +85,7 @@ sealed class EverydayTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void An_image_made_of_a_container_with_a_quota_runs_and_is_cleaned_by_one_line()
+    public void A_committed_image_runs_and_one_line_cleans_it()
     {
         Engine.Run(["--name", "source", .. Half, Image, "true"]).Ok();
         Engine.Docker("commit", "source", "made").Ok();
@@ -139,7 +139,7 @@ sealed class EverydayTests(string version) : EngineFixture(version)
     /// <summary>An engine before 26 leaves the subpath away, and so does any before API 1.45.</summary>
     [TestCase("/v1.41")]
     [TestCase("")]
-    public void A_subpath_that_the_engine_does_not_know_is_refused_with_the_form_to_type(string version)
+    public void A_subpath_unknown_to_the_engine_is_refused(string version)
     {
         var created = Engine.Raw(
             "POST",
@@ -169,7 +169,7 @@ sealed class EverydayTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void What_an_image_has_in_the_way_is_refused_with_the_way_out()
+    public void An_image_that_blocks_the_preload_is_refused()
     {
         void Build(string name, string line) =>
             Engine
@@ -239,7 +239,7 @@ sealed class EverydayTests(string version) : EngineFixture(version)
 
     /// <summary>Compose makes the new container first, then ends the old one.</summary>
     [Test]
-    public void Compose_replaces_a_container_on_a_full_GPU_and_a_start_that_does_not_fit_can_be_tried_again()
+    public void Compose_replaces_a_container_on_a_full_GPU()
     {
         Engine.Enforce("{}");
         var folder = Directory.CreateTempSubdirectory("compose-").FullName;

@@ -51,7 +51,7 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
 
     [TestCaseSource(nameof(Suites))]
     [TestCaseSource(nameof(Images32))]
-    public void Programs_of_older_and_newer_systems_have_the_quota(string image)
+    public void Programs_of_other_systems_have_the_quota(string image)
     {
         var container = Engine.Start([.. Quota, image, "sleep", "600"]);
         Assert.That(Engine.Smi(container).Total, Is.EqualTo(3296), "docker exec");
@@ -62,7 +62,7 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void The_oldest_of_them_has_the_C_library_of_2020() =>
+    public void The_oldest_image_has_glibc_of_2020() =>
         Assert.That(
             Engine.Run(["--rm", .. Quota, "bullseye", "busybox", "readlink", "/lib/x86_64-linux-gnu/libc.so.6"]).Ok(),
             Is.EqualTo("libc-2.31.so")
@@ -70,7 +70,7 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
 
     [TestCaseSource(nameof(Suites))]
     [TestCaseSource(nameof(Images32))]
-    public void No_program_says_a_word_about_the_preload(string image)
+    public void No_program_complains_about_the_preload(string image)
     {
         var container = Engine.Start([.. Quota, image, "sleep", "600"]);
         foreach (
@@ -85,7 +85,7 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     }
 
     [TestCaseSource(nameof(Images32))]
-    public void Only_where_there_are_32_bit_programs_their_loader_is_told_of_an_empty_library(string image)
+    public void Only_32_bit_programs_get_an_empty_library(string image)
     {
         Assert.That(
             Engine.Run(["--rm", .. Quota, image, "busybox32", "cat", Preload, "/proc/self/maps"]).Ok(),
@@ -101,7 +101,7 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void At_another_target_32_bit_programs_complain_and_the_quota_holds()
+    public void At_another_target_the_quota_holds_all_the_same()
     {
         var container = Engine.Start([
             "-v",
@@ -120,7 +120,7 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void Started_again_and_committed_it_stays_quiet_and_limited()
+    public void A_restarted_or_committed_container_stays_quiet_and_limited()
     {
         var container = Engine
             .Docker([
@@ -151,7 +151,7 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void In_a_read_only_container_the_environment_can_keep_it_quiet_too()
+    public void LD_PRELOAD_keeps_a_read_only_container_quiet()
     {
         string[] preload = ["--read-only", "-e", "LD_PRELOAD=/runai/quiet/$PLATFORM:/runai/librunai.so"];
         var output = Engine.Run(["--rm", .. preload, .. Quota, "trixie-i386", "busybox32", "echo", "hello"]);
@@ -163,7 +163,7 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     }
 
     [TestCaseSource(nameof(NoLibc))]
-    public void A_program_that_no_preload_reaches_is_undisturbed(string program)
+    public void A_static_program_is_left_alone(string program)
     {
         var run = Engine.Run(["--rm", .. Quota, "no-libc", program]);
         Assert.That((run.Code, run.Out, run.Error), Is.EqualTo((0, "hello\n", "")));
@@ -189,7 +189,7 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void What_is_copied_into_a_container_before_its_start_comes_first_there_and_nowhere_else()
+    public void A_preload_copied_into_a_container_affects_no_other()
     {
         Engine.Docker(["create", .. Quota, "trixie", "true"]).Ok();
         var container = Engine.Docker(["create", .. Quota, "trixie", "cat", Preload]).Ok();
@@ -201,7 +201,7 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void A_mount_that_a_link_of_the_image_leads_into_etc_keeps_its_own_preload()
+    public void A_mount_linked_into_etc_keeps_its_own_preload()
     {
         var folder = MakeLinked("etc");
         foreach (var own in (string[])["first", "second"])
@@ -217,7 +217,7 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
 
     /// <summary>Some engines cannot copy files into such a container.</summary>
     [Test]
-    public void A_container_that_cannot_be_given_the_preload_is_refused_with_a_way_out_that_works()
+    public void A_refused_preload_names_a_working_remedy()
     {
         string[] mount = ["-v", $"{MakeLinked("/run")}:/link/x"];
         var plain = Engine.Run(["--rm", .. Quota, .. mount, "linked", .. SmiQuery]);

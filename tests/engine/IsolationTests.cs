@@ -36,7 +36,7 @@ sealed class IsolationTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void It_cannot_be_mounted_writable()
+    public void The_directory_cannot_be_mounted_writable()
     {
         var output = Engine.Run(["--rm", .. Quota, Image, "mount", "-o", "remount,bind,rw", "/runai"]);
         Assert.That(output.Code, Is.Not.Zero);
@@ -79,7 +79,7 @@ sealed class IsolationTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void Copying_into_a_running_container_leaves_its_quota_in_force()
+    public void Docker_cp_leaves_the_quota_in_force()
     {
         var container = Engine.Start([.. Quota, Image, "sleep", "600"]);
         Assert.That(Engine.Smi(container).Total, Is.EqualTo(3296));
@@ -99,7 +99,7 @@ sealed class IsolationTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void The_preload_file_of_a_quota_container_cannot_be_overwritten_by_copying()
+    public void Docker_cp_cannot_overwrite_the_preload_file()
     {
         var container = Engine
             .Docker(["create", "--network", "none", "--gpus", "1", .. Quota, Image, .. SmiQuery])
@@ -110,7 +110,7 @@ sealed class IsolationTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void Nothing_is_left_of_a_container_that_went()
+    public void A_removed_container_leaves_nothing_behind()
     {
         Engine.Run(["--rm", .. Quota, Image, .. SmiQuery]).Ok();
         var container = Engine.Start([.. Quota, Image, "sleep", "600"]);
@@ -120,7 +120,7 @@ sealed class IsolationTests(string version) : EngineFixture(version)
 
     // In this fixture the plugin runs for longer than it takes to watch itself: 15 s.
     [Test]
-    public void What_hangs_the_plugin_ends_it_and_calls_go_on()
+    public void A_plugin_that_hangs_ends_and_calls_go_on()
     {
         var container = Engine.Start([.. Quota, Image, "sleep", "600"]);
         var plugin = Engine.PluginProcess();

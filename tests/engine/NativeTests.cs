@@ -88,7 +88,7 @@ sealed class NativeTests(string architecture, string loader, string emulator)
     }
 
     [Test]
-    public void It_knows_every_type_and_makes_its_static_state_at_the_start()
+    public void The_program_initializes_its_types_at_the_start()
     {
         var types = typeof(PluginSettings).Assembly.GetTypes().Count(type => !type.ContainsGenericParameters);
         TestEngine.Eventually(
@@ -100,18 +100,18 @@ sealed class NativeTests(string architecture, string loader, string emulator)
     }
 
     [Test]
-    public void It_says_what_it_implements() =>
+    public void The_program_says_what_it_implements() =>
         Assert.That(
             RawClient.Send(Socket, "POST", "/Plugin.Activate", []).ToString(),
             Is.EqualTo("""200 {"Implements":["VolumeDriver","authz"]}""")
         );
 
     [Test]
-    public void It_allows_a_call_of_no_concern() =>
+    public void The_program_allows_an_unrelated_call() =>
         Assert.That(Ask("GET", "/_ping", "").ToString(), Is.EqualTo("""200 {"Allow":true,"Msg":"","Err":""}"""));
 
     [Test]
-    public void It_reads_a_create_call_and_refuses_a_quota_that_is_none()
+    public void The_program_refuses_an_invalid_quota()
     {
         var answer = Ask(
             "POST",

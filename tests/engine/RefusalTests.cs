@@ -27,7 +27,7 @@ sealed class RefusalTests(string version) : EngineFixture(version)
     [TestCase("1e3")]
     [TestCase("50%")]
     [TestCase("NaN")]
-    public void A_value_that_is_none(string value) =>
+    public void A_value_that_is_no_quota(string value) =>
         Refused($"gpu-memory={value} ", "-v", "runai:/runai", "--label", $"gpu-memory={value}");
 
     [Test]
@@ -90,7 +90,7 @@ sealed class RefusalTests(string version) : EngineFixture(version)
     /// <summary>The engine drops what it does not know of a body, so what it made of it is refused at the start; and
     /// `docker run --rm` waits until the container is gone.</summary>
     [Test]
-    public void What_only_the_start_shows_and_the_client_does_not_hang()
+    public void A_refused_start_does_not_hang_the_client()
     {
         Engine
             .Docker(
@@ -131,7 +131,7 @@ sealed class RefusalTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void A_read_only_root_with_the_ways_out_that_the_engine_has()
+    public void A_read_only_root_with_the_engines_remedies()
     {
         const string Start = "--read-only leaves no way to put /etc/ld.so.preload into the container: add ";
         Refused(
@@ -149,7 +149,7 @@ sealed class RefusalTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void The_first_way_out_works() =>
+    public void The_first_remedy_works() =>
         Assert.That(
             ParseSmi(
                 Engine
@@ -171,7 +171,7 @@ sealed class RefusalTests(string version) : EngineFixture(version)
         );
 
     [Test]
-    public void The_second_way_out_works_on_engines_that_have_subpaths()
+    public void The_second_remedy_works_on_engines_with_subpaths()
     {
         var output = Engine.Run([
             "--rm",
@@ -200,7 +200,7 @@ sealed class RefusalTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void A_volume_whose_value_is_none()
+    public void A_volume_whose_value_is_no_quota()
     {
         var output = Engine.Docker("volume", "create", "-d", Plugin, "-o", "gpu-memory=2", "other");
         Assert.That(output.Code, Is.Not.Zero);
@@ -208,7 +208,7 @@ sealed class RefusalTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void What_has_nothing_to_do_with_GPUs_is_not_hurt()
+    public void Containers_without_GPUs_are_left_alone()
     {
         Assert.That(
             Engine

@@ -92,7 +92,7 @@ sealed partial class StatusTests(string version) : EngineFixture(version)
     private static partial Regex Id();
 
     [Test]
-    public void It_agrees_with_what_the_driver_counts_and_is_two_seconds_old_at_most()
+    public void The_status_agrees_with_the_driver_within_two_seconds()
     {
         Hold("web", "0", "0.5", "0:1000", "0:500");
         Hold("db", "1", "3g", "0:700", "0:300", "0:100");

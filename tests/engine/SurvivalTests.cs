@@ -67,7 +67,7 @@ sealed class SurvivalTests(string version) : EngineFixture(version)
     /// <summary>The engine asks again about a call whose connection broke, and may not say which call that is: the
     /// plugin refuses it then.</summary>
     [Test]
-    public void Kill_9_of_the_plugin_while_docker_run_rm_waits_for_it()
+    public void Kill_9_of_the_plugin_while_docker_run_waits()
     {
         var plugin = Engine.PluginProcess();
         var id = Engine.Docker("create", "--rm", "--network", "none", Image, "true").Ok();
@@ -135,7 +135,7 @@ sealed class SurvivalTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void A_default_quota_that_changes_under_a_running_allocation()
+    public void A_default_quota_that_changes_during_an_allocation()
     {
         Engine.WritePolicy("""{ "defaultQuota": "0.5" }""");
         var container = "";

@@ -48,7 +48,7 @@ sealed class UnaskedTests(string version) : EngineFixture(version)
     bool Runs(string container) => Engine.Runs(container);
 
     [Test]
-    public void No_container_with_the_volume_starts_and_the_user_reads_what_mends_it()
+    public void Without_authorization_no_container_with_the_volume_starts()
     {
         IsRefused(Engine.Run(["--rm", .. Quota, .. SmiQuery]));
         IsRefused(Engine.Run(["--rm", "-e", "LD_PRELOAD=/runai/librunai.so", .. Quota, .. SmiQuery]));
@@ -69,7 +69,7 @@ sealed class UnaskedTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void After_disable_and_enable_neither()
+    public void No_container_starts_after_disable_and_enable()
     {
         Engine.Authorize();
         var running = Engine.Start([.. Quota, "sleep", "600"]);
@@ -91,7 +91,7 @@ sealed class UnaskedTests(string version) : EngineFixture(version)
 
     /// <summary>An answer is an answer, whoever gives it: an engine that boots gives none.</summary>
     [Test]
-    public void Another_plugin_that_is_asked_before_and_refuses_the_plugins_calls_opens_nothing()
+    public void Another_plugin_that_refuses_our_calls_opens_nothing()
     {
         var denied = "GET /_ping?";
         using var other = new SecondPlugin(
@@ -116,7 +116,7 @@ sealed class UnaskedTests(string version) : EngineFixture(version)
 
     /// <summary>An engine that reads such a name ends.</summary>
     [Test]
-    public void The_check_in_the_docs_finds_a_name_without_an_enabled_plugin()
+    public void The_check_in_the_docs_finds_a_disabled_plugin()
     {
         var check = File.ReadLines(Path.Combine(Repository.Root, "docs/operate.md"))
             .Single(line =>
@@ -145,7 +145,7 @@ sealed class UnaskedTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void What_began_while_the_plugin_was_disabled_is_judged_when_it_is_back()
+    public void Containers_started_while_it_was_disabled_are_judged_later()
     {
         Engine.WritePolicy("""{ "requireQuota": true }""");
         Engine.Docker("plugin", "disable", "-f", Plugin).Ok();

@@ -66,7 +66,7 @@ sealed class UpgradeTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void What_runs_keeps_its_account_and_its_shim_over_an_upgrade()
+    public void Running_containers_keep_account_and_shim_over_an_upgrade()
     {
         const int Held = 512 + Context;
         // Older engines ask for capabilities that this kernel may not have.
@@ -141,7 +141,7 @@ sealed class UpgradeTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void A_container_that_outlived_its_plugins_folder_breaks_a_rule()
+    public void A_container_that_lost_the_plugins_folder_is_reported()
     {
         var container = Started("--stop-signal", "KILL");
         Private(container);

@@ -113,7 +113,7 @@ sealed partial class WrapperTests(string version) : EngineFixture(version)
 
     /// <summary>By docker's help: an option without a word for its value takes none.</summary>
     [Test]
-    public void The_options_that_take_no_value_are_those_of_every_docker()
+    public void Options_without_value_are_those_of_every_docker()
     {
         var options =
             from version in Clients()

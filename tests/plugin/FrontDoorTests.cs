@@ -56,7 +56,7 @@ sealed partial class FrontDoorTests
     }
 
     [Test]
-    public void The_development_container_has_what_make_check_and_make_test_need()
+    public void The_development_container_has_every_tool()
     {
         var needed = Need().Matches(Read("Makefile")).SelectMany(match => match.Groups[1].Value.Split(' ')).Distinct();
         var installed = Read(".devcontainer/Dockerfile").Split((char[])[' ', '\n']);
@@ -74,7 +74,7 @@ sealed partial class FrontDoorTests
     }
 
     [Test]
-    public void The_SDK_is_one_of_the_framework_that_is_built_for()
+    public void The_SDK_matches_the_target_framework()
     {
         using var json = JsonDocument.Parse(Read("global.json"));
         var sdk = json.RootElement.GetProperty("sdk");
@@ -84,7 +84,7 @@ sealed partial class FrontDoorTests
     }
 
     [Test]
-    public void The_recording_of_the_demonstration_names_no_folder_of_a_machine()
+    public void The_recording_names_no_folder_of_a_machine()
     {
         var lines = Read("docs/img/demo.cast").TrimEnd().Split('\n');
         using var header = JsonDocument.Parse(lines[0]);
@@ -94,7 +94,7 @@ sealed partial class FrontDoorTests
     }
 
     [Test]
-    public void The_picture_of_the_README_is_small_and_has_text_for_those_who_do_not_see_it()
+    public void The_picture_of_the_README_is_small_and_described()
     {
         var picture = Read("docs/img/architecture.svg");
         XNamespace svg = "http://www.w3.org/2000/svg";
@@ -116,7 +116,7 @@ sealed partial class FrontDoorTests
     [TestCase("lab")]
     [TestCase("team")]
     [TestCase("classroom")]
-    public void An_example_of_a_policy_is_one_and_stands_in_its_documentation(string name)
+    public void Example_policies_are_valid_and_documented(string name)
     {
         var example = Read($"examples/policies/{name}.json");
         Assert.That(PolicyReader.Read(System.Text.Encoding.UTF8.GetBytes(example)).Problems, Is.Empty);
@@ -124,11 +124,11 @@ sealed partial class FrontDoorTests
     }
 
     [Test]
-    public void The_example_of_Compose_is_the_one_of_the_README() =>
+    public void The_Compose_example_is_the_READMEs() =>
         Assert.That(Read("README.md"), Does.Contain($"```yaml\n{Read("examples/compose.yaml")}```"));
 
     [Test]
-    public void The_example_of_daemon_json_names_the_plugin_and_nothing_else()
+    public void The_example_of_daemon_json_names_the_plugin()
     {
         var expected = JsonNode.Parse("""{ "authorization-plugins": ["runai/gpu-memory"] }""");
         Assert.That(JsonNode.DeepEquals(JsonNode.Parse(Read("examples/daemon.json")), expected));

@@ -20,8 +20,7 @@ sealed class DockerProcessTests : ScriptFixture
     }
 
     [Test]
-    public void A_docker_that_a_signal_ends_has_the_exit_code_of_shells() =>
-        Assert.That(Capture("kill -TERM $$").Code, Is.EqualTo(143));
+    public void A_signal_gives_the_exit_code_of_shells() => Assert.That(Capture("kill -TERM $$").Code, Is.EqualTo(143));
 
     [Test]
     public void Much_on_both_streams_at_once_is_read()

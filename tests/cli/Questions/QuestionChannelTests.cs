@@ -58,7 +58,7 @@ sealed class QuestionChannelTests : ScriptFixture
     }
 
     [Test]
-    public void The_words_of_a_command_that_is_asked_about_reach_docker_byte_for_byte()
+    public void The_words_of_a_question_reach_docker_unchanged()
     {
         var record = Path.Combine(Folder, "record");
         var channel = Channel($"[ \"$1\" = wait ] || printf '%s\\0' \"$@\" >{record}; echo would be allowed");

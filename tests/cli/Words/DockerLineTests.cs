@@ -10,7 +10,7 @@ sealed class DockerLineTests
     static DockerLine Line(string words) => new([.. words.Split(' ').Select(Word.Of)]);
 
     [Test]
-    public void What_docker_gets_is_what_each_word_was_chosen_to_be()
+    public void Docker_gets_each_word_as_chosen()
     {
         for (var seed = 0; seed < 20_000; seed++)
         {

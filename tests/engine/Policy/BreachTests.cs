@@ -132,7 +132,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_local_volume_of_a_file_system_that_is_not_known_to_be_harmless() =>
+    public void A_local_volume_with_an_unknown_file_system() =>
         Assert.Multiple(() =>
         {
             foreach (var options in Refused)
@@ -143,7 +143,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         });
 
     [Test]
-    public void A_volume_that_an_admin_made_is_looked_at_by_its_name()
+    public void An_admins_volume_is_judged_by_its_name()
     {
         foreach (var name in (string[])["hostly", "kernels"])
         foreach (
@@ -161,7 +161,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void Volumes_of_other_machines_are_made_and_what_is_secret_of_them_is_told_nowhere()
+    public void Remote_volumes_work_and_keep_their_secrets()
     {
         foreach (
             var (name, options) in ((string, string)[])
@@ -215,7 +215,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     ];
 
     [Test]
-    public void A_capability_in_letters_that_Go_makes_into_others() =>
+    public void A_capability_in_letters_that_Go_folds() =>
         Assert.Multiple(() =>
         {
             foreach (var capability in Capabilities)
@@ -275,7 +275,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     /// <summary>The names that a container has in networks stand in its description, of which the plugin keeps 8
     /// MiB.</summary>
     [Test]
-    public void A_container_of_megabytes_is_judged_as_any()
+    public void A_container_of_megabytes_is_judged_like_others()
     {
         string Connect(string id, int bytes) =>
             $$"""{"Container":"{{id}}","EndpointConfig":{"DriverOpts":{"x":"{{new string('x', bytes)}}"} } }""";
@@ -301,7 +301,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_device_rule_for_all_devices_by_its_type()
+    public void A_device_rule_for_all_devices_of_a_type()
     {
         foreach (var rule in (string[])["a 1:3 rwm", "a 7:* r", "A 1:3 rwm"])
         {
@@ -316,7 +316,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_runtime_that_reads_NVIDIAs_variable_by_another_name()
+    public void A_runtime_by_another_name_that_reads_NVIDIAs_variable()
     {
         var attempt = Try(Body(""","Runtime":"runsc" """, image: "cuda"));
         Assert.That((attempt.IsRefused, attempt.Breach), Is.EqualTo((true, (string?)null)), attempt.ToString());
@@ -356,7 +356,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         );
 
     [Test]
-    public void A_container_that_its_caller_could_not_start_is_out_of_reach()
+    public void Containers_beyond_ones_rights_are_closed()
     {
         Open();
         var admins = Admins
@@ -426,7 +426,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_namespace_of_a_container_that_its_caller_could_not_start_is_not_joined_at_the_start_either()
+    public void No_start_joins_a_namespace_out_of_reach()
     {
         Open();
         var admins = Engine.Docker(["run", .. RunFlags($"-v {Private}:/host", "admin")]).Ok();
@@ -451,7 +451,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void Ones_own_containers_are_in_reach_as_ever()
+    public void Callers_reach_their_own_containers()
     {
         var id = Engine.Start(
             "--name",
@@ -581,7 +581,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     /// <summary>By its control group the plugin tells whose a process is, also of one that gets an open GPU from
     /// another.</summary>
     [Test]
-    public void A_container_without_a_GPU_under_the_control_group_of_another()
+    public void A_container_without_GPU_in_anothers_control_group()
     {
         var large = CreateLegal("large");
         Engine.Raw("POST", $"/containers/{large}/start");

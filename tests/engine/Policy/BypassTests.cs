@@ -20,7 +20,7 @@ sealed class BypassTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_container_from_before_the_policy_does_not_start_however_it_is_called()
+    public void A_container_older_than_the_policy_does_not_start()
     {
         var id = CreateForbidden("forbidden");
         foreach (
@@ -210,7 +210,7 @@ sealed class BypassTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_label_of_the_image_that_comes_after_create()
+    public void An_image_label_that_appears_after_create()
     {
         // Create is asked about one image, and by its start the name means another; what counts is what the container
         // has.
@@ -225,7 +225,7 @@ sealed class BypassTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void The_volume_made_anew_by_another_driver()
+    public void The_volume_remade_by_another_driver()
     {
         var id = CreateLegal("waiting");
         Engine.Raw("DELETE", "/volumes/runai?force=1");
@@ -243,7 +243,7 @@ sealed class BypassTests(string version) : PolicyFixture(version)
 
     /// <summary>By its control group the plugin tells whose a process is.</summary>
     [Test]
-    public void A_container_under_the_control_group_of_another()
+    public void A_container_in_the_control_group_of_another()
     {
         var large = CreateLegal("large");
         StaysWithin(large);
@@ -263,7 +263,7 @@ sealed class BypassTests(string version) : PolicyFixture(version)
     /// one with volumes of another does not say which part of a volume they are.</summary>
     [TestCase("usage")]
     [TestCase("quiet")]
-    public void A_part_of_the_volume_from_a_container_of_which_the_engine_says_nothing(string part)
+    public void A_part_of_a_volume_that_another_container_lends(string part)
     {
         var plugin = Engine.Docker("plugin", "inspect", Plugin, "--format", "{{.Id}}").Ok();
         Engine

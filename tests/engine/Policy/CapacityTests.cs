@@ -39,7 +39,7 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
     int Running() => Engine.Docker("ps", "-q").Ok().Split('\n', StringSplitOptions.RemoveEmptyEntries).Length;
 
     [Test]
-    public void Starts_at_once_share_what_there_is()
+    public void Simultaneous_starts_share_the_GPU()
     {
         var names = Enumerable.Range(0, 12).Select(i => $"c{i}").ToArray();
         foreach (var name in names)
@@ -64,7 +64,7 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_refusal_names_the_GPU_the_holders_and_what_is_free()
+    public void A_refusal_names_the_GPU_and_its_holders()
     {
         Create("first", "0.5");
         Create("second", "2g");
@@ -93,7 +93,7 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
     /// <summary>The simulated toolkit has swarm-resource = "DOCKER_RESOURCE_GPU": the variable goes before the
     /// request.</summary>
     [Test]
-    public void A_swarm_resource_is_no_way_to_a_GPU_that_is_full()
+    public void A_swarm_resource_fits_no_full_GPU()
     {
         Create("holder", "0.7");
         Start("holder").Ok();
@@ -103,7 +103,7 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
 
     /// <summary>Where NVIDIA's runtime is the default, each container with --gpus is of this kind.</summary>
     [Test]
-    public void An_image_for_all_GPUs_counts_on_those_asked_for_alone()
+    public void An_image_for_all_GPUs_counts_on_requested_ones()
     {
         Create("holder", "0.7");
         Start("holder").Ok();
@@ -113,7 +113,7 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void What_ends_at_once_gives_back_at_once()
+    public void A_container_that_ends_at_once_frees_its_place()
     {
         for (var i = 0; i < 6; i++)
             Eventually(
@@ -130,7 +130,7 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void What_ends_gives_back()
+    public void A_container_that_ends_frees_its_place()
     {
         Create("job-a", "0.7");
         Create("job-b", "0.7");
@@ -193,7 +193,7 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
     /// <summary>Root in it has made a folder of the file, and so the restart is refused; it runs on all the
     /// same.</summary>
     [Test]
-    public void What_runs_keeps_its_place_when_a_restart_of_it_is_refused()
+    public void A_refused_restart_keeps_the_place()
     {
         Engine
             .Docker(
@@ -228,7 +228,7 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public async Task A_second_start_of_what_runs_holds_nothing_when_it_ends()
+    public async Task A_second_start_does_not_outlive_its_container()
     {
         Create("job-a", "0.7");
         Create("job-b", "0.7");
@@ -239,7 +239,7 @@ sealed class CapacityTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_restart_policy_that_came_after_the_start_keeps_the_place()
+    public void A_restart_policy_set_later_keeps_the_place()
     {
         Create("job-a", "0.7");
         Create("job-b", "0.7");

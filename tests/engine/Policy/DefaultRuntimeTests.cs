@@ -41,7 +41,7 @@ sealed class DefaultRuntimeTests(string version) : PolicyFixture(version)
         ""","Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]""";
 
     [Test]
-    public void A_service_whose_tasks_would_have_a_GPU_without_a_quota_is_not_made()
+    public void A_service_without_a_quota_is_refused()
     {
         foreach (
             var (image, container, task) in ((string, string, string)[])

@@ -33,7 +33,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_refusal_that_would_be_long_is_short_and_the_log_goes_on()
+    public void A_long_refusal_is_cut_short()
     {
         var asked = Engine.Raw(
             "POST",
@@ -59,7 +59,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void Every_line_of_the_plugin_in_the_engines_log_is_found_by_its_name()
+    public void The_plugins_name_finds_all_its_log_lines()
     {
         Engine.Run("--rm", "-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, "true").Ok();
         var lines = Engine.Log.Split('\n').Where(line => OfPlugin().IsMatch(line)).ToArray();
@@ -78,7 +78,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     static byte[] Text(string text) => System.Text.Encoding.UTF8.GetBytes(text);
 
     [Test]
-    public void Many_volumes_from_do_not_outlast_the_judgement()
+    public void Many_volumes_from_do_not_hold_up_the_decision()
     {
         Rule("{}");
         Engine.Docker("create", "--name", "rooted", "--network", "none", "-v", "/etc:/host", Image, "true").Ok();
@@ -98,7 +98,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void Ever_so_many_binds_are_refused_and_lock_nobody_out()
+    public void Too_many_binds_are_refused_and_block_no_one()
     {
         var body = Text(Body($""","Binds":[{Many(45_000, i => $"\"/home/a:/b{i}\"")}]"""));
         var flood = Enumerable
@@ -122,7 +122,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void Bodies_just_below_a_bound_are_no_more_than_a_few_above_it()
+    public void Many_bodies_below_the_bound_use_bounded_memory()
     {
         var plugin = Engine.PluginProcess();
         var body = Text(Body($""","CapAdd":[{Many(22_000, _ => "\"\"")}]"""));
@@ -139,7 +139,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     /// <summary>Seven tenths of the GPU, judged, run and ended; seven tenths of another, that run; and a start by a
     /// name that was judged as a third's.</summary>
     [Test]
-    public void What_was_judged_for_one_run_is_not_judged_for_the_next()
+    public void Each_run_needs_a_judgement_of_its_own()
     {
         var (large, holder) = (CreateLegal("large", "0.7"), CreateLegal("holder", "0.7"));
         CreateLegal("small", "0.1");
@@ -176,7 +176,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
 
     /// <summary>While an archive is read from it, the engine does not tell what a container is.</summary>
     [Test]
-    public void Starts_of_a_container_that_hangs_hold_up_no_other_and_say_what_hangs()
+    public void Starts_of_a_hanging_container_hold_up_no_other()
     {
         CreateLegal("hangs", "0.1");
         CreateLegal("free", "0.1");
@@ -208,7 +208,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_container_that_is_restarted_many_times_at_once_keeps_its_place()
+    public void Many_simultaneous_restarts_keep_the_place()
     {
         var (stormy, other) = (CreateLegal("stormy", "0.7"), CreateLegal("other", "0.7"));
         Engine.Docker("start", stormy).Ok();
@@ -226,7 +226,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void No_container_is_called_like_an_ID()
+    public void No_container_name_looks_like_an_ID()
     {
         var id = CreateLegal("plain", "0.1");
         Assert.That(
@@ -237,7 +237,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void Quota_volumes_have_a_bound_and_who_made_one_removes_it()
+    public void Quota_volumes_are_bounded_and_their_makers_remove_them()
     {
         Output Make(string name) => Engine.Docker("volume", "create", "-d", Plugin, "-o", "gpu-memory=0.5", name);
         Rule("{}");

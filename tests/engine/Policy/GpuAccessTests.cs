@@ -23,7 +23,7 @@ sealed class GpuAccessTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void What_the_policy_grants_runs_and_is_seen_to_be_limited()
+    public void Containers_within_the_policy_run_limited()
     {
         var attempt = Try(Body(Volume + Request, Label("0.5")));
         Assert.That(attempt.Runs, attempt.ToString());
@@ -259,7 +259,7 @@ sealed class GpuAccessTests(string version) : PolicyFixture(version)
     }
 
     [TestCaseSource(nameof(Vectors))]
-    public void A_way_to_a_GPU(string host, string more, string image)
+    public void No_way_to_a_GPU_avoids_the_quota(string host, string more, string image)
     {
         var attempt = Try(Body(host, more, image));
         Assert.That(attempt.Breach, Is.Null, attempt.ToString());
@@ -315,7 +315,7 @@ sealed class GpuAccessTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_local_volume_remade_under_the_name_after_create()
+    public void A_local_volume_remade_after_create()
     {
         var created = Engine.Raw(
             "POST",

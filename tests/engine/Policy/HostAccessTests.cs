@@ -205,7 +205,7 @@ sealed class HostAccessTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void None_is_created_and_none_starts_that_was_created_before()
+    public void Host_access_is_refused_at_create_and_at_start()
     {
         Open();
         Engine.Docker("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", "device=/etc", "hostly").Ok();
@@ -345,7 +345,7 @@ sealed class HostAccessTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_build_has_not_the_hosts_network()
+    public void A_build_does_not_get_the_hosts_network()
     {
         using var tar = new MemoryStream();
         using (
@@ -380,7 +380,7 @@ sealed class HostAccessTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_checkpoint_is_nowhere_else_on_the_host()
+    public void A_checkpoint_stays_in_the_engines_folder()
     {
         var victim = Directory.CreateDirectory(Path.Combine(Repository.Build, "victim/inner")).FullName;
         var id = Engine.Docker("create", "--network", "none", Image, "true").Ok();
@@ -424,7 +424,7 @@ sealed class HostAccessTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void Services_are_judged_by_what_they_ask_for_and_the_swarm_is_the_admins()
+    public void Services_are_judged_and_only_admins_manage_the_swarm()
     {
         foreach (
             var (method, target) in ((string, string)[])

@@ -17,7 +17,7 @@ sealed class LongTests(string version) : PolicyFixture(version)
     protected override string PolicyFile => """{ "requireQuota": true, "maxVolumes": 10000 }""";
 
     [Test]
-    public async Task Three_halves_do_not_run_on_one_GPU_however_slowly_the_first_starts()
+    public async Task A_slow_start_does_not_let_three_halves_run()
     {
         using var released = new ManualResetEventSlim();
         using var driver = new SecondPlugin(
@@ -47,7 +47,7 @@ sealed class LongTests(string version) : PolicyFixture(version)
     /// <summary>Another plugin thinks about the first start for minutes: the engine is not at it, and what it was
     /// promised is given away.</summary>
     [Test]
-    public async Task A_start_that_comes_late_is_judged_again()
+    public async Task A_late_start_is_judged_again()
     {
         using var released = new ManualResetEventSlim();
         using (
@@ -89,7 +89,7 @@ sealed class LongTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void Thousands_of_refusals_that_would_be_long_stop_neither_the_log_nor_the_engine()
+    public void Thousands_of_long_refusals_stop_nothing()
     {
         var refused = System.Text.Encoding.UTF8.GetBytes(Body(Request, Label(new string('9', 100_000))));
         Enumerable
@@ -110,7 +110,7 @@ sealed class LongTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void Three_hundred_thousand_volumes_of_an_earlier_version_do_not_keep_the_plugin_from_coming_up()
+    public void The_plugin_starts_with_300000_old_volumes()
     {
         var folder = Engine.StateFolder("volumes");
         for (var i = 0; i < 355_000; i++)

@@ -35,7 +35,7 @@ sealed class RunningTests(string version) : PolicyFixture(version)
 
     [TestCase(false)]
     [TestCase(true)]
-    public void A_name_that_changes_hands_between_the_judgement_and_the_start(bool byPartOfTheId)
+    public void A_name_that_moves_between_judgement_and_start(bool byPartOfTheId)
     {
         var (good, bad) = (CreateLegal("good"), CreateForbidden("bad"));
         var name = byPartOfTheId ? good[..10] : "good";
@@ -71,7 +71,7 @@ sealed class RunningTests(string version) : PolicyFixture(version)
     /// <summary>By somebody on the host, or by docker kill: as soon as the process is there, and while the plugin comes
     /// back.</summary>
     [Test]
-    public void A_container_whose_first_process_stands_still_has_its_quota()
+    public void A_stopped_first_process_has_the_quota()
     {
         for (var n = 0; n < 3; n++)
         {
@@ -92,7 +92,7 @@ sealed class RunningTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_name_that_nobody_has_when_it_is_judged()
+    public void A_name_without_container_when_it_is_judged()
     {
         var bad = CreateForbidden("bad");
         var done = 0;
@@ -126,7 +126,7 @@ sealed class RunningTests(string version) : PolicyFixture(version)
     [TestCase("volume-covered", "--volumes-from", "carrier")]
     [TestCase("preload-covered", "-v", "stuff:/y/e")]
     [TestCase("preload-covered", "--tmpfs", "/y/e")]
-    public void A_link_of_the_image_that_leads_a_mount_onto_the_quota(string rule, params string[] mount)
+    public void An_image_link_that_covers_the_quota(string rule, params string[] mount)
     {
         Engine
             .Docker(
@@ -211,7 +211,7 @@ sealed class RunningTests(string version) : PolicyFixture(version)
 
     /// <summary>Root in a container can go around a preload. The host's driver counts what it has then.</summary>
     [Test]
-    public void A_program_without_the_shim_that_has_more_than_the_quota()
+    public void A_program_without_the_shim_above_the_quota()
     {
         var id = Engine.Start(
             "-v",
@@ -252,7 +252,7 @@ sealed class RunningTests(string version) : PolicyFixture(version)
 
     /// <summary>The first program, and one that the first, a shell with the shim, begins.</summary>
     [Test]
-    public void A_program_without_the_shim_is_told_before_it_has_any_memory()
+    public void A_program_without_the_shim_is_reported_early()
     {
         var first = Engine.Start(
             "-v",
@@ -303,7 +303,7 @@ sealed class RunningTests(string version) : PolicyFixture(version)
     /// <summary>A GPU that no configuration gives, as open device files give it that another container's program hands
     /// on.</summary>
     [Test]
-    public void A_container_without_a_GPU_whose_program_has_one()
+    public void A_container_without_GPU_whose_program_uses_one()
     {
         Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.3", Image, "sleep", "300");
         var id = Engine
@@ -337,7 +337,7 @@ sealed class RunningTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_container_that_was_right_under_the_policy_before()
+    public void A_running_container_that_a_new_policy_forbids()
     {
         var id = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, "sleep", "300");
         var small = Engine.Start("-v", "runai:/runai", "--label", "gpu-memory=0.2", Image, "sleep", "300");
@@ -372,7 +372,7 @@ sealed class RunningTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void What_would_become_of_a_command_is_told_and_nothing_is_done()
+    public void A_dry_run_describes_a_command_and_runs_nothing()
     {
         var allowed = Ask(
             "ask",
@@ -450,7 +450,7 @@ sealed class RunningTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void A_file_that_is_refused_is_told_beside_the_policy_in_force()
+    public void A_refused_file_is_shown_beside_the_policy()
     {
         Assert.That((Ask("check").Code, Ask("check").Out), Is.EqualTo((0, Ask("check").Out)));
         Engine.WritePolicy("{ \"maxQuota\": 1 }");
@@ -470,7 +470,7 @@ sealed class RunningTests(string version) : PolicyFixture(version)
     }
 
     [Test]
-    public void Where_the_engine_does_not_ask_the_plugin_no_command_is_tried()
+    public void No_dry_run_without_an_engine_that_asks()
     {
         Engine.AskNobody();
         var asked = Ask("ask", "run", "--network", "none", Image, "true");

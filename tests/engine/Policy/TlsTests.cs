@@ -65,18 +65,18 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
     [TestCase("*", false)]
     [TestCase("ada\nada", false)]
     [TestCase("ad\u0430", false, Description = "a Cyrillic a")]
-    public void Only_the_certificate_with_an_admins_name_is_an_admins(string? name, bool isAdmin) =>
+    public void Only_an_admins_certificate_makes_an_admin(string? name, bool isAdmin) =>
         Assert.That(
             As(name, "plugin", "disable", "none").Error,
             isAdmin ? Does.Contain("not found") : Does.Contain(OfAdmins)
         );
 
     [Test]
-    public void The_socket_is_no_admin() =>
+    public void Callers_on_the_socket_are_no_admins() =>
         Assert.That(Engine.Docker("plugin", "disable", "none").Error, Does.Contain(OfAdmins));
 
     [Test]
-    public void Who_has_a_name_has_the_limits_of_that_name()
+    public void A_certificates_name_decides_the_limits()
     {
         Assert.That(
             RunAs("bob", "0.3", Image, "true").Error,
@@ -93,7 +93,7 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
     }
 
     [Test]
-    public void What_a_user_could_not_start_he_does_not_get_into()
+    public void Users_enter_only_containers_they_may_start()
     {
         As("ada", "run", "-d", "--network", "none", "--name", "admins", "--privileged", Image, "sleep", "300").Ok();
         RunAs("carol", "0.5", "-d", "--name", "carols", Image, "sleep", "300").Ok();
@@ -113,7 +113,7 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
     }
 
     [Test]
-    public void A_user_sees_the_containers_of_that_user_and_the_sums()
+    public void Users_see_their_containers_and_the_sums()
     {
         RunAs("bob", "0.2", "-d", "--name", "bobs", Image, "sleep", "300").Ok();
         RunAs("carol", "0.5", "-d", "--name", "carols", Image, "sleep", "300").Ok();
@@ -144,7 +144,7 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
     }
 
     [Test]
-    public void A_volume_is_removed_by_who_made_it()
+    public void The_maker_of_a_volume_may_remove_it()
     {
         RunVolume("bob", "create", "-d", Plugin, "-o", "gpu-memory=0.1", "bobs").Ok();
         RunVolume(null, "create", "-d", Plugin, "-o", "gpu-memory=0.1", "nobodys").Ok();
@@ -162,7 +162,7 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
     Output RunVolume(string? name, params IEnumerable<string> arguments) => As(name, ["volume", .. arguments]);
 
     [Test]
-    public void A_name_is_bounded_and_the_log_has_a_part_of_it_without_control_characters()
+    public void A_certificates_name_is_bounded_and_logged_safely()
     {
         Assert.That(As("\u001b[31mada", "plugin", "disable", "none").Error, Does.Contain(OfAdmins));
         Assert.That(As(new('x', 256), "plugin", "disable", "none").Error, Does.Contain(OfAdmins));
@@ -199,7 +199,7 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
     }
 
     [Test]
-    public void An_admins_service_is_not_rolled_back_and_no_node_changed_by_a_user()
+    public void Users_roll_back_no_service_and_change_no_node()
     {
         As("ada", "swarm", "init", "--advertise-addr", "127.0.0.1").Ok();
         try

@@ -140,7 +140,7 @@ sealed class TrafficTests(string version) : TrafficFixture(version)
 sealed class ComposeTrafficTests(string version) : TrafficFixture(version)
 {
     [Test]
-    public void The_CLI_and_the_Compose_of_its_time() =>
+    public void The_CLI_and_Compose() =>
         Passes(
             Script("cli.sh"),
             Engine.Cli,

@@ -45,7 +45,7 @@ sealed class AuditTests : AuthorizerFixture
     )]
     [TestCase("/build?networkmode=host", null, "Build", "host-namespace")]
     [TestCase("/v1.99/robots/create", null, "Unknown", "unknown-route")]
-    public async Task What_the_file_refuses_is_only_told(string uri, string? body, string route, string rules)
+    public async Task Audit_only_reports_what_the_file_refuses(string uri, string? body, string route, string rules)
     {
         HavePolicy("audit");
         Assert.That(await BeforeAsync(Call("POST", uri, body)), Is.EqualTo("allowed"));
@@ -60,7 +60,7 @@ sealed class AuditTests : AuthorizerFixture
 
     [TestCase("/services/create", """{"TaskTemplate":{"ContainerSpec":{},"Networks":[{"Target":"7yv"}]}}""")]
     [TestCase("/build?networkmode=container:7yv", null)]
-    public async Task What_the_engine_does_not_say_for_the_file_is_only_told(string uri, string? body)
+    public async Task Audit_only_reports_an_engine_that_does_not_answer(string uri, string? body)
     {
         HavePolicy("audit");
         Engine.Failure = new("no");
@@ -73,7 +73,7 @@ sealed class AuditTests : AuthorizerFixture
 
     [TestCase("/services/create", """{"TaskTemplate":{},"tasktemplate":{}}""")]
     [TestCase("/volumes/create", """{"Name":"runai","Driver":"local"}""")]
-    public async Task What_holds_without_a_file_is_refused(string uri, string body)
+    public async Task Audit_refuses_what_the_built_in_rules_refuse(string uri, string body)
     {
         HavePolicy("audit");
         Assert.That(await BeforeAsync(Call("POST", uri, body)), Is.Not.EqualTo("allowed"));

@@ -28,7 +28,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     [TestCase("POST", "/v1.41/containers/web/stop")]
     [TestCase("DELETE", "/v1.41/containers/web")]
     [TestCase("POST", "/v1.41/build/prune")]
-    public async Task What_is_none_of_our_business_passes_at_once_and_unread(string method, string uri)
+    public async Task Unrelated_calls_pass_at_once_and_unread(string method, string uri)
     {
         Engine.Hangs = true;
         Assert.That(await BeforeAsync(Call(method, uri, "{{{")), Is.EqualTo("allowed"));
@@ -47,7 +47,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_local_volume_that_is_a_bind_is_one_to_the_policy()
+    public async Task A_local_volume_can_be_a_bind_mount()
     {
         Engine.Containers[Id] = new()
         {
@@ -87,7 +87,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_create_that_fits_together_is_allowed_with_one_line()
+    public async Task A_legal_create_is_allowed_with_one_line()
     {
         Assert.That(
             await BeforeAsync(Call("POST", "/v1.41/containers/create?name=web", Good, "alice")),
@@ -104,7 +104,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_create_that_does_not_fit_is_denied_with_the_remedy_and_one_line()
+    public async Task An_illegal_create_is_denied_with_one_line()
     {
         Assert.That(
             await BeforeAsync(
@@ -151,11 +151,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     )]
     [TestCase("/v1.44/containers/create", "", "this engine, or the API version of this call, knows no volume-subpath")]
     [TestCase("/containers/create", "", "this engine, or the API version of this call, knows no volume-subpath")]
-    public async Task A_subpath_that_was_forgotten_is_named_where_the_engine_knows_subpaths(
-        string target,
-        string label,
-        string answer
-    ) =>
+    public async Task A_forgotten_subpath_is_named(string target, string label, string answer) =>
         Assert.That(
             await BeforeAsync(
                 Call(
@@ -173,7 +169,7 @@ sealed class AuthorizerTests : AuthorizerFixture
         "add --mount type=volume,src=half,dst=/etc/ld.so.preload,volume-subpath=ld.so.preload (Docker 26 and "
             + "newer), or -e LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"
     )]
-    public async Task A_read_only_container_is_told_what_its_engine_knows(string target, string remedy) =>
+    public async Task A_refusal_of_read_only_names_the_engines_remedies(string target, string remedy) =>
         Assert.That(
             await BeforeAsync(
                 Call("POST", target, """{"HostConfig":{"Binds":["half:/runai"],"ReadonlyRootfs":true}}""")
@@ -214,11 +210,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     [TestCase("local", """{"HostConfig":{"Binds":["runai:/data"]}}""", "allowed")]
     [TestCase(null, Good, "allowed")]
     [TestCase("runai/gpu-memory", Good, "allowed")]
-    public async Task Who_has_one_of_our_names_in_this_engine_is_looked_up_before_anything_is_created(
-        string? driver,
-        string body,
-        string answer
-    )
+    public async Task Create_checks_the_driver_of_a_quota_volume(string? driver, string body, string answer)
     {
         Engine.VolumeDrivers["runai"] = driver;
         Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create", body)), Does.StartWith(answer));
@@ -228,7 +220,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     [TestCase("exited", "", "; docker start job tries again")]
     [TestCase("created", "rm", "web holds 0.7 (97.8g)")]
     [TestCase("created", "compose", "; docker compose up tries again")]
-    public async Task A_start_that_does_not_fit_now_says_how_it_is_tried_again(string status, string how, string end)
+    public async Task A_refused_start_says_how_to_try_again(string status, string how, string end)
     {
         HaveGpu("1", "web");
         HaveGpu("2", "job", status, how);
@@ -243,7 +235,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task What_never_fits_is_not_created_and_what_does_not_fit_now_is()
+    public async Task Create_refuses_only_quotas_that_never_fit()
     {
         HaveGpu("1", "web");
         await File.WriteAllTextAsync(Path.Combine(Folder, "gpu-memory.json"), """{"overcommit":0.8}""");
@@ -279,7 +271,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task That_a_volume_is_ours_is_asked_once()
+    public async Task The_driver_of_a_volume_is_asked_once()
     {
         for (var i = 0; i < 3; i++)
             Assert.That(await BeforeAsync(Call("POST", "/v1.41/containers/create", Good)), Is.EqualTo("allowed"));
@@ -309,7 +301,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task Ordinary_containers_are_not_logged_and_ask_the_engine_nothing_but_its_runtime()
+    public async Task Ordinary_containers_cost_one_question_and_no_log_line()
     {
         Assert.That(
             await BeforeAsync(
@@ -324,21 +316,21 @@ sealed class AuthorizerTests : AuthorizerFixture
     [TestCase("")]
     [TestCase("{")]
     [TestCase("""{"labels":{},"Labels":{}}""")]
-    public async Task A_create_whose_body_cannot_be_read_in_one_way_only_is_denied(string? body) =>
+    public async Task A_create_with_an_ambiguous_body_is_denied(string? body) =>
         Assert.That(
             await BeforeAsync(Call("POST", "/v1.41/containers/create?name=/auth", body)),
             Does.StartWith("the body of this create call is ambiguous, so it is refused: ")
         );
 
     [Test]
-    public async Task A_create_is_judged_by_its_body_where_the_engine_does_not_answer()
+    public async Task Without_the_engine_the_body_alone_is_judged()
     {
         Engine.Failure = new("connection refused");
         Assert.That(await BeforeAsync(Call("POST", "/containers/create", Good)), Is.EqualTo("allowed"));
     }
 
     [Test]
-    public async Task A_container_that_was_created_gets_the_preload()
+    public async Task A_created_container_gets_the_preload()
     {
         Have("0.5");
         Assert.That((await Authorizer.AfterAsync(Created(Good), CancellationToken.None)).Allow);
@@ -346,7 +338,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_container_that_gets_the_volume_from_another_gets_the_preload()
+    public async Task A_container_with_a_lent_volume_gets_the_preload()
     {
         Have("0.5");
         await Authorizer.AfterAsync(Created("""{"HostConfig":{"VolumesFrom":["other"]}}"""), CancellationToken.None);
@@ -366,7 +358,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     ];
 
     [TestCaseSource(nameof(NotServed))]
-    public async Task Nothing_is_put_where_nothing_of_ours_was_created(AuthZRequest call)
+    public async Task No_other_container_gets_the_preload(AuthZRequest call)
     {
         Have("0.5");
         Assert.That((await Authorizer.AfterAsync(call, CancellationToken.None)).Allow);
@@ -374,7 +366,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_preload_that_could_not_be_put_at_create_is_put_at_the_start()
+    public async Task A_preload_missing_after_create_comes_at_the_start()
     {
         Have("0.5");
         Engine.Failure = new("busy", 500);
@@ -424,11 +416,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     [TestCase("0.5", "runai/gpu-memory:latest", "0.5")]
     [TestCase("0.5", "local", null)]
     [TestCase("2", "runai/gpu-memory:latest", null)]
-    public async Task An_allowed_start_says_what_the_container_may_have_once_it_runs(
-        string label,
-        string driver,
-        string? quota
-    )
+    public async Task An_allowed_start_is_noted_with_its_quota(string label, string driver, string? quota)
     {
         Have(label, driver: driver);
         var starts = Services.GetRequiredService<AllowedStarts>();
@@ -440,7 +428,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_start_whose_preload_cannot_be_put_is_denied()
+    public async Task A_start_without_its_preload_is_denied()
     {
         Have("0.5");
         Engine.Files[(Id, "/etc/ld.so.preload")] = "directory";
@@ -454,11 +442,11 @@ sealed class AuthorizerTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_start_of_an_unknown_container_is_left_to_the_engine() =>
+    public async Task The_engine_refuses_an_unknown_container() =>
         Assert.That(await BeforeAsync(Call("POST", "/containers/nobody/start")), Is.EqualTo("allowed"));
 
     [Test]
-    public async Task A_start_that_nobody_can_judge_is_denied()
+    public async Task A_start_that_cannot_be_judged_is_denied()
     {
         Engine.Failure = new("connection\nrefused");
         Assert.That(
@@ -471,7 +459,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_start_is_denied_within_five_seconds_when_the_engine_does_not_answer()
+    public async Task A_hanging_engine_denies_a_start_in_time()
     {
         Engine.Hangs = true;
         var started = TimeProvider.System.GetTimestamp();
@@ -483,7 +471,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     }
 
     [Test]
-    public void A_call_that_the_engine_gives_up_is_given_up()
+    public void A_call_that_the_engine_cancels_is_cancelled()
     {
         Engine.Hangs = true;
         using var gone = new CancellationTokenSource(50);
@@ -494,7 +482,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task An_old_start_that_brings_a_configuration_is_denied()
+    public async Task An_old_start_with_a_configuration_is_denied()
     {
         Have("", driver: null);
         Assert.That(
@@ -518,7 +506,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     [TestCase(0)]
     [TestCase(200)]
     [TestCase(500)]
-    public async Task An_upload_into_a_quota_container_does_not_take_the_preload_away(int status)
+    public async Task An_upload_leaves_the_preload_in_place(int status)
     {
         Have("0.5");
         await BeforeAsync(Call("POST", "/containers/web/start"));
@@ -530,7 +518,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task Our_own_calls_are_recognised_by_the_secret_and_by_nothing_else()
+    public async Task Only_the_secret_marks_our_own_calls()
     {
         Have("0.5");
         var own = Services.GetRequiredService<SelfCalls>();
@@ -574,11 +562,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     [TestCase(true, "created", true)]
     [TestCase(false, "created", false)]
     [TestCase(true, "exited", false)]
-    public async Task A_container_of_docker_run_rm_is_removed_when_its_start_is_refused(
-        bool autoRemove,
-        string status,
-        bool removed
-    )
+    public async Task A_refused_docker_run_rm_leaves_no_container(bool autoRemove, string status, bool removed)
     {
         Have("2", status);
         Engine.Containers[Id] = Engine.Containers[Id] with { HostConfig = new() { AutoRemove = autoRemove } };
@@ -626,11 +610,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     [TestCase("0123", false, true, Description = "the begin of an ID, and a name")]
     [TestCase(Id, false, false, Description = "the whole ID means nobody else")]
     [TestCase("web", true, false, Description = "it started after the call was over")]
-    public async Task Who_runs_by_a_start_that_was_judged_as_anothers_is_judged_and_ends_at_once(
-        string named,
-        bool afterwards,
-        bool ends
-    )
+    public async Task A_container_that_another_ones_start_began_is_judged(string named, bool afterwards, bool ends)
     {
         var verdict = JudgeRunning(await StartAnotherAsync(named, "2", afterwards));
         Assert.That(
@@ -645,7 +625,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task Who_runs_so_and_breaks_no_rule_stays_and_counts_for_the_caller()
+    public async Task A_legal_container_started_so_counts_for_the_caller()
     {
         Assert.That(JudgeRunning(await StartAnotherAsync("web", "0.5")).IsAllowed);
         Assert.That(Services.GetRequiredService<GpuReservations>().UserOf(Other), Is.EqualTo("eve"));
@@ -659,7 +639,7 @@ sealed class AuthorizerTests : AuthorizerFixture
     )]
     [TestCase("""{"requireQuota":true,"exempt":{"images":["debian"]}}""", "")]
     [TestCase("{}", "")]
-    public void Who_is_seen_to_use_a_GPU_has_one(string policy, string problem)
+    public void A_container_seen_to_use_a_GPU_has_one(string policy, string problem)
     {
         File.WriteAllText(Path.Combine(Folder, "gpu-memory.json"), policy);
         Services.GetRequiredService<PolicySource>().Refresh();

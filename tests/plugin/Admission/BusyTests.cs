@@ -41,11 +41,7 @@ sealed class BusyTests : AuthorizerFixture
     [TestCase("POST", "/exec/web/start", "{}")]
     [TestCase("POST", "/containers/web/exec", Exec)]
     [TestCase("POST", "/containers/web/checkpoints", "{}")]
-    public async Task While_the_engine_is_asked_the_body_has_no_place_any_more(
-        string method,
-        string uri,
-        string? body = null
-    )
+    public async Task A_body_frees_its_place_before_the_answer(string method, string uri, string? body = null)
     {
         UnderPolicy();
         await IsPlaceFreeAsync(Call(method, uri, body), isFree: true);
@@ -55,7 +51,7 @@ sealed class BusyTests : AuthorizerFixture
 
     [TestCase("POST", $"/build?networkmode=container:{LikeId}&labels=")]
     [TestCase("POST", $"/build?labels=LONG&networkmode=container:{LikeId}&networkmode=container:{LikeId}")]
-    public async Task A_build_whose_URI_is_long_has_no_place_either(string method, string uri)
+    public async Task A_build_with_a_long_URI_frees_its_place(string method, string uri)
     {
         UnderPolicy();
         await IsPlaceFreeAsync(Call(method, uri.Replace("LONG", Long, StringComparison.Ordinal)), isFree: true);
@@ -63,7 +59,7 @@ sealed class BusyTests : AuthorizerFixture
 
     [TestCase("POST", "/containers/web/start")]
     [TestCase("GET", "/containers/web/export")]
-    public async Task Nor_has_a_call_whose_headers_are_long(string method, string uri)
+    public async Task A_call_with_long_headers_frees_its_place(string method, string uri)
     {
         UnderPolicy();
         var call = Call(method, uri) with
@@ -79,10 +75,7 @@ sealed class BusyTests : AuthorizerFixture
 
     [TestCase(AuthZRequest.MaxKeptBytes, true)]
     [TestCase(AuthZRequest.MaxKeptBytes + 1, false)]
-    public async Task A_call_that_waits_for_a_name_has_no_place_and_with_a_long_body_it_does_not_wait(
-        int length,
-        bool waits
-    )
+    public async Task Only_short_bodies_wait_for_names(int length, bool waits)
     {
         UnderPolicy();
         Assert.That(await BeforeAsync(Call("POST", "/containers/create?name=moving", Good)), Is.EqualTo("allowed"));
@@ -97,7 +90,7 @@ sealed class BusyTests : AuthorizerFixture
     [TestCase("start", "{}")]
     [TestCase("restart?t=0", null)]
     [TestCase("rename?name=x", "{}")]
-    public async Task Nor_has_a_question(string what, string? body)
+    public async Task A_dry_run_frees_its_place(string what, string? body)
     {
         UnderPolicy();
         await IsPlaceFreeAsync(
@@ -111,7 +104,7 @@ sealed class BusyTests : AuthorizerFixture
 
     [TestCase(0, true)]
     [TestCase(1, false)]
-    public async Task The_networks_of_a_build_have_a_bound(int beyond, bool isAllowed)
+    public async Task The_networks_of_a_build_are_bounded(int beyond, bool isAllowed)
     {
         UnderPolicy();
         var network = new string('n', (16 << 10) / 2);
@@ -132,7 +125,7 @@ sealed class BusyTests : AuthorizerFixture
 
     [TestCase(0, true)]
     [TestCase(1, false)]
-    public async Task The_path_of_a_build_has_one_too(int beyond, bool isAllowed)
+    public async Task The_path_of_a_build_is_bounded(int beyond, bool isAllowed)
     {
         var path = $"/v1.{new string('4', (16 << 10) - "/v1./build".Length + beyond)}/build";
         Assert.That(
@@ -157,7 +150,7 @@ sealed class BusyTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task Commits_of_a_container_that_hangs_count_as_its_calls()
+    public async Task Commits_of_a_hanging_container_count_as_its_calls()
     {
         UnderPolicy();
         Engine.HangsAt = "inspect hangs";
@@ -179,11 +172,7 @@ sealed class BusyTests : AuthorizerFixture
     [TestCase("POST", "/containers/create", """{"Image":"x","HostConfig":{"Links":["NAME:db"]}}""")]
     [TestCase("POST", "/build?networkmode=container:NAME", null)]
     [TestCase("POST", "/exec/of-NAME/start", "{}")]
-    public async Task Calls_that_name_a_container_that_hangs_elsewhere_than_in_their_path_count_as_its_calls(
-        string method,
-        string uri,
-        string? body
-    )
+    public async Task Calls_count_wherever_they_name_a_hanging_container(string method, string uri, string? body)
     {
         UnderPolicy();
         foreach (var name in (string[])[LikeId, Other])
@@ -207,7 +196,7 @@ sealed class BusyTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task Starts_of_a_container_that_hangs_hold_up_no_other_and_say_what_hangs()
+    public async Task Starts_of_a_hanging_container_hold_up_no_other()
     {
         Have("0.5");
         Engine.HangsAt = "inspect hangs";
@@ -247,7 +236,7 @@ sealed class BusyTests : AuthorizerFixture
     [TestCase("POST", "start", 0, true)]
     [TestCase("POST", "start", 1, false)]
     [TestCase("GET", "json", 1, true)]
-    public async Task A_URI_has_a_bound(string method, string what, int beyond, bool isAllowed)
+    public async Task URIs_are_bounded(string method, string what, int beyond, bool isAllowed)
     {
         var length = CallBounds.MaxUriLength - "/containers//".Length - what.Length + beyond;
         var uri = $"/containers/{new string('x', length)}/{what}";
@@ -261,7 +250,7 @@ sealed class BusyTests : AuthorizerFixture
 
     [TestCase(256, true)]
     [TestCase(257, false)]
-    public async Task A_TLS_name_has_a_bound(int length, bool isAllowed) =>
+    public async Task Certificate_names_are_bounded(int length, bool isAllowed) =>
         Assert.That(
             await BeforeAsync(Call("POST", "/containers/x/start", user: new string('u', length))),
             Is.EqualTo(
@@ -274,7 +263,7 @@ sealed class BusyTests : AuthorizerFixture
 
     [TestCase("dave lee", "\"dave lee\"")]
     [TestCase("LONG", "\"uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu…\"")]
-    public async Task The_log_says_once_quoted_whose_call_was_too_long(string user, string logged)
+    public async Task The_log_quotes_the_caller_of_a_long_call(string user, string logged)
     {
         await BeforeAsync(
             Call(
@@ -306,7 +295,7 @@ sealed class BusyTests : AuthorizerFixture
     [TestCase(File, "20241130-1234", true)]
     [TestCase(Audit, LikeId, false)]
     [TestCase(Audit, "0123456789ab", true)]
-    public async Task No_container_is_called_like_the_ID_of_another(string file, string name, bool isAllowed)
+    public async Task No_container_gets_a_name_like_an_ID(string file, string name, bool isAllowed)
     {
         if (file.Length > 0)
             Write(file);
@@ -336,7 +325,7 @@ sealed class BusyTests : AuthorizerFixture
 
     [TestCase(255, true)]
     [TestCase(256, false)]
-    public async Task Names_that_no_volume_can_have_are_not_kept_in_mind(int length, bool isKept)
+    public async Task Makers_of_overlong_volume_names_are_not_kept(int length, bool isKept)
     {
         UnderPolicy();
         var name = new string('v', length);
@@ -350,7 +339,7 @@ sealed class BusyTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_name_that_is_none_is_not_kept_in_mind()
+    public async Task Makers_of_invalid_volume_names_are_not_kept()
     {
         UnderPolicy();
         await BeforeAsync(Call("POST", "/volumes/create", """{"Name":"a b","Driver":"runai/gpu-memory"}""", "alice"));

@@ -31,7 +31,7 @@ sealed class PolicySchemaTests
     static string[] Examples() => Directory.GetFiles(Path.Combine(Root, "examples/policies"), "*.json");
 
     [Test]
-    public void The_schema_is_one() => Assert.That(Passes(MetaSchemas.Draft202012, SchemaText));
+    public void The_schema_is_a_valid_schema() => Assert.That(Passes(MetaSchemas.Draft202012, SchemaText));
 
     [TestCaseSource(nameof(Examples))]
     public void An_example_passes_the_schema(string file) => Assert.That(Passes(Schema, File.ReadAllText(file)));
@@ -91,7 +91,7 @@ sealed class PolicySchemaTests
     }
 
     [TestCaseSource(nameof(Keys))]
-    public void Both_agree_on_every_value_of_a_key(string key) =>
+    public void Schema_and_reader_agree_on_every_value(string key) =>
         Assert.Multiple(() =>
         {
             foreach (var value in Values)
@@ -100,7 +100,7 @@ sealed class PolicySchemaTests
 
     [TestCase("users.x")]
     [TestCase("exempt")]
-    public void Both_agree_on_what_is_within(string path) =>
+    public void Schema_and_reader_agree_on_nested_keys(string path) =>
         Assert.Multiple(() =>
         {
             foreach (var key in (string[])["requireQuota", "defaultQuota", "maxQuota", "users", "images", "mode"])
@@ -112,7 +112,7 @@ sealed class PolicySchemaTests
         path == "exempt" ? $"{{\"exempt\":{{{member}}}}}" : $"{{\"users\":{{\"x\":{{{member}}}}}}}";
 
     [Test]
-    public void Both_agree_on_files_of_many_keys()
+    public void Schema_and_reader_agree_on_whole_files()
     {
         var random = new Random(1);
         for (var n = 0; n < 1000; n++)

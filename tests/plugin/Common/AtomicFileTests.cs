@@ -7,7 +7,7 @@ namespace Runai.GpuMemory.Tests.Common;
 sealed class AtomicFileTests
 {
     [Test]
-    public void A_file_is_replaced_whole_and_nothing_stays_beside_it()
+    public void A_file_is_replaced_and_nothing_stays_beside_it()
     {
         var folder = Directory.CreateTempSubdirectory().FullName;
         var path = Path.Combine(folder, "file");
@@ -26,7 +26,7 @@ sealed class AtomicFileTests
     }
 
     [Test]
-    public void What_a_write_that_was_cut_short_left_is_written_over()
+    public void The_rest_of_a_failed_write_is_overwritten()
     {
         var folder = Directory.CreateTempSubdirectory().FullName;
         var path = Path.Combine(folder, "file");

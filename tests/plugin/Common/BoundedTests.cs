@@ -10,12 +10,12 @@ sealed class BoundedTests
 {
     [TestCase("short")]
     [TestCase("")]
-    public void What_fits_stays(string text) => Assert.That(Bounded.Text(text), Is.SameAs(text));
+    public void A_short_text_stays(string text) => Assert.That(Bounded.Text(text), Is.SameAs(text));
 
     [TestCase("a")]
     [TestCase("\u20ac")]
     [TestCase("\U0001f600")]
-    public void What_does_not_is_cut_between_characters(string one)
+    public void A_long_text_is_cut_between_characters(string one)
     {
         var cut = Bounded.Text(string.Concat(Enumerable.Repeat(one, 50)), 40);
         Assert.That(Encoding.UTF8.GetByteCount(cut), Is.InRange(36, 40));

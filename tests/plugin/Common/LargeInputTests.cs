@@ -23,7 +23,7 @@ sealed class LargeInputTests
     [TestCase(LargeInput.MediumBytes, 16)]
     [TestCase(66_000, 16)]
     [TestCase(LargeInput.MediumBytes + 1, 1)]
-    public async Task What_is_read_at_the_same_time_is_counted_whatever_its_size(int bytes, int atOnce)
+    public async Task Simultaneous_reads_are_counted_whatever_their_size(int bytes, int atOnce)
     {
         var input = new LargeInput(maxWaiting: 1, Timeout.InfiniteTimeSpan);
         var held = await FillAsync(input, bytes, atOnce);
@@ -41,7 +41,7 @@ sealed class LargeInputTests
     }
 
     [Test]
-    public async Task Who_waits_waits_for_others_of_his_size_only()
+    public async Task Calls_wait_only_for_others_of_their_size()
     {
         var input = new LargeInput(maxWaiting: 1, Timeout.InfiniteTimeSpan);
         using var large = await Read(input, Large);
@@ -55,7 +55,7 @@ sealed class LargeInputTests
     }
 
     [Test]
-    public async Task A_length_that_nobody_told_is_counted_as_it_comes()
+    public async Task An_unknown_length_is_counted_as_it_comes()
     {
         var input = new LargeInput(maxWaiting: 1, TimeSpan.FromMilliseconds(1));
         using var large = await Read(input, Large);
@@ -83,7 +83,7 @@ sealed class LargeInputTests
     }
 
     [Test]
-    public async Task Whoever_hangs_does_not_hang_the_next()
+    public async Task A_hanging_call_does_not_hold_up_the_next()
     {
         var input = new LargeInput(maxWaiting: 1, TimeSpan.FromMilliseconds(1));
         using (await Read(input, Large))

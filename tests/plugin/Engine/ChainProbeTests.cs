@@ -39,7 +39,7 @@ sealed class ChainProbeTests
     }
 
     [Test]
-    public async Task An_engine_that_asks_about_the_ping_before_it_answers_asks()
+    public async Task An_engine_that_asks_about_the_ping_asks()
     {
         _engine.OnPing = AskAsync;
         Assert.That(await LookAsync(), Is.EqualTo(Asking.Yes));
@@ -48,7 +48,7 @@ sealed class ChainProbeTests
     }
 
     [Test]
-    public async Task What_it_asks_about_other_calls_meanwhile_says_nothing_of_the_ping()
+    public async Task Questions_about_other_calls_say_nothing()
     {
         _engine.OnPing = _ =>
         {
@@ -79,7 +79,7 @@ sealed class ChainProbeTests
     [TestCase(403)]
     [TestCase(500)]
     [TestCase(503)]
-    public async Task Where_another_plugin_allows_no_ping_a_look_at_a_container_shows_it(int status)
+    public async Task Where_the_ping_is_denied_an_inspect_shows_it(int status)
     {
         _engine.OnPing = With(status);
         Assert.That(await LookAsync(), Is.EqualTo(Asking.No), "the engine answers that itself");
@@ -90,7 +90,7 @@ sealed class ChainProbeTests
     }
 
     [Test]
-    public async Task Where_another_plugin_that_is_asked_later_denies_the_ping_it_was_asked_about()
+    public async Task A_later_plugin_may_deny_the_ping()
     {
         _engine.OnPing = async http =>
         {
@@ -101,7 +101,7 @@ sealed class ChainProbeTests
     }
 
     [Test]
-    public async Task An_engine_that_ends_the_connection_boots_and_one_that_is_not_there_does_not()
+    public async Task Only_an_engine_that_ends_the_connection_boots()
     {
         _engine.OnPing = http =>
         {
@@ -123,7 +123,7 @@ sealed class ChainProbeTests
     }
 
     [Test]
-    public async Task No_boot_takes_for_ever()
+    public async Task A_boot_has_a_time_limit()
     {
         _engine.OnPing = http =>
         {
@@ -147,7 +147,7 @@ sealed class ChainProbeTests
     /// <summary>An engine that boots: whoever waited once need not wait again, and the ping is answered when the API is
     /// served.</summary>
     [Test]
-    public async Task While_there_is_no_answer_nobody_waits_for_long_and_one_ping_is_out()
+    public async Task One_ping_is_out_and_waits_are_short()
     {
         var served = new TaskCompletionSource();
         _engine.OnPing = _ => served.Task;
@@ -165,7 +165,7 @@ sealed class ChainProbeTests
     }
 
     [Test]
-    public async Task An_engine_that_serves_its_API_and_is_busy_is_waited_for()
+    public async Task A_busy_engine_is_waited_for()
     {
         var served = new TaskCompletionSource();
         _engine.OnPing = _ => served.Task;
@@ -181,7 +181,7 @@ sealed class ChainProbeTests
     }
 
     [Test]
-    public async Task Who_looks_at_the_same_time_shares_one_ping()
+    public async Task Simultaneous_looks_share_one_ping()
     {
         var go = new TaskCompletionSource();
         _engine.OnPing = async http =>
@@ -197,7 +197,7 @@ sealed class ChainProbeTests
 
     /// <summary>An engine that has dropped the plugin just now: what it asked before shows nothing.</summary>
     [Test]
-    public async Task Who_looks_after_the_engine_asked_shares_no_ping_with_who_looked_before()
+    public async Task A_later_look_sends_another_ping()
     {
         var (asked, go) = (new TaskCompletionSource(), new TaskCompletionSource());
         _engine.OnPing = async http =>

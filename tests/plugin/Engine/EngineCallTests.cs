@@ -81,7 +81,7 @@ sealed class EngineCallTests
 
     /// <summary>The same of images: RFC 3339 has more times than the package does.</summary>
     [Test]
-    public async Task An_image_is_inspected_whenever_it_says_it_was_made()
+    public async Task An_image_is_inspected_whatever_its_date()
     {
         _engine.On(
             "GET /images/x/json",
@@ -270,7 +270,7 @@ sealed class EngineCallTests
 
     /// <summary>There are 128 places for small answers.</summary>
     [Test]
-    public async Task An_answer_gives_back_its_place_whether_it_could_be_read_or_not()
+    public async Task Every_answer_gives_its_place_back()
     {
         _engine.On("GET /networks/good", """{"Name":"host"}""");
         _engine.On("GET /networks/garbled", """{"Name":[]}""");
@@ -317,7 +317,7 @@ sealed class EngineCallTests
     }
 
     [Test]
-    public async Task A_body_is_sent_whole_a_second_time_to_an_older_engine_that_took_over()
+    public async Task A_body_is_sent_again_to_an_older_engine()
     {
         var came = "";
         _engine.ApiVersion = "1.51";
@@ -334,7 +334,7 @@ sealed class EngineCallTests
     }
 
     [Test]
-    public void The_package_waits_no_longer_than_the_call_may_take()
+    public void The_package_keeps_the_deadline_of_a_call()
     {
         _engine.On("GET /info", _ => Task.Delay(-1, _engine.Stopped));
         _engine.On(

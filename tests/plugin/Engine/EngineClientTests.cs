@@ -86,7 +86,7 @@ sealed class EngineClientTests
     )]
     [TestCase("""{"ID":"x","ProcessConfig":{"privileged":false,"user":"1000"},"ContainerID":"c"}""", false)]
     [TestCase("""{"ID":"x","ProcessConfig":{"user":"1000"},"ContainerID":"c"}""", null)]
-    public async Task An_exec_says_where_it_runs_and_whether_it_is_privileged(string json, bool? privileged)
+    public async Task An_exec_says_its_container_and_privilege(string json, bool? privileged)
     {
         _engine.On("GET /exec/x/json", json);
         using var client = _engine.Client();
@@ -99,7 +99,7 @@ sealed class EngineClientTests
 
     /// <summary>Names in networks, and execs that were made: both can be given to a container while it runs.</summary>
     [Test]
-    public async Task What_others_let_a_container_grow_by_does_not_keep_it_from_being_read()
+    public async Task A_container_that_others_made_grow_is_read()
     {
         var megabytes = new string('x', 12 << 20);
         _engine.On(
@@ -116,7 +116,7 @@ sealed class EngineClientTests
 
     /// <summary>Of what counts, 8 MiB; of all of it, 256 MiB.</summary>
     [Test]
-    public async Task What_is_too_long_says_so_and_its_state_is_read_all_the_same()
+    public async Task A_container_too_long_still_has_its_state()
     {
         var filler = new string('x', 1000);
         string Text(string more) =>
@@ -135,7 +135,7 @@ sealed class EngineClientTests
     }
 
     [Test]
-    public async Task Members_are_selected_however_the_text_comes()
+    public async Task Members_are_selected_from_any_chunks()
     {
         const string Text =
             """ { "a" : {"x":[1,{"b":"}"}]} , "drop":"\\\"},\"a\":", "b":[ "]" , {} ], "n":-1.5e3 ,"c":null,"drop2" : [[{"a":1}]],"":{}, "b2":true } """;
@@ -182,7 +182,7 @@ sealed class EngineClientTests
     }
 
     [Test]
-    public async Task A_volume_is_looked_up_in_the_list_which_waits_for_no_driver_that_is_gone()
+    public async Task A_volume_lookup_waits_for_no_missing_driver()
     {
         _engine.On(
             "GET /volumes",
@@ -204,7 +204,7 @@ sealed class EngineClientTests
     }
 
     [Test]
-    public async Task An_inspect_says_what_its_local_volumes_show_of_the_host()
+    public async Task An_inspect_names_host_paths_of_local_volumes()
     {
         _engine.On(
             "GET /containers/abc/json",
@@ -245,12 +245,7 @@ sealed class EngineClientTests
     [TestCase("nfs", ":/export", "addr=10.0.0.1,rw", "")]
     [TestCase("cifs", "//server/share", "username=x", "")]
     [TestCase("tmpfs", "tmpfs", "size=100m", "")]
-    public void The_options_of_a_local_volume_name_paths_of_the_host(
-        string type,
-        string device,
-        string o,
-        string paths
-    ) =>
+    public void Options_of_local_volumes_name_host_paths(string type, string device, string o, string paths) =>
         Assert.That(
             string.Join(
                 ' ',
@@ -267,7 +262,7 @@ sealed class EngineClientTests
         );
 
     [Test]
-    public async Task Who_waits_after_an_answer_holds_up_no_other_call()
+    public async Task A_caller_that_waits_holds_up_no_other()
     {
         _engine.On("GET /info", """{"DefaultRuntime":"x"}""");
         using var client = _engine.Client();
@@ -292,7 +287,7 @@ sealed class EngineClientTests
     }
 
     [Test]
-    public async Task The_hosts_namespaces_that_come_through_another_container_are_the_hosts()
+    public async Task The_hosts_namespaces_through_others_are_the_hosts()
     {
         _engine.On(
             "GET /containers/abc/json",
@@ -312,7 +307,7 @@ sealed class EngineClientTests
     }
 
     [Test]
-    public async Task Containers_that_share_namespaces_in_a_circle_end_the_search()
+    public async Task A_circle_of_shared_namespaces_ends_the_search()
     {
         _engine.On("GET /containers/abc/json", """{"Id":"abc","HostConfig":{"PidMode":"container:abc"}}""");
         using var client = _engine.Client();
@@ -339,7 +334,7 @@ sealed class EngineClientTests
     }
 
     [Test]
-    public async Task What_an_upgrade_lost_is_what_is_set_and_not_mounted()
+    public async Task A_setting_that_is_not_mounted_was_lost()
     {
         _engine.On(
             "GET /plugins/me/json",
@@ -357,7 +352,7 @@ sealed class EngineClientTests
     }
 
     [Test]
-    public async Task What_is_not_there_is_null()
+    public async Task A_missing_object_is_null()
     {
         using var client = _engine.Client();
         Assert.That(await client.InspectContainerAsync("gone", default), Is.Null);
@@ -388,7 +383,7 @@ sealed class EngineClientTests
     [TestCase("1.23")]
     [TestCase("")]
     [TestCase("new")]
-    public void An_engine_too_old_or_without_a_version_is_refused(string version)
+    public void An_engine_too_old_is_refused(string version)
     {
         _engine.ApiVersion = version;
         using var client = _engine.Client();
@@ -399,7 +394,7 @@ sealed class EngineClientTests
     }
 
     [Test]
-    public async Task An_older_engine_that_took_over_is_asked_again()
+    public async Task An_older_engine_is_asked_again()
     {
         _engine.ApiVersion = "1.51";
         _engine.On("GET /info", """{"DefaultRuntime":"x"}""");
@@ -563,7 +558,7 @@ sealed class EngineClientTests
     }
 
     [Test]
-    public async Task Who_runs_is_read_whatever_labels_there_are()
+    public async Task Running_containers_are_read_whatever_their_labels()
     {
         _engine.On(
             "GET /containers/json",
@@ -664,7 +659,7 @@ sealed class EngineClientTests
     }
 
     [Test]
-    public void A_caller_that_gives_up_is_not_told_of_an_engine_failure()
+    public void A_cancelled_call_is_no_failure_of_the_engine()
     {
         _engine.On("GET /containers/x/json", _ => Task.Delay(-1, _engine.Stopped));
         using var client = _engine.Client();

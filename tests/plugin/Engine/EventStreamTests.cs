@@ -44,7 +44,7 @@ sealed class EventStreamTests
     }
 
     [Test]
-    public async Task Events_come_whole_however_they_are_cut()
+    public async Task Events_come_whole_from_any_chunks()
     {
         Send(
             _ => Task.CompletedTask,
@@ -61,7 +61,7 @@ sealed class EventStreamTests
     }
 
     [Test]
-    public async Task An_event_comes_at_once_and_does_not_wait_for_the_next()
+    public async Task An_event_comes_at_once()
     {
         Send(_ => Task.Delay(-1, _engine.Stopped), "{\"Action\":\"start\",\"Actor\":{\"ID\":\"1\"}}\n");
         using var client = _engine.Client();
@@ -72,7 +72,7 @@ sealed class EventStreamTests
     }
 
     [Test]
-    public async Task Just_containers_are_asked_for_and_a_little_of_the_past()
+    public async Task Only_recent_events_of_containers_are_asked_for()
     {
         Send(_ => Task.CompletedTask);
         using var client = _engine.Client();
@@ -118,7 +118,7 @@ sealed class EventStreamTests
     [TestCase(1000)]
     [TestCase(150_000)]
     [TestCase(3_000_000)]
-    public async Task Of_an_event_with_ever_so_many_labels_just_these_are_lost(int length)
+    public async Task An_event_with_too_many_labels_loses_them_only(int length)
     {
         var labels = new string('<', length);
         Send(
@@ -153,7 +153,7 @@ sealed class EventStreamTests
     }
 
     [Test]
-    public void An_engine_that_refuses_or_does_not_answer_is_a_failure()
+    public void A_refusal_or_a_timeout_is_a_failure()
     {
         using var client = _engine.Client(options => options with { CallDeadline = TimeSpan.FromMilliseconds(300) });
         Assert.That(
@@ -168,7 +168,7 @@ sealed class EventStreamTests
     }
 
     [Test]
-    public async Task Watching_ends_when_the_caller_says_so()
+    public async Task Watching_ends_when_it_is_cancelled()
     {
         Send(_ => Task.Delay(-1, _engine.Stopped), "\n");
         using var client = _engine.Client();
@@ -184,7 +184,7 @@ sealed class EventStreamTests
     }
 
     [Test]
-    public async Task An_engine_that_was_replaced_is_asked_for_its_version_again()
+    public async Task A_replaced_engine_is_asked_for_its_version()
     {
         Send(_ => Task.CompletedTask);
         _engine.On("GET /info", "{}");

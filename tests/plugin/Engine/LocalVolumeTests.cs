@@ -28,7 +28,7 @@ sealed class LocalVolumeTests
     [TestCase("lustre", "mgs@tcp:/fs", "")]
     [TestCase("tmpfs", "/etc", "size=1m,mode=1777")]
     [TestCase("", "", "")]
-    public void What_is_not_of_this_host_shows_nothing_of_it(string type, string device, string o) =>
+    public void A_remote_volume_shows_nothing_of_the_host(string type, string device, string o) =>
         Assert.That(Paths(type, device, o), Is.Empty);
 
     [Test]
@@ -59,7 +59,7 @@ sealed class LocalVolumeTests
     [TestCase("cifs", "//files/share", "sec=krb5,cruid=1001", "cruid=1001")]
     [TestCase("{{.Service.Name}}", "x", "", "type={{…}}", "type={{.Service.Name}}", "/x")]
     [TestCase("cifs", "//x/y", "password=hush{{.Task.Slot}},{{print}}=hush", "o=password={{…}}", "o={{…}}")]
-    public void What_no_list_of_paths_can_allow_is_no_path(string type, string device, string o, params string[] shown)
+    public void Options_that_no_path_describes_are_refused(string type, string device, string o, params string[] shown)
     {
         Assert.That(Paths(type, device, o), Is.EqualTo(shown));
         Assert.That(Paths(type, device, o).Exists(path => !LocalVolume.IsPath(path)));
@@ -75,6 +75,6 @@ sealed class LocalVolumeTests
         "failed to mount local volume: mount"
     )]
     [TestCase("no such volume: x", "no such volume: x")]
-    public void What_the_engine_repeats_of_options_is_left_out(string message, string told) =>
+    public void The_engines_echo_of_options_is_left_out(string message, string told) =>
         Assert.That(LocalVolume.WithoutOptions(message), Is.EqualTo(told));
 }

@@ -46,7 +46,7 @@ sealed class DeviceNodesTests
     [TestCase("/dev/./shm/../nvidia0", "/dev/nvidia0")]
     [TestCase("//dev//nvidia0", "/dev/nvidia0")]
     [TestCase("/dev/../dev/nvidia0", "/dev/nvidia0")]
-    public void A_gpu_is_known_by_what_the_path_leads_to(string path, string node) =>
+    public void A_gpu_is_known_by_its_device(string path, string node) =>
         Assert.That(_nodes.Classify(path), Is.EqualTo(new DevicePath(DevicePathKind.Gpu, node)));
 
     [TestCase("/dev")]
@@ -80,7 +80,7 @@ sealed class DeviceNodesTests
     [TestCase("dev/nvidia0")]
     [TestCase("")]
     [TestCase("/dev/a\0b")]
-    public void What_cannot_be_seen_is_unknown(string path) =>
+    public void An_invisible_path_is_unknown(string path) =>
         Assert.That(_nodes.Classify(path), Is.EqualTo(new DevicePath(DevicePathKind.Unknown)));
 
     [TestCase("/dev/nvidia0", true)]

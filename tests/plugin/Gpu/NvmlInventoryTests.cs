@@ -108,7 +108,7 @@ sealed partial class NvmlInventoryTests
     string[] Calls() => File.Exists($"{_folder}/calls") ? File.ReadAllLines($"{_folder}/calls") : [];
 
     [Test]
-    public void All_gpus_are_listed_with_what_is_reserved_and_nvml_is_closed_again()
+    public void All_gpus_are_listed_with_their_reserved_memory()
     {
         var gpus = Over(Build());
         Assert.That(
@@ -127,7 +127,7 @@ sealed partial class NvmlInventoryTests
     }
 
     [Test]
-    public void An_older_driver_does_not_tell_what_is_reserved() =>
+    public void An_older_driver_has_no_reserved_memory() =>
         Assert.That(
             Over(Build("NO_V2")).Devices.Select(gpu => (gpu.TotalBytes, gpu.ReservedBytes)),
             Is.All.EqualTo((1000L, 0L))
@@ -149,7 +149,7 @@ sealed partial class NvmlInventoryTests
     }
 
     [Test]
-    public void What_is_missing_is_said_once_and_asked_for_again_after_a_while()
+    public void A_missing_library_is_reported_once_and_retried()
     {
         var gpus = Over(Build("INIT=9"));
         for (var n = 0; n < 5; n++)
@@ -167,7 +167,7 @@ sealed partial class NvmlInventoryTests
     }
 
     [Test]
-    public void A_link_to_a_path_of_the_host_is_followed_and_what_does_not_load_is_passed_over()
+    public void The_hosts_links_are_followed_to_a_loadable_library()
     {
         var library = Build();
         Directory.CreateDirectory($"{_folder}/usr/lib/x86_64-linux-gnu");
@@ -238,7 +238,7 @@ sealed partial class NvmlInventoryTests
     [TestCase(1)]
     [TestCase(2)]
     [TestCase(3)]
-    public void Processes_are_listed_by_whatever_version_of_the_call_there_is(int version)
+    public void Processes_are_listed_by_any_version_of_the_call(int version)
     {
         var use = new NvmlUse(
             new PluginSettings { NvmlLibrary = Build($"LISTS={version}") },
@@ -256,7 +256,7 @@ sealed partial class NvmlInventoryTests
     [TestCase("LISTS=0")]
     [TestCase("INIT=9")]
     [TestCase("FIRST=15")]
-    public void Where_NVML_does_not_tell_there_are_no_processes(string define) =>
+    public void Without_an_answer_of_NVML_there_are_no_processes(string define) =>
         Assert.That(
             new NvmlUse(new PluginSettings { NvmlLibrary = Build(define) }, new NoNodes(), _time)
                 .Read()
@@ -265,7 +265,7 @@ sealed partial class NvmlInventoryTests
         );
 
     [Test]
-    public void Processes_of_the_simulated_gpu_are_listed_as_a_real_ones()
+    public void Processes_of_the_simulated_gpu_are_listed()
     {
         var sim = MakeSimulation();
         using var process = Process.Start(
@@ -302,7 +302,7 @@ sealed partial class NvmlInventoryTests
     }
 
     [Test]
-    public void A_reading_has_what_is_used_and_by_whom_and_how_busy_they_are()
+    public void A_reading_has_use_and_load_by_process()
     {
         var readings = new NvmlUse(
             new PluginSettings { NvmlLibrary = Build("BUSY=0") },
@@ -321,7 +321,7 @@ sealed partial class NvmlInventoryTests
     [TestCase("NO_BUSY", null)]
     [TestCase("BUSY=3", null, Description = "not supported: MIG")]
     [TestCase("BUSY=6", 0, Description = "not found: nobody was busy")]
-    public void Where_the_driver_does_not_say_who_is_busy_that_is_not_known(string define, int? count) =>
+    public void Without_the_drivers_word_the_load_is_unknown(string define, int? count) =>
         Assert.That(
             new NvmlUse(new PluginSettings { NvmlLibrary = Build(define) }, new NoNodes(), _time)
                 .ReadAll()[0]

@@ -19,7 +19,7 @@ sealed class LoopTests
 
     /// <summary>Three failures, a good turn, and another failure.</summary>
     [Test]
-    public async Task A_loop_outlives_what_goes_wrong_in_a_turn_and_says_it_once()
+    public async Task A_loop_outlives_failures_and_reports_them_once()
     {
         var (turns, waits) = (0, 0);
         await RunAsync(
@@ -52,7 +52,7 @@ sealed class LoopTests
     }
 
     [Test]
-    public void A_thread_outlives_what_goes_wrong_in_a_turn()
+    public void A_thread_outlives_failures()
     {
         var (turns, log) = (0, new ConcurrentQueue<string>());
         Loop.Run(

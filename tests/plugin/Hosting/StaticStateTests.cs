@@ -15,7 +15,7 @@ sealed partial class StaticStateTests
     public void All_types_can_be_initialized_at_the_start() => Assert.That(StaticState.Initialize, Throws.Nothing);
 
     [Test]
-    public void The_program_does_so_before_anything_else_that_serves() =>
+    public void The_program_initializes_types_before_it_serves() =>
         Assert.That(
             File.ReadAllText(Path.Combine(Source(), "Program.cs"))
                 .IndexOf("StaticState.Initialize();", StringComparison.Ordinal),
@@ -27,7 +27,7 @@ sealed partial class StaticStateTests
 
     /// <summary>What escapes from a background service ends the host.</summary>
     [Test]
-    public void Every_background_service_is_a_loop_that_outlives_its_failures()
+    public void Every_background_service_outlives_its_failures()
     {
         var services = typeof(StaticState)
             .Assembly.GetTypes()

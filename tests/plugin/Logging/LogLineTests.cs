@@ -20,7 +20,7 @@ sealed class LogLineTests
     [TestCase(LogLevel.Warning, "gpu-memory warning 600: allowed\n")]
     [TestCase(LogLevel.Error, "gpu-memory error 600: allowed\n")]
     [TestCase(LogLevel.Critical, "gpu-memory critical 600: allowed\n")]
-    public void Every_line_begins_with_the_same_word_and_says_its_level(LogLevel level, string expected) =>
+    public void Every_line_begins_alike_and_says_its_level(LogLevel level, string expected) =>
         Assert.That(Line("allowed", level), Is.EqualTo(expected));
 
     [Test]

@@ -12,7 +12,7 @@ sealed class LogWriterTests
 
     /// <summary>A real pipe: the engine's end of it is what nobody reads.</summary>
     [Test]
-    public void A_pipe_that_nobody_reads_blocks_nobody_and_what_was_dropped_is_counted()
+    public void An_unread_pipe_only_drops_counted_lines()
     {
         using var engine = new AnonymousPipeServerStream(PipeDirection.In);
         using var plugin = new AnonymousPipeClientStream(PipeDirection.Out, engine.ClientSafePipeHandle);
@@ -36,7 +36,7 @@ sealed class LogWriterTests
     }
 
     [Test]
-    public void The_end_does_not_wait_for_a_pipe_that_nobody_reads()
+    public void The_end_does_not_wait_for_an_unread_pipe()
     {
         using var engine = new AnonymousPipeServerStream(PipeDirection.In);
         using var plugin = new AnonymousPipeClientStream(PipeDirection.Out, engine.ClientSafePipeHandle);
@@ -49,7 +49,7 @@ sealed class LogWriterTests
     }
 
     [Test]
-    public void The_end_waits_for_what_is_read()
+    public void The_end_waits_for_a_reader()
     {
         using var output = new MemoryStream();
         using var error = new MemoryStream();
@@ -60,7 +60,7 @@ sealed class LogWriterTests
     }
 
     [Test]
-    public void A_line_that_cannot_be_written_is_counted_and_the_next_one_is_tried()
+    public void A_line_that_cannot_be_written_is_counted()
     {
         using var broken = new MemoryStream([], writable: false);
         using var output = new MemoryStream();

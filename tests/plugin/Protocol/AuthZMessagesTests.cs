@@ -21,7 +21,7 @@ sealed class AuthZMessagesTests
     public void Escapes_are_read() => Assert.That(Body("\"\\u002b/A=\""), Is.EqualTo(new byte[] { 0xfb, 0xf0 }));
 
     [Test]
-    public void No_body_is_none() => Assert.That(Body("null"), Is.Null);
+    public void A_missing_body_is_null() => Assert.That(Body("null"), Is.Null);
 
     [TestCase("\"=\"")]
     [TestCase("\"==\"")]
@@ -33,6 +33,6 @@ sealed class AuthZMessagesTests
     [TestCase("\"\\u002a\"")]
     [TestCase("7")]
     [TestCase("[7]")]
-    public void What_is_no_base64_is_an_error_of_the_call(string json) =>
+    public void Invalid_base64_is_an_error_of_the_call(string json) =>
         Assert.That(() => Body(json), Throws.InstanceOf<JsonException>());
 }

@@ -41,7 +41,7 @@ sealed partial class PluginListenerTests
         + $"{Encoding.UTF8.GetByteCount(body)}\r\n{more}\r\n{body}";
 
     [Test]
-    public void Calls_of_no_concern_share_a_connection_with_those_of_concern()
+    public void Judged_and_unrelated_calls_share_a_connection()
     {
         for (var i = 0; i < 3; i++)
         {
@@ -59,10 +59,7 @@ sealed partial class PluginListenerTests
     }
 
     [Test]
-    public void A_call_that_comes_in_pieces_is_answered_all_the_same(
-        [Values(1, 20, 60, 90, 100)] int first,
-        [Values] bool ofConcern
-    )
+    public void A_call_in_pieces_is_answered([Values(1, 20, 60, 90, 100)] int first, [Values] bool ofConcern)
     {
         var call = Call(ofConcern ? Start : Ping);
         _engine.Send(call[..first]);
@@ -74,7 +71,7 @@ sealed partial class PluginListenerTests
     }
 
     [Test]
-    public void A_long_call_of_no_concern_is_taken_to_its_last_byte_and_no_further()
+    public void An_unrelated_long_call_is_read_to_its_end()
     {
         var answer =
             $$"""{"RequestMethod":"GET","RequestUri":"/_ping","ResponseBody":"{{new string('A', 100_000)}}"}""";
@@ -85,7 +82,7 @@ sealed partial class PluginListenerTests
     }
 
     [Test]
-    public void Calls_sent_before_the_answer_to_the_first_are_answered_in_their_order()
+    public void Pipelined_calls_are_answered_in_order()
     {
         _plugin.Work = () => _plugin.Refusal = $"answer {_plugin.Asked.Count}";
         _engine.Send(Call(Start) + Call(Ping) + Call(Start));
@@ -94,7 +91,7 @@ sealed partial class PluginListenerTests
     }
 
     [Test]
-    public void A_long_call_of_concern_arrives_whole_and_the_connection_goes_on()
+    public void A_judged_long_call_arrives_whole()
     {
         var body = new byte[1_000_000];
         new Random(7).NextBytes(body);
@@ -121,7 +118,7 @@ sealed partial class PluginListenerTests
     [TestCase("x\r\n", "1.1", 400, false)]
     [TestCase("", "1.0", 200, true)]
     [TestCase("", "2.0", 505, false)]
-    public void A_head_of_another_form_is_the_web_servers(string more, string version, int status, bool readable)
+    public void Unusual_heads_are_left_to_the_web_server(string more, string version, int status, bool readable)
     {
         _engine.Send(Call(Ping, more: more, version: version));
         var answer = _engine.Receive();
@@ -142,7 +139,7 @@ sealed partial class PluginListenerTests
     }
 
     [Test]
-    public void A_client_that_hangs_up_while_its_call_comes_hurts_nobody()
+    public void A_client_that_hangs_up_harms_no_other()
     {
         using (var other = new RawHttp(_plugin.Socket))
             other.Send(Call(Ping)[..^10] + "\",");
@@ -156,7 +153,7 @@ sealed partial class PluginListenerTests
     }
 
     [Test]
-    public void A_client_that_hangs_up_in_a_long_call_of_concern_hurts_nobody()
+    public void A_client_that_hangs_up_later_harms_no_other()
     {
         var call = Call(
             $$"""{"RequestMethod":"POST","RequestUri":"/x","RequestBody":"{{new string('A', 1_000_000)}}"}"""
@@ -169,7 +166,7 @@ sealed partial class PluginListenerTests
     }
 
     [Test]
-    public void Nothing_is_left_of_connections_that_come_and_go()
+    public void Closed_connections_leave_nothing_behind()
     {
         static int Files() => Directory.GetFiles("/proc/self/fd").Length;
         _engine.Call("AuthZPlugin.AuthZReq", Start);
@@ -202,7 +199,7 @@ sealed partial class PluginListenerTests
 
     /// <summary>There are 128 places for small bodies: who has read his waits for the engine without one.</summary>
     [Test]
-    public void Ever_so_many_calls_that_wait_for_the_engine_hold_up_no_other()
+    public void Many_waiting_calls_hold_up_no_other()
     {
         var answer = new TaskCompletionSource();
         _plugin.Engine = answer.Task;
@@ -218,7 +215,7 @@ sealed partial class PluginListenerTests
     }
 
     [Test]
-    public async Task There_are_no_more_connections_than_a_bound_and_who_waits_gets_his_turn()
+    public async Task Connections_are_bounded_and_take_turns()
     {
         var log = new ConcurrentQueue<string>();
         var place = _plugin.Socket + "2";
@@ -255,7 +252,7 @@ sealed partial class PluginListenerTests
     }
 
     [Test]
-    public void Connections_that_come_while_no_file_can_be_opened_are_served_afterwards()
+    public void Connections_wait_while_no_file_can_be_opened()
     {
         var sockets = Enumerable.Range(0, 3).Select(_ => RawHttp.NewSocket()).ToList();
         var clients = new List<RawHttp>();
@@ -296,7 +293,7 @@ sealed partial class PluginListenerTests
     }
 
     [Test]
-    public void A_connection_that_the_web_server_ends_is_closed()
+    public void Connections_that_the_web_server_ends_are_closed()
     {
         _engine.Send("x\r\n\r\n");
         Assert.That(_engine.Receive().Status, Is.EqualTo(400));

@@ -69,14 +69,11 @@ sealed class ProtocolTests
         """{"RequestMethod":"GET","RequestUri":"/_ping","Added":{"in":["29"]},"RequestPeerCertificates":["MII="]}""",
         """{"Allow":true,"Msg":"","Err":""}"""
     )]
-    public void Every_call_is_answered_without_a_content_type_in_the_documented_names(
-        string method,
-        string body,
-        string answer
-    ) => Assert.That(_engine.Call(method, body), Is.EqualTo((200, answer)));
+    public void Every_call_is_answered_as_documented(string method, string body, string answer) =>
+        Assert.That(_engine.Call(method, body), Is.EqualTo((200, answer)));
 
     [Test]
-    public void Calls_reach_the_services_with_all_that_the_engine_said()
+    public void Calls_reach_the_services_whole()
     {
         _engine.Call("VolumeDriver.Create", """{"Name":"half","Opts":{"gpu-memory":"0.5"}}""");
         _engine.Call("VolumeDriver.Mount", """{"Name":"half","ID":"1"}""");
@@ -136,7 +133,7 @@ sealed class ProtocolTests
     [TestCase("""{"RequestMethod":"POST","RequestUri":"/_ping","RequestHeaders":{}}""", false)]
     [TestCase("""{"RequestMethod":"POST","RequestUri":"/_ping"}""", false)]
     [TestCase("""{"RequestMethod":"GET","RequestUri":"/_ping","RequestHeaders":{"X-Gpu-Memory-Ask":"call"}}""", false)]
-    public void A_question_is_of_concern_whatever_it_is_about(string call, bool reaches)
+    public void Every_dry_run_is_judged(string call, bool reaches)
     {
         call = call.Replace("LONG", new string('A', 3_000_000), StringComparison.Ordinal);
         _engine.Call("AuthZPlugin.AuthZReq", call);
@@ -146,7 +143,7 @@ sealed class ProtocolTests
     }
 
     [Test]
-    public void Calls_of_no_concern_are_allowed_by_their_begin_however_long_they_are()
+    public void Unrelated_calls_are_allowed_by_their_first_bytes()
     {
         var call =
             $$"""{"User":"alice","RequestMethod":"GET","RequestUri":"/_ping","RequestBody":"{{new string('A', 3_000_000)}}"}""";
@@ -196,7 +193,7 @@ sealed class ProtocolTests
     [TestCase("""{"RequestMethod":"GET"}""")]
     [TestCase("""{"RequestMethod":null,"RequestUri":"/_ping"}""")]
     [TestCase("{}")]
-    public void What_the_begin_does_not_say_is_asked(string call)
+    public void Calls_that_the_first_bytes_leave_open_are_judged(string call)
     {
         _engine.Call("AuthZPlugin.AuthZReq", call);
         Assert.That(_plugin.Asked, Has.Count.EqualTo(1));
@@ -218,7 +215,7 @@ sealed class ProtocolTests
     ];
 
     [TestCaseSource(nameof(Malformed))]
-    public void A_malformed_body_is_a_denial_or_an_error_with_status_200(string body)
+    public void A_malformed_body_is_answered_with_status_200(string body)
     {
         Assert.That(
             _engine.Call("AuthZPlugin.AuthZReq", body),
@@ -239,7 +236,7 @@ sealed class ProtocolTests
     /// <summary>Where its URI is none of a build's.</summary>
     [TestCase("", "POST /containers/x/start?")]
     [TestCase("LONG", " ")]
-    public void A_call_that_is_not_read_is_known_by_its_begin(string query, string asked)
+    public void An_unread_call_is_known_by_its_first_bytes(string query, string asked)
     {
         var call =
             $$"""{"User":"alice","RequestMethod":"POST","RequestUri":"/containers/x/start?{{query.Replace("LONG", new string('A', 2100), StringComparison.Ordinal)}}","RequestHeaders":{"a":7} }""";
@@ -276,7 +273,7 @@ sealed class ProtocolTests
         Assert.That(_engine.Call("VolumeDriver.Mount", """{"Name":"runai"}""").Body, Does.Contain("no ID"));
 
     [Test]
-    public void An_empty_retry_reaches_the_authorizer_as_a_call_without_method_and_URI()
+    public void An_empty_retry_reaches_the_authorizer()
     {
         _engine.Call("AuthZPlugin.AuthZReq", "");
         Assert.That(
@@ -286,14 +283,14 @@ sealed class ProtocolTests
     }
 
     [Test]
-    public void An_unknown_method_is_not_found_and_says_so_in_JSON() =>
+    public void An_unknown_method_is_not_found() =>
         Assert.That(
             _engine.Call("VolumeDriver.Snapshot", "{}"),
             Is.EqualTo((404, """{"Err":"this plugin has no such method"}"""))
         );
 
     [Test]
-    public void A_bug_of_ours_is_a_denial_or_an_error_but_hides_no_answer_of_the_engine()
+    public void A_bug_denies_calls_but_hides_no_answer()
     {
         _plugin.Bug = new InvalidOperationException("secret detail");
         Assert.That(
@@ -317,7 +314,7 @@ sealed class ProtocolTests
     }
 
     [Test]
-    public void A_full_disk_is_no_call_that_cannot_be_read()
+    public void A_full_disk_is_not_a_malformed_call()
     {
         _plugin.Bug = new IOException("No space left on device");
         Assert.That(
@@ -338,7 +335,7 @@ sealed class ProtocolTests
     }
 
     [Test]
-    public void A_type_that_a_lack_of_memory_broke_for_good_ends_the_process()
+    public void A_type_that_failed_to_initialize_ends_the_process()
     {
         _plugin.Bug = new TypeInitializationException("Types", new InvalidOperationException());
         Assert.That(
@@ -397,7 +394,7 @@ sealed class ProtocolTests
     }
 
     [Test]
-    public void A_client_that_hangs_up_in_the_middle_hurts_nobody()
+    public void A_client_that_hangs_up_hurts_no_other()
     {
         using (var other = new RawHttp(_plugin.Socket))
             other.Send("POST /AuthZPlugin.AuthZReq HTTP/1.1\r\nHost: plugin\r\nContent-Length: 100\r\n\r\n{");

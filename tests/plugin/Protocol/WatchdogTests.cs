@@ -41,7 +41,7 @@ sealed class WatchdogTests
     public void No_socket_is_no_answer() => Assert.That(Watchdog.IsAnswered(NewPlace()), Is.False);
 
     [Test]
-    public async Task A_connection_that_nobody_takes_is_waited_for_and_its_end_is_no_answer()
+    public async Task A_connection_that_is_not_accepted_counts_as_none()
     {
         var place = NewPlace();
         var listener = Listen(place);
@@ -56,7 +56,7 @@ sealed class WatchdogTests
     }
 
     [Test]
-    public async Task A_call_that_is_taken_and_not_answered_is_waited_for()
+    public async Task An_unanswered_call_is_waited_for()
     {
         var place = NewPlace();
         using var listener = Listen(place);
@@ -77,7 +77,7 @@ sealed class WatchdogTests
     }
 
     [Test]
-    public void One_call_without_an_answer_for_ten_seconds_is_a_hang() =>
+    public void Ten_seconds_without_an_answer_are_a_hang() =>
         Assert.That(
             StepsUntilTooLong(new(), 1, 0, 1000),
             Is.EqualTo(TenSeconds + 1),
@@ -85,7 +85,7 @@ sealed class WatchdogTests
         );
 
     [Test]
-    public void Calls_that_are_answered_are_none_however_long_each_takes()
+    public void Slow_answers_are_no_hang()
     {
         var hang = new HangSteps();
         for (var call = 1; call < 100; call++)
@@ -96,7 +96,7 @@ sealed class WatchdogTests
     }
 
     [Test]
-    public void Nothing_asked_is_none() => Assert.That(StepsUntilTooLong(new(), 0, 0, 10_000), Is.Zero);
+    public void No_call_is_no_hang() => Assert.That(StepsUntilTooLong(new(), 0, 0, 10_000), Is.Zero);
 
     [Test]
     public void A_pause_of_the_whole_process_is_one_step()

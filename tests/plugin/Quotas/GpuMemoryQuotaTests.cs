@@ -26,7 +26,7 @@ sealed class GpuMemoryQuotaTests
     }
 
     [TestCaseSource(nameof(Vectors))]
-    public void Agrees_with_the_vectors_that_the_shim_is_tested_with(string text, long total, string bytes)
+    public void Agrees_with_the_test_vectors_of_the_shim(string text, long total, string bytes)
     {
         var read = GpuMemoryQuota.TryParse(text, out var quota, out var problem);
         Assert.That(read ? quota!.Of(total).ToString(CultureInfo.InvariantCulture) : "refused", Is.EqualTo(bytes));
@@ -65,7 +65,7 @@ sealed class GpuMemoryQuotaTests
         "0.12345678901234567890123456789012",
         "gpu-memory=0.12345678901234567890123456789012 is longer than 32 characters: "
     )]
-    public void A_refusal_says_what_is_wrong_with_the_text_and_what_to_write(string? text, string start)
+    public void A_refusal_names_the_fault_and_the_remedy(string? text, string start)
     {
         Assert.That(GpuMemoryQuota.TryParse(text, out _, out var problem), Is.False);
         Assert.That(problem, Does.StartWith(start).And.EndsWith(GpuMemoryQuota.AcceptedForms));
@@ -94,7 +94,7 @@ sealed class GpuMemoryQuotaTests
         GpuMemoryQuota.TryParse(text, out var quota, out var problem) ? quota : throw new AssertionException(problem);
 
     [FsCheck.NUnit.Property(MaxTest = 1000)]
-    public Property A_fraction_is_rounded_down_and_never_by_a_whole_byte() =>
+    public Property A_fraction_is_rounded_down_to_a_byte() =>
         Prop.ForAll(
             Arb.From(Fractions),
             Arb.From(Totals),
@@ -108,7 +108,7 @@ sealed class GpuMemoryQuotaTests
         );
 
     [FsCheck.NUnit.Property(MaxTest = 1000)]
-    public Property A_larger_GPU_or_a_larger_fraction_never_gives_less() =>
+    public Property A_larger_GPU_or_fraction_never_gives_less() =>
         Prop.ForAll(
             Arb.From(Gen.Two(Fractions)),
             Arb.From(Gen.Two(Totals)),

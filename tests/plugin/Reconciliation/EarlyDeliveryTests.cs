@@ -72,7 +72,7 @@ sealed class EarlyDeliveryTests
             : null;
 
     [Test]
-    public void A_container_has_its_quota_when_its_first_program_opens_the_shim()
+    public void The_quota_is_there_when_the_shim_opens()
     {
         Allow(1, "0.5");
         Allow(2, "3g");
@@ -86,7 +86,7 @@ sealed class EarlyDeliveryTests
     }
 
     [Test]
-    public void Where_the_kernel_says_the_directory_nobody_s_mounts_are_read()
+    public void A_directory_that_the_kernel_names_needs_no_mounts()
     {
         Allow(1, "0.5");
         _mounts.Set(50, "b");
@@ -99,7 +99,7 @@ sealed class EarlyDeliveryTests
     }
 
     [Test]
-    public void A_container_whose_start_nobody_judged_waits_for_the_engine_and_is_not_watched_any_more()
+    public void An_unjudged_container_waits_for_the_engine()
     {
         _mounts.Set(50, "a");
         _mounts.Groups[50] = [Id(1)];
@@ -109,7 +109,7 @@ sealed class EarlyDeliveryTests
     }
 
     [Test]
-    public void A_process_of_the_host_gets_nothing_and_ends_no_watch()
+    public void A_process_of_the_host_gets_nothing()
     {
         Allow(1, "0.5");
         _mounts.Set(50, "a", "b");
@@ -132,7 +132,7 @@ sealed class EarlyDeliveryTests
     }
 
     [Test]
-    public void A_container_under_the_control_group_of_another_has_its_own_quota()
+    public void A_container_in_anothers_control_group_has_its_quota()
     {
         Allow(1, "1");
         Allow(2, "0.1");

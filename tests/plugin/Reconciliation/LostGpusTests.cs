@@ -50,7 +50,7 @@ sealed class LostGpusTests
     }
 
     [Test]
-    public void Who_could_open_a_GPU_and_cannot_any_more_is_told_once()
+    public void A_lost_GPU_is_reported_once()
     {
         var container = Run(10);
         _rules.Allowed[10] = true;
@@ -78,7 +78,7 @@ sealed class LostGpusTests
     }
 
     [Test]
-    public void What_is_not_known_for_a_moment_is_no_loss_and_another_run_starts_afresh()
+    public void An_unknown_moment_is_no_loss()
     {
         var container = Run(10);
         _rules.Allowed[10] = true;

@@ -44,7 +44,7 @@ sealed class MountShadowingTests
     }
 
     [Test]
-    public void What_an_ordinary_container_has_covers_nothing() => Assert.That(Shadowings(Ordinary), Is.Empty);
+    public void Ordinary_mounts_cover_nothing() => Assert.That(Shadowings(Ordinary), Is.Empty);
 
     [TestCase("20 13 /run", "/run on /run", Description = "on top of it")]
     [TestCase("20 13 /run/quota", "/run/quota on /run")]
@@ -53,11 +53,11 @@ sealed class MountShadowingTests
     [TestCase("20 14 /run/usage/ledger", "/run/usage/ledger on /run")]
     [TestCase("20 10 /runner", "")]
     [TestCase("20 10 /data/run", "")]
-    public void What_lies_on_it_does(string mount, string found) =>
+    public void Mounts_on_or_within_ours_cover_it(string mount, string found) =>
         Assert.That(Shadowings([.. Ordinary, mount]), Is.EqualTo(found));
 
     [Test]
-    public void A_folder_above_that_was_mounted_later_does_and_one_that_was_there_before_does_not()
+    public void Only_later_mounts_above_ours_cover_it()
     {
         string[] below = ["10 1 /", "11 10 /a", "12 11 /a/b", "13 12 /a/b/run ours", "14 13 /a/b/run/usage"];
         Assert.That(Shadowings(below), Is.Empty);
@@ -67,7 +67,7 @@ sealed class MountShadowingTests
 
     /// <summary>What an engine of 20.10 leaves behind.</summary>
     [Test]
-    public void Copies_of_ours_on_top_of_it_cover_nothing_and_what_lies_on_them_does()
+    public void Only_mounts_on_copies_of_ours_cover_it()
     {
         string[] copied = [.. Ordinary, "21 13 /run ours", "22 21 /run/usage", "23 21 /run ours", "24 23 /run/usage"];
         Assert.That(Shadowings(copied), Is.Empty);

@@ -37,7 +37,7 @@ sealed class ProgramsTests
     [TestCase(false, "/lib/ld-musl-x86_64.so.1", "/usr/lib/libc++.so.1")]
     [TestCase(false, "/usr/lib/ld-linux-x86-64.so.2")]
     [TestCase(false)]
-    public void A_program_with_glibc_and_no_shim_is_told_from_every_other(bool isWithout, params string[] files) =>
+    public void Only_a_glibc_program_without_shim_is_reported(bool isWithout, params string[] files) =>
         Assert.That(IsWithout(Maps(files)), Is.EqualTo(isWithout));
 
     [Test]
@@ -52,7 +52,7 @@ sealed class ProgramsTests
         );
 
     [Test]
-    public void A_C_library_that_is_mapped_as_data_is_none() =>
+    public void A_C_library_mapped_as_data_does_not_count() =>
         Assert.That(IsWithout(Maps("/usr/lib/libc.so.6").Replace("r-xp", "r--p", StringComparison.Ordinal)), Is.False);
 
     /// <summary>A static program has nothing that reads ld.so.preload, whatever it loads later.</summary>
@@ -81,7 +81,7 @@ sealed class ProgramsTests
         );
 
     [Test]
-    public void What_the_kernel_tells_a_program_says_what_began_it()
+    public void The_auxiliary_vector_names_the_loader()
     {
         static byte[] Auxv(params ulong[] words) => [.. words.SelectMany(BitConverter.GetBytes)];
         Assert.That(
@@ -101,7 +101,7 @@ sealed class ProgramsTests
     }
 
     [Test]
-    public void Of_maps_without_end_nothing_is_said()
+    public void Endless_maps_say_nothing()
     {
         var line = Maps("/usr/lib/libc.so.6");
         Assert.That(IsWithout(line + string.Concat(Enumerable.Repeat(Main, 1000))), Is.True);
@@ -116,12 +116,12 @@ sealed class ProgramsTests
     [TestCase("sleep 60 & wait", "", false)]
     [TestCase("env -u LD_PRELOAD sleep 60 & wait", "sleep", true)]
     [TestCase("unset LD_PRELOAD; exec sleep 60", "sleep", true)]
-    public Task The_processes_that_the_first_one_began_are_looked_at(string script, string program, bool isWithout) =>
+    public Task Child_processes_are_looked_at(string script, string program, bool isWithout) =>
         RunAsync(script, 1, program, isWithout);
 
     [TestCase(ProcPrograms.MaxProcesses, true)]
     [TestCase(ProcPrograms.MaxProcesses + 1, false)]
-    public Task So_many_of_them_are_looked_at_and_no_more(int processes, bool isWithout) =>
+    public Task The_number_of_child_processes_is_bounded(int processes, bool isWithout) =>
         RunAsync(
             $"for n in $(seq {processes - 2}); do sleep 60 & done; env -u LD_PRELOAD sleep 60 & wait",
             processes - 1,
@@ -163,7 +163,7 @@ sealed class ProgramsTests
 
     /// <summary>A program whose main function ends its thread only, as one in C may.</summary>
     [Test]
-    public async Task A_program_whose_first_thread_has_ended_is_looked_at_too()
+    public async Task A_program_without_its_first_thread_is_seen()
     {
         var start = new ProcessStartInfo("/usr/bin/python3", ["-c", Tests.Volumes.FakeContainer.Zombie])
         {

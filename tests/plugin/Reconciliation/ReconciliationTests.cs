@@ -202,7 +202,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task It_learns_its_name_from_the_engine()
+    public async Task The_plugin_learns_its_name_from_the_engine()
     {
         await StartAsync();
         Assert.That(_identity.Name, Is.EqualTo("lab/gpu:v1"));
@@ -210,10 +210,7 @@ sealed class ReconciliationTests
 
     [TestCase("etc", true)]
     [TestCase("driver", false)]
-    public async Task What_an_upgrade_lost_of_the_settings_is_an_error_and_where_it_is_the_policy_nothing_starts(
-        string mount,
-        bool isPolicy
-    )
+    public async Task A_setting_lost_by_an_upgrade_is_an_error(string mount, bool isPolicy)
     {
         _docker.LostSources = [new(mount, "/srv/x", "/x")];
         await StartAsync();
@@ -228,7 +225,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task Every_directory_of_a_container_gets_the_quota_also_a_subpaths()
+    public async Task Every_directory_of_a_container_gets_the_quota()
     {
         await StartAsync();
         _docker.Start(Container(1, "0.5", "d1", "d2/ld.so.preload"));
@@ -237,7 +234,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task What_happened_while_the_engine_was_away_is_made_up_for()
+    public async Task Starts_missed_while_the_engine_was_away_are_served()
     {
         await StartAsync();
         _docker.Start(Container(1, "0.5", "d1"));
@@ -296,7 +293,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task A_run_that_began_meanwhile_is_another_one()
+    public async Task A_run_that_began_meanwhile_is_another()
     {
         await StartAsync();
         var container = Container(1, "0.5", "d1");
@@ -328,7 +325,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task A_wrong_or_missing_quota_is_repaired_without_asking_the_engine()
+    public async Task A_wrong_quota_file_is_repaired()
     {
         await StartAsync();
         _docker.Start(Container(1, "0.5", "d1"));
@@ -344,7 +341,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task A_directory_that_a_running_container_gets_later_has_its_quota_too()
+    public async Task A_directory_mounted_later_gets_the_quota()
     {
         await StartAsync();
         _docker.Start(Container(1, "0.5", "d1"));
@@ -365,7 +362,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task Who_runs_against_the_rules_keeps_its_quota_and_is_reported_once()
+    public async Task A_violation_is_reported_once_and_keeps_the_quota()
     {
         await StartAsync();
         _docker.Start(Container(1, "0.5", "d1") with { Name = "/outlaw" });
@@ -403,7 +400,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task An_engine_that_stumbles_is_asked_again()
+    public async Task An_engine_that_fails_is_asked_again()
     {
         await StartAsync();
         _docker.FailingInspects = 2;
@@ -435,7 +432,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task A_container_that_ends_while_it_is_counted_is_not()
+    public async Task A_container_that_ends_meanwhile_is_not_counted()
     {
         await StartAsync();
         var container = Container(1, "0.5", "d1");
@@ -477,7 +474,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task Where_the_engine_does_not_ask_nothing_is_copied_for_nothing_can_be_mounted()
+    public async Task An_engine_that_does_not_ask_gets_no_preload()
     {
         await StartAsync();
         _docker.PingStatus = 200;
@@ -492,7 +489,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task Where_the_engine_asks_admission_only_tasks_of_swarm_get_the_preload_here()
+    public async Task Behind_admission_only_swarm_tasks_get_the_preload_here()
     {
         await StartAsync();
         _own.NoteAuthorizationCall();
@@ -515,7 +512,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task A_container_that_breaks_a_policy_that_stops_is_stopped_and_gets_no_quota()
+    public async Task A_violation_under_a_stopping_policy_is_stopped()
     {
         await StartAsync();
         _docker.Start(Container(1, "0.5", "d1") with { Name = "/desperado" });
@@ -526,7 +523,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task A_container_whose_quota_is_covered_is_stopped_at_once_also_when_that_comes_later()
+    public async Task A_container_with_a_covered_quota_is_stopped()
     {
         await StartAsync();
         var covered = Container(1, "0.5", "d1");
@@ -568,7 +565,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task A_policy_that_changes_between_a_verdict_and_its_delivery_counts_all_the_same()
+    public async Task A_policy_change_before_delivery_counts()
     {
         Enforce("""{"defaultQuota":"0.5"}""");
         _judge.OnJudged = () =>
@@ -582,7 +579,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task Who_breaks_another_policy_is_reported_or_stopped_as_that_policy_says()
+    public async Task A_policy_change_is_applied_to_running_containers()
     {
         await StartAsync();
         _docker.Start(Container(1, "0.5", "d1"));
@@ -601,7 +598,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task Who_counts_the_GPUs_is_told_of_every_run_and_every_end()
+    public async Task The_reservations_hear_of_every_start_and_end()
     {
         _docker.Put(Container(1, "0.5", "d1"));
         await StartAsync();
@@ -618,7 +615,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task No_event_ends_who_works_on_them()
+    public async Task No_failure_ends_an_event_worker()
     {
         await StartAsync();
         Assert.That(GpuMemoryQuota.TryParse("0.5", out var quota, out _));
@@ -633,7 +630,7 @@ sealed class ReconciliationTests
     [TestCase(true, 0, "1 ended and restarts")]
     [TestCase(false, 0, "1 ended for good")]
     [TestCase(true, 1001, null)]
-    public async Task Whether_a_container_that_ended_runs_again_the_engine_says(bool running, int pid, string? told)
+    public async Task The_engine_says_whether_a_container_restarts(bool running, int pid, string? told)
     {
         Assert.That(GpuMemoryQuota.TryParse("0.5", out var quota, out _));
         _ledger.Holders[Id(1)] = quota!;
@@ -654,7 +651,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task A_container_whose_mounts_are_too_many_to_be_read_does_not_go_on()
+    public async Task A_container_with_unreadably_many_mounts_is_stopped()
     {
         _docker.Put(Container(1, "0.5", "d1"));
         _mounts.Cut(1001);
@@ -665,7 +662,7 @@ sealed class ReconciliationTests
 
     [TestCase("/c1", false)]
     [TestCase("/greedy", true)]
-    public async Task Whose_mounts_stay_unreadable_is_reported_at_the_second_look(string name, bool stopped)
+    public async Task Unreadable_mounts_are_reported_at_the_second_look(string name, bool stopped)
     {
         _docker.Put(Container(1, "0.5", "d1") with { Name = name });
         _mounts.Hide(1001);
@@ -679,7 +676,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task Mounts_that_can_be_read_again_are_as_if_they_always_could()
+    public async Task Mounts_readable_again_clear_the_first_look()
     {
         _docker.Put(Container(1, "0.5", "d1"));
         for (var n = 0; n < 3; n++)
@@ -696,7 +693,7 @@ sealed class ReconciliationTests
     /// <summary>As <c>-v /:/host</c> shows them: its own and a neighbour's, of which another container has the
     /// quota.</summary>
     [Test]
-    public async Task Directories_that_a_bind_of_the_engines_folders_brings_along_are_no_concern_of_a_container()
+    public async Task Directories_seen_through_host_binds_are_ignored()
     {
         _docker.Put(Container(1, "0.5", "d1"));
         _docker.Put(Container(2, "0.3", "d2"));
@@ -750,7 +747,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task A_mount_that_cannot_be_made_private_is_named_once_and_its_container_keeps_its_quota()
+    public async Task A_mount_that_stays_shared_is_reported_once()
     {
         _containerMounts.Problem = "ns/mnt: Permission denied";
         _docker.Put(Container(1, "0.5", "d1"));
@@ -768,10 +765,7 @@ sealed class ReconciliationTests
 
     [TestCase("/c1", false)]
     [TestCase("/greedy", true)]
-    public async Task Who_has_lost_its_private_directory_is_reported_once_and_stopped_where_the_policy_stops_breaches(
-        string name,
-        bool stopped
-    )
+    public async Task A_lost_private_directory_is_reported_or_stopped(string name, bool stopped)
     {
         _docker.Put(Container(1, "0.5", "d1") with { Name = name });
         _mounts.Set(1001);
@@ -787,10 +781,7 @@ sealed class ReconciliationTests
 
     [TestCase("/c1", false)]
     [TestCase("/greedy", true)]
-    public async Task Who_runs_without_the_shim_is_reported_once_and_stopped_where_the_policy_stops_breaches(
-        string name,
-        bool stopped
-    )
+    public async Task A_program_without_the_shim_is_reported_or_stopped(string name, bool stopped)
     {
         _docker.Put(Container(1, "0.5", "d1") with { Name = name });
         _programs.WithoutShim[1001] = "/usr/bin/python3";
@@ -810,7 +801,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task Who_has_just_begun_is_looked_at_when_its_programs_have_loaded_what_they_load()
+    public async Task A_young_container_is_looked_at_later()
     {
         await StartAsync();
         var young = Container(1, "0.5", "d1");
@@ -830,7 +821,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task Who_loses_it_while_it_runs_is_found_at_the_next_sweep()
+    public async Task The_next_sweep_finds_a_lost_directory()
     {
         _docker.Put(Container(1, "0.5", "d1"));
         await StartAsync();
@@ -843,7 +834,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task Who_loses_the_ledger_while_it_runs_is_found_at_the_next_sweep()
+    public async Task The_next_sweep_finds_a_lost_ledger()
     {
         _docker.Put(Container(1, "0.5", "d1"));
         await StartAsync();
@@ -861,7 +852,7 @@ sealed class ReconciliationTests
     /// <summary>Events come faster than the engine describes containers: what is too much is not kept, and who was
     /// among it is found by looking at all.</summary>
     [Test]
-    public async Task A_flood_of_events_hides_nobody()
+    public async Task A_flood_of_events_hides_no_container()
     {
         await StartAsync();
         using var gate = new ManualResetEventSlim();
@@ -929,7 +920,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task All_that_run_are_known_with_what_they_are_called_now_and_who_ends_is_not()
+    public async Task Running_containers_are_known_by_their_present_names()
     {
         await StartAsync();
         _docker.Start(Container(1, "0.5", "d1"));
@@ -955,7 +946,7 @@ sealed class ReconciliationTests
     bool SaysExceeded() => _log.Any(line => line.Contains("rules=quota-exceeded", StringComparison.Ordinal));
 
     [Test]
-    public async Task Who_has_more_of_a_GPU_than_its_quota_is_reported_once()
+    public async Task Use_above_the_quota_is_reported_once()
     {
         var use = new FakeUse([(51, 300), (52, 203), (53, 400)]);
         await WatchAsync(use, "/c1", () => use.Readings > 5 && SaysExceeded());
@@ -974,11 +965,11 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task Who_has_more_is_stopped_where_the_policy_stops_breaches() =>
+    public async Task Use_above_the_quota_is_stopped_where_policy_says() =>
         await WatchAsync(new([(51, 503)]), "/greedy", () => _docker.Stopped.Contains(Id(1)));
 
     [Test]
-    public async Task Who_has_a_GPU_and_holds_nothing_of_it_is_judged_too()
+    public async Task Use_without_a_reservation_is_judged_too()
     {
         _docker.Put(Container(2, null) with { Name = "/other", Mounts = [] });
         await WatchAsync(new([(51, 300), (53, 1), (54, 400)], [(51, 300), (53, 400)]), "/c1", SaysExceeded);
@@ -999,10 +990,7 @@ sealed class ReconciliationTests
     [TestCase(true, false)]
     [TestCase(false, true)]
     [TestCase(false, false)]
-    public async Task Who_cannot_be_inspected_shields_nobody_and_is_stopped_itself_where_the_policy_stops_breaches(
-        bool isTooLong,
-        bool stops
-    )
+    public async Task A_container_that_cannot_be_inspected_shields_no_other(bool isTooLong, bool stops)
     {
         if (stops)
             Enforce("""{"onBreach":"stop"}""");
@@ -1023,7 +1011,7 @@ sealed class ReconciliationTests
     /// <summary>A policy may allow it a GPU without a quota; what the engine does not say for a while is no reason to
     /// end it.</summary>
     [Test]
-    public async Task Who_holds_nothing_and_cannot_be_inspected_for_a_while_is_left_alone()
+    public async Task An_unreadable_container_without_a_reservation_stays()
     {
         Enforce("""{"onBreach":"stop"}""");
         _docker.Unreadable[Id(2)] = new("busy", 500);
@@ -1037,7 +1025,7 @@ sealed class ReconciliationTests
     }
 
     [Test]
-    public async Task What_an_audit_would_refuse_is_told_of_what_runs_once_a_run_and_ends_nobody()
+    public async Task Audit_reports_running_containers_once()
     {
         Enforce("""{"mode":"audit","onBreach":"stop"}""");
         _docker.Put(Container(1, "0.5", "d1") with { Name = "/audited" });
@@ -1066,7 +1054,7 @@ sealed class ReconciliationTests
     ];
 
     [TestCaseSource(nameof(Fine))]
-    public async Task Who_has_its_quota_and_who_had_more_for_a_moment_is_left_alone(object use)
+    public async Task Short_excess_use_is_left_alone(object use)
     {
         await WatchAsync((FakeUse)use, "/c1", () => ((FakeUse)use).Readings > 8);
         Assert.That(SaysExceeded(), Is.False);

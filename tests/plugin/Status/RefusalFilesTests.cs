@@ -29,7 +29,7 @@ sealed class RefusalFilesTests
     static Dictionary<string, Refusals> Parse(string text) => RefusalFiles.Parse(Encoding.UTF8.GetBytes(text));
 
     [Test]
-    public void Each_line_is_a_GPU_with_its_count_and_the_last_refused_allocation()
+    public void Each_line_has_a_GPUs_count_and_last_refusal()
     {
         File.WriteAllText(Path, "GPU-1 3 1048576 1764496800123      \nGPU-2 1 5 0\n");
         var found = _files.Read(Directory);
@@ -58,14 +58,14 @@ sealed class RefusalFilesTests
     public void What_is_of_another_form_does_not_count(string text) => Assert.That(Parse(text), Is.Empty);
 
     [Test]
-    public void Of_a_GPU_the_first_line_counts_and_a_time_beyond_all_is_none()
+    public void The_first_line_of_a_GPU_counts()
     {
         Assert.That(Parse("G 1 2 3\nG 9 9 9\n")["G"].Count, Is.EqualTo(1));
         Assert.That(Parse($"G 1 2 {long.MaxValue}")["G"].LastTime, Is.Null);
     }
 
     [Test]
-    public void What_is_no_file_of_that_size_is_as_good_as_none()
+    public void A_file_of_another_size_counts_as_none()
     {
         Assert.That(_files.Read(Directory), Is.Empty, "no file");
         Assert.That(_files.Read("4567"), Is.Empty, "no directory");

@@ -19,7 +19,7 @@ sealed class StatusReportTests : StatusFixture
     static string State(JsonElement report, string name) => Row(report, name).GetProperty("State").GetString()!;
 
     [Test]
-    public void Every_key_is_there_and_what_is_not_known_is_null()
+    public void Every_key_is_there_and_null_if_unknown()
     {
         Run("web", "0.5", 10, [Gpu0]);
         Driver.Use(Gpu0, 700 * Mib, null, (10, 500 * Mib));
@@ -34,7 +34,7 @@ sealed class StatusReportTests : StatusFixture
     }
 
     [Test]
-    public void Use_is_the_sum_of_a_containers_processes_on_each_GPU()
+    public void Use_is_summed_by_container_and_GPU()
     {
         Run("web", "0.5", 10, [Gpu0, Gpu1]);
         Run("other", "3g", 20, [Gpu0]);
@@ -76,7 +76,7 @@ sealed class StatusReportTests : StatusFixture
     }
 
     [Test]
-    public void A_container_is_listed_with_a_quota_or_a_GPU_or_with_use_of_one_by_name()
+    public void Containers_with_a_quota_or_a_GPU_are_listed()
     {
         Run("web", null, 10);
         Run("quota", "0.5", 20);
@@ -119,7 +119,7 @@ sealed class StatusReportTests : StatusFixture
     }
 
     [Test]
-    public void Where_the_driver_does_not_say_or_the_container_is_younger_use_is_not_known()
+    public void Without_a_measurement_use_is_unknown()
     {
         Run("web", "0.5", 10, [Gpu0, Gpu1]);
         Driver.Readings.Add(new(Gpu0, 5, null, null));
@@ -145,7 +145,7 @@ sealed class StatusReportTests : StatusFixture
     }
 
     [Test]
-    public void A_users_status_has_the_containers_of_that_user_and_the_sums_of_all()
+    public void A_users_status_has_its_containers_and_all_sums()
     {
         Run("hers", "0.5", 10, [Gpu0], "alice");
         Run("his", null, 20, [Gpu0], "bob");
@@ -166,7 +166,7 @@ sealed class StatusReportTests : StatusFixture
     }
 
     [Test]
-    public void Promises_are_counted_with_overcommit_and_a_GPU_without_room_is_full()
+    public void Promises_are_counted_with_overcommit()
     {
         Run("half", "0.5", 10, [Gpu1]);
         Run("more", "0.5", 20, [Gpu1]);

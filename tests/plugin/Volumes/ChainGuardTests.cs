@@ -59,7 +59,7 @@ sealed class ChainGuardTests
     }
 
     [Test]
-    public async Task The_refusal_says_what_to_write_where_and_how_it_is_read()
+    public async Task The_refusal_says_what_to_write_where()
     {
         Answer(Asking.No);
         Assert.That(
@@ -77,7 +77,7 @@ sealed class ChainGuardTests
 
     /// <summary>An engine that reads a name of which it has no plugin ends.</summary>
     [Test]
-    public async Task A_name_that_the_plugin_does_not_know_is_not_guessed()
+    public async Task An_unknown_plugin_name_is_not_guessed()
     {
         Answer(Asking.No);
         _docker.PluginName = null;
@@ -98,10 +98,7 @@ sealed class ChainGuardTests
     [TestCase(Asking.Denied, "another authorization plugin refuses, or fails at, this plugin's calls to the engine")]
     [TestCase(Asking.Absent, "the plugin finds no engine at ")]
     [TestCase(Asking.Silent, "the engine at ")]
-    public async Task Whatever_else_it_is_that_is_no_boot_nothing_is_mounted_and_the_log_says_so(
-        Asking asking,
-        string words
-    )
+    public async Task Nothing_is_mounted_unless_the_engine_boots(Asking asking, string words)
     {
         Answer(asking);
         if (asking == Asking.Silent)
@@ -111,7 +108,7 @@ sealed class ChainGuardTests
     }
 
     [Test]
-    public async Task Where_no_socket_is_the_plugin_can_enforce_nothing()
+    public async Task Without_a_socket_nothing_can_be_enforced()
     {
         Answer(Asking.Booting);
         File.Delete(_socket);
@@ -124,7 +121,7 @@ sealed class ChainGuardTests
     }
 
     [Test]
-    public async Task The_log_has_a_line_when_it_begins_one_every_ten_minutes_and_one_when_it_ends()
+    public async Task The_log_repeats_the_state_every_ten_minutes()
     {
         async Task<int> LinesAsync(Asking asking)
         {
@@ -145,7 +142,7 @@ sealed class ChainGuardTests
     }
 
     [Test]
-    public async Task It_looks_when_the_plugin_starts_until_the_engine_says_something()
+    public async Task The_guard_looks_until_the_engine_answers()
     {
         Answer(Asking.Booting);
         await _guard.StartAsync(CancellationToken.None);
@@ -157,7 +154,7 @@ sealed class ChainGuardTests
     }
 
     [Test]
-    public async Task What_was_mounted_while_the_engine_did_not_say_makes_it_look_again()
+    public async Task A_mount_without_an_answer_is_checked_again()
     {
         Answer(Asking.Yes);
         await _guard.StartAsync(CancellationToken.None);

@@ -73,7 +73,7 @@ sealed partial class ContainerMountsTests
 
     [TestCase("0")]
     [TestCase("1234")]
-    public void It_stays_where_the_containers_mount_was_made_private(string user) =>
+    public void The_ledger_stays_on_a_private_mount(string user) =>
         Test(
             (volumes, source) =>
             {
@@ -88,7 +88,7 @@ sealed partial class ContainerMountsTests
         );
 
     [Test]
-    public void A_process_that_is_stopped_is_no_hindrance() =>
+    public void A_stopped_process_is_no_hindrance() =>
         Test(
             (volumes, source) =>
             {
@@ -112,7 +112,7 @@ sealed partial class ContainerMountsTests
         TestName = "A link in its place is not followed"
     )]
     [TestCase("umount -R $TARGET", "another mount is at", TestName = "A place where it is no more is left alone")]
-    public void What_is_not_the_mount_is_not_changed(string trick, string problem) =>
+    public void Only_the_mount_itself_is_changed(string trick, string problem) =>
         Test(
             (volumes, source) =>
             {
@@ -174,7 +174,7 @@ sealed partial class ContainerMountsTests
         );
 
     [Test]
-    public void A_file_system_that_does_not_answer_is_waited_for_in_bounds() =>
+    public void A_hanging_file_system_is_not_waited_for_long() =>
         Test(
             (volumes, source) =>
             {

@@ -43,7 +43,7 @@ sealed class HostViewTests
     }
 
     [Test]
-    public void A_process_that_never_had_its_mounts_does_not_end_again_within_half_a_minute()
+    public void The_plugin_restarts_at_most_twice_a_minute()
     {
         Process().RestartProcess();
         Process().RestartProcess();
@@ -57,7 +57,7 @@ sealed class HostViewTests
     /// <summary>Engines that were killed and started every ten seconds lost all their containers at each third
     /// boot.</summary>
     [Test]
-    public void Each_engine_that_takes_the_mounts_away_is_answered_by_a_new_process()
+    public void An_engine_that_takes_the_mounts_ends_the_process()
     {
         for (var boot = 1; boot <= 5; boot++)
         {

@@ -98,7 +98,7 @@ sealed class MountCopiesTests
     /// <summary>Each is on the other, so that each hides something.</summary>
     [TestCase(ProcMountTable.MaxMounts, false)]
     [TestCase(ProcMountTable.MaxMounts + 1, true)]
-    public void Two_that_lie_on_each_other_by_turns_are_no_copies(int count, bool isCut) =>
+    public void Two_alternating_mounts_are_no_copies(int count, bool isCut) =>
         Assert.That(
             IsCut(Keep(Enumerable.Range(1, count).Select(i => $"{i} {i - 1} 0:{i % 2} / /at rw - tmpfs tmpfs rw"))),
             Is.EqualTo(isCut)
@@ -131,7 +131,7 @@ sealed class MountCopiesTests
 
     /// <summary>A folder that is mounted over itself hides what is mounted in it.</summary>
     [Test]
-    public void A_mount_that_hides_ours_by_a_copy_of_the_folder_above_is_still_seen()
+    public void A_copy_of_the_parent_covers_visibly()
     {
         string[] table =
         [
@@ -169,7 +169,7 @@ sealed class MountCopiesTests
     /// <summary>What is in a list once processes have mounted on and beneath what is there, and on what nobody sees:
     /// what a path leads to is the same mount afterwards.</summary>
     [Test]
-    public void Whatever_is_left_out_no_path_led_to_it() =>
+    public void Only_unreachable_mounts_are_left_out() =>
         Check.One(
             Config.QuickThrowOnFailure.WithMaxTest(500),
             Prop.ForAll<(byte Kind, byte Place, byte Device)[]>(steps =>

@@ -29,7 +29,7 @@ sealed class MountInfoTests
     [TestCase("36 -1 98:0 /mnt1 /mnt2 rw - ext3 x rw")]
     [TestCase("36 35 980 /mnt1 /mnt2 rw - ext3 x rw")]
     [TestCase("      ")]
-    public void What_is_no_mount_entry_is_none(string line) => Assert.That(MountEntry.Parse(line), Is.Null);
+    public void Invalid_lines_are_no_mounts(string line) => Assert.That(MountEntry.Parse(line), Is.Null);
 
     [TestCase(@"/a\040b", "/a b")]
     [TestCase(@"/a\011\012\134\043", "/a\t\n\\#")]
@@ -40,7 +40,7 @@ sealed class MountInfoTests
         Assert.That(MountEntry.Unescape(written), Is.EqualTo(meant));
 
     [Test]
-    public void Whatever_a_path_is_called_it_is_read_as_it_is() =>
+    public void Any_path_is_read_as_it_is() =>
         Check.QuickThrowOnFailure(
             Prop.ForAll<NonNull<string>, NonNull<string>>(
                 (root, target) =>
@@ -72,7 +72,7 @@ sealed class MountInfoTests
         $"{id} 0 98:0 / /{id.ToString().PadLeft(length - 1, 'm')} rw - ext3 x {new string('o', more)}";
 
     [Test]
-    public void Lines_of_any_length_are_read_as_far_as_a_bound()
+    public void Long_lines_are_read_up_to_a_bound()
     {
         var text = string.Join('\n', new string('a', 10), "", new string('b', 11), new string('c', 50_000), "d");
         var lines = BoundedLines.Read(new MemoryStream(System.Text.Encoding.UTF8.GetBytes(text)), 10).ToArray();
@@ -98,12 +98,7 @@ sealed class MountInfoTests
     [TestCase(1, 39_000, 0, true)]
     [TestCase(1, 40_000, 0, false)]
     [TestCase(3, 10, 100_000, true, Description = "options, which nobody needs")]
-    public void A_list_is_kept_within_bounds_and_says_where_it_is_not_whole(
-        int count,
-        int length,
-        int more,
-        bool isWhole
-    )
+    public void A_list_is_bounded_and_says_so(int count, int length, int more, bool isWhole)
     {
         var kept = Keep(string.Join('\n', Enumerable.Range(1, count).Select(id => Line(id, length, more))));
         Assert.That(kept.Any(mount => ReferenceEquals(mount, MountEntry.More)), Is.EqualTo(!isWhole));
@@ -131,7 +126,7 @@ sealed class MountInfoTests
     }
 
     [Test]
-    public void Ever_so_many_long_mounts_take_no_memory()
+    public void Many_long_mounts_take_no_memory()
     {
         var before = GC.GetTotalMemory(forceFullCollection: true);
         var (seen, kept) = (0, 0L);
@@ -149,7 +144,7 @@ sealed class MountInfoTests
     }
 
     [Test]
-    public void A_directory_is_found_by_what_is_mounted_not_by_where()
+    public void A_directory_is_found_by_its_device()
     {
         var directories = Over("8:1", "/var/lib/docker/plugins/p/propagated-mount", "/var/lib/runai");
         const string root = "/var/lib/docker/plugins/p/propagated-mount/state/";
@@ -174,12 +169,7 @@ sealed class MountInfoTests
     [TestCase("/var/lib/docker/plugins/p/propagated-mount/mounts", "/x", "/x/d2", false)]
     [TestCase("/", "/", "/runai", false)]
     [TestCase("/data", "/mounts", "/mounts/d1", false)]
-    public void Where_it_is_handed_out_is_told_by_what_it_is_mounted_on(
-        string root,
-        string target,
-        string at,
-        bool isHandedOut
-    )
+    public void The_propagated_folder_is_known_by_its_mount(string root, string target, string at, bool isHandedOut)
     {
         var directories = Over("8:1", "/var/lib/docker/plugins/p/propagated-mount", "/var/lib/runai");
         MountEntry mount = new("8:1", "/var/lib/docker/plugins/p/propagated-mount/state/d1", at);

@@ -19,7 +19,7 @@ sealed class MountTests
         });
 
     [Test]
-    public void An_activation_gets_the_shim_the_preload_line_and_a_ledger_folder() =>
+    public void An_activation_gets_shim_preload_and_ledger() =>
         Test(volumes =>
         {
             var path = volumes.Mount(Id);
@@ -32,7 +32,7 @@ sealed class MountTests
         });
 
     [Test]
-    public void Nothing_in_it_can_be_changed_but_the_ledger() =>
+    public void Only_the_ledger_can_be_changed() =>
         Test(volumes =>
         {
             var path = volumes.Mount(Id);
@@ -75,7 +75,7 @@ sealed class MountTests
         });
 
     [Test]
-    public void It_appears_read_only_on_the_hosts_side_and_goes_there_too() =>
+    public void The_hosts_side_is_read_only_and_removed_too() =>
         Test(volumes =>
         {
             using var host = Sh.Start("exec unshare -m --propagation slave sh -c 'echo ready && exec cat'");
@@ -105,7 +105,7 @@ sealed class MountTests
         });
 
     [Test]
-    public void A_new_shim_leaves_the_old_one_to_those_who_run_it() =>
+    public void A_new_shim_leaves_running_containers_the_old_one() =>
         Test(volumes =>
         {
             var old = volumes.Mount(Id);
@@ -154,7 +154,7 @@ sealed class MountTests
         });
 
     [Test]
-    public void What_the_guard_refuses_is_not_mounted_unless_a_container_has_it_and_runs() =>
+    public void The_guard_refuses_new_mounts_only() =>
         Test(volumes =>
         {
             volumes.Guard.Refusal = "nobody asks";
@@ -177,7 +177,7 @@ sealed class MountTests
         });
 
     [Test]
-    public void It_goes_with_its_last_reference() =>
+    public void A_directory_goes_with_its_last_reference() =>
         Test(volumes =>
         {
             var path = volumes.Mount(Id);
@@ -242,7 +242,7 @@ sealed class MountTests
     [TestCase("touch {state}/mounts/{id}", "mounts")]
     [TestCase("rm -rf {stage} && touch {stage}", "stage")]
     [TestCase("mkdir -p {stage}/{id}/usage && mount -t tmpfs -o ro x {stage}", "stage")]
-    public void A_mount_that_fails_leaves_nothing_behind_and_says_why(string obstacle, string said) =>
+    public void A_failed_mount_leaves_nothing_behind(string obstacle, string said) =>
         Test(volumes =>
         {
             var command = obstacle
@@ -281,7 +281,7 @@ sealed class MountTests
         });
 
     [Test]
-    public void A_mount_that_was_lost_is_made_again_with_what_was_on_disk() =>
+    public void A_lost_mount_is_made_again_from_disk() =>
         Test(volumes =>
         {
             var path = volumes.Mount(Id);
@@ -322,7 +322,7 @@ sealed class MountTests
         });
 
     [Test]
-    public void What_a_process_has_mounted_is_not_removed_whatever_the_counts_say() =>
+    public void A_mounted_directory_is_never_removed() =>
         Test(volumes =>
         {
             var path = volumes.Mount(Id);
@@ -344,7 +344,7 @@ sealed class MountTests
     /// <summary>Of the one the kernel shows no list of mounts, of the other an empty one.</summary>
     [TestCase(FakeContainer.Zombie)]
     [TestCase(FakeContainer.Chrooted)]
-    public void What_a_container_has_mounted_is_known_whatever_its_first_thread_or_its_root(string program) =>
+    public void Mounts_are_known_without_first_thread_or_root(string program) =>
         Test(volumes =>
         {
             var path = volumes.Mount(Id);
@@ -392,7 +392,7 @@ sealed class MountTests
     }
 
     [Test]
-    public void What_may_be_mounted_is_kept_and_looked_at_again() =>
+    public void A_directory_that_may_be_mounted_stays() =>
         Test(volumes =>
         {
             using (var container = new FakeContainer(volumes.Mount(Id), Path.Combine(volumes.Settings.State, "target")))
@@ -413,7 +413,7 @@ sealed class MountTests
         });
 
     [Test]
-    public void The_directory_of_a_container_that_runs_by_the_engines_word_stays_until_it_runs_with_another() =>
+    public void A_running_containers_directory_stays() =>
         Test(volumes =>
         {
             var container = new string('c', 64);
@@ -432,7 +432,7 @@ sealed class MountTests
         });
 
     [Test]
-    public void A_reference_too_many_keeps_a_directory_only_for_the_grace() =>
+    public void An_extra_reference_keeps_a_directory_briefly() =>
         Test(volumes =>
         {
             volumes.Mount(Id);
@@ -443,7 +443,7 @@ sealed class MountTests
         });
 
     [Test]
-    public void A_mount_that_comes_back_before_the_collector_finds_its_quota() =>
+    public void A_returning_mount_finds_its_quota() =>
         Test(volumes =>
         {
             var path = volumes.Mount(Id);
@@ -455,7 +455,7 @@ sealed class MountTests
         });
 
     [Test]
-    public void Docker_cp_with_an_id_of_its_own_takes_nothing_from_the_running_container() =>
+    public void Docker_cp_takes_nothing_from_the_container() =>
         Test(volumes =>
         {
             // What 20.10 does after live-restore: it mounts the volume under a new ID on the container's root file
@@ -509,7 +509,7 @@ sealed class MountTests
         });
 
     [Test]
-    public void A_mount_that_the_engine_does_not_see_is_not_handed_out() =>
+    public void A_mount_that_the_engine_cannot_see_is_refused() =>
         PrivateNamespace.Run(() =>
         {
             using var volumes = new VolumesUnderTest(shared: true, managed: true);

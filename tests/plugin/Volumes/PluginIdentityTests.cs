@@ -19,7 +19,7 @@ sealed class PluginIdentityTests
     }
 
     [Test]
-    public void A_managed_plugin_knows_its_id_by_its_propagated_mount()
+    public void The_propagated_mount_names_the_plugin()
     {
         var identity = At($"/docker/plugins/{Id}/propagated-mount");
         Assert.That(identity.Id, Is.EqualTo(Id));
@@ -45,7 +45,7 @@ sealed class PluginIdentityTests
     [TestCase("evil/runai/gpu-memory", false)]
     [TestCase("runai/gpu-memory-2", false)]
     [TestCase("local", false)]
-    public void The_tag_latest_and_dockers_registry_go_without_saying(string driver, bool me)
+    public void The_tag_latest_and_Dockers_registry_are_implied(string driver, bool me)
     {
         var identity = At($"/docker/plugins/{Id}/propagated-mount");
         identity.Name = "runai/gpu-memory:latest";

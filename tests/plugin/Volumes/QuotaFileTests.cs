@@ -41,7 +41,7 @@ sealed class QuotaFileTests
         );
 
     [Test]
-    public void No_error_makes_a_second_line_or_too_long_a_file() =>
+    public void Any_error_is_one_bounded_line() =>
         Check.QuickThrowOnFailure(
             Prop.ForAll<NonNull<string>, PositiveInt>(
                 (part, times) =>
@@ -54,7 +54,7 @@ sealed class QuotaFileTests
         );
 
     [Test]
-    public void Too_many_limits_are_an_error_and_not_a_cut_file() =>
+    public void Too_many_limits_are_an_error() =>
         Assert.That(
             Text(
                 new(Container)

@@ -26,7 +26,7 @@ sealed class ReferenceTableTests
     }
 
     [Test]
-    public void The_next_process_finds_the_last_record_whatever_stood_there_before()
+    public void The_next_process_finds_the_last_record()
     {
         var table = new ReferenceTable(_layout);
         table.Load();
@@ -41,7 +41,7 @@ sealed class ReferenceTableTests
     }
 
     [Test]
-    public void A_record_takes_no_more_room_however_often_it_changes()
+    public void Changing_a_record_takes_no_more_room()
     {
         var table = new ReferenceTable(_layout);
         table.Load();
@@ -55,7 +55,7 @@ sealed class ReferenceTableTests
     }
 
     [Test]
-    public void A_file_that_is_no_record_is_nobodys_and_goes([Values("", "{", "{}", "null", "\0\0")] string text)
+    public void A_file_that_is_no_record_is_removed([Values("", "{", "{}", "null", "\0\0")] string text)
     {
         _layout.Prepare();
         File.WriteAllText(_layout.Reference(Id), text);

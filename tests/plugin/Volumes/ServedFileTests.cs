@@ -19,7 +19,7 @@ sealed partial class ServedFileTests
     static readonly QuotaFile Quota = new(new('c', 64)) { Limit = "0.5" };
 
     [Test]
-    public void While_the_plugin_lives_no_container_has_a_lease_on_what_all_share()
+    public void No_container_gets_a_lease_on_shared_files()
     {
         using var volumes = new VolumesUnderTest();
         var shims = new ShimStore(volumes.Layout);
@@ -34,7 +34,7 @@ sealed partial class ServedFileTests
 
     [TestCase(true)]
     [TestCase(false)]
-    public void A_plugin_that_starts_takes_a_new_shim_where_a_container_has_a_lease_on_it_and_heeds_no_lock(bool leased)
+    public void A_starting_plugin_replaces_a_leased_shim(bool leased)
     {
         using var volumes = new VolumesUnderTest();
         var files = new ShimStore(volumes.Layout).Current();
@@ -55,7 +55,7 @@ sealed partial class ServedFileTests
 
     [TestCase(true)]
     [TestCase(false)]
-    public void A_quota_file_on_which_its_container_has_a_lease_is_replaced(bool leased)
+    public void A_leased_quota_file_is_replaced(bool leased)
     {
         using var volumes = new VolumesUnderTest();
         Directory.CreateDirectory(volumes.Layout.Directory("x"));

@@ -28,7 +28,7 @@ sealed class ShimWatchTests
     public void TearDown() => Directory.Delete(_folder, recursive: true);
 
     [Test]
-    public void Who_opens_the_shim_is_told_under_whatever_mount() =>
+    public void Opening_the_shim_is_seen_under_any_mount() =>
         PrivateNamespace.Run(() =>
         {
             _watch.Add(Path.Combine(_folder, "one"));
@@ -42,7 +42,7 @@ sealed class ShimWatchTests
         });
 
     [Test]
-    public void Nothing_is_told_of_directories_that_are_not_watched_or_not_any_more()
+    public void Unwatched_directories_are_silent()
     {
         var (one, two) = (Path.Combine(_folder, "one"), Path.Combine(_folder, "two"));
         _watch.Add(one);
@@ -60,7 +60,7 @@ sealed class ShimWatchTests
     }
 
     [Test]
-    public void Openings_that_come_together_are_told_each_with_its_directory()
+    public void Simultaneous_openings_name_their_directories()
     {
         foreach (var name in (string[])["one", "two"])
             _watch.Add(Path.Combine(_folder, name));
@@ -82,7 +82,7 @@ sealed class ShimWatchTests
 
     /// <summary>The kernel keeps 16,384 events (fanotify(7)), and one of many that are alike.</summary>
     [Test]
-    public void However_often_it_is_opened_what_waits_is_bounded_and_the_next_is_told()
+    public void Waiting_openings_are_bounded()
     {
         const int Openings = 100_000,
             Kept = 16_384;
@@ -100,7 +100,7 @@ sealed class ShimWatchTests
     }
 
     [Test]
-    public void A_kernel_that_does_not_tell_directories_tells_the_process_alone()
+    public void An_older_kernel_names_the_process_alone()
     {
         var (one, old) = (
             Path.Combine(_folder, "one"),

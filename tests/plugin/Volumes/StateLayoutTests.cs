@@ -41,7 +41,7 @@ sealed class StateLayoutTests
     [TestCase("%ff")]
     [TestCase(".x")]
     [TestCase("ü")]
-    public void A_file_that_no_name_became_is_nobodys(string file) => Assert.That(StateLayout.NameOf(file), Is.Null);
+    public void A_file_that_no_name_became_has_no_volume(string file) => Assert.That(StateLayout.NameOf(file), Is.Null);
 
     [Test]
     public void A_mount_id_is_found_again_from_its_directory() =>

@@ -93,7 +93,7 @@ sealed class VolumeDriverTests
     [TestCase("2")]
     [TestCase("")]
     [TestCase("0")]
-    public void A_quota_that_is_none_is_refused_with_the_accepted_forms(string value) =>
+    public void An_invalid_quota_is_refused_with_accepted_forms(string value) =>
         Assert.That(_volumes.Driver.Create("vol", Quota(value)), Does.Contain("gpu-memory").And.Contain("0.5"));
 
     [TestCase("c", "volume name is too short, names should be at least two alphanumeric characters")]
@@ -106,14 +106,14 @@ sealed class VolumeDriverTests
     [TestCase("a b", "\"a b\" includes invalid characters")]
     [TestCase("ümlaut", "includes invalid characters")]
     [TestCase("a/b", "\"a/b\" includes invalid characters")]
-    public void A_name_that_the_engine_gives_no_local_volume_is_refused_in_its_words(string name, string words)
+    public void Names_are_refused_in_the_engines_words(string name, string words)
     {
         Assert.That(_volumes.Driver.Create(name, Quota("0.5")), Does.Contain(words));
         Assert.That(_volumes.Describe(name), Is.Null);
     }
 
     [Test]
-    public void What_an_earlier_version_took_can_be_removed_or_is_gone()
+    public void Volumes_of_earlier_versions_can_be_removed()
     {
         foreach (var name in (string[])["c", ".dot", "a b", "../x", "/", "a/./b"])
             AtomicFile.Write(
@@ -161,7 +161,7 @@ sealed class VolumeDriverTests
     [TestCase("\0\0\0\0")]
     [TestCase("""{"Name":"other","GpuMemory":"0.5"}""")]
     [TestCase("""{"Name":"bad","GpuMemory":"0;5"}""")]
-    public void A_volume_whose_file_is_damaged_stays_and_is_not_mounted(string content)
+    public void A_damaged_volume_stays_and_is_not_mounted(string content)
     {
         const string Words =
             "the file of the volume bad is damaged, so its quota is not known: docker volume rm bad, then "
@@ -183,7 +183,7 @@ sealed class VolumeDriverTests
     }
 
     [Test]
-    public void Of_runai_nothing_can_be_damaged_and_files_that_are_no_volumes_are_none()
+    public void Files_that_are_no_volumes_are_ignored()
     {
         File.WriteAllText(_volumes.Layout.Volume("runai"), "{");
         File.WriteAllText(Path.Combine(_volumes.Layout.Volumes, "a b.json"), "{");
@@ -201,7 +201,7 @@ sealed class VolumeDriverTests
     [TestCase("local", false)]
     [TestCase("other/gpu", false)]
     [TestCase("", false)]
-    public void As_a_plain_socket_its_driver_is_the_sockets_name(string driver, bool ours)
+    public void A_plain_sockets_name_is_the_driver(string driver, bool ours)
     {
         Assert.That(_volumes.Catalog.IsThisDriver(driver), Is.EqualTo(ours));
         Assert.That(
@@ -229,7 +229,7 @@ sealed class VolumeDriverTests
     }
 
     [Test]
-    public void There_is_a_bound_and_who_removes_one_has_room()
+    public void Volumes_are_bounded_and_removing_one_makes_room()
     {
         _volumes.MaxVolumes = 2;
         Assert.That(
@@ -251,7 +251,7 @@ sealed class VolumeDriverTests
     }
 
     [Test]
-    public void Who_made_a_volume_is_kept_with_it()
+    public void The_maker_of_a_volume_is_kept_with_it()
     {
         _volumes.Makers.Expect("alices", "alice");
         _volumes.Makers.Expect("sockets", "");
@@ -275,7 +275,7 @@ sealed class VolumeDriverTests
     }
 
     [Test]
-    public void Of_ever_so_many_volumes_some_are_loaded_and_all_are_served()
+    public void Of_too_many_volumes_all_are_served()
     {
         const int Many = VolumeCatalog.Ceiling + 100;
         for (var i = 0; i < Many; i++)
@@ -299,7 +299,7 @@ sealed class VolumeDriverTests
     [TestCase("runai-status.alice", "alice")]
     [TestCase("runai-status.x-c3bc", "x-c3bc")]
     [TestCase("runai-status.", "")]
-    public void The_status_is_read_and_is_in_no_list_and_nothing_else_can_be_done_with_it(string name, string whose)
+    public void The_status_can_only_be_read(string name, string whose)
     {
         var words = $"{name} is read, not made, mounted or removed: docker volume inspect {name}";
         Assert.That(StatusOf(name), Is.EqualTo($"report of {whose}"));

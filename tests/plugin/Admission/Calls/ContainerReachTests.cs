@@ -69,7 +69,7 @@ sealed class ContainerReachTests : AuthorizerFixture
         );
 
     [Test]
-    public async Task Each_is_judged_by_what_the_caller_could_start()
+    public async Task Callers_reach_only_containers_that_they_may_start()
     {
         Write(Users);
         foreach (var call in Calls)
@@ -97,7 +97,7 @@ sealed class ContainerReachTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_start_of_what_is_not_there_may_mean_anybody_when_the_engine_looks()
+    public async Task A_start_by_an_unknown_name_is_refused()
     {
         Write(Users);
         foreach (var call in (string[])["start", "restart"])
@@ -112,7 +112,7 @@ sealed class ContainerReachTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_links_name_reaches_nobody_and_an_admins_container_gets_none_by_a_user()
+    public async Task Names_of_links_reach_no_container()
     {
         Write(Users);
         Assert.That(
@@ -152,7 +152,7 @@ sealed class ContainerReachTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_name_is_not_given_away_between_the_judgement_and_the_engines_look()
+    public async Task A_judged_name_is_not_given_away()
     {
         Write(Users);
         Assert.That(await AskAsync(Calls[0], "mine"), Is.EqualTo("allowed"));
@@ -167,7 +167,7 @@ sealed class ContainerReachTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_build_names_the_container_whose_network_it_uses_by_its_whole_ID()
+    public async Task A_build_network_needs_the_whole_ID()
     {
         Write(Users);
         Task<string> Build(string name, string user = "") =>
@@ -221,7 +221,7 @@ sealed class ContainerReachTests : AuthorizerFixture
     )]
     [TestCase("POST", "/containers/mine/rename?name=x", "text/plain", "0", "allowed")]
     [TestCase("PUT", "/containers/mine/archive?path=/", "application/x-tar", "5", "allowed")]
-    public async Task A_body_that_counts_and_is_not_passed_on_is_refused(
+    public async Task A_body_that_the_engine_withholds_is_refused(
         string method,
         string uri,
         string type,
@@ -237,7 +237,7 @@ sealed class ContainerReachTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task Nobody_is_asked_where_no_policy_needs_it(
+    public async Task The_engine_is_asked_only_for_a_policy(
         [Values(null, "{}", """{"allowBindMounts":[],"requireQuota":true}""")] string? policy
     )
     {
@@ -249,7 +249,7 @@ sealed class ContainerReachTests : AuthorizerFixture
     }
 
     [Test]
-    public void Without_a_policy_they_are_of_no_concern_at_all()
+    public void Without_a_policy_they_need_no_decision()
     {
         Assert.That(Authorizer.NeedsDecision("POST", "/containers/x/attach"), Is.False);
         Write(Users);
@@ -257,7 +257,7 @@ sealed class ContainerReachTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task An_engine_that_does_not_answer_lets_nobody_in()
+    public async Task An_engine_that_does_not_answer_refuses_everyone()
     {
         Write(Users);
         Engine.Failure = new EngineException("busy");
@@ -269,7 +269,7 @@ sealed class ContainerReachTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task In_audit_mode_it_is_told_and_goes_on()
+    public async Task Audit_mode_reports_and_allows()
     {
         Write(Users.Replace("{\"local", "{\"mode\":\"audit\",\"local", StringComparison.Ordinal));
         Assert.That(await AskAsync(Calls[0], Admins), Is.EqualTo("allowed"));
@@ -291,7 +291,7 @@ sealed class ContainerReachTests : AuthorizerFixture
             + "ask an admin to exempt you"
     )]
     [TestCase(false, "allowed")]
-    public async Task A_privileged_exec_is_started_only_by_who_may_make_one(bool? privileged, string answer)
+    public async Task Starting_a_privileged_exec_needs_the_right_to_make_one(bool? privileged, string answer)
     {
         Engine.Execs["x"] = new() { ContainerId = Mine, ProcessConfig = privileged is null ? null : new(privileged) };
         Task<string> StartAsync(string user = "") => BeforeAsync(Call("POST", "/exec/x/start", "{}", user));
@@ -311,7 +311,7 @@ sealed class ContainerReachTests : AuthorizerFixture
 
     /// <summary>A name may be given up between the look of the plugin and that of the engine.</summary>
     [Test]
-    public async Task A_name_that_is_the_beginning_of_anothers_ID_means_both()
+    public async Task A_name_that_begins_an_ID_means_both()
     {
         Write(Users);
         // the engine looks for a name first
@@ -332,7 +332,7 @@ sealed class ContainerReachTests : AuthorizerFixture
     )]
     [TestCase("/containers/mine/start?checkpoint=x&checkpoint-dir=/home/bob", "allowed")]
     [TestCase("/containers/mine/start?checkpoint=x", "allowed")]
-    public async Task A_start_from_a_checkpoint_is_no_way_to_the_hosts_folders(string uri, string answer)
+    public async Task A_start_reads_no_checkpoint_from_the_hosts_folders(string uri, string answer)
     {
         Write(Users);
         Assert.That(await BeforeAsync(Call("POST", uri)), Is.EqualTo(answer));
@@ -340,7 +340,7 @@ sealed class ContainerReachTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task Whose_namespaces_it_shares_is_reached_as_well()
+    public async Task The_container_whose_namespaces_it_shares_counts_too()
     {
         Write(Users);
         var between = new string('c', 64);
@@ -367,7 +367,7 @@ sealed class ContainerReachTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_volume_is_what_it_was_made_as_whatever_the_body_says()
+    public async Task An_existing_volume_is_judged_by_its_own_options()
     {
         Write(Users);
         Engine.Volumes["hostly"] = ["/etc"];

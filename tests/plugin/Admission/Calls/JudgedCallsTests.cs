@@ -35,7 +35,7 @@ sealed class JudgedCallsTests
     }
 
     [Test]
-    public void Calls_for_one_container_that_hangs_leave_room_for_the_others()
+    public void One_hanging_container_leaves_room_for_others()
     {
         Enter(JudgedCalls.MaxPerContainer, _ => "hangs", i => $"u{i}");
         Assert.That(
@@ -54,7 +54,7 @@ sealed class JudgedCallsTests
     }
 
     [Test]
-    public void The_parts_of_an_ID_are_no_more_room()
+    public void Parts_of_an_ID_count_as_one_container()
     {
         Enter(JudgedCalls.MaxPerContainer, i => Id[..(12 + i)], _ => "");
         Assert.That(
@@ -66,7 +66,7 @@ sealed class JudgedCallsTests
     }
 
     [Test]
-    public void Names_of_hexadecimal_letters_are_names()
+    public void Short_hexadecimal_names_are_names()
     {
         Enter(JudgedCalls.MaxPerContainer, _ => "d1", _ => "");
         Assert.That((Problem("db"), Problem("d")), Is.EqualTo(("", "")));
@@ -75,7 +75,7 @@ sealed class JudgedCallsTests
 
     [TestCase("container")]
     [TestCase("volume")]
-    public void Looks_at_one_that_a_body_names_leave_room_for_others(string what)
+    public void Looks_at_a_container_leave_room_for_others(string what)
     {
         var kind = what == "volume" ? Counted.Volume : Counted.Reached;
         for (var i = 0; i < JudgedCalls.MaxPerContainer; i++)
@@ -100,7 +100,7 @@ sealed class JudgedCallsTests
     }
 
     [Test]
-    public void One_caller_leaves_room_for_the_others_and_all_have_a_bound()
+    public void Each_caller_and_all_together_are_bounded()
     {
         Enter(JudgedCalls.MaxPerCaller, i => $"c{i}.", _ => "eve");
         Assert.That(

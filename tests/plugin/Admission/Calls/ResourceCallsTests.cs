@@ -121,7 +121,7 @@ sealed class ResourceCallsTests
         "/v1.51/volumes/half?force=1",
         "the volume half carries a quota, and only who made it and admins may remove it on this machine"
     )]
-    public async Task What_is_the_admins_is_theirs_alone(string method, string uri, string denial)
+    public async Task Only_admins_may_make_these_calls(string method, string uri, string denial)
     {
         Assert.That(await AskAsync(Closed, method, uri), Is.EqualTo(denial));
         Assert.That(await AskAsync(Closed, method, uri, user: "bob"), Is.EqualTo(denial));
@@ -146,7 +146,7 @@ sealed class ResourceCallsTests
     [TestCase("sockets", "", "TLS", false, Description = "a certificate without a name")]
     [TestCase("sockets", "bob", "TLS", false)]
     [TestCase("half", "", "", false, Description = "an admin made it, or nobody knows who")]
-    public async Task Who_made_a_volume_may_remove_it(
+    public async Task The_maker_of_a_volume_may_remove_it(
         string volume,
         string user,
         string authentication,
@@ -164,7 +164,7 @@ sealed class ResourceCallsTests
         "/v1.51/containers/create",
         """{"Labels":{"gpu-memory":"0.5"},"HostConfig":{"VolumeDriver":"runai/gpu-memory","Binds":["new:/runai"]}}"""
     )]
-    public async Task Who_makes_a_volume_is_kept_in_mind(string method, string uri, string body)
+    public async Task The_maker_of_a_volume_is_kept(string method, string uri, string body)
     {
         foreach (
             var (user, authentication, owner) in ((string, string, string?)[])
@@ -202,7 +202,7 @@ sealed class ResourceCallsTests
     [TestCase("/v1.41/build?t=x&network%6dode=%68ost", "host")]
     [TestCase("http:/build?networkmode=none&networkmode=host", "host")]
     [TestCase("/build?networkmode=container:sharing", "container:sharing")]
-    public async Task A_build_in_the_hosts_network_is_one_to_the_policy(string uri, string mode)
+    public async Task A_build_on_the_hosts_network_is_refused(string uri, string mode)
     {
         var engine = new FakeEngine();
         engine.Containers["1"] = new()
@@ -243,7 +243,7 @@ sealed class ResourceCallsTests
         "/v1.41/build?t=x&%63groupparent=x&cgroupparent=docker%2F0123456789abcdef0123456789abcdef"
             + "0123456789abcdef0123456789abcdef/x"
     )]
-    public async Task A_build_is_not_under_the_control_group_of_a_container(string uri)
+    public async Task A_build_in_a_containers_control_group_is_refused(string uri)
     {
         Assert.That(
             await AskAsync(null, "POST", uri),
@@ -256,7 +256,7 @@ sealed class ResourceCallsTests
     }
 
     [Test]
-    public async Task Other_volumes_are_anybodys_to_remove() =>
+    public async Task Anybody_may_remove_other_volumes() =>
         Assert.That(await AskAsync(Closed, "DELETE", "/v1.51/volumes/data"), Is.EqualTo("allowed"));
 
     [TestCase(
@@ -289,7 +289,7 @@ sealed class ResourceCallsTests
         "allowed"
     )]
     [TestCase("""{"Name":"pool","DriverOpts":{"type":"ceph","o":"secret=x","device":"10.0.0.1:6789:/"}}""", "allowed")]
-    public async Task A_volume_is_no_way_around(string body, string answer) =>
+    public async Task A_volume_does_not_avoid_the_policy(string body, string answer) =>
         Assert.That(await AskAsync(Closed, "POST", "/v1.51/volumes/create", body), Does.StartWith(answer));
 
     [Test]
@@ -348,7 +348,7 @@ sealed class ResourceCallsTests
     [TestCase("DELETE", "/containers/web/checkpoints/a", null, "allowed")]
     [TestCase("GET", "/containers/web/checkpoints", null, "allowed")]
     [TestCase("DELETE", "/containers/web?dir=/etc", null, "allowed")]
-    public async Task A_checkpoint_is_no_way_to_the_hosts_folders(
+    public async Task A_checkpoint_does_not_reach_the_hosts_folders(
         string method,
         string uri,
         string? body,
@@ -412,7 +412,7 @@ sealed class ResourceCallsTests
         "the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e "
             + "LD_PRELOAD=/runai/librunai.so:… with what you add"
     )]
-    public async Task An_exec_does_not_leave_the_shim_out(string env, string answer)
+    public async Task An_exec_cannot_leave_the_shim_out(string env, string answer)
     {
         var engine = new FakeEngine();
         engine.Containers["1"] = new()
@@ -577,7 +577,7 @@ sealed class ResourceCallsTests
             + "TaskTemplate.ContainerSpec appears twice"
     )]
     [TestCase("""{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"debian"}}}""", "allowed")]
-    public async Task A_service_is_judged_by_what_its_tasks_ask_for(string body, string answer)
+    public async Task A_service_is_judged_by_its_tasks(string body, string answer)
     {
         Assert.That(await AskAsync(Closed, "POST", "/v1.51/services/create", body), Does.StartWith(answer));
         Assert.That(
@@ -622,7 +622,7 @@ sealed class ResourceCallsTests
         "write gpu-memory under labels of the service in the file, not under labels of its deploy"
     )]
     [TestCase("""{"gpu-memory":"0.5"}""", "", null)]
-    public async Task A_quota_that_labels_the_service_and_no_container_is_refused(
+    public async Task A_quota_on_the_service_alone_is_refused(
         string ofContainer,
         string more,
         string? onCreate,
@@ -667,7 +667,7 @@ sealed class ResourceCallsTests
     )]
     [TestCase("""{"TaskTemplate":{"ContainerSpec":{}}}""", 7ul, "allowed")]
     [TestCase(null, 7ul, "allowed")]
-    public async Task A_rollback_is_judged_by_what_it_brings_back(string? previous, ulong version, string answer)
+    public async Task A_rollback_is_judged_by_what_it_restores(string? previous, ulong version, string answer)
     {
         var engine = new FakeEngine
         {
@@ -721,7 +721,7 @@ sealed class ResourceCallsTests
     )]
     [TestCase((64 << 10) + 1, "ada", "allowed")]
     [TestCase((64 << 10) + 1, "ops", "allowed")]
-    public async Task A_container_is_not_grown_by_its_names_in_networks(int bytes, string user, string answer)
+    public async Task The_names_of_a_container_in_networks_are_bounded(int bytes, string user, string answer)
     {
         const string Uri = "/v1.51/networks/lab/connect";
         var body = """{"Container":"x"}""".PadRight(bytes);
@@ -741,7 +741,7 @@ sealed class ResourceCallsTests
         """{"TaskTemplate":{"ContainerSpec":{},"Networks":[{"Target":"q3x"},{"Target":"none"},{"Target":""}]}}""",
         "allowed"
     )]
-    public async Task A_service_on_the_hosts_network_is_a_container_on_it(
+    public async Task A_service_on_the_hosts_network_is_refused(
         string body,
         string answer = "--network host is not allowed on this machine: leave it out, or ask an admin to exempt you"
     )
@@ -758,7 +758,7 @@ sealed class ResourceCallsTests
     }
 
     [Test]
-    public async Task A_network_that_the_engine_does_not_tell_of_is_refused_where_it_matters_only()
+    public async Task An_unknown_network_is_refused_only_where_it_matters()
     {
         const string Body = """{"TaskTemplate":{"ContainerSpec":{},"Networks":[{"Target":"7yv"}]}}""";
         var engine = new FakeEngine { Failure = new("no") };
@@ -789,7 +789,7 @@ sealed class ResourceCallsTests
     [TestCase("labelled", "allowed")]
     [TestCase("exempt", "allowed")]
     [TestCase("elsewhere", "allowed")]
-    public async Task A_service_is_judged_by_what_its_image_adds_where_that_is_here(string image, string answer)
+    public async Task A_service_is_judged_by_its_local_image(string image, string answer)
     {
         var engine = new FakeEngine
         {
@@ -826,7 +826,7 @@ sealed class ResourceCallsTests
     }
 
     [Test]
-    public async Task What_nobody_knows_is_the_policys_to_decide()
+    public async Task The_policy_decides_on_unknown_routes()
     {
         Assert.That(
             await AskAsync(Closed, "POST", "/v1.99/gpus/grab"),

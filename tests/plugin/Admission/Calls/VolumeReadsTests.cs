@@ -43,11 +43,7 @@ sealed class VolumeReadsTests : AuthorizerFixture
     [TestCase("bob", "runai-status.Bob", "docker volume inspect runai-status.bob")]
     [TestCase("bob", "runai-status.bob/", "docker volume inspect runai-status.bob")]
     [TestCase("bob", "runai-status.x-626f62", "docker volume inspect runai-status.bob")]
-    public async Task With_status_own_users_read_their_own_and_are_told_which(
-        string user,
-        string volume,
-        string? remedy
-    )
+    public async Task With_status_own_users_read_only_their_own(string user, string volume, string? remedy)
     {
         Enforce(Own);
         foreach (

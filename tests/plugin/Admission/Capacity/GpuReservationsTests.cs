@@ -80,7 +80,7 @@ sealed class GpuReservationsTests
     void Sweep(params string[] running) => _ledger.KeepOnly(running.Select(Id).ToHashSet(), _clock.GetTimestamp());
 
     [Test]
-    public void What_fits_starts_and_what_does_not_does_not()
+    public void Only_a_quota_that_fits_starts()
     {
         Assert.That(
             (Starts(Container("a")), Starts(Container("b")), Starts(Container("c", "1m"))),
@@ -90,7 +90,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void Many_that_start_at_once_never_get_more_than_there_is()
+    public void Simultaneous_starts_never_exceed_the_GPU()
     {
         var started = 0;
         Parallel.For(
@@ -106,7 +106,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void A_start_that_failed_gives_back()
+    public void A_failed_start_frees_its_place()
     {
         Starts(Container("a", "1"));
         _ledger.Failed(Id("a"));
@@ -114,7 +114,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void A_failed_second_start_takes_nothing_from_what_runs()
+    public void A_failed_second_start_keeps_the_place()
     {
         Starts(Container("a", "1"));
         Runs(Container("a", "1"));
@@ -123,7 +123,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void A_start_of_what_runs_already_changes_nothing()
+    public void Starting_a_running_container_changes_nothing()
     {
         Starts(Container("a", "1"));
         _ledger.RunsAlready(Id("a"));
@@ -137,7 +137,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void A_container_of_which_the_engine_says_that_it_starts_again_keeps_its_place()
+    public void A_restart_that_the_engine_announces_keeps_the_place()
     {
         Starts(Container("a", "1", "no"));
         Runs(Container("a", "1", "no"));
@@ -146,7 +146,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void A_start_that_nobody_finished_holds_until_somebody_says_that_it_is_none()
+    public void An_unfinished_start_holds_until_it_is_given_up()
     {
         Starts(Container("a", "1"));
         _clock.Advance(TimeSpan.FromSeconds(59));
@@ -161,7 +161,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void What_began_while_the_driver_did_not_answer_holds_when_it_does()
+    public void A_start_without_driver_holds_when_the_driver_answers()
     {
         var devices = _gpus.Devices;
         _gpus.Devices = [];
@@ -171,7 +171,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void A_container_that_ended_before_anybody_looked_gives_back()
+    public void A_container_that_ended_early_frees_its_place()
     {
         Starts(Container("a", "1"));
         _ledger.Started(Id("a"), Later());
@@ -181,7 +181,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void The_end_of_a_run_before_takes_nothing_from_a_start()
+    public void The_end_of_the_previous_run_keeps_a_start()
     {
         var before = _clock.GetUtcNow();
         _clock.Advance(TimeSpan.FromMilliseconds(20));
@@ -192,7 +192,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void A_start_that_failed_takes_nothing_from_one_that_has_yet_to_begin()
+    public void One_failed_start_of_two_keeps_the_place()
     {
         Starts(Container("a", "1"));
         Starts(Container("a", "1"));
@@ -210,7 +210,7 @@ sealed class GpuReservationsTests
 
     /// <summary>Three restarts at once, which the engine does by two runs, and a fourth that fails.</summary>
     [Test]
-    public void A_storm_of_restarts_ends_with_the_place_of_who_runs()
+    public void Many_restarts_at_once_keep_the_place()
     {
         var a = Container("a", "1");
         Runs(a);
@@ -232,7 +232,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void A_start_that_is_done_holds_before_the_engine_has_said_that_it_runs()
+    public void A_successful_start_holds_before_its_event()
     {
         Starts(Container("a", "1"));
         Later();
@@ -244,7 +244,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void A_container_that_ends_before_its_start_is_answered_and_comes_back_keeps_its_place()
+    public void A_restart_before_the_starts_answer_keeps_the_place()
     {
         Starts(Container("a", "1", "always"));
         _ledger.Started(Id("a"), Later());
@@ -255,7 +255,7 @@ sealed class GpuReservationsTests
 
     [TestCase(false)]
     [TestCase(null)]
-    public void The_end_of_a_run_before_that_is_told_late_takes_nothing_from_the_next_run(bool? restarts)
+    public void A_late_end_event_keeps_the_next_run(bool? restarts)
     {
         Runs(Container("a", "1"));
         _ledger.Started(Id("a"), Later());
@@ -269,7 +269,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void A_run_that_only_the_engines_description_told_is_not_ended_by_the_word_of_an_earlier_one()
+    public void A_run_known_by_inspect_survives_an_earlier_end()
     {
         var died = _clock.GetUtcNow();
         _clock.Advance(TimeSpan.FromSeconds(1));
@@ -286,7 +286,7 @@ sealed class GpuReservationsTests
     [TestCase(64, 128, 1)]
     [TestCase(65, 128, 2)]
     [TestCase(64, 129, 2)]
-    public void A_choice_of_GPUs_is_kept_within_bounds_and_beyond_them_counts_on_all(int ids, int length, int gpus)
+    public void A_choice_of_too_many_GPUs_counts_on_all(int ids, int length, int gpus)
     {
         var container = Container("a", "1");
         container = container with
@@ -302,7 +302,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void A_name_is_kept_within_a_bound()
+    public void Kept_names_are_bounded()
     {
         Starts(Container("a") with { Name = "/" + new string('n', 60_000) });
         Sweep();
@@ -311,7 +311,7 @@ sealed class GpuReservationsTests
 
     [TestCase(false)]
     [TestCase(null)]
-    public void A_container_that_ended_gives_back(bool? restarts)
+    public void A_container_that_ended_frees_its_place(bool? restarts)
     {
         Starts(Container("a", "1"));
         Runs(Container("a", "1"));
@@ -320,7 +320,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void A_container_that_the_engine_starts_again_keeps_its_place()
+    public void A_container_with_a_restart_policy_keeps_its_place()
     {
         Starts(Container("a", "1", "always"));
         Runs(Container("a", "1", "always"));
@@ -331,7 +331,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void A_restart_keeps_its_place_in_between()
+    public void A_restart_keeps_the_place_in_between()
     {
         Starts(Container("a", "1", "always"));
         Runs(Container("a", "1", "always"));
@@ -342,7 +342,7 @@ sealed class GpuReservationsTests
     }
 
     [Test]
-    public void A_sweep_forgets_what_does_not_run_and_keeps_what_came_meanwhile()
+    public void A_sweep_keeps_containers_that_began_meanwhile()
     {
         Runs(Container("gone", "0.5"));
         _clock.Advance(TimeSpan.FromSeconds(1));
@@ -373,14 +373,14 @@ sealed class GpuReservationsTests
     [TestCase(" ")]
     [TestCase("al\nice", Description = "a line of its own in the file, were it written as it is")]
     [TestCase("\u0000\u001b[2J%0a")]
-    public void A_user_of_any_name_answers_for_what_he_started(string user)
+    public void Any_user_name_owns_what_it_started(string user)
     {
         Starts(Container("a"), user);
         Assert.That((_ledger.UserOf(Id("a")), Open().UserOf(Id("a"))), Is.EqualTo((user, user)));
     }
 
     [Test]
-    public void Who_started_a_container_is_known_after_the_plugin_restarts()
+    public void The_starter_of_a_container_outlives_the_plugin()
     {
         Starts(Container("a"), "alice");
         Starts(Container("b", "0.1"));

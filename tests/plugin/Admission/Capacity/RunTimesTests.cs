@@ -16,7 +16,7 @@ sealed class RunTimesTests
     static string Written(double seconds) => At(seconds).ToString("yyyy-MM-dd'T'HH:mm:ss.fffffff'00Z'", null);
 
     [Test]
-    public void The_run_that_a_call_began_is_known_when_the_restart_policy_has_started_it_since()
+    public void The_called_run_is_known_after_later_restarts()
     {
         _runs.Note("a", At(1.1));
         _runs.Note("a", At(2.1));
@@ -31,7 +31,7 @@ sealed class RunTimesTests
     }
 
     [Test]
-    public void Each_look_at_a_run_says_the_same()
+    public void Every_look_at_a_run_agrees()
     {
         _runs.Note("a", At(1.1));
         Assert.That(_runs.FindCalled("a", Written(1), 0), Is.EqualTo(Written(1)));
@@ -40,7 +40,7 @@ sealed class RunTimesTests
     }
 
     [Test]
-    public void What_is_kept_is_bounded()
+    public void Kept_runs_are_bounded()
     {
         for (var i = 1; i <= RunTimes.MaxRuns + 1; i++)
             _runs.Note("a", At(i));

@@ -22,7 +22,7 @@ sealed class CreateResolverTests : AuthorizerFixture
     int Inspected => Engine.Calls.Count(call => call.StartsWith("inspect ", StringComparison.Ordinal));
 
     [Test]
-    public async Task A_container_that_many_volumes_from_name_is_asked_for_once()
+    public async Task One_container_of_many_volumes_from_is_asked_once()
     {
         Have("", driver: null);
         Assert.That(await CreateAsync(From(400, i => i % 2 == 0 ? "web" : "web:ro")), Is.EqualTo("allowed"));
@@ -30,7 +30,7 @@ sealed class CreateResolverTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task Ever_so_many_volumes_from_are_refused_before_the_engine_is_asked()
+    public async Task Too_many_volumes_from_are_refused_before_any_question()
     {
         Assert.That(
             await CreateAsync(From(2000, i => $"c{i}")),
@@ -40,7 +40,7 @@ sealed class CreateResolverTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task What_other_containers_bring_counts_and_the_rest_is_not_asked_for()
+    public async Task Only_containers_that_lend_something_are_asked_for()
     {
         for (var n = 0; n < 10; n++)
             Engine.Containers[$"c{n}"] = new()
@@ -84,7 +84,7 @@ sealed class CreateResolverTests : AuthorizerFixture
     }
 
     [TestCase("no answer in time")]
-    public async Task Without_the_engines_word_on_other_containers_the_create_is_refused(string problem)
+    public async Task A_create_with_unknown_lenders_is_refused(string problem)
     {
         Engine.OnCall = call =>
             Engine.Failure = call.StartsWith("inspect", StringComparison.Ordinal) ? new EngineException(problem) : null;
@@ -95,7 +95,7 @@ sealed class CreateResolverTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task Without_the_engines_word_on_its_image_a_service_is_refused_where_there_is_a_policy_file()
+    public async Task A_service_with_an_unknown_image_is_refused()
     {
         const string Service = """{"TaskTemplate":{"ContainerSpec":{"Image":"cuda"}}}""";
         Engine.OnCall = call =>
@@ -110,7 +110,7 @@ sealed class CreateResolverTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_default_runtime_that_nobody_knows_may_be_NVIDIAs()
+    public async Task An_unknown_default_runtime_counts_as_NVIDIAs()
     {
         File.WriteAllText(Path.Combine(Folder, "gpu-memory.json"), """{ "requireQuota": true }""");
         ((PolicySource)Services.GetService(typeof(PolicySource))!).Refresh();
@@ -124,7 +124,7 @@ sealed class CreateResolverTests : AuthorizerFixture
 
     [TestCase(500, true)]
     [TestCase(501, false)]
-    public async Task A_container_has_some_hundred_mounts_at_most(int mounts, bool isAllowed)
+    public async Task Mounts_of_a_container_are_bounded(int mounts, bool isAllowed)
     {
         var parts = Enumerable.Range(0, mounts).ToLookup(i => i % 4);
         var body =
@@ -144,7 +144,7 @@ sealed class CreateResolverTests : AuthorizerFixture
         """{"HostConfig":{"SecurityOpt":["HALF","HALF","HALF","HALF"]}}""",
         "HostConfig is longer than 262144 bytes"
     )]
-    public async Task Texts_that_nothing_sane_needs_are_refused(string body, string problem) =>
+    public async Task Overlong_texts_are_refused(string body, string problem) =>
         Assert.That(
             await CreateAsync(body.Replace("LONG", new('x', 200_000)).Replace("HALF", new('x', 100_000))),
             Does.Contain(problem)

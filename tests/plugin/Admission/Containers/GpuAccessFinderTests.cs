@@ -198,10 +198,10 @@ sealed class GpuAccessFinderTests
     [TestCase("""{"Binds":["/home/eve:/home/eve","/dev/shm:/dev/shm","data:/data"]}""")]
     [TestCase("""{"Annotations":{"other":"nvidia.com/gpu=all"}}""")]
     [TestCase("""{"Privileged":false,"CapAdd":["SYS_ADMIN"]}""")]
-    public void What_gives_no_GPU_is_none(string host) => Assert.That(Find(host), Is.Null);
+    public void Other_devices_are_no_way_to_a_GPU(string host) => Assert.That(Find(host), Is.Null);
 
     [Test]
-    public void Privileged_gives_no_GPU_where_there_is_none() =>
+    public void Privileged_gives_no_GPU_on_a_host_without() =>
         Assert.That(Find("""{"Privileged":true}""", hasGpu: false), Is.Null);
 
     [TestCase("""{"DeviceRequests":[{"Count":-1}]}""", new[] { 0, 1 })]
@@ -219,7 +219,7 @@ sealed class GpuAccessFinderTests
     [TestCase("""{"DeviceRequests":[{"DeviceIDs":["MIG-1"]}]}""", null)]
     [TestCase("""{"DeviceRequests":[{"DeviceIDs":["7"]}]}""", null)]
     [TestCase("""{"Devices":[{"PathOnHost":"/dev/nvidia1"}]}""", null)]
-    public void The_GPUs_that_it_will_see_are_worked_out_where_they_can_be(string host, int[]? indexes) =>
+    public void The_visible_GPUs_are_worked_out_where_possible(string host, int[]? indexes) =>
         Assert.That(
             VisibleGpus.Of(Find(host)!.Selection, new FakeGpus().Devices)?.Select(g => g.Index),
             Is.EqualTo(indexes)
@@ -232,7 +232,7 @@ sealed class GpuAccessFinderTests
     [TestCase("DOCKER_RESOURCE_GPU=some", null)]
     [TestCase("DOCKER_RESOURCE_GPU=0\",\"NVIDIA_VISIBLE_DEVICES=1", null)]
     [TestCase("DOCKER_RESOURCE_A=0\",\"DOCKER_RESOURCE_B=1", null)]
-    public void A_swarm_resource_names_GPUs_and_more_than_one_wish_counts_on_all(string env, int[]? indexes) =>
+    public void A_swarm_resource_names_GPUs(string env, int[]? indexes) =>
         Assert.That(
             VisibleGpus
                 .Of(Find("{}", $"[\"{env}\"]", "nvidia")!.Selection, new FakeGpus().Devices)
@@ -241,7 +241,7 @@ sealed class GpuAccessFinderTests
         );
 
     [Test]
-    public void With_gpus_an_image_for_all_GPUs_has_those_asked_for_under_every_runtime() =>
+    public void With_gpus_an_image_for_all_sees_the_requested() =>
         Assert.That(
             VisibleGpus
                 .Of(
@@ -257,7 +257,7 @@ sealed class GpuAccessFinderTests
         );
 
     [Test]
-    public void With_gpus_a_swarm_resource_may_be_another_GPU_than_the_one_asked_for() =>
+    public void With_gpus_a_swarm_resource_may_be_another_GPU() =>
         Assert.That(
             VisibleGpus.Of(
                 Find("""{"DeviceRequests":[{"DeviceIDs":["0"]}]}""", """["DOCKER_RESOURCE_GPU=1"]""")!.Selection,

@@ -52,7 +52,7 @@ sealed class DryRunTests : AuthorizerFixture
         };
 
     [Test]
-    public async Task What_would_be_allowed_is_described_GPU_by_GPU_and_not_done()
+    public async Task An_allowed_call_is_described_by_GPU()
     {
         HaveImage("debian");
         Assert.That(
@@ -80,7 +80,7 @@ sealed class DryRunTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task What_would_be_refused_is_told_with_every_rule()
+    public async Task A_refused_call_is_described_with_every_rule()
     {
         HaveImage("debian");
         HavePolicy("""{"requireQuota":true,"localSocket":"user","allowPrivileged":false}""");
@@ -101,7 +101,7 @@ sealed class DryRunTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task In_audit_mode_both_are_told()
+    public async Task In_audit_mode_both_are_described()
     {
         HavePolicy("""{"requireQuota":true,"mode":"audit"}""");
         Assert.That(
@@ -112,7 +112,7 @@ sealed class DryRunTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task It_is_judged_for_another_user_and_by_another_policy()
+    public async Task A_dry_run_takes_another_user_and_policy()
     {
         HavePolicy("""{"users":{"bob":{"maxQuota":"0.1"}}}""");
         Assert.That(await BeforeAsync(Ask("POST", Create, Good)), Does.StartWith("would be allowed"));
@@ -135,7 +135,7 @@ sealed class DryRunTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task Which_limits_apply_is_told_and_that_a_name_is_not_known()
+    public async Task The_limits_that_apply_are_named()
     {
         HavePolicy("""{"maxQuota":"1","users":{"bob":{"totalQuota":"2g"}}}""");
         foreach (
@@ -155,7 +155,7 @@ sealed class DryRunTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task Who_is_no_admin_asks_for_himself_by_the_policy_in_force()
+    public async Task Users_may_not_ask_for_others()
     {
         HavePolicy("""{"localSocket":"user"}""");
         foreach (
@@ -206,7 +206,7 @@ sealed class DryRunTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task The_policy_in_force_is_told_whole_with_what_is_wrong_with_the_file_on_disk()
+    public async Task The_policy_is_shown_with_the_files_problems()
     {
         var image = "sha256:" + new string('3', 64);
         HavePolicy($$$"""{"maxQuota":"0.5","users":{"bob":{"maxQuota":"1"}},"exempt":{"images":["{{{image}}}"]}}""");
@@ -237,7 +237,7 @@ sealed class DryRunTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task Who_is_no_admin_reads_no_names_of_other_people()
+    public async Task Users_read_no_names_of_others()
     {
         HavePolicy(
             """{"localSocket":"user","admins":["ada"],"exempt":{"users":["root"]},"users":{"bob":{"maxQuota":"1"},"eve":{"maxQuota":"0.1"}}}"""
@@ -256,7 +256,7 @@ sealed class DryRunTests : AuthorizerFixture
     [TestCase("call", null, "***")]
     [TestCase("maybe", null, null)]
     [TestCase("", null, null)]
-    public async Task A_question_that_cannot_be_read_is_not_done_either(string what, string? user, string? policy)
+    public async Task An_invalid_dry_run_does_nothing(string what, string? user, string? policy)
     {
         var headers = new Dictionary<string, string> { ["x-gpu-memory-ask"] = what };
         if (user is not null)
@@ -270,7 +270,7 @@ sealed class DryRunTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task Every_call_that_changes_something_is_denied_and_none_that_reads()
+    public async Task Calls_that_change_something_are_never_carried_out()
     {
         foreach (var (method, pattern, _) in EngineRoutes.All)
             Assert.That(
@@ -283,7 +283,7 @@ sealed class DryRunTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task The_image_counts_also_where_nothing_else_has_to_do_with_GPUs()
+    public async Task The_image_alone_can_ask_for_a_GPU()
     {
         Engine.Info = new() { DefaultRuntime = "nvidia" };
         HaveImage("cuda", "NVIDIA_VISIBLE_DEVICES=all");
@@ -304,7 +304,7 @@ sealed class DryRunTests : AuthorizerFixture
 
     [TestCase("start")]
     [TestCase("restart")]
-    public async Task A_start_is_judged_by_what_the_engine_would_run_and_holds_nothing(string verb)
+    public async Task A_dry_run_of_a_start_holds_nothing(string verb)
     {
         Have("0.5");
         Know();
@@ -337,7 +337,7 @@ sealed class DryRunTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task What_others_hold_counts()
+    public async Task The_holdings_of_others_count()
     {
         Have("1");
         HavePolicy("{}");

@@ -22,7 +22,7 @@ sealed class PolicyCommandTests
     }
 
     [Test]
-    public void A_policy_is_said_to_be_one() =>
+    public void A_valid_policy_is_confirmed() =>
         Assert.That(
             Check(
                 """{"localSocket":"user","requireQuota":true,"maxQuota":"0.5","admins":["ada"],"allowBindMounts":["/home/*"],"users":{"bob":{},"eve":{"maxQuota":"1","requireQuota":false}}}"""
@@ -71,7 +71,7 @@ sealed class PolicyCommandTests
     }
 
     [Test]
-    public void What_is_not_asked_rightly_is_told()
+    public void A_wrong_command_line_prints_the_usage()
     {
         Assert.That(Run("check"), Is.EqualTo((2, "", "usage: runai-gpu-memory policy check FILE\n")));
         Assert.That(Run("check", "/nowhere/policy.json").Code, Is.EqualTo(2));

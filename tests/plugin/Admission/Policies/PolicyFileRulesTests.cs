@@ -397,11 +397,11 @@ sealed class PolicyFileRulesTests
     ];
 
     [TestCaseSource(nameof(Capabilities))]
-    public void With_a_quota_the_driver_gives_what_the_file_allows_of_it(string body, string message) =>
+    public void Driver_capabilities_beyond_the_file_are_refused(string body, string message) =>
         Assert.That(Judge(Limited, body).Message, Is.EqualTo(message));
 
     [Test]
-    public void The_cgroup_namespace_that_an_engine_gives_everybody_is_nobodys_wish()
+    public void An_engines_default_cgroup_namespace_is_allowed()
     {
         var (settings, _) = PolicyReader.Read("""{"allowHostNamespaces":false}"""u8);
         var container = new ContainerInspect
@@ -426,11 +426,11 @@ sealed class PolicyFileRulesTests
     }
 
     [TestCaseSource(nameof(Cases))]
-    public void A_rule_of_the_file_refuses_with_the_way_out(string policy, string body, string message) =>
+    public void The_rules_of_the_file_name_a_remedy(string policy, string body, string message) =>
         Assert.That(Judge(policy, body).Message, Is.EqualTo(message));
 
     [Test]
-    public void A_default_quota_is_for_containers_with_the_volume_and_no_quota()
+    public void The_default_quota_needs_the_volume()
     {
         const string Policy = """{"defaultQuota":"0.1"}""";
         Assert.That(Judge(Policy, """{"HostConfig":{"Binds":["runai:/runai"]}}""").Quota?.Text, Is.EqualTo("0.1"));
@@ -439,7 +439,7 @@ sealed class PolicyFileRulesTests
     }
 
     [Test]
-    public void In_audit_mode_the_file_refuses_nothing_and_says_what_it_would()
+    public void In_audit_mode_the_file_refuses_nothing()
     {
         var verdict = Judge(
             """{"mode":"audit","maxQuota":"0.1","allowPrivileged":false}""",
@@ -458,7 +458,7 @@ sealed class PolicyFileRulesTests
     }
 
     [Test]
-    public void A_limit_in_the_other_unit_cannot_be_checked_without_an_inventory() =>
+    public void Without_an_inventory_units_cannot_be_compared() =>
         Assert.That(
             Judge("""{"maxQuota":"0.5"}""", Quota("1g"), gpus: new() { Devices = [] }).Message,
             Is.EqualTo(
@@ -539,7 +539,7 @@ sealed class PolicyFileRulesTests
     [TestCase("/srv/data/../x", "/home/* or /srv/data")]
     [TestCase("/home/*/x", "/home/* or /srv/data")]
     [TestCase("/etc/x", "/home/* or /srv/data")]
-    public void The_folder_that_may_be_mounted_in_place_of_one_below_it_is_named(string path, string instead) =>
+    public void A_refused_bind_names_the_folder_to_mount(string path, string instead) =>
         Assert.That(
             Judge(
                 """{"allowBindMounts":["/home/*","/srv/data"]}""",
@@ -563,7 +563,7 @@ sealed class PolicyFileRulesTests
             + "SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG SYSLOG WAKE_ALARM ALL NEXT",
         false
     )]
-    public void A_capability_that_leads_beyond_the_container_is_a_privilege(string names, bool isPlain)
+    public void Capabilities_that_lead_beyond_the_container_are_privileges(string names, bool isPlain)
     {
         foreach (var name in names.Split(' '))
         foreach (
@@ -577,7 +577,7 @@ sealed class PolicyFileRulesTests
     }
 
     [Test]
-    public void To_change_a_network_is_a_privilege_where_it_is_the_hosts()
+    public void NET_ADMIN_is_a_privilege_on_the_hosts_network()
     {
         const string Body = """{"HostConfig":{"CapAdd":["net_admin"],"NetworkMode":"host"}}""";
         Assert.That(
@@ -588,7 +588,7 @@ sealed class PolicyFileRulesTests
     }
 
     [Test]
-    public void The_sum_of_a_users_quotas_stays_within_the_users_total()
+    public void A_users_quotas_stay_within_the_total()
     {
         const string Policy = """{"users":{"bob":{"totalQuota":"0.5"}}}""";
         var alice = new Holding("web", "alice", "0.25", 37527224320);

@@ -77,7 +77,7 @@ sealed class PolicyReaderTests
     [TestCase("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdeF", false)]
     [TestCase("5c0b21a3…", false)]
     [TestCase("*", false)]
-    public void An_image_ID_that_no_image_has_is_refused(string digits, bool isId) =>
+    public void An_impossible_image_ID_is_refused(string digits, bool isId) =>
         Assert.That(
             ProblemsOf($$$"""{"exempt":{"images":["monitor:*","sha256:{{{digits}}}"]}}"""),
             isId
@@ -98,7 +98,7 @@ sealed class PolicyReaderTests
         """{ "driverCapabilities": [] }""",
         "line 1: driverCapabilities names none: there are compute, utility, graphics, video, display, compat32, ngx"
     )]
-    public void Driver_capabilities_are_those_that_there_are(string policy, params string[] problems) =>
+    public void Unknown_driver_capabilities_are_refused(string policy, params string[] problems) =>
         Assert.That(ProblemsOf(policy), Is.EqualTo(problems));
 
     [Test]
@@ -120,7 +120,7 @@ sealed class PolicyReaderTests
     }
 
     [Test]
-    public void All_problems_are_told_at_once_with_their_lines() =>
+    public void All_problems_are_reported_at_once_with_lines() =>
         Assert.That(
             ProblemsOf(
                 """
@@ -175,13 +175,13 @@ sealed class PolicyReaderTests
     [TestCase("{\n\n\"mode\": audit}")]
     [TestCase("{ // comment\n}")]
     [TestCase("{\"mode\":\"audit\",}")]
-    public void What_is_no_JSON_is_refused_with_the_line(string json) =>
+    public void Invalid_JSON_is_refused_with_its_line(string json) =>
         Assert.That(ProblemsOf(json).Single(), Does.Match("^line [0-9]+: not JSON: "));
 
     [TestCase("null")]
     [TestCase("[]")]
     [TestCase("7")]
-    public void What_is_no_object_is_refused(string json) =>
+    public void A_policy_must_be_an_object(string json) =>
         Assert.That(ProblemsOf(json), Is.EqualTo(new[] { "line 1: must be an object" }));
 
     [Test]
@@ -193,7 +193,7 @@ sealed class PolicyReaderTests
         PolicyReader.Read(file ?? []) is var (policy, problems) && (policy is null) == (problems.Count > 0);
 
     [FsCheck.NUnit.Property(MaxTest = 2000)]
-    public Property A_policy_with_one_byte_changed_is_read_or_refused() =>
+    public Property A_policy_with_one_byte_changed_never_throws() =>
         Prop.ForAll(
             Arb.From(Gen.Zip(Gen.Choose(0, 2000), Gen.Choose(0, 255))),
             change =>
@@ -207,7 +207,7 @@ sealed class PolicyReaderTests
         );
 
     [Test]
-    public void A_file_with_ever_so_many_problems_names_some() =>
+    public void Of_too_many_problems_some_are_named() =>
         Assert.That(
             PolicyReader
                 .Read(

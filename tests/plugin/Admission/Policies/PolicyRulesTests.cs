@@ -358,7 +358,7 @@ sealed class PolicyRulesTests
     ];
 
     [TestCaseSource(nameof(Refusals))]
-    public void A_refusal_names_the_object_and_what_to_type_instead(string json, string rule, string message)
+    public void A_refusal_names_the_object_and_the_remedy(string json, string rule, string message)
     {
         var verdict = Judge(json);
         Assert.That(verdict.Reasons, Is.EqualTo(new[] { new Reason(rule, message) }));
@@ -431,14 +431,14 @@ sealed class PolicyRulesTests
     ];
 
     [TestCaseSource(nameof(Allowances))]
-    public void What_fits_together_is_allowed(string json, string? quota)
+    public void Legal_containers_are_allowed(string json, string? quota)
     {
         var verdict = Judge(json);
         Assert.That((verdict.Message, verdict.Quota?.Text), Is.EqualTo(("", quota)));
     }
 
     [Test]
-    public void Several_problems_are_told_at_once() =>
+    public void Several_problems_are_reported_at_once() =>
         Assert.That(
             Judge("""{"Labels":{"gpu-memory":"2"},"HostConfig":{"Binds":["runai:/runai"],"ReadonlyRootfs":true}}""")
                 .Reasons.Select(r => r.Rule),
@@ -465,7 +465,7 @@ sealed class PolicyRulesTests
     }
 
     [Test]
-    public void A_quota_from_a_volume_that_another_container_lends_counts()
+    public void The_quota_of_a_lent_volume_counts()
     {
         var other = new ContainerInspect
         {
@@ -486,7 +486,7 @@ sealed class PolicyRulesTests
     }
 
     [Test]
-    public void A_volume_that_another_container_lends_may_be_a_part_of_it()
+    public void A_lent_volume_may_be_a_part()
     {
         var lent = new ContainerInspect
         {
@@ -547,7 +547,7 @@ sealed class PolicyRulesTests
     }
 
     [Test]
-    public void The_label_and_the_environment_of_the_image_count_where_the_body_has_none()
+    public void The_image_counts_where_the_body_says_nothing()
     {
         var image = new ImageInspect
         {
@@ -576,11 +576,7 @@ sealed class PolicyRulesTests
     [TestCase("", true, "")]
     [TestCase("0.5", true, "gpu-memory=0.5 needs the runai volume: add -v runai:/runai")]
     [TestCase("2", true, "gpu-memory=2 has no unit")]
-    public void The_label_of_an_image_is_of_no_matter_to_a_container_without_a_GPU(
-        string label,
-        bool hasGpu,
-        string refusal
-    )
+    public void An_image_label_matters_only_with_a_GPU(string label, bool hasGpu, string refusal)
     {
         var labels = new Dictionary<string, string> { ["gpu-memory"] = label };
         var host = new HostConfig { DeviceRequests = hasGpu ? [new() { Count = 1 }] : null };
@@ -607,7 +603,7 @@ sealed class PolicyRulesTests
     }
 
     [Test]
-    public void A_label_that_takes_off_the_images_is_no_way_around_a_policy()
+    public void Removing_an_images_label_does_not_avoid_the_policy()
     {
         var image = new ImageInspect
         {
@@ -712,7 +708,7 @@ sealed class PolicyRulesTests
     }
 
     [Test]
-    public void What_the_kernel_says_is_mounted_counts_too()
+    public void Mounts_that_the_kernel_reports_count_too()
     {
         Assert.That(Mounted(new(["/proc", "/etc/hosts", "/etc/ld.so.preload.d"], [])).IsAllowed);
         var covered = Mounted(new([], [new("/runai", "/runai/quota")])).Reasons.Single();
@@ -737,7 +733,7 @@ sealed class PolicyRulesTests
     }
 
     [Test]
-    public void A_program_without_the_shim_is_a_breach_by_the_policys_word()
+    public void A_program_without_the_shim_is_a_breach()
     {
         var seen = Observed.None with { WithoutShim = "/usr/bin/a b" };
         Assert.That(Mounted(seen).IsAllowed, "without a GPU there is nothing to limit");
@@ -759,7 +755,7 @@ sealed class PolicyRulesTests
     }
 
     [Test]
-    public void A_volume_that_is_gone_is_a_breach_by_the_policys_word()
+    public void A_volume_that_is_gone_is_a_breach()
     {
         var gone = Mounted(Observed.None with { Missing = "the private directory" }).Reasons.Single();
         Assert.That(
@@ -787,7 +783,7 @@ sealed class PolicyRulesTests
     }
 
     [Test]
-    public void Use_above_the_quota_is_told_with_both_figures()
+    public void Use_above_the_quota_names_both_figures()
     {
         var verdict = Mounted(Observed.None with { Excesses = [new(new FakeGpus().Devices[1], 6L << 30, 5761400832)] });
         Assert.That(

@@ -40,7 +40,7 @@ sealed class PolicySourceTests
     }
 
     [Test]
-    public void A_file_is_in_force_at_once_and_again_when_it_changes()
+    public void A_file_takes_effect_at_once_and_after_changes()
     {
         Write("""{"requireQuota":true}""");
         var source = Open();
@@ -54,7 +54,7 @@ sealed class PolicySourceTests
     }
 
     [Test]
-    public void A_file_that_did_not_change_is_not_read_again()
+    public void An_unchanged_file_is_not_read_again()
     {
         Write("{}");
         var source = Open();
@@ -64,7 +64,7 @@ sealed class PolicySourceTests
     }
 
     [Test]
-    public void Who_wants_to_know_is_told_when_another_policy_is_in_force()
+    public void Listeners_hear_of_another_policy()
     {
         Write("{}");
         var source = Open();
@@ -84,7 +84,7 @@ sealed class PolicySourceTests
     }
 
     [Test]
-    public void A_file_with_a_problem_is_refused_whole_and_the_last_good_one_stays()
+    public void An_invalid_file_leaves_the_last_good_policy()
     {
         Write("""{"requireQuota":true}""");
         var source = Open();
@@ -94,7 +94,7 @@ sealed class PolicySourceTests
     }
 
     [Test]
-    public void The_last_good_one_outlives_the_plugin()
+    public void The_last_good_policy_outlives_the_plugin()
     {
         Write("""{"requireQuota":true}""");
         Open();
@@ -104,7 +104,7 @@ sealed class PolicySourceTests
     }
 
     [Test]
-    public void Since_when_it_is_in_force_outlives_the_plugin_and_no_refused_file_changes_it()
+    public void The_time_of_the_policy_outlives_the_plugin()
     {
         Write("""{"requireQuota":true}""");
         var since = Open().State.Since;
@@ -140,7 +140,7 @@ sealed class PolicySourceTests
     }
 
     [Test]
-    public void A_first_file_with_a_problem_lets_nothing_through_that_matters()
+    public void An_invalid_first_file_refuses_containers_with_GPUs()
     {
         Write("{");
         var source = Open();
@@ -159,7 +159,7 @@ sealed class PolicySourceTests
     }
 
     [Test]
-    public void A_file_that_is_taken_away_is_no_policy_any_more()
+    public void A_removed_file_is_no_policy()
     {
         Write("""{"requireQuota":true}""");
         var source = Open();
@@ -172,7 +172,7 @@ sealed class PolicySourceTests
     }
 
     [Test]
-    public void A_folder_in_its_place_is_told_once()
+    public void A_folder_in_its_place_is_reported_once()
     {
         Write("""{"requireQuota":true}""");
         var source = Open();
@@ -186,7 +186,7 @@ sealed class PolicySourceTests
     /// <summary>An upgrade lost the folder that the admin had set: what is in the default one, or not, is nobody's
     /// policy.</summary>
     [Test]
-    public void A_file_of_another_folder_than_the_admins_allows_nothing()
+    public void A_missing_policy_folder_allows_nothing()
     {
         Write("""{ "maxQuota": "0.5" }""");
         var source = Open();

@@ -29,7 +29,7 @@ sealed class RequesterTests : AuthorizerFixture
     [TestCase(Admins, "ada\nada", "TLS", "ada\nada", false)]
     [TestCase(Admins, "ad\u0430", "TLS", "ad\u0430", false, Description = "a Cyrillic a")]
     [TestCase(Admins, "socket", "TLS", "socket", false)]
-    public void A_name_is_what_the_certificate_says_and_no_other(
+    public void Only_the_certificates_exact_name_counts(
         string policy,
         string? user,
         string? method,
@@ -50,7 +50,7 @@ sealed class RequesterTests : AuthorizerFixture
     }
 
     [Test]
-    public void Names_in_another_case_have_nobodys_limits_and_no_exemption()
+    public void Names_in_another_case_are_other_names()
     {
         var settings = PolicyReader.Read(System.Text.Encoding.UTF8.GetBytes(Admins)).Policy!;
         foreach (var name in (string[])["", " ", "Bob", "bob ", "bob\0", "Ops", new('b', 100_000)])
@@ -68,7 +68,7 @@ sealed class RequesterTests : AuthorizerFixture
     [TestCase("POST", "/containers/admins/exec", """{"Cmd":["sh"]}""")]
     [TestCase("POST", "/plugins/x/disable", null)]
     [TestCase("POST", "/swarm/init", null)]
-    public async Task A_certificate_without_a_name_is_nobody_at_every_door(string method, string uri, string? body)
+    public async Task A_certificate_without_a_name_is_no_user(string method, string uri, string? body)
     {
         File.WriteAllText(Path.Combine(Folder, "gpu-memory.json"), Admins);
         Services.GetRequiredService<PolicySource>().Refresh();
@@ -96,7 +96,7 @@ sealed class RequesterTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task A_name_of_any_length_and_kind_gives_one_bounded_line()
+    public async Task Any_name_gives_one_bounded_line()
     {
         var user = "x\r\n\u001b[31m" + new string('y', 1 << 20);
         await BeforeAsync(

@@ -111,7 +111,7 @@ sealed class ImagePreloadTests
     }
 
     [Test]
-    public async Task So_does_one_of_an_image_with_programs_of_Nix()
+    public async Task The_next_container_with_Nix_costs_one_upload()
     {
         var first = New();
         _engine.Files[(first.Id, "/nix/store/x")] = "a program";
@@ -125,7 +125,7 @@ sealed class ImagePreloadTests
     }
 
     [Test]
-    public async Task One_of_an_image_whose_etc_is_closed_is_refused_without_a_call()
+    public async Task A_closed_etc_is_refused_without_a_call()
     {
         var first = New();
         _engine.Modes["/etc"] = (UnixFileMode)0b111_101_000;
@@ -136,7 +136,7 @@ sealed class ImagePreloadTests
     }
 
     [Test]
-    public async Task So_does_one_of_an_image_with_32_bit_programs()
+    public async Task The_next_with_32_bit_programs_costs_one_upload()
     {
         var first = New();
         _engine.Files[(first.Id, "/lib/ld-linux.so.2")] = "-> i386-linux-gnu/ld-linux.so.2";
@@ -146,7 +146,7 @@ sealed class ImagePreloadTests
     }
 
     [Test]
-    public async Task The_file_is_written_even_where_the_image_has_all_of_it()
+    public async Task The_file_of_the_image_is_no_proof()
     {
         Assert.That(await CreateAsync("/runai/librunai.so\n"), Has.None.EqualTo("put /etc"));
         Assert.That(
@@ -157,7 +157,7 @@ sealed class ImagePreloadTests
     }
 
     [Test]
-    public async Task Mounts_elsewhere_do_not_matter_once_they_are_seen_to_be_elsewhere()
+    public async Task Mounts_seen_to_be_elsewhere_do_not_matter()
     {
         Assert.That(
             await CreateAsync(null, null, "/data", "/home/me/work"),
@@ -168,7 +168,7 @@ sealed class ImagePreloadTests
     }
 
     [TestCase("/data", "/data/inner")]
-    public async Task A_mount_that_may_hide_the_file_is_looked_through_each_time(params string[] binds)
+    public async Task A_mount_over_the_file_is_read_again(params string[] binds)
     {
         await CreateAsync("/a.so", null, binds);
         Assert.That(await CreateAsync("/b.so", null, binds), Has.Some.StartsWith("get"));
@@ -178,7 +178,7 @@ sealed class ImagePreloadTests
     [TestCase("/etc", "-> /data/etc")]
     [TestCase("/data", "-> /etc")]
     [TestCase("/etc/ld.so.preload", "-> /data/preload")]
-    public async Task A_link_that_may_lead_into_a_mount_is_followed_each_time(string path, string link)
+    public async Task A_link_into_a_mount_is_followed_each_time(string path, string link)
     {
         for (var i = 0; i < 2; i++)
         {
@@ -189,7 +189,7 @@ sealed class ImagePreloadTests
     }
 
     [Test]
-    public async Task After_an_upload_a_container_that_was_there_is_read_and_a_newer_one_is_not()
+    public async Task After_an_upload_only_older_containers_are_read()
     {
         await CreateAsync("/a.so");
         var uploaded = New();
@@ -207,7 +207,7 @@ sealed class ImagePreloadTests
     }
 
     [Test]
-    public async Task What_was_read_while_somebody_uploaded_is_not_taken_for_the_images()
+    public async Task A_read_during_an_upload_is_not_kept()
     {
         var container = New();
         _engine.Files[(container.Id, Preload)] = "/mine.so";
@@ -262,7 +262,7 @@ sealed class ImagePreloadTests
     }
 
     [Test]
-    public async Task Without_being_asked_about_uploads_every_container_is_read()
+    public async Task An_engine_that_does_not_ask_costs_a_read()
     {
         var injector = new PreloadInjector(
             _engine,

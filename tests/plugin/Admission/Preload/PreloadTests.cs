@@ -58,14 +58,14 @@ sealed class PreloadTests
     string Preload => _engine.Files[(Id, "/etc/ld.so.preload")];
 
     [Test]
-    public async Task The_shim_is_put_into_a_container_that_has_nothing_there()
+    public async Task A_container_without_a_preload_gets_the_shim()
     {
         Assert.That(await EnsureAsync(), Is.Null);
         Assert.That(Preload, Is.EqualTo(Line));
     }
 
     [Test]
-    public async Task What_the_image_has_there_stays_and_comes_first()
+    public async Task The_preload_of_the_image_comes_first()
     {
         _engine.Files[(Id, "/etc/ld.so.preload")] = "# ours\n/usr/lib/libjemalloc.so /usr/lib/b.so";
         Assert.That(await EnsureAsync(), Is.Null);
@@ -73,7 +73,7 @@ sealed class PreloadTests
     }
 
     [Test]
-    public async Task The_loader_of_Nix_is_served_where_the_container_has_its_programs()
+    public async Task Containers_with_Nix_get_its_file_too()
     {
         _engine.Files[(Id, "/nix/store/abc-glibc/lib/ld-linux-x86-64.so.2")] = "the loader";
         _engine.Files[(Id, "/etc/ld-nix.so.preload")] = "/nix/store/jemalloc.so\n";
@@ -86,7 +86,7 @@ sealed class PreloadTests
     }
 
     [Test]
-    public async Task It_is_served_where_a_mount_may_bring_them()
+    public async Task Mounts_that_may_bring_Nix_get_its_file()
     {
         Assert.That(
             await EnsureAsync(
@@ -111,7 +111,7 @@ sealed class PreloadTests
     }
 
     [Test]
-    public async Task A_file_of_Nix_that_was_emptied_is_written_again()
+    public async Task An_emptied_file_of_Nix_is_written_again()
     {
         _engine.Files[(Id, "/nix/store/x")] = "a program";
         await EnsureAsync();
@@ -131,7 +131,7 @@ sealed class PreloadTests
     [TestCase(0b111_101_000)]
     [TestCase(0b111_000_101)]
     [TestCase(0b110_101_101)]
-    public async Task An_image_whose_etc_is_closed_to_somebody_is_refused(int mode)
+    public async Task An_image_with_a_closed_etc_is_refused(int mode)
     {
         _engine.Modes["/etc"] = (UnixFileMode)mode;
         for (var time = 0; time < 2; time++)
@@ -148,7 +148,7 @@ sealed class PreloadTests
     }
 
     [Test]
-    public async Task A_closed_etc_is_refused_too_where_the_container_mounts_the_file()
+    public async Task A_closed_etc_is_refused_even_with_a_mount()
     {
         _engine.Modes["/etc"] = (UnixFileMode)0b111_000_000;
         Assert.That(
@@ -162,7 +162,7 @@ sealed class PreloadTests
     }
 
     [Test]
-    public async Task A_target_below_a_folder_that_is_closed_to_somebody_is_refused()
+    public async Task A_target_below_a_closed_folder_is_refused()
     {
         _engine.Files[(Id, "/root/x")] = "something";
         _engine.Modes["/root"] = (UnixFileMode)0b111_000_000;
@@ -188,11 +188,7 @@ sealed class PreloadTests
         "since /root is closed to its owner, its group or others: RUN chmod a+x /root in the image, or add -e "
             + "LD_PRELOAD=/runai/librunai.so, which env -i and sudo take away"
     )]
-    public async Task A_link_of_the_image_that_leads_below_such_a_folder_is_refused(
-        string place,
-        string link,
-        string words
-    )
+    public async Task A_link_below_a_closed_folder_is_refused(string place, string link, string words)
     {
         _engine.Files[(Id, place)] = link;
         _engine.Files[(Id, "/root/etc/x")] = "something";
@@ -227,14 +223,14 @@ sealed class PreloadTests
         };
 
     [Test]
-    public async Task A_container_whose_environment_names_the_shim_gets_the_file_all_the_same()
+    public async Task LD_PRELOAD_does_not_replace_the_file()
     {
         Assert.That(await EnsureAsync(ByEnvironment(Container())), Is.Null);
         Assert.That(Preload, Is.EqualTo(Line), "env -i and sudo take a variable away");
     }
 
     [Test]
-    public async Task Where_the_file_cannot_be_the_environment_that_names_the_shim_is_enough()
+    public async Task LD_PRELOAD_suffices_where_no_file_can_be()
     {
         _engine.Files[(Id, "/etc/ld.so.preload")] = "directory";
         Assert.That(await EnsureAsync(ByEnvironment(Container())), Is.Null);
@@ -253,7 +249,7 @@ sealed class PreloadTests
 
     [TestCase("/etc")]
     [TestCase("/etc/ld.so.preload")]
-    public async Task Nothing_is_written_into_a_mount_of_somebody_else(string target)
+    public async Task Nothing_is_written_into_other_mounts(string target)
     {
         Assert.That(
             await EnsureAsync(
@@ -279,7 +275,7 @@ sealed class PreloadTests
     }
 
     [Test]
-    public async Task A_file_that_only_root_can_read_is_written_again()
+    public async Task A_file_readable_by_root_alone_is_written_again()
     {
         _engine.Files[(Id, "/etc/ld.so.preload")] = Line;
         _engine.Modes["/etc/ld.so.preload"] = UnixFileMode.UserRead | UnixFileMode.OtherRead;
@@ -288,7 +284,7 @@ sealed class PreloadTests
     }
 
     [Test]
-    public async Task Who_asks_last_has_the_time_of_his_own_and_what_is_done_by_then()
+    public async Task Each_caller_has_its_own_deadline()
     {
         _engine.Hangs = true;
         var called = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -313,7 +309,7 @@ sealed class PreloadTests
     }
 
     [Test]
-    public async Task A_container_that_never_ran_is_served_once()
+    public async Task A_container_that_never_ran_is_written_once()
     {
         await EnsureAsync();
         _engine.Calls.Clear();
@@ -322,14 +318,14 @@ sealed class PreloadTests
     }
 
     [Test]
-    public async Task Two_who_ask_at_once_are_served_by_one_upload()
+    public async Task Two_simultaneous_calls_share_one_upload()
     {
         Assert.That(await Task.WhenAll(EnsureAsync(), EnsureAsync(), EnsureAsync(Container("exited"))), Is.All.Null);
         Assert.That(_engine.Calls.Count(c => c.StartsWith("put", StringComparison.Ordinal)), Is.EqualTo(1));
     }
 
     [Test]
-    public async Task A_container_that_ran_is_looked_at_again_and_served_again()
+    public async Task A_container_that_ran_is_checked_again()
     {
         await EnsureAsync();
         _engine.Files[(Id, "/etc/ld.so.preload")] = "";
@@ -338,7 +334,7 @@ sealed class PreloadTests
     }
 
     [Test]
-    public async Task A_container_into_which_files_were_put_is_looked_at_again()
+    public async Task An_upload_makes_a_container_be_checked_again()
     {
         await EnsureAsync();
         _engine.Files[(Id, "/etc/ld.so.preload")] = "# nothing\n";
@@ -348,7 +344,7 @@ sealed class PreloadTests
     }
 
     [Test]
-    public async Task A_preload_that_is_in_place_is_not_written_again()
+    public async Task A_preload_in_place_is_not_written_again()
     {
         _engine.Files[(Id, "/etc/ld.so.preload")] = Line;
         await EnsureAsync(Container("exited"));
@@ -356,7 +352,7 @@ sealed class PreloadTests
     }
 
     [Test]
-    public async Task The_shim_of_an_earlier_life_of_the_image_is_replaced()
+    public async Task The_shim_at_an_earlier_target_is_replaced()
     {
         _engine.Files[(Id, "/etc/ld.so.preload")] = "/a.so\n/runai/librunai.so:/b.so\n";
         await EnsureAsync(Container(target: "/gpu"));
@@ -366,7 +362,7 @@ sealed class PreloadTests
     [TestCase("-> /opt/preload", "/opt/preload")]
     [TestCase("-> ../opt/./preload", "/opt/preload")]
     [TestCase("-> other", "/etc/other")]
-    public async Task A_link_is_followed_and_replaced_by_a_file(string link, string target)
+    public async Task A_link_is_replaced_by_a_file(string link, string target)
     {
         _engine.Files[(Id, "/etc/ld.so.preload")] = link;
         _engine.Files[(Id, target)] = "/a.so\n" + Line;
@@ -397,7 +393,7 @@ sealed class PreloadTests
 
     [TestCase("directory")]
     [TestCase("fifo")]
-    public async Task What_is_no_file_in_its_place_is_refused(string what)
+    public async Task Anything_but_a_file_in_its_place_is_refused(string what)
     {
         _engine.Files[(Id, "/etc/ld.so.preload")] = what;
         Assert.That(
@@ -450,14 +446,14 @@ sealed class PreloadTests
         "write /etc/ld.so.preload: no space left on device",
         "; the disk of the engine's data folder is full: make room there (docker system df shows what takes it)"
     )]
-    public async Task A_failure_that_people_can_mend_is_told_with_what_mends_it(string failure, string way)
+    public async Task A_failure_is_reported_with_its_remedy(string failure, string way)
     {
         _engine.Failure = new(failure, 500);
         Assert.That(await EnsureAsync(), Does.Contain(failure).And.EndsWith(way));
     }
 
     [Test]
-    public async Task A_failure_of_the_engine_is_told_and_not_remembered()
+    public async Task A_failure_of_the_engine_is_not_remembered()
     {
         _engine.Failure = new("container rootfs is marked read-only", 500);
         Assert.That(
@@ -474,14 +470,14 @@ sealed class PreloadTests
     }
 
     [Test]
-    public async Task Nothing_is_done_for_containers_that_do_not_need_it()
+    public async Task Containers_without_a_quota_are_left_alone()
     {
         await EnsureAsync(new() { Id = Id });
         Assert.That(_engine.Calls, Is.Empty);
     }
 
     [Test]
-    public async Task Where_there_are_32_bit_programs_their_loader_is_kept_quiet()
+    public async Task With_32_bit_programs_the_quiet_line_is_added()
     {
         _engine.Files[(Id, Loader32)] = "a loader";
         Assert.That(await EnsureAsync(), Is.Null);
@@ -489,7 +485,7 @@ sealed class PreloadTests
     }
 
     [Test]
-    public async Task The_quiet_libraries_know_one_target_only()
+    public async Task The_quiet_line_works_at_one_target_only()
     {
         _engine.Files[(Id, Loader32)] = "a loader";
         await EnsureAsync(Container(target: "/gpu"));
@@ -498,7 +494,7 @@ sealed class PreloadTests
     }
 
     [Test]
-    public async Task A_container_that_lost_its_32_bit_programs_loses_the_line_for_them()
+    public async Task Without_32_bit_programs_the_quiet_line_goes()
     {
         _engine.Files[(Id, "/etc/ld.so.preload")] = "/a.so\n/runai/quiet/$PLATFORM\n" + Line;
         await EnsureAsync(Container("exited"));
@@ -532,12 +528,12 @@ sealed class PreloadTests
         Assert.That(PreloadFile.WithShim(text, "/runai/librunai.so"), Is.EqualTo(expected));
 
     [FsCheck.NUnit.Property(MaxTest = 1000)]
-    public bool The_shim_is_in_the_text_afterwards_and_only_once(string? text, bool quiet) =>
+    public bool Afterwards_the_text_has_the_shim_once(string? text, bool quiet) =>
         PreloadFile.WithShim(text ?? "", "/runai/librunai.so", quiet) is not { } first
         || PreloadFile.WithShim(first, "/runai/librunai.so", quiet) is null;
 
     [FsCheck.NUnit.Property(MaxTest = 1000)]
-    public bool Any_bytes_for_a_tar_are_refused_with_no_other_exception_than_expected(byte[]? tar)
+    public bool Any_bytes_as_a_tar_throw_only_expected_exceptions(byte[]? tar)
     {
         try
         {

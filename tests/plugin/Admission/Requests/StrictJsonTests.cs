@@ -75,7 +75,7 @@ sealed class StrictJsonTests
         """{"HostConfig":{"Mounts":[{"Type":"volume","VolumeOptions":{"DriverConfig":{"Name":"x","Options":{"o":"bind"}}}}]}}"""
     )]
     [TestCase("""{"hostconfig":null,"unknown":{"image":1,"image":2}}""", """{"HostConfig":null}""")]
-    public void A_key_in_another_case_is_read_as_the_engine_reads_it(string json, string plain)
+    public void Keys_are_folded_as_the_engine_folds_them(string json, string plain)
     {
         Assert.That(CreateBody.TryRead(Encoding.UTF8.GetBytes(json), out var body, out var problem), problem);
         Assert.That(CreateBody.TryRead(Encoding.UTF8.GetBytes(plain), out var wanted, out problem), problem);
@@ -83,7 +83,7 @@ sealed class StrictJsonTests
     }
 
     [TestCaseSource(nameof(Twice))]
-    public void A_key_that_comes_twice_in_any_spelling_is_refused(string key)
+    public void Duplicate_keys_are_refused_in_any_spelling(string key)
     {
         var plain =
             key[0] is 'n' ? "NetworkMode"
@@ -101,13 +101,13 @@ sealed class StrictJsonTests
     }
 
     [TestCaseSource(nameof(Disguised))]
-    public void A_body_that_can_be_read_in_two_ways_is_refused(string json, string problem) =>
+    public void An_ambiguous_body_is_refused(string json, string problem) =>
         Assert.That(ProblemOf(json), Does.Contain(problem));
 
     [TestCase("""{"Labels":{""", "\"{0}\":\"\",", "\"x\":\"\"}}")]
     [TestCase("""{"HostConfig":{"Mounts":[""", "{{}},", "{}]}}")]
     [TestCase("""{"Env":[""", "\"\",", "\"\"]}")]
-    public void Ever_so_many_values_are_refused_before_they_are_kept(string begin, string each, string end)
+    public void Too_many_values_are_refused_before_they_are_kept(string begin, string each, string end)
     {
         string Text(int count) =>
             begin + string.Concat(Enumerable.Range(0, count).Select(i => string.Format(null, each, i))) + end;
@@ -117,14 +117,14 @@ sealed class StrictJsonTests
     }
 
     [Test]
-    public void A_body_of_bytes_that_are_no_text_is_refused()
+    public void A_body_that_is_no_text_is_refused()
     {
         Assert.That(ProblemOf([.. "{\"Image\":\""u8, 0xff, .. "\"}"u8]), Is.Not.Null);
         Assert.That(ProblemOf([.. "{\"Ima"u8, 0xc0, .. "ge\":\"\"}"u8]), Is.Not.Null);
     }
 
     [Test]
-    public void A_body_nested_deeper_than_any_client_writes_is_refused()
+    public void A_body_nested_too_deeply_is_refused()
     {
         string Nested(int levels) => $$"""{"Other":{{new string('[', levels)}}{{new string(']', levels)}}}""";
         Assert.That(ProblemOf(Nested(60)), Is.Null);
@@ -147,10 +147,10 @@ sealed class StrictJsonTests
     ];
 
     [TestCaseSource(nameof(Official))]
-    public void What_clients_send_is_read(string json) => Assert.That(ProblemOf(json), Is.Null);
+    public void Bodies_of_real_clients_are_read(string json) => Assert.That(ProblemOf(json), Is.Null);
 
     [Test]
-    public void Keys_that_nobody_reads_may_come_as_they_like() =>
+    public void Unread_keys_may_be_duplicate_or_of_any_type() =>
         Assert.That(
             ProblemOf(
                 """{"Cmd":["a"],"Cmd":["b"],"cmd":"c","Healthcheck":{"x":1,"X":2},"Labels":{"a":"1","A":"2"},"HostConfig":{"Memory":1,"memory":2}}"""
@@ -212,7 +212,7 @@ sealed class StrictJsonTests
             );
 
     [FsCheck.NUnit.Property(MaxTest = 3000)]
-    public Property Whatever_is_accepted_is_JSON_in_which_no_two_keys_fold_together() =>
+    public Property Accepted_bodies_have_no_two_keys_that_fold_together() =>
         Prop.ForAll(
             Arb.From(Json(4)),
             json =>

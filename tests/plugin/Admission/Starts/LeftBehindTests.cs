@@ -43,11 +43,7 @@ sealed class LeftBehindTests : AuthorizerFixture
     [TestCase(false, "created", false)]
     [TestCase(true, "running", false)]
     [TestCase(true, "exited", false)]
-    public async Task It_is_removed_although_the_engine_did_not_say_in_time_what_it_is(
-        bool autoRemove,
-        string status,
-        bool removed
-    )
+    public async Task A_refused_container_is_removed_after_a_late_answer(bool autoRemove, string status, bool removed)
     {
         HaveLeft(autoRemove: autoRemove, status: status);
         var fails = 2; // the judgement's own look, and the first look after it
@@ -63,7 +59,7 @@ sealed class LeftBehindTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task It_is_removed_where_too_many_are_being_started_or_the_call_brings_a_configuration()
+    public async Task A_start_with_a_configuration_removes_its_container()
     {
         HaveLeft();
         Assert.That(
@@ -74,7 +70,7 @@ sealed class LeftBehindTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task It_is_removed_where_the_plugins_last_process_took_its_start_with_it()
+    public async Task A_refused_container_is_removed_after_a_restart()
     {
         var now = DateTime.UtcNow;
         HaveLeftAs("plain", "0.5", false, "created", now);
@@ -109,7 +105,7 @@ sealed class LeftBehindTests : AuthorizerFixture
     /// <summary>Such a call that comes later is no repetition of one that was lost.</summary>
     [TestCase(59, true)]
     [TestCase(61, false)]
-    public async Task Containers_are_looked_for_in_the_first_minute_of_a_process_only(int seconds, bool looks)
+    public async Task The_search_is_limited_to_the_first_minute(int seconds, bool looks)
     {
         var time = new Later(TimeSpan.FromSeconds(seconds));
         HaveLeft();
@@ -124,7 +120,7 @@ sealed class LeftBehindTests : AuthorizerFixture
 
     /// <summary>As those are of a flood of large ones.</summary>
     [Test]
-    public async Task A_call_that_was_not_read_costs_no_container_but_that_which_it_starts()
+    public async Task An_unread_call_removes_only_the_container_it_starts()
     {
         HaveLeftAs("innocent", "0.5", true, "created", DateTime.UtcNow.AddSeconds(-5));
         HaveLeft();
@@ -146,7 +142,7 @@ sealed class LeftBehindTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task One_that_hangs_takes_nobody_elses_place()
+    public async Task A_hanging_container_does_not_block_others()
     {
         HaveLeft();
         Engine.OnCall = what =>
@@ -159,7 +155,7 @@ sealed class LeftBehindTests : AuthorizerFixture
     }
 
     [Test]
-    public async Task Who_is_refused_again_while_it_is_looked_after_is_looked_after_again()
+    public async Task A_container_refused_twice_is_looked_at_twice()
     {
         HaveLeft();
         var left = new LeftBehind(Engine, TimeProvider.System, NullLogger<LeftBehind>.Instance);

@@ -41,7 +41,7 @@ sealed class NamesInMotionTests
     }
 
     [Test]
-    public void Who_reaches_a_name_keeps_it_from_being_given_away_until_it_is_judged()
+    public void A_name_in_use_is_not_given_away()
     {
         using (var call = Call())
         {
@@ -61,7 +61,7 @@ sealed class NamesInMotionTests
     }
 
     [Test]
-    public void An_allowed_call_holds_its_names_until_its_answer_and_for_a_time_at_most()
+    public void An_allowed_call_holds_its_names_for_a_time()
     {
         var reach = Call();
         Assert.That(Reach(reach, "web"), Is.Null);
@@ -89,7 +89,7 @@ sealed class NamesInMotionTests
 
     /// <summary>Nobody keeps others from a name by calling often: who comes later waits behind who waits.</summary>
     [Test]
-    public async Task Calls_take_turns_in_the_order_in_which_they_come()
+    public async Task Calls_take_turns_in_order()
     {
         _names = new(_clock) { WaitTimeout = TimeSpan.FromMinutes(10) };
         using var first = Call();
@@ -107,7 +107,7 @@ sealed class NamesInMotionTests
     }
 
     [Test]
-    public void What_one_caller_and_all_hold_is_bounded()
+    public void Held_names_are_bounded_by_caller_and_in_all()
     {
         var calls = Enumerable
             .Range(0, NamesInMotion.MaxEntries)

@@ -89,7 +89,7 @@ sealed class OverdueStartsTests
     string? Caller => _starts.FindCallerOfUnjudged(Slow, _clock.GetUtcNow().ToString("o"));
 
     [Test]
-    public async Task While_the_engine_is_at_it_the_start_holds()
+    public async Task A_start_holds_while_the_engine_works_on_it()
     {
         _engine.Failure = new("no answer within 5 s");
         await _overdue.LookAsync(default);
@@ -99,7 +99,7 @@ sealed class OverdueStartsTests
 
     [TestCase(true)]
     [TestCase(false, Description = "it was removed")]
-    public async Task When_it_is_not_it_gives_back_and_a_late_start_is_judged_again(bool isThere)
+    public async Task A_given_up_start_is_judged_again(bool isThere)
     {
         if (isThere)
             _engine.Containers[Slow] = Container(Slow);
@@ -124,7 +124,7 @@ sealed class OverdueStartsTests
     }
 
     [Test]
-    public async Task One_that_runs_keeps_what_it_has()
+    public async Task A_running_container_keeps_its_place()
     {
         _engine.Containers[Slow] = Container(Slow) with
         {

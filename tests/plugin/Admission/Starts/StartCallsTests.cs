@@ -33,7 +33,7 @@ sealed class StartCallsTests
     void Pass(double seconds) => _clock.Advance(TimeSpan.FromSeconds(seconds));
 
     [Test]
-    public void Who_starts_while_a_call_by_name_is_under_way_may_be_whom_it_started()
+    public void A_call_by_name_may_start_another_container()
     {
         Assert.That(Caller("b"), Is.Null, "no call");
         _starts.Allowed(Call("web", "eve"), "web", "a");
@@ -45,14 +45,14 @@ sealed class StartCallsTests
     }
 
     [Test]
-    public void A_call_by_a_name_that_nobody_had_may_start_whoever_gets_it_then()
+    public void A_call_by_an_unknown_name_may_start_any()
     {
         _starts.Allowed(Call("ghost", "eve"), "ghost", null);
         Assert.That(Caller("b"), Is.EqualTo("eve"));
     }
 
     [Test]
-    public void A_call_that_hangs_is_no_call_for_whoever_else_starts_meanwhile()
+    public void A_hanging_call_does_not_explain_other_starts()
     {
         _starts.Allowed(Call("slow", "bob"), "slow", "a");
         _starts.Allowed(Call("be", "eve"), "be", "a");
@@ -62,7 +62,7 @@ sealed class StartCallsTests
     }
 
     [Test]
-    public void It_is_found_out_later_too()
+    public void The_caller_is_found_later_too()
     {
         _starts.Allowed(Call("web"), "web", "a");
         Pass(0.1);
@@ -75,14 +75,14 @@ sealed class StartCallsTests
     }
 
     [Test]
-    public void A_call_by_the_whole_ID_means_that_container_only()
+    public void A_call_by_the_whole_ID_means_one_container()
     {
         _starts.Allowed(Call("a"), "a", "a");
         Assert.That(Caller("b"), Is.Null);
     }
 
     [Test]
-    public void Another_start_of_the_judged_one_does_not_hide_what_the_call_started()
+    public void A_second_start_does_not_hide_the_first_call()
     {
         _starts.Allowed(Call("web"), "web", "a");
         _starts.Allowed(Call("a"), "a", "a");
@@ -91,7 +91,7 @@ sealed class StartCallsTests
     }
 
     [Test]
-    public void Calls_that_look_alike_are_over_when_all_are_answered()
+    public void Equal_calls_end_when_all_are_answered()
     {
         _starts.Allowed(Call("web"), "web", "a");
         _starts.Allowed(Call("web"), "web", "c");
@@ -109,7 +109,7 @@ sealed class StartCallsTests
     }
 
     [Test]
-    public void A_judgement_is_worth_one_run()
+    public void A_judgement_counts_for_one_run()
     {
         _starts.Allowed(Call("a"), "a", "a");
         Pass(0.1);
@@ -125,7 +125,7 @@ sealed class StartCallsTests
     }
 
     [Test]
-    public void A_judgement_that_is_open_is_worth_one_run_too()
+    public void An_open_judgement_counts_for_one_run()
     {
         _starts.Allowed(Call("a"), "a", "a");
         Pass(0.1);
@@ -136,7 +136,7 @@ sealed class StartCallsTests
     }
 
     [Test]
-    public void A_call_that_nobody_answers_is_open()
+    public void An_unanswered_call_stays_open()
     {
         _starts.Allowed(Call("web"), "web", "a");
         Pass(3600);
@@ -159,7 +159,7 @@ sealed class StartCallsTests
     }
 
     [Test]
-    public void Nobody_makes_room_for_a_trick_by_calling_often()
+    public void Many_calls_do_not_push_out_ones_own()
     {
         _starts.Allowed(Call("web", "eve"), "web", "a");
         Pass(0.1);
@@ -174,7 +174,7 @@ sealed class StartCallsTests
     }
 
     [Test]
-    public void Nobody_makes_room_for_a_trick_by_letting_others_call_in_between()
+    public void Calls_of_others_do_not_push_out_ones_own()
     {
         _starts.Allowed(Call("web", "eve"), "web", "a");
         Pass(0.1);
@@ -190,7 +190,7 @@ sealed class StartCallsTests
     }
 
     [Test]
-    public void Ever_so_many_calls_of_one_caller_push_out_nobody_elses()
+    public void Many_calls_do_not_push_out_anothers()
     {
         _starts.Allowed(Call("web", "bob"), "web", "a");
         Pass(0.1);
@@ -208,7 +208,7 @@ sealed class StartCallsTests
     }
 
     [Test]
-    public void Who_comes_when_others_have_filled_all_room_is_kept_too()
+    public void A_caller_is_kept_when_others_filled_the_room()
     {
         for (var i = 0; i < 10_000; i++)
         {
@@ -223,7 +223,7 @@ sealed class StartCallsTests
     }
 
     [Test]
-    public void Answered_calls_take_no_room_while_one_like_them_is_open()
+    public void Answered_calls_take_no_room()
     {
         _starts.Allowed(Call("web"), "web", "a");
         for (var i = 0; i < 12_000; i++)
@@ -241,7 +241,7 @@ sealed class StartCallsTests
 
     /// <summary>Which of two it was nobody says, and the other may start the container yet.</summary>
     [Test]
-    public void The_call_that_had_its_run_is_the_one_that_is_answered()
+    public void An_answer_ends_the_call_that_had_its_run()
     {
         _starts.Allowed(Call("a"), "a", "a");
         Pass(0.1);
@@ -257,7 +257,7 @@ sealed class StartCallsTests
     }
 
     [Test]
-    public void Calls_about_one_container_that_hangs_are_bounded_and_hinder_no_other()
+    public void Starts_of_a_hanging_container_are_bounded()
     {
         for (var i = 0; i < StartCalls.MaxPerName; i++)
         {
@@ -274,7 +274,7 @@ sealed class StartCallsTests
     }
 
     [Test]
-    public void Ever_so_many_calls_at_once_are_too_many_for_a_while()
+    public void Simultaneous_starts_are_bounded()
     {
         void Fill(string user)
         {
@@ -304,7 +304,7 @@ sealed class StartCallsTests
 
     /// <summary>Go's HTTP server takes a URI of nearly a megabyte.</summary>
     [Test]
-    public void What_is_kept_of_a_call_is_bounded_whatever_its_URI()
+    public void Long_URIs_take_bounded_memory()
     {
         var before = GC.GetTotalMemory(forceFullCollection: true);
         for (var i = 0; i < 100; i++)
