@@ -14,8 +14,7 @@ sealed class ResourceCallsTests
 {
     const string ExemptId = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    const string Closed =
-        """{"localSocket":"user","admins":["ada"],"allowPrivileged":false,"allowBindMounts":["/home/*"],"unknownRoutes":"deny","exempt":{"users":["ops"]}}""";
+    static readonly string Closed = GoldenCase.SharedPolicy("closed.json");
 
     static async Task<string> AskAsync(
         string? policy,
@@ -259,39 +258,6 @@ sealed class ResourceCallsTests
     public async Task Anybody_may_remove_other_volumes() =>
         Assert.That(await AskAsync(Closed, "DELETE", "/v1.51/volumes/data"), Is.EqualTo("allowed"));
 
-    [TestCase(
-        """{"Name":"runai","Driver":"local"}""",
-        "the volume runai is the GPU memory plugin's: take another name"
-    )]
-    [TestCase(
-        """{"Name":"runai","name":"x"}""",
-        "the body of this volume call is ambiguous, so it is refused: the key Name appears twice"
-    )]
-    [TestCase(
-        """{"name":"runai","DRIVER":"local"}""",
-        "the volume runai is the GPU memory plugin's: take another name"
-    )]
-    [TestCase("{", "the body of this volume call is ambiguous, so it is refused: it is not strict JSON")]
-    [TestCase("""{"Name":"new","Driver":"runai/gpu-memory","DriverOpts":{"gpu-memory":"0.5"}}""", "allowed")]
-    [TestCase("""{"Name":"data","Driver":"local","DriverOpts":null,"Labels":{}}""", "allowed")]
-    [TestCase("""{"Name":"share","DriverOpts":{"type":"nfs","device":":/export"}}""", "allowed")]
-    [TestCase("""{"Name":"mine","DriverOpts":{"type":"none","o":"bind","device":"/home/bob"}}""", "allowed")]
-    [TestCase(
-        """{"Name":"evil","DriverOpts":{"type":"none","o":"bind","device":"/home/../dev"}}""",
-        "a volume of the host's /home/../dev is not allowed on this machine: mount /home/* as a whole, or use a volume"
-    )]
-    [TestCase(
-        """{"Name":"evil","DriverOpts":{"type":"binfmt_misc","device":"/home/bob"}}""",
-        "a local volume with type=binfmt_misc is not allowed on this machine: use type nfs,"
-    )]
-    [TestCase(
-        """{"Name":"share","DriverOpts":{"type":"cifs","o":"username=bob,password=x:/etc","device":"//nas/share"}}""",
-        "allowed"
-    )]
-    [TestCase("""{"Name":"pool","DriverOpts":{"type":"ceph","o":"secret=x","device":"10.0.0.1:6789:/"}}""", "allowed")]
-    public async Task A_volume_does_not_avoid_the_policy(string body, string answer) =>
-        Assert.That(await AskAsync(Closed, "POST", "/v1.51/volumes/create", body), Does.StartWith(answer));
-
     [Test]
     public async Task An_anonymous_volume_needs_no_body() =>
         Assert.That(await AskAsync(Closed, "POST", "/v1.51/volumes/create"), Is.EqualTo("allowed"));
@@ -361,30 +327,6 @@ sealed class ResourceCallsTests
     }
 
     [TestCase(
-        """{"Privileged":true,"Cmd":["sh"]}""",
-        Closed,
-        "",
-        "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to exempt you"
-    )]
-    [TestCase("""{"Privileged":true,"Cmd":["sh"]}""", Closed, "ops", "allowed")]
-    [TestCase("""{"Privileged":true,"Cmd":["sh"]}""", null, "", "allowed")]
-    [TestCase("""{"Privileged":true,"Cmd":["sh"]}""", """{"mode":"audit","allowPrivileged":false}""", "", "allowed")]
-    [TestCase(
-        """{"privileged":true}""",
-        Closed,
-        "",
-        "docker exec --privileged is not allowed on this machine: leave it out, or ask an admin to exempt you"
-    )]
-    [TestCase(
-        """{"AttachStdin":true,"Tty":true,"Cmd":["sh"],"Env":["A=b"],"Privileged":false}""",
-        Closed,
-        "",
-        "allowed"
-    )]
-    public async Task An_exec_is_judged_by_its_body(string body, string? policy, string user, string answer) =>
-        Assert.That(await AskAsync(policy, "POST", "/v1.51/containers/web/exec", body, user), Is.EqualTo(answer));
-
-    [TestCase(
         "LD_PRELOAD=/x.so",
         "the container's quota is loaded by LD_PRELOAD, and this exec changes it: write -e "
             + "LD_PRELOAD=/runai/librunai.so:… with what you add"
@@ -438,208 +380,6 @@ sealed class ResourceCallsTests
         Assert.That(
             await AskAsync(null, "POST", "/v1.51/containers/web/exec", $$"""{"Env":["{{env}}"]}""", engine: engine),
             Is.EqualTo(answer)
-        );
-    }
-
-    [TestCase(
-        """{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"debian","Labels":{"gpu-memory":"0.5"}}}}""",
-        "gpu-memory=0.5 needs the runai volume: add --mount type=volume,src=runai,dst=/runai"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Env":["LD_PRELOAD=/runai/librunai.so"],"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]}}}""",
-        "allowed"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Env":["LD_PRELOAD=/usr/lib/x.so"],"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]}}}""",
-        "swarm starts tasks before /etc/ld.so.preload can be put into them, so nothing would limit their first "
-            + "program: add --env LD_PRELOAD=/runai/librunai.so (docker service update: --env-add)"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Labels":{"gpu-memory":"0.5","com.docker.stack.namespace":"lab"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]}}}""",
-        "swarm starts tasks before /etc/ld.so.preload can be put into them, so nothing would limit their first "
-            + "program: add LD_PRELOAD: /runai/librunai.so to the environment of the service"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"},{"Type":"volume","Source":"runai","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]}}}""",
-        "allowed"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"bind","Source":"/dev","Target":"/dev"}]}}}""",
-        "a mount of the host's /dev is not allowed on this machine: mount /home/* as a whole, or use a volume"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Source":"/","Target":"/x"}]}}}""",
-        "a mount of the host's / is not allowed on this machine: mount /home/* as a whole, or use a volume"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[null,{"Type":"","Source":"/","Target":"/x"}]}}}""",
-        "a mount of the host's / is not allowed on this machine"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"Bind","Source":"/run","Target":"/x"}]}}}""",
-        "a mount of the host's /run is not allowed on this machine"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"b\u0131nd","Source":"/run","Target":"/x"}]}}}""",
-        "a mount of the host's /run is not allowed on this machine"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"VOLUME","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"none","o":"bind","device":"/etc"}}}}]}}}""",
-        "a mount of the host's /etc is not allowed on this machine"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Env":["LD_PRELOAD=/runai/librunai.so"],"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"VOLUME","Source":"runai","Target":"/runai"},{"Type":"Tmpfs","Target":"/x"}]}}}""",
-        "allowed"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"bind","Source":"/home/{{.Service.Name}}","Target":"/x"}]}}}""",
-        "a mount of the host's \"/home/{{.Service.Name}}\" is not allowed on this machine"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"bind","Source":"/home/{{printf \"bob%c..%c..%cetc\" 47 47 47}}","Target":"/x"}]}}}""",
-        "a mount of the host's"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"nfs","o":"{{print \"bind\"}}","device":"/etc"}}}}]}}}""",
-        "a local volume with \"o={{…}}\" is not allowed on this machine: swarm would fill it in later, so write it out"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"nfs","o":"addr={{.Service.Labels.nas}}","device":":/x"}}}}]}}}""",
-        "a local volume with \"o=addr={{…}}\" is not allowed on this machine"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"{{print \"none\"}}","o":"rw","device":""}}}}]}}}""",
-        "a local volume with \"type={{…}}\" is not allowed on this machine"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"{{.Service.Name}}-{{.Task.Slot}}","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"nfs","o":"addr=nas,rw","device":":/export/{{.Task.Slot}}"}}}}]}}}""",
-        "allowed"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"CapabilityAdd":["CAP_\u017fYS_ADMIN"]}}}""",
-        "--cap-add \"CAP_ſYS_ADMIN\" is not allowed on this machine: leave it out, or ask an admin to exempt you"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"CapabilityAdd":["CAP_SYS_ADMIN"]}}}""",
-        "--cap-add CAP_SYS_ADMIN is not allowed on this machine: leave it out, or ask an admin to exempt you"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"half","Target":"/runai"}],"Configs":[{"File":{"Name":"/etc/ld.so.preload"},"ConfigName":"x"}]}}}""",
-        "the mount at /etc/ld.so.preload covers /etc/ld.so.preload, which loads the quota: remove it,"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"half","Target":"/runai"}],"Configs":[{"File":{"Name":"etc/ld.so.preload"},"ConfigName":"x"}]}}}""",
-        "the mount at /etc/ld.so.preload covers /etc/ld.so.preload, which loads the quota: remove it,"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"half","Target":"/runai"}],"Secrets":[{"File":{"Name":"../../etc/ld.so.preload"},"SecretName":"x"}]}}}""",
-        "the mount at /etc/ld.so.preload covers /etc/ld.so.preload, which loads the quota: remove it,"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"half","Target":"/run"}],"Secrets":[{"File":{"Name":"usage"},"SecretName":"x"}]}}}""",
-        "the mount at /run/secrets/usage would cover the half volume at /run: remove it or move it"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"Runtime":"plugin","PluginSpec":{"Name":"evil","Remote":"evil/root"}}}""",
-        "only admins may change plugins on this machine"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Privileges":{"Seccomp":{"Mode":"unconfined"}}}}}""",
-        "--security-opt seccomp=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Privileges":{"Seccomp":{"Mode":"custom","Profile":"e30="}}}}}""",
-        "--security-opt seccomp=custom is not allowed on this machine: leave it out, or ask an admin to exempt you"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Privileges":{"AppArmor":{"Mode":"disabled"}}}}}""",
-        "--security-opt apparmor=disabled is not allowed on this machine: leave it out, or ask an admin to exempt you"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Privileges":{"SELinuxContext":{"Disable":true}}}}}""",
-        "--security-opt label=disable is not allowed on this machine: leave it out, or ask an admin to exempt you"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Privileges":{"SELinuxContext":{"Type":"spc_t"}}}}}""",
-        "--security-opt label=type:spc_t is not allowed on this machine: leave it out, or ask an admin to exempt you"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"ContainerSpec":{"Privileges":{"CredentialSpec":null,"SELinuxContext":{"Disable":false,"User":"","Role":"","Type":"","Level":""},"Seccomp":{"Mode":"default"},"AppArmor":{"Mode":"default"},"NoNewPrivileges":true}}}}""",
-        "allowed"
-    )]
-    [TestCase(
-        """{"tasktemplate":{"containerspec":{"privileges":{"seccomp":{"mode":"unconfined"}}}}}""",
-        "--security-opt seccomp=unconfined is not allowed on this machine: leave it out, or ask an admin to exempt you"
-    )]
-    [TestCase(
-        """{"TaskTemplate":{"containerspec":{},"ContainerSpec":{}}}""",
-        "the body of this service call is ambiguous, so it is refused: the key "
-            + "TaskTemplate.ContainerSpec appears twice"
-    )]
-    [TestCase("""{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"debian"}}}""", "allowed")]
-    public async Task A_service_is_judged_by_its_tasks(string body, string answer)
-    {
-        Assert.That(await AskAsync(Closed, "POST", "/v1.51/services/create", body), Does.StartWith(answer));
-        Assert.That(
-            await AskAsync(Closed, "POST", "/v1.51/services/0123/update?version=7", body),
-            Does.StartWith(answer)
-        );
-    }
-
-    [TestCase(
-        "/v1.44/services/create",
-        "this engine, or the API version of this call, knows no volume-subpath (Docker 26 and newer do, from "
-            + "API 1.45 on), so the whole runai volume would be at /etc/ld.so.preload: leave that mount out"
-    )]
-    [TestCase("/v1.45/services/create", "allowed")]
-    [TestCase("/services/create", "allowed")]
-    public async Task A_subpath_counts_where_the_engine_reads_it(string target, string answer) =>
-        Assert.That(
-            await AskAsync(
-                null,
-                "POST",
-                target,
-                """{"TaskTemplate":{"ContainerSpec":{"Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"},{"Type":"volume","Source":"runai","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]}}}"""
-            ),
-            Does.StartWith(answer)
-        );
-
-    [TestCase(
-        "{}",
-        "",
-        "write --container-label gpu-memory=0.5 in place of --label",
-        "write --label-rm gpu-memory --container-label-add gpu-memory=0.5"
-    )]
-    [TestCase(
-        """{"gpu-memory":"0.25"}""",
-        "",
-        "write --container-label gpu-memory=0.5 in place of --label",
-        "write --label-rm gpu-memory --container-label-add gpu-memory=0.5"
-    )]
-    [TestCase(
-        """{"com.docker.stack.namespace":"lab"}""",
-        ""","com.docker.stack.namespace":"lab" """,
-        "write gpu-memory under labels of the service in the file, not under labels of its deploy"
-    )]
-    [TestCase("""{"gpu-memory":"0.5"}""", "", null)]
-    public async Task A_quota_on_the_service_alone_is_refused(
-        string ofContainer,
-        string more,
-        string? onCreate,
-        string? onUpdate = null
-    )
-    {
-        var body =
-            $$$"""{"Name":"web","Labels":{"gpu-memory":"0.5"{{{more}}} },"TaskTemplate":{"ContainerSpec":{"Env":["LD_PRELOAD=/runai/librunai.so"],"Labels":{{{ofContainer}}},"Mounts":[{"Type":"volume","Source":"half","Target":"/runai"}]} } }""";
-        string Answer(string? remedy) =>
-            remedy is null
-                ? "allowed"
-                : "gpu-memory=0.5 is a label of the service, which its containers do not have, so nothing would "
-                    + $"limit them: {remedy}";
-        Assert.That(await AskAsync(null, "POST", Service, body), Is.EqualTo(Answer(onCreate)));
-        Assert.That(
-            await AskAsync(null, "POST", "/v1.51/services/0123/update?version=7", body),
-            Is.EqualTo(Answer(onUpdate ?? onCreate))
         );
     }
 
