@@ -39,24 +39,12 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
         Assert.That(output.All, Does.Contain("allocated 2048 MiB").And.Contain("CUDA_ERROR_OUT_OF_MEMORY"));
     }
 
-    string CreateRaw(string count, string more) =>
-        Attempt.IdIn(
-            Engine
-                .Raw(
-                    "POST",
-                    "/containers/create",
-                    System.Text.Encoding.UTF8.GetBytes(
-                        $$$"""{"Image":"{{{Image}}}","Cmd":["sleep","600"],"Labels":{"gpu-memory":"0.3"},"HostConfig":{"NetworkMode":"none","Binds":["runai:/runai"],"DeviceRequests":[{"Count":{{{count}}},"Capabilities":[["gpu"]]}]}{{{more}}}}"""
-                    )
-                )
-                .Body
-        )!;
-
     /// <summary>Docker.DotNet's own models fail on it.</summary>
     [Test]
     public void A_huge_stop_timeout_keeps_the_quota()
     {
-        var id = CreateRaw("1", ""","StopTimeout":1000000000000""");
+        var body = Body.Gpu.Volume().Quota("0.3").With("\"StopTimeout\":1000000000000");
+        var id = Attempt.IdIn(Engine.Raw("POST", "/containers/create", body.Bytes).Body)!;
         Engine.Docker("start", id).Ok();
         Assert.That(Engine.Smi(id).Total, Is.EqualTo(3296));
         Assert.That(() => Engine.Api.Containers.InspectContainerAsync(id), Throws.Exception);

@@ -144,12 +144,16 @@ sealed class EverydayTests(string version) : EngineFixture(version)
         var created = Engine.Raw(
             "POST",
             version + "/containers/create?name=parted",
-            System.Text.Encoding.UTF8.GetBytes(
-                $$$"""
-                {"Image":"{{{Image}}}","Cmd":["true"],"Labels":{"gpu-memory":"0.5"},"HostConfig":{"NetworkMode":"none","ReadonlyRootfs":true,"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"},
-                {"Type":"volume","Source":"runai","Target":"/etc/ld.so.preload","VolumeOptions":{"Subpath":"ld.so.preload"}}]}}
-                """
-            ),
+            Body.Plain.Host("\"ReadonlyRootfs\":true")
+                .Mount(
+                    """
+                    "Type":"volume","Source":"runai","Target":"/runai"},
+                    {"Type":"volume","Source":"runai","Target":"/etc/ld.so.preload",
+                    "VolumeOptions":{"Subpath":"ld.so.preload"}
+                    """
+                )
+                .Quota("0.5")
+                .Bytes,
             "Content-Type: application/json"
         );
         if (version.Length == 0 && Engine.Major >= 26)

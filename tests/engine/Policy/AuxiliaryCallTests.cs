@@ -82,10 +82,10 @@ sealed partial class AuxiliaryCallTests(string version) : PolicyFixture(version)
             "the engine's own word"
         );
         Engine.Docker("plugin", "disable", "-f", Plugin).Ok();
-        Assert.That(Try(Body(Request)).Runs, "the plugin is out of the way");
+        Assert.That(Try(Body.Gpu).Runs, "the plugin is out of the way");
         Engine.Docker("plugin", "enable", Plugin).Ok();
         Engine.Authorize();
-        Assert.That(Try(Body(Request)).IsRefused, "and back");
+        Assert.That(Try(Body.Gpu).IsRefused, "and back");
         Rule(PolicyFile);
     }
 
@@ -249,7 +249,7 @@ sealed partial class AuxiliaryCallTests(string version) : PolicyFixture(version)
         )
         {
             Engine.Docker(["volume", "create", .. options.Split(' '), "tenth"]);
-            var attempt = Try(Body(""","Binds":["tenth:/runai"]""" + Request));
+            var attempt = Try(Body.Gpu.Binds("tenth:/runai"));
             Assert.That((attempt.Breach, attempt.Runs), Is.EqualTo(((string?)null, false)), $"{options}: {attempt}");
             if (attempt.Id is { } id)
                 Engine.Docker("rm", "-f", id).Ok();
@@ -263,18 +263,18 @@ sealed partial class AuxiliaryCallTests(string version) : PolicyFixture(version)
     public void An_image_that_was_built()
     {
         foreach (
-            var (dockerfile, labels, body) in ((string, string, string)[])
+            var (dockerfile, labels, body) in ((string, string, Body)[])
                 [
-                    ("LABEL gpu-memory=1", "", Body(Volume + Request)),
-                    ("", "gpu-memory", Body(Volume + Request)),
-                    ("LABEL gpu-memory=0.5\nLABEL gpu-memory=1", "", Body(Volume + Request)),
-                    ("LABEL gpu-memory=0.5", "", Body(Request)),
-                    ("ENV NVIDIA_VISIBLE_DEVICES=all", "", Body(""","Runtime":"nvidia" """)),
-                    ("ENV LD_PRELOAD=/x.so", "", Body(Volume + Request, Label("0.5"))),
-                    ("VOLUME /runai", "", Body(Request, Label("0.5"))),
-                    ("VOLUME /etc", "", Body(Volume + Request, Label("0.5"))),
-                    ("RUN ln -s /tmp/none /etc/ld.so.preload", "", Body(Volume + Request, Label("0.5"))),
-                    ("RUN mkdir -p /etc/ld.so.preload", "", Body(Volume + Request, Label("0.5"))),
+                    ("LABEL gpu-memory=1", "", Body.Gpu.Volume()),
+                    ("", "gpu-memory", Body.Gpu.Volume()),
+                    ("LABEL gpu-memory=0.5\nLABEL gpu-memory=1", "", Body.Gpu.Volume()),
+                    ("LABEL gpu-memory=0.5", "", Body.Gpu),
+                    ("ENV NVIDIA_VISIBLE_DEVICES=all", "", Body.Plain.Runtime("nvidia")),
+                    ("ENV LD_PRELOAD=/x.so", "", Body.Gpu.Volume().Quota("0.5")),
+                    ("VOLUME /runai", "", Body.Gpu.Quota("0.5")),
+                    ("VOLUME /etc", "", Body.Gpu.Volume().Quota("0.5")),
+                    ("RUN ln -s /tmp/none /etc/ld.so.preload", "", Body.Gpu.Volume().Quota("0.5")),
+                    ("RUN mkdir -p /etc/ld.so.preload", "", Body.Gpu.Volume().Quota("0.5")),
                 ]
         )
         {
@@ -286,7 +286,7 @@ sealed partial class AuxiliaryCallTests(string version) : PolicyFixture(version)
                 "Content-Type: application/x-tar"
             );
             Assert.That(built.Body, Does.Contain("Successfully tagged"), dockerfile);
-            var attempt = Try(body.Replace($"\"{Image}\"", "\"built\"", StringComparison.Ordinal));
+            var attempt = Try(body.Image("built"));
             Assert.That(attempt.Breach, Is.Null, $"{dockerfile}: {attempt}");
         }
     }

@@ -86,31 +86,16 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         Eventually(IsClosed, "the policy is back");
     }
 
-    bool IsClosed() => Attempt.IsRefusal(Create("\"Privileged\":true"));
+    bool IsClosed() => Attempt.IsRefusal(Create(Body.Plain.Privileged()));
 
     RawAnswer Post(string target, string body) => Engine.Raw("POST", target, Encoding.UTF8.GetBytes(body));
 
-    RawAnswer Create(string host, string more = "", string name = "") =>
-        Post(
-            $"/v1.44/containers/create{(name.Length > 0 ? "?name=" + name : "")}".Replace(
-                "/v1.44",
-                Engine.Major > 20 ? "/v1.44" : "/v1.41",
-                StringComparison.Ordinal
-            ),
-            Of(host, more)
+    RawAnswer Create(Body body) =>
+        Engine.Raw(
+            "POST",
+            Engine.Major > 20 ? "/v1.44/containers/create" : "/v1.41/containers/create",
+            body.With("\"OpenStdin\":true").Bytes
         );
-
-    static string Of(string host, string more) =>
-        $$$"""
-            {"Image":"{{{Image}}}","Cmd":["sleep","300"],"OpenStdin":true,"HostConfig":{ {{{(
-                host.Contains("NetworkMode", StringComparison.Ordinal) ? "" : "\"NetworkMode\":\"none\","
-            )}}}{{{host}}} }{{{more}}}}
-            """;
-
-    static string Inline(string options, string source = "") =>
-        $$$"""
-            "Mounts":[{"Type":"volume","Source":"{{{source}}}","Target":"/x","VolumeOptions":{"DriverConfig":{"Name":"local","Options":{ {{{options}}} } } }}]
-            """;
 
     static void IsRefused(RawAnswer answer, string what) => Assert.That(Attempt.IsRefusal(answer), $"{what}: {answer}");
 
@@ -138,7 +123,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
             foreach (var options in Refused)
             {
                 IsRefused(Post("/volumes/create", $$$"""{"Name":"odd","DriverOpts":{ {{{options}}} } }"""), options);
-                IsRefused(Create(Inline(options)), options);
+                IsRefused(Create(Body.Plain.LocalVolume(options)), options);
             }
         });
 
@@ -147,16 +132,16 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     {
         foreach (var name in (string[])["hostly", "kernels"])
         foreach (
-            var host in (string[])
+            var body in (Body[])
                 [
-                    $"\"Binds\":[\"{name}:/x\"]",
-                    Inline(""" "type":"tmpfs","device":"tmpfs" """, name),
-                    $$""" "Mounts":[{"Type":"volume","Source":"{{name}}","Target":"/x"}] """,
+                    Body.Plain.Binds($"{name}:/x"),
+                    Body.Plain.LocalVolume(""" "type":"tmpfs","device":"tmpfs" """, name),
+                    Body.Plain.Mount($$""" "Type":"volume","Source":"{{name}}","Target":"/x" """),
                 ]
         )
-            IsRefused(Create(host), host);
+            IsRefused(Create(body), body);
         // Where a volume is empty, the engine fills it with what the image has there when the container is created.
-        Create("\"Binds\":[\"hollow:/etc\"]");
+        Create(Body.Plain.Binds("hollow:/etc"));
         Assert.That(Directory.GetFileSystemEntries(Path.Combine(Private, "empty")), Is.Empty);
     }
 
@@ -182,7 +167,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
                 Is.EqualTo(201),
                 options
             );
-            Assert.That(Create($"\"Binds\":[\"{name}:/x\"]"), Has.Property("Status").EqualTo(201), options);
+            Assert.That(Create(Body.Plain.Binds($"{name}:/x")), Has.Property("Status").EqualTo(201), options);
         }
         foreach (
             var options in (string[])
@@ -194,7 +179,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         )
             IsRefused(Post("/volumes/create", $$$"""{"Name":"odd","DriverOpts":{ {{{options}}} } }"""), options);
         // The engine repeats a volume's options where it cannot mount it, and the plugin's own upload has to.
-        var id = Attempt.IdIn(Create(""" "Binds":["pool:/y","runai:/runai"] """ + Request, Label("0.5")).Body);
+        var id = Attempt.IdIn(Create(Body.Gpu.Binds("pool:/y", "runai:/runai").Quota("0.5")).Body);
         var started = Engine.Raw("POST", $"/containers/{id}/start");
         Assert.That(started.Status, Is.Not.EqualTo(204));
         var lines = Engine.Log.Split('\n').Where(line => line.Contains("plugin=", StringComparison.Ordinal)).ToArray();
@@ -220,7 +205,9 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         {
             foreach (var capability in Capabilities)
                 IsRefused(
-                    Create($"\"CapAdd\":[\"{capability.Replace("\0", "\\u0000", StringComparison.Ordinal)}\"]"),
+                    Create(
+                        Body.Plain.HostList("CapAdd", capability.Replace("\0", "\\u0000", StringComparison.Ordinal))
+                    ),
                     capability
                 );
             foreach (var capability in Capabilities)
@@ -240,23 +227,22 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     {
         var network = Engine.Docker("network", "ls", "-q", "--no-trunc", "-f", "name=host").Ok();
         var hosts = File.ResolveLinkTarget($"/proc/{Engine.Daemon}/ns/net", returnFinalTarget: false)!.Name;
-        const string Plain = "\"Privileged\":false";
         var ran = 0;
         foreach (var name in (string[])[network, network[..12], network[..4], "host"])
         foreach (
-            var (host, more) in ((string, string)[])
+            var body in (Body[])
                 [
-                    ($"\"NetworkMode\":\"{name}\"", ""),
-                    (Plain, $$$""","NetworkingConfig":{"EndpointsConfig":{"{{{name}}}":{} } }"""),
-                    (Plain, ""),
+                    Body.Plain.Host("NetworkMode", name),
+                    Body.Plain.With($$$""" "NetworkingConfig":{"EndpointsConfig":{"{{{name}}}":{} } } """),
+                    Body.Plain,
                 ]
         )
         {
-            var created = Create(host, more);
+            var created = Create(body);
             if (created.Status != 201)
                 continue; // it said no itself
             var id = Attempt.IdIn(created.Body)!;
-            if (more.Length == 0 && host == Plain && name != "host")
+            if (body == Body.Plain && name != "host")
                 Post($"/networks/{name}/connect", $$"""{"Container":"{{id}}"}""");
             if (Engine.Raw("POST", $"/containers/{id}/start").Status != 204)
                 continue;
@@ -264,7 +250,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
             Assert.That(
                 File.ResolveLinkTarget($"/proc/{Engine.StateOf(id).Pid}/ns/net", returnFinalTarget: false)!.Name,
                 Is.Not.EqualTo(hosts),
-                $"{name} {host} {more}"
+                $"{name} {body}"
             );
             ran++;
             Engine.Docker("rm", "-f", id).Ok();
@@ -282,7 +268,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         Open();
         foreach (var name in (string[])["net1", "net2", "net3", "net4", "net5"])
             Engine.Docker("network", "create", name).Ok();
-        var id = Attempt.IdIn(Create("\"NetworkMode\":\"net1\"").Body)!;
+        var id = Attempt.IdIn(Create(Body.Plain.Host("NetworkMode", "net1")).Body)!;
         foreach (var name in (string[])["net2", "net3", "net4"])
             Assert.That(Post($"/networks/{name}/connect", Connect(id, 3 << 20)), Has.Property("Status").EqualTo(200));
         Assert.That(Engine.Docker("inspect", id).Ok(), Has.Length.GreaterThan(9 << 20));
@@ -305,7 +291,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     {
         foreach (var rule in (string[])["a 1:3 rwm", "a 7:* r", "A 1:3 rwm"])
         {
-            var refused = Create($"\"DeviceCgroupRules\":[\"{rule}\"]");
+            var refused = Create(Body.Plain.HostList("DeviceCgroupRules", rule));
             IsRefused(refused, rule);
             Assert.That(
                 refused.Body,
@@ -318,7 +304,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     [Test]
     public void A_runtime_by_another_name_that_reads_NVIDIAs_variable()
     {
-        var attempt = Try(Body(""","Runtime":"runsc" """, image: "cuda"));
+        var attempt = Try(Body.Plain.Runtime("runsc").Image("cuda"));
         Assert.That((attempt.IsRefused, attempt.Breach), Is.EqualTo((true, (string?)null)), attempt.ToString());
     }
 
@@ -420,7 +406,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
             );
             foreach (var (flags, id) in admins)
             foreach (var (key, n) in ((string, int)[])[("PidMode", 0), ("IpcMode", 1), ("NetworkMode", 2)])
-                IsRefused(Create($"\"{key}\":\"container:{(n == 0 ? id[..12] : id)}\""), $"{key} of {flags}");
+                IsRefused(Create(Body.Plain.Host(key, $"container:{(n == 0 ? id[..12] : id)}")), $"{key} of {flags}");
         });
         Assert.That(File.Exists(Path.Combine(Private, "made")), Is.False);
     }
@@ -519,14 +505,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     public void An_annotation_that_is_an_order_to_a_runtime(string name)
     {
         if (Engine.Major > 20)
-            IsRefused(
-                Create(
-                    $$"""
-                    "Annotations":{"{{name}}":"/x"}
-                    """
-                ),
-                name
-            );
+            IsRefused(Create(Body.Plain.Host($$""" "Annotations":{"{{name}}":"/x"} """)), name);
         else
             Assert.That(
                 Engine.Docker("create", "--annotation", $"{name}=/x", Image).Error,
@@ -539,7 +518,8 @@ sealed class BreachTests(string version) : PolicyFixture(version)
     public void A_driver_capability_that_no_quota_limits()
     {
         Engine.Docker("import", "-c", "ENV NVIDIA_DRIVER_CAPABILITIES=all", Repository.Image, "all-capabilities").Ok();
-        string Requesting(string names) => Volume + $$""","DeviceRequests":[{"Count":1,"Capabilities":[{{names}}]}]""";
+        Body Requesting(string names) =>
+            Body.Plain.Volume().Requests($$"""{"Count":1,"Capabilities":[{{names}}]}""").Quota("0.5");
         foreach (
             var (names, image, word) in ((string, string, string)[])
                 [
@@ -549,7 +529,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
                 ]
         )
         {
-            var attempt = Try(Body(Requesting(names), Label("0.5"), image));
+            var attempt = Try(Requesting(names).Image(image));
             Assert.That(
                 attempt.IsRefused && attempt.Created.Body.Contains(word, StringComparison.Ordinal),
                 $"{names} {image}: {attempt}"
@@ -564,16 +544,12 @@ sealed class BreachTests(string version) : PolicyFixture(version)
                 ]
         )
             Assert.That(
-                Try(Body(Requesting(names), Label("0.5"), image)),
+                Try(Requesting(names).Image(image)),
                 Has.Property("Runs").True.And.Property("Breach").Null,
                 $"{names} {image}"
             );
         var overridden = Try(
-            Body(
-                Requesting("[\"gpu\"]"),
-                Label("0.5") + ""","Env":["NVIDIA_DRIVER_CAPABILITIES=compute, utility"]""",
-                "all-capabilities"
-            )
+            Requesting("[\"gpu\"]").Env("NVIDIA_DRIVER_CAPABILITIES=compute, utility").Image("all-capabilities")
         );
         Assert.That(overridden, Has.Property("Runs").True, overridden.ToString());
     }
@@ -587,7 +563,7 @@ sealed class BreachTests(string version) : PolicyFixture(version)
         Engine.Raw("POST", $"/containers/{large}/start");
         foreach (var parent in (string[])[$"/docker/{large}", $"docker/{large}/x"])
         {
-            IsRefused(Create($"\"CgroupParent\":\"{parent}\""), parent);
+            IsRefused(Create(Body.Plain.Host("CgroupParent", parent)), parent);
             IsRefused(
                 Engine.Raw(
                     "POST",
@@ -598,6 +574,6 @@ sealed class BreachTests(string version) : PolicyFixture(version)
                 "a build"
             );
         }
-        Assert.That(Create("\"CgroupParent\":\"/mine\"").Status, Is.EqualTo(201));
+        Assert.That(Create(Body.Plain.Host("CgroupParent", "/mine")).Status, Is.EqualTo(201));
     }
 }

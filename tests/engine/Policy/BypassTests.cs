@@ -188,14 +188,14 @@ sealed class BypassTests(string version) : PolicyFixture(version)
         var id = CreateLegal("origin");
         StaysWithin(id);
         foreach (
-            var (change, run) in ((string, string)[])
+            var (change, run) in ((string, Body)[])
                 [
-                    ("LABEL gpu-memory=1", Body(Volume + Request)),
-                    ("ENV LD_PRELOAD=/runai/nothing.so", Body(Volume + Request, Label("0.5"))),
-                    ("VOLUME /etc", Body(Volume + Request, Label("0.5"))),
-                    ("VOLUME /runai", Body(Request)),
-                    ("ENV NVIDIA_VISIBLE_DEVICES=all", Body(""","Runtime":"nvidia" """)),
-                    ("LABEL gpu-memory=0.5", Body(Request)),
+                    ("LABEL gpu-memory=1", Body.Gpu.Volume()),
+                    ("ENV LD_PRELOAD=/runai/nothing.so", Body.Gpu.Volume().Quota("0.5")),
+                    ("VOLUME /etc", Body.Gpu.Volume().Quota("0.5")),
+                    ("VOLUME /runai", Body.Gpu),
+                    ("ENV NVIDIA_VISIBLE_DEVICES=all", Body.Plain.Runtime("nvidia")),
+                    ("LABEL gpu-memory=0.5", Body.Gpu),
                 ]
         )
         {
@@ -204,7 +204,7 @@ sealed class BypassTests(string version) : PolicyFixture(version)
                 $"/commit?container=origin&repo=made&changes={Uri.EscapeDataString(change)}",
                 "{}"u8.ToArray()
             );
-            var attempt = Try(run.Replace($"\"{Image}\"", "\"made\"", StringComparison.Ordinal));
+            var attempt = Try(run.Image("made"));
             Assert.That(attempt.Breach, Is.Null, $"{change}: {attempt}");
         }
     }
@@ -215,11 +215,7 @@ sealed class BypassTests(string version) : PolicyFixture(version)
         // Create is asked about one image, and by its start the name means another; what counts is what the container
         // has.
         Engine.Docker("import", "-c", "LABEL gpu-memory=0.5", Repository.Image, "moving").Ok();
-        var created = Engine.Raw(
-            "POST",
-            "/v1.41/containers/create",
-            Encoding.UTF8.GetBytes(Body(Volume + Request, image: "moving"))
-        );
+        var created = Engine.Raw("POST", "/v1.41/containers/create", Body.Gpu.Volume().Image("moving").Bytes);
         Engine.Docker("import", "-c", "LABEL gpu-memory=1", Repository.Image, "moving").Ok();
         StaysWithin(Attempt.IdIn(created.Body)!);
     }
@@ -231,13 +227,10 @@ sealed class BypassTests(string version) : PolicyFixture(version)
         Engine.Raw("DELETE", "/volumes/runai?force=1");
         Engine.Raw("POST", "/volumes/create", """{"Name":"runai","Driver":"local"}"""u8.ToArray());
         StaysWithin(id);
-        var attempt = Try(
-            Body(
-                ""","Mounts":[{"Type":"volume","Source":"runai","Target":"/runai","VolumeOptions":{"DriverConfig":{"Name":"local"}}}]"""
-                    + Request,
-                Label("0.5")
-            )
-        );
+        const string Local = """
+            "Type":"volume","Source":"runai","Target":"/runai","VolumeOptions":{"DriverConfig":{"Name":"local"} }
+            """;
+        var attempt = Try(Body.Gpu.Mount(Local).Quota("0.5"));
         Assert.That(attempt.Breach, Is.Null, attempt.ToString());
     }
 
@@ -249,12 +242,12 @@ sealed class BypassTests(string version) : PolicyFixture(version)
         StaysWithin(large);
         foreach (var parent in (string[])[$"/docker/{large}", $"docker/{large}", $"/docker/x/../{large}/y"])
             Assert.That(
-                Try(Body(Volume + Request + $$""","CgroupParent":"{{parent}}" """, Label("0.1"))),
+                Try(Body.Gpu.Volume().Host("CgroupParent", parent).Quota("0.1")),
                 Has.Property("IsRefused").True,
                 parent
             );
         Assert.That(
-            Try(Body(Volume + Request + ""","CgroupParent":"/mine" """, Label("0.1"))),
+            Try(Body.Gpu.Volume().Host("CgroupParent", "/mine").Quota("0.1")),
             Has.Property("Runs").True.And.Property("Breach").Null
         );
     }
@@ -280,11 +273,12 @@ sealed class BypassTests(string version) : PolicyFixture(version)
         var lender = Engine.Raw(
             "POST",
             "/containers/create?name=lender",
-            Encoding.UTF8.GetBytes(
-                Body(
-                    $$$""","Mounts":[{"Type":"volume","Source":"runai","Target":"/runai","VolumeOptions":{"Subpath":"{{{part}}}","DriverConfig":{"Name":"{{{plugin[..9]}}}"} } }]"""
-                )
-            )
+            Body.Plain.Mount(
+                $$$"""
+                "Type":"volume","Source":"runai","Target":"/runai",
+                "VolumeOptions":{"Subpath":"{{{part}}}","DriverConfig":{"Name":"{{{plugin[..9]}}}"} }
+                """
+            ).Bytes
         );
         using var reader = new System.Net.Sockets.Socket(
             System.Net.Sockets.AddressFamily.Unix,
@@ -297,7 +291,7 @@ sealed class BypassTests(string version) : PolicyFixture(version)
         var created = Engine.Raw(
             "POST",
             "/containers/create",
-            Encoding.UTF8.GetBytes(Body(""","Runtime":"nvidia","VolumesFrom":["lender"]""", image: "all-in-it"))
+            Body.Plain.Runtime("nvidia").HostList("VolumesFrom", "lender").Image("all-in-it").Bytes
         );
         reader.Dispose();
         // An engine that knows no parts makes none; one that does not describe the lender in time has the create

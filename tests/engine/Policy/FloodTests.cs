@@ -35,15 +35,11 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     [Test]
     public void A_long_refusal_is_cut_short()
     {
+        var things = Many(3000, i => $"\"acme.com/a-long-name-of-a-thing=number-{i}\"");
         var asked = Engine.Raw(
             "POST",
             "/containers/create",
-            System.Text.Encoding.UTF8.GetBytes(
-                Body(
-                    $$""","DeviceRequests":[{"Driver":"cdi","DeviceIDs":[{{Many(3000, i => $"\"acme.com/a-long-name-of-a-thing=number-{i}\"")}}]}]""",
-                    Label(new string('9', 100_000))
-                )
-            )
+            Body.Plain.Requests($$"""{"Driver":"cdi","DeviceIDs":[{{things}}]}""").Quota(new string('9', 100_000)).Bytes
         );
         Assert.That(Refusal(asked), Has.Length.LessThan(9 << 10));
         Refusal(Engine.Raw("POST", "/containers/create", "{}x"u8.ToArray()));
@@ -87,7 +83,10 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
             Engine.Raw(
                 "POST",
                 "/containers/create",
-                Text(Body($""","VolumesFrom":[{Many(count, i => i % 2 == 0 ? "\"rooted\"" : "\"rooted:ro\"")}]"""))
+                Body.Plain.HostList(
+                    "VolumesFrom",
+                    Enumerable.Range(0, count).Select(i => i % 2 == 0 ? "rooted" : "rooted:ro")
+                ).Bytes
             );
         Assert.That(
             Refusal(From(400)),
@@ -97,10 +96,12 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
         Assert.That(Refusal(From(2000)), Does.Contain("it has 2000 mounts and --volumes-from"));
     }
 
+    static Body BindsOf(int count) => Body.Plain.Binds(Enumerable.Range(0, count).Select(i => $"/home/a:/b{i}"));
+
     [Test]
     public void Too_many_binds_are_refused_and_block_no_one()
     {
-        var body = Text(Body($""","Binds":[{Many(45_000, i => $"\"/home/a:/b{i}\"")}]"""));
+        var body = BindsOf(45_000).Bytes;
         var flood = Enumerable
             .Range(0, 8)
             .AsParallel()
@@ -109,13 +110,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
             .ToArray();
         Assert.That(flood.Select(Refusal), Has.All.Contain("HostConfig is longer than 262144 bytes"));
         Assert.That(
-            Refusal(
-                Engine.Raw(
-                    "POST",
-                    "/containers/create",
-                    Text(Body($""","Binds":[{Many(1000, i => $"\"/home/a:/b{i}\"")}]"""))
-                )
-            ),
+            Refusal(Engine.Raw("POST", "/containers/create", BindsOf(1000).Bytes)),
             Does.Contain("it has 1000 mounts")
         );
         Engine.Run("--rm", "-v", "runai:/runai", "--label", "gpu-memory=0.5", Image, "true").Ok();
@@ -125,7 +120,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     public void Many_bodies_below_the_bound_use_bounded_memory()
     {
         var plugin = Engine.PluginProcess();
-        var body = Text(Body($""","CapAdd":[{Many(22_000, _ => "\"\"")}]"""));
+        var body = Body.Plain.HostList("CapAdd", Enumerable.Repeat("", 22_000)).Bytes;
         var flood = Enumerable
             .Range(0, 200)
             .AsParallel()
@@ -230,7 +225,7 @@ sealed partial class FloodTests(string version) : PolicyFixture(version)
     {
         var id = CreateLegal("plain", "0.1");
         Assert.That(
-            Refusal(Engine.Raw("POST", $"/containers/create?name={id}", Text(Body("")))),
+            Refusal(Engine.Raw("POST", $"/containers/create?name={id}", Body.Plain.Bytes)),
             Does.Contain("has the form of a container's ID")
         );
         Assert.That(Engine.Docker("rename", "plain", id).Error, Does.Contain("has the form of a container's ID"));

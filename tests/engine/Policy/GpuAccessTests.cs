@@ -25,7 +25,7 @@ sealed class GpuAccessTests(string version) : PolicyFixture(version)
     [Test]
     public void Containers_within_the_policy_run_limited()
     {
-        var attempt = Try(Body(Volume + Request, Label("0.5")));
+        var attempt = Try(Body.Gpu.Volume().Quota("0.5"));
         Assert.That(attempt.Runs, attempt.ToString());
         Assert.That(attempt.Breach, Is.Null);
         Assert.That(Engine.Smi(attempt.Id!).Total, Is.EqualTo(Part(0.5m)));
@@ -42,31 +42,39 @@ sealed class GpuAccessTests(string version) : PolicyFixture(version)
     {
         Engine.WritePolicy("{}");
         Eventually(
-            () => Try(Body(Request)) is { Runs: true, Breach: not null },
+            () => Try(Body.Gpu) is { Runs: true, Breach: not null },
             "without the policy a container with the whole GPU runs, and is noticed"
         );
         Assert.That(
-            Try(Body(""","Runtime":"nvidia" """, ""","Env":["DOCKER_RESOURCE_GPU=0"]""")),
+            Try(Body.Plain.Runtime("nvidia").Env("DOCKER_RESOURCE_GPU=0")),
             Has.Property("Runs").True.And.Property("Breach").Not.Null,
             "by a swarm resource"
         );
         foreach (var request in Engine.Major < 28 ? [] : CdiRequests)
-            Assert.That(Try(Body(request)), Has.Property("Runs").True.And.Property("Breach").Not.Null, request);
+            Assert.That(
+                Try(Body.Plain.Requests(request)),
+                Has.Property("Runs").True.And.Property("Breach").Not.Null,
+                request
+            );
         Engine.WritePolicy(PolicyFile);
-        Eventually(() => Try(Body(Request)).IsRefused, "the policy is back");
+        Eventually(() => Try(Body.Gpu).IsRefused, "the policy is back");
     }
 
     static readonly string[] CdiRequests =
     [
-        ""","DeviceRequests":[{"Driver":"cdi","DeviceIDs":["nvidia.com/gpu=all"]}]""",
-        ""","DeviceRequests":[{"Driver":"cdi","DeviceIDs":["acme.com/thing=any"]}]""",
+        """{"Driver":"cdi","DeviceIDs":["nvidia.com/gpu=all"]}""",
+        """{"Driver":"cdi","DeviceIDs":["acme.com/thing=any"]}""",
     ];
 
     [Test]
     public void A_CDI_device_with_a_quota_is_limited()
     {
         if (Engine.Major < 28)
-            Assert.That(Try(Body(CdiRequests[0] + Volume, Label("0.5"))).Runs, Is.False, "it knows no CDI");
+            Assert.That(
+                Try(Body.Plain.Requests(CdiRequests[0]).Volume().Quota("0.5")).Runs,
+                Is.False,
+                "it knows no CDI"
+            );
         else
             Assert.That(
                 Engine
@@ -91,177 +99,126 @@ sealed class GpuAccessTests(string version) : PolicyFixture(version)
 
     static IEnumerable<TestCaseData> Vectors()
     {
-        static TestCaseData Case(string name, string host, string more = "", string image = Image) =>
-            new TestCaseData(host, more, image).SetArgDisplayNames(name);
-        static string Requests(string request) => $$""","DeviceRequests":[{{request}}]""";
+        static TestCaseData Case(string name, Body body) => new TestCaseData(body).SetArgDisplayNames(name);
         foreach (var capability in (string[])["gpu", "compute", "utility", "graphics", "video", "display", "compat32"])
             yield return Case(
                 $"request by capability {capability}",
-                Requests($$"""{"Count":-1,"Capabilities":[["{{capability}}"]]}""")
+                Body.Plain.Requests($$"""{"Count":-1,"Capabilities":[["{{capability}}"]]}""")
             );
         yield return Case(
             "request of the nvidia driver",
-            Requests("""{"Driver":"nvidia","Count":1,"Capabilities":[["gpu","utility"]]}""")
+            Body.Plain.Requests("""{"Driver":"nvidia","Count":1,"Capabilities":[["gpu","utility"]]}""")
         );
         yield return Case(
             "request by ID",
-            Requests("""{"Driver":"nvidia","DeviceIDs":["0"],"Capabilities":[["gpu"]]}""")
+            Body.Plain.Requests("""{"Driver":"nvidia","DeviceIDs":["0"],"Capabilities":[["gpu"]]}""")
         );
         foreach (var request in CdiRequests)
-            yield return Case($"request of CDI {request[^20..]}", request);
+            yield return Case($"request of CDI {request[^19..]}", Body.Plain.Requests(request));
         yield return Case(
             "request after an empty one",
-            Requests("""{"Driver":"other"},{"Count":1,"Capabilities":[["gpu"]]}""")
+            Body.Plain.Requests("""{"Driver":"other"},{"Count":1,"Capabilities":[["gpu"]]}""")
         );
-        yield return Case(
-            "device node",
-            ""","Devices":[{"PathOnHost":"/dev/nvidia0","PathInContainer":"/dev/nvidia0","CgroupPermissions":"rwm"}]"""
-        );
-        yield return Case(
-            "device node of the second GPU",
-            ""","Devices":[{"PathOnHost":"/dev/nvidia1","PathInContainer":"/dev/null1","CgroupPermissions":"rwm"}]"""
-        );
-        yield return Case(
-            "device node by another name",
-            ""","Devices":[{"PathOnHost":"/dev/innocent","PathInContainer":"/dev/innocent","CgroupPermissions":"rwm"}]"""
-        );
-        yield return Case(
-            "device node by number",
-            ""","Devices":[{"PathOnHost":"/dev/char/195:0","PathInContainer":"/dev/x","CgroupPermissions":"rwm"}]"""
-        );
-        yield return Case(
-            "device node by dots",
-            ""","Devices":[{"PathOnHost":"/dev/shm/../nvidia0","PathInContainer":"/dev/x","CgroupPermissions":"rwm"}]"""
-        );
-        yield return Case(
-            "device node through proc",
-            ""","Devices":[{"PathOnHost":"/proc/1/root/dev/nvidia0","PathInContainer":"/dev/x","CgroupPermissions":"rwm"}]"""
-        );
-        yield return Case(
-            "device folder",
-            ""","Devices":[{"PathOnHost":"/dev","PathInContainer":"/dev","CgroupPermissions":"rwm"}]"""
-        );
-        yield return Case(
-            "render node",
-            ""","Devices":[{"PathOnHost":"/dev/dri/renderD128","PathInContainer":"/dev/dri/renderD128","CgroupPermissions":"rwm"}]"""
-        );
-        yield return Case(
-            "folder of render nodes",
-            ""","Devices":[{"PathOnHost":"/dev/dri","PathInContainer":"/dev/dri","CgroupPermissions":"rwm"}]"""
-        );
-        yield return Case(
-            "CDI name among devices",
-            ""","Devices":[{"PathOnHost":"nvidia.com/gpu=all","PathInContainer":"x","CgroupPermissions":"rwm"}]"""
-        );
+        yield return Case("device node", Body.Plain.Device("/dev/nvidia0", "/dev/nvidia0"));
+        yield return Case("device node of the second GPU", Body.Plain.Device("/dev/nvidia1", "/dev/null1"));
+        yield return Case("device node by another name", Body.Plain.Device("/dev/innocent", "/dev/innocent"));
+        yield return Case("device node by number", Body.Plain.Device("/dev/char/195:0"));
+        yield return Case("device node by dots", Body.Plain.Device("/dev/shm/../nvidia0"));
+        yield return Case("device node through proc", Body.Plain.Device("/proc/1/root/dev/nvidia0"));
+        yield return Case("device folder", Body.Plain.Device("/dev", "/dev"));
+        yield return Case("render node", Body.Plain.Device("/dev/dri/renderD128", "/dev/dri/renderD128"));
+        yield return Case("folder of render nodes", Body.Plain.Device("/dev/dri", "/dev/dri"));
+        yield return Case("CDI name among devices", Body.Plain.Device("nvidia.com/gpu=all", "x"));
         foreach (var rule in (string[])["c 195:* rwm", "c *:* rwm", "a *:* rwm", "c 195:0 rw", "c 226:* r"])
-            yield return Case($"device rule {rule}", $$""","DeviceCgroupRules":["{{rule}}"]""");
-        yield return Case("privileged", ""","Privileged":true""");
-        yield return Case("runtime nvidia", ""","Runtime":"nvidia" """, ""","Env":["NVIDIA_VISIBLE_DEVICES=all"]""");
-        yield return Case(
-            "runtime nvidia, one GPU",
-            ""","Runtime":"nvidia" """,
-            ""","Env":["NVIDIA_VISIBLE_DEVICES=0"]"""
-        );
+            yield return Case($"device rule {rule}", Body.Plain.HostList("DeviceCgroupRules", rule));
+        yield return Case("privileged", Body.Plain.Privileged());
+        yield return Case("runtime nvidia", Body.Plain.Runtime("nvidia").Env("NVIDIA_VISIBLE_DEVICES=all"));
+        yield return Case("runtime nvidia, one GPU", Body.Plain.Runtime("nvidia").Env("NVIDIA_VISIBLE_DEVICES=0"));
         yield return Case(
             "runtime nvidia, the later value counts",
-            ""","Runtime":"nvidia" """,
-            ""","Env":["NVIDIA_VISIBLE_DEVICES=void","NVIDIA_VISIBLE_DEVICES=all"]"""
+            Body.Plain.Runtime("nvidia").Env("NVIDIA_VISIBLE_DEVICES=void", "NVIDIA_VISIBLE_DEVICES=all")
         );
         yield return Case(
             "runtime nvidia, with a bare name behind",
-            ""","Runtime":"nvidia" """,
-            ""","Env":["NVIDIA_VISIBLE_DEVICES=all","NVIDIA_VISIBLE_DEVICES"]"""
+            Body.Plain.Runtime("nvidia").Env("NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_VISIBLE_DEVICES")
         );
-        yield return Case("runtime nvidia, by the image", ""","Runtime":"nvidia" """, "", "cuda");
-        yield return Case("runtime nvidia, an old image", ""","Runtime":"nvidia" """, "", "old-cuda");
+        yield return Case("runtime nvidia, by the image", Body.Plain.Runtime("nvidia").Image("cuda"));
+        yield return Case("runtime nvidia, an old image", Body.Plain.Runtime("nvidia").Image("old-cuda"));
         yield return Case(
             "runtime nvidia, by a swarm resource",
-            ""","Runtime":"nvidia" """,
-            ""","Env":["DOCKER_RESOURCE_GPU=0"]"""
+            Body.Plain.Runtime("nvidia").Env("DOCKER_RESOURCE_GPU=0")
         );
         yield return Case(
             "runtime nvidia, by a swarm resource of the image",
-            ""","Runtime":"nvidia" """,
-            "",
-            "swarm-cuda"
+            Body.Plain.Runtime("nvidia").Image("swarm-cuda")
         );
         yield return Case(
             "runtime nvidia, an old image's requirement emptied",
-            ""","Runtime":"nvidia" """,
-            ""","Env":["NVIDIA_REQUIRE_CUDA="]""",
-            "old-cuda"
+            Body.Plain.Runtime("nvidia").Env("NVIDIA_REQUIRE_CUDA=").Image("old-cuda")
         );
-        yield return Case("annotation of CDI", ""","Annotations":{"cdi.k8s.io/x":"nvidia.com/gpu=all"}""");
-        yield return Case("bind of /dev", ""","Binds":["/dev:/x"]""");
-        yield return Case("bind of a node", ""","Binds":["/dev/nvidia0:/x"]""");
-        yield return Case("bind of a node by another name", ""","Binds":["/dev/innocent:/x"]""");
-        yield return Case("mount of a node", ""","Mounts":[{"Type":"bind","Source":"/dev/nvidia0","Target":"/x"}]""");
+        yield return Case(
+            "annotation of CDI",
+            Body.Plain.Host(""" "Annotations":{"cdi.k8s.io/x":"nvidia.com/gpu=all"} """)
+        );
+        yield return Case("bind of /dev", Body.Plain.Binds("/dev:/x"));
+        yield return Case("bind of a node", Body.Plain.Binds("/dev/nvidia0:/x"));
+        yield return Case("bind of a node by another name", Body.Plain.Binds("/dev/innocent:/x"));
+        yield return Case(
+            "mount of a node",
+            Body.Plain.Mount(""" "Type":"bind","Source":"/dev/nvidia0","Target":"/x" """)
+        );
         yield return Case(
             "inline local volume of /dev",
-            ""","Mounts":[{"Type":"volume","Source":"devs","Target":"/x","VolumeOptions":{"DriverConfig":{"Name":"local","Options":{"type":"none","o":"bind","device":"/dev"}}}}]"""
+            Body.Plain.LocalVolume(""" "type":"none","o":"bind","device":"/dev" """, "devs")
         );
         yield return Case(
             "anonymous inline local volume of /dev",
-            ""","Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"none","o":"bind","device":"/dev"}}}}]"""
+            Body.Plain.Mount(
+                """
+                "Type":"volume","Target":"/x",
+                "VolumeOptions":{"DriverConfig":{"Options":{"type":"none","o":"bind","device":"/dev"} } }
+                """
+            )
         );
         yield return Case(
             "inline volume of devtmpfs",
-            ""","Mounts":[{"Type":"volume","Source":"devs2","Target":"/x","VolumeOptions":{"DriverConfig":{"Name":"local","Options":{"type":"devtmpfs","device":"devtmpfs"}}}}]"""
+            Body.Plain.LocalVolume(""" "type":"devtmpfs","device":"devtmpfs" """, "devs2")
         );
         yield return Case(
             "inline volume by overlay",
-            ""","Mounts":[{"Type":"volume","Source":"devs3","Target":"/x","VolumeOptions":{"DriverConfig":{"Name":"local","Options":{"type":"overlay","device":"overlay","o":"lowerdir=/dev/dri:/dev"}}}}]"""
+            Body.Plain.LocalVolume(""" "type":"overlay","device":"overlay","o":"lowerdir=/dev/dri:/dev" """, "devs3")
         );
         foreach (var quota in (string[])["0.6", "1", "10g", "2", "", "1e-1", " 0.5", "0.5 ", "0,5", "½", "0x1"])
-            yield return Case($"quota {quota}", Volume + Request, Label(quota));
-        yield return Case("quota of the image", Volume + Request, "", "labelled-1");
-        yield return Case("quota of the image without the volume", Request, "", "labelled");
-        yield return Case("label without the volume", Request, Label("0.5"));
+            yield return Case($"quota {quota}", Body.Gpu.Volume().Quota(quota));
+        yield return Case("quota of the image", Body.Gpu.Volume().Image("labelled-1"));
+        yield return Case("quota of the image without the volume", Body.Gpu.Image("labelled"));
+        yield return Case("label without the volume", Body.Gpu.Quota("0.5"));
         yield return Case(
             "a volume of another driver by the name",
-            ""","Mounts":[{"Type":"volume","Source":"runai2","Target":"/runai"}]""" + Request,
-            Label("0.5")
+            Body.Gpu.Mount(""" "Type":"volume","Source":"runai2","Target":"/runai" """).Quota("0.5")
         );
-        yield return Case(
-            "the volume covered",
-            ""","Binds":["runai:/runai"],"Tmpfs":{"/runai":""}""" + Request,
-            Label("0.5")
-        );
+        yield return Case("the volume covered", Body.Gpu.Volume().Tmpfs("/runai").Quota("0.5"));
         foreach (var spelling in (string[])["/runai/", "//runai", "/x/../runai", "/runai/."])
-            yield return Case(
-                $"the volume covered at {spelling}",
-                $$$""","Binds":["runai:/runai"],"Tmpfs":{"{{{spelling}}}":""}""" + Request,
-                Label("0.5")
-            );
-        yield return Case(
-            "a part of the volume covered",
-            ""","Binds":["runai:/runai"],"Tmpfs":{"/runai/usage":""}""" + Request,
-            Label("0.5")
-        );
-        yield return Case("/etc covered", ""","Binds":["runai:/runai"],"Tmpfs":{"/etc":""}""" + Request, Label("0.5"));
+            yield return Case($"the volume covered at {spelling}", Body.Gpu.Volume().Tmpfs(spelling).Quota("0.5"));
+        yield return Case("a part of the volume covered", Body.Gpu.Volume().Tmpfs("/runai/usage").Quota("0.5"));
+        yield return Case("/etc covered", Body.Gpu.Volume().Tmpfs("/etc").Quota("0.5"));
         yield return Case(
             "the preload file covered",
-            ""","Binds":["runai:/runai","/etc/hostname:/etc/ld.so.preload"]""" + Request,
-            Label("0.5")
+            Body.Gpu.Binds("runai:/runai", "/etc/hostname:/etc/ld.so.preload").Quota("0.5")
         );
         yield return Case(
             "the preload file covered by a volume",
-            ""","Binds":["runai:/runai","other:/etc"]""" + Request,
-            Label("0.5")
+            Body.Gpu.Binds("runai:/runai", "other:/etc").Quota("0.5")
         );
-        yield return Case("read-only root", ""","ReadonlyRootfs":true""" + Volume + Request, Label("0.5"));
-        yield return Case(
-            "dots in the target",
-            ""","Binds":["runai:/runai"],"Tmpfs":{"/x/../etc":""}""" + Request,
-            Label("0.5")
-        );
-        yield return Case("the volume at the root's etc", ""","Binds":["runai:/etc"]""" + Request, Label("0.5"));
+        yield return Case("read-only root", Body.Gpu.Volume().Host("\"ReadonlyRootfs\":true").Quota("0.5"));
+        yield return Case("dots in the target", Body.Gpu.Volume().Tmpfs("/x/../etc").Quota("0.5"));
+        yield return Case("the volume at the root's etc", Body.Gpu.Binds("runai:/etc").Quota("0.5"));
     }
 
     [TestCaseSource(nameof(Vectors))]
-    public void No_way_to_a_GPU_avoids_the_quota(string host, string more, string image)
+    public void No_way_to_a_GPU_avoids_the_quota(Body body)
     {
-        var attempt = Try(Body(host, more, image));
+        var attempt = Try(body);
         Assert.That(attempt.Breach, Is.Null, attempt.ToString());
         // What this engine does not know it leaves out, or says no to it itself.
         Assert.That(attempt.IsRefused || !attempt.Runs || Engine.Major < 28, attempt.ToString());
@@ -287,13 +244,13 @@ sealed class GpuAccessTests(string version) : PolicyFixture(version)
             )
             .Ok();
         AllRefused(
-            Body(""","VolumesFrom":["source"]"""),
-            Body(""","VolumesFrom":["ours"],"Tmpfs":{"/runai":""}""" + Request, Label("0.5")),
-            Body(""","VolumesFrom":["ours"]""" + Request)
+            Body.Plain.HostList("VolumesFrom", "source"),
+            Body.Gpu.HostList("VolumesFrom", "ours").Tmpfs("/runai").Quota("0.5"),
+            Body.Gpu.HostList("VolumesFrom", "ours")
         );
     }
 
-    void AllRefused(params string[] bodies)
+    void AllRefused(params Body[] bodies)
     {
         foreach (var body in bodies)
         {
@@ -309,19 +266,15 @@ sealed class GpuAccessTests(string version) : PolicyFixture(version)
         var made = Engine.Docker("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", "device=/dev", "devices");
         if (made.Code == 0)
             AllRefused(
-                Body(""","Binds":["devices:/x"]"""),
-                Body(""","Mounts":[{"Type":"volume","Source":"devices","Target":"/x"}]""")
+                Body.Plain.Binds("devices:/x"),
+                Body.Plain.Mount(""" "Type":"volume","Source":"devices","Target":"/x" """)
             );
     }
 
     [Test]
     public void A_local_volume_remade_after_create()
     {
-        var created = Engine.Raw(
-            "POST",
-            "/v1.41/containers/create",
-            Encoding.UTF8.GetBytes(Body(""","Binds":["later:/x"]"""))
-        );
+        var created = Engine.Raw("POST", "/v1.41/containers/create", Body.Plain.Binds("later:/x").Bytes);
         Assert.That(created.Status, Is.EqualTo(201), created.ToString());
         var id = Attempt.IdIn(created.Body)!;
         Engine.Docker("create", "--name", "keeper", "--network", "none", Image, "true").Ok();
@@ -339,7 +292,7 @@ sealed class GpuAccessTests(string version) : PolicyFixture(version)
             string target = "/v1.41/containers/create",
             params string[] headers
         ) => new TestCaseData(body, target, headers).SetArgDisplayNames(name);
-        var gpu = Body(Request);
+        string gpu = Body.Gpu;
         foreach (
             var spelling in (string[])
                 [
@@ -370,44 +323,46 @@ sealed class GpuAccessTests(string version) : PolicyFixture(version)
                 (
                     plain switch
                     {
-                        "Privileged" => Body(""","Privileged":true"""),
-                        "Binds" => Body(""","Binds":["/dev:/x"]"""),
-                        "Runtime" => Body(""","Runtime":"nvidia" """, ""","Env":["NVIDIA_VISIBLE_DEVICES=all"]"""),
-                        _ => gpu,
+                        "Privileged" => Body.Plain.Privileged(),
+                        "Binds" => Body.Plain.Binds("/dev:/x"),
+                        "Runtime" => Body.Plain.Runtime("nvidia").Env("NVIDIA_VISIBLE_DEVICES=all"),
+                        _ => Body.Gpu,
                     }
-                ).Replace(plain, spelling, StringComparison.Ordinal)
+                )
+                    .ToString()
+                    .Replace(plain, spelling, StringComparison.Ordinal)
             );
         yield return Case(
             "labels in capitals too",
-            Body(Volume + Request, ""","Labels":{"gpu-memory":"1"},"LABELS":{"gpu-memory":"0.5"}""")
+            Body.Gpu.Volume().With(""" "Labels":{"gpu-memory":"1"},"LABELS":{"gpu-memory":"0.5"} """)
         );
         yield return Case(
             "HostConfig twice",
-            Body("", ""","HostConfig":{"DeviceRequests":[{"Count":1,"Capabilities":[["gpu"]]}]}""")
+            Body.Plain.With(""" "HostConfig":{"DeviceRequests":[{"Count":1,"Capabilities":[["gpu"]]}]} """)
         );
         yield return Case("HostConfig twice, the second empty", gpu[..^1] + ""","HostConfig":{}}""");
         yield return Case("HostConfig twice in other cases", gpu[..^1] + ""","hostConfig":{"NetworkMode":"none"}}""");
-        yield return Case("requests twice", Body(Request + ""","DeviceRequests":[]"""));
-        yield return Case("requests and null", Body(Request + ""","DeviceRequests":null"""));
+        yield return Case("requests twice", Body.Gpu.Host(""" "DeviceRequests":[] """));
+        yield return Case("requests and null", Body.Gpu.Host(""" "DeviceRequests":null """));
         yield return Case(
             "a capability twice",
-            Body(""","DeviceRequests":[{"Count":1,"Capabilities":[],"Capabilities":[["gpu"]]}]""")
+            Body.Plain.Requests("""{"Count":1,"Capabilities":[],"Capabilities":[["gpu"]]}""")
         );
         yield return Case(
             "a label twice",
-            Body(Volume + Request, ""","Labels":{"gpu-memory":"0.5","gpu-memory":"1"}""")
+            Body.Gpu.Volume().With(""" "Labels":{"gpu-memory":"0.5","gpu-memory":"1"} """)
         );
         yield return Case(
             "labels twice",
-            Body(Volume + Request, ""","Labels":{"gpu-memory":"0.5"},"Labels":{"gpu-memory":"1"}""")
+            Body.Gpu.Volume().With(""" "Labels":{"gpu-memory":"0.5"},"Labels":{"gpu-memory":"1"} """)
         );
         yield return Case(
             "a label with an escape",
-            Body(Volume + Request, ""","Labels":{"gpu-memory":"0.5","gpu\u002dmemory":"1"}""")
+            Body.Gpu.Volume().With(""" "Labels":{"gpu-memory":"0.5","gpu\u002dmemory":"1"} """)
         );
-        yield return Case("Privileged twice", Body(""","Privileged":false,"Privileged":true"""));
+        yield return Case("Privileged twice", Body.Plain.Host("\"Privileged\":false").Privileged());
         yield return Case("data behind", gpu + "{}");
-        yield return Case("a harmless body, then a GPU", Body() + gpu);
+        yield return Case("a harmless body, then a GPU", Body.Plain + gpu);
         yield return Case("a GPU, then a bracket", gpu + "]");
         yield return Case("a NUL behind", gpu + "\0");
         yield return Case("a byte order mark", "\ufeff" + gpu);
@@ -416,7 +371,7 @@ sealed class GpuAccessTests(string version) : PolicyFixture(version)
         yield return Case("a comma too many", gpu[..^1] + ",}");
         yield return Case(
             "HostConfig's members at the top",
-            $$"""{"Image":"{{Image}}","Cmd":["sleep","300"],"NetworkMode":"none"{{Request}}}"""
+            $$"""{"Image":"{{Image}}","Cmd":["sleep","300"],"NetworkMode":"none","DeviceRequests":[{"Count":1,"Capabilities":[["gpu"]]}]}"""
         );
         yield return Case(
             "Privileged at the top",
@@ -505,7 +460,7 @@ sealed class GpuAccessTests(string version) : PolicyFixture(version)
         );
         yield return Case(
             "a length too short",
-            gpu + Body(),
+            gpu + Body.Plain,
             "/v1.41/containers/create",
             $"Content-Length: {gpu.Length}"
         );
@@ -519,20 +474,17 @@ sealed class GpuAccessTests(string version) : PolicyFixture(version)
             "X-Runai: x"
         );
         yield return Case("1 MiB", gpu + new string(' ', 1 << 20));
-        yield return Case("1 MiB of env", Body(Request, $$""","Env":["X={{new string('x', 1 << 20)}}"]"""));
+        yield return Case("1 MiB of env", Body.Gpu.Env("X=" + new string('x', 1 << 20)));
         yield return Case("just below 1 MiB", gpu + new string(' ', (1 << 20) - gpu.Length - 1));
         yield return Case("exactly 1 MiB", gpu + new string(' ', (1 << 20) - gpu.Length));
         yield return Case("4 MiB", gpu + new string(' ', 4 << 20));
-        yield return Case(
-            "nested deep",
-            Body(Request, $$""","X":{{new string('[', 5000)}}{{new string(']', 5000)}}""")
-        );
-        yield return Case("a single string for a list", Body(""","Binds":"/dev:/x" """));
-        yield return Case("capabilities flat", Body(""","DeviceRequests":[{"Count":1,"Capabilities":["gpu"]}]"""));
-        yield return Case("count as text", Body(""","DeviceRequests":[{"Count":"1","Capabilities":[["gpu"]]}]"""));
-        yield return Case("count in exponents", Body(""","DeviceRequests":[{"Count":1e0,"Capabilities":[["gpu"]]}]"""));
-        yield return Case("privileged as a number", Body(""","Privileged":1"""));
-        yield return Case("half a surrogate", Body(Request, ""","Labels":{"\ud800":"x"}"""));
+        yield return Case("nested deep", Body.Gpu.With($"\"X\":{new string('[', 5000)}{new string(']', 5000)}"));
+        yield return Case("a single string for a list", Body.Plain.Host("Binds", "/dev:/x"));
+        yield return Case("capabilities flat", Body.Plain.Requests("""{"Count":1,"Capabilities":["gpu"]}"""));
+        yield return Case("count as text", Body.Plain.Requests("""{"Count":"1","Capabilities":[["gpu"]]}"""));
+        yield return Case("count in exponents", Body.Plain.Requests("""{"Count":1e0,"Capabilities":[["gpu"]]}"""));
+        yield return Case("privileged as a number", Body.Plain.Host("\"Privileged\":1"));
+        yield return Case("half a surrogate", Body.Gpu.With(""" "Labels":{"\ud800":"x"} """));
     }
 
     [TestCaseSource(nameof(Disguises))]
@@ -563,7 +515,7 @@ sealed class GpuAccessTests(string version) : PolicyFixture(version)
                 ]
         )
         {
-            var id = Attempt.IdIn(Engine.Raw("POST", "/v1.41/containers/create", Encoding.UTF8.GetBytes(Body())).Body)!;
+            var id = Attempt.IdIn(Engine.Raw("POST", "/v1.41/containers/create", Body.Plain.Bytes).Body)!;
             var bytes = headers.Length == 2 ? $"{body.Length:x}\r\n{body}\r\n0\r\n\r\n" : body;
             Engine.Raw(
                 "POST",

@@ -49,9 +49,9 @@ sealed class HostAccessTests(string version) : PolicyFixture(version)
         Shared + "/./../",
     ];
 
-    IEnumerable<(string Rule, string Host)> Configurations()
+    IEnumerable<(string Rule, Body Body)> Configurations()
     {
-        yield return ("privileged", "\"Privileged\":true");
+        yield return ("privileged", Body.Plain.Privileged());
         foreach (
             var capability in (string[])
                 [
@@ -71,7 +71,7 @@ sealed class HostAccessTests(string version) : PolicyFixture(version)
                     "CHECKPOINT_RESTORE",
                 ]
         )
-            yield return ("cap-add", $"\"CapAdd\":[\"NET_ADMIN\",\"{capability}\"]");
+            yield return ("cap-add", Body.Plain.HostList("CapAdd", "NET_ADMIN", capability));
         foreach (
             var option in (string[])
                 [
@@ -86,19 +86,17 @@ sealed class HostAccessTests(string version) : PolicyFixture(version)
                     "label=type:spc_t",
                 ]
         )
-            yield return ("security-opt", $"\"SecurityOpt\":[\"no-new-privileges\",\"{option}\"]");
-        yield return ("security-opt", "\"ReadonlyPaths\":[]");
-        yield return ("security-opt", "\"MaskedPaths\":[],\"ReadonlyPaths\":[]");
-        yield return ("security-opt", "\"ReadonlyPaths\":[\"/proc/bus\"]");
+            yield return ("security-opt", Body.Plain.HostList("SecurityOpt", "no-new-privileges", option));
+        yield return ("security-opt", Body.Plain.HostList("ReadonlyPaths"));
+        yield return ("security-opt", Body.Plain.HostList("MaskedPaths").HostList("ReadonlyPaths"));
+        yield return ("security-opt", Body.Plain.HostList("ReadonlyPaths", "/proc/bus"));
         if (Engine.Major > 20)
             yield return (
                 "--annotation",
-                """
-                "Annotations":{"org.systemd.property.PIDs":"[uint32 1]"}
-                """
+                Body.Plain.Host(""" "Annotations":{"org.systemd.property.PIDs":"[uint32 1]"} """)
             );
         foreach (var rule in (string[])["a *:* rwm", "c 195:* rwm", "b 8:0 rwm", "c 1:3 r"])
-            yield return ("device-cgroup-rule", $"\"DeviceCgroupRules\":[\"{rule}\"]");
+            yield return ("device-cgroup-rule", Body.Plain.HostList("DeviceCgroupRules", rule));
         foreach (
             var node in (string[])
                 [
@@ -113,12 +111,7 @@ sealed class HostAccessTests(string version) : PolicyFixture(version)
                     "/proc/1/root/dev/disk",
                 ]
         )
-            yield return (
-                "--device",
-                $$"""
-                "Devices":[{"PathOnHost":"{{node}}","PathInContainer":"/dev/x","CgroupPermissions":"rwm"}]
-                """
-            );
+            yield return ("--device", Body.Plain.Device(node));
         foreach (
             var (flag, key) in ((string, string)[])
                 [
@@ -129,14 +122,17 @@ sealed class HostAccessTests(string version) : PolicyFixture(version)
                     ("network", "NetworkMode"),
                 ]
         )
-            yield return (flag, $"\"{key}\":\"host\"");
+            yield return (flag, Body.Plain.Host(key, "host"));
         foreach (var path in Paths)
         {
-            yield return ("a mount of the host's", $"\"Binds\":[\"{path}:/x\"]");
-            yield return ("a mount of the host's", Mount($$""" "Type":"bind","Source":"{{path}}" """));
+            yield return ("a mount of the host's", Body.Plain.Binds($"{path}:/x"));
             yield return (
                 "a mount of the host's",
-                Mount(Inline($$""" "type":"none","o":"rbind","device":"{{path}}" """))
+                Body.Plain.Mount($$""" "Type":"bind","Source":"{{path}}","Target":"/x" """)
+            );
+            yield return (
+                "a mount of the host's",
+                Body.Plain.LocalVolume($$""" "type":"none","o":"rbind","device":"{{path}}" """)
             );
         }
         foreach (
@@ -147,53 +143,41 @@ sealed class HostAccessTests(string version) : PolicyFixture(version)
                     "\"type\":\"overlay\",\"device\":\"overlay\",\"o\":\"lowerdir=etc:root\"",
                 ]
         )
-            yield return ("a local volume with type=", Mount("\"Source\":\"made\"," + Inline(options)));
+            yield return ("a local volume with type=", Body.Plain.LocalVolume(options, "made"));
         foreach (
             var options in (string[])
                 ["\"type\":\"none\",\"o\":\"bind\",\"device\":\"etc\"", "\"type\":\"ext4\",\"device\":\"/dev/vda\""]
         )
-            yield return ("a mount of the host's", Mount("\"Source\":\"other\"," + Inline(options)));
-        yield return ("a mount of the host's", "\"Binds\":[\"/etc:/x:ro\"]");
-        yield return ("a mount of the host's", "\"VolumesFrom\":[\"giver\"]");
+            yield return ("a mount of the host's", Body.Plain.LocalVolume(options, "other"));
+        yield return ("a mount of the host's", Body.Plain.Binds("/etc:/x:ro"));
+        yield return ("a mount of the host's", Body.Plain.HostList("VolumesFrom", "giver"));
         yield return ("a mount of the host's", OldVolume);
     }
 
     /// <summary>What a volume shows of the host is looked at when a container starts.</summary>
-    const string OldVolume = "\"Binds\":[\"hostly:/x\"]";
+    static readonly Body OldVolume = Body.Plain.Binds("hostly:/x");
 
     /// <summary>On cgroup v1 the engine writes it into every container, so it is looked at in the body alone.</summary>
-    const string CgroupNamespace = "\"CgroupnsMode\":\"host\"";
-
-    static string Mount(string members) =>
-        $$"""
-            "Mounts":[{ {{members}},"Target":"/x"}]
-            """;
+    static readonly Body CgroupNamespace = Body.Plain.Host("CgroupnsMode", "host");
 
     static string Inline(string options) =>
         $$$"""
             "Type":"volume","VolumeOptions":{"DriverConfig":{"Name":"local","Options":{ {{{options}}} } } }
             """;
 
-    static string Of(string host) =>
-        $$$"""
-            {"Image":"{{{Image}}}","Cmd":["sleep","300"],"HostConfig":{ {{{(
-                host.Contains("NetworkMode", StringComparison.Ordinal) ? "" : "\"NetworkMode\":\"none\","
-            )}}}{{{host}}} }}
-            """;
-
-    RawAnswer Make(string host) => Engine.Raw("POST", "/containers/create", Encoding.UTF8.GetBytes(Of(host)));
+    RawAnswer Make(Body body) => Engine.Raw("POST", "/containers/create", body.Bytes);
 
     /// <summary>With all the ways open: a time before the policy.</summary>
     void Open()
     {
         Engine.WritePolicy("{}");
-        Eventually(() => Make("\"Privileged\":true").Status == 201, "without a policy all is allowed");
+        Eventually(() => Make(Body.Plain.Privileged()).Status == 201, "without a policy all is allowed");
     }
 
     void Close()
     {
         Engine.WritePolicy(PolicyFile);
-        Eventually(() => Attempt.IsRefusal(Make("\"Privileged\":true")), "the policy is back");
+        Eventually(() => Attempt.IsRefusal(Make(Body.Plain.Privileged())), "the policy is back");
     }
 
     [OneTimeSetUp]
@@ -210,7 +194,7 @@ sealed class HostAccessTests(string version) : PolicyFixture(version)
         Open();
         Engine.Docker("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", "device=/etc", "hostly").Ok();
         Engine.Docker("create", "--name", "giver", "--network", "none", "-v", "/etc:/x", Image, "true").Ok();
-        var before = Configurations().Select(c => (c.Rule, c.Host, Created: Make(c.Host))).ToArray();
+        var before = Configurations().Select(c => (c.Rule, c.Body, Created: Make(c.Body))).ToArray();
         Assert.That(before.Where(c => c.Created.Status is not (201 or 400)), Is.Empty, "the engine's own answers");
         Assert.That(
             before.Count(c => c.Created.Status == 201),
@@ -220,20 +204,20 @@ sealed class HostAccessTests(string version) : PolicyFixture(version)
         Close();
         Assert.Multiple(() =>
         {
-            foreach (var (rule, host, created) in before)
+            foreach (var (rule, body, created) in before)
             {
-                var now = Make(host);
-                if (host != OldVolume)
+                var now = Make(body);
+                if (body != OldVolume)
                     Assert.That(
                         Attempt.IsRefusal(now) && now.Body.Contains(rule, StringComparison.Ordinal),
-                        $"{host}: {now}"
+                        $"{body}: {now}"
                     );
-                if (created.Status != 201 || host == CgroupNamespace)
+                if (created.Status != 201 || body == CgroupNamespace)
                     continue;
                 var started = Engine.Raw("POST", $"/containers/{Attempt.IdIn(created.Body)}/start");
                 Assert.That(
                     Attempt.IsRefusal(started) && started.Body.Contains(rule, StringComparison.Ordinal),
-                    $"{host}, at the start: {started}"
+                    $"{body}, at the start: {started}"
                 );
             }
         });
@@ -244,27 +228,26 @@ sealed class HostAccessTests(string version) : PolicyFixture(version)
     public void Ordinary_containers_run()
     {
         foreach (
-            var host in (string[])
+            var body in (Body[])
                 [
-                    "\"Privileged\":false",
-                    $"\"Binds\":[\"{Shared}:/x\"]",
-                    $"\"Binds\":[\"{Shared}/:/x:ro\",\"data:/y\"]",
-                    "\"CapAdd\":[\"NET_ADMIN\"],\"CapDrop\":[\"ALL\"]",
-                    "\"SecurityOpt\":[\"no-new-privileges:true\"]",
-                    "\"MaskedPaths\":null,\"ReadonlyPaths\":null",
-                    "\"PidMode\":\"\",\"IpcMode\":\"private\",\"CgroupnsMode\":\"private\"",
-                    "\"Tmpfs\":{\"/x\":\"size=1m\"}",
-                    "\"Devices\":[{\"PathOnHost\":\"/dev/full\",\"PathInContainer\":\"/dev/x\","
-                        + "\"CgroupPermissions\":\"rwm\"}]",
-                    Mount($$""" "Type":"bind","Source":"{{Shared}}" """),
-                    Mount(Inline(""" "type":"tmpfs","device":"tmpfs","o":"size=1m" """)),
+                    Body.Plain.Host("\"Privileged\":false"),
+                    Body.Plain.Binds($"{Shared}:/x"),
+                    Body.Plain.Binds($"{Shared}/:/x:ro", "data:/y"),
+                    Body.Plain.HostList("CapAdd", "NET_ADMIN").HostList("CapDrop", "ALL"),
+                    Body.Plain.HostList("SecurityOpt", "no-new-privileges:true"),
+                    Body.Plain.Host("\"MaskedPaths\":null,\"ReadonlyPaths\":null"),
+                    Body.Plain.Host("PidMode", "").Host("IpcMode", "private").Host("CgroupnsMode", "private"),
+                    Body.Plain.Host(""" "Tmpfs":{"/x":"size=1m"} """),
+                    Body.Plain.Device("/dev/full"),
+                    Body.Plain.Mount($$""" "Type":"bind","Source":"{{Shared}}","Target":"/x" """),
+                    Body.Plain.LocalVolume(""" "type":"tmpfs","device":"tmpfs","o":"size=1m" """),
                 ]
         )
         {
-            var created = Make(host);
-            Assert.That(created.Status, Is.EqualTo(201), $"{host}: {created}");
+            var created = Make(body);
+            Assert.That(created.Status, Is.EqualTo(201), $"{body}: {created}");
             var started = Engine.Raw("POST", $"/containers/{Attempt.IdIn(created.Body)}/start");
-            Assert.That(started.Status, Is.EqualTo(204), $"{host}: {started}");
+            Assert.That(started.Status, Is.EqualTo(204), $"{body}: {started}");
         }
     }
 

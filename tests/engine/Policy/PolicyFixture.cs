@@ -22,18 +22,6 @@ abstract class PolicyFixture(string version) : EngineFixture(version)
         return new(version, Gpus, policy: PolicyFile, flags: ["--add-runtime", $"nvidia={runtime}", .. Flags]);
     }
 
-    /// <summary>A body for an ordinary container that stays; <paramref name="host"/> and <paramref name="more"/> are
-    /// further members, each starting with a comma.</summary>
-    protected static string Body(string host = "", string more = "", string image = TestEngine.Image) =>
-        $$"""{"Image":"{{image}}","Cmd":["sleep","300"],"HostConfig":{"NetworkMode":"none"{{host}}}{{more}}}""";
-
-    /// <summary>What makes the GPU of <see cref="Body"/> legal.</summary>
-    protected const string Volume = ""","Binds":["runai:/runai"]""";
-
-    protected const string Request = ""","DeviceRequests":[{"Count":1,"Capabilities":[["gpu"]]}]""";
-
-    protected static string Label(string quota) => $$""","Labels":{"gpu-memory":"{{quota}}"}""";
-
     protected Attempt Try(string body, string target = "/v1.41/containers/create", params string[] headers) =>
         Attempt.Make(Engine, body, Most, target, headers);
 
@@ -87,7 +75,7 @@ abstract class PolicyFixture(string version) : EngineFixture(version)
             "without a policy it is created"
         );
         Engine.WritePolicy(PolicyFile);
-        TestEngine.Eventually(() => Try(Body(Request)).IsRefused, "the policy is back");
+        TestEngine.Eventually(() => Try(Body.Gpu).IsRefused, "the policy is back");
         return id;
     }
 
