@@ -37,10 +37,10 @@ scenario() { # limit name...
 }
 # What needs the simulated GPU itself does not run there: its device locks are beyond qemu-user.
 scenario 1g Every_row_of_the_list_answers_dlsym Every_row_of_the_list_answers_dlvsym \
-    A_driver_loaded_globally_is_hooked_by_default_and_next_lookups Without_a_driver_its_names_are_not_there \
+    A_driver_loaded_globally_is_hooked_in_all_lookups Without_a_driver_its_names_are_not_there \
     A_driver_loaded_locally_stays_out_of_the_default_scope Names_that_are_not_hooked_come_from_the_driver \
-    The_loaders_own_functions_looked_up_by_name_still_lead_to_the_hooks The_next_dlsym_in_glibcs_version_is_the_shims \
-    A_stub_that_failed_is_gone_when_it_is_closed Two_stubs_that_are_open_at_once_answer_each_for_itself \
+    The_loaders_own_functions_lead_to_the_hooks The_next_dlsym_in_glibcs_version_is_the_shims \
+    A_stub_that_failed_is_gone_when_it_is_closed Two_open_stubs_answer_each_for_itself \
     A_library_with_DEEPBIND_is_bound_to_the_shim Errors_of_DEEPBIND_are_the_loaders
 for part in The_value The_quota_file The_table Classes References A_sweep A_device_keeps Rows_of Sums_of \
     A_row_that_no_scan The_row_of_a_killed No_symbol The_library_exports; do

@@ -49,7 +49,7 @@ SCENARIO(A_process_may_capture_its_first_allocation_from_a_pool, .limit = "1g") 
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
 }
 
-SCENARIO(A_pool_that_is_warm_may_be_captured_any_number_of_times, .limit = "1g") {
+SCENARIO(A_warm_pool_may_be_captured_many_times, .limit = "1g") {
     CUstream stream;
     gpu_begin(0);
     EXPECT_EQUAL(gpu.cuStreamCreate(&stream, 1), CUDA_SUCCESS);

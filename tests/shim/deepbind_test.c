@@ -89,7 +89,7 @@ SCENARIO(A_library_with_DEEPBIND_is_bound_to_the_shim, .limit = "1g") {
     }
 }
 
-SCENARIO(A_library_without_DEEPBIND_is_hooked_and_finds_the_programs_names, .limit = "1g") {
+SCENARIO(A_library_without_DEEPBIND_finds_the_programs_names, .limit = "1g") {
     expect_all_hooked(dlopen(path_of("deep/lazy.so"), RTLD_LAZY), 1);
 }
 
@@ -173,7 +173,7 @@ static void forbid_writable_again(void) {
     EXPECT_EQUAL(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 }
 
-SCENARIO(Where_references_cannot_be_changed_a_library_is_opened_without_DEEPBIND, .limit = "1g") {
+SCENARIO(Where_references_stay_fixed_DEEPBIND_is_dropped, .limit = "1g") {
     forbid_writable_again();
     expect_all_hooked(dlopen(path_of("deep/now.so"), RTLD_NOW | RTLD_DEEPBIND), 1);
 }
@@ -194,7 +194,7 @@ static void *open_often(void *data) {
     return NULL;
 }
 
-SCENARIO(Threads_that_open_with_DEEPBIND_and_close_are_hooked_each_time, .limit = "1g") {
+SCENARIO(Threads_that_reopen_with_DEEPBIND_are_hooked, .limit = "1g") {
     static char *const names[] = {"deep/lazy.so", "deep/now.so", "deep/no-plt.so", "deep/unlinked.so"};
     pthread_t threads[4];
     gpu_begin(0);
@@ -222,7 +222,7 @@ SCENARIO(A_driver_in_a_namespace_of_its_own_is_hooked, .limit = "1g") {
 }
 
 /* Opened by a library that is in that namespace already. */
-SCENARIO(What_is_opened_from_another_namespace_stays_there_and_is_hooked, .limit = "1g") {
+SCENARIO(A_library_opened_from_another_namespace_is_hooked, .limit = "1g") {
     void *asker = dlmopen(LM_ID_NEWLM, path_of("asker.so"), RTLD_NOW);
     EXPECT(asker);
     void *(*open)(const char *, int) = dlsym(asker, "runai_test_open"), *library = open("now.so", RTLD_NOW);

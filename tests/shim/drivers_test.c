@@ -69,7 +69,7 @@ static CUdeviceptr expect_limited(void) {
     return pointer;
 }
 
-SCENARIO(After_a_stub_was_closed_the_next_driver_is_found_and_limited, .limit = "1g") {
+SCENARIO(After_a_closed_stub_the_driver_is_limited, .limit = "1g") {
     void *stub = open_built("shim-tests/stub/libcuda.so.1", 0);
     EXPECT_EQUAL(init(stub), STUB_ANSWERS);
     EXPECT_EQUAL(dlclose(stub), 0);
@@ -100,7 +100,7 @@ SCENARIO(A_driver_beside_a_stub_that_stays_open_is_limited, .limit = "1g") {
     EXPECT_EQUAL(init(stub), STUB_ANSWERS);
 }
 
-SCENARIO(A_stub_that_is_tried_when_the_driver_works_changes_nothing, .limit = "1g") {
+SCENARIO(A_stub_beside_a_working_driver_changes_nothing, .limit = "1g") {
     gpu_open();
     CUdeviceptr pointer = expect_limited();
     void *stub = open_built("shim-tests/stub/libcuda.so.1", RTLD_GLOBAL);
@@ -127,7 +127,7 @@ SCENARIO(Of_drivers_opened_in_turn_each_answers_for_itself, .limit = "1g") {
 }
 
 /* Two stubs at once, the second through entries of its own. */
-SCENARIO(Two_stubs_that_are_open_at_once_answer_each_for_itself, .limit = "1g") {
+SCENARIO(Two_open_stubs_answer_each_for_itself, .limit = "1g") {
     void *stub = open_built("shim-tests/stub/libcuda.so.1", 0),
          *other = open_built("shim-tests/other-stub/libcuda.so.1", 0);
     for (int i = 0; i < HOOKS; i++) {
@@ -164,7 +164,7 @@ static void begin_two(void) {
     EXPECT(ours((void *)one.cuMemAlloc_v2) && ours((void *)two.cuMemAlloc_v2));
 }
 
-SCENARIO(Two_drivers_share_the_limit_and_keep_apart_what_they_hold, .limit = "1g") {
+SCENARIO(Two_drivers_share_the_limit_but_not_memory, .limit = "1g") {
     CUdeviceptr first, second, none;
     CUcontext context;
     begin_two();
@@ -284,7 +284,7 @@ static void *look(void *data) {
     return NULL;
 }
 
-SCENARIO(Threads_with_two_drivers_and_stubs_that_come_and_go_stay_within_the_limit, .limit = "500m") {
+SCENARIO(Threads_with_two_drivers_stay_within_the_limit, .limit = "500m") {
     pthread_t users[6], lookers[2];
     static int first = 0, second = 1;
     begin_two();
@@ -307,7 +307,7 @@ static void *close_soon(void *library) {
     return NULL;
 }
 
-SCENARIO(An_NVML_that_is_closed_while_the_shim_tries_it_is_tried_to_its_end, .limit = "1g") {
+SCENARIO(An_NVML_closed_meanwhile_is_tried_to_its_end, .limit = "1g") {
     pthread_t thread;
     setenv("RUNAI_STUB_WAIT_MS", "300", 1);
     void *stub = open_built("shim-tests/stub/libnvidia-ml.so.1", 0);
@@ -345,7 +345,7 @@ static void start_while_others_close(void *unused) {
         pthread_join(threads[i], NULL);
 }
 
-SCENARIO(What_another_thread_closes_while_the_first_driver_starts_is_not_read, .limit = "1g") {
+SCENARIO(A_library_closed_while_a_driver_starts_is_not_read, .limit = "1g") {
     for (int i = 0; i < 20; i++)
         EXPECT_EQUAL(in_child(start_while_others_close, NULL), 0);
 }

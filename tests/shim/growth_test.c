@@ -54,7 +54,7 @@ static CUgraphExec executable_of(CUgraph graph) {
     return executable;
 }
 
-SCENARIO(A_graph_of_many_nodes_is_charged_as_a_small_one_is, .limit = "1g") {
+SCENARIO(A_graph_of_many_nodes_is_charged_like_others, .limit = "1g") {
     gpu_begin(0);
     CUgraph graph = new_graph(5000);
     add_alloc(graph, 1500 * MIB);
@@ -248,7 +248,7 @@ SCENARIO(A_cubin_takes_what_its_symbols_say, .limit = "3g") {
 }
 
 /* Nothing that the shim reads declares 6 GiB: it is loaded as a module first, which can be unloaded. */
-SCENARIO(A_library_whose_size_is_told_nowhere_is_not_left_loaded, .limit = "3g") {
+SCENARIO(A_library_of_unknown_size_is_not_left_loaded, .limit = "3g") {
     CUdeviceptr pointer;
     size_t size;
     gpu_begin(0);
@@ -272,7 +272,7 @@ SCENARIO(So_is_a_cubin, .limit = "1g") {
 }
 
 /* An image that the shim cannot read, as if compressed: it is unloaded at once. */
-SCENARIO(A_module_of_unknown_size_is_unloaded_if_it_turns_out_not_to_fit, .limit = "1g") {
+SCENARIO(A_module_that_does_not_fit_is_unloaded, .limit = "1g") {
     CUmodule module;
     gpu_begin(0);
     EXPECT_EQUAL(gpu.cuModuleLoadData(&module, cubin(7, 1500 * MIB)), OOM);
@@ -282,7 +282,7 @@ SCENARIO(A_module_of_unknown_size_is_unloaded_if_it_turns_out_not_to_fit, .limit
     EXPECT_EQUAL(refused_calls(), 1);
 }
 
-SCENARIO(A_library_with_globals_beyond_the_limit_is_refused_at_its_first_use, .limit = "1g") {
+SCENARIO(Globals_beyond_the_limit_are_refused_at_first_use, .limit = "1g") {
     void *library, *function;
     CUdeviceptr pointer;
     CUmodule module;
@@ -509,7 +509,7 @@ static int outside(const char *size, uint64_t bytes) {
 }
 
 /* For a program without the shim, for example one for musl, only the driver's count is known. */
-SCENARIO(No_context_is_let_in_where_others_are_above_the_limit, .limit = "1g") {
+SCENARIO(No_context_starts_where_others_exceed_the_limit, .limit = "1g") {
     CUcontext context;
     int pid = outside("1200m", 1200 * MIB + CONTEXT);
     gpu_open();
@@ -527,7 +527,7 @@ SCENARIO(No_context_is_let_in_where_others_are_above_the_limit, .limit = "1g") {
     EXPECT_EQUAL(refused_calls(), 4);
 }
 
-SCENARIO(Nor_far_from_the_limit_where_the_first_is_not_measured, .limit = "8g", .gpus = "--total 16g") {
+SCENARIO(An_unmeasured_first_context_is_refused_too, .limit = "8g", .gpus = "--total 16g") {
     CUcontext context;
     int pid = outside("9g", 9 * GIB + CONTEXT);
     gpu_open();

@@ -99,7 +99,7 @@ SCENARIO(A_graph_with_managed_memory_is_refused, .limit = "1g") {
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT);
 }
 
-SCENARIO(A_graphs_memory_is_charged_at_its_launch_until_it_is_trimmed, .limit = "1g") {
+SCENARIO(A_graphs_memory_is_charged_from_launch_to_trim, .limit = "1g") {
     CUgraphExec executable;
     gpu_begin(0);
     CUgraph graph = graph_of(500 * MIB);
@@ -115,7 +115,7 @@ SCENARIO(A_graphs_memory_is_charged_at_its_launch_until_it_is_trimmed, .limit = 
     EXPECT_EQUAL(gpu.cuGraphExecDestroy(executable), CUDA_SUCCESS);
 }
 
-SCENARIO(A_graph_beyond_the_limit_is_refused_at_its_launch_and_can_be_tried_again, .limit = "1g") {
+SCENARIO(A_graph_beyond_the_limit_is_refused_at_launch, .limit = "1g") {
     CUgraphExec executable;
     gpu_begin(0);
     EXPECT_EQUAL(gpu.cuGraphInstantiateWithFlags(&executable, graph_of(500 * MIB), 0), CUDA_SUCCESS);
@@ -300,7 +300,7 @@ static void begin_and_end(void *data) {
 }
 
 /* The first process measured it. Its rows are gone, and the next process finds the size in the ledger's file. */
-SCENARIO(The_size_of_a_context_is_remembered_while_the_container_runs, .limit = "1g") {
+SCENARIO(The_size_of_a_context_is_remembered, .limit = "1g") {
     uint32_t context = 0;
     EXPECT_EQUAL(in_child(begin_and_end, NULL), 0);
     int fd = open(ledger_path(), O_RDONLY);

@@ -46,7 +46,7 @@ TEST(A_device_keeps_its_number) {
     clean();
 }
 
-TEST(Rows_of_a_device_are_summed_and_those_of_others_not) {
+TEST(Rows_of_one_device_are_summed) {
     int a = ledger_device(one), b = ledger_device(two);
     struct ledger_row *x = ledger_claim(a, 1001), *y = ledger_claim(a, 1002), *z = ledger_claim(b, 1003);
     EXPECT(x && y && z && x != y);
@@ -81,7 +81,7 @@ static void *revoke_again_and_again(void *device) {
 }
 
 /* A row passes to the next process while its previous owner's credit is taken back: the next owner loses nothing. */
-TEST(Credit_is_taken_back_in_one_step_whoever_gets_the_row_meanwhile) {
+TEST(Credit_is_taken_back_in_one_step) {
     int a = ledger_device(one);
     pthread_t thread;
     struct ledger_row *row = ledger_claim(a, 1);
@@ -99,7 +99,7 @@ TEST(Credit_is_taken_back_in_one_step_whoever_gets_the_row_meanwhile) {
     clean();
 }
 
-TEST(What_calls_use_of_credit_counts_and_is_not_taken_back) {
+TEST(Used_credit_counts_and_is_not_taken_back) {
     int a = ledger_device(one);
     struct ledger_row *row = ledger_claim(a, 1);
     atomic_store(&row->credit, (uint64_t)32 << 32 | 64);
@@ -125,7 +125,7 @@ static void *settle_all(void *data) {
 
 /* A sum must include what was reserved before it began, wherever that is by now: the proof of no overshoot rests on
    it. */
-TEST(A_sum_misses_nothing_that_moves_from_reserved_to_charged_meanwhile) {
+TEST(A_sum_misses_nothing_that_is_charged_meanwhile) {
     static struct ledger_row *rows[MOVING_ROWS];
     int a = ledger_device(one);
     for (int i = 0; i < MOVING_ROWS; i++)

@@ -64,7 +64,7 @@ SCENARIO(Mixed_sizes_are_charged_as_the_driver_counts_them, .limit = "3g") {
     }
 }
 
-SCENARIO(The_limit_can_be_filled_with_small_allocations_to_the_last_block, .limit = "100m") {
+SCENARIO(Small_allocations_can_fill_the_limit, .limit = "100m") {
     CUdeviceptr pointer;
     gpu_begin(0);
     unsigned count = 0;
@@ -134,7 +134,7 @@ SCENARIO(A_warm_pool_stays_charged_until_trimmed, .limit = "1g") {
 }
 
 /* After a synchronisation: before it, the driver itself reclaims nothing, even if memory is short. */
-SCENARIO(What_a_pool_holds_without_need_makes_room_before_a_refusal, .limit = "1g") {
+SCENARIO(Unneeded_memory_of_a_pool_makes_room_first, .limit = "1g") {
     CUdeviceptr pointer;
     CUmemoryPool pool;
     uint64_t everything = UINT64_MAX;
@@ -150,7 +150,7 @@ SCENARIO(What_a_pool_holds_without_need_makes_room_before_a_refusal, .limit = "1
 
 /* Natively it is reused in stream order. Freeing one of many and allocating another is what PyTorch does after an
    out-of-memory error. */
-SCENARIO(What_a_stream_has_freed_can_be_had_from_it_at_the_limit_without_a_synchronisation, .limit = "1g") {
+SCENARIO(A_stream_reuses_its_freed_memory_at_the_limit, .limit = "1g") {
     enum { PIECES = 15 };
     CUdeviceptr pointers[PIECES + 1];
     CUmemoryPool pool;
@@ -184,7 +184,7 @@ SCENARIO(Explicit_pools_are_charged_and_end_with_their_destruction, .limit = "1g
 }
 
 /* As XLA's and TensorFlow's asynchronous allocators do. */
-SCENARIO(The_default_pool_of_a_GPU_is_charged_when_it_is_named, .limit = "1g", .gpus = "--gpus 2") {
+SCENARIO(The_default_pool_is_charged_when_named, .limit = "1g", .gpus = "--gpus 2") {
     CUmemoryPool pool;
     CUdeviceptr pointer;
     for (int ordinal = 0; ordinal < 2; ordinal++) {
@@ -199,7 +199,7 @@ SCENARIO(The_default_pool_of_a_GPU_is_charged_when_it_is_named, .limit = "1g", .
 }
 
 /* A piece of a destroyed pool says nothing about the next pool. */
-SCENARIO(What_outlives_its_pool_is_not_taken_for_the_next_pools, .limit = "1g") {
+SCENARIO(Memory_that_outlives_its_pool_stays_its_own, .limit = "1g") {
     CUmemPoolProps properties = {.allocType = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
     CUmemoryPool first, second;
     CUdeviceptr pointer;
@@ -217,7 +217,7 @@ SCENARIO(What_outlives_its_pool_is_not_taken_for_the_next_pools, .limit = "1g") 
 }
 
 /* A pool without a place in the table would not be charged. */
-SCENARIO(However_many_pools_there_are_they_hold_no_more_than_the_limit, .limit = "1g") {
+SCENARIO(Many_pools_together_stay_within_the_limit, .limit = "1g") {
     CUmemPoolProps properties = {.allocType = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
     CUmemoryPool pool;
     CUdeviceptr pointer;
@@ -265,7 +265,7 @@ static void fill_managed_pool(void *data) {
 }
 
 /* It prefers no location, a GPU, the host, or a node of the host: in each case it may come to lie on a GPU. */
-SCENARIO(A_pool_of_managed_memory_is_charged_wherever_it_prefers_to_lie, .limit = "1g") {
+SCENARIO(A_managed_pool_is_charged_wherever_it_lies, .limit = "1g") {
     for (int place = 0; place <= 3; place++)
         for (int way = 0; way < 3; way++)
             EXPECT_EQUAL(in_child(fill_managed_pool, (int[2]){way, place}), 0);
@@ -273,7 +273,7 @@ SCENARIO(A_pool_of_managed_memory_is_charged_wherever_it_prefers_to_lie, .limit 
 }
 
 /* The driver says that nothing is reserved any more, and keeps all of it on the GPU. */
-SCENARIO(What_is_freed_of_a_pool_of_managed_memory_stays_charged_until_the_pool_is_destroyed, .limit = "1g") {
+SCENARIO(Freed_managed_memory_stays_charged_with_its_pool, .limit = "1g") {
     CUdeviceptr first, second;
     uint64_t none = 0;
     gpu_begin(0);
@@ -292,7 +292,7 @@ SCENARIO(What_is_freed_of_a_pool_of_managed_memory_stays_charged_until_the_pool_
     EXPECT(device_peak(0) <= GIB);
 }
 
-SCENARIO(What_a_pool_of_managed_memory_once_held_can_be_had_from_it_again, .limit = "1g") {
+SCENARIO(Memory_once_held_by_a_managed_pool_is_reusable, .limit = "1g") {
     CUdeviceptr first, second, rest;
     gpu_begin(0);
     CUmemoryPool pool = managed_pool(0, (CUmemLocation){CU_MEM_LOCATION_TYPE_DEVICE, 0});
@@ -328,7 +328,7 @@ SCENARIO(A_module_beside_a_pool_of_managed_memory_is_charged, .limit = "1g", .gp
     EXPECT_EQUAL(gpu_free(), GIB - CONTEXT - (320 + 90) * MIB);
 }
 
-SCENARIO(A_pool_of_managed_memory_is_charged_to_the_GPU_that_it_prefers, .limit = "1g", .gpus = "--gpus 2") {
+SCENARIO(A_managed_pool_is_charged_to_its_preferred_GPU, .limit = "1g", .gpus = "--gpus 2") {
     CUdeviceptr pointer, other;
     gpu_begin(0);
     CUmemoryPool pool = managed_pool(0, (CUmemLocation){CU_MEM_LOCATION_TYPE_DEVICE, 1});
@@ -341,7 +341,7 @@ SCENARIO(A_pool_of_managed_memory_is_charged_to_the_GPU_that_it_prefers, .limit 
 
 /* The driver neither counts it nor says what is released before its last piece is freed: all of it stays charged until
    then, and if that piece is freed in stream order, until a synchronisation. */
-SCENARIO(What_outlives_its_pool_of_managed_memory_stays_charged_until_it_is_freed, .limit = "1g") {
+SCENARIO(Managed_memory_that_outlives_its_pool_stays_charged, .limit = "1g") {
     CUdeviceptr first, second, other;
     gpu_begin(0);
     for (int i = 0; i < 100; i++) { /* more than there are places for */
@@ -382,7 +382,7 @@ SCENARIO(Each_free_call_takes_the_others_pointers, .limit = "1g") {
     EXPECT_EQUAL(gpu_free(), GIB - device_used(0));
 }
 
-SCENARIO(What_was_freed_in_stream_order_can_be_had_again_after_a_synchronisation, .limit = "1g") {
+SCENARIO(A_synchronisation_makes_freed_memory_reusable, .limit = "1g") {
     gpu_begin(0);
     CUdeviceptr pointer = gpu_allocate(600 * MIB);
     EXPECT_EQUAL(gpu.cuMemFreeAsync(pointer, NULL), CUDA_SUCCESS);
@@ -404,7 +404,7 @@ static CUdeviceptr begin_with_a_held_block(void) {
     return first;
 }
 
-SCENARIO(A_block_with_something_freed_in_stream_order_counts_until_the_driver_gives_it_back, .limit = "1g") {
+SCENARIO(A_block_freed_in_stream_order_counts_until_returned, .limit = "1g") {
     CUdeviceptr rest;
     begin_with_a_held_block();
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&rest, GIB - CONTEXT),
@@ -430,7 +430,7 @@ static int64_t in_the_ledger(void) {
 
 /* The same with a third that takes the place of the second, and with a measurement that finds no difference: the first
    still holds the block when the third is freed. The limit is far away, so that nothing is measured meanwhile. */
-SCENARIO(A_block_held_by_stream_order_counts_also_after_others_came_and_went, .limit = "8g") {
+SCENARIO(A_block_held_by_stream_order_keeps_counting, .limit = "8g") {
     CUdeviceptr first = begin_with_a_held_block(), third;
     EXPECT_EQUAL(gpu.cuMemAlloc_v2(&third, MIB / 2), CUDA_SUCCESS);
     EXPECT_EQUAL(third >> 21, first >> 21);

@@ -73,7 +73,7 @@ SCENARIO(Of_a_warm_pool_the_driver_is_asked_nothing, .limit = "4g") {
     EXPECT_EQUAL(4 * GIB - gpu_free(), device_used(0));
 }
 
-SCENARIO(Of_a_warm_pool_the_driver_is_asked_nothing_close_to_the_limit_either, .limit = "400m") {
+SCENARIO(A_warm_pool_is_not_asked_about_near_the_limit, .limit = "400m") {
     begin();
     EXPECT_EQUAL(asked_when_warm(all_together), 0);
     EXPECT_EQUAL(400 * MIB - gpu_free(), device_used(0));
@@ -135,7 +135,7 @@ static void *in_thread(void *unused) {
 }
 
 /* What is known of the pool depends on how their allocations interleave; in any case one query each at most. */
-SCENARIO(Of_a_pool_that_threads_share_the_driver_is_asked_once_an_allocation_at_most, .limit = "4g") {
+SCENARIO(A_shared_pool_is_asked_about_once_an_allocation, .limit = "4g") {
     pthread_t threads[THREADS];
     context = begin();
     unsigned before = atomic_load(questions);

@@ -165,7 +165,7 @@ static void interrupted_process(void) {
     EXPECT(handled[SIGPROF] > 0);
 }
 
-SCENARIO(A_program_that_is_interrupted_all_the_time_gets_what_fits, .limit = "2g") {
+SCENARIO(An_interrupted_program_gets_what_fits, .limit = "2g") {
     int pid = fork();
     if (pid == 0) {
         interrupted_process();
@@ -252,13 +252,12 @@ static void with_interposer(bool asked) {
     EXPECT(dlsym(RTLD_DEFAULT, "printf") == (void *)printf);
 }
 
-SCENARIO(A_dlsym_of_another_library_before_the_shim_is_asked_first, .limit = "1g", .preload = "interposer.so",
-         .before = true, .silent = true) {
+SCENARIO(A_dlsym_before_the_shim_is_asked_first, .limit = "1g", .preload = "interposer.so", .before = true,
+         .silent = true) {
     with_interposer(true);
 }
 
-SCENARIO(A_dlsym_of_another_library_behind_the_shim_does_no_harm, .limit = "1g", .preload = "interposer.so",
-         .silent = true) {
+SCENARIO(A_dlsym_behind_the_shim_does_no_harm, .limit = "1g", .preload = "interposer.so", .silent = true) {
     with_interposer(false);
 }
 #endif

@@ -83,7 +83,7 @@ TEST(Unknown_keys_of_the_quota_file_are_ignored) {
     EXPECT(!parse(&file, "version=1\nfuture=1\nlimit=1\nfuture=2\n"));
 }
 
-TEST(A_quota_file_that_is_not_in_the_format_is_refused) {
+TEST(A_malformed_quota_file_is_refused) {
     static const char *const wrong[] = {"",
                                         "limit=1\n",
                                         "version=2\nlimit=1\n",

@@ -90,7 +90,7 @@ static void *race_in_thread(void *data) {
     return NULL;
 }
 
-SCENARIO(Threads_racing_at_the_limit_never_exceed_it_and_leave_nothing_behind, .limit = "400m") {
+SCENARIO(Threads_racing_at_the_limit_never_exceed_it, .limit = "400m") {
     pthread_t threads[THREADS];
     gpu_begin(0);
     for (int i = 0; i < THREADS; i++)
@@ -220,7 +220,7 @@ static void *race_for_blocks(void *data) {
 }
 
 /* Only the calls themselves are known, and the device is full all the time. */
-SCENARIO(Without_NVML_threads_that_share_the_last_blocks_never_exceed_the_limit, .limit = "80m", .without_nvml = true) {
+SCENARIO(Without_NVML_racing_threads_stay_within_the_limit, .limit = "80m", .without_nvml = true) {
     pthread_t threads[THREADS];
     gpu_begin(0);
     for (int i = 0; i < THREADS; i++)
@@ -252,8 +252,8 @@ static void *free_the_first(void *unused) {
     return unused;
 }
 
-SCENARIO(What_small_allocations_share_counts_until_the_driver_has_had_all_of_them_back, .limit = "100m",
-         .gpus = "--latency-ns 300000000", .without_nvml = true) {
+SCENARIO(A_block_of_small_allocations_counts_until_all_return, .limit = "100m", .gpus = "--latency-ns 300000000",
+         .without_nvml = true) {
     CUdeviceptr second, pointer;
     pthread_t thread;
     signal(SIGUSR1, hold_up);
@@ -312,7 +312,7 @@ static void *race_in_managed_pool(void *data) {
     return NULL;
 }
 
-SCENARIO(Threads_racing_in_a_pool_of_managed_memory_never_exceed_the_limit, .limit = "1g", .repeat = 5) {
+SCENARIO(Threads_racing_in_a_managed_pool_stay_within_the_limit, .limit = "1g", .repeat = 5) {
     CUmemPoolProps properties = {.allocType = CU_MEM_ALLOCATION_TYPE_MANAGED,
                                  .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
     pthread_t threads[THREADS];
@@ -388,11 +388,11 @@ static void race_in_two_pools(uint64_t limit) {
     EXPECT_EQUAL(gpu_free(), limit - CONTEXT);
 }
 
-SCENARIO(Threads_racing_in_pools_of_many_sizes_never_exceed_the_limit, .limit = "700m", .repeat = 3) {
+SCENARIO(Threads_racing_in_pools_stay_within_the_limit, .limit = "700m", .repeat = 3) {
     race_in_two_pools(700 * MIB);
 }
 
-SCENARIO(Threads_racing_in_pools_from_far_below_the_limit_never_exceed_it, .limit = "2g", .repeat = 3) {
+SCENARIO(Threads_racing_from_far_below_stay_within_the_limit, .limit = "2g", .repeat = 3) {
     race_in_two_pools(2 * GIB);
 }
 
@@ -415,7 +415,7 @@ static void hold_a_warm_pool(struct shared *s) {
 }
 
 /* The pool's process is idle then, and keeps its reservation. */
-SCENARIO(What_a_process_keeps_reserved_for_its_warm_pool_another_gets, .limit = "4g") {
+SCENARIO(Another_process_gets_what_a_warm_pool_reserved, .limit = "4g") {
     struct shared *s = shared_memory(sizeof *s);
     int pid = fork();
     if (pid == 0) {
@@ -469,8 +469,7 @@ static void take_beside_each_other(struct taking *takings, unsigned count, uint6
     expect_peak_within(GIB);
 }
 
-SCENARIO(Two_threads_do_not_both_count_on_what_was_freed_of_a_pool_of_managed_memory, .limit = "1g",
-         .gpus = "--latency-ns 200000000") {
+SCENARIO(Freed_managed_memory_serves_one_thread_only, .limit = "1g", .gpus = "--latency-ns 200000000") {
     struct taking takings[2] = {{.bytes = 288 * MIB}, {.after_ms = 50, .bytes = 288 * MIB}};
     take_beside_each_other(takings, 2, 0);
     bool first = takings[0].result == CUDA_SUCCESS; /* on a busy machine it may be the second */
@@ -479,8 +478,7 @@ SCENARIO(Two_threads_do_not_both_count_on_what_was_freed_of_a_pool_of_managed_me
 }
 
 /* The second gets what is left of the limit; the first, which finishes earlier, does not give that to the third. */
-SCENARIO(What_a_thread_is_about_to_take_of_a_pool_of_managed_memory_is_not_given_to_another, .limit = "1g",
-         .gpus = "--latency-ns 400000000") {
+SCENARIO(Managed_memory_about_to_be_taken_is_kept, .limit = "1g", .gpus = "--latency-ns 400000000") {
     struct taking takings[3] = {{.bytes = 96 * MIB},
                                 {.after_ms = 200, .bytes = 320 * MIB},
                                 {.after_ms = 500, .bytes = 96 * MIB, .linear = true}};
@@ -529,8 +527,7 @@ static void *take_what_is_left(void *unused) {
     return unused;
 }
 
-SCENARIO(What_was_freed_of_a_pool_is_not_taken_for_certain_while_others_allocate, .limit = "1g",
-         .gpus = "--latency-ns 400000000") {
+SCENARIO(Freed_pool_memory_is_uncertain_while_others_allocate, .limit = "1g", .gpus = "--latency-ns 400000000") {
     void *(*const doing[])(void *) = {free_the_piece, get_the_piece, find_it_free, take_what_is_left};
     pthread_t threads[4];
     managed.context = gpu_begin(0);
@@ -560,7 +557,7 @@ static void take_one(struct shared *s) {
 }
 
 /* Eight want the last free memory at once: refusing all of them because each saw the others would be wrong, too. */
-SCENARIO(Of_processes_that_race_for_the_last_place_one_gets_it, .limit = "612m", .repeat = 10) {
+SCENARIO(One_of_racing_processes_gets_the_last_place, .limit = "612m", .repeat = 10) {
     struct shared *s = shared_memory(sizeof *s);
     int pids[8];
     for (int i = 0; i < 8; i++)
@@ -597,8 +594,7 @@ static void hold_a_context(struct shared *s) {
 }
 
 /* Only the shims know what a context takes, and each reserves it. As many contexts are created as fit. */
-SCENARIO(Without_NVML_of_processes_that_start_at_once_as_many_as_fit_get_a_context, .limit = "2g",
-         .without_nvml = true) {
+SCENARIO(Without_NVML_as_many_contexts_start_as_fit, .limit = "2g", .without_nvml = true) {
     struct shared *s = shared_memory(sizeof *s);
     int pids[PROCESSES];
     for (int i = 0; i < PROCESSES; i++)

@@ -274,7 +274,7 @@ static void spoil_and_go_on(void (*spoil)(void)) {
     EXPECT_EQUAL(refused_calls(), 3);
 }
 
-SCENARIO(A_folder_in_place_of_the_file_costs_nothing_but_counts, .limit = "1g", .silent = true) {
+SCENARIO(A_folder_in_its_place_costs_only_the_counts, .limit = "1g", .silent = true) {
     spoil_and_go_on(make_folder);
 }
 
@@ -282,7 +282,7 @@ SCENARIO(A_link_in_place_of_the_file_is_not_followed, .limit = "1g", .silent = t
     spoil_and_go_on(make_link);
 }
 
-SCENARIO(A_pipe_in_place_of_the_file_is_not_waited_for, .limit = "1g", .silent = true) {
+SCENARIO(A_pipe_in_its_place_is_not_waited_for, .limit = "1g", .silent = true) {
     spoil_and_go_on(make_pipe);
 }
 
@@ -472,7 +472,7 @@ static void refused_within(void *bytes) {
 }
 
 /* 100: a line is cut off behind the count. */
-SCENARIO(A_program_that_may_write_no_files_is_refused_all_the_same, .limit = "1g", .silent = true) {
+SCENARIO(A_program_that_writes_no_files_is_still_refused, .limit = "1g", .silent = true) {
     for (rlim_t *bytes = (rlim_t[]){0, 100, 128, 1}; *bytes != 1; bytes++)
         EXPECT_EQUAL(in_child(refused_within, bytes), 0);
     EXPECT_EQUAL(refused_calls(), 2);
@@ -487,7 +487,7 @@ static void without_descriptors(void *unused) {
     be_refused(1);
 }
 
-SCENARIO(A_program_without_descriptors_to_spare_is_refused_all_the_same, .limit = "1g", .silent = true) {
+SCENARIO(A_program_without_spare_descriptors_is_still_refused, .limit = "1g", .silent = true) {
     EXPECT_EQUAL(in_child(without_descriptors, NULL), 0);
     EXPECT_EQUAL(refused_calls(), 1);
 }

@@ -59,7 +59,7 @@ SCENARIO(Every_row_of_the_list_answers_dlvsym, .limit = "1g") {
     EXPECT(dlvsym(RTLD_DEFAULT, "memcpy", "GLIBC_2.14") || dlvsym(RTLD_DEFAULT, "memcpy", "GLIBC_2.17"));
 }
 
-SCENARIO(A_driver_loaded_globally_is_hooked_by_default_and_next_lookups, .limit = "1g") {
+SCENARIO(A_driver_loaded_globally_is_hooked_in_all_lookups, .limit = "1g") {
     EXPECT(dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL));
     EXPECT(ours(dlsym(RTLD_DEFAULT, "cuMemAlloc_v2")));
     EXPECT(ours(dlsym(RTLD_NEXT, "cuMemAlloc_v2")));
@@ -111,7 +111,7 @@ SCENARIO(Next_stays_relative_to_the_caller, .limit = "1g", .preload = "next-a.so
     EXPECT_EQUAL(versioned(), 1);
 }
 
-SCENARIO(The_loaders_own_functions_looked_up_by_name_still_lead_to_the_hooks, .limit = "1g") {
+SCENARIO(The_loaders_own_functions_lead_to_the_hooks, .limit = "1g") {
     void *libc = dlopen("libc.so.6", RTLD_NOW), *cuda = open_library("cuda");
     void *(*found)(void *, const char *) = dlsym(libc, "dlsym");
     if (!found)
@@ -146,7 +146,7 @@ static const char *base_name(const char *name, char *base) {
     return base;
 }
 
-SCENARIO(cuGetProcAddress_gives_the_hook_of_the_version_that_the_driver_chose, .limit = "1g") {
+SCENARIO(cuGetProcAddress_gives_the_hook_of_the_drivers_version, .limit = "1g") {
     gpu_begin(0);
     char base[100];
     for (int i = 0; i < HOOKS; i++) {
@@ -187,7 +187,7 @@ SCENARIO(cuGetProcAddress_leaves_unknown_names_and_their_status_alone, .limit = 
 SCENARIO(A_directly_linked_program_is_limited, .limit = "1g", .program = "direct") {
 }
 
-SCENARIO(A_librarys_constructor_may_use_the_GPU_before_anything_of_ours_ran, .limit = "1g", .preload = "early.so") {
+SCENARIO(A_librarys_constructor_may_use_the_GPU_first, .limit = "1g", .preload = "early.so") {
     int *refused = dlsym(RTLD_DEFAULT, "runai_test_early_refused"),
         *allocated = dlsym(RTLD_DEFAULT, "runai_test_early_allocated");
     EXPECT(refused && allocated);
@@ -208,7 +208,7 @@ SCENARIO(Closing_and_reopening_the_driver_keeps_the_hooks, .limit = "1g") {
     }
 }
 
-SCENARIO(A_program_that_uses_no_GPU_waits_for_nothing_and_opens_nothing, .silent = true) {
+SCENARIO(A_program_without_GPU_use_opens_nothing, .silent = true) {
     EXPECT(dlsym(RTLD_DEFAULT, "printf"));
     EXPECT(access(ledger_path(), F_OK) != 0);
     int fd = dup(0);

@@ -32,7 +32,7 @@ static unsigned descriptors(void) {
 }
 
 /* The kernel makes a process with threads wait some 10 ms for a larger table. */
-SCENARIO(Joining_leaves_the_table_of_descriptors_as_large_as_it_was, .limit = "1g") {
+SCENARIO(Joining_keeps_the_size_of_the_descriptor_table, .limit = "1g") {
     static bool running = true;
     pthread_t thread;
     EXPECT_EQUAL(pthread_create(&thread, NULL, stay, &running), 0);
@@ -56,8 +56,7 @@ static int nvml_starts(void) {
     return nvml_says("mute_nvml_asked");
 }
 
-SCENARIO(Far_from_its_limit_a_process_alone_does_not_wait_for_NVML, .limit = "8g",
-         .preload = "mute/libnvidia-ml.so.1") {
+SCENARIO(Far_from_its_limit_a_process_skips_NVML, .limit = "8g", .preload = "mute/libnvidia-ml.so.1") {
     setenv("MUTE_NVML_MS", "2000", 1);
     gpu_begin(0);
     gpu_allocate(100 * MIB);
@@ -71,7 +70,7 @@ SCENARIO(Closer_to_its_limit_it_measures_its_context_at_once, .limit = "3g", .pr
     EXPECT_EQUAL(nvml_starts(), 1);
 }
 
-SCENARIO(A_context_that_is_measured_later_leaves_room_to_the_last_byte, .limit = "8g") {
+SCENARIO(A_context_measured_later_leaves_the_last_byte, .limit = "8g") {
     CUdeviceptr pointer;
     gpu_begin(0);
     for (uint64_t left = 8 * GIB - CONTEXT; left > 0; left -= left > GIB ? GIB : left)
@@ -81,8 +80,7 @@ SCENARIO(A_context_that_is_measured_later_leaves_room_to_the_last_byte, .limit =
 }
 
 /* They may belong to a process of this container that has ended and is not gone yet. */
-SCENARIO(A_process_that_starts_while_others_use_the_GPU_is_measured_at_once, .limit = "8g",
-         .preload = "mute/libnvidia-ml.so.1") {
+SCENARIO(A_process_that_starts_later_is_measured_at_once, .limit = "8g", .preload = "mute/libnvidia-ml.so.1") {
     char command[4300];
     int pid = 0;
     snprintf(command, sizeof command, "LD_PRELOAD= %s/sim/gpu-alloc --hold 60 2g >/dev/null & echo $!", build_folder());
@@ -96,7 +94,7 @@ SCENARIO(A_process_that_starts_while_others_use_the_GPU_is_measured_at_once, .li
     pclose(pipe);
 }
 
-SCENARIO(A_process_that_starts_beside_it_leaves_room_to_the_last_byte, .limit = "8g") {
+SCENARIO(A_process_beside_it_leaves_the_last_byte, .limit = "8g") {
     char command[4300];
     gpu_begin(0);
     snprintf(command, sizeof command, "%s/sim/gpu-alloc %llum >/dev/null", build_folder(),
@@ -118,12 +116,12 @@ static int another_beside(uint64_t limit, uint64_t left) {
     return WEXITSTATUS(system(command));
 }
 
-SCENARIO(A_process_that_starts_beside_it_gets_no_context_where_there_is_no_room_for_one, .limit = "8g") {
+SCENARIO(A_process_beside_it_needs_room_for_its_context, .limit = "8g") {
     EXPECT_EQUAL(another_beside(8 * GIB, CONTEXT - 2 * MIB), 2);
     EXPECT_EQUAL(device_peak(0), 8 * GIB - CONTEXT + 2 * MIB);
 }
 
-SCENARIO(A_process_that_starts_beside_it_gets_the_last_of_the_room_for_its_context, .limit = "8g") {
+SCENARIO(A_process_beside_it_gets_the_last_room, .limit = "8g") {
     EXPECT_EQUAL(another_beside(8 * GIB, CONTEXT), 2);
     EXPECT_EQUAL(device_peak(0), 8 * GIB);
 }

@@ -96,7 +96,7 @@ SCENARIO(A_child_does_not_touch_its_parents_charge, .limit = "1g") {
     gpu_allocate(GIB - CONTEXT - 200 * MIB);
 }
 
-SCENARIO(A_program_started_by_a_GPU_program_has_its_own_place, .limit = "1g") {
+SCENARIO(A_child_program_has_its_own_place, .limit = "1g") {
     char command[4300];
     gpu_begin(0);
     gpu_allocate(200 * MIB);
@@ -278,8 +278,7 @@ SCENARIO(A_program_that_closes_all_descriptors_keeps_its_place, .limit = "1g") {
 }
 
 /* It counts without calling the driver again: without NVML nothing else counts what it holds. */
-SCENARIO(Without_NVML_what_a_program_that_closed_all_descriptors_holds_is_not_given_away, .limit = "1g",
-         .without_nvml = true) {
+SCENARIO(Without_NVML_a_program_without_descriptors_keeps_its_memory, .limit = "1g", .without_nvml = true) {
     int *go = shared_memory(4096), pid = fork();
     CUdeviceptr pointer;
     if (pid == 0) {
@@ -595,7 +594,7 @@ static void compute_within(void *bytes) {
     EXPECT(!sigismember(&pending, SIGXFSZ));
 }
 
-SCENARIO(A_program_that_may_write_no_files_runs_all_the_same, .limit = "1g") {
+SCENARIO(A_program_that_may_write_no_files_runs, .limit = "1g") {
     for (unsigned long long *bytes = (unsigned long long[]){0, 64, 100, 4096, 61439, 61440, 1}; *bytes != 1; bytes++) {
         unlink(ledger_path());
         EXPECT_EQUAL(in_child(compute_within, bytes), 0);
@@ -603,7 +602,7 @@ SCENARIO(A_program_that_may_write_no_files_runs_all_the_same, .limit = "1g") {
 }
 
 /* Without segments, the file itself would be the ledger. */
-SCENARIO(A_program_that_may_have_neither_files_nor_segments_runs_all_the_same, .limit = "1g") {
+SCENARIO(A_program_without_files_and_segments_runs, .limit = "1g") {
     unsigned long long bytes[] = {0, 4096};
     EXPECT_EQUAL(unshare(CLONE_NEWIPC), 0);
     FILE *segments = fopen("/proc/sys/kernel/shmmni", "w");
@@ -621,7 +620,7 @@ static void be_refused(void *ends) {
     _exit(gpu.cuInit(0) == CUDA_SUCCESS ? 1 : 0);
 }
 
-SCENARIO(A_refusal_to_a_pipe_that_nobody_reads_ends_no_program) {
+SCENARIO(A_refusal_to_an_unread_pipe_ends_no_program) {
     int ends[2];
     EXPECT_EQUAL(pipe(ends), 0);
     close(ends[0]);

@@ -11,7 +11,7 @@ static struct entry pointer(uint64_t key, uint64_t size) {
     return (struct entry){.key = key, .size = size, .class = CLASS_POINTER, .kind = KIND_LINEAR};
 }
 
-TEST(The_table_keeps_what_it_was_given_through_growth_and_removal) {
+TEST(The_table_keeps_its_entries_when_it_changes) {
     enum { KEYS = 5000 };
     static uint64_t model[KEYS];
     struct entry e;
@@ -64,7 +64,7 @@ TEST(What_was_once_unreferenced_in_stream_order_stays_so) {
     EXPECT(gone.ordered);
 }
 
-TEST(What_has_a_key_after_another_is_not_unreferenced_for_it) {
+TEST(A_replaced_entry_is_not_unreferenced) {
     struct entry first = {.key = 8, .extra = 1, .refs = 1, .size = 4, .class = CLASS_HANDLE},
                  second = {.key = 8, .extra = 2, .refs = 1, .size = 6, .class = CLASS_HANDLE}, before, gone;
     EXPECT(table_exchange(&table, &first, &before) && before.class == 0);

@@ -182,7 +182,7 @@ SCENARIO(A_process_in_a_nested_PID_namespace_is_counted_once, .limit = "1g") {
     count_once(true);
 }
 
-SCENARIO(So_it_is_where_proc_is_that_of_the_container, .limit = "1g") {
+SCENARIO(A_process_with_the_containers_proc_is_counted_once, .limit = "1g") {
     count_once(false);
 }
 
@@ -201,7 +201,7 @@ static void find_no_more_than_is_left(struct nested *n) {
 }
 
 /* A process without a row shows only outside the namespace: inside it must still count. */
-SCENARIO(From_a_nested_PID_namespace_what_is_outside_without_the_shim_still_counts, .limit = "1g") {
+SCENARIO(Processes_outside_a_PID_namespace_still_count, .limit = "1g") {
     struct nested *n = shared_memory(sizeof *n);
     int inside = fork();
     if (inside == 0)
@@ -242,7 +242,7 @@ static void see_own_changes(void) {
     _exit(0);
 }
 
-SCENARIO(Beside_a_busy_neighbour_every_change_of_our_own_shows_at_once, .limit = "1g") {
+SCENARIO(Our_own_changes_show_beside_a_busy_neighbour, .limit = "1g") {
     char command[4300];
     snprintf(command, sizeof command, "unset LD_PRELOAD; while :; do %s/sim/gpu-alloc 64m >/dev/null; done",
              build_folder());
@@ -319,11 +319,11 @@ static void count_by_group(bool own_namespace) {
     EXPECT_EQUAL(umount2(path, MNT_DETACH), 0);
 }
 
-SCENARIO(Of_processes_without_the_shim_those_of_the_own_control_group_count, .limit = "1g") {
+SCENARIO(Processes_without_the_shim_count_by_control_group, .limit = "1g") {
     count_by_group(false);
 }
 
-SCENARIO(In_a_control_group_namespace_those_of_the_own_group_count, .limit = "1g") {
+SCENARIO(In_a_control_group_namespace_the_own_group_counts, .limit = "1g") {
     count_by_group(true);
 }
 

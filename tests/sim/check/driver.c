@@ -246,7 +246,7 @@ static void use_managed(void *pool, long long placed, long long touched) {
     EXPECT(listed(), 64);
 }
 
-static void A_pool_of_managed_memory_keeps_what_was_freed_until_it_is_destroyed(void) {
+static void A_managed_pool_keeps_freed_memory_until_destroyed(void) {
     static const long long placed[] = {0, 1024, 0, 0}, touched[] = {512, 1024, 0, 0};
     start();
     for (int place = 0; place < 4; place++) {
@@ -283,7 +283,7 @@ static void *grow_managed_pools(void *unused) {
 }
 
 /* The driver never counts such a pool, whenever it is asked. */
-static void A_pool_of_managed_memory_that_grows_leaves_the_list_as_it_is(void) {
+static void A_growing_managed_pool_leaves_the_list_alone(void) {
     pthread_t thread;
     start();
     OK(pthread_create(&thread, NULL, grow_managed_pools, NULL));
@@ -388,7 +388,7 @@ static void Captured_allocations_become_nodes(void) {
     OK(cuMemFreeAsync(q, stream));
 }
 
-static void A_captured_allocation_of_managed_memory_becomes_a_node_of_the_device(void) {
+static void A_captured_managed_allocation_becomes_a_device_node(void) {
     start();
     struct pool_properties properties = {.type = 2, .location = {1, 0}};
     struct alloc_node node = {.size = 0};
@@ -413,7 +413,7 @@ static void A_captured_allocation_of_managed_memory_becomes_a_node_of_the_device
     EXPECT(pool_mib(pool, RESERVED + 1), 0);
 }
 
-static void A_node_of_managed_memory_is_made_on_the_device_only(void) {
+static void A_managed_node_is_made_on_the_device_only(void) {
     start();
     void *graph, *node;
     OK(cuGraphCreate(&graph, 0));
@@ -491,7 +491,7 @@ static void A_forked_child_cannot_use_the_parents_driver(void) {
     EXPECT(used(), 64);
 }
 
-static void A_child_forked_before_cuInit_has_a_driver_of_its_own(void) {
+static void A_child_forked_before_cuInit_has_its_own_driver(void) {
     fflush(stdout);
     int ready[2], done[2];
     OK(pipe(ready));
@@ -682,20 +682,20 @@ static const struct {
     TEST(Pools_grow_by_32_MiB_and_give_back_when_synchronised),
     TEST(A_release_threshold_keeps_memory_until_the_device_is_short),
     TEST(A_destroyed_pool_lives_until_its_last_memory),
-    TEST(A_pool_of_managed_memory_keeps_what_was_freed_until_it_is_destroyed),
-    TEST(A_pool_of_managed_memory_that_grows_leaves_the_list_as_it_is),
+    TEST(A_managed_pool_keeps_freed_memory_until_destroyed),
+    TEST(A_growing_managed_pool_leaves_the_list_alone),
     TEST(A_free_in_a_streams_order_waits_for_a_synchronisation),
     TEST(Mapped_memory_lives_until_its_last_reference),
     TEST(Arrays_are_padded_and_sparse_ones_are_free),
     TEST(Graphs_take_memory_at_launch_and_keep_it_until_trimmed),
     TEST(Captured_allocations_become_nodes),
-    TEST(A_captured_allocation_of_managed_memory_becomes_a_node_of_the_device),
-    TEST(A_node_of_managed_memory_is_made_on_the_device_only),
+    TEST(A_captured_managed_allocation_becomes_a_device_node),
+    TEST(A_managed_node_is_made_on_the_device_only),
     TEST(Managed_memory_is_taken_when_the_device_touches_it),
     TEST(Stacks_and_modules_take_memory),
     TEST(Copies_and_sets_move_bytes),
     TEST(A_forked_child_cannot_use_the_parents_driver),
-    TEST(A_child_forked_before_cuInit_has_a_driver_of_its_own),
+    TEST(A_child_forked_before_cuInit_has_its_own_driver),
     TEST(Entry_points_are_found_by_version_and_stream_kind),
     TEST(Eight_threads_leave_nothing_behind),
     TEST(What_another_process_shares_is_not_charged_twice),
