@@ -2,7 +2,7 @@
 /* Reserve, then allocate. Every hook that takes memory does
 
        if (!account_reserve(device, most, &reservation))    the most that the call may take
-           return out of memory;
+           return refused(device, size);                    out of memory, and counted
        result = real call;
        account_settle(device, &reservation, taken);         what it took; 0 on failure
 
