@@ -107,6 +107,12 @@ sealed class SurvivalTests(string version) : EngineFixture(version)
             Assert.That(Engine.Docker("exec", "--user", "1000", container, "gpu-alloc", "5g").Code, Is.EqualTo(2));
         Assert.That(Engine.Docker("exec", container, "gpu-alloc", "1g").Code, Is.Zero);
         Assert.That(Refused(container), Does.Match($@"^GPU-[0-9a-f-]{{36}} 7 {5L << 30} 1\d{{12}} *\n$"));
+        const string Counts =
+            "{{range .Status.Containers}}{{range .Gpus}}{{json .Refused}} {{json .LastRefusedBytes}}{{end}}{{end}}";
+        Eventually(
+            () => Engine.Docker("volume", "inspect", "-f", Counts, "runai-status").Out.Trim() == $"7 {5L << 30}",
+            "the status has the counts"
+        );
     }
 
     [Test]
