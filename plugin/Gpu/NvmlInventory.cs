@@ -189,7 +189,7 @@ sealed partial class NvmlInventory(
     [LoggerMessage(
         401,
         LogLevel.Warning,
-        "The sizes of this host's GPUs are not known, so that no quota can be checked against them: {Problem}"
+        "The sizes of this host's GPUs are not known, so quotas are not compared with them: {Problem}"
     )]
     static partial void LogGpusUnknown(ILogger logger, string problem);
 

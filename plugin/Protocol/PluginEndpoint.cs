@@ -183,13 +183,13 @@ static partial class PluginEndpoint
     [LoggerMessage(100, LogLevel.Warning, "Unreadable call {Path}: {Problem}")]
     static partial void LogUnreadable(ILogger logger, string path, string problem);
 
-    [LoggerMessage(107, LogLevel.Error, "{Path} failed by the plugin's own files: {Problem}")]
+    [LoggerMessage(107, LogLevel.Error, "{Path} failed because of the plugin's own files: {Problem}")]
     static partial void LogFailed(ILogger logger, string path, string problem);
 
     [LoggerMessage(
         104,
         LogLevel.Critical,
-        "{Path} met what a lack of memory broke for good: this process ends, and the engine starts it again"
+        "{Path} failed because a shortage of memory broke this process for good: it ends, and the engine restarts it"
     )]
     static partial void LogLost(ILogger logger, Exception e, string path);
 

@@ -140,11 +140,11 @@ sealed partial class PluginListener : IConnectionListener
     [LoggerMessage(
         106,
         LogLevel.Warning,
-        "The engine has {Count} connections open to the plugin, as many as it may: further calls of the API "
+        "The engine has {Count} connections open to the plugin, as many as it may: further API calls "
             + "wait until one ends"
     )]
     static partial void LogFull(ILogger logger, int count);
 
-    [LoggerMessage(102, LogLevel.Warning, "A connection of the engine cannot be taken yet: {Problem}")]
+    [LoggerMessage(102, LogLevel.Warning, "A connection of the engine cannot be accepted yet: {Problem}")]
     static partial void LogNotTaken(ILogger logger, string problem);
 }

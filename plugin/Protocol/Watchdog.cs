@@ -94,7 +94,7 @@ sealed partial class Watchdog(PluginSettings settings, IHostApplicationLifetime 
     [LoggerMessage(
         105,
         LogLevel.Critical,
-        "the plugin has not answered a call of its own for 10 s: this process ends, and the engine starts it again"
+        "the plugin has not answered a call of its own for 10 s: this process ends, and the engine restarts it"
     )]
     static partial void LogHangs(ILogger logger);
 }

@@ -378,7 +378,7 @@ sealed partial class ContainerReconciler(
     [LoggerMessage(
         502,
         LogLevel.Warning,
-        "container={Container} name={Name} loses the account of its processes when the plugin is disabled, for "
+        "container={Container} name={Name} loses the ledger of its processes when the plugin is disabled, because "
             + "its mount of directory={Directory} could not be made private: {Problem}"
     )]
     static partial void LogNotPrivate(ILogger logger, string container, string name, string directory, string problem);

@@ -99,7 +99,7 @@ sealed partial class EarlyDelivery(
     [LoggerMessage(
         511,
         LogLevel.Information,
-        "process {Pid} opened the shim, and its quota waits for the engine's word: {Problem}"
+        "process {Pid} opened the shim, and its quota follows with the engine's event: {Problem}"
     )]
     static partial void LogNotEarly(ILogger logger, int pid, string problem);
 

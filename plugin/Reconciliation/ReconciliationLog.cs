@@ -6,7 +6,7 @@ namespace Runai.GpuMemory.Reconciliation;
 static partial class ReconciliationLog
 {
     /// <summary>All tries failed. The container keeps its quota until the next sweep.</summary>
-    [LoggerMessage(506, LogLevel.Warning, "container={Container} is not done yet: {Problem}")]
+    [LoggerMessage(506, LogLevel.Warning, "container={Container} is not reconciled yet: {Problem}")]
     public static partial void LogNotReconciled(ILogger logger, string container, string problem);
 
     /// <summary>An unexpected exception. Work goes on with the next container.</summary>

@@ -147,7 +147,7 @@ sealed partial class UseWatch(
     [LoggerMessage(
         513,
         LogLevel.Warning,
-        "what containers use of the GPUs could not be compared with their quotas, the next reading follows: {Problem}"
+        "the GPU use of containers could not be compared with their quotas, the next reading follows: {Problem}"
     )]
     static partial void LogUseUnknown(ILogger logger, string problem);
 

@@ -192,7 +192,7 @@ sealed partial class ChainGuard(
     [LoggerMessage(
         220,
         LogLevel.Error,
-        "not asked: API calls are not judged, and no container with a volume of this plugin starts or "
+        "not asked: API calls are not checked, and no container with a volume of this plugin starts or "
             + "restarts: {Problem}"
     )]
     static partial void LogNotAsked(ILogger logger, string problem);

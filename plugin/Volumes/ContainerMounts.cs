@@ -73,9 +73,8 @@ sealed partial class ContainerMounts(ILogger<ContainerMounts> log) : IContainerM
     [LoggerMessage(
         213,
         LogLevel.Warning,
-        "the plugin may not enter containers ({Problem}), so those that it may not enter lose the account of "
-            + "their processes when the plugin is disabled: it needs CAP_SYS_PTRACE, which docker plugin upgrade "
-            + "asks for"
+        "the plugin may not enter some containers ({Problem}), which lose the ledger of their processes when "
+            + "the plugin is disabled: it needs CAP_SYS_PTRACE, which docker plugin upgrade requests"
     )]
     static partial void LogNotAllowed(ILogger logger, string problem);
 }

@@ -63,13 +63,13 @@ sealed partial class DirectoryCollector(
         }
     }
 
-    [LoggerMessage(207, LogLevel.Error, "collecting directories failed, it is tried again: {Problem}")]
+    [LoggerMessage(207, LogLevel.Error, "removing unused directories failed, trying again: {Problem}")]
     static partial void LogCollectionFailed(ILogger logger, string problem);
 
     [LoggerMessage(
         216,
         LogLevel.Debug,
-        "the engine does not say which containers run, so their directories are kept: {Problem}"
+        "the engine does not list the running containers, so their directories are kept: {Problem}"
     )]
     static partial void LogRunsUnknown(ILogger logger, string problem);
 }

@@ -157,8 +157,8 @@ sealed partial class ShimWatch(ILogger<ShimWatch> log) : IShimWatch
     [LoggerMessage(
         211,
         LogLevel.Information,
-        "the kernel does not tell when a program opens the shim, so quotas come with the engine's word that a "
-            + "container runs: {Problem}"
+        "the kernel does not report when a program opens the shim, so quotas are written when the engine "
+            + "reports that a container runs: {Problem}"
     )]
     static partial void LogNotTold(ILogger logger, string problem);
 }

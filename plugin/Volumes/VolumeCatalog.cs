@@ -194,14 +194,14 @@ sealed partial class VolumeCatalog(
     [LoggerMessage(
         200,
         LogLevel.Error,
-        "The volume file {Path} is damaged: the volume is listed, and not mounted until it is removed and made again"
+        "The volume file {Path} is damaged: the volume is listed, and not mounted until it is removed and created again"
     )]
     static partial void LogVolumeUnreadable(ILogger logger, string path);
 
     [LoggerMessage(
         212,
         LogLevel.Warning,
-        "The volume {Volume} is gone: no call of the API can name it, so it could not be removed"
+        "The volume {Volume} was dropped: no API call can name it, so it could not be removed"
     )]
     static partial void LogVolumeDropped(ILogger logger, string volume);
 

@@ -164,6 +164,6 @@ sealed partial class CreateResolver(
                     + $"{CreateBody.MaxMounts}: mount fewer, or a folder above them"
             );
 
-    [LoggerMessage(602, LogLevel.Debug, "The engine did not say in time what image or other containers add: {Problem}")]
+    [LoggerMessage(602, LogLevel.Debug, "The engine did not describe the image or other containers in time: {Problem}")]
     static partial void LogLeftOut(ILogger logger, string problem);
 }

@@ -346,7 +346,7 @@ sealed partial class PreloadInjector(
     [LoggerMessage(
         611,
         LogLevel.Information,
-        "{Container} loads the shim by LD_PRELOAD alone, which env -i and sudo take away: /etc/ld.so.preload "
+        "{Container} loads the shim by LD_PRELOAD only, which env -i and sudo remove: /etc/ld.so.preload "
             + "could not be put into it: {Problem}"
     )]
     static partial void LogNotPut(ILogger logger, string container, string problem);

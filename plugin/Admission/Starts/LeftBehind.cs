@@ -135,6 +135,6 @@ sealed partial class LeftBehind(IEngineClient engine, TimeProvider time, ILogger
             await engine.RemoveContainerAsync(container.Id, CancellationToken.None);
     }
 
-    [LoggerMessage(606, LogLevel.Warning, "{Container} was to be removed after its start was refused: {Problem}")]
+    [LoggerMessage(606, LogLevel.Warning, "{Container} could not be removed after its start was refused: {Problem}")]
     static partial void LogNotRemoved(ILogger logger, string container, string problem);
 }

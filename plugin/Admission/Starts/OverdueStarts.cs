@@ -64,16 +64,16 @@ sealed partial class OverdueStarts(
     [LoggerMessage(
         630,
         LogLevel.Warning,
-        "the start of container={Container} name={Name} is under way for more than a minute, and keeps what it "
-            + "was promised of the GPUs"
+        "the start of container={Container} name={Name} is under way for more than a minute, and keeps its "
+            + "share of the GPUs"
     )]
     static partial void LogWaits(ILogger logger, string container, string name);
 
     [LoggerMessage(
         631,
         LogLevel.Warning,
-        "container={Container} name={Name} was to start more than a minute ago and does not run: what it was "
-            + "promised of the GPUs is given back, and if it still starts it is judged again"
+        "container={Container} name={Name} was to start more than a minute ago and does not run: its share "
+            + "of the GPUs is free again, and if it still starts it is checked again"
     )]
     static partial void LogGivenUp(ILogger logger, string container, string name);
 
