@@ -14,12 +14,15 @@ sealed class QuestionChannel(DockerProcess docker)
 
     /// <summary>The Status of a volume that the plugin answers and nobody can mount.</summary>
     /// <param name="volume">runai-status, or runai-status.NAME.</param>
-    /// <exception cref="UserException">The engine has no such volume.</exception>
+    /// <exception cref="UserException">The engine has no such volume, or the caller may not read it.</exception>
     public JsonElement ReadStatus(string volume)
     {
         var output = docker.Capture(["volume"u8.ToArray(), "inspect"u8.ToArray(), Word.Of(volume)], Config);
         if (output.Code != 0)
-            throw new UserException($"{Unasked}{output.Error.Text().TrimEnd('\n')}");
+            throw new UserException(
+                $"docker volume inspect {volume} failed: is the plugin enabled? docker said: "
+                    + output.Error.Text().TrimEnd('\n')
+            );
         try
         {
             var volumes = JsonSerializer.Deserialize(output.Out, QuestionJson.Default.InspectedVolumeArray);

@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using NUnit.Framework;
 using Runai.GpuMemory.Cli.Docker;
+using Runai.GpuMemory.Cli.Questions;
 using Runai.GpuMemory.Cli.Words;
 using Runai.GpuMemory.CliTests;
 using static Runai.GpuMemory.EngineTests.TestEngine;
@@ -51,6 +52,19 @@ sealed partial class WrapperTests(string version) : EngineFixture(version)
         var variables = config["Env"]?.AsArray().Select(variable => (string?)variable) ?? [];
         config["Env"] = string.Join('\n', variables.Order());
         return $"{config}\n{container["HostConfig"]}".Replace(id[..12], "ID", StringComparison.Ordinal);
+    }
+
+    [Test]
+    public void The_status_of_the_plugin_is_read_through_docker()
+    {
+        var globals = GlobalOptions.Read(["-H"u8.ToArray(), Word.Of($"unix://{Engine.Socket}")]);
+        var channel = new QuestionChannel(new(Word.Of(Engine.Cli), globals));
+        var status = channel.ReadStatus("runai-status");
+        Assert.That(status.GetProperty("Version").GetInt32(), Is.EqualTo(1));
+        Assert.That(
+            () => channel.ReadStatus("runai-nothing"),
+            Throws.Exception.With.Message.StartsWith("docker volume inspect runai-nothing failed: is the plugin")
+        );
     }
 
     /// <summary>docker logs in by ssh and speaks with the docker there. The ssh here stays on this machine.</summary>
