@@ -7,9 +7,9 @@ using Runai.GpuMemory.Volumes;
 namespace Runai.GpuMemory.Status;
 
 /// <summary>From the file <c>usage/refused</c> that a container's shims share (docs/shim.md): a line
-/// <c>UUID COUNT BYTES TIME</c> for each GPU, padded with blanks, with the size of the last refused call and its time in
-/// milliseconds since 1970. Whoever is in the container can write anything there: of what is not of this form nothing
-/// counts.</summary>
+/// <c>UUID COUNT BYTES TIME</c> for each GPU, padded with blanks, with the size of the last refused call and its time
+/// in milliseconds since 1970. Whoever is in the container can write anything there: of what is not of this form
+/// nothing counts.</summary>
 sealed class RefusalFiles(StateLayout layout) : IRefusals
 {
     public const string Name = "refused";
