@@ -175,6 +175,45 @@ sealed partial class StatusTests(string version) : EngineFixture(version)
         );
     }
 
+    /// <summary>By the file that the shim writes; the plugin that comes back reads it too.</summary>
+    [Test]
+    public void Refused_allocations_are_counted()
+    {
+        Engine
+            .Docker(
+                "run",
+                "-d",
+                "--network",
+                "none",
+                "--gpus",
+                "device=1",
+                "--name",
+                "greedy",
+                "-v",
+                "runai:/runai",
+                "--label",
+                "gpu-memory=1g",
+                Image,
+                "sh",
+                "-c",
+                "for n in 1 2 3; do gpu-alloc 900m 2g; done; sleep 600"
+            )
+            .Ok();
+        string Refused()
+        {
+            var gpu = Rows(Read("runai-status")).Single().GetProperty("Gpus")[0];
+            return $"{gpu.GetProperty("Index")} {gpu.GetProperty("Refused")} {gpu.GetProperty("LastRefusedBytes")}";
+        }
+        Eventually(() => Refused() == $"1 3 {2048 * Mib}", "three of 2 GiB");
+        var last = Rows(Read("runai-status")).Single().GetProperty("Gpus")[0].GetProperty("LastRefusedTime");
+        Assert.That(DateTimeOffset.UtcNow - last.GetDateTimeOffset(), Is.LessThan(TimeSpan.FromMinutes(1)));
+        Engine.KillPlugin();
+        Eventually(
+            () => Rows(Read("runai-status")).Count() == 1 && Refused() == $"1 3 {2048 * Mib}",
+            "the same after kill -9 of the plugin"
+        );
+    }
+
     [Test]
     public void It_is_read_and_not_made_mounted_or_removed()
     {
