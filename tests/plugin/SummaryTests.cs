@@ -50,7 +50,7 @@ sealed class SummaryTests
     [TestCase("class A {\n/// <remarks>Text.</remarks>\npublic int Size; }", "new A().Size", "A.Size")]
     [TestCase("class A {\n/// <summary> </summary>\npublic int Size; }", "new A().Size", "A.Size")]
     [TestCase("class A; class B { }", "new B()", "B")]
-    public void A_bare_type_or_member_that_another_file_uses_is_found(string declaration, string use, string found) =>
+    public void A_bare_member_that_others_use_is_found(string declaration, string use, string found) =>
         Assert.That(Find(declaration, use), Is.EqualTo(new[] { $"a.cs:{Line(declaration)}: {found} has no summary" }));
 
     static int Line(string declaration) => 2 + declaration.Count(c => c == '\n');
