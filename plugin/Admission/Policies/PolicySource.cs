@@ -10,12 +10,15 @@ sealed partial class PolicySource
     /// <summary>The plugin's mount that the file is below.</summary>
     public const string Mount = "etc";
 
+    static readonly (bool Exists, DateTime Written, long Length) NeverSeen = (false, default, -1),
+        Unreadable = (false, default, -2);
+
     readonly string _path;
     readonly string _lastGood;
     readonly ILogger<PolicySource> _log;
     readonly TimeProvider _time;
     volatile PolicyInForce _state = new(PolicySettings.BuiltIn, null, []);
-    (bool Exists, DateTime Written, long Length) _seen = (false, default, -1);
+    (bool Exists, DateTime Written, long Length) _seen = NeverSeen;
     string? _failure;
     volatile bool _isDistrusted;
 
@@ -64,10 +67,13 @@ sealed partial class PolicySource
         try
         {
             var file = new FileInfo(_path);
+            // Docker makes a directory where the source of a bind mount is missing.
+            if (Directory.Exists(_path))
+                throw new IOException("it is a directory");
             var now = file.Exists ? (true, file.LastWriteTimeUtc, file.Length) : (false, default, 0L);
             if (now == _seen)
                 return;
-            var first = _seen.Length < 0;
+            var first = _seen == NeverSeen;
             if (now.Item1)
                 Load(ReadBounded(_path));
             else if (!first || File.Exists(_lastGood))
@@ -80,6 +86,7 @@ sealed partial class PolicySource
             if (e.Message == _failure)
                 return;
             _failure = e.Message;
+            _seen = Unreadable;
             LogUnreadable(_log, _path, e.Message);
             Keep(
                 "the file cannot be read",
@@ -126,8 +133,9 @@ sealed partial class PolicySource
 
     void Leave()
     {
+        if (File.Exists(_lastGood))
+            File.Delete(_lastGood);
         _state = new(PolicySettings.BuiltIn, null, []);
-        File.Delete(_lastGood);
         LogGone(_log, _path);
     }
 

@@ -172,7 +172,7 @@ sealed class PolicySourceTests
     }
 
     [Test]
-    public void A_folder_in_its_place_is_reported_once()
+    public void A_directory_in_its_place_leaves_the_last_good_policy()
     {
         Write("""{"requireQuota":true}""");
         var source = Open();
@@ -180,7 +180,27 @@ sealed class PolicySourceTests
         Directory.CreateDirectory(File_);
         source.Refresh();
         source.Refresh();
-        Assert.That(source.Current.IsBuiltIn || source.Current.Limits.RequireQuota == true);
+        Assert.That((source.Current.IsBuiltIn, source.Current.Limits.RequireQuota), Is.EqualTo((false, (bool?)true)));
+        Assert.That(source.State.Refused.Single().Text, Does.Contain("it is a directory"));
+        Assert.That(_lines.Lines.Count(line => line.Contains("it is a directory")), Is.EqualTo(1));
+        Assert.That(Open().Current.Limits.RequireQuota, Is.True, "and over a restart");
+    }
+
+    [Test]
+    public void A_directory_from_the_start_allows_nothing_until_it_is_gone()
+    {
+        Directory.CreateDirectory(File_);
+        var source = Open();
+        Assert.That((source.Current.IsBuiltIn, source.Current.Problem), Is.EqualTo((false, "the file cannot be read")));
+        Directory.Delete(File_);
+        source.Refresh();
+        Assert.That(source.Current.IsBuiltIn);
+        Directory.CreateDirectory(File_);
+        source.Refresh();
+        Assert.That(source.Current.Problem, Is.Not.Null, "again");
+        Directory.Delete(File_);
+        Write("""{"requireQuota":true}""", source);
+        Assert.That(source.Current.Limits.RequireQuota, Is.True);
     }
 
     /// <summary>An upgrade lost the folder that the admin had set: what is in the default one, or not, is nobody's
