@@ -11,6 +11,7 @@ using Runai.GpuMemory.Reconciliation;
 using Runai.GpuMemory.Status;
 using Runai.GpuMemory.Volumes;
 
+#pragma warning disable RS0030 // the commands, and what is said before there is a log
 ProcessPriority.Raise();
 if (args is ["policy", ..])
     return PolicyCommand.Run(args.AsSpan(1), Console.Out, Console.Error);
@@ -23,6 +24,7 @@ if (problems.Count > 0)
         Console.Error.WriteLine($"{LogLine.Prefix} error: setting {problem}");
     return 2;
 }
+#pragma warning restore RS0030
 
 // Nothing by default: the other builders watch the working folder for settings files, and here that is / with the
 // host's /usr and /proc in it.

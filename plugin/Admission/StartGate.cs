@@ -56,16 +56,7 @@ sealed partial class StartGate(
         try
         {
             container = await engine.InspectContainerAsync(route.Name, deadline.Token);
-            var isJudged = ContainerReach.IsJudged(requester, settings) && !ContainerNames.IsWholeId(route.Name);
-            if (
-                isJudged
-                && (
-                    ContainerReach.FindNameProblem(route.Name)
-                    ?? (container is null ? ContainerReach.NoContainer(route.Name) : null)
-                )
-                    is { } unreachable
-                && Verdict.RefusedByPolicyFile(settings, "reach", unreachable) is { IsAllowed: false } refusal
-            )
+            if (JudgeName(route.Name, container, requester, settings) is { IsAllowed: false } refusal)
                 return decisions.Answer(route.Kind, apiCall, route.Name, null, refusal, started);
             if (container is null)
             {
@@ -101,6 +92,16 @@ sealed partial class StartGate(
         else if (container is null or { HostConfig.AutoRemove: true, State.Status: "created" })
             left.Refused(container?.Id ?? route.Name);
         return decisions.Answer(route.Kind, apiCall, route.Name, spec, verdict, started);
+    }
+
+    /// <summary>By a whole ID a call means no other container.</summary>
+    static Verdict JudgeName(string name, ContainerInspect? container, Requester requester, PolicySettings settings)
+    {
+        if (!ContainerReach.IsJudged(requester, settings) || ContainerNames.IsWholeId(name))
+            return Verdict.Allowed;
+        var problem =
+            ContainerReach.FindNameProblem(name) ?? (container is null ? ContainerReach.NoContainer(name) : null);
+        return problem is null ? Verdict.Allowed : Verdict.RefusedByPolicyFile(settings, "reach", problem);
     }
 
     static string NextTry(ClientTool tool, ContainerInspect container) =>

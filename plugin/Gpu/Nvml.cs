@@ -214,6 +214,7 @@ sealed unsafe class Nvml : IDisposable
     }
 
     /// <summary>nvmlProcessUtilizationSample_t.</summary>
+    [StructLayout(LayoutKind.Sequential)]
     struct UtilizationSample
     {
         public uint Pid;
@@ -224,6 +225,7 @@ sealed unsafe class Nvml : IDisposable
             Decoder;
     }
 
+    [StructLayout(LayoutKind.Sequential)]
     struct MemoryV1
     {
         public ulong Total,
@@ -231,6 +233,7 @@ sealed unsafe class Nvml : IDisposable
             Used;
     }
 
+    [StructLayout(LayoutKind.Sequential)]
     struct MemoryV2
     {
         public uint Version;

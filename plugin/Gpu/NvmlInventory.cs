@@ -86,7 +86,9 @@ sealed partial class NvmlInventory(
             else
                 return;
         }
+#pragma warning disable RS0030 // once, until the driver answers: nothing can be judged before
         reading.Wait(NvmlTimeout);
+#pragma warning restore RS0030
     }
 
     void Read()

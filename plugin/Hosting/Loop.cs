@@ -67,7 +67,9 @@ static partial class Loop
         }
         catch (Exception)
         {
-            Thread.Sleep(Pause); // there is no memory for a timer
+#pragma warning disable RS0030 // There is no memory for a timer.
+            Thread.Sleep(Pause);
+#pragma warning restore RS0030
         }
         return false;
     }
@@ -89,7 +91,9 @@ static partial class Loop
             {
                 Say(isSaid ? null : log, e);
                 isSaid = true;
+#pragma warning disable RS0030 // in a thread of its own
                 Thread.Sleep(Pause);
+#pragma warning restore RS0030
             }
         }
     }

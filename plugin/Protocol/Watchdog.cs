@@ -37,6 +37,7 @@ sealed partial class Watchdog(PluginSettings settings, IHostApplicationLifetime 
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
+#pragma warning disable RS0030 // Threads of its own: the pool may be what hangs.
     void Ask()
     {
         for (Thread.Sleep(StartupPeriod); !IsEnding; Thread.Sleep(Every))
@@ -85,6 +86,7 @@ sealed partial class Watchdog(PluginSettings settings, IHostApplicationLifetime 
         Thread.Sleep(LastWord);
         _ = Kill(Environment.ProcessId, SigKill);
     }
+#pragma warning restore RS0030
 
     const int SigKill = 9;
 

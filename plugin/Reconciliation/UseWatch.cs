@@ -127,10 +127,10 @@ sealed partial class UseWatch(
         var uses = ContainerUse.ByContainer(running, processes.ContainersOf);
         // Who holds nothing may have a GPU all the same: open device files can be handed on from container to
         // container.
-        foreach (var use in uses)
+        foreach (var ofContainer in uses)
         {
-            var mine = use.ToLookup(process => process.Uuid, process => process.Bytes);
-            var quota = quotas.GetValueOrDefault(use.Key);
+            var mine = ofContainer.ToLookup(process => process.Uuid, process => process.Bytes);
+            var quota = quotas.GetValueOrDefault(ofContainer.Key);
             Excess[] excesses =
             [
                 .. from gpu in gpus.Devices
@@ -139,7 +139,7 @@ sealed partial class UseWatch(
                 select excess,
             ];
             if (excesses.Length > 0)
-                found[use.Key] = excesses;
+                found[ofContainer.Key] = excesses;
         }
         return found;
     }

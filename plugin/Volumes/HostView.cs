@@ -30,12 +30,12 @@ sealed partial class HostView(
         identity.Id is null
         || (
             mounts.Own().LastOrDefault(mount => mount.Target == layout.State)?.PeerGroup is { } group
-            && SomebodyHas(mount => mount.PeerGroup == group)
+            && AnyProcessHas(mount => mount.PeerGroup == group)
         );
 
     public bool IsMountVisible(string dirId) =>
         identity.Id is null
-        || SomebodyHas(mount => PrivateDirectories.IsHandedOut(mount, dirId) && directories.Find(mount) == dirId);
+        || AnyProcessHas(mount => PrivateDirectories.IsHandedOut(mount, dirId) && directories.Find(mount) == dirId);
 
     public void Settled()
     {
@@ -47,7 +47,7 @@ sealed partial class HostView(
 
     public void RestartProcess()
     {
-        if (time.GetUtcNow() - File.GetLastWriteTimeUtc(_stamp) < RestartInterval)
+        if (time.GetUtcNow().UtcDateTime - File.GetLastWriteTimeUtc(_stamp) < RestartInterval)
         {
             LogHostStillLost(log);
             return;
@@ -59,13 +59,14 @@ sealed partial class HostView(
 
     static void EndProcess()
     {
-        // The logger writes in the background.
+#pragma warning disable RS0030 // The logger writes in the background, and this process ends.
         Thread.Sleep(100);
+#pragma warning restore RS0030
         using var me = Process.GetCurrentProcess();
         me.Kill();
     }
 
-    bool SomebodyHas(Func<MountEntry, bool> isIt)
+    bool AnyProcessHas(Func<MountEntry, bool> isIt)
     {
         if (_seer is > 0 and var seer && mounts.OneByOne(seer).Any(isIt))
             return true;

@@ -3,11 +3,6 @@ using Runai.GpuMemory.Common;
 
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>A folder as mount tables name it.</summary>
-/// <param name="Device">The file system.</param>
-/// <param name="Root">The path in it, with a slash at its end.</param>
-sealed record Location(string Device, string Root);
-
 /// <summary>Makes and removes the private directories on disk and their mounts.</summary>
 sealed class PrivateDirectories(StateLayout layout, ShimStore shims, IMountTable mounts, IShimWatch? watch = null)
     : IPrivateDirectories

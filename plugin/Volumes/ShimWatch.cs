@@ -85,7 +85,9 @@ sealed partial class ShimWatch(ILogger<ShimWatch> log) : IShimWatch
 
     public IReadOnlyList<ShimOpening>? Wait()
     {
+#pragma warning disable RS0030 // in a thread of its own
         _begun.Task.Wait();
+#pragma warning restore RS0030
         // Where there are no handles an event has one size, so that several threads share them.
         var events = new byte[
             _tellsDirectories ? PlainBytes + InfoHandleAt + HandleHeadBytes + MaxHandleBytes : PlainBytes

@@ -83,7 +83,7 @@ sealed partial class VolumeCatalog(
     QuotaVolume? FromFile(string path)
     {
         var name = StateLayout.NameOf(Path.GetFileNameWithoutExtension(path));
-        var createdAt = File.GetLastWriteTimeUtc(path);
+        var createdAt = new DateTimeOffset(File.GetLastWriteTimeUtc(path));
         if (
             Read(path) is { } stored
             && stored.Name == name
@@ -131,7 +131,7 @@ sealed partial class VolumeCatalog(
             ),
             FileModes.Owner
         );
-        _volumes[volume.Name] = volume with { CreatedAt = File.GetLastWriteTimeUtc(path) };
+        _volumes[volume.Name] = volume with { CreatedAt = new(File.GetLastWriteTimeUtc(path)) };
     }
 
     /// <summary>A success when the volume exists with the same option.</summary>

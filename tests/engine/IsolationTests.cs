@@ -125,7 +125,10 @@ sealed class IsolationTests(string version) : EngineFixture(version)
         var container = Engine.Start([.. Quota, Image, "sleep", "600"]);
         var plugin = Engine.PluginProcess();
         using var process = Process.GetProcessById(plugin);
-        Eventually(() => DateTime.Now - process.StartTime > TimeSpan.FromSeconds(16), "it watches itself");
+        Eventually(
+            () => DateTime.UtcNow - process.StartTime.ToUniversalTime() > TimeSpan.FromSeconds(16),
+            "it watches itself"
+        );
         using var frozen = new FrozenThreads(plugin, except: "watchdog");
         var waited = Stopwatch.StartNew();
         Engine.Docker("ps").Ok();

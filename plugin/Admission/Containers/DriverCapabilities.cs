@@ -3,20 +3,6 @@ using Runai.GpuMemory.Engine;
 
 namespace Runai.GpuMemory.Admission.Containers;
 
-/// <summary>Where a container's driver capabilities come from, and so how to ask for others.</summary>
-enum CapabilitySource
-{
-    /// <summary><c>NVIDIA_DRIVER_CAPABILITIES</c> of image and body, or that there is none.</summary>
-    Environment,
-
-    /// <summary>The capabilities of <c>--gpus</c>.</summary>
-    Request,
-
-    /// <summary>CDI devices, nodes and mounts bring the GPU with all that the driver has, or past NVIDIA's
-    /// toolkit.</summary>
-    Device,
-}
-
 /// <summary>Which libraries of the driver NVIDIA's toolkit puts into a container: <c>compute</c> is CUDA and OpenCL,
 /// <c>utility</c> NVML, <c>graphics</c> Vulkan and OpenGL.</summary>
 /// <param name="Names">As NVIDIA writes them; some may be unknown.</param>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+using System.Globalization;
 using Runai.GpuMemory.Admission.Requests;
 using Runai.GpuMemory.Common;
 using Runai.GpuMemory.Engine;
@@ -125,7 +126,7 @@ sealed class GpuAccessFinder(IDeviceNodes nodes)
         if (fields is not ["c", ..])
             return true;
         var major = fields.Length > 1 ? fields[1].Split(':')[0] : "*";
-        return !int.TryParse(major, out var number) || number is 195 or 226 or >= 234;
+        return !int.TryParse(major, CultureInfo.InvariantCulture, out var number) || number is 195 or 226 or >= 234;
     }
 
     void FindVisibleDevices(IReadOnlyDictionary<string, string> env)

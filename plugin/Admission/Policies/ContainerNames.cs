@@ -76,7 +76,10 @@ static class ContainerNames
         var plain = name.TrimStart('/');
         return plain.Length <= MaxLength
             ? plain
-            : string.Create(CultureInfo.InvariantCulture, $"{plain.AsSpan(0, MaxLength)} {string.GetHashCode(plain)}");
+            : string.Create(
+                CultureInfo.InvariantCulture,
+                $"{plain.AsSpan(0, MaxLength)} {StringComparer.Ordinal.GetHashCode(plain)}"
+            );
     }
 
     /// <summary>Whether it looks like an ID, or like what clients show of one.</summary>

@@ -106,7 +106,7 @@ sealed partial class PolicySource
             return;
         }
         var isKept = File.Exists(_lastGood) && ReadBounded(_lastGood).AsSpan().SequenceEqual(text);
-        _state = new(policy, isKept ? File.GetLastWriteTimeUtc(_lastGood) : _time.GetUtcNow(), []);
+        _state = new(policy, isKept ? new(File.GetLastWriteTimeUtc(_lastGood)) : _time.GetUtcNow(), []);
         if (!isKept)
         {
             Directory.CreateDirectory(Path.GetDirectoryName(_lastGood)!);
@@ -125,7 +125,7 @@ sealed partial class PolicySource
         }
         _state =
             File.Exists(_lastGood) && PolicyReader.Read(ReadBounded(_lastGood)).Policy is { } last
-                ? new(last, File.GetLastWriteTimeUtc(_lastGood), refused)
+                ? new(last, new(File.GetLastWriteTimeUtc(_lastGood)), refused)
                 : new(new() { Problem = problem }, null, refused);
         if (Current.Problem is null)
             LogKept(_log, _path);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+using System.Globalization;
 using System.Text;
 
 namespace Runai.GpuMemory.Admission.Routing;
@@ -127,7 +128,7 @@ readonly record struct EngineRoute(RouteKind Kind, string Name = "", string Vers
         Version.Length > 0
         && !(
             Version.StartsWith("1.", StringComparison.Ordinal)
-            && int.TryParse(Version.AsSpan(2), out var given)
+            && int.TryParse(Version.AsSpan(2), CultureInfo.InvariantCulture, out var given)
             && given >= minor
         );
 }
