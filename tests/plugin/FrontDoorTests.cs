@@ -116,6 +116,7 @@ sealed partial class FrontDoorTests
     [TestCase("lab")]
     [TestCase("team")]
     [TestCase("classroom")]
+    [TestCase("classroom-tls")]
     public void Example_policies_are_valid_and_documented(string name)
     {
         var example = Read($"examples/policies/{name}.json");

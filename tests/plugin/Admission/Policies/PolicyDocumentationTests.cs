@@ -56,7 +56,7 @@ sealed partial class PolicyDocumentationTests
     public void Every_example_is_a_policy()
     {
         var examples = Example().Matches(Read("docs/policy.md")).Select(m => m.Value).ToArray();
-        Assert.That(examples, Has.Length.EqualTo(4));
+        Assert.That(examples, Has.Length.EqualTo(5));
         foreach (var example in examples)
             Assert.That(PolicyReader.Read(System.Text.Encoding.UTF8.GetBytes(example)).Problems, Is.Empty, example);
     }
