@@ -176,6 +176,7 @@ fmt: ## format C and C#
 check: ## formatting and static checks
 	@$(NEED) clang-format dotnet shellcheck
 	@tools/check-width
+	@tools/check-names
 	@git ls-files '*.sh' '*.bash' .ci tools | xargs shellcheck
 	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
 	@dotnet tool restore >/dev/null

@@ -38,6 +38,7 @@ static class OwnCommands
             select (command.Name, command.Description ?? ""),
         ];
 
+    /// <summary>Parses the words and runs the command. Answers its exit code.</summary>
     /// <exception cref="UserException">The words are not a command.</exception>
     public static int Run(OwnLine line)
     {

@@ -18,9 +18,11 @@ sealed record OwnLine(string[] Words, byte[][] ForDocker, DockerProcess? Docker)
     /// <summary>For those who only read the descriptions.</summary>
     public static OwnLine Empty { get; } = new([], [], null);
 
+    /// <summary>What asks the plugin by the docker of this line.</summary>
     /// <exception cref="InvalidOperationException">The line is the empty one.</exception>
     public QuestionChannel Channel => new(Docker ?? throw new InvalidOperationException("a description asks nothing"));
 
+    /// <summary>Divides the words into this program's own, which have to be UTF-8, and docker's.</summary>
     /// <param name="words">From the command on.</param>
     /// <param name="docker">The docker that the command runs.</param>
     /// <exception cref="UserException">A word of ours is not UTF-8.</exception>

@@ -4,5 +4,6 @@ namespace Runai.GpuMemory.Cli.Common;
 /// <summary>The version in Directory.Build.props, when this program was built.</summary>
 static class ProgramVersion
 {
+    /// <summary>Three numbers, as in <c>0.1.0</c>.</summary>
     public static string Text { get; } = typeof(ProgramVersion).Assembly.GetName().Version!.ToString(3);
 }

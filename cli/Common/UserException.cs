@@ -6,5 +6,6 @@ namespace Runai.GpuMemory.Cli.Common;
 /// <param name="exitCode">2: no answer, as of `policy`; 125 to 127 as docker and shells use them.</param>
 sealed class UserException(string message, int exitCode = 2) : Exception(message)
 {
+    /// <summary>The exit code that this program ends with.</summary>
     public int ExitCode => exitCode;
 }

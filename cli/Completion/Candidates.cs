@@ -6,10 +6,13 @@ namespace Runai.GpuMemory.Cli.Completion;
 /// <param name="OrFiles">Whether a name of a file is right as well.</param>
 sealed record Candidates(IReadOnlyList<(string Name, string Description)> All, bool OrFiles = false)
 {
+    /// <summary>No candidates, and no names of files.</summary>
     public static Candidates None { get; } = new([]);
 
+    /// <summary>Names of files, which the shell finds.</summary>
     public static Candidates Files { get; } = new([], OrFiles: true);
 
+    /// <summary>As __completeNoDesc prints them.</summary>
     public Candidates WithoutDescriptions => this with { All = [.. All.Select(candidate => (candidate.Name, ""))] };
 
     /// <summary>As docker prints them: one a line, with its description behind a tab.</summary>

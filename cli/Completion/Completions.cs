@@ -10,6 +10,7 @@ namespace Runai.GpuMemory.Cli.Completion;
 /// <param name="request">__complete, or __completeNoDesc for candidates without descriptions.</param>
 sealed class Completions(DockerProcess docker, byte[] request)
 {
+    /// <summary>The candidates, one a line, and docker's directive.</summary>
     /// <param name="words">The last one is completed; it may be empty.</param>
     public byte[] Of(byte[][] words)
     {

@@ -9,6 +9,7 @@ namespace Runai.GpuMemory.Cli.Completion;
 /// <summary>Completes the words of this program's own commands, by the tree that parses them.</summary>
 static class OwnCompletion
 {
+    /// <summary>The candidates for a value, an option, a command or an argument, whichever the word is.</summary>
     /// <param name="line">The words before, all of them this program's.</param>
     /// <param name="current">What there is of the word.</param>
     public static Candidates Of(OwnLine line, string current)

@@ -18,6 +18,7 @@ sealed unsafe class DockerProcess(byte[] program, GlobalOptions? globals = null,
     /// <summary>The docker that RUNAI_DOCKER names, else the first one in PATH.</summary>
     public static byte[] Default => Variables.Get("RUNAI_DOCKER") ?? "docker"u8.ToArray();
 
+    /// <summary>Docker's options before the command: which engine, and how it is called.</summary>
     public GlobalOptions Globals { get; } = globals ?? GlobalOptions.None;
 
     /// <summary>Becomes docker: process, terminal, signals and environment stay. Returns only where that

@@ -38,6 +38,7 @@ sealed class Interruption : IDisposable
     /// <summary>The process that gets the signals; 0: none.</summary>
     public void PassTo(int child) => _child = child;
 
+    /// <summary>Ends the command at the next safe place after a signal, with 128 and its number.</summary>
     /// <exception cref="UserException">A signal came.</exception>
     public void ThrowIfCame()
     {

@@ -7,9 +7,16 @@ namespace Runai.GpuMemory.Cli.Docker;
 /// number.</summary>
 static unsafe partial class Libc
 {
+    /// <summary>The number of SIGPIPE on Linux.</summary>
     public const int SigPipe = 13;
-    public const int CloseOnExec = 0x80000; // O_CLOEXEC
+
+    /// <summary>O_CLOEXEC of x86-64 and arm64.</summary>
+    public const int CloseOnExec = 0x80000;
+
+    /// <summary>O_WRONLY.</summary>
     public const int WriteOnly = 1;
+
+    /// <summary>O_RDONLY.</summary>
     public const int ReadOnly = 0;
 
     /// <summary>Returns only where it failed, with the reason in errno.</summary>
@@ -20,15 +27,19 @@ static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "signal")]
     public static partial nint Signal(int signal, nint handler);
 
+    /// <summary>Sends a signal. A process that is gone is an error that callers ignore.</summary>
     [LibraryImport("libc", EntryPoint = "kill")]
     public static partial int Kill(int process, int signal);
 
+    /// <summary>Makes a pipe: the reading end, then the writing end.</summary>
     [LibraryImport("libc", EntryPoint = "pipe2", SetLastError = true)]
     public static partial int Pipe(int* ends, int flags);
 
+    /// <summary>Waits for a child. Answers its number, or -1 with the reason in errno (EINTR: again).</summary>
     [LibraryImport("libc", EntryPoint = "waitpid", SetLastError = true)]
     public static partial int Wait(int process, int* status, int options);
 
+    /// <summary>Starts a program, looked up in PATH where its name has no slash.</summary>
     [LibraryImport("libc", EntryPoint = "posix_spawnp")]
     public static partial int Spawn(
         int* process,
@@ -39,15 +50,19 @@ static unsafe partial class Libc
         byte** environment
     );
 
+    /// <summary>Makes an empty list of what a child does with its descriptors.</summary>
     [LibraryImport("libc", EntryPoint = "posix_spawn_file_actions_init")]
     public static partial int InitActions(void* actions);
 
+    /// <summary>The child gets a descriptor under another number.</summary>
     [LibraryImport("libc", EntryPoint = "posix_spawn_file_actions_adddup2")]
     public static partial int AddDuplicate(void* actions, int from, int to);
 
+    /// <summary>The child opens a file under this number.</summary>
     [LibraryImport("libc", EntryPoint = "posix_spawn_file_actions_addopen", StringMarshalling = StringMarshalling.Utf8)]
     public static partial int AddOpen(void* actions, int to, string path, int flags, uint mode);
 
+    /// <summary>Frees the list.</summary>
     [LibraryImport("libc", EntryPoint = "posix_spawn_file_actions_destroy")]
     public static partial int DestroyActions(void* actions);
 }

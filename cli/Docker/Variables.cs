@@ -6,6 +6,7 @@ namespace Runai.GpuMemory.Cli.Docker;
 /// <summary>The environment that this program was started with, as bytes: NAME=VALUE each.</summary>
 static class Variables
 {
+    /// <summary>All of them, in the order of the environment.</summary>
     public static byte[][] All() => RawArguments.Split(File.ReadAllBytes("/proc/self/environ"));
 
     /// <summary>Its value; null where it is not set, or empty.</summary>

@@ -20,6 +20,7 @@ sealed unsafe class WordArray : IDisposable
         }
     }
 
+    /// <summary>The array, valid until this is disposed of.</summary>
     public byte** Pointers { get; }
 
     public void Dispose()

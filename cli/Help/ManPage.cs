@@ -8,6 +8,7 @@ namespace Runai.GpuMemory.Cli.Help;
 /// <summary>runai-docker(1), of the descriptions that the help has.</summary>
 static class ManPage
 {
+    /// <summary>The page in roff.</summary>
     /// <param name="root">This program's own commands.</param>
     /// <param name="version">Of the program.</param>
     public static string Of(Command root, string version) =>

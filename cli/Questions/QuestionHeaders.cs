@@ -11,6 +11,7 @@ sealed record QuestionHeaders(string? User = null, byte[]? Policy = null)
 {
     const string Ask = "X-Gpu-Memory-Ask";
 
+    /// <summary>Asked for the caller, about the policy in force.</summary>
     public bool AreEmpty => User is null && Policy is null;
 
     /// <summary>What begins a config.json of docker's: an object that is still open.</summary>

@@ -28,8 +28,10 @@ sealed class DockerLine
     /// <summary>Where the command stands; null: there is none.</summary>
     public int? CommandAt => Array.IndexOf(_kinds, WordKind.Command) is var at && at >= 0 ? at : null;
 
+    /// <summary>What the last word is, or would become: <see cref="WordKind.Global"/> where there is none.</summary>
     public WordKind LastKind => _kinds.Length > 0 ? _kinds[^1] : WordKind.Global;
 
+    /// <summary>The words of one kind, in their order.</summary>
     public IEnumerable<byte[]> Of(WordKind kind) => _words.Where((_, n) => _kinds[n] == kind);
 
     /// <summary>The same without <c>--gpu-memory</c>, as docker completes it.</summary>

@@ -6,6 +6,7 @@ namespace Runai.GpuMemory.Cli.Words;
 /// <param name="Config">The folder that <c>--config</c> names; null: no such option.</param>
 sealed record GlobalOptions(IReadOnlyList<byte[]> Words, string? Config)
 {
+    /// <summary>No options: docker's defaults and environment.</summary>
     public static GlobalOptions None { get; } = new([], null);
 
     static readonly string[] WithValue =
@@ -26,6 +27,7 @@ sealed record GlobalOptions(IReadOnlyList<byte[]> Words, string? Config)
             : word.Length > 1
                 && ShortOptions.TakesNext(word, letter => letter is not ((byte)'c' or (byte)'H' or (byte)'l'));
 
+    /// <summary>Takes <c>--config</c> out, in both of its spellings.</summary>
     /// <param name="words">Those before the command.</param>
     public static GlobalOptions Read(IReadOnlyList<byte[]> words)
     {

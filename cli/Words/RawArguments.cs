@@ -28,6 +28,7 @@ sealed record RawArguments(byte[] Program, byte[][] Words)
         return new(all[^(count + 1)], all[^count..]);
     }
 
+    /// <summary>The texts that each end with a NUL, without it. What follows the last NUL is dropped.</summary>
     public static byte[][] Split(ReadOnlySpan<byte> joined)
     {
         var words = new List<byte[]>();

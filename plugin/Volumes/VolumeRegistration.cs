@@ -23,19 +23,7 @@ static class VolumeRegistration
             .AddSingleton<ReferenceTable>()
             .AddSingleton<PrivateDirectories>()
             .AddSingleton<IPrivateDirectories>(provider => provider.GetRequiredService<PrivateDirectories>())
-            .AddSingleton(provider =>
-                Restored(
-                    new Activations(
-                        provider.GetRequiredService<PrivateDirectories>(),
-                        provider.GetRequiredService<ReferenceTable>(),
-                        provider.GetRequiredService<IMountTable>(),
-                        provider.GetRequiredService<IProcessCgroups>(),
-                        provider.GetRequiredService<IHostView>(),
-                        provider.GetRequiredService<TimeProvider>(),
-                        provider.GetRequiredService<ILogger<Activations>>()
-                    )
-                )
-            )
+            .AddSingleton(provider => Restored(ActivatorUtilities.CreateInstance<Activations>(provider)))
             .AddSingleton<IActivations>(provider => provider.GetRequiredService<Activations>())
             .AddSingleton(provider =>
                 Loaded(

@@ -12,7 +12,8 @@ namespace Runai.GpuMemory.Tests;
 /// what they are. A use is a name, whatever it is part of; operators and indexers have none.</summary>
 static partial class Summaries
 {
-    /// <summary>The implicit usings of the plugin's SDK (Microsoft.NET.Sdk.Web).</summary>
+    /// <summary>The implicit usings of the plugin's SDK (Microsoft.NET.Sdk.Web), some of which the wrapper's SDK has
+    /// too.</summary>
     static readonly string Usings = string.Concat(
         new[]
         {
@@ -35,7 +36,7 @@ static partial class Summaries
         }.Select(name => $"global using global::{name};\n")
     );
 
-    /// <summary>What this process could load: the framework and the plugin's packages.</summary>
+    /// <summary>What this process could load: the framework and the packages of both programs.</summary>
     static readonly MetadataReference[] References =
     [
         .. ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!)

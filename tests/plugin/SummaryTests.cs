@@ -8,11 +8,11 @@ namespace Runai.GpuMemory.Tests;
 [Category("Check")]
 sealed class SummaryTests
 {
-    static IEnumerable<(string Path, string Text)> Plugin()
+    static IEnumerable<(string Path, string Text)> FilesOf(string program)
     {
         var root = DocumentationTests.Root;
         return Directory
-            .EnumerateFiles(Path.Combine(root, "plugin"), "*.cs", SearchOption.AllDirectories)
+            .EnumerateFiles(Path.Combine(root, program), "*.cs", SearchOption.AllDirectories)
             .Select(path => Path.GetRelativePath(root, path))
             .Where(path => !path.Contains("/obj/", StringComparison.Ordinal))
             .Select(path => (path, File.ReadAllText(Path.Combine(root, path))));
@@ -21,10 +21,11 @@ sealed class SummaryTests
     /// <summary>Unknown types and namespaces: a use by way of one would be overlooked.</summary>
     static readonly string[] Unresolved = ["CS0234", "CS0246"];
 
-    [Test]
-    public void What_another_file_uses_has_a_summary()
+    [TestCase("plugin")]
+    [TestCase("cli")]
+    public void What_another_file_uses_has_a_summary(string folder)
     {
-        var program = Summaries.Compile(Plugin());
+        var program = Summaries.Compile(FilesOf(folder));
         Assert.That(program.GetDeclarationDiagnostics().Where(problem => Unresolved.Contains(problem.Id)), Is.Empty);
         var missing = Summaries.FindMissing(program);
         Assert.That(missing, Is.Empty, string.Join('\n', missing));

@@ -187,7 +187,7 @@ sealed class PolicySourceTests
     }
 
     [Test]
-    public void A_directory_from_the_start_allows_nothing_until_it_is_gone()
+    public void A_directory_from_the_start_allows_nothing()
     {
         Directory.CreateDirectory(File_);
         var source = Open();
