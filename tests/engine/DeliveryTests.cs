@@ -386,13 +386,12 @@ sealed class DeliveryTests(string version) : EngineFixture(version)
     [Test]
     public void The_plugin_starts_before_other_plugins()
     {
-        string Niceness(string task) =>
-            File.ReadAllText(Path.Combine(task, "stat")) is var stat
-                ? stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[16]
-                : "";
+        static string Niceness(string stat) => stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[16];
         var threads = Directory
             .GetDirectories($"/proc/{Engine.PluginProcess()}/task")
-            .ToLookup(task => File.ReadAllText(Path.Combine(task, "comm")).Trim(), Niceness);
+            .Select(task => (Name: ProcFile.TryRead($"{task}/comm"), Stat: ProcFile.TryRead($"{task}/stat")))
+            .Where(thread => thread is { Name: not null, Stat: not null })
+            .ToLookup(thread => thread.Name!.Trim(), thread => Niceness(thread.Stat!));
         Assert.That(threads["openings of the"], Is.Not.Empty.And.All.EqualTo("-11"));
         Assert.That(threads[".NET TP Worker"], Is.Not.Empty.And.All.EqualTo("-11"));
     }

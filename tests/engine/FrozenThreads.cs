@@ -14,7 +14,8 @@ sealed partial class FrozenThreads : IDisposable
         Detach = 17;
     const int AnyKind = 0x40000000,
         OfThisThread = 0x20000000,
-        NoHang = 1;
+        NoHang = 1,
+        NoSuchThread = 3; // ESRCH: it has ended
 
     readonly TaskCompletionSource _held = new();
     readonly Thread _tracer;
@@ -37,11 +38,18 @@ sealed partial class FrozenThreads : IDisposable
         {
             foreach (var task in Directory.GetDirectories($"/proc/{process}/task"))
             {
-                if (File.ReadAllText(Path.Combine(task, "comm")).StartsWith(except, StringComparison.Ordinal))
+                if (
+                    ProcFile.TryRead(Path.Combine(task, "comm")) is not { } name
+                    || name.StartsWith(except, StringComparison.Ordinal)
+                )
                     continue;
                 var thread = int.Parse(Path.GetFileName(task), CultureInfo.InvariantCulture);
                 if (Ptrace(Seize, thread, 0, 0) != 0 || Ptrace(Interrupt, thread, 0, 0) != 0)
+                {
+                    if (Marshal.GetLastPInvokeError() == NoSuchThread)
+                        continue;
                     throw new Win32Exception($"ptrace {thread}: {Marshal.GetLastPInvokeErrorMessage()}");
+                }
                 held.Add(thread);
             }
             _held.SetResult();

@@ -288,10 +288,7 @@ sealed class TestEngine : IDisposable
     {
         foreach (var process in Process.GetProcessesByName("runai-gpu-memory"))
         {
-            if (
-                File.Exists($"/proc/{process.Id}/cgroup")
-                && File.ReadAllText($"/proc/{process.Id}/cgroup").Contains(id, StringComparison.Ordinal)
-            )
+            if (ProcFile.TryRead($"/proc/{process.Id}/cgroup")?.Contains(id, StringComparison.Ordinal) == true)
                 return process.Id;
         }
 
