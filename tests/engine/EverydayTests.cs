@@ -317,13 +317,20 @@ sealed class EverydayTests(string version) : EngineFixture(version)
         Directory.Delete(folder, recursive: true);
     }
 
+    /// <summary>As before the plugin was installed: the engine has no volume of it either.</summary>
     void WithoutPlugin(Action use)
     {
-        Engine.AskNobody();
-        Engine.Docker("plugin", "disable", "-f", Plugin).Ok();
         Engine.Docker("volume", "rm", "-f", "runai").Ok();
-        use();
-        Engine.Docker("plugin", "enable", Plugin).Ok();
-        Engine.Authorize();
+        Engine.AskNobody();
+        try
+        {
+            Engine.Docker("plugin", "disable", "-f", Plugin).Ok();
+            use();
+        }
+        finally
+        {
+            Engine.Docker("plugin", "enable", Plugin);
+            Engine.Authorize();
+        }
     }
 }
