@@ -12,7 +12,7 @@ sealed class QuestionChannel(DockerProcess docker)
 {
     const string Unasked = "no answer from the plugin: is it in the engine's authorization-plugins? docker said: ";
 
-    /// <summary>The Status of a volume that the plugin answers and nobody can mount.</summary>
+    /// <summary>The Status of a volume that can only be read.</summary>
     /// <param name="volume">runai-status, or runai-status.NAME.</param>
     /// <exception cref="UserException">The engine has no such volume, or the caller may not read it.</exception>
     public JsonElement ReadStatus(string volume)

@@ -81,7 +81,7 @@ sealed unsafe class Nvml : IDisposable
     /// namespace; null where the driver has no such figures (MIG, virtual GPUs, old drivers).</summary>
     public IReadOnlyDictionary<int, int>? Percents(int index, DateTimeOffset since)
     {
-        const int NotFound = 6, // nobody did
+        const int NotFound = 6, // no process did
             Insufficient = 7,
             MaxRows = 1 << 16;
         if (!NativeLibrary.TryGetExport(_library, "nvmlDeviceGetProcessUtilization", out var call))

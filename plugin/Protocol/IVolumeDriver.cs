@@ -9,8 +9,8 @@ interface IVolumeDriver
     /// <summary>A success when the volume exists with the same options.</summary>
     string? Create(string name, IReadOnlyDictionary<string, string> options);
 
-    /// <summary>Null for a volume that is not ours: the engine asks every driver for every name. Waits for nobody but
-    /// where somebody looks at the volume's status.</summary>
+    /// <summary>Null for a volume that is not ours: the engine asks every driver for every name. Waits only for
+    /// a look at the volume's status.</summary>
     ValueTask<VolumeInfo?> DescribeAsync(string name, CancellationToken cancel);
 
     /// <summary>Includes <c>runai</c> and damaged volumes; without their status.</summary>

@@ -47,7 +47,7 @@ sealed class RunningContainers
             directories
         );
 
-    /// <summary>Somebody gave it another name.</summary>
+    /// <summary>It was renamed.</summary>
     public void Rename(string id, string name)
     {
         while (_all.TryGetValue(id, out var known) && !_all.TryUpdate(id, known with { Name = Shorten(name) }, known))

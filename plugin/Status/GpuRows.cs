@@ -11,8 +11,8 @@ static class GpuRows
     /// <summary>A row for each GPU, in the order of <paramref name="devices"/>.</summary>
     /// <param name="devices">The host's GPUs.</param>
     /// <param name="use">The last measurement; null before there is one.</param>
-    /// <param name="holdings">What containers were promised; null while nobody knows.</param>
-    /// <param name="overcommit">By the policy; null where nobody counts.</param>
+    /// <param name="holdings">What containers were promised; null while that is not known.</param>
+    /// <param name="overcommit">By the policy; null where quotas are not counted.</param>
     /// <param name="containers">The rows of those that run.</param>
     public static IReadOnlyList<GpuStatus> All(
         IReadOnlyList<GpuDevice> devices,

@@ -112,7 +112,7 @@ sealed record GpuStatus(
 /// <summary>One container that runs.</summary>
 /// <param name="Id">64 hexadecimal digits.</param>
 /// <param name="Name">Without a slash.</param>
-/// <param name="User">The TLS name of who started it; null: nobody's.</param>
+/// <param name="User">The TLS name of who started it; null: a caller without a name.</param>
 /// <param name="Quota">As written.</param>
 /// <param name="State"><c>no-gpu</c>, <c>over</c>, <c>unlimited</c>, <c>ok</c>: the first that holds.</param>
 /// <param name="StartedAt">By the engine's word.</param>

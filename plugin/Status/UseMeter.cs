@@ -5,7 +5,7 @@ using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Status;
 
-/// <summary>Measures what containers have of the GPUs, while somebody looks: all who look within two seconds share one
+/// <summary>Measures what containers have of the GPUs, only on demand: all who ask within two seconds share one
 /// measurement. A thread of its own for each, and never two at a time: a driver that hangs keeps whoever asks
 /// it.</summary>
 sealed partial class UseMeter(
@@ -19,7 +19,7 @@ sealed partial class UseMeter(
     ILogger<UseMeter> log
 )
 {
-    /// <summary>So long nobody waits for the driver more.</summary>
+    /// <summary>A reader waits no longer than this for the driver.</summary>
     public static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(3);
 
     readonly Lock _lock = new();
@@ -92,7 +92,7 @@ sealed partial class UseMeter(
         }
         catch (Exception e)
         {
-            // A thread of its own: nobody else catches.
+            // Logged here, once; readers get the last measurement.
             LogFailed(log, e);
         }
     }

@@ -4,7 +4,7 @@ using System.Text;
 namespace Runai.GpuMemory.Volumes;
 
 /// <summary>The volumes that are read and nothing else: <c>docker volume inspect runai-status</c>, and
-/// <c>runai-status.NAME</c> with the containers of one TLS user. They are in no list, and nobody makes, mounts or
+/// <c>runai-status.NAME</c> with the containers of one TLS user. They are in no list, and no caller makes, mounts or
 /// removes them.</summary>
 static class StatusVolume
 {

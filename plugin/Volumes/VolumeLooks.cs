@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Volumes;
 
-/// <summary>Whether somebody looks at the plugin's volumes. The engine asks the volume driver for the same at each
+/// <summary>The latest looks at the plugin's volumes. The engine asks the volume driver for the same at each
 /// <c>docker run</c>; authorization, just before, sees which it is.</summary>
 sealed class VolumeLooks(TimeProvider time)
 {

@@ -14,7 +14,7 @@ sealed class VolumeReads(IVolumeCatalog volumes, VolumeLooks looks)
     /// <summary>Of other volumes the plugin has nothing to say.</summary>
     public bool IsOurs(string volume) => StatusVolume.IsReserved(volume) || volumes.Find(volume) is not null;
 
-    /// <summary>That somebody looks is noted, for the volume driver, which is asked next.</summary>
+    /// <summary>The look is noted for the volume driver, which the engine asks next.</summary>
     public Verdict Judge(AuthZRequest apiCall, string volume, PolicySettings policy)
     {
         var requester = policy.RequesterOf(apiCall);

@@ -212,7 +212,7 @@ sealed class GpuReservations(IGpuInventory gpus, OwnerStore owners, TimeProvider
             return Rebuilt.IsCompleted ? HeldExcept(id) : null;
     }
 
-    /// <summary>What all hold; null while nobody knows.</summary>
+    /// <summary>What all hold; null while that is not known.</summary>
     public GpuHoldings? Held() => HeldByOthers("");
 
     GpuHoldings HeldExcept(string id)

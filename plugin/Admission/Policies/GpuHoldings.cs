@@ -10,7 +10,7 @@ sealed record GpuHoldings(IReadOnlyDictionary<string, IReadOnlyList<Holding>> By
     /// <summary>Empty for a GPU that no container holds, or that is not known.</summary>
     public IReadOnlyList<Holding> Of(string uuid) => ByUuid.GetValueOrDefault(uuid) ?? [];
 
-    /// <summary>What containers may use of it together. Where nobody counts that may be more than can be
+    /// <summary>What containers may use of it together. Where it is not counted, that may be more than can be
     /// written.</summary>
     public long BytesOn(Gpu.GpuDevice gpu) => (long)Math.Min(long.MaxValue, Of(gpu.Uuid).Sum(h => (decimal)h.Bytes));
 

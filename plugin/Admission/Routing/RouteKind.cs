@@ -49,7 +49,7 @@ enum RouteKind
     /// <summary>Of volumes that carry quotas: admins.</summary>
     VolumeRemove,
 
-    /// <summary>Of ours somebody looks at the status, which is not everybody's to see.</summary>
+    /// <summary>A read of the status of one of ours, which not every caller may see.</summary>
     VolumeGet,
 
     /// <summary>The names that a container gets in a network stand in its description, which has to stay
