@@ -4,6 +4,7 @@ using Runai.GpuMemory.Cli.Common;
 using Runai.GpuMemory.Cli.Completion;
 using Runai.GpuMemory.Cli.Docker;
 using Runai.GpuMemory.Cli.Help;
+using Runai.GpuMemory.Cli.Tables;
 using Runai.GpuMemory.Cli.Words;
 
 namespace Runai.GpuMemory.Cli;
@@ -24,7 +25,7 @@ static class Program
         }
         catch (UserException e)
         {
-            Console.Error.WriteLine($"runai-docker: {e.Message}");
+            Standard.Error.WriteLine($"runai-docker: {e.Message}");
             return e.ExitCode;
         }
     }
@@ -34,22 +35,23 @@ static class Program
         var words = arguments.Words;
         if (words is [var metadata, ..] && metadata.Is("docker-cli-plugin-metadata"u8))
             return PrintMetadata();
-        if (PluginName.IsProgram(arguments.Program))
+        var isPlugin = PluginName.IsProgram(arguments.Program);
+        if (isPlugin)
             words = PluginName.Drop(words);
         var line = new DockerLine(words);
         if (line.CommandAt is { } at)
         {
             var command = words[at].Text();
             if (command is "__complete" or "__completeNoDesc")
-                return Complete(words[at], [.. words[..at], .. words[(at + 1)..]]);
-            if (OwnCommands.Have(command))
+                return Complete(words[at], [.. words[..at], .. words[(at + 1)..]], isPlugin);
+            if (OwnCommands.Have(command, isPlugin))
                 return RunOwn(words[..at], words[at..]);
-            if (command == "help" && words.Length > at + 1 && OwnCommands.Have(words[at + 1].Text()))
+            if (command == "help" && words.Length > at + 1 && OwnCommands.Have(words[at + 1].Text(), isPlugin))
                 return RunOwn([], [.. words[(at + 1)..], "--help"u8.ToArray()]);
         }
 
         if (DockerHelp.IsAskedBy(line))
-            return DockerHelp.Show(new(DockerProcess.Default), line.ForDocker(), OwnCommands.Descriptions());
+            return DockerHelp.Show(new(DockerProcess.Default), line.ForDocker(), OwnCommands.Descriptions(isPlugin));
         throw new DockerProcess(DockerProcess.Default).Replace(line.ForDocker());
     }
 
@@ -57,13 +59,13 @@ static class Program
     {
         using var interruption = new Interruption();
         var docker = new DockerProcess(DockerProcess.Default, GlobalOptions.Read(globals), interruption);
-        return OwnCommands.Run(OwnLine.Read(words, docker));
+        return OwnCommands.Run(OwnLine.Read(words, docker) with { Terminal = Terminal.OfOutput() });
     }
 
-    static int Complete(byte[] request, byte[][] words)
+    static int Complete(byte[] request, byte[][] words, bool isPlugin)
     {
         using var output = Console.OpenStandardOutput();
-        output.Write(new Completions(new(DockerProcess.Default), request).Of(words));
+        output.Write(new Completions(new(DockerProcess.Default), request, isPlugin).Of(words));
         return 0;
     }
 

@@ -2,22 +2,30 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using Runai.GpuMemory.Cli.Common;
+using Runai.GpuMemory.Cli.Docker;
 using Runai.GpuMemory.Cli.Help;
 
 namespace Runai.GpuMemory.Cli.Commands;
 
-/// <summary>The commands that are this program's own, and not docker's. One more is a row and a class.</summary>
+/// <summary>The commands that are this program's own. One more is a row and a class. Those that docker has too are ours
+/// as <c>docker runai NAME</c> only: <c>runai-docker NAME</c> is docker's.</summary>
 static class OwnCommands
 {
-    static readonly (string Name, Func<OwnLine, Command> Create)[] All =
+    static readonly (string Name, bool IsDockersToo, Func<OwnLine, Command> Create)[] All =
     [
-        ("policy", line => new PolicyCommand(line)),
-        ("completion", _ => new CompletionCommand()),
-        ("__man", _ => new ManCommand()),
+        ("policy", false, line => new PolicyCommand(line)),
+        ("ps", true, line => new PsCommand(line)),
+        ("stats", true, line => new StatsCommand(line)),
+        ("gpus", false, line => new GpusCommand(line)),
+        ("completion", false, _ => new CompletionCommand()),
+        ("__man", false, _ => new ManCommand()),
     ];
 
     /// <summary>Whether a command is this program's own.</summary>
-    public static bool Have(string name) => All.Any(command => command.Name == name);
+    /// <param name="name">Of the command.</param>
+    /// <param name="isPlugin">Whether the docker CLI called this program as its plugin.</param>
+    public static bool Have(string name, bool isPlugin) =>
+        All.Any(command => command.Name == name && (isPlugin || !command.IsDockersToo));
 
     /// <summary>The commands as a tree.</summary>
     /// <param name="line">What they are called with.</param>
@@ -25,16 +33,17 @@ static class OwnCommands
     {
         var root = new Command("runai-docker", "docker with a quota of GPU memory");
         root.Options.Add(new HelpOption("--help", "-h") { Action = new OwnHelp(), Recursive = true });
-        foreach (var (_, create) in All)
+        foreach (var (_, _, create) in All)
             root.Subcommands.Add(create(line));
         return root;
     }
 
-    /// <summary>Name and first sentence of those that help lists.</summary>
-    public static IReadOnlyList<(string Name, string Description)> Descriptions() =>
+    /// <summary>Name and description of those that help lists.</summary>
+    /// <param name="isPlugin">Whether the docker CLI called this program as its plugin.</param>
+    public static IReadOnlyList<(string Name, string Description)> Descriptions(bool isPlugin) =>
         [
             .. from command in Tree(OwnLine.Empty).Subcommands
-            where !command.Hidden
+            where !command.Hidden && Have(command.Name, isPlugin)
             select (command.Name, command.Description ?? ""),
         ];
 
@@ -45,10 +54,16 @@ static class OwnCommands
         var parse = Tree(line).Parse(line.Words, Parser);
         if (parse.Action is not OwnHelp && parse.Errors is [var error, ..])
             throw new UserException(error.Message);
-        return parse.Invoke(new() { EnableDefaultExceptionHandler = false });
+        return parse.Invoke(
+            new()
+            {
+                EnableDefaultExceptionHandler = false,
+                Output = Standard.Output,
+                Error = Standard.Error,
+            }
+        );
     }
 
     /// <summary>A word is what it says: no file of words behind @.</summary>
-    public static ParserConfiguration Parser { get; } =
-        new() { ResponseFileTokenReplacer = null, EnablePosixBundling = false };
+    public static ParserConfiguration Parser { get; } = new() { ResponseFileTokenReplacer = null };
 }

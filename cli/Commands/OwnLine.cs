@@ -3,6 +3,7 @@ using System.Text;
 using Runai.GpuMemory.Cli.Common;
 using Runai.GpuMemory.Cli.Docker;
 using Runai.GpuMemory.Cli.Questions;
+using Runai.GpuMemory.Cli.Tables;
 using Runai.GpuMemory.Cli.Words;
 
 namespace Runai.GpuMemory.Cli.Commands;
@@ -17,6 +18,9 @@ sealed record OwnLine(string[] Words, byte[][] ForDocker, DockerProcess? Docker)
 
     /// <summary>For those who only read the descriptions.</summary>
     public static OwnLine Empty { get; } = new([], [], null);
+
+    /// <summary>What the command prints to.</summary>
+    public Terminal Terminal { get; init; } = Terminal.None;
 
     /// <summary>What asks the plugin by the docker of this line.</summary>
     /// <exception cref="InvalidOperationException">The line is the empty one.</exception>

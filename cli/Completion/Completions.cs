@@ -8,7 +8,8 @@ namespace Runai.GpuMemory.Cli.Completion;
 /// <summary>Candidates for the last word of a command line, as docker's __complete prints them.</summary>
 /// <param name="docker">Completes what is docker's.</param>
 /// <param name="request">__complete, or __completeNoDesc for candidates without descriptions.</param>
-sealed class Completions(DockerProcess docker, byte[] request)
+/// <param name="isPlugin">Whether the docker CLI called this program as its plugin.</param>
+sealed class Completions(DockerProcess docker, byte[] request, bool isPlugin = false)
 {
     /// <summary>The candidates, one a line, and docker's directive.</summary>
     /// <param name="words">The last one is completed; it may be empty.</param>
@@ -16,7 +17,7 @@ sealed class Completions(DockerProcess docker, byte[] request)
     {
         var current = words is [.., var last] ? last : [];
         byte[][] before = words is [.. var others, _] ? others : [];
-        if (new DockerLine(before).CommandAt is { } at && OwnCommands.Have(before[at].Text()))
+        if (new DockerLine(before).CommandAt is { } at && OwnCommands.Have(before[at].Text(), isPlugin))
             return OfOwn(OwnLine.Read(before[at..], docker: null), current);
         var quota = new Candidates([(GpuMemoryOption.Name, GpuMemoryOption.Description)]);
         return KindOf(before, current) switch
@@ -25,8 +26,8 @@ sealed class Completions(DockerProcess docker, byte[] request)
             WordKind.Quota when GpuMemoryOption.HoldsValue(current) => Print(Candidates.None, current),
             _ when KindOf(before, "policy"u8.ToArray()) is WordKind.Command =>
             [
-                .. Lines(new(OwnCommands.Descriptions()), current),
-                .. OfDocker(before, current),
+                .. Lines(new(OwnCommands.Descriptions(isPlugin)), current),
+                .. Word.Of(WithoutOurs(OfDocker(before, current).Text())),
             ],
             _ when current.Begins("-"u8) && KindOf(before, Word.Of(GpuMemoryOption.Name)) is WordKind.Quota =>
             [
@@ -50,6 +51,15 @@ sealed class Completions(DockerProcess docker, byte[] request)
     /// <summary>Docker does not know --gpu-memory.</summary>
     byte[] OfDocker(byte[][] before, byte[] current) =>
         docker.Capture([request, .. new DockerLine(before).WithoutQuota(), current]).Out;
+
+    /// <summary>Docker's commands, but for those that are ours here.</summary>
+    string WithoutOurs(string lines) =>
+        string.Concat(
+            lines
+                .Split('\n')
+                .Where(line => !OwnCommands.Have(line.Split('\t')[0], isPlugin))
+                .Select(line => line + "\n")
+        )[..^1];
 
     byte[] Print(Candidates candidates, byte[] current) =>
         [.. Lines(candidates, current), .. Word.Of(candidates.Directive)];

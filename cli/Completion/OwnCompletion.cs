@@ -28,7 +28,12 @@ static class OwnCompletion
 
     /// <summary>The option whose value is completed; null: there is none.</summary>
     static Option? OptionBefore(OwnLine line, Command command) =>
-        OwnHelp.Options(command).FirstOrDefault(option => option.Name == line.Words[^1] && option.HelpName is not null);
+        OwnHelp
+            .Options(command)
+            .FirstOrDefault(option =>
+                option.HelpName is not null
+                && (option.Name == line.Words[^1] || option.Aliases.Contains(line.Words[^1]))
+            );
 
     static Candidates ValuesOf(Symbol symbol, string? name) =>
         name == "FILE"

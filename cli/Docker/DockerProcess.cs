@@ -21,6 +21,9 @@ sealed unsafe class DockerProcess(byte[] program, GlobalOptions? globals = null,
     /// <summary>Docker's options before the command: which engine, and how it is called.</summary>
     public GlobalOptions Globals { get; } = globals ?? GlobalOptions.None;
 
+    /// <summary>What passes signals on; null: they do what they do.</summary>
+    public Interruption? Interruption => interruption;
+
     /// <summary>Becomes docker: process, terminal, signals and environment stay. Returns only where that
     /// failed.</summary>
     public UserException Replace(IReadOnlyList<byte[]> words)

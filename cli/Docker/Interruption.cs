@@ -9,6 +9,7 @@ namespace Runai.GpuMemory.Cli.Docker;
 sealed class Interruption : IDisposable
 {
     readonly PosixSignalRegistration[] _signals;
+    readonly ManualResetEventSlim _came = new();
     volatile int _signal;
     volatile int _child;
 
@@ -33,7 +34,14 @@ sealed class Interruption : IDisposable
         _signal = NumberOf(context.Signal);
         if (_child is var child and > 0)
             _ = Libc.Kill(child, _signal);
+        _came.Set();
     }
+
+    /// <summary>The exit code of a program that such a signal ends; null: none came.</summary>
+    public int? ExitCode => _signal is var signal and > 0 ? 128 + signal : null;
+
+    /// <summary>Waits so long, or until a signal comes.</summary>
+    public void Wait(TimeSpan time) => _came.Wait(time);
 
     /// <summary>The process that gets the signals; 0: none.</summary>
     public void PassTo(int child) => _child = child;
@@ -42,9 +50,10 @@ sealed class Interruption : IDisposable
     /// <exception cref="UserException">A signal came.</exception>
     public void ThrowIfCame()
     {
-        if (_signal is var signal and > 0)
-            throw new UserException("interrupted", 128 + signal);
+        if (ExitCode is { } code)
+            throw new UserException("interrupted", code);
     }
 
+    /// <summary>The event stays: a handler may run still.</summary>
     public void Dispose() => Array.ForEach(_signals, signal => signal.Dispose());
 }

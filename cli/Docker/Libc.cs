@@ -19,6 +19,12 @@ static unsafe partial class Libc
     /// <summary>O_RDONLY.</summary>
     public const int ReadOnly = 0;
 
+    /// <summary>EINTR.</summary>
+    public const int Interrupted = 4;
+
+    /// <summary>EAGAIN.</summary>
+    public const int WouldBlock = 11;
+
     /// <summary>Returns only where it failed, with the reason in errno.</summary>
     [LibraryImport("libc", EntryPoint = "execvp", SetLastError = true)]
     public static partial int Exec(byte* file, byte** words);
@@ -30,6 +36,21 @@ static unsafe partial class Libc
     /// <summary>Sends a signal. A process that is gone is an error that callers ignore.</summary>
     [LibraryImport("libc", EntryPoint = "kill")]
     public static partial int Kill(int process, int signal);
+
+    /// <summary>How many lines the terminal has that a file descriptor leads to; where it does not say, no
+    /// end.</summary>
+    public static int LinesOfTerminal(int file)
+    {
+        var size = stackalloc ushort[4]; // struct winsize: ws_row is the first
+        return Control(file, 0x5413, size) == 0 && size[0] > 0 ? size[0] : int.MaxValue; // TIOCGWINSZ
+    }
+
+    [LibraryImport("libc", EntryPoint = "ioctl")]
+    private static partial int Control(int file, nuint request, void* argument);
+
+    /// <summary>How many bytes it wrote; -1: none.</summary>
+    [LibraryImport("libc", EntryPoint = "write", SetLastError = true)]
+    public static partial nint Write(int file, byte* bytes, nuint count);
 
     /// <summary>Makes a pipe: the reading end, then the writing end.</summary>
     [LibraryImport("libc", EntryPoint = "pipe2", SetLastError = true)]

@@ -42,7 +42,8 @@ static partial class DockerHelp
                 : printed
         );
 
-    /// <summary>Adds to the help of run and create the option, to the help of docker the commands.</summary>
+    /// <summary>Adds to the help of run and create the option, to the help of docker the commands, in place of docker's
+    /// that have their names.</summary>
     /// <param name="help">As docker prints it.</param>
     /// <param name="commands">This program's own: name and description.</param>
     public static string Add(string help, IReadOnlyList<(string Name, string Description)> commands)
@@ -50,9 +51,17 @@ static partial class DockerHelp
         if (Gpus().Match(help) is { Success: true } gpus)
             return help.Insert(gpus.Index, OptionLine(gpus.Groups[1].Length));
         if (Footer().Match(help) is { Success: true } footer)
-            return help.Insert(footer.Index, Section(commands));
+            return Without(help[..footer.Index], commands) + Section(commands) + help[footer.Index..];
         return help;
     }
+
+    static string Without(string help, IReadOnlyList<(string Name, string Description)> commands) =>
+        string.Join(
+            '\n',
+            from line in help.Split('\n')
+            where !commands.Any(command => line.StartsWith($"  {command.Name} ", StringComparison.Ordinal))
+            select line
+        );
 
     static string OptionLine(int width) =>
         $"      {GpuMemoryOption.Name} {GpuMemoryOption.HelpName}".PadRight(width) + GpuMemoryOption.Description + "\n";

@@ -48,6 +48,12 @@ static class ManPage
             Of
             .BR policy :
             0 if allowed or valid, 1 if refused, 2 if there is no answer.
+            Of
+            .BR ps ,
+            .B stats
+            and
+            .BR gpus :
+            2 if the engine has no plugin that answers.
             Of all other commands: that of docker.
             .SH ENVIRONMENT
             .TP
@@ -61,6 +67,7 @@ static class ManPage
             .SH EXAMPLES
             .EX
             runai-docker run \-\-gpus 1 \-\-gpu\-memory 0.5 pytorch/pytorch python train.py
+            docker runai ps
             runai-docker policy ask run \-\-gpus 1 \-\-gpu\-memory 20g pytorch/pytorch
             .EE
             .SH SEE ALSO
@@ -78,7 +85,7 @@ static class ManPage
         var page = new StringBuilder();
         foreach (var command in OwnHelp.Leaves(root))
         {
-            page.Append($".TP\n.B {Roff(OwnHelp.Usage(command)["runai-docker ".Length..])}\n");
+            page.Append($".TP\n.B {Roff(OwnHelp.ShortUsage(command))}\n");
             page.Append($"{Roff(command.Description ?? "")}\n");
             if (!OwnHelp.Options(command).Any())
                 continue;

@@ -31,26 +31,36 @@ sealed class OwnHelp : SynchronousCommandLineAction
     /// <summary>As in <c>runai-docker policy ask [--user NAME] [--policy FILE] COMMAND</c>.</summary>
     public static string Usage(Command command) => string.Join(' ', Path(command).Concat(Parameters(command)));
 
+    /// <summary>The same without the name of this program; <c>docker runai</c> stays.</summary>
+    public static string ShortUsage(Command command) =>
+        Usage(command) is var usage && usage.StartsWith("runai-docker ", StringComparison.Ordinal)
+            ? usage["runai-docker ".Length..]
+            : usage;
+
     /// <summary>Its options, but for help.</summary>
     public static IEnumerable<Option> Options(Command command) =>
         command.Options.Where(option => option is not HelpOption && !option.Hidden);
 
-    /// <summary>As in <c>--user NAME</c>.</summary>
-    public static string Spelling(Option option) =>
-        option.HelpName is { } value ? $"{option.Name} {value}" : option.Name;
+    /// <summary>As in <c>-a, --all</c> and <c>--user NAME</c>.</summary>
+    public static string Spelling(Option option) => string.Concat(option.Aliases.Select(a => $"{a}, ")) + Long(option);
+
+    static string Long(Option option) => option.HelpName is { } value ? $"{option.Name} {value}" : option.Name;
 
     /// <summary>The names from the program on.</summary>
     static IEnumerable<string> Path(Command command)
     {
+        if (command is PluginCommand)
+            return ["docker", "runai", command.Name];
         var parent = command.Parents.OfType<Command>().FirstOrDefault();
         return parent is null ? [command.Name] : Path(parent).Append(command.Name);
     }
 
     static IEnumerable<string> Parameters(Command command) =>
         [
-            .. Options(command).Select(option => $"[{Spelling(option)}]"),
+            .. Options(command).Select(option => $"[{Long(option)}]"),
             .. command.Arguments.Select(argument =>
-                argument.Arity.Equals(ArgumentArity.ZeroOrOne) ? $"[{argument.Name}]" : argument.Name
+                argument.HelpName
+                ?? (argument.Arity.Equals(ArgumentArity.ZeroOrOne) ? $"[{argument.Name}]" : argument.Name)
             ),
         ];
 

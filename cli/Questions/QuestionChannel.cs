@@ -20,7 +20,8 @@ sealed class QuestionChannel(DockerProcess docker)
         var output = docker.Capture(["volume"u8.ToArray(), "inspect"u8.ToArray(), Word.Of(volume)], Config);
         if (output.Code != 0)
             throw new UserException(
-                $"docker volume inspect {volume} failed: is the plugin enabled? docker said: "
+                $"docker volume inspect {volume} failed: is the plugin enabled? docker plugin ls shows it. "
+                    + "docker said: "
                     + output.Error.Text().TrimEnd('\n')
             );
         try

@@ -64,21 +64,24 @@ check "installed as docker runai" "[run]${quota}[ubuntu]" runai run --gpu-memory
 check "docker's global options come before the plugin's name" \
     "[--context][X][-l][debug][--debug][-H=a][run]${quota}[ubuntu]" \
     --context X -l debug --debug -H=a runai run --gpu-memory 0.5 ubuntu
-check "one that is called as the plugin" "[--context][runai][ps]" --context runai runai ps
+check "one that is called as the plugin" "[--context][runai][images]" --context runai runai images
 check "a cluster of global options" "[-DH][unix:///run][run]${quota}[ubuntu]" -DH unix:///run runai \
     run --gpu-memory 0.5 ubuntu
 check "completion is docker's, behind our option" "--gpu-memory	GPU memory quota, such as 0.5 or 3g
 [__complete][run][--gp]" __complete runai run --gp
 check "completion of the first word is docker's, behind our commands" "policy
+ps
+stats
+gpus
 completion
 [__completeNoDesc][]" __completeNoDesc runai ""
-check "help of docker's for a command of its own is docker's" "[help][ps]" help runai ps
+check "help of docker's for a command of its own is docker's" "[help][images]" help runai images
 check "only the plugin's name is dropped" "[exec][runai][ls]" runai exec runai ls
 check "a container of that name" "[rm][runai]" runai rm runai
 mkdir "$work/elsewhere"
 (cd "$work/elsewhere" && DOCKER_CLI_PLUGINS=plugins sh "$root/cli/get.sh" bin >/dev/null)
 cli=$work/elsewhere/plugins/docker-runai
-check "installed into relative folders" "[ps]" runai ps
+check "installed into relative folders" "[images]" runai images
 
 # By a user who may write to his home only. The files lie where he can read them.
 chmod 0711 "$work"
@@ -90,7 +93,7 @@ if [ "$(id -u)" = 0 ]; then unprivileged="setpriv --reuid 65534 --regid 65534 --
 $unprivileged env -u DOCKER_CONFIG -u DOCKER_CLI_PLUGINS HOME="$work/home" sh "$work/cli/get.sh" \
     >"$work/installed" 2>&1
 cli=$work/home/.docker/cli-plugins/docker-runai
-check "installed without root" "[ps]" runai ps
+check "installed without root" "[images]" runai images
 share=$work/home/.local/share
 equal "what get.sh says then" \
     "runai-docker is in $work/home/.local/bin; docker runai is in $work/home/.docker/cli-plugins

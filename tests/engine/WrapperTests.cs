@@ -67,6 +67,70 @@ sealed partial class WrapperTests(string version) : EngineFixture(version)
         );
     }
 
+    [Test]
+    public void Ps_and_gpus_agree_with_the_status_and_ps_of_the_wrapper_is_dockers()
+    {
+        Engine.InstallCliPlugin("docker-runai", Repository.Wrapper);
+        string[] quota = ["--network", "none", "--gpus", "1", "-v", "runai:/runai", "--label"];
+        Engine.Docker(["create", "--name", "old", .. quota, "gpu-memory=3g", Image, "true"]).Ok();
+        string[] hold = [Image, "gpu-alloc", "--hold", "600", "1000m"];
+        Engine.Docker(["run", "-d", "--name", "web", .. quota, "gpu-memory=0.5", .. hold]).Ok();
+        JsonNode Status() => JsonNode.Parse(Engine.Docker("volume", "inspect", "runai-status").Ok())![0]!["Status"]!;
+        Eventually(
+            () =>
+                Status()["Containers"] is JsonArray { Count: 1 } rows
+                && (long?)rows[0]!["Gpus"]![0]!["UsedBytes"] > 1e9,
+            "it holds"
+        );
+        JsonNode Row(string command) => JsonNode.Parse(Engine.Docker("runai", command, "--format", "json").Ok())!;
+
+        var (row, status) = (Row("ps"), Status());
+        var (web, gpu) = (status["Containers"]![0]!, status["Containers"]![0]!["Gpus"]![0]!);
+        Assert.That((string?)row["ID"], Is.EqualTo(((string?)web["Id"])?[..12]));
+        foreach (var key in (string[])["Name", "Quota", "State"])
+            Assert.That((string?)row[key], Is.EqualTo((string?)web[key]));
+        foreach (var key in (string[])["UsedBytes", "LimitBytes", "Refused"])
+            Assert.That($"{row[key]}", Is.EqualTo($"{gpu[key]}"));
+        Assert.That($"{row["GPU"]} {row["UUID"]}", Is.EqualTo($"{gpu["Index"]} {gpu["Uuid"]}"));
+        var sums = Row("gpus");
+        foreach (var key in (string[])["TotalBytes", "PromisedBytes", "UsedBytes", "FreeToPromiseBytes", "State"])
+            Assert.That($"{sums[key]}", Is.EqualTo($"{status["Gpus"]![0]![key]}"), key);
+
+        Assert.That(
+            Engine.Docker("runai", "ps", "-a").Ok(),
+            Does.Match(@"\n\w{12}   old +- +- +3g +- / - .* created$")
+        );
+        byte[][] dockers = [.. ((string[])["ps", "-a", "--format", "{{.ID}} {{.Names}} {{.Command}}"]).Select(Word.Of)];
+        Assert.That(
+            Run(Environment, Repository.Wrapper, dockers).All,
+            Is.EqualTo(Run(Environment, Engine.Cli, dockers).All)
+        );
+    }
+
+    /// <summary>The words above the columns are docker's, where docker has such a column.</summary>
+    [Test]
+    public void Stats_looks_and_ends_as_docker_stats()
+    {
+        Engine.InstallCliPlugin("docker-runai", Repository.Wrapper);
+        string[] Words(params string[] command) =>
+            Engine
+                .Docker([.. command, "--no-stream"])
+                .Ok()
+                .Split('\n')[0]
+                .Split("   ", StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        Assert.That(
+            Words("stats"),
+            Is.SupersetOf(Words("runai", "stats").Take(5).Except(["GPU"]).Select(word => word.Replace("GPU ", "")))
+        );
+        var folder = Directory.CreateTempSubdirectory("gpu-stats-").FullName;
+        var plugin = File.CreateSymbolicLink(Path.Combine(folder, "docker-runai"), Repository.Wrapper).FullName;
+        string[] interrupted = [.. Environment, "timeout", "--preserve-status", "-s", "INT", "2"];
+        var ours = Shell.Run("env", [.. interrupted, plugin, "stats"]);
+        var dockers = Shell.Run("env", [.. interrupted, Engine.Cli, "stats"]);
+        Assert.That((ours.Code, ours.Error), Is.EqualTo((dockers.Code, dockers.Error)));
+        Directory.Delete(folder, recursive: true);
+    }
+
     /// <summary>docker logs in by ssh and speaks with the docker there. The ssh here stays on this machine.</summary>
     [Test]
     public void The_wrapper_asks_by_a_context_with_ssh()

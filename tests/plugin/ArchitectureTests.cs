@@ -20,6 +20,8 @@ sealed class ArchitectureTests(string program, string root)
         "Words",
         "Docker",
         "Questions",
+        "Status",
+        "Tables",
         "Help",
         "Commands",
         "Completion",

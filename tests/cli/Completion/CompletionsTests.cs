@@ -10,8 +10,8 @@ sealed class CompletionsTests : ScriptFixture
     const string Option = "--gpu-memory\tGPU memory quota, such as 0.5 or 3g\n";
 
     /// <summary>A docker that offers what it is asked for.</summary>
-    string Complete(string words, string request = "__complete") =>
-        new Completions(new(Word.Of(Docker("printf '%s\\n:4\\n' \"$*\""))), Word.Of(request))
+    string Complete(string words, string request = "__complete", bool isPlugin = false) =>
+        new Completions(new(Word.Of(Docker("printf '%s\\n:4\\n' \"$*\""))), Word.Of(request), isPlugin)
             .Of([.. words.Split(' ').Select(Word.Of)])
             .Text();
 
@@ -49,6 +49,34 @@ sealed class CompletionsTests : ScriptFixture
     [TestCase("policy check a b ", ":0\n")]
     public void What_is_ours_is_completed_by_our_descriptions(string words, string expected) =>
         Assert.That(Complete(words), Is.EqualTo(expected));
+
+    [TestCase("p", "policy\nps\n__completeNoDesc p\n:4\n")]
+    [TestCase("ps -", "--all\n--quiet\n--no-trunc\n--filter\n--format\n:4\n")]
+    [TestCase("ps --format ", "json\ntable\n:4\n")]
+    [TestCase("ps -a --filter ", "gpu=\nstate=\nuser=\n:4\n")]
+    [TestCase("ps -f s", "state=\n:4\n")]
+    [TestCase("stats --no", "--no-stream\n:4\n")]
+    [TestCase("container ps -", "__completeNoDesc container ps -\n:4\n")]
+    public void As_dockers_plugin_ps_and_stats_are_ours(string words, string expected) =>
+        Assert.That(Complete(words, "__completeNoDesc", isPlugin: true), Is.EqualTo(expected));
+
+    [Test]
+    public void Of_two_commands_with_one_name_ours_is_offered()
+    {
+        var docker = Docker("printf 'ps\\tList containers\\npull\\tPull\\n:4\\n'");
+        Assert.That(
+            new Completions(new(Word.Of(docker)), "__complete"u8.ToArray(), isPlugin: true)
+                .Of(["p"u8.ToArray()])
+                .Text(),
+            Does.Match("^policy\t.*\nps\tList containers with a quota .*\npull\tPull\n:4\n$")
+        );
+    }
+
+    [TestCase("ps -", "__completeNoDesc ps -\n:4\n")]
+    [TestCase("gpus --f", "--format\n:4\n")]
+    [TestCase("st", "__completeNoDesc st\n:4\n")]
+    public void As_runai_docker_ps_and_stats_are_dockers(string words, string expected) =>
+        Assert.That(Complete(words, "__completeNoDesc"), Is.EqualTo(expected));
 
     [Test]
     public void Descriptions_can_be_left_out() =>

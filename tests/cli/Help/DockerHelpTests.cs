@@ -55,6 +55,13 @@ sealed class DockerHelpTests : ScriptFixture
         );
 
     [Test]
+    public void A_command_of_ours_stands_in_place_of_dockers_with_its_name() =>
+        Assert.That(
+            DockerHelp.Add(Root, [("ps", "List containers with a quota")]),
+            Does.Contain("\n  ps  List containers with a quota\n").And.Not.Contain("List containers\n")
+        );
+
+    [Test]
     public void The_help_of_run_has_our_option_at_its_place() =>
         Assert.That(
             DockerHelp.Add(Run, Commands),

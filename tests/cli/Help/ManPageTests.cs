@@ -15,7 +15,7 @@ sealed class ManPageTests
         foreach (var command in OwnHelp.Leaves(OwnCommands.Tree(OwnLine.Empty)))
         {
             Assert.That(command.Description, Is.Not.Empty);
-            Assert.That(Page, Does.Contain($".B {Roff(OwnHelp.Usage(command)["runai-docker ".Length..])}\n"));
+            Assert.That(Page, Does.Contain($".B {Roff(OwnHelp.ShortUsage(command))}\n"));
             Assert.That(Page, Does.Contain(Roff(command.Description!)));
             foreach (var option in OwnHelp.Options(command))
                 Assert.That(Page, Does.Contain($".B {Roff(OwnHelp.Spelling(option))}\n{Roff(option.Description!)}\n"));

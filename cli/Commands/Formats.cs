@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+using System.CommandLine;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Runai.GpuMemory.Cli.Commands;
+
+/// <summary>The option <c>--format</c>, and what it prints in JSON: one object a line.</summary>
+static class Formats
+{
+    /// <summary>The default.</summary>
+    public const string Table = "table";
+
+    /// <summary>One object a line.</summary>
+    public const string Json = "json";
+
+    /// <summary>The option, of which each command needs its own.</summary>
+    public static Option<string> Option() =>
+        new Option<string>("--format")
+        {
+            HelpName = "FORMAT",
+            Description = "Print a 'table' (default), or 'json': one object a line",
+            DefaultValueFactory = _ => Table,
+        }.AcceptOnlyFromAmong(Table, Json);
+
+    /// <summary>A row as JSON, without a line feed.</summary>
+    public static string Line(PsRow row) => JsonSerializer.Serialize(row, RowJson.Default.PsRow);
+
+    /// <summary>A row as JSON, without a line feed.</summary>
+    public static string Line(GpuRow row) => JsonSerializer.Serialize(row, RowJson.Default.GpuRow);
+}
+
+/// <summary>A line of <c>ps --format json</c>. Columns are texts, as docker's; sizes in bytes, null where not
+/// known.</summary>
+sealed record PsRow(
+    string ID,
+    string Name,
+    string User,
+    [property: JsonPropertyName("GPU")] string Gpu,
+    [property: JsonPropertyName("UUID")] string Uuid,
+    string Quota,
+    [property: JsonPropertyName("GPUMemUsage")] string Usage,
+    [property: JsonPropertyName("GPUMemPerc")] string Percent,
+    string Refused,
+    string State,
+    long? UsedBytes,
+    long? LimitBytes
+);
+
+/// <summary>A line of <c>gpus --format json</c>.</summary>
+sealed record GpuRow(
+    [property: JsonPropertyName("GPU")] string Gpu,
+    [property: JsonPropertyName("UUID")] string Uuid,
+    string Name,
+    string Total,
+    string Promised,
+    string Used,
+    string FreeToPromise,
+    string Containers,
+    string State,
+    long? TotalBytes,
+    long? PromisedBytes,
+    long? UsedBytes,
+    long? FreeToPromiseBytes
+);
+
+[JsonSerializable(typeof(PsRow))]
+[JsonSerializable(typeof(GpuRow))]
+sealed partial class RowJson : JsonSerializerContext;

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+using System.Text.Json.Serialization;
+
+namespace Runai.GpuMemory.Cli.Status;
+
+/// <summary>What this program reads of the plugin's status (docs/status.md). Null is not known.</summary>
+/// <param name="Version">Of the contract.</param>
+/// <param name="Enforced">Whether the engine asks the plugin about API calls.</param>
+/// <param name="Gpus">All of the host.</param>
+/// <param name="Containers">Null: this caller sees the sums only.</param>
+/// <param name="Cut">Whether there are more containers.</param>
+/// <param name="Problems">What is wrong; null in the sums.</param>
+sealed record StatusReport(
+    int Version,
+    bool? Enforced,
+    IReadOnlyList<GpuStatus>? Gpus,
+    IReadOnlyList<ContainerStatus>? Containers,
+    bool Cut,
+    IReadOnlyList<StatusProblem>? Problems
+)
+{
+    /// <summary>The contract that this program reads.</summary>
+    public const int KnownVersion = 1;
+}
+
+/// <summary>One GPU of the host. Sizes are bytes.</summary>
+sealed record GpuStatus(
+    int Index,
+    string? Uuid,
+    string? Name,
+    long? TotalBytes,
+    long? PromisedBytes,
+    long? UsedBytes,
+    long? FreeToPromiseBytes,
+    long Containers,
+    string? State
+);
+
+/// <summary>One container. Name, user and quota are what users wrote.</summary>
+/// <param name="Id">64 hexadecimal digits.</param>
+/// <param name="Name">Without a slash.</param>
+/// <param name="User">The TLS name of who started it.</param>
+/// <param name="Quota">As written.</param>
+/// <param name="State">ok, over, no-gpu, unlimited; of a stopped one docker's word.</param>
+/// <param name="Gpus">Those that it sees or uses.</param>
+sealed record ContainerStatus(
+    string? Id,
+    string? Name,
+    string? User,
+    string? Quota,
+    string? State,
+    IReadOnlyList<ContainerGpu>? Gpus
+);
+
+/// <summary>What a container may have and has of one GPU. Sizes are bytes.</summary>
+/// <param name="Uuid">Which one.</param>
+/// <param name="Index">Which one.</param>
+/// <param name="LimitBytes">Null without a quota.</param>
+/// <param name="UsedBytes">By the driver's count.</param>
+/// <param name="GpuPercent">Of the last 2 seconds.</param>
+/// <param name="Refused">Allocations, by the container's word.</param>
+sealed record ContainerGpu(string? Uuid, int Index, long? LimitBytes, long? UsedBytes, int? GpuPercent, long? Refused);
+
+/// <summary>What is wrong, and what mends it.</summary>
+sealed record StatusProblem(string? Check, string? Message, string? Remedy);
+
+/// <summary>What docker and the plugin say in JSON.</summary>
+[JsonSerializable(typeof(StatusReport))]
+[JsonSerializable(typeof(string[]))]
+sealed partial class StatusJson : JsonSerializerContext;
