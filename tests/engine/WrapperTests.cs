@@ -68,7 +68,7 @@ sealed partial class WrapperTests(string version) : EngineFixture(version)
     }
 
     [Test]
-    public void Ps_and_gpus_agree_with_the_status_and_ps_of_the_wrapper_is_dockers()
+    public void Ps_and_gpus_agree_with_the_status()
     {
         Engine.InstallCliPlugin("docker-runai", Repository.Wrapper);
         string[] quota = ["--network", "none", "--gpus", "1", "-v", "runai:/runai", "--label"];

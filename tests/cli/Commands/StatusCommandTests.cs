@@ -141,7 +141,7 @@ sealed class StatusCommandTests : ScriptFixture
     [TestCase("ps")]
     [TestCase("stats --no-stream")]
     [TestCase("gpus")]
-    public void An_engine_that_does_not_ask_the_plugin_is_named_beside_the_rows(string words)
+    public void An_engine_that_does_not_ask_is_named_beside_rows(string words)
     {
         var shown = ShownStatus.Run(Answering(ShownStatus.Answer(1, "\"Enforced\":false,")), words);
         Assert.That(shown.Out, Does.Contain("\n0"));
@@ -180,7 +180,7 @@ sealed class StatusCommandTests : ScriptFixture
 
     /// <summary>A line of the screen may have no room for all of it.</summary>
     [Test]
-    public void A_warning_stands_above_the_frame_and_is_repeated_at_the_end()
+    public void A_warning_stands_above_the_frame_and_again_at_end()
     {
         using var interruption = new Interruption();
         var docker = Answering(
@@ -193,7 +193,7 @@ sealed class StatusCommandTests : ScriptFixture
     }
 
     [Test]
-    public void Without_a_terminal_stats_prints_the_header_once_and_then_rows()
+    public void Without_a_terminal_stats_prints_one_header_and_rows()
     {
         using var interruption = new Interruption();
         var docker = Answering(

@@ -55,7 +55,7 @@ sealed class DockerHelpTests : ScriptFixture
         );
 
     [Test]
-    public void A_command_of_ours_stands_in_place_of_dockers_with_its_name() =>
+    public void Our_command_replaces_dockers_of_that_name() =>
         Assert.That(
             DockerHelp.Add(Root, [("ps", "List containers with a quota")]),
             Does.Contain("\n  ps  List containers with a quota\n").And.Not.Contain("List containers\n")
