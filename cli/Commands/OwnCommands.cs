@@ -17,6 +17,7 @@ static class OwnCommands
         ("ps", true, line => new PsCommand(line)),
         ("stats", true, line => new StatsCommand(line)),
         ("gpus", false, line => new GpusCommand(line)),
+        ("exporter", false, line => new ExporterCommand(line)),
         ("completion", false, _ => new CompletionCommand()),
         ("__man", false, _ => new ManCommand()),
     ];

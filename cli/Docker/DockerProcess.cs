@@ -10,7 +10,13 @@ namespace Runai.GpuMemory.Cli.Docker;
 /// <param name="program">Its path, or a name to look up in PATH.</param>
 /// <param name="globals">Go before the words of each captured call.</param>
 /// <param name="interruption">What passes signals on to a captured call.</param>
-sealed unsafe class DockerProcess(byte[] program, GlobalOptions? globals = null, Interruption? interruption = null)
+/// <param name="limit">How long a captured call may take; null: as long as it does.</param>
+sealed unsafe class DockerProcess(
+    byte[] program,
+    GlobalOptions? globals = null,
+    Interruption? interruption = null,
+    TimeSpan? limit = null
+)
 {
     const int MaxOutput = 32 << 20;
     const int ActionsSize = 256; // of posix_spawn_file_actions_t: 80 in glibc
@@ -23,6 +29,9 @@ sealed unsafe class DockerProcess(byte[] program, GlobalOptions? globals = null,
 
     /// <summary>What passes signals on; null: they do what they do.</summary>
     public Interruption? Interruption => interruption;
+
+    /// <summary>The same docker, with a limit to the time that a captured call may take.</summary>
+    public DockerProcess WithLimit(TimeSpan time) => new(program, Globals, interruption, time);
 
     /// <summary>Becomes docker: process, terminal, signals and environment stay. Returns only where that
     /// failed.</summary>
@@ -38,10 +47,11 @@ sealed unsafe class DockerProcess(byte[] program, GlobalOptions? globals = null,
     /// <param name="config">The folder of its configuration; null: that of the environment.</param>
     /// <param name="hasInput">Whether it has this program's standard input. Docker's help measures the terminal by
     /// it.</param>
-    /// <exception cref="UserException">It could not be run, printed too much, or was interrupted.</exception>
+    /// <exception cref="UserException">It could not be run, printed too much, took too long, or was
+    /// interrupted.</exception>
     public Output Capture(IReadOnlyList<byte[]> words, string? config = null, bool hasInput = false)
     {
-        using var all = new WordArray([program, .. Globals.Words, .. words]);
+        using var line = new WordArray([program, .. Globals.Words, .. words]);
         using var environment = new WordArray(
             config is null ? Variables.All() : Variables.With("DOCKER_CONFIG", config)
         );
@@ -53,13 +63,20 @@ sealed unsafe class DockerProcess(byte[] program, GlobalOptions? globals = null,
             int child;
             using (outputEnd)
             using (errorEnd)
-                child = Start(all, environment, outputEnd, errorEnd, hasInput);
+                child = Start(line, environment, outputEnd, errorEnd, hasInput);
             interruption?.PassTo(child);
+            var isLate = false;
+            var timer = new Timer(_ => isLate = Libc.Kill(child, 9) == 0);
+            timer.Change(limit ?? Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
             var printed = Task.Run(() => Read(output, child));
             var errors = Read(error, child);
-            var result = new Output(CodeOf(child), printed.GetAwaiter().GetResult(), errors);
+            var all = printed.GetAwaiter().GetResult();
+            timer.Dispose(); // before the child's number may be another's
+            var result = new Output(CodeOf(child), all, errors);
             interruption?.PassTo(0);
             interruption?.ThrowIfCame();
+            if (isLate)
+                throw new UserException($"docker gave no answer within {limit?.TotalSeconds} s");
             if (result.Out.Length > MaxOutput || result.Error.Length > MaxOutput)
                 throw new UserException($"docker printed more than {MaxOutput >> 20} MiB");
             return result;

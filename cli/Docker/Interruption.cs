@@ -31,7 +31,13 @@ sealed class Interruption : IDisposable
     void Handle(PosixSignalContext context)
     {
         context.Cancel = true;
-        _signal = NumberOf(context.Signal);
+        Come(NumberOf(context.Signal));
+    }
+
+    /// <summary>As if the signal of this number had come.</summary>
+    public void Come(int signal)
+    {
+        _signal = signal;
         if (_child is var child and > 0)
             _ = Libc.Kill(child, _signal);
         _came.Set();

@@ -10,6 +10,9 @@ static unsafe partial class Libc
     /// <summary>The number of SIGPIPE on Linux.</summary>
     public const int SigPipe = 13;
 
+    /// <summary>The number of SIGTERM on Linux.</summary>
+    public const int SigTerm = 15;
+
     /// <summary>O_CLOEXEC of x86-64 and arm64.</summary>
     public const int CloseOnExec = 0x80000;
 

@@ -54,6 +54,9 @@ static class ManPage
             and
             .BR gpus :
             2 if the engine has no plugin that answers.
+            Of
+            .BR exporter :
+            0 when a signal ends it, 1 if it cannot listen.
             Of all other commands: that of docker.
             .SH ENVIRONMENT
             .TP

@@ -5,17 +5,23 @@ namespace Runai.GpuMemory.Cli.Status;
 
 /// <summary>What this program reads of the plugin's status (docs/status.md). Null is not known.</summary>
 /// <param name="Version">Of the contract.</param>
+/// <param name="Plugin">The version of the plugin.</param>
+/// <param name="Time">When the measurement of use began.</param>
 /// <param name="Enforced">Whether the engine asks the plugin about API calls.</param>
 /// <param name="Gpus">All of the host.</param>
 /// <param name="Containers">Null: this caller sees the sums only.</param>
 /// <param name="Cut">Whether there are more containers.</param>
+/// <param name="Decisions">Since the plugin started; null in the sums.</param>
 /// <param name="Problems">What is wrong; null in the sums.</param>
 sealed record StatusReport(
     int Version,
+    string? Plugin,
+    DateTimeOffset? Time,
     bool? Enforced,
     IReadOnlyList<GpuStatus>? Gpus,
     IReadOnlyList<ContainerStatus>? Containers,
     bool Cut,
+    IReadOnlyList<StatusDecision>? Decisions,
     IReadOnlyList<StatusProblem>? Problems
 )
 {
@@ -60,6 +66,12 @@ sealed record ContainerStatus(
 /// <param name="GpuPercent">Of the last 2 seconds.</param>
 /// <param name="Refused">Allocations, by the container's word.</param>
 sealed record ContainerGpu(string? Uuid, int Index, long? LimitBytes, long? UsedBytes, int? GpuPercent, long? Refused);
+
+/// <summary>How often the plugin decided so.</summary>
+/// <param name="Verdict">allowed or denied.</param>
+/// <param name="Rule">Of several the first; empty: none.</param>
+/// <param name="Count">Decisions.</param>
+sealed record StatusDecision(string? Verdict, string? Rule, long Count);
 
 /// <summary>What is wrong, and what mends it.</summary>
 sealed record StatusProblem(string? Check, string? Message, string? Remedy);

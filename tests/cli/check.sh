@@ -73,6 +73,7 @@ check "completion of the first word is docker's, behind our commands" "policy
 ps
 stats
 gpus
+exporter
 completion
 [__completeNoDesc][]" __completeNoDesc runai ""
 check "help of docker's for a command of its own is docker's" "[help][images]" help runai images

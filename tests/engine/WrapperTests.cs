@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+using System.Diagnostics;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using NUnit.Framework;
@@ -6,6 +7,7 @@ using Runai.GpuMemory.Cli.Docker;
 using Runai.GpuMemory.Cli.Questions;
 using Runai.GpuMemory.Cli.Words;
 using Runai.GpuMemory.CliTests;
+using Runai.GpuMemory.CliTests.Exporter;
 using static Runai.GpuMemory.EngineTests.TestEngine;
 
 namespace Runai.GpuMemory.EngineTests;
@@ -105,6 +107,85 @@ sealed partial class WrapperTests(string version) : EngineFixture(version)
             Run(Environment, Repository.Wrapper, dockers).All,
             Is.EqualTo(Run(Environment, Engine.Cli, dockers).All)
         );
+    }
+
+    static string Scrape(string address)
+    {
+        using var client = new HttpClient();
+        return client.GetStringAsync(new Uri(address)).GetAwaiter().GetResult();
+    }
+
+    [Test]
+    public void Metrics_agree_with_ps_gpus_and_the_status()
+    {
+        Engine.InstallCliPlugin("docker-runai", Repository.Wrapper);
+        string[] quota = ["--network", "none", "--gpus", "1", "-v", "runai:/runai", "--label", "gpu-memory=2g"];
+        string[] script = ["sh", "-c", "gpu-alloc 900m 3g; exec gpu-alloc --hold 600 1000m"];
+        Engine.Docker(["run", "-d", "--name", "web", .. quota, Image, .. script]).Ok();
+        JsonNode Row(string command) => JsonNode.Parse(Engine.Docker("runai", command, "--format", "json").Ok())!;
+        Eventually(
+            () => Row("ps") is { } row && (long?)row["UsedBytes"] > 1e9 && $"{row["Refused"]}" == "1",
+            "it holds"
+        );
+        var start = new ProcessStartInfo(Repository.Wrapper, ["exporter", "--listen", "127.0.0.1:0"])
+        {
+            RedirectStandardOutput = true,
+        };
+        (start.Environment["DOCKER_HOST"], start.Environment["RUNAI_DOCKER"]) = ($"unix://{Engine.Socket}", Engine.Cli);
+        using var exporter = Process.Start(start)!;
+        try
+        {
+            var address = exporter.StandardOutput.ReadLine()!.Split(' ')[1];
+            var metrics = MetricSeries.Of(Scrape(address));
+            var (row, sums) = (Row("ps"), Row("gpus"));
+            var status = JsonNode.Parse(Engine.Docker("volume", "inspect", "runai-status").Ok())![0]!["Status"]!;
+            var ofGpu = $"{{gpu=\"{row["GPU"]}\",uuid=\"{row["UUID"]}\"";
+            var ofContainer = $"{ofGpu},container=\"{row["ID"]}\",name=\"{row["Name"]}\",user=\"\"}}";
+            Assert.That(metrics["gpu_memory_used_bytes" + ofContainer], Is.EqualTo((double?)row["UsedBytes"]));
+            Assert.That(metrics["gpu_memory_quota_bytes" + ofContainer], Is.EqualTo((double?)row["LimitBytes"]));
+            Assert.That(
+                $"{metrics["gpu_memory_refused_allocations_total" + ofContainer]}",
+                Is.EqualTo($"{row["Refused"]}")
+            );
+            foreach (var what in (string[])["Total", "Promised", "Used"])
+                Assert.That(
+                    metrics[$"gpu_memory_device_{what.ToLowerInvariant()}_bytes{ofGpu}}}"],
+                    Is.EqualTo((double?)sums[what + "Bytes"]).And.EqualTo((double?)status["Gpus"]![0]![what + "Bytes"])
+                );
+            Assert.That(metrics[$"gpu_memory_plugin_info{{version=\"{status["Plugin"]}\"}}"], Is.EqualTo(1));
+            Assert.That(metrics["gpu_memory_enforced"], Is.EqualTo(1));
+            var decisions = metrics.Where(one =>
+                one.Key.StartsWith("gpu_memory_decisions_total", StringComparison.Ordinal)
+            );
+            Assert.That(
+                decisions.Sum(one => one.Value),
+                Is.EqualTo(status["Decisions"]!.AsArray().Sum(one => (long)one!["Count"]!))
+            );
+            Engine.Docker("rm", "-f", "web").Ok();
+            Eventually(() => !Scrape(address).Contains("web", StringComparison.Ordinal), "no series of what ended");
+            Engine.AskNobody();
+            Eventually(() => MetricSeries.Of(Scrape(address))["gpu_memory_enforced"] == 0, "not enforced");
+            Engine.Authorize();
+            Eventually(() => MetricSeries.Of(Scrape(address))["gpu_memory_enforced"] == 1, "enforced again");
+        }
+        finally
+        {
+            exporter.Kill();
+        }
+    }
+
+    [Test]
+    public void Compose_reads_the_example_of_monitoring()
+    {
+        var compose = Path.Combine(Repository.Build, "engines", Engine.Version, "docker-compose");
+        var file = Path.Combine(Repository.Root, "examples/monitoring/compose.yaml");
+        var services = Shell.Run(compose, "-f", file, "config", "--services").Ok().Split('\n');
+        Assert.That(services, Is.EquivalentTo(["exporter", "prometheus", "grafana"]));
+        foreach (
+            var path in Shell.Run(compose, "-f", file, "config").Ok().Split('\n').Where(l => l.Contains(" source: /"))
+        )
+            if (path.Contains("examples", StringComparison.Ordinal))
+                Assert.That(path.Split(": ")[1], Does.Exist);
     }
 
     /// <summary>The words above the columns are docker's, where docker has such a column.</summary>

@@ -22,6 +22,7 @@ sealed class ArchitectureTests(string program, string root)
         "Questions",
         "Status",
         "Tables",
+        "Exporter",
         "Help",
         "Commands",
         "Completion",
