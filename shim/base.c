@@ -70,6 +70,18 @@ bool lock_take_within(struct lock *lock, unsigned ms) {
     return true;
 }
 
+void brief_take_slow(struct brief *lock) {
+    for (unsigned tries = 0;; tries++) {
+        uint32_t free_word = 0;
+        if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 &&
+            atomic_compare_exchange_weak_explicit(&lock->word, &free_word, 1, memory_order_acquire,
+                                                  memory_order_relaxed))
+            return;
+        if (tries >= 100)
+            backoff(tries - 100);
+    }
+}
+
 bool queue_wait(struct lock *lock) {
     uint64_t now = now_us(), until = now + 100;
     for (int spin = 0; spin < 50; spin++) {

@@ -112,6 +112,8 @@ static void begin_turn(struct attempt *a) {
     a->entered = queue_enter(&a->device->queue);
     if (UNLIKELY(!a->entered))
         atomic_fetch_add(&a->pool->strays, 1);
+    if (UNLIKELY(atomic_load_explicit(&a->device->last_in_queue, memory_order_relaxed) != this_thread()))
+        atomic_store_explicit(&a->device->last_in_queue, this_thread(), memory_order_relaxed);
     a->era = atomic_load(&a->pool->era);
 }
 
@@ -170,10 +172,18 @@ static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr 
     return result;
 }
 
+/* The queue only saves time here: nothing depends on the order of frees. So a thread that nobody disturbs goes past
+   it. */
+static bool free_enters(struct device *device) {
+    bool alone = atomic_load_explicit(&device->queue.word, memory_order_relaxed) == 0 &&
+                 atomic_load_explicit(&device->last_in_queue, memory_order_relaxed) == this_thread();
+    return !LIKELY(alone) && queue_enter(&device->queue);
+}
+
 #define POOL_FREE(device, real_call)                                                                                   \
     ({                                                                                                                 \
         struct lock *queue = &(device)->queue;                                                                         \
-        bool entered = queue_enter(queue);                                                                             \
+        bool entered = free_enters(device);                                                                            \
         CUresult answer = INSIDE(real_call);                                                                           \
         queue_leave(queue, entered);                                                                                   \
         answer;                                                                                                        \

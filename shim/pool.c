@@ -64,9 +64,13 @@ bool pool_holds(uint32_t era, uint64_t pointer, uint64_t size) {
 
 void pool_note_held(uint32_t era, uint64_t pointer, uint64_t size) {
     _Atomic uint64_t *block = process()->pools.block;
-    if (size && size <= BLOCKS_MAX * BLOCK && !pool_holds(era, pointer, size))
-        EACH_BLOCK(b, pointer, size)
-    atomic_store_explicit(&block[b % POOL_BLOCKS], b << ERA_BITS | era, memory_order_relaxed);
+    if (size == 0 || size > BLOCKS_MAX * BLOCK)
+        return;
+    EACH_BLOCK(b, pointer, size) {
+        _Atomic uint64_t *note = &block[b % POOL_BLOCKS];
+        if (UNLIKELY(atomic_load_explicit(note, memory_order_relaxed) != (b << ERA_BITS | era)))
+            atomic_store_explicit(note, b << ERA_BITS | era, memory_order_relaxed);
+    }
 }
 
 uint64_t pool_threshold(CUmemoryPool handle) {

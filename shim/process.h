@@ -36,22 +36,23 @@ struct device {
     _Atomic int64_t seen_free; /* physically free at the last measurement */
     _Atomic int64_t seen_use;  /* the container's use then */
 
-    _Atomic uint64_t foreign_until; /* us: until then, use outside the container may change what is free, */
-    _Atomic unsigned foreign;       /* as it did at so many measurements in a row */
-    _Atomic bool stale;             /* something happened that only measuring sees */
-    unsigned char uuid[16];         /* set once, before the device is published */
-    unsigned char gpu[16];          /* of a MIG instance, its GPU's; else the same. Set with it */
-    _Atomic int ordinal;            /* CUDA's number in this process; -1 while only NVML was asked */
-    _Atomic uint64_t cuda_total;    /* bytes by cuDeviceTotalMem; 0 unknown */
-    _Atomic uint64_t nvml_total;    /* bytes by NVML; 0 unknown */
-    _Atomic uint64_t nvml_reserved; /* of it, what cannot be allocated */
-    _Atomic(nvmlDevice_t) nvml;     /* the shim's own handle; NULL until measured */
-    _Atomic uint64_t managed;       /* of charged, what the driver may not have placed on the device yet */
-    _Atomic uint64_t unlisted;      /* of charged, what its list of processes never counts: pools of managed memory */
-    struct lock queue;              /* before the driver's pools */
-    struct lock graph_lock;         /* guards changes of the next two */
-    _Atomic unsigned graph_version; /* counts those of graph_charged */
-    _Atomic uint64_t graph_charged; /* of charged, what the device holds for graphs */
+    _Atomic uint64_t foreign_until;  /* us: until then, use outside the container may change what is free, */
+    _Atomic unsigned foreign;        /* as it did at so many measurements in a row */
+    _Atomic bool stale;              /* something happened that only measuring sees */
+    unsigned char uuid[16];          /* set once, before the device is published */
+    unsigned char gpu[16];           /* of a MIG instance, its GPU's; else the same. Set with it */
+    _Atomic int ordinal;             /* CUDA's number in this process; -1 while only NVML was asked */
+    _Atomic uint64_t cuda_total;     /* bytes by cuDeviceTotalMem; 0 unknown */
+    _Atomic uint64_t nvml_total;     /* bytes by NVML; 0 unknown */
+    _Atomic uint64_t nvml_reserved;  /* of it, what cannot be allocated */
+    _Atomic(nvmlDevice_t) nvml;      /* the shim's own handle; NULL until measured */
+    _Atomic uint64_t managed;        /* of charged, what the driver may not have placed on the device yet */
+    _Atomic uint64_t unlisted;       /* of charged, what its list of processes never counts: pools of managed memory */
+    struct lock queue;               /* before the driver's pools */
+    _Atomic uintptr_t last_in_queue; /* the thread that allocated there last (this_thread) */
+    struct lock graph_lock;          /* guards changes of the next two */
+    _Atomic unsigned graph_version;  /* counts those of graph_charged */
+    _Atomic uint64_t graph_charged;  /* of charged, what the device holds for graphs */
     struct kept streams;
     struct kept nodes;        /* of instantiated graphs */
     _Atomic uint64_t guessed; /* of overhead, what contexts are assumed to take until measured */

@@ -106,43 +106,43 @@ static int64_t unreference(struct shard *shard, const struct entry *entry, bool 
 
 bool table_exchange(struct table *table, const struct entry *entry, struct entry *before) {
     struct shard *shard = shard_of(table, entry->class, entry->key);
-    lock_take(&shard->lock);
+    brief_take(&shard->lock);
     bool room = has_room(shard);
     *before = (struct entry){0};
     if (room) {
         *before = shard->slots[probe(shard, entry->class, entry->key, mix(entry->class, entry->key))];
         put(shard, entry);
     }
-    lock_drop(&shard->lock);
+    brief_drop(&shard->lock);
     return room;
 }
 
 bool table_put(struct table *table, const struct entry *entry) {
     struct shard *shard = shard_of(table, entry->class, entry->key);
-    lock_take(&shard->lock);
+    brief_take(&shard->lock);
     bool room = has_room(shard);
     if (room)
         put(shard, entry);
-    lock_drop(&shard->lock);
+    brief_drop(&shard->lock);
     return room;
 }
 
 int64_t table_put_in_block(struct table *table, const struct entry *entry, const struct entry *block) {
     struct shard *shard = shard_of(table, CLASS_POINTER, entry->key);
-    lock_take(&shard->lock);
+    brief_take(&shard->lock);
     int64_t refs = -1;
     if (has_room(shard)) {
         put(shard, entry);
         refs = has_room(shard) ? reference(shard, block) : -1;
         expect_neighbour(shard, entry);
     }
-    lock_drop(&shard->lock);
+    brief_drop(&shard->lock);
     return refs;
 }
 
 static bool look_up(struct table *table, enum table_class class, uint64_t key, struct entry *found, bool take) {
     struct shard *shard = shard_of(table, class, key);
-    lock_take(&shard->lock);
+    brief_take(&shard->lock);
     bool known = false;
     if (shard->capacity) {
         uint32_t at = probe(shard, class, key, mix(class, key));
@@ -155,7 +155,7 @@ static bool look_up(struct table *table, enum table_class class, uint64_t key, s
             }
         }
     }
-    lock_drop(&shard->lock);
+    brief_drop(&shard->lock);
     return known;
 }
 
@@ -169,24 +169,24 @@ bool table_take(struct table *table, enum table_class class, uint64_t key, struc
 
 int64_t table_reference(struct table *table, const struct entry *entry) {
     struct shard *shard = shard_of(table, entry->class, entry->key);
-    lock_take(&shard->lock);
+    brief_take(&shard->lock);
     int64_t refs = has_room(shard) ? reference(shard, entry) : -1;
-    lock_drop(&shard->lock);
+    brief_drop(&shard->lock);
     return refs;
 }
 
 int64_t table_unreference(struct table *table, const struct entry *entry, bool ordered, struct entry *gone) {
     struct shard *shard = shard_of(table, entry->class, entry->key);
-    lock_take(&shard->lock);
+    brief_take(&shard->lock);
     int64_t refs = unreference(shard, entry, ordered, gone);
-    lock_drop(&shard->lock);
+    brief_drop(&shard->lock);
     return refs;
 }
 
 void table_sweep(struct table *table, bool (*wanted)(const struct entry *entry, void *data), void *data) {
     for (int s = 0; s < SHARDS; s++) {
         struct shard *shard = &table->shards[s];
-        lock_take(&shard->lock);
+        brief_take(&shard->lock);
         /* A removal may shift a later entry into the hole: look at the same place again. What wraps round is met twice
            at most. */
         for (uint32_t at = 0; at < shard->capacity;) {
@@ -195,6 +195,6 @@ void table_sweep(struct table *table, bool (*wanted)(const struct entry *entry, 
             else
                 at++;
         }
-        lock_drop(&shard->lock);
+        brief_drop(&shard->lock);
     }
 }

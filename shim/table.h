@@ -41,7 +41,7 @@ _Static_assert(sizeof(struct entry) == 32, "two entries a cache line");
 enum { SHARDS = 64 };
 
 struct shard {
-    struct lock lock; /* guards the rest */
+    struct brief lock; /* guards the rest */
     uint32_t capacity, count;
     struct entry *slots; /* a mapping of its own; class 0 is an empty slot */
 };
