@@ -54,7 +54,7 @@ echo "## Two containers at once"
 peak >/dev/null
 for name in left right; do
     run -d --name $name $(quota 0.4) -v "$work:/check:ro" "$image" python3 /check/torch_check.py hold \
-        $((total * 3 / 10)) 60 >/dev/null
+        $((total * 3 / 10)) 120 >/dev/null
 done
 for name in left right; do
     for _ in $(seq 300); do
@@ -69,6 +69,38 @@ done
 most=$(($(peak) - base))
 check "NVML from outside: at most $most of $((total * 8 / 10)) MiB" "$most" -le $((total * 8 / 10))
 check "both were there" "$most" -ge $((total * 6 / 10))
+
+echo "## The status"
+status() { python3 tests/gpu/status_check.py "$1" | tee "$work/out"; }
+mkdir -p "$work/config/cli-plugins"
+cp "$build/cli/runai-docker" "$work/config/cli-plugins/docker-runai"
+for table in ps gpus 'stats --no-stream'; do
+    # shellcheck disable=SC2086 # two words
+    DOCKER_CONFIG=$work/config docker runai $table
+done
+for name in left right; do
+    status $name
+    check "$name is ok" "$(value state)" = ok
+    check "$name: used is what the driver counts, within 2 MiB" "$(value apart)" -le 2097152
+    check "$name was refused nothing" "$(value refused)" = 0
+done
+docker exec left python3 -c 'import torch
+try: torch.empty(1 << 40, dtype=torch.uint8, device="cuda")
+except torch.OutOfMemoryError: print("out of memory")' >"$work/out"
+check "left asks for 1 TiB more and is out of memory" "$(cat "$work/out")" = "out of memory"
+status left
+check "the status says that it was refused" "$(value refused)" -gt 0
+check "and what" "$(value last_refused)" = $((1 << 40))
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then # control groups of version 2
+    python3 tests/gpu/deny_gpu.py "$(docker inspect --format '{{.State.Pid}}' right)"
+    check "a program that begins in right now finds no GPU" \
+        "$(docker exec right nvidia-smi 2>&1 | grep -c 'NVML')" -gt 0
+    sleep 2.5 # readers within 2 s share a measurement
+    status right
+    check "the status of right is no-gpu" "$(value state)" = no-gpu
+    status left
+    check "that of left is ok" "$(value state)" = ok
+fi
 
 echo "## Refusals"
 check "a label without the volume" "$(run --label gpu-memory=0.5 "$image" true 2>&1 | grep -c 'add -v runai:/runai')" \
