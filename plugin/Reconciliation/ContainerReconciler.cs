@@ -191,6 +191,7 @@ sealed partial class ContainerReconciler(
         // the same run still has it.
         if (isOurs && !processes.IsInContainer(pid, container.Id) && !await StillRunsAsync(container, cancel))
             return;
+        var seen = isOurs && isLoaded ? programs.Look(pid) : default;
         var (spec, verdict) = judge.Judge(
             container,
             Requester.Engine,
@@ -199,7 +200,7 @@ sealed partial class ContainerReconciler(
                 Excesses = excesses,
                 Missing = own.Missing,
                 IsUnreadable = isOurs && StaysUnreadable(container, own),
-                WithoutShim = isOurs && isLoaded ? programs.FindWithoutShim(pid) : null,
+                WithoutShim = seen.WithoutShim,
             }
         );
         reservations.Running(container, spec, verdict);
@@ -209,7 +210,7 @@ sealed partial class ContainerReconciler(
             reservations.Ended(id, restarts: null, asOf); // its end may have been told before
             return;
         }
-        running.Set(container, spec, verdict.Quota, own.Directories);
+        running.Set(container, spec, verdict.Quota, own.Directories, seen.Unreached);
         Report(container, verdict);
         if (verdict is { IsAllowed: false, StopsViolation: true } or { IsAllowed: false, KillsNow: true })
         {
@@ -236,8 +237,13 @@ sealed partial class ContainerReconciler(
         try
         {
             await Task.Delay(options.LookAfter, time, cancel);
-            if (_known.TryGetValue(id, out var known) && known.Pid == pid && programs.FindWithoutShim(pid) is not null)
+            if (!_known.TryGetValue(id, out var known) || known.Pid != pid)
+                return;
+            var seen = programs.Look(pid);
+            if (seen.WithoutShim is not null)
                 await ReconcileAsync(id, [], isLoaded: true, cancel);
+            else
+                running.Saw(id, pid, seen.Unreached);
         }
         catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
         {

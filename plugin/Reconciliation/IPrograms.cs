@@ -5,7 +5,11 @@ namespace Runai.GpuMemory.Reconciliation;
 interface IPrograms
 {
     /// <summary>Looks at a container's first process and at those that it began.</summary>
-    /// <returns>The file of one that runs without the shim although its loader loads what <c>/etc/ld.so.preload</c>
-    /// names; null for none.</returns>
-    string? FindWithoutShim(int pid);
+    ProgramsSeen Look(int pid);
 }
+
+/// <summary>The programs of a container that the quota does not bind: files as its programs see them.</summary>
+/// <param name="WithoutShim">One that runs without the shim although its loader loads what <c>/etc/ld.so.preload</c>
+/// names; null for none.</param>
+/// <param name="Unreached">The first, if all of them are static or of musl; else null.</param>
+readonly record struct ProgramsSeen(string? WithoutShim, string? Unreached);

@@ -7,8 +7,8 @@ namespace Runai.GpuMemory.Reconciliation;
 
 /// <summary>By <c>/proc/PID/maps</c> and <c>auxv</c> (proc(5)). The loader maps what it preloads before the C library.
 /// So a program that a loader of glibc began, and that has a 64-bit glibc and no shim, was started without it. Static
-/// programs, also those that map a C library later, those of musl, and 32-bit ones, which cannot load it, are passed
-/// over.</summary>
+/// programs, also those that map a C library later, and those of musl cannot load it. Of 32-bit ones nothing is
+/// said.</summary>
 sealed partial class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
 {
     /// <summary>Of one container, and of threads of one process that may have begun others.</summary>
@@ -23,34 +23,46 @@ sealed partial class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
     const string Shim = "/librunai.so",
         Deleted = " (deleted)";
 
-    public string? FindWithoutShim(int pid)
+    public ProgramsSeen Look(int pid)
     {
+        string? unreached = null;
+        var isAnyReached = false;
         var waiting = new Queue<int>([pid]);
         var seen = new HashSet<int> { pid };
         while (waiting.TryDequeue(out var one))
         {
-            if (LivingThread.FolderOf(one) is { } folder && IsWithoutShim(one, folder))
-                return ExecutableOf(folder);
+            if (LivingThread.FolderOf(one) is { } folder)
+            {
+                var kind = KindOf(one, folder);
+                if (kind == ProgramKind.WithoutShim)
+                    return new(ExecutableOf(folder), null);
+                if (kind == ProgramKind.Unreached)
+                    unreached ??= ExecutableOf(folder);
+                else
+                    isAnyReached = true;
+            }
             foreach (var child in ChildrenOf(one))
                 if (seen.Count < MaxProcesses && seen.Add(child))
                     waiting.Enqueue(child);
         }
-        return null;
+        return new(null, isAnyReached ? null : unreached);
     }
 
-    bool IsWithoutShim(int pid, string folder)
+    ProgramKind KindOf(int pid, string folder)
     {
         try
         {
             using var maps = File.OpenText(folder + "/maps");
-            return IsWithoutShim(maps, LoaderIn(File.ReadAllBytes(folder + "/auxv")))
-                && !File.ReadAllText(folder + "/comm").StartsWith(Runtime, StringComparison.Ordinal);
+            var kind = KindOf(maps, LoaderIn(File.ReadAllBytes(folder + "/auxv")));
+            return File.ReadAllText(folder + "/comm").StartsWith(Runtime, StringComparison.Ordinal)
+                ? ProgramKind.Unknown
+                : kind;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             if (LivingThread.FolderOf(pid) is not null)
                 LogProgramUnknown(log, pid, e.Message);
-            return false;
+            return ProgramKind.Unknown;
         }
     }
 
@@ -82,28 +94,35 @@ sealed partial class ProcPrograms(ILogger<ProcPrograms> log) : IPrograms
     /// <param name="maps">Lines as <c>7f0c5d228000-7f0c5d24e000 r-xp 00000000 00:3b 1048
     /// /usr/lib/x86_64-linux-gnu/libc.so.6</c>.</param>
     /// <param name="loader">What began the program.</param>
-    internal static bool IsWithoutShim(TextReader maps, Loader loader)
+    internal static ProgramKind KindOf(TextReader maps, Loader loader)
     {
         var hasLibc = false;
         var hasLoader = false;
+        var isUnreached = false;
         for (var left = MaxChars; maps.ReadLine() is { } line; )
         {
             if ((left -= line.Length) < 0)
-                return false;
+                return ProgramKind.Unknown;
             if (line.IndexOf('/', StringComparison.Ordinal) is not (> 0 and var at))
                 continue;
             var path = line.AsSpan(at);
             if (path.EndsWith(Deleted, StringComparison.Ordinal))
                 path = path[..^Deleted.Length];
             if (path.EndsWith(Shim, StringComparison.Ordinal))
-                return false;
+                return ProgramKind.WithShim;
             var name = path[(path.LastIndexOf('/') + 1)..];
-            hasLoader |=
-                IsAt(line, loader.Address)
-                && (loader.IsProgram ? IsGlibcLoader(name) : !name.StartsWith("ld-musl", StringComparison.Ordinal));
+            if (IsAt(line, loader.Address))
+            {
+                hasLoader = loader.IsProgram
+                    ? IsGlibcLoader(name)
+                    : !name.StartsWith("ld-musl", StringComparison.Ordinal);
+                isUnreached = !hasLoader;
+            }
             hasLibc |= IsExecutable64(line) && IsGlibc(name);
         }
-        return hasLibc && hasLoader;
+        return hasLibc && hasLoader ? ProgramKind.WithoutShim
+            : isUnreached ? ProgramKind.Unreached
+            : ProgramKind.Unknown;
     }
 
     /// <summary>Data can be a C library too.</summary>

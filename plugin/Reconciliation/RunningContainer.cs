@@ -20,4 +20,11 @@ sealed record RunningContainer(
     GpuMemoryQuota? Quota,
     GpuSelection? Gpus,
     IReadOnlyList<string> Directories
-);
+)
+{
+    /// <summary>By its name in daemon.json: <c>runc</c>, <c>nvidia</c>.</summary>
+    public string Runtime { get; init; } = "";
+
+    /// <summary>See <see cref="ProgramsSeen.Unreached"/>; null also before its programs were looked at.</summary>
+    public string? Unreached { get; init; }
+}

@@ -28,7 +28,8 @@ sealed class RunningContainers
         ContainerInspect container,
         ContainerSpec spec,
         GpuMemoryQuota? quota,
-        IReadOnlyList<string> directories
+        IReadOnlyList<string> directories,
+        string? unreached = null
     ) =>
         _all[container.Id] = new(
             container.Id,
@@ -45,13 +46,22 @@ sealed class RunningContainers
             quota,
             spec.Gpu?.Selection.Bounded(),
             directories
-        );
+        )
+        {
+            Runtime = Bounded.Text(container.HostConfig.Runtime ?? "", MaxName),
+            Unreached = unreached,
+        };
 
     /// <summary>It was renamed.</summary>
-    public void Rename(string id, string name)
+    public void Rename(string id, string name) => Change(id, known => known with { Name = Shorten(name) });
+
+    /// <summary>Its programs were looked at, see <see cref="ProgramsSeen"/>.</summary>
+    public void Saw(string id, int pid, string? unreached) =>
+        Change(id, known => known.Pid == pid ? known with { Unreached = unreached } : known);
+
+    void Change(string id, Func<RunningContainer, RunningContainer> change)
     {
-        while (_all.TryGetValue(id, out var known) && !_all.TryUpdate(id, known with { Name = Shorten(name) }, known))
-        { }
+        while (_all.TryGetValue(id, out var known) && !_all.TryUpdate(id, change(known), known)) { }
     }
 
     /// <summary>Does nothing for a container that is not known.</summary>

@@ -367,7 +367,9 @@ sealed class FakePrograms : IPrograms
     /// <summary>By the container's first process.</summary>
     public ConcurrentDictionary<int, string> WithoutShim { get; } = [];
 
-    public string? FindWithoutShim(int pid) => WithoutShim.GetValueOrDefault(pid);
+    public ConcurrentDictionary<int, string> Unreached { get; } = [];
+
+    public ProgramsSeen Look(int pid) => new(WithoutShim.GetValueOrDefault(pid), Unreached.GetValueOrDefault(pid));
 }
 
 sealed class FakeLedger : IGpuReservations

@@ -17,7 +17,7 @@ sealed class ProgramsTests
         + "00:00 0 [vdso]\n";
 
     static bool IsWithout(string maps, ProcPrograms.Loader? loader = null) =>
-        ProcPrograms.IsWithoutShim(new StringReader(maps), loader ?? Loader);
+        ProcPrograms.KindOf(new StringReader(maps), loader ?? Loader) == ProgramKind.WithoutShim;
 
     static string Maps(params string[] files) =>
         Main
@@ -79,6 +79,56 @@ sealed class ProgramsTests
             ),
             Is.EqualTo(isWithout)
         );
+
+    [TestCase("/opt/static", true)]
+    [TestCase("/lib/ld-musl-x86_64.so.1", false)]
+    [TestCase("/lib/ld-musl-x86_64.so.1", true, Description = "called with a program's name")]
+    public void Static_programs_and_those_of_musl_are_not_reached(string file, bool isProgram)
+    {
+        var maps = Maps().Replace("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", file, StringComparison.Ordinal);
+        var loader = Loader with { IsProgram = isProgram };
+        Assert.That(ProcPrograms.KindOf(new StringReader(maps), loader), Is.EqualTo(ProgramKind.Unreached));
+        Assert.That(
+            ProcPrograms.KindOf(new StringReader(maps), loader with { Address = 0 }),
+            Is.EqualTo(ProgramKind.Unknown),
+            "the kernel did not say"
+        );
+    }
+
+    /// <summary>An init is often static.</summary>
+    [TestCase("exec SLEEPER", true)]
+    [TestCase("SLEEPER & wait", false)]
+    public async Task Unreached_is_who_has_only_such_programs(string script, bool isUnreached)
+    {
+        var folder = Directory.CreateTempSubdirectory("programs").FullName;
+        var sleeper = Path.Combine(folder, "sleeper");
+        Assert.That(
+            Tests.Volumes.Sh.Run(
+                $"echo '#include <unistd.h>\nint main(void) {{ pause(); }}' | gcc -static -x c -o {sleeper} -"
+            ),
+            Is.EqualTo((0, ""))
+        );
+        File.Copy("/lib/x86_64-linux-gnu/libm.so.6", Path.Combine(folder, "librunai.so"));
+        var start = new ProcessStartInfo(
+            "/bin/sh",
+            ["-c", script.Replace("SLEEPER", sleeper, StringComparison.Ordinal)]
+        );
+        start.Environment["LD_PRELOAD"] = Path.Combine(folder, "librunai.so");
+        using var shell = Process.Start(start)!;
+        try
+        {
+            await Until(() => Comms(shell.Id).Contains("sleeper"));
+            Assert.That(
+                new ProcPrograms(NullLogger<ProcPrograms>.Instance).Look(shell.Id),
+                Is.EqualTo(new ProgramsSeen(null, isUnreached ? sleeper : null))
+            );
+        }
+        finally
+        {
+            shell.Kill(entireProcessTree: true);
+            Directory.Delete(folder, recursive: true);
+        }
+    }
 
     [Test]
     public void The_auxiliary_vector_names_the_loader()
@@ -144,7 +194,7 @@ sealed class ProgramsTests
             for (
                 var n = 0;
                 n < 100
-                    && (found = new ProcPrograms(NullLogger<ProcPrograms>.Instance).FindWithoutShim(shell.Id)) is null
+                    && (found = new ProcPrograms(NullLogger<ProcPrograms>.Instance).Look(shell.Id).WithoutShim) is null
                         == isWithout;
                 n++
             )
@@ -175,7 +225,7 @@ sealed class ProgramsTests
         await Until(() => File.ReadAllText($"/proc/{program.Id}/stat").Contains(") Z ", StringComparison.Ordinal));
         Assert.That(File.ReadAllText($"/proc/{program.Id}/maps"), Is.Empty, "what this is about");
         Assert.That(
-            Path.GetFileName(new ProcPrograms(NullLogger<ProcPrograms>.Instance).FindWithoutShim(program.Id)),
+            Path.GetFileName(new ProcPrograms(NullLogger<ProcPrograms>.Instance).Look(program.Id).WithoutShim),
             Does.StartWith("python3")
         );
         program.StandardInput.Close();
@@ -184,7 +234,10 @@ sealed class ProgramsTests
 
     [Test]
     public void A_process_that_has_ended_has_nothing() =>
-        Assert.That(new ProcPrograms(NullLogger<ProcPrograms>.Instance).FindWithoutShim(int.MaxValue), Is.Null);
+        Assert.That(
+            new ProcPrograms(NullLogger<ProcPrograms>.Instance).Look(int.MaxValue),
+            Is.EqualTo(default(ProgramsSeen))
+        );
 
     static string[] Comms(int pid)
     {

@@ -820,6 +820,22 @@ sealed class ReconciliationTests
         );
     }
 
+    [TestCase(-1)]
+    [TestCase(1)]
+    public async Task Programs_that_no_preload_reaches_are_known(int hours)
+    {
+        _programs.Unreached[1001] = "/bin/busybox";
+        await StartAsync();
+        var container = Container(1, "0.5", "d1");
+        _docker.Start(
+            container with
+            {
+                State = container.State with { StartedAt = DateTimeOffset.UtcNow.AddHours(hours).ToString("o") },
+            }
+        );
+        await Until(() => _running.All.Any(one => one.Unreached == "/bin/busybox"), "it is seen, at once or later");
+    }
+
     [Test]
     public async Task The_next_sweep_finds_a_lost_directory()
     {
