@@ -35,6 +35,12 @@ sealed record PluginSettings
     /// <summary>The host's device nodes.</summary>
     public string Devices { get; init; } = "/host/dev";
 
+    /// <summary>The host's /run.</summary>
+    public string Run { get; init; } = "/host/run";
+
+    /// <summary>The host's /etc.</summary>
+    public string Etc { get; init; } = "/host/etc";
+
     /// <summary>The policy file. It need not exist.</summary>
     public string Policy { get; init; } = "/host/etc/docker/gpu-memory.json";
 
@@ -69,6 +75,8 @@ sealed record PluginSettings
                 Stage = ReadPath("STAGE", defaults.Stage),
                 Devices = ReadPath("DEVICES", defaults.Devices),
                 Driver = ReadPath("DRIVER", defaults.Driver),
+                Run = ReadPath("RUN", defaults.Run),
+                Etc = ReadPath("ETC", defaults.Etc),
                 Policy = ReadPath("POLICY", defaults.Policy),
                 WatchUse = ReadSeconds("WATCH_USE", read("WATCH_USE"), defaults.WatchUse, problems),
             },

@@ -30,7 +30,16 @@ sealed class EngineClient(EngineClientOptions options, SelfCalls own, TimeProvid
         var info =
             await AskAsync((docker, token) => docker.System.GetSystemInfoAsync(token), cancel)
             ?? throw new EngineException("the engine has no /info", 404);
-        return new() { DefaultRuntime = info.DefaultRuntime ?? "" };
+        return new()
+        {
+            DefaultRuntime = info.DefaultRuntime ?? "",
+            Runtimes =
+                info.Runtimes?.Where(one => one.Value?.Path is { Length: > 0 })
+                    .ToDictionary(one => one.Key, one => one.Value.Path!, StringComparer.Ordinal)
+                ?? [],
+            CgroupDriver = info.CgroupDriver ?? "",
+            Version = info.ServerVersion ?? "",
+        };
     }
 
     public async Task<int?> PingAsync(string target, TimeSpan limit, CancellationToken cancel)

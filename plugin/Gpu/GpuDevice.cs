@@ -8,4 +8,7 @@ sealed record GpuDevice(int Index, string Uuid, string Name, long TotalBytes, lo
     /// <summary>What all containers together can allocate: CUDA's total (<c>cuDeviceTotalMem</c>), of which fractions
     /// are shares. NVML's total with drivers before 510, which do not tell what is reserved.</summary>
     public long AllocatableBytes => TotalBytes - ReservedBytes;
+
+    /// <summary>It is in MIG mode: containers get instances, each with a part of its memory.</summary>
+    public bool IsDivided { get; init; }
 }

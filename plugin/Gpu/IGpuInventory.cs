@@ -19,4 +19,7 @@ interface IGpuInventory
 
     /// <summary>The same of <see cref="Known"/>.</summary>
     string? KnownProblem => Problem;
+
+    /// <summary><c>580.159.04</c>, as it was when the GPUs were read; null where NVML did not say.</summary>
+    string? DriverVersion => null;
 }

@@ -67,7 +67,34 @@ sealed unsafe class Nvml : IDisposable
             Text("nvmlDeviceGetName", handle),
             total,
             reserved
+        )
+        {
+            IsDivided = IsDivided(handle),
+        };
+    }
+
+    /// <summary>The version of the driver's kernel module. Throws <see cref="NvmlException"/>.</summary>
+    public string DriverVersion()
+    {
+        var buffer = stackalloc byte[NameLength];
+        Check(
+            "nvmlSystemGetDriverVersion",
+            ((delegate* unmanaged<byte*, uint, int>)NativeLibrary.GetExport(_library, "nvmlSystemGetDriverVersion"))(
+                buffer,
+                NameLength
+            )
         );
+        return Marshal.PtrToStringUTF8((nint)buffer) ?? "";
+    }
+
+    /// <summary>GPUs and drivers that know of no MIG have none.</summary>
+    bool IsDivided(nint handle)
+    {
+        uint current,
+            pending;
+        return NativeLibrary.TryGetExport(_library, "nvmlDeviceGetMigMode", out var call)
+            && ((delegate* unmanaged<nint, uint*, uint*, int>)call)(handle, &current, &pending) == 0
+            && current != 0;
     }
 
     /// <summary><c>GPU-</c> and a UUID. Throws <see cref="NvmlException"/>.</summary>

@@ -30,7 +30,8 @@ sealed partial class NvmlInventory(
     readonly Lock _lock = new();
     List<GpuDevice> _devices = [];
     string? _problem = "the GPUs have not been read yet";
-    string? _logged;
+    string? _logged,
+        _driverVersion;
     Task? _reading;
     DateTimeOffset _nextTry;
 
@@ -55,6 +56,8 @@ sealed partial class NvmlInventory(
     public IReadOnlyList<GpuDevice> Known => _devices;
 
     public string? KnownProblem => _problem;
+
+    public string? DriverVersion => _driverVersion;
 
     public bool IsKnown
     {
@@ -143,6 +146,7 @@ sealed partial class NvmlInventory(
     {
         nodes.Provide();
         using var nvml = Nvml.Open(library);
+        _driverVersion = VersionOf(nvml);
         var devices = new List<GpuDevice>();
         var problem = "NVML finds no GPU";
         for (var index = 0; index < nvml.Count(); index++)
@@ -158,6 +162,18 @@ sealed partial class NvmlInventory(
             }
         }
         return (devices, problem);
+    }
+
+    static string? VersionOf(Nvml nvml)
+    {
+        try
+        {
+            return nvml.DriverVersion();
+        }
+        catch (Exception e) when (e is NvmlException or EntryPointNotFoundException)
+        {
+            return null;
+        }
     }
 
     /// <summary>Distributions put links to the driver's library here and there, some to absolute paths of the

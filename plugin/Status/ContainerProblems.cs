@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+using Runai.GpuMemory.Status.Checks;
+
 namespace Runai.GpuMemory.Status;
 
 /// <summary>What is wrong with containers, by their state.</summary>

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 using Runai.GpuMemory.Admission.Policies;
 using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Status.Checks;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Status;
 
-/// <summary>What is wrong with the host as a whole. All of it is in the log too, by those who found it.</summary>
+/// <summary>What is wrong with the host as a whole, by what the plugin knows without looking.</summary>
 sealed class HostProblems(IChainState chain, PolicySource policy, IGpuInventory gpus, IVolumeCatalog volumes)
     : IProblemSource
 {

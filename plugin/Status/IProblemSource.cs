@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+using Runai.GpuMemory.Status.Checks;
+
 namespace Runai.GpuMemory.Status;
 
 /// <summary>One or more checks of the plugin's half of <c>doctor</c>.</summary>

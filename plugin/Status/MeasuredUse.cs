@@ -20,6 +20,9 @@ sealed record MeasuredUse(
     IReadOnlyDictionary<string, IReadOnlyDictionary<string, Refusals>> Refusals
 )
 {
+    /// <summary>A server of CUDA's Multi-Process Service that is in no container has something on a GPU.</summary>
+    public bool IsMpsServed { get; init; }
+
     /// <summary>Null where the driver did not say, or the container began later.</summary>
     public ContainerShare? Of(string container, DateTimeOffset? startedAt, string uuid)
     {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 using System.Text.Json.Serialization;
+using Runai.GpuMemory.Status.Checks;
 
 namespace Runai.GpuMemory.Status;
 

@@ -6,6 +6,7 @@ using Runai.GpuMemory.Admission.Policies;
 using Runai.GpuMemory.Gpu;
 using Runai.GpuMemory.Hosting;
 using Runai.GpuMemory.Protocol;
+using Runai.GpuMemory.Status.Checks;
 using Runai.GpuMemory.Volumes;
 
 namespace Runai.GpuMemory.Status;
@@ -20,6 +21,8 @@ sealed class StatusReports(
     IChainState chain,
     DecisionCounts decisions,
     IEnumerable<IProblemSource> problems,
+    Checkup checkup,
+    ProblemLog problemLog,
     ShimStore shims,
     IVolumeCatalog volumes,
     TimeProvider time
@@ -34,12 +37,14 @@ sealed class StatusReports(
     public async Task<RawJson> ReportAsync(string? user, CancellationToken cancel)
     {
         var asked = chain.FindOutAsync(cancel);
-        var use = await meter.MeasureAsync(cancel);
+        var use = await MeasureAsync(cancel);
         var isAsked = await asked;
         var all = rows.All(gpus.Known, use);
         var shown = user is null
             ? all
             : [.. all.Where(row => row.User is { } name && StatusVolume.Spell(name) == user)];
+        var found = Problems(all);
+        problemLog.Note([.. found.Take(StatusContract.MaxProblems)]);
         var names = user is null ? null : shown.Select(row => row.Name).ToHashSet(StringComparer.Ordinal);
         return Json(
             new StatusReport
@@ -64,7 +69,7 @@ sealed class StatusReports(
                 ],
                 Problems =
                 [
-                    .. Problems(all)
+                    .. found
                         .Where(problem => problem.Container is not { } name || names?.Contains(name) != false)
                         .Take(StatusContract.MaxProblems),
                 ],
@@ -74,7 +79,7 @@ sealed class StatusReports(
 
     public async Task<RawJson> SummaryAsync(QuotaVolume volume, bool measures, CancellationToken cancel)
     {
-        var summary = measures ? Summarize(await meter.MeasureAsync(cancel)) : SummaryOfNow();
+        var summary = measures ? Summarize(await MeasureAsync(cancel)) : SummaryOfNow();
         return new(
             JsonSerializer.SerializeToUtf8Bytes(
                 summary with
@@ -85,6 +90,14 @@ sealed class StatusReports(
                 StatusJson.Default.StatusSummary
             )
         );
+    }
+
+    async Task<MeasuredUse?> MeasureAsync(CancellationToken cancel)
+    {
+        var looked = checkup.LookAsync(cancel);
+        var use = await meter.MeasureAsync(cancel);
+        await looked;
+        return use;
     }
 
     /// <summary>The engine asks several times in a <c>docker run</c>.</summary>
@@ -110,7 +123,7 @@ sealed class StatusReports(
             Policy = PolicyNow(),
             Gpus = GpusNow(use, all),
             ContainerCount = all.Count,
-            ProblemCount = Problems(all).Take(StatusContract.MaxProblems).Count(),
+            ProblemCount = Math.Min(Problems(all).Count, StatusContract.MaxProblems),
         };
     }
 
@@ -119,8 +132,8 @@ sealed class StatusReports(
 
     static string? TimeOf(MeasuredUse? use) => use is null ? null : StatusContract.Text(use.Time);
 
-    IEnumerable<Problem> Problems(IReadOnlyList<ContainerStatus> all) =>
-        problems.SelectMany(source => source.Find(all));
+    IReadOnlyList<Problem> Problems(IReadOnlyList<ContainerStatus> all) =>
+        [.. problems.SelectMany(source => source.Find(all))];
 
     IReadOnlyList<GpuStatus> GpusNow(MeasuredUse? use, IReadOnlyList<ContainerStatus> all) =>
         GpuRows.All(gpus.Known, use, ledger.Held(), policy.Current.Overcommit, all);

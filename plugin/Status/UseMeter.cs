@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 using Runai.GpuMemory.Gpu;
+using Runai.GpuMemory.Hosting;
 using Runai.GpuMemory.Reconciliation;
 using Runai.GpuMemory.Volumes;
 
@@ -22,78 +23,37 @@ sealed partial class UseMeter(
     /// <summary>A reader waits no longer than this for the driver.</summary>
     public static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(3);
 
-    readonly Lock _lock = new();
-    volatile MeasuredUse? _last;
-    long _lastAt;
-    (Task Work, long Since)? _measuring;
+    readonly OnDemand<MeasuredUse> _shared = new(VolumeLooks.MaxAge, MaxWait, time);
 
     /// <summary>The last one; null before there is one. Waits for nothing.</summary>
-    public MeasuredUse? Last => _last;
+    public MeasuredUse? Last => _shared.Last;
 
     /// <summary>The last one, where it is young enough.</summary>
-    public MeasuredUse? Recent
-    {
-        get
-        {
-            lock (_lock)
-                return _last is not null && time.GetElapsedTime(_lastAt) < VolumeLooks.MaxAge ? _last : null;
-        }
-    }
+    public MeasuredUse? Recent => _shared.Recent;
 
-    /// <summary>One that is young enough; where the driver does not answer in time, the last one there is.</summary>
-    public async Task<MeasuredUse?> MeasureAsync(CancellationToken cancel)
-    {
-        if (Recent is { } recent)
-            return recent;
-        var (work, left) = Join();
-        try
-        {
-            await work.WaitAsync(left, time, cancel);
-        }
-        catch (TimeoutException)
-        {
-            // What there is says how old it is.
-        }
-        return _last;
-    }
+    /// <summary>One that is young enough; where the driver does not answer in time, the last one there is, which says
+    /// how old it is.</summary>
+    public Task<MeasuredUse?> MeasureAsync(CancellationToken cancel) => _shared.MeasureAsync(Start, cancel);
 
-    /// <summary>The measurement that is under way, or a new one.</summary>
-    (Task Work, TimeSpan Left) Join()
-    {
-        lock (_lock)
-        {
-            if (_measuring is not { Work.IsCompleted: false })
-                _measuring = (
-                    Task.Factory.StartNew(
-                        Measure,
-                        CancellationToken.None,
-                        TaskCreationOptions.LongRunning | TaskCreationOptions.DenyChildAttach,
-                        TaskScheduler.Default
-                    ),
-                    time.GetTimestamp()
-                );
-            var (work, since) = _measuring.Value;
-            var left = MaxWait - time.GetElapsedTime(since);
-            return (work, left > TimeSpan.Zero ? left : TimeSpan.Zero);
-        }
-    }
+    Task<MeasuredUse?> Start() =>
+        Task.Factory.StartNew(
+            Measure,
+            CancellationToken.None,
+            TaskCreationOptions.LongRunning | TaskCreationOptions.DenyChildAttach,
+            TaskScheduler.Default
+        );
 
-    void Measure()
+    MeasuredUse? Measure()
     {
         try
         {
-            var at = time.GetTimestamp();
-            var use = Read(time.GetUtcNow());
-            lock (_lock)
-            {
-                _last = use;
-                _lastAt = at;
-            }
+            return Read(time.GetUtcNow());
         }
         catch (Exception e)
         {
             // Logged here, once; readers get the last measurement.
             LogFailed(log, e);
+            return null;
         }
     }
 
@@ -115,7 +75,10 @@ sealed partial class UseMeter(
                     shares[(id, gpu.Uuid)] = share with { Percent = Math.Min(100, (share.Percent ?? 0) + percent) };
         }
         lost.Look();
-        return new(at, readings.DistinctBy(gpu => gpu.Uuid).ToDictionary(gpu => gpu.Uuid), shares, ReadRefusals());
+        return new(at, readings.DistinctBy(gpu => gpu.Uuid).ToDictionary(gpu => gpu.Uuid), shares, ReadRefusals())
+        {
+            IsMpsServed = groups.Any(process => process.Value.Count == 0 && MpsServer.Is(process.Key)),
+        };
     }
 
     Dictionary<string, IReadOnlyDictionary<string, Refusals>> ReadRefusals()

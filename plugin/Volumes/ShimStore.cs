@@ -20,6 +20,15 @@ sealed class ShimStore(StateLayout layout)
     /// <summary>Which one new private directories get; null before the first one.</summary>
     public string? CurrentVersion => Path.GetFileName(Volatile.Read(ref _current)?.Folder);
 
+    /// <summary>Which one new private directories get, also before the first one; null where the plugin's image has
+    /// none.</summary>
+    public string? ServedVersion => CurrentVersion ?? (_image ??= VersionOf(layout.Shim));
+
+    string? _image;
+
+    /// <summary>Of a shim wherever it is; null where there is none.</summary>
+    public static string? VersionOf(string path) => ServedFile.TryRead(path) is { } content ? Version(content) : null;
+
     /// <summary>This plugin's files in the store. Throws <see cref="IOException"/> when there is no shim to copy or no
     /// room for it.</summary>
     public ShimFiles Current()

@@ -365,17 +365,25 @@ sealed class TestEngine : IDisposable
     /// <summary>Names the authorization plugins, in the order in which they are asked.</summary>
     public void Ask(params string[] plugins)
     {
-        File.WriteAllText(
-            Configuration,
+        Configure(
             plugins.Length == 0 ? "{}" : $$"""{"authorization-plugins": ["{{string.Join("\", \"", plugins)}}"]}"""
         );
-        Control("reload", _folder);
         var asks = plugins.Contains(Plugin);
         Eventually(
             () => AsksPlugin() == asks,
             asks ? "the engine asks the plugin" : "the engine does not ask the plugin"
         );
     }
+
+    /// <summary>Writes daemon.json, and waits until the engine has read it.</summary>
+    public void Configure(string json)
+    {
+        File.WriteAllText(Configuration, json);
+        Control("reload", _folder);
+    }
+
+    /// <summary>A path of the engine's own folder: <c>etc</c> is its host's /etc to the plugin.</summary>
+    public string PathOf(string name) => Path.Combine(_folder, name);
 
     /// <summary>`docker info` does not list plugins that were named after the engine's start.</summary>
     bool AsksPlugin() =>

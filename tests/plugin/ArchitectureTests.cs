@@ -50,6 +50,7 @@ sealed class ArchitectureTests(string program, string root)
         "Admission/DryRun",
         "Admission",
         "Reconciliation",
+        "Status/Checks",
         "Status",
         "",
     ];

@@ -93,6 +93,27 @@ sealed partial class DocumentationTests
         Assert.That(rows.Select(m => (m.Groups[1].Value, m.Groups[2].Value)), Is.EquivalentTo(Events));
     }
 
+    /// <summary>How a problem of the status begins in the code.</summary>
+    [GeneratedRegex("(?:new(?: Problem)?|Problem\\.Of)\\(\\s*\"([a-z-]+)\",")]
+    private static partial Regex Check();
+
+    /// <summary>A row of the tables of checks.</summary>
+    [GeneratedRegex(@"^\| `([a-z-]+)`(?: \*)? \|", RegexOptions.Multiline)]
+    private static partial Regex CheckRow();
+
+    [Test]
+    public void The_tables_of_checks_match_the_code()
+    {
+        var section = File.ReadAllText(Path.Combine(Root, "docs/status.md")).Split("\n## Checks")[1].Split("\n## ")[0];
+        var code = Directory
+            .EnumerateFiles(Path.Combine(Root, "plugin/Status"), "*.cs", SearchOption.AllDirectories)
+            .SelectMany(file => Check().Matches(File.ReadAllText(file)));
+        Assert.That(
+            CheckRow().Matches(section).Select(m => m.Groups[1].Value).Distinct(),
+            Is.EquivalentTo(code.Select(m => m.Groups[1].Value).Distinct()).And.Not.Empty
+        );
+    }
+
     static string FindRoot()
     {
         var folder = AppContext.BaseDirectory;

@@ -273,4 +273,5 @@ sealed class FakeGpus : IGpuInventory
         new(1, "GPU-22222222-0000", "NVIDIA GeForce RTX 2080 Ti", 11522801664, 0),
     ];
     public string? Problem => null;
+    public string? DriverVersion { get; set; }
 }

@@ -51,6 +51,12 @@ sealed partial class NvmlInventoryTests
             int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **d) { *d = (void *)(i + 1L); return i == 0 ? FIRST : 0; }
             int nvmlDeviceGetUUID(void *d, char *s, unsigned n) { snprintf(s, n, "GPU-%ld", (long)d); return 0; }
             int nvmlDeviceGetName(void *d, char *s, unsigned n) { snprintf(s, n, "Test GPU"); return 0; }
+            #ifdef MIG
+            int nvmlDeviceGetMigMode(void *d, unsigned *now, unsigned *later) { *now = (long)d == 2; *later = 1; return MIG; }
+            #endif
+            #ifdef VERSION
+            int nvmlSystemGetDriverVersion(char *s, unsigned n) { snprintf(s, n, "450.36.06"); return VERSION; }
+            #endif
             struct v1 { unsigned long long total, free, used; };
             int nvmlDeviceGetMemoryInfo(void *d, struct v1 *m) { m->total = 1000; m->free = 900; m->used = 100; return V1; }
             #ifndef NO_V2
@@ -132,6 +138,16 @@ sealed partial class NvmlInventoryTests
             Over(Build("NO_V2")).Devices.Select(gpu => (gpu.TotalBytes, gpu.ReservedBytes)),
             Is.All.EqualTo((1000L, 0L))
         );
+
+    [TestCase(new[] { "MIG=0", "VERSION=0" }, true)]
+    [TestCase(new[] { "MIG=3", "VERSION=3" }, false)]
+    [TestCase(new string[] { }, false)]
+    public void The_drivers_version_and_divided_GPUs_are_known(string[] defines, bool areKnown)
+    {
+        var gpus = Over(Build(defines));
+        Assert.That(gpus.Devices.Select(gpu => gpu.IsDivided), Is.EqualTo(new[] { false, areKnown }));
+        Assert.That(gpus.DriverVersion, Is.EqualTo(areKnown ? "450.36.06" : null));
+    }
 
     [Test]
     public void A_lost_gpu_does_not_hide_the_others()

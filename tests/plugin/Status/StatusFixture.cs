@@ -13,6 +13,7 @@ using Runai.GpuMemory.Gpu;
 using Runai.GpuMemory.Protocol;
 using Runai.GpuMemory.Reconciliation;
 using Runai.GpuMemory.Status;
+using Runai.GpuMemory.Status.Checks;
 using Runai.GpuMemory.Tests.Admission;
 using Runai.GpuMemory.Tests.Reconciliation;
 using Runai.GpuMemory.Volumes;
@@ -42,6 +43,10 @@ abstract class StatusFixture
     private protected FakeChain Chain = null!;
     private protected DecisionCounts Decisions = null!;
     private protected StatusReports Reports = null!;
+    private protected FakeEngine Engine = null!;
+
+    /// <summary>Those that look at the host.</summary>
+    private protected List<ICheck> Checks = null!;
 
     /// <summary>Those of the plugin.</summary>
     private protected List<QuotaVolume> Volumes = null!;
@@ -61,6 +66,8 @@ abstract class StatusFixture
         Chain = new();
         Decisions = new();
         Volumes = [new("runai", null)];
+        Engine = new();
+        Checks = [];
         Lost = new(Running, Rules, new(), Clock, new ListLogger<LostGpus>(Log));
         Meter = new(Driver, Gpus, Processes, Running, Lost, Refused, Clock, new ListLogger<UseMeter>(Log));
         Owners = new(Path.Combine(_folder, "owners"));
@@ -83,6 +90,7 @@ abstract class StatusFixture
             File.WriteAllText(file, policy);
         var source = new PolicySource(file, file + ".good", NullLogger<PolicySource>.Instance, Clock);
         var volumes = new FewVolumes(Volumes);
+        var checkup = new Checkup(Engine, Checks, Clock, new ListLogger<Checkup>(Log));
         Reports = new(
             Meter,
             new(Running, Owners, Lost),
@@ -91,7 +99,14 @@ abstract class StatusFixture
             source,
             Chain,
             Decisions,
-            [new HostProblems(Chain, source, Gpus, volumes), new ContainerProblems()],
+            [
+                new HostProblems(Chain, source, Gpus, volumes),
+                new MpsProblems(Meter, source),
+                checkup,
+                new ContainerProblems(),
+            ],
+            checkup,
+            new(new ListLogger<ProblemLog>(Log)),
             new(new(new() { State = _folder })),
             volumes,
             Clock

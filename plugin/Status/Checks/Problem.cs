@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-namespace Runai.GpuMemory.Status;
+namespace Runai.GpuMemory.Status.Checks;
 
 /// <summary>Something is wrong on this host, and what mends it.</summary>
-/// <param name="Check">Which check found it: <c>chain</c>, <c>policy</c>, <c>nvml</c>, <c>volume</c>,
-/// <c>unlimited</c>, <c>no-gpu</c>.</param>
+/// <param name="Check">Which check found it: one of the table in docs/status.md.</param>
 /// <param name="Container">The name of the container that it is about; null: the host.</param>
-/// <param name="Message">What is wrong.</param>
+/// <param name="Message">What is wrong. The same for as long as it lasts: no figure that changes.</param>
 /// <param name="Remedy">What to type.</param>
 sealed record Problem(string Check, string? Container, string Message, string Remedy)
 {
