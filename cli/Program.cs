@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+using Runai.GpuMemory.Cli.Checks;
 using Runai.GpuMemory.Cli.Commands;
 using Runai.GpuMemory.Cli.Common;
 using Runai.GpuMemory.Cli.Completion;
@@ -59,7 +60,13 @@ static class Program
     {
         using var interruption = new Interruption();
         var docker = new DockerProcess(DockerProcess.Default, GlobalOptions.Read(globals), interruption);
-        return OwnCommands.Run(OwnLine.Read(words, docker) with { Terminal = Terminal.OfOutput() });
+        return OwnCommands.Run(
+            OwnLine.Read(words, docker) with
+            {
+                Terminal = Terminal.OfOutput(),
+                Installation = Installation.OfProcess(),
+            }
+        );
     }
 
     static int Complete(byte[] request, byte[][] words, bool isPlugin)

@@ -28,6 +28,9 @@ static class Formats
 
     /// <summary>A row as JSON, without a line feed.</summary>
     public static string Line(GpuRow row) => JsonSerializer.Serialize(row, RowJson.Default.GpuRow);
+
+    /// <summary>A row as JSON, without a line feed.</summary>
+    public static string Line(FindingRow row) => JsonSerializer.Serialize(row, RowJson.Default.FindingRow);
 }
 
 /// <summary>A line of <c>ps --format json</c>. Columns are texts, as docker's; sizes in bytes, null where not
@@ -64,6 +67,11 @@ sealed record GpuRow(
     long? FreeToPromiseBytes
 );
 
+/// <summary>A line of <c>doctor --format json</c>. Container: null for the host. Remedy: empty if there is
+/// none.</summary>
+sealed record FindingRow(string Check, string By, string State, string? Container, string Message, string Remedy);
+
 [JsonSerializable(typeof(PsRow))]
 [JsonSerializable(typeof(GpuRow))]
+[JsonSerializable(typeof(FindingRow))]
 sealed partial class RowJson : JsonSerializerContext;

@@ -18,6 +18,7 @@ static class OwnCommands
         ("stats", true, line => new StatsCommand(line)),
         ("gpus", false, line => new GpusCommand(line)),
         ("exporter", false, line => new ExporterCommand(line)),
+        ("doctor", false, line => new DoctorCommand(line)),
         ("completion", false, _ => new CompletionCommand()),
         ("__man", false, _ => new ManCommand()),
     ];

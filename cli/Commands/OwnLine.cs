@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 using System.Text;
+using Runai.GpuMemory.Cli.Checks;
 using Runai.GpuMemory.Cli.Common;
 using Runai.GpuMemory.Cli.Docker;
 using Runai.GpuMemory.Cli.Questions;
@@ -22,9 +23,16 @@ sealed record OwnLine(string[] Words, byte[][] ForDocker, DockerProcess? Docker)
     /// <summary>What the command prints to.</summary>
     public Terminal Terminal { get; init; } = Terminal.None;
 
+    /// <summary>Where this program is, for <c>doctor</c>.</summary>
+    public Installation Installation { get; init; } = Installation.None;
+
+    /// <summary>The docker that it runs.</summary>
+    /// <exception cref="InvalidOperationException">The line is the empty one.</exception>
+    public DockerProcess DockerOrThrow => Docker ?? throw new InvalidOperationException("a description asks nothing");
+
     /// <summary>What asks the plugin by the docker of this line.</summary>
     /// <exception cref="InvalidOperationException">The line is the empty one.</exception>
-    public QuestionChannel Channel => new(Docker ?? throw new InvalidOperationException("a description asks nothing"));
+    public QuestionChannel Channel => new(DockerOrThrow);
 
     /// <summary>Divides the words into this program's own, which have to be UTF-8, and docker's.</summary>
     /// <param name="words">From the command on.</param>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 using Runai.GpuMemory.Cli.Common;
@@ -29,6 +30,9 @@ sealed unsafe class DockerProcess(
 
     /// <summary>What passes signals on; null: they do what they do.</summary>
     public Interruption? Interruption => interruption;
+
+    /// <summary>What is run: a path, or a name to look up in PATH.</summary>
+    public string Program => program.Text();
 
     /// <summary>The same docker, with a limit to the time that a captured call may take.</summary>
     public DockerProcess WithLimit(TimeSpan time) => new(program, Globals, interruption, time);
@@ -65,20 +69,17 @@ sealed unsafe class DockerProcess(
             using (errorEnd)
                 child = Start(line, environment, outputEnd, errorEnd, hasInput);
             interruption?.PassTo(child);
-            var isLate = false;
-            var timer = new Timer(_ => isLate = Libc.Kill(child, 9) == 0);
-            timer.Change(limit ?? Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-            var printed = Task.Run(() => Read(output, child));
-            var errors = Read(error, child);
-            var all = printed.GetAwaiter().GetResult();
-            timer.Dispose(); // before the child's number may be another's
+            var clock = Stopwatch.StartNew();
+            var printed = Task.Run(() => Read(output, child, clock));
+            var errors = Read(error, child, clock);
+            var all = printed.GetAwaiter().GetResult(); // before the child's number may be another's
             var result = new Output(CodeOf(child), all, errors);
             interruption?.PassTo(0);
             interruption?.ThrowIfCame();
-            if (isLate)
-                throw new UserException($"docker gave no answer within {limit?.TotalSeconds} s");
             if (result.Out.Length > MaxOutput || result.Error.Length > MaxOutput)
                 throw new UserException($"docker printed more than {MaxOutput >> 20} MiB");
+            if (clock.Elapsed >= limit)
+                throw new UserException($"docker gave no answer within {limit?.TotalSeconds} s");
             return result;
         }
     }
@@ -106,14 +107,25 @@ sealed unsafe class DockerProcess(
         return (new(ends[0], ownsHandle: true), new(ends[1], ownsHandle: true));
     }
 
-    /// <summary>All that the child prints. One that does not come to an end is killed.</summary>
-    static byte[] Read(SafeFileHandle handle, int child)
+    /// <summary>All that the child prints. One that does not come to an end is killed, and what it started is not
+    /// waited for.</summary>
+    byte[] Read(SafeFileHandle handle, int child, Stopwatch clock)
     {
         using var stream = new FileStream(handle, FileAccess.Read, bufferSize: 0);
         using var all = new MemoryStream();
         var part = new byte[16384];
-        for (int count; (count = stream.Read(part)) > 0; )
+        while (true)
         {
+            if (!Libc.WaitToRead((int)handle.DangerousGetHandle(), limit - clock.Elapsed))
+            {
+                if (clock.Elapsed < limit)
+                    continue;
+                _ = Libc.Kill(child, 9);
+                break;
+            }
+
+            if (stream.Read(part) is not (> 0 and var count))
+                break;
             if (all.Length <= MaxOutput)
                 all.Write(part, 0, count);
             else

@@ -55,6 +55,19 @@ static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "write", SetLastError = true)]
     public static partial nint Write(int file, byte* bytes, nuint count);
 
+    /// <summary>Waits until a pipe has something to read, or has come to its end.</summary>
+    /// <param name="file">The reading end.</param>
+    /// <param name="time">How long; null: for ever.</param>
+    /// <returns>False: it has not, or a signal came.</returns>
+    public static bool WaitToRead(int file, TimeSpan? time)
+    {
+        var one = (uint)file | 1L << 32; // struct pollfd: the file, and POLLIN
+        return Poll(&one, 1, time is { } left ? (int)Math.Clamp(left.TotalMilliseconds, 0, int.MaxValue) : -1) > 0;
+    }
+
+    [LibraryImport("libc", EntryPoint = "poll")]
+    private static partial int Poll(long* files, nuint count, int milliseconds);
+
     /// <summary>Makes a pipe: the reading end, then the writing end.</summary>
     [LibraryImport("libc", EntryPoint = "pipe2", SetLastError = true)]
     public static partial int Pipe(int* ends, int flags);

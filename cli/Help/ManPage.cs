@@ -49,6 +49,9 @@ static class ManPage
             .BR policy :
             0 if allowed or valid, 1 if refused, 2 if there is no answer.
             Of
+            .BR doctor :
+            0 if there is no problem, 1 if there are problems, 2 if the engine or the plugin gives no answer.
+            Of
             .BR ps ,
             .B stats
             and

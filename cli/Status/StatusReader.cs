@@ -9,7 +9,11 @@ namespace Runai.GpuMemory.Cli.Status;
 /// <summary>Reads the plugin's status: all of it, or what the policy lets this caller read.</summary>
 sealed partial class StatusReader(QuestionChannel channel)
 {
-    string _volume = "runai-status";
+    const string All = "runai-status";
+    string _volume = All;
+
+    /// <summary>Whether what was read last is less than all: the policy has <c>"status": "own"</c>.</summary>
+    public bool IsOwn => _volume != All;
 
     /// <summary>The volume that a refusal named is read from then on: each refusal is a line in the engine's
     /// log.</summary>

@@ -6,28 +6,38 @@ namespace Runai.GpuMemory.Cli.Status;
 /// <summary>What this program reads of the plugin's status (docs/status.md). Null is not known.</summary>
 /// <param name="Version">Of the contract.</param>
 /// <param name="Plugin">The version of the plugin.</param>
+/// <param name="Shim">Which one new containers get.</param>
 /// <param name="Time">When the measurement of use began.</param>
 /// <param name="Enforced">Whether the engine asks the plugin about API calls.</param>
+/// <param name="Policy">The policy in force.</param>
 /// <param name="Gpus">All of the host.</param>
 /// <param name="Containers">Null: this caller sees the sums only.</param>
 /// <param name="Cut">Whether there are more containers.</param>
 /// <param name="Decisions">Since the plugin started; null in the sums.</param>
+/// <param name="Checks">The names of the plugin's checks; null: it does not say.</param>
 /// <param name="Problems">What is wrong; null in the sums.</param>
 sealed record StatusReport(
     int Version,
     string? Plugin,
+    string? Shim,
     DateTimeOffset? Time,
     bool? Enforced,
+    StatusPolicy? Policy,
     IReadOnlyList<GpuStatus>? Gpus,
     IReadOnlyList<ContainerStatus>? Containers,
     bool Cut,
     IReadOnlyList<StatusDecision>? Decisions,
+    IReadOnlyList<string>? Checks,
     IReadOnlyList<StatusProblem>? Problems
 )
 {
     /// <summary>The contract that this program reads.</summary>
     public const int KnownVersion = 1;
 }
+
+/// <summary>Of the policy in force. RequireQuota: whether a container with a GPU needs a quota; null: not
+/// known.</summary>
+sealed record StatusPolicy(bool? RequireQuota);
 
 /// <summary>One GPU of the host. Sizes are bytes.</summary>
 sealed record GpuStatus(
@@ -73,8 +83,8 @@ sealed record ContainerGpu(string? Uuid, int Index, long? LimitBytes, long? Used
 /// <param name="Count">Decisions.</param>
 sealed record StatusDecision(string? Verdict, string? Rule, long Count);
 
-/// <summary>What is wrong, and what mends it.</summary>
-sealed record StatusProblem(string? Check, string? Message, string? Remedy);
+/// <summary>What is wrong, and what mends it. Container: its name; null: the host.</summary>
+sealed record StatusProblem(string? Check, string? Container, string? Message, string? Remedy);
 
 /// <summary>What docker and the plugin say in JSON.</summary>
 [JsonSerializable(typeof(StatusReport))]

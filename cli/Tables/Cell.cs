@@ -14,8 +14,8 @@ readonly record struct Cell(string Text, Colour? Colour = null)
             Printable.Text(state),
             state switch
             {
-                "over" or "no-gpu" => Tables.Colour.Red,
-                "unlimited" or "full" => Tables.Colour.Yellow,
+                "over" or "no-gpu" or "problem" or "no answer" => Tables.Colour.Red,
+                "unlimited" or "full" or "unknown" => Tables.Colour.Yellow,
                 _ => null,
             }
         );

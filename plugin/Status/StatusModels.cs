@@ -84,7 +84,8 @@ sealed record StatusSummary
 /// <param name="State"><c>none</c>, <c>loaded</c>, <c>invalid</c>.</param>
 /// <param name="Mode"><c>enforce</c> or <c>audit</c>.</param>
 /// <param name="Problem">The first of an invalid file.</param>
-sealed record PolicyStatus(string State, string Mode, string? Problem);
+/// <param name="RequireQuota">Whether a container with a GPU needs a quota, unless its user is excepted.</param>
+sealed record PolicyStatus(string State, string Mode, string? Problem, bool RequireQuota);
 
 /// <summary>One GPU of the host.</summary>
 /// <param name="Index">As NVML counts.</param>

@@ -146,7 +146,8 @@ sealed class StatusReports(
                 : settings.IsBuiltIn ? "none"
                 : "loaded",
             settings.IsAudit ? "audit" : "enforce",
-            refused.Count > 0 ? refused[0].ToString() : null
+            refused.Count > 0 ? refused[0].ToString() : null,
+            settings.Limits.RequireQuota == true
         );
     }
 }

@@ -74,6 +74,7 @@ ps
 stats
 gpus
 exporter
+doctor
 completion
 [__completeNoDesc][]" __completeNoDesc runai ""
 check "help of docker's for a command of its own is docker's" "[help][images]" help runai images

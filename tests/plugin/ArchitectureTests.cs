@@ -21,6 +21,7 @@ sealed class ArchitectureTests(string program, string root)
         "Docker",
         "Questions",
         "Status",
+        "Checks",
         "Tables",
         "Exporter",
         "Help",

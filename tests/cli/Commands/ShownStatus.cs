@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 using System.Text.Json;
+using Runai.GpuMemory.Cli.Checks;
 using Runai.GpuMemory.Cli.Commands;
 using Runai.GpuMemory.Cli.Docker;
 using Runai.GpuMemory.Cli.Tables;
@@ -17,16 +18,19 @@ static class ShownStatus
     /// <param name="words">From the command on.</param>
     /// <param name="terminal">What it prints to; null: none.</param>
     /// <param name="interruption">What may end it.</param>
+    /// <param name="installation">Where the program is; null: not known.</param>
     public static (int Code, string Out, string Error) Run(
         string docker,
         string words,
         Terminal? terminal = null,
-        Interruption? interruption = null
+        Interruption? interruption = null,
+        Installation? installation = null
     )
     {
         var line = new OwnLine(words.Split(' '), [], new DockerProcess(Word.Of(docker), null, interruption))
         {
             Terminal = terminal ?? Terminal.None,
+            Installation = installation ?? Installation.None,
         };
         using var output = new StringWriter();
         using var error = new StringWriter();

@@ -36,6 +36,15 @@ sealed class DockerProcessTests : ScriptFixture
             Throws.TypeOf<UserException>().With.Message.EqualTo("docker printed more than 32 MiB")
         );
 
+    /// <summary>What docker started holds its output open, as a plugin of the CLI or ssh would.</summary>
+    [Test]
+    public void A_docker_that_does_not_answer_is_ended() =>
+        Assert.That(
+            () =>
+                new DockerProcess(Word.Of(Docker("sleep 60 & wait"))).WithLimit(TimeSpan.FromSeconds(0.2)).Capture([]),
+            Throws.TypeOf<UserException>().With.Message.EqualTo("docker gave no answer within 0.2 s")
+        );
+
     [Test]
     public void Without_input_it_reads_nothing() => Assert.That(Capture("cat").Out, Is.Empty);
 

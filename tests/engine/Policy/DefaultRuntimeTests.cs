@@ -41,6 +41,15 @@ sealed class DefaultRuntimeTests(string version) : PolicyFixture(version)
         ""","Labels":{"gpu-memory":"0.5"},"Mounts":[{"Type":"volume","Source":"runai","Target":"/runai"}]""";
 
     [Test]
+    public void The_doctor_finds_the_default_runtime()
+    {
+        Engine.InstallCliPlugin("docker-runai", Repository.Wrapper);
+        var found = StatusTests.Examine(Engine);
+        Assert.That(found.Problems, Does.Contain("runtime"), found.All);
+        Assert.That(found.Code, Is.EqualTo(1));
+    }
+
+    [Test]
     public void A_service_without_a_quota_is_refused()
     {
         foreach (

@@ -26,7 +26,7 @@ sealed class StatusReportTests : StatusFixture
         Assert.That(
             Report().GetRawText(),
             Is.EqualTo(
-                """{"Version":1,"Plugin":"VERSION","Shim":null,"Time":"2026-11-30T10:00:00.000Z","Enforced":true,"Policy":{"State":"none","Mode":"enforce","Problem":null},"Gpus":[{"Index":0,"Uuid":"GPU-11111111-0000","Name":"NVIDIA H200","TotalBytes":150754820096,"AllocatableBytes":150108897280,"PromisedBytes":75054448640,"UsedBytes":734003200,"FreeToPromiseBytes":75054448640,"Containers":1,"State":"shared"},{"Index":1,"Uuid":"GPU-22222222-0000","Name":"NVIDIA GeForce RTX 2080 Ti","TotalBytes":11522801664,"AllocatableBytes":11522801664,"PromisedBytes":0,"UsedBytes":null,"FreeToPromiseBytes":11522801664,"Containers":0,"State":"idle"}],"Containers":[{"Id":"ID","Name":"web","User":null,"Quota":"0.5","State":"ok","StartedAt":"2026-11-30T09:59:00.123Z","Gpus":[{"Uuid":"GPU-11111111-0000","Index":0,"LimitBytes":75054448640,"UsedBytes":524288000,"GpuPercent":null,"Refused":0,"LastRefusedBytes":null,"LastRefusedTime":null}]}],"Cut":false,"Decisions":[],"Problems":[]}"""
+                """{"Version":1,"Plugin":"VERSION","Shim":null,"Time":"2026-11-30T10:00:00.000Z","Enforced":true,"Policy":{"State":"none","Mode":"enforce","Problem":null,"RequireQuota":false},"Gpus":[{"Index":0,"Uuid":"GPU-11111111-0000","Name":"NVIDIA H200","TotalBytes":150754820096,"AllocatableBytes":150108897280,"PromisedBytes":75054448640,"UsedBytes":734003200,"FreeToPromiseBytes":75054448640,"Containers":1,"State":"shared"},{"Index":1,"Uuid":"GPU-22222222-0000","Name":"NVIDIA GeForce RTX 2080 Ti","TotalBytes":11522801664,"AllocatableBytes":11522801664,"PromisedBytes":0,"UsedBytes":null,"FreeToPromiseBytes":11522801664,"Containers":0,"State":"idle"}],"Containers":[{"Id":"ID","Name":"web","User":null,"Quota":"0.5","State":"ok","StartedAt":"2026-11-30T09:59:00.123Z","Gpus":[{"Uuid":"GPU-11111111-0000","Index":0,"LimitBytes":75054448640,"UsedBytes":524288000,"GpuPercent":null,"Refused":0,"LastRefusedBytes":null,"LastRefusedTime":null}]}],"Cut":false,"Decisions":[],"Problems":[]}"""
                     .Replace("VERSION", PluginVersion.Text, StringComparison.Ordinal)
                     .Replace("\"ID\"", $"\"{Id("web")}\"", StringComparison.Ordinal)
             )
@@ -173,12 +173,12 @@ sealed class StatusReportTests : StatusFixture
         JsonElement Second() => Report().GetProperty("Gpus")[1];
         Assert.That(Second().GetProperty("State").GetString(), Is.EqualTo("full"));
         Assert.That(Second().GetProperty("FreeToPromiseBytes").GetInt64(), Is.Zero);
-        Make("""{ "overcommit": 1.5, "mode": "audit" }""");
+        Make("""{ "overcommit": 1.5, "mode": "audit", "requireQuota": true }""");
         Assert.That(Second().GetProperty("State").GetString(), Is.EqualTo("shared"));
         Assert.That(Second().GetProperty("FreeToPromiseBytes").GetInt64(), Is.EqualTo(11522801664 / 2));
         Assert.That(
             Report().GetProperty("Policy").GetRawText(),
-            Is.EqualTo("""{"State":"loaded","Mode":"audit","Problem":null}""")
+            Is.EqualTo("""{"State":"loaded","Mode":"audit","Problem":null,"RequireQuota":true}""")
         );
     }
 
