@@ -80,6 +80,9 @@ sealed class TestEngine : IDisposable
 
     public string Version { get; }
 
+    /// <summary>The environment of a client of this engine.</summary>
+    public IReadOnlyDictionary<string, string> Variables => _environment;
+
     /// <summary>The state of the simulated GPUs, for <c>simgpu</c>.</summary>
     public string Gpus { get; }
 

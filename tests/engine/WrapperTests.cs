@@ -127,11 +127,12 @@ sealed partial class WrapperTests(string version) : EngineFixture(version)
             () => Row("ps") is { } row && (long?)row["UsedBytes"] > 1e9 && $"{row["Refused"]}" == "1",
             "it holds"
         );
-        var start = new ProcessStartInfo(Repository.Wrapper, ["exporter", "--listen", "127.0.0.1:0"])
+        var start = new ProcessStartInfo(Engine.Cli, ["runai", "exporter", "--listen", "127.0.0.1:0"])
         {
             RedirectStandardOutput = true,
         };
-        (start.Environment["DOCKER_HOST"], start.Environment["RUNAI_DOCKER"]) = ($"unix://{Engine.Socket}", Engine.Cli);
+        foreach (var (name, value) in Engine.Variables)
+            start.Environment[name] = value;
         using var exporter = Process.Start(start)!;
         try
         {
@@ -167,10 +168,13 @@ sealed partial class WrapperTests(string version) : EngineFixture(version)
             Eventually(() => MetricSeries.Of(Scrape(address))["gpu_memory_enforced"] == 0, "not enforced");
             Engine.Authorize();
             Eventually(() => MetricSeries.Of(Scrape(address))["gpu_memory_enforced"] == 1, "enforced again");
+            Shell.Run("kill", $"{exporter.Id}").Ok();
+            Assert.That(exporter.WaitForExit(20_000), "docker ends with its plugin");
+            Assert.That(exporter.ExitCode, Is.Zero);
         }
         finally
         {
-            exporter.Kill();
+            exporter.Kill(entireProcessTree: true);
         }
     }
 

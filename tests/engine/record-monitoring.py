@@ -33,7 +33,8 @@ PROMETHEUS = "http://127.0.0.1:9090"
 MINUTES = 4
 COLUMNS, LINES = 100, 14
 PLUGIN = "runai/gpu-memory"
-QUERY = "gpu_memory_used_bytes / 2^30"
+QUERY = "sum by (name, gpu) (gpu_memory_used_bytes) / 2^30"
+NO_BREAK = "\N{NO-BREAK SPACE}"  # a blank that every program draws
 COLOURS = {"31": "#f47067", "33": "#daaa3f"}
 
 
@@ -46,6 +47,7 @@ def main(target):
         start_prometheus(folder, stack)
         work(docker)
         check()
+        print(open(f"{folder}/exporter.log").read(), end="")
         frame = last_frame(docker)
         screenshot(f"{target}/prometheus.png", folder)
         with open(f"{target}/stats.svg", "w") as picture:
@@ -107,7 +109,7 @@ def start_prometheus(folder, stack):
     """With the files of examples/monitoring; only the intervals are shorter, for a picture of minutes."""
     for name in ["prometheus.yml", "gpu-memory.rules.yml"]:
         text = open(f"{ROOT}/examples/monitoring/{name}").read()
-        write(f"{folder}/{name}", text.replace("_interval: 15s", "_interval: 2s"))
+        write(f"{folder}/{name}", text.replace("_interval: 15s", "_interval: 5s"))
     words = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
     start(stack, f"{folder}/prometheus.log", None, "prometheus", *words, "--web.listen-address=127.0.0.1:9090")
     eventually(lambda: series("up == 1"), "Prometheus reaches the exporter")
@@ -182,7 +184,7 @@ def svg(command, frame):
         for colour, text in re.findall(r"(?:\x1b\[(\d+)m)?([^\x1b]+)", line):
             fill = f' fill="{COLOURS[colour]}"' if colour in COLOURS else ""
             size = f'textLength="{len(text) * width:.1f}"'
-            rows.append(f'  <text x="{x:.1f}" y="{y}" {size}{fill}>{html.escape(text)}</text>')
+            rows.append(f'  <text x="{x:.1f}" y="{y}" {size}{fill}>{html.escape(text).replace(" ", NO_BREAK)}</text>')
             x += len(text) * width
     body = "\n".join(rows)
     box = f"0 0 {columns * width + 28:.0f} {len(lines) * height + 30}"
@@ -190,7 +192,7 @@ def svg(command, frame):
   <title>{command}</title>
   <desc>A table: each row a container and a GPU, with what it uses, its limit, and how busy it keeps the GPU.</desc>
   <rect width="100%" height="100%" rx="8" fill="#1c2128"/>
-  <g font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="{step}" fill="#cdd9e5" xml:space="preserve">
+  <g font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="{step}" fill="#cdd9e5">
 {body}
   </g>
 </svg>
@@ -208,7 +210,7 @@ def screenshot(target, folder):
             "--no-sandbox",
             "--disable-gpu",
             "--hide-scrollbars",
-            "--window-size=1100,900",
+            "--window-size=1100,980",
             f"--user-data-dir={folder}/chromium",
             "--virtual-time-budget=15000",
             f"--screenshot={target}",

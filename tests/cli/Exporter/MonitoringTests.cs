@@ -88,6 +88,11 @@ sealed partial class MonitoringTests : ScriptFixture
         Assert.That(said.Code, Is.Zero, said.Text);
     }
 
+    [TestCase("docs/img/stats.svg", 10_000)]
+    [TestCase("docs/img/prometheus.png", 150_000)]
+    public void Pictures_are_small(string path, int bytes) =>
+        Assert.That(new FileInfo(Path.Combine(Built.Root, path)).Length, Is.InRange(1000, bytes));
+
     [Test]
     public void Systemd_takes_the_unit_of_the_exporter()
     {
