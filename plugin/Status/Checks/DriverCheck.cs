@@ -29,8 +29,8 @@ sealed class DriverCheck(IGpuInventory gpus, PolicySource policy) : ICheck
                 null,
                 $"{Bounded.List(divided)} in MIG mode: the plugin does not know a container's instance, and counts its "
                     + "quota on every GPU, so containers are refused for which there is room",
-                "write quotas there as sizes (4g), and raise overcommit in the policy file; or turn MIG off: nvidia-smi "
-                    + "-mig 0"
+                "write quotas there as sizes (4g), and raise overcommit in the policy file; or turn MIG off: "
+                    + "nvidia-smi -mig 0"
             );
     }
 

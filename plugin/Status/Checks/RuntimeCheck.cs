@@ -16,8 +16,8 @@ sealed class RuntimeCheck(PolicySource policy) : ICheck
         yield return new(
             "runtime",
             null,
-            $"the policy requires quotas, and the engine's default runtime is {Quoted.Text(engine.DefaultRuntime)}: RUN "
-                + "of the classic builder gets GPUs without a quota where the image asks for them",
+            $"the policy requires quotas, and the engine's default runtime is {Quoted.Text(engine.DefaultRuntime)}: "
+                + "RUN of the classic builder gets GPUs without a quota where the image asks for them",
             "put \"default-runtime\": \"runc\" into /etc/docker/daemon.json, and run systemctl reload docker; --gpus "
                 + "and --runtime=nvidia work as before"
         );

@@ -18,8 +18,8 @@ sealed class SandboxCheck(RunningContainers running) : ICheck
         select new Problem(
             "sandbox",
             container.Name,
-            $"its runtime {Quoted.Text(container.Runtime)} is a sandbox with a kernel of its own, for which quotas were "
-                + "not made: they may not hold",
+            $"its runtime {Quoted.Text(container.Runtime)} is a sandbox with a kernel of its own, for which quotas "
+                + "were not made: they may not hold",
             "run it with --runtime=runc"
         );
 

@@ -42,8 +42,8 @@ sealed class ToolkitCheck(PluginSettings settings) : ICheck
             yield return new(
                 "toolkit",
                 null,
-                $"the variable {Quoted.Text(variable)} gives containers GPUs that the plugin does not see: swarm-resource "
-                    + "in NVIDIA's config.toml names it",
+                $"the variable {Quoted.Text(variable)} gives containers GPUs that the plugin does not see: "
+                    + "swarm-resource in NVIDIA's config.toml names it",
                 $"name a variable that begins with {KnownVariables} there, in "
                     + "/etc/nvidia-container-runtime/config.toml, or remove the key"
             );
