@@ -65,7 +65,7 @@ sealed partial class Authorizer(
         if (route.Kind == RouteKind.VolumeGet)
             return ReadVolume(apiCall, route);
         if (HiddenBodies.FindProblem(apiCall, route.Kind, policy.Current) is { } hidden)
-            return Refuse(apiCall, route, Verdict.Refused("call-body", hidden));
+            return start.Refuse(apiCall, route, Verdict.Refused("call-body", hidden));
         var dryRun = DryRunRequest.Read(apiCall.RequestHeaders, out var unreadable);
         if (!MayBeDryRun(apiCall.RequestMethod))
             dryRun = null;
@@ -73,7 +73,7 @@ sealed partial class Authorizer(
             return AuthZAnswer.Allowed;
         using var place = judged.TryEnter(ContainerOf(apiCall, route), apiCall.User ?? "", out var busy);
         if (place is null)
-            return Refuse(apiCall, route, Verdict.Refused("engine", busy));
+            return start.Refuse(apiCall, route, Verdict.Refused("engine", busy));
         if (dryRun is not null)
             return await DryRunAsync(dryRun, unreadable, apiCall, route, cancel);
         if (!NeedsBody(route.Kind))
@@ -167,21 +167,8 @@ sealed partial class Authorizer(
     public AuthZAnswer Unread(string problem, string? method, string? uri)
     {
         if (method is not null && uri is not null)
-            LookAfterRefused(EngineRoute.Match(method, uri));
+            start.LookAfterRefused(EngineRoute.Match(method, uri));
         return AuthZAnswer.Denied(problem);
-    }
-
-    void LookAfterRefused(EngineRoute route)
-    {
-        if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
-            left.Refused(route.Name);
-    }
-
-    /// <summary>A refusal before anybody looked at what the call is about.</summary>
-    AuthZAnswer Refuse(AuthZRequest apiCall, EngineRoute route, Verdict refusal)
-    {
-        LookAfterRefused(route);
-        return decisions.Answer(route, apiCall, refusal);
     }
 
     async ValueTask<AuthZAnswer> SideAsync(AuthZRequest apiCall, EngineRoute route, CancellationToken cancel)

@@ -230,11 +230,19 @@ sealed partial class StartGate(
         }
     }
 
-    /// <summary>A refusal before anybody looked at what the call is about.</summary>
-    AuthZAnswer Refuse(AuthZRequest apiCall, EngineRoute route, Verdict refusal)
+    /// <summary>Refuses a call, of whatever kind, before anybody looked at what it is about.</summary>
+    public AuthZAnswer Refuse(AuthZRequest apiCall, EngineRoute route, Verdict refusal)
     {
-        left.Refused(route.Name);
+        LookAfterRefused(route);
         return decisions.Answer(route, apiCall, refusal);
+    }
+
+    /// <summary>A call was refused. If it was a start, its container may be one that the engine would have
+    /// removed.</summary>
+    public void LookAfterRefused(EngineRoute route)
+    {
+        if (route.Kind is RouteKind.ContainerStart or RouteKind.ContainerRestart)
+            left.Refused(route.Name);
     }
 
     static bool HasOldBody(AuthZRequest apiCall, EngineRoute route) =>
