@@ -314,44 +314,21 @@ SCENARIO(And_when_it_is_loaded_where_that_is_eager, .limit = "1g") {
     EXPECT_EQUAL(refused_calls(), 1);
 }
 
-struct start {
-    _Atomic unsigned ready, go, done, loaded;
-};
-
-static void load_together(void *data) {
-    struct start *s = data;
+static void load_together(struct together *t) {
     CUmodule module;
     gpu_begin(0);
-    atomic_fetch_add(&s->ready, 1);
-    while (!atomic_load(&s->go))
-        pause_ms(1);
+    together_begin(t);
     CUresult result = gpu.cuModuleLoadData(&module, with_global(200 * MIB));
     EXPECT(result == CUDA_SUCCESS || result == OOM);
-    atomic_fetch_add(&s->loaded, result == CUDA_SUCCESS);
-    atomic_fetch_add(&s->done, 1);
-    while (atomic_load(&s->go) < 2)
-        pause_ms(1);
+    together_done(t, result == CUDA_SUCCESS);
 }
 
 SCENARIO(Modules_that_processes_load_together_stay_within_the_limit, .limit = "1g", .repeat = 3) {
     enum { STARTS = 8 };
-    struct start *s = shared_memory(sizeof *s);
-    int pids[STARTS];
-    for (int i = 0; i < STARTS; i++)
-        if ((pids[i] = fork()) == 0) {
-            load_together(s);
-            _exit(0);
-        }
-    while (atomic_load(&s->ready) < STARTS)
-        pause_ms(1);
-    atomic_store(&s->go, 1);
-    while (atomic_load(&s->done) < STARTS)
-        pause_ms(1);
-    EXPECT_EQUAL(atomic_load(&s->loaded), (GIB - STARTS * CONTEXT) / (200 * MIB));
+    struct together *t = start_together(STARTS, load_together);
+    EXPECT_EQUAL(t->succeeded, (GIB - STARTS * CONTEXT) / (200 * MIB));
     EXPECT(device_peak(0) <= GIB);
-    atomic_store(&s->go, 2);
-    for (int i = 0; i < STARTS; i++)
-        EXPECT_EQUAL(wait_for(pids[i]), 0);
+    end_together(t);
 }
 
 /* Local memory of 68 x 1024 threads; the sizes used give whole blocks. */

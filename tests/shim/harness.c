@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +167,44 @@ void *shared_memory(size_t size) {
 
 void pause_ms(unsigned ms) {
     nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL);
+}
+
+struct together *start_together(int count, void (*run)(struct together *t)) {
+    struct together *t = shared_memory(sizeof *t);
+    EXPECT(count <= (int)(sizeof t->pids / sizeof *t->pids));
+    t->count = count;
+    fflush(NULL);
+    for (int i = 0; i < count; i++)
+        if ((t->pids[i] = fork()) == 0) {
+            end_with_parent();
+            run(t);
+            _exit(0);
+        }
+    while (atomic_load(&t->ready) < (unsigned)count)
+        pause_ms(1);
+    atomic_store(&t->go, 1);
+    while (atomic_load(&t->done) < (unsigned)count)
+        pause_ms(1);
+    return t;
+}
+
+void together_begin(struct together *t) {
+    atomic_fetch_add(&t->ready, 1);
+    while (!atomic_load(&t->go))
+        pause_ms(1);
+}
+
+void together_done(struct together *t, bool succeeded) {
+    atomic_fetch_add(&t->succeeded, succeeded);
+    atomic_fetch_add(&t->done, 1);
+    while (atomic_load(&t->go) < 2)
+        pause_ms(1);
+}
+
+void end_together(struct together *t) {
+    atomic_store(&t->go, 2);
+    for (int i = 0; i < t->count; i++)
+        EXPECT_EQUAL(wait_for(t->pids[i]), 0);
 }
 
 /* Makes what a container gets from the plugin, in a folder of its own. */

@@ -88,5 +88,17 @@ void end_with_parent(void);
 /* A page shared with children. */
 void *shared_memory(size_t size);
 void pause_ms(unsigned ms);
+/* Processes that do the same thing at the same moment, and live on until the test has looked. */
+struct together {
+    _Atomic unsigned ready, go, done, succeeded;
+    int count, pids[64];
+};
+/* Runs the function in as many processes, and returns when all have called together_done. */
+struct together *start_together(int count, void (*run)(struct together *t));
+/* In the processes: waits for the others; waits for the end, after what they do. */
+void together_begin(struct together *t);
+void together_done(struct together *t, bool succeeded);
+/* Lets them end, and expects that none failed. */
+void end_together(struct together *t);
 
 #endif

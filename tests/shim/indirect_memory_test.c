@@ -195,44 +195,21 @@ SCENARIO(A_larger_limit_of_the_context_is_charged, .limit = "1g") {
     EXPECT_EQUAL(refused_calls(), 1);
 }
 
-struct start {
-    _Atomic unsigned ready, go, done, made, refused;
-};
-
-static void make_context(struct start *s) {
+static void make_context(struct together *t) {
     CUcontext context;
     gpu_open();
     EXPECT_EQUAL(gpu.cuInit(0), CUDA_SUCCESS);
-    atomic_fetch_add(&s->ready, 1);
-    while (!atomic_load(&s->go))
-        pause_ms(1);
+    together_begin(t);
     CUresult result = gpu.cuDevicePrimaryCtxRetain(&context, 0);
     EXPECT(result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY);
-    atomic_fetch_add(result == CUDA_SUCCESS ? &s->made : &s->refused, 1);
-    atomic_fetch_add(&s->done, 1);
-    while (atomic_load(&s->go) < 2)
-        pause_ms(1);
+    together_done(t, result == CUDA_SUCCESS);
 }
 
 SCENARIO(Contexts_of_processes_that_start_together_stay_within_the_limit, .limit = "1g", .repeat = 3) {
-    enum { STARTS = 40 };
-    struct start *s = shared_memory(sizeof *s);
-    int pids[STARTS];
-    for (int i = 0; i < STARTS; i++)
-        if ((pids[i] = fork()) == 0) {
-            make_context(s);
-            _exit(0);
-        }
-    while (atomic_load(&s->ready) < STARTS)
-        pause_ms(1);
-    atomic_store(&s->go, 1);
-    while (atomic_load(&s->done) < STARTS)
-        pause_ms(1);
-    EXPECT_EQUAL(atomic_load(&s->made), 16);
+    struct together *t = start_together(40, make_context);
+    EXPECT_EQUAL(t->succeeded, 16);
     EXPECT_EQUAL(device_peak(0), GIB);
-    atomic_store(&s->go, 2);
-    for (int i = 0; i < STARTS; i++)
-        EXPECT_EQUAL(wait_for(pids[i]), 0);
+    end_together(t);
 }
 
 SCENARIO(Without_NVML_a_context_is_charged_by_its_likely_size, .limit = "1g", .without_nvml = true) {

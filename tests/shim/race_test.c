@@ -11,7 +11,7 @@
 #define CONTEXT (64 * MIB)
 
 struct shared {
-    _Atomic unsigned ready, go, done, succeeded, failures;
+    _Atomic unsigned ready, go, failures;
 };
 
 enum { PROCESSES = 64, THREADS = 8 };
@@ -542,74 +542,37 @@ SCENARIO(Freed_pool_memory_is_uncertain_while_others_allocate, .limit = "1g", .g
     EXPECT(warm.third == CUDA_ERROR_OUT_OF_MEMORY || warm.fourth == CUDA_ERROR_OUT_OF_MEMORY);
 }
 
-static void take_one(struct shared *s) {
+static void take_one(struct together *t) {
     CUdeviceptr pointer;
-    end_with_parent();
     gpu_begin(0);
-    atomic_fetch_add(&s->ready, 1);
-    while (!atomic_load(&s->go))
-        ;
-    if (gpu.cuMemAlloc_v2(&pointer, 100 * MIB) == CUDA_SUCCESS)
-        atomic_fetch_add(&s->succeeded, 1);
-    atomic_fetch_add(&s->done, 1);
-    while (atomic_load(&s->go) < 2)
-        pause_ms(1);
+    atomic_fetch_add(&t->ready, 1);
+    while (!atomic_load(&t->go))
+        ; /* a millisecond apart they would not race */
+    together_done(t, gpu.cuMemAlloc_v2(&pointer, 100 * MIB) == CUDA_SUCCESS);
 }
 
 /* Eight want the last free memory at once: refusing all of them because each saw the others would be wrong, too. */
 SCENARIO(One_of_racing_processes_gets_the_last_place, .limit = "612m", .repeat = 10) {
-    struct shared *s = shared_memory(sizeof *s);
-    int pids[8];
-    for (int i = 0; i < 8; i++)
-        if ((pids[i] = fork()) == 0) {
-            take_one(s);
-            _exit(0);
-        }
-    while (atomic_load(&s->ready) < 8)
-        pause_ms(1);
-    atomic_store(&s->go, 1);
-    while (atomic_load(&s->done) < 8)
-        pause_ms(1);
-    EXPECT_EQUAL(atomic_load(&s->succeeded), 1);
+    struct together *t = start_together(8, take_one);
+    EXPECT_EQUAL(t->succeeded, 1);
     EXPECT_EQUAL(device_used(0), 8 * CONTEXT + 100 * MIB);
-    atomic_store(&s->go, 2);
-    for (int i = 0; i < 8; i++)
-        EXPECT_EQUAL(wait_for(pids[i]), 0);
+    end_together(t);
 }
 
-static void hold_a_context(struct shared *s) {
+static void hold_a_context(struct together *t) {
     CUcontext context;
-    end_with_parent();
     gpu_open();
-    atomic_fetch_add(&s->ready, 1);
-    while (!atomic_load(&s->go))
-        pause_ms(1);
+    together_begin(t);
     EXPECT_EQUAL(gpu.cuInit(0), CUDA_SUCCESS);
     CUresult result = gpu.cuDevicePrimaryCtxRetain(&context, 0);
     EXPECT(result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY);
-    atomic_fetch_add(&s->succeeded, result == CUDA_SUCCESS);
-    atomic_fetch_add(&s->done, 1);
-    while (atomic_load(&s->go) < 2)
-        pause_ms(1);
+    together_done(t, result == CUDA_SUCCESS);
 }
 
 /* Only the shims know what a context takes, and each reserves it. As many contexts are created as fit. */
 SCENARIO(Without_NVML_as_many_contexts_start_as_fit, .limit = "2g", .without_nvml = true) {
-    struct shared *s = shared_memory(sizeof *s);
-    int pids[PROCESSES];
-    for (int i = 0; i < PROCESSES; i++)
-        if ((pids[i] = fork()) == 0) {
-            hold_a_context(s);
-            _exit(0);
-        }
-    while (atomic_load(&s->ready) < PROCESSES)
-        pause_ms(1);
-    atomic_store(&s->go, 1);
-    while (atomic_load(&s->done) < PROCESSES)
-        pause_ms(1);
+    struct together *t = start_together(PROCESSES, hold_a_context);
     EXPECT(device_peak(0) <= 2 * GIB);
-    EXPECT_EQUAL(atomic_load(&s->succeeded), 2 * GIB / CONTEXT);
-    atomic_store(&s->go, 2);
-    for (int i = 0; i < PROCESSES; i++)
-        EXPECT_EQUAL(wait_for(pids[i]), 0);
+    EXPECT_EQUAL(t->succeeded, 2 * GIB / CONTEXT);
+    end_together(t);
 }
