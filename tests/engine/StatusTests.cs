@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 using System.Globalization;
 using System.Text.Json;
-using System.Text.RegularExpressions;
 using NUnit.Framework;
 using static Runai.GpuMemory.EngineTests.TestEngine;
 
@@ -60,36 +59,17 @@ sealed partial class StatusTests(string version) : EngineFixture(version)
             .Ok();
     }
 
-    /// <summary>What the simulator itself counts: by GPU, and by container and GPU.</summary>
-    (Dictionary<string, long> Gpus, Dictionary<(string Id, string Uuid), long> Containers, int Processes) Simulated()
+    /// <summary>Each row of a table of the wrapper.</summary>
+    JsonElement[] Table(params string[] command)
     {
-        var gpus = new Dictionary<string, long>();
-        var containers = new Dictionary<(string, string), long>();
-        var processes = 0;
-        var uuid = "";
-        foreach (var line in Shell.Run(Sim("simgpu"), "show", Engine.Gpus).Ok().Split('\n'))
-            if (Gpu().Match(line) is { Success: true } gpu)
-                gpus[uuid = gpu.Groups[1].Value] = Number(gpu.Groups[2].Value);
-            else if (Process().Match(line) is { Success: true } process)
-            {
-                var group = File.ReadAllText($"/proc/{process.Groups[1].Value}/cgroup");
-                var key = (Id().Match(group).Value, uuid);
-                containers[key] = containers.GetValueOrDefault(key) + Number(process.Groups[2].Value);
-                processes++;
-            }
-        return (gpus, containers, processes);
+        Engine.InstallCliPlugin("docker-runai", Repository.Wrapper);
+        var lines = Engine.Docker(["runai", .. command, "--format", "json"]).Ok();
+        return [.. lines.Split('\n').Select(line => JsonDocument.Parse(line).RootElement)];
     }
 
-    static long Number(string text) => long.Parse(text, CultureInfo.InvariantCulture);
-
-    [GeneratedRegex("^gpu [0-9]+ (GPU-[^ ]+) .* used ([0-9]+) peak")]
-    private static partial Regex Gpu();
-
-    [GeneratedRegex("^ +process ([0-9]+) .* used ([0-9]+)$")]
-    private static partial Regex Process();
-
-    [GeneratedRegex("[0-9a-f]{64}")]
-    private static partial Regex Id();
+    /// <summary>A member of each row, whatever its type.</summary>
+    static string[] Column(IEnumerable<JsonElement> rows, string name) =>
+        [.. rows.Select(row => row.GetProperty(name).ToString())];
 
     [Test]
     public void The_status_agrees_with_the_driver_within_two_seconds()
@@ -98,8 +78,8 @@ sealed partial class StatusTests(string version) : EngineFixture(version)
         Hold("db", "1", "3g", "0:700", "0:300", "0:100");
         Hold("free", "1,2", null, "0:900", "1:50");
         Hold("both", "2,3", "0.25", "0:200", "1:400");
-        Eventually(() => Simulated() is { Processes: 9 } all && all.Containers.Values.Sum() >= 4150 * Mib, "all hold");
-        var (gpus, containers, _) = Simulated();
+        var simulated = SimulatedUse.Read(Engine);
+        Eventually(() => (simulated = SimulatedUse.Read(Engine)) is { Processes: 9, Sum: >= 4150 * Mib }, "all hold");
         // What was measured for a test before this one is shown for two seconds.
         var since = DateTimeOffset.UtcNow;
         JsonElement status = default;
@@ -107,14 +87,20 @@ sealed partial class StatusTests(string version) : EngineFixture(version)
             () => (status = Read("runai-status")).GetProperty("Time").GetDateTimeOffset() >= since,
             "it is measured"
         );
-        var now = DateTimeOffset.UtcNow;
-
-        Assert.That(status.GetProperty("Version").GetInt32(), Is.EqualTo(1));
-        Assert.That(status.GetProperty("Enforced").GetBoolean());
         Assert.That(
-            now - status.GetProperty("Time").GetDateTimeOffset(),
+            DateTimeOffset.UtcNow - status.GetProperty("Time").GetDateTimeOffset(),
             Is.InRange(TimeSpan.FromSeconds(-1), TimeSpan.FromSeconds(2))
         );
+        ExpectUse(status, simulated);
+        ExpectPromises(status);
+        ExpectTables(status, simulated);
+        ExpectChanges(simulated.Gpus.Values.ElementAt(1));
+    }
+
+    static void ExpectUse(JsonElement status, SimulatedUse simulated)
+    {
+        Assert.That(status.GetProperty("Version").GetInt32(), Is.EqualTo(1));
+        Assert.That(status.GetProperty("Enforced").GetBoolean());
         Assert.That(
             status
                 .GetProperty("Gpus")
@@ -123,7 +109,7 @@ sealed partial class StatusTests(string version) : EngineFixture(version)
                     gpu => gpu.GetProperty("Uuid").GetString()!,
                     gpu => gpu.GetProperty("UsedBytes").GetInt64()
                 ),
-            Is.EquivalentTo(gpus)
+            Is.EquivalentTo(simulated.Gpus)
         );
         var used =
             from row in Rows(status)
@@ -132,7 +118,11 @@ sealed partial class StatusTests(string version) : EngineFixture(version)
                 Key: (row.GetProperty("Id").GetString()!, gpu.GetProperty("Uuid").GetString()!),
                 Bytes: gpu.GetProperty("UsedBytes").GetInt64()
             );
-        Assert.That(used.ToDictionary(one => one.Key, one => one.Bytes), Is.EquivalentTo(containers));
+        Assert.That(used.ToDictionary(one => one.Key, one => one.Bytes), Is.EquivalentTo(simulated.Containers));
+    }
+
+    static void ExpectPromises(JsonElement status)
+    {
         Assert.That(
             Rows(status)
                 .Select(row => $"{row.GetProperty("Name")} {row.GetProperty("Quota")} {row.GetProperty("State")}"),
@@ -158,7 +148,46 @@ sealed partial class StatusTests(string version) : EngineFixture(version)
                 .Select(one => $"{one.GetProperty("Check")} {one.GetProperty("Container")}"),
             Is.EqualTo(Problems)
         );
+    }
 
+    /// <summary>The wrapper's tables, and the summary, as <c>runai-status</c> and the simulator have it.</summary>
+    void ExpectTables(JsonElement status, SimulatedUse simulated)
+    {
+        var rows = Table("ps", "--no-trunc");
+        Assert.That(
+            rows.ToDictionary(
+                row => (row.GetProperty("ID").GetString()!, row.GetProperty("UUID").GetString()!),
+                row => row.GetProperty("UsedBytes").GetInt64()
+            ),
+            Is.EquivalentTo(simulated.Containers)
+        );
+        var shares = Rows(status)
+            .SelectMany(row => row.GetProperty("Gpus").EnumerateArray().Select(gpu => (Row: row, Gpu: gpu)))
+            .ToArray();
+        foreach (var name in (string[])["Name", "State"])
+            Assert.That(Column(rows, name), Is.EqualTo(Column(shares.Select(one => one.Row), name)), name);
+        foreach (var name in (string[])["LimitBytes", "Refused"])
+            Assert.That(Column(rows, name), Is.EqualTo(Column(shares.Select(one => one.Gpu), name)), name);
+
+        var sums = Table("gpus");
+        Assert.That(
+            sums.ToDictionary(
+                gpu => gpu.GetProperty("UUID").GetString()!,
+                gpu => gpu.GetProperty("UsedBytes").GetInt64()
+            ),
+            Is.EquivalentTo(simulated.Gpus)
+        );
+        var summary = Read("runai").GetProperty("Gpus").EnumerateArray();
+        var whole = status.GetProperty("Gpus").EnumerateArray();
+        foreach (var name in (string[])["PromisedBytes", "UsedBytes", "FreeToPromiseBytes", "Containers", "State"])
+        {
+            Assert.That(Column(sums, name), Is.EqualTo(Column(whole, name)), name);
+            Assert.That(Column(summary, name), Is.EqualTo(Column(whole, name)), $"{name} of the summary");
+        }
+    }
+
+    void ExpectChanges(long usedOfSecond)
+    {
         Shell.Run(Sim("simgpu"), "set", Engine.Gpus, "--gpu", "1", "--busy", "15").Ok();
         Engine.Docker("rename", "db", "base").Ok();
         Engine.Docker("rm", "-f", "web").Ok();
@@ -175,48 +204,54 @@ sealed partial class StatusTests(string version) : EngineFixture(version)
         Assert.That(Rows(Read("runai-status.nobody")), Is.Empty);
         var summary = Read("runai");
         Assert.That(summary.GetProperty("ContainerCount").GetInt32(), Is.EqualTo(3));
-        Assert.That(
-            summary.GetProperty("Gpus")[1].GetProperty("UsedBytes").GetInt64(),
-            Is.EqualTo(gpus.Values.ElementAt(1))
-        );
+        Assert.That(summary.GetProperty("Gpus")[1].GetProperty("UsedBytes").GetInt64(), Is.EqualTo(usedOfSecond));
     }
+
+    /// <summary>Refused again and again, by programs that end and by programs that are killed, and says in a file how
+    /// often.</summary>
+    const string Greedy = """
+        until [ -e /tmp/stop ]; do
+            gpu-alloc 900m 2g >>/tmp/said
+            rm -f /tmp/held
+            gpu-alloc --hold 600 900m 2g >/tmp/held &
+            until grep -qs 'out of memory' /tmp/held; do sleep 0.05; done
+            kill -9 $!
+            wait $!
+            cat /tmp/held >>/tmp/said
+        done
+        touch /tmp/stopped
+        sleep 600
+        """;
 
     /// <summary>By the file that the shim writes; the plugin that comes back reads it too.</summary>
     [Test]
-    public void Refused_allocations_are_counted()
+    public void Refused_allocations_are_counted_exactly_whoever_is_killed()
     {
-        Engine
-            .Docker(
-                "run",
-                "-d",
-                "--network",
-                "none",
-                "--gpus",
-                "device=1",
-                "--name",
-                "greedy",
-                "-v",
-                "runai:/runai",
-                "--label",
-                "gpu-memory=1g",
-                Image,
-                "sh",
-                "-c",
-                "for n in 1 2 3; do gpu-alloc 900m 2g; done; sleep 600"
-            )
-            .Ok();
-        string Refused()
-        {
-            if (Rows(Read("runai-status")).ToArray() is not [var row])
-                return "not one container";
-            var gpu = row.GetProperty("Gpus")[0];
-            return $"{gpu.GetProperty("Index")} {gpu.GetProperty("Refused")} {gpu.GetProperty("LastRefusedBytes")}";
-        }
-        Eventually(() => Refused() == $"1 3 {2048 * Mib}", "three of 2 GiB");
-        var last = Rows(Read("runai-status")).Single().GetProperty("Gpus")[0].GetProperty("LastRefusedTime");
-        Assert.That(DateTimeOffset.UtcNow - last.GetDateTimeOffset(), Is.LessThan(TimeSpan.FromMinutes(1)));
+        string[] greedy = ["--name", "greedy", "-v", "runai:/runai", "--label", "gpu-memory=1g", Image];
+        Engine.Docker(["run", "-d", "--network", "none", "--gpus", "device=1", .. greedy, "sh", "-c", Greedy]).Ok();
+        JsonElement Gpu() => Rows(Read("runai-status")).Single().GetProperty("Gpus")[0];
+        long Refused() => Rows(Read("runai-status")).Any() ? Gpu().GetProperty("Refused").GetInt64() : 0;
+        Eventually(() => Refused() >= 3, "some are refused");
         Engine.KillPlugin();
-        Eventually(() => Refused() == $"1 3 {2048 * Mib}", "the same after kill -9 of the plugin");
+        var before = Refused();
+        Eventually(() => Refused() > before, "more are refused");
+
+        Engine.Docker("exec", "greedy", "touch", "/tmp/stop").Ok();
+        Eventually(() => Engine.Docker("exec", "greedy", "ls", "/tmp/stopped").Code == 0, "it stops");
+        var said = long.Parse(
+            Engine.Docker("exec", "greedy", "grep", "-c", "out of memory", "/tmp/said").Ok(),
+            CultureInfo.InvariantCulture
+        );
+        Eventually(() => Refused() == said, () => $"{said} are counted, not {Refused()}");
+        Assert.That(
+            $"{Gpu().GetProperty("Index")} {Gpu().GetProperty("LastRefusedBytes")}",
+            Is.EqualTo($"1 {2048 * Mib}")
+        );
+        Assert.That(
+            DateTimeOffset.UtcNow - Gpu().GetProperty("LastRefusedTime").GetDateTimeOffset(),
+            Is.LessThan(TimeSpan.FromMinutes(1))
+        );
+        Assert.That(Column(Table("ps"), "Refused"), Is.EqualTo([$"{said}"]));
     }
 
     [Test]

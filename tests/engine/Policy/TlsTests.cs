@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+using System.Text.Json.Nodes;
 using NUnit.Framework;
 using static Runai.GpuMemory.EngineTests.TestEngine;
 
@@ -141,6 +142,32 @@ sealed class TlsTests(string version) : PolicyFixture(version), IDisposable
             Is.EqualTo("3 3")
         );
         Assert.That(Engine.Log, Does.Contain("user=bob container=runai-status.carol").And.Contain("rule=status-own"));
+        ExpectTables();
+    }
+
+    /// <summary>The wrapper follows a refusal to what its caller may read.</summary>
+    void ExpectTables()
+    {
+        Engine.InstallCliPlugin("docker-runai", Repository.Wrapper);
+        string[] Json(string? name, string command, string column) =>
+            [
+                .. As(name, "runai", command, "--format", "json")
+                    .Ok()
+                    .Split('\n', StringSplitOptions.RemoveEmptyEntries)
+                    .Select(line => $"{JsonNode.Parse(line)![column]}"),
+            ];
+        Assert.That(Json("ada", "ps", "Name"), Is.EqualTo((string[])["bobs", "carols", "nobodys"]));
+        Assert.That(Json("bob", "ps", "Name"), Is.EqualTo((string[])["bobs"]));
+        Assert.That(Json("carol", "ps", "Name"), Is.EqualTo((string[])["carols"]));
+        Assert.That(Json("BOB", "ps", "Name"), Is.Empty);
+        foreach (var name in (string?[])["ada", "bob", "BOB", null])
+        {
+            Assert.That(Json(name, "gpus", "Containers"), Is.EqualTo((string[])["3"]), name);
+            Assert.That(Json(name, "gpus", "PromisedBytes"), Is.EqualTo(Json("ada", "gpus", "PromisedBytes")), name);
+        }
+        var sums = As(null, "runai", "ps");
+        Assert.That(sums.Ok(), Does.StartWith("GPU ").And.Not.Contain("bobs").And.Not.Contain("nobodys"));
+        Assert.That(sums.Error, Does.StartWith("the policy (\"status\": \"own\") shows you the GPUs' sums only"));
     }
 
     [Test]
