@@ -105,5 +105,5 @@ sealed class UnreadModelsTests
         type.IsArray ? $"{NameOf(type.GetElementType()!)}[]"
         : type.IsGenericType
             ? $"{type.Namespace}.{type.Name}<{string.Join(',', type.GetGenericArguments().Select(NameOf))}>"
-        : type.FullName!;
+        : type.FullName!.Replace('+', '/'); // nested, as the compiler writes it
 }
