@@ -37,6 +37,9 @@ sealed record StatusReport
     /// <summary>Counts of decisions since the plugin's process began.</summary>
     public required IReadOnlyList<DecisionStatus> Decisions { get; init; }
 
+    /// <summary>The names of the checks whose findings are in <see cref="Problems"/>.</summary>
+    public required IReadOnlyList<string> Checks { get; init; }
+
     /// <summary>What an admin should look at; empty if nothing is wrong.</summary>
     public required IReadOnlyList<Problem> Problems { get; init; }
 }

@@ -67,6 +67,7 @@ sealed class StatusReports(
                             one.Count
                         )),
                 ],
+                Checks = Problem.AllChecks,
                 Problems =
                 [
                     .. found

@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.RegularExpressions;
 using Microsoft.Extensions.Logging;
 using NUnit.Framework;
+using Runai.GpuMemory.Status.Checks;
 
 namespace Runai.GpuMemory.Tests;
 
@@ -107,11 +108,15 @@ sealed partial class DocumentationTests
         var section = File.ReadAllText(Path.Combine(Root, "docs/status.md")).Split("\n## Checks")[1].Split("\n## ")[0];
         var code = Directory
             .EnumerateFiles(Path.Combine(Root, "plugin/Status"), "*.cs", SearchOption.AllDirectories)
-            .SelectMany(file => Check().Matches(File.ReadAllText(file)));
+            .SelectMany(file => Check().Matches(File.ReadAllText(file)))
+            .Select(m => m.Groups[1].Value)
+            .Distinct()
+            .ToArray();
         Assert.That(
             CheckRow().Matches(section).Select(m => m.Groups[1].Value).Distinct(),
-            Is.EquivalentTo(code.Select(m => m.Groups[1].Value).Distinct()).And.Not.Empty
+            Is.EquivalentTo(code).And.Not.Empty
         );
+        Assert.That(Problem.AllChecks, Is.EquivalentTo(code));
     }
 
     static string FindRoot()

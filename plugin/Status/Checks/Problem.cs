@@ -8,6 +8,28 @@ namespace Runai.GpuMemory.Status.Checks;
 /// <param name="Remedy">What to type.</param>
 sealed record Problem(string Check, string? Container, string Message, string Remedy)
 {
+    /// <summary>The names of all checks.</summary>
+    public static IReadOnlyList<string> AllChecks { get; } =
+    [
+        "chain",
+        "policy",
+        "nvml",
+        "volume",
+        "mps",
+        "runtime",
+        "buildkit",
+        "toolkit",
+        "driver",
+        "mig",
+        "dev-char",
+        "space",
+        "unlimited",
+        "no-gpu",
+        "sandbox",
+        "static",
+        "shim",
+    ];
+
     static readonly string[] Joints = [". As root, ", ": "];
 
     /// <summary>Of a sentence as users read it elsewhere: what is wrong, a joint, what to type.</summary>
