@@ -5,5 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")"
 code=0
 shim/run.sh sim || code=1
-if [ -x api/run.sh ]; then api/run.sh || code=1; fi
+api/run.sh || code=1
+api/run.sh --only status || code=1
 exit $code

@@ -3,7 +3,9 @@ using Runai.GpuMemory.ApiBench;
 
 var options = Options.Parse(args);
 var engine = new Engine(options.Engine);
-var report = new Report();
+if (options.Only is ["status"])
+    return End(StatusCost.Measure(engine, options));
+var report = new Report("bare", "allow-all (Go)", "ours");
 var routes = new Dictionary<(Asked, Route, int Clients), Samples>();
 var runs = Enum.GetValues<Asked>().ToDictionary(asked => asked, _ => new Samples());
 int[] clientCounts = [1, 8];
@@ -43,28 +45,22 @@ foreach (var ((asked, route, clients), samples) in routes.Where(one => one.Key.I
     {
         report.Add(
             $"{what}, p50 ms",
-            bare.P50,
-            allowAll.P50,
-            samples.P50,
+            [bare.P50, allowAll.P50, samples.P50],
             route.OfConcern ? null : "bare + 0.3",
             route.OfConcern ? double.PositiveInfinity : bare.P50 + 0.3
         );
-        report.Add($"{what}, p99 ms", bare.P99, allowAll.P99, samples.P99);
+        report.Add($"{what}, p99 ms", [bare.P99, allowAll.P99, samples.P99]);
         continue;
     }
     report.Add(
         $"{what}, p50 ms",
-        bare.P50,
-        allowAll.P50,
-        samples.P50,
+        [bare.P50, allowAll.P50, samples.P50],
         route.OfConcern ? null : "allow-all",
         route.OfConcern ? double.PositiveInfinity : allowAll.P50
     );
     report.Add(
         $"{what}, p99 ms",
-        bare.P99,
-        allowAll.P99,
-        samples.P99,
+        [bare.P99, allowAll.P99, samples.P99],
         route.OfConcern ? null : "allow-all",
         route.OfConcern ? double.PositiveInfinity : allowAll.P99
     );
@@ -75,9 +71,7 @@ if (options.Only.Contains("run"))
     var (bare, ours) = (runs[Asked.Nobody], runs[Asked.Ours]);
     report.Add(
         $"docker run of a quota container, p50 of {ours.Count}, ms",
-        bare.P50,
-        runs[Asked.AllowAll].P50,
-        ours.P50,
+        [bare.P50, runs[Asked.AllowAll].P50, ours.P50],
         "bare x 1.10 or + 40",
         Math.Max(bare.P50 * 1.1, bare.P50 + 40)
     );
@@ -90,39 +84,38 @@ if (options.Only.Contains("quota"))
         Delivery.QuotaDelay(engine, options.Starts, delays);
     report.Add(
         $"quota file after the program's begin, {options.Starts} starts at once, p50 ms",
-        null,
-        null,
-        delays.P50
+        [null, null, delays.P50]
     );
-    report.Add($"the same, p99 of {delays.Count}, ms", null, null, delays.P99, "50", 50);
+    report.Add($"the same, p99 of {delays.Count}, ms", [null, null, delays.P99], "50", 50);
 }
 if (options.Only.Contains("memory"))
 {
-    report.Add("resident at start, MB", null, null, residentAtStart, "45", 45);
+    report.Add("resident at start, MB", [null, null, residentAtStart], "45", 45);
     Console.Error.WriteLine($"{options.Containers} containers come and go");
     var busy = Footprint.Resident(engine);
     Delivery.Churn(engine, options.Containers / 10);
     var early = Footprint.AtRest(engine);
     Delivery.Churn(engine, options.Containers - options.Containers / 10);
-    report.Add("resident just after all of the above, MB", null, null, busy);
+    report.Add("resident just after all of the above, MB", [null, null, busy]);
     report.Add(
         $"resident after {options.Containers / 10} quota containers more, at rest, MB",
-        null,
-        null,
-        early,
+        [null, null, early],
         "50",
         50
     );
     report.Add(
         $"resident after {options.Containers}, at rest, MB",
-        null,
-        null,
-        Footprint.AtRest(engine),
+        [null, null, Footprint.AtRest(engine)],
         "50, and 5 more than before",
         Math.Min(50, early + 5)
     );
 }
-report.Add("plugin's files, MB", null, null, Footprint.RootFileSystem(options.Plugin), "25", 25);
-report.Add("plugin's begin to ready, ms", null, null, ready.TotalMilliseconds, "100", 100);
-Console.WriteLine(report);
-return report.Misses == 0 ? 0 : 1;
+report.Add("plugin's files, MB", [null, null, Footprint.RootFileSystem(options.Plugin)], "25", 25);
+report.Add("plugin's begin to ready, ms", [null, null, ready.TotalMilliseconds], "100", 100);
+return End(report);
+
+static int End(Report report)
+{
+    Console.WriteLine(report);
+    return report.Misses == 0 ? 0 : 1;
+}

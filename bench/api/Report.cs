@@ -4,36 +4,28 @@ using System.Globalization;
 namespace Runai.GpuMemory.ApiBench;
 
 /// <summary>One Markdown table of what was measured beside what is wanted.</summary>
-sealed class Report
+/// <param name="columns">What the figures of a row belong to.</param>
+sealed class Report(params string[] columns)
 {
     readonly List<string> _lines =
     [
-        "| what | bare | allow-all (Go) | ours | target | |",
-        "| --- | --- | --- | --- | --- | --- |",
+        $"| what | {string.Join(" | ", columns)} | target | |",
+        $"| --- |{string.Concat(columns.Select(_ => " --- |"))} --- | --- |",
     ];
 
     public int Misses { get; private set; }
 
     /// <param name="what">With its unit.</param>
-    /// <param name="bare">Without any plugin; null where that has no meaning.</param>
-    /// <param name="allowAll">With the one that allows everything.</param>
-    /// <param name="ours">With this project's plugin.</param>
+    /// <param name="figures">One a column, of which the last is judged; null where it has no meaning.</param>
     /// <param name="target">In words; null where there is none.</param>
-    /// <param name="limit">What <paramref name="ours"/> may be at most.</param>
-    public void Add(
-        string what,
-        double? bare,
-        double? allowAll,
-        double ours,
-        string? target = null,
-        double limit = double.PositiveInfinity
-    )
+    /// <param name="limit">What the last figure may be at most.</param>
+    public void Add(string what, double?[] figures, string? target = null, double limit = double.PositiveInfinity)
     {
-        var missed = !(ours <= limit);
+        var missed = !(figures[^1] <= limit);
         if (missed)
             Misses++;
         _lines.Add(
-            $"| {what} | {Text(bare)} | {Text(allowAll)} | {Text(ours)} | {target} | "
+            $"| {what} | {string.Join(" | ", figures.Select(Text))} | {target} | "
                 + $"{(target is null ? "" : missed ? "MISS" : "ok")} |"
         );
     }
