@@ -20,8 +20,8 @@ export UseSharedCompilation := false
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help all demo test test-arm64 test-long boots fuzz plugin rootfs cli install enable disable push shim sim \
-    shim-tests races bench fmt check clean
+.PHONY: help all demo test test-arm64 test-long boots fuzz plugin rootfs cli install enable disable release push shim \
+    sim shim-tests races bench fmt check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,11 +49,11 @@ boots: ## no container starts where the engine does not ask the plugin, none is 
 	@tools/tidy $(MAKE) -s all
 	@tests/engine/boots.sh
 
-test-arm64: ## the plugin cross-built for arm64, under qemu-user (`make test` has the same for this machine's processor)
+test-arm64: ## plugin and wrapper for arm64, under qemu-user (`make test` has the same for this machine's processor)
 	$(ROOT)
 	@$(NEED) docker iproute2
 	@$(MAKE) -s all
-	@$(MAKE) -s rootfs PLUGIN_ARCH=arm64
+	@$(MAKE) -s rootfs cli PLUGIN_ARCH=arm64
 	dotnet test tests/engine -c $(CONFIGURATION) --filter TestCategory=Arm64 --logger "console;verbosity=normal"
 
 test-long: ## what only shows after minutes, or after thousands of calls, on real engines
@@ -87,8 +87,14 @@ enable: ## enable the plugin in the running engine
 disable: ## disable the plugin (take it out of daemon.json first: an engine that reads a disabled name ends)
 	$(DOCKER) plugin disable $(PLUGIN)
 
-push: ## push the plugin to the registry that its name says (PLUGIN=registry/name:tag)
-	$(DOCKER) plugin push $(PLUGIN)
+release: ## what is committed, for amd64 and arm64, with checksums and SBOM: build/release
+	@$(NEED) dotnet gcc clang arm64 git jq
+	@tools/tidy tools/release $(BUILD)/release
+
+push: ## push build/release to REGISTRY (docker.io, or registry.example.com:5000) by the running engine
+	@[ -n "$(REGISTRY)" ] || { echo "make push: say where: make push REGISTRY=registry.example.com:5000" >&2; exit 2; }
+	@$(NEED) docker
+	@DOCKER='$(DOCKER)' tools/push $(BUILD)/release $(REGISTRY)/$(PLUGIN)
 
 ifeq ($(PLUGIN_ARCH),$(HOST_ARCH))
 OUT := $(BUILD)

@@ -4,7 +4,8 @@
 #   as root     FOLDER is /usr/local/bin; the CLI plugin is for all users
 #   otherwise   FOLDER is ~/.local/bin; the CLI plugin is yours alone
 #   DOCKER_CLI_PLUGINS  another folder for the CLI plugin
-# It takes build/cli/runai-docker. Where that is missing, it builds it (`make cli`), for which it needs the .NET SDK.
+# It takes the runai-docker beside it (a release), else build/cli/runai-docker. Where both are missing, it builds it
+# (`make cli`), for which it needs the .NET SDK.
 # It writes FOLDER/runai-docker, and a link to it: as root /usr/local/lib/docker/cli-plugins/docker-runai,
 # otherwise ~/.docker/cli-plugins/docker-runai. Where FOLDER is a bin, it writes the man page and the completion into
 # the share beside it: man/man1/runai-docker.1, bash-completion/completions/runai-docker,
@@ -15,14 +16,16 @@ case ${1:-} in
 -h | --help) sed -n '3,/^set/s/^# \{0,1\}//p' "$0" && exit 0 ;;
 -*) echo "get.sh: unknown option $1; --help says what there is" >&2 && exit 2 ;;
 esac
-root=$(cd "$(dirname "$0")/.." && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
 if [ "$(id -u)" = 0 ]; then
     folder=/usr/local/bin plugins=/usr/local/lib/docker/cli-plugins
 else
     folder=$HOME/.local/bin plugins=${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins
 fi
 folder=${1:-$folder} plugins=${DOCKER_CLI_PLUGINS:-$plugins}
-built=$root/build/cli/runai-docker
+built=$here/runai-docker
+[ -e "$built" ] || built=$root/build/cli/runai-docker
 [ -e "$built" ] || make -s -C "$root" cli
 if ! "$built" docker-cli-plugin-metadata >/dev/null; then
     echo "get.sh: runai-docker does not run here; built on Debian 12, it needs glibc 2.34 or later" >&2

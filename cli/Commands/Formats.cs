@@ -31,6 +31,9 @@ static class Formats
 
     /// <summary>A row as JSON, without a line feed.</summary>
     public static string Line(FindingRow row) => JsonSerializer.Serialize(row, RowJson.Default.FindingRow);
+
+    /// <summary>The versions as JSON, without a line feed.</summary>
+    public static string Line(Versions versions) => JsonSerializer.Serialize(versions, RowJson.Default.Versions);
 }
 
 /// <summary>A line of <c>ps --format json</c>. Columns are texts, as docker's; sizes in bytes, null where not
@@ -74,4 +77,5 @@ sealed record FindingRow(string Check, string By, string State, string? Containe
 [JsonSerializable(typeof(PsRow))]
 [JsonSerializable(typeof(GpuRow))]
 [JsonSerializable(typeof(FindingRow))]
+[JsonSerializable(typeof(Versions))]
 sealed partial class RowJson : JsonSerializerContext;

@@ -19,6 +19,7 @@ static class OwnCommands
         ("gpus", false, line => new GpusCommand(line)),
         ("exporter", false, line => new ExporterCommand(line)),
         ("doctor", false, line => new DoctorCommand(line)),
+        ("version", true, line => new VersionCommand(line)),
         ("completion", false, _ => new CompletionCommand()),
         ("__man", false, _ => new ManCommand()),
     ];

@@ -37,6 +37,8 @@ check "before other options" "[run]${quota}[--rm][-it][ubuntu]" run --gpu-memory
 check "create" "[create]${quota}[ubuntu]" create --gpu-memory 0.5 ubuntu
 check "container run" "[container][run]${quota}[ubuntu]" container run --gpu-memory 0.5 ubuntu
 check "behind the image it is the program's" "[run][ubuntu][tool][--gpu-memory][0.5]" run ubuntu tool --gpu-memory 0.5
+check "the version is docker's" "[version]" version
+check "so is the option" "[--version]" --version
 check "behind -- it is the image" "[run][--][--gpu-memory]" run -- --gpu-memory
 check "as another option's value it is that" "[run][--name][--gpu-memory][ubuntu]" run --name --gpu-memory ubuntu
 check "switches take no value" "[run][-d][--init][--read-only]${quota}[ubuntu]" \
@@ -64,6 +66,7 @@ check "installed as docker runai" "[run]${quota}[ubuntu]" runai run --gpu-memory
 check "docker's global options come before the plugin's name" \
     "[--context][X][-l][debug][--debug][-H=a][run]${quota}[ubuntu]" \
     --context X -l debug --debug -H=a runai run --gpu-memory 0.5 ubuntu
+check "the option of docker's is docker's there too" "[--version]" runai --version
 check "one that is called as the plugin" "[--context][runai][images]" --context runai runai images
 check "a cluster of global options" "[-DH][unix:///run][run]${quota}[ubuntu]" -DH unix:///run runai \
     run --gpu-memory 0.5 ubuntu
@@ -75,6 +78,7 @@ stats
 gpus
 exporter
 doctor
+version
 completion
 [__completeNoDesc][]" __completeNoDesc runai ""
 check "help of docker's for a command of its own is docker's" "[help][images]" help runai images
@@ -109,6 +113,11 @@ equal "the man page has the version that is built" "1" \
 HOME=$work/nothing sh "$work/cli/get.sh" --help >"$work/help"
 equal "get.sh --help installs nothing and says how to remove it" "0 yes" \
     "$? $(grep -q 'To remove it' "$work/help" && [ ! -e "$work/nothing" ] && echo yes)"
+mkdir "$work/release"
+cp "$root/cli/get.sh" "$root/build/cli/runai-docker" "$work/release/"
+DOCKER_CLI_PLUGINS=$work/release/plugins sh "$work/release/get.sh" "$work/release/bin" >/dev/null
+cli=$work/release/plugins/docker-runai
+check "installed from a release, without a checkout" "[images]" runai images
 (cd "$work" && sh "$work/cli/get.sh" --prefix 2>"$work/help")
 equal "an unknown option of get.sh is no folder" "2 get.sh: unknown option --prefix; --help says what there is" \
     "$? $(cat "$work/help")"

@@ -121,6 +121,17 @@ sealed class NativeTests(string architecture, string loader, string emulator)
         Assert.That(answer.ToString(), Does.StartWith("""200 {"Allow":false,"Msg":"gpu-memory""").And.Contain("2x"));
     }
 
+    [Test]
+    public void The_wrapper_runs_and_names_its_version()
+    {
+        var wrapper = Path.Combine(Repository.Build, architecture == "x64" ? "" : architecture, "cli/runai-docker");
+        string[] line = [wrapper, "docker-cli-plugin-metadata"];
+        if (emulator.Length > 0)
+            line = [emulator, "-L", "/usr/aarch64-linux-gnu", .. line];
+        var version = typeof(PluginSettings).Assembly.GetName().Version!.ToString(3);
+        Assert.That(Shell.Run(line[0], line[1..]).Ok(), Does.Contain($"\"Version\":\"{version}\""));
+    }
+
     RawAnswer Ask(string method, string uri, string body)
     {
         var call =

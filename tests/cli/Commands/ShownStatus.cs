@@ -19,12 +19,14 @@ static class ShownStatus
     /// <param name="terminal">What it prints to; null: none.</param>
     /// <param name="interruption">What may end it.</param>
     /// <param name="installation">Where the program is; null: not known.</param>
+    /// <param name="output">For who needs it where the command throws.</param>
     public static (int Code, string Out, string Error) Run(
         string docker,
         string words,
         Terminal? terminal = null,
         Interruption? interruption = null,
-        Installation? installation = null
+        Installation? installation = null,
+        StringWriter? output = null
     )
     {
         var line = new OwnLine(words.Split(' '), [], new DockerProcess(Word.Of(docker), null, interruption))
@@ -32,7 +34,7 @@ static class ShownStatus
             Terminal = terminal ?? Terminal.None,
             Installation = installation ?? Installation.None,
         };
-        using var output = new StringWriter();
+        output ??= new StringWriter();
         using var error = new StringWriter();
         var code = OwnCommands
             .Tree(line)
