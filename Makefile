@@ -66,7 +66,8 @@ test-long: ## what only shows after minutes, or after thousands of calls, on rea
 test: ## every test that needs no GPU: unit, shim, simulated GPU, real engines
 	$(ROOT)
 	@echo "This takes about half an hour on 2 cores and 4 GiB of disk."
-	@$(NEED) docker iproute2 clang-format clang musl-tools arm64 python3 libncursesw6 promtool systemd-analyze
+	@$(NEED) docker iproute2 clang-format clang musl-tools arm64 python3 libncursesw6 promtool systemd-analyze \
+	    docker-registry
 	@tests/run.sh
 
 races: shim-tests ## every race test of the shim 500 times: plain, sanitized, with delays (hours; TIMES=n for fewer)

@@ -8,8 +8,11 @@ sealed class PluginIdentity
     /// <summary>The name in the documentation, used until the engine has told the real one.</summary>
     public const string DefaultName = "runai/gpu-memory:latest";
     const string Latest = ":latest",
+        Official = "library/",
         Marker = "/plugins/",
         End = "/propagated-mount";
+
+    static readonly string[] Registry = ["docker.io/", "index.docker.io/"];
 
     readonly string? _socketName;
     volatile string? _name;
@@ -45,17 +48,30 @@ sealed class PluginIdentity
         }
     }
 
-    /// <summary>Whether a driver's name means this plugin. While our own name is not known, the default one
-    /// does.</summary>
+    /// <summary>Whether a driver's name means this plugin: its name, its ID or the ID's beginning. While our own name
+    /// is not known, the default one does.</summary>
     public bool IsThisPlugin(string driver) =>
-        driver.Length > 0 && (Canonical(driver) == Canonical(Name ?? DefaultName) || driver == Id);
+        driver.Length > 0
+        && (
+            Canonical(driver) == Canonical(Name ?? DefaultName)
+            || Id?.StartsWith(driver, StringComparison.Ordinal) == true
+        );
 
-    /// <summary>As the engine reads plugin names: Docker's registry and the tag <c>latest</c> go without
-    /// saying.</summary>
+    /// <summary>As the engine reads plugin names: Docker's registry, its folder <c>library</c> and the tag
+    /// <c>latest</c> go without saying.</summary>
     static string Canonical(string name)
     {
-        if (name.StartsWith("docker.io/", StringComparison.Ordinal))
-            name = name["docker.io/".Length..];
+        foreach (var registry in Registry)
+        {
+            if (name.StartsWith(registry, StringComparison.Ordinal))
+            {
+                name = name[registry.Length..];
+                break;
+            }
+        }
+
+        if (name.StartsWith(Official, StringComparison.Ordinal) && name.LastIndexOf('/') == Official.Length - 1)
+            name = name[Official.Length..];
         return name.LastIndexOf(':') > name.LastIndexOf('/') ? name : name + Latest;
     }
 

@@ -16,7 +16,7 @@ sealed partial class ImageTests(string version) : EngineFixture(version)
     const string Preload = "/etc/ld.so.preload";
     static readonly string[] NoLibc = ["/static", "/musl"];
 
-    protected override TestEngine Create(string version) => new(version, 1, true, null, "--debug");
+    protected override TestEngine Create(string version) => new(version, flags: "--debug");
 
     [OneTimeSetUp]
     public void Import()

@@ -22,8 +22,16 @@ sealed class TestEngine : IDisposable
     /// <param name="authorize">Whether the plugin is named in the authorization plugins.</param>
     /// <param name="policy">The text of the admin's policy file. With one, the engine's host has GPU nodes in its /dev
     /// too.</param>
+    /// <param name="install">Whether the plugin is created and enabled.</param>
     /// <param name="flags">More flags for dockerd.</param>
-    public TestEngine(string version, int gpus = 1, bool authorize = true, string? policy = null, params string[] flags)
+    public TestEngine(
+        string version,
+        int gpus = 1,
+        bool authorize = true,
+        string? policy = null,
+        bool install = true,
+        params string[] flags
+    )
     {
         Version = version;
         _folder = Directory.CreateTempSubdirectory("gpu-engine-").FullName;
@@ -65,8 +73,10 @@ sealed class TestEngine : IDisposable
                 WritePolicy(policy);
             }
 
-            InstallPlugin();
-            if (authorize)
+            Directory.CreateDirectory(Path.Combine(_folder, "etc/docker"));
+            if (install)
+                InstallPlugin();
+            if (install && authorize)
                 Authorize();
             Docker("import", Repository.Image, Image).Ok();
             Api = new DockerClientBuilder().WithEndpoint(new Uri($"unix://{Socket}")).Build();
@@ -83,6 +93,9 @@ sealed class TestEngine : IDisposable
     /// <summary>The environment of a client of this engine.</summary>
     public IReadOnlyDictionary<string, string> Variables => _environment;
 
+    /// <summary>What this engine calls the plugin.</summary>
+    public string Name { get; set; } = Plugin;
+
     /// <summary>The state of the simulated GPUs, for <c>simgpu</c>.</summary>
     public string Gpus { get; }
 
@@ -93,7 +106,8 @@ sealed class TestEngine : IDisposable
 
     public string Log => File.ReadAllText(Path.Combine(_folder, "log"));
 
-    string Keeper => File.ReadAllText(Path.Combine(_folder, "keeper")).Trim();
+    /// <summary>A process that holds the engine's namespaces.</summary>
+    public string Keeper => File.ReadAllText(Path.Combine(_folder, "keeper")).Trim();
 
     /// <summary>Where the engine looks for plugins that are plain sockets, in its own mount namespace.</summary>
     public string PluginSockets => $"/proc/{Keeper}/root/run/docker/plugins";
@@ -237,31 +251,30 @@ sealed class TestEngine : IDisposable
     /// <summary>Creates, sets and enables it.</summary>
     public void InstallPlugin()
     {
-        Docker("plugin", "create", Plugin, Path.Combine(Repository.Build, "plugin")).Ok();
-        Directory.CreateDirectory(Path.Combine(_folder, "etc/docker"));
-        Docker(
-                "plugin",
-                "set",
-                Plugin,
-                $"etc.source={_folder}/etc",
-                $"run.source={_folder}/run",
-                $"driver.source={Sim("")}",
-                "NVML_LIBRARY=/host/usr/libnvidia-ml.so.1",
-                "LOG_LEVEL=debug",
-                "WATCH_USE=2"
-            )
-            .Ok();
-        Docker("plugin", "enable", Plugin).Ok();
+        Docker("plugin", "create", Name, Path.Combine(Repository.Build, "plugin")).Ok();
+        Docker(["plugin", "set", Name, .. Settings]).Ok();
+        Docker("plugin", "enable", Name).Ok();
     }
+
+    /// <summary>With which the plugin finds this engine and the simulated driver.</summary>
+    public string[] Settings =>
+        [
+            $"etc.source={_folder}/etc",
+            $"run.source={_folder}/run",
+            $"driver.source={Sim("")}",
+            "NVML_LIBRARY=/host/usr/libnvidia-ml.so.1",
+            "LOG_LEVEL=debug",
+            "WATCH_USE=2",
+        ];
 
     /// <summary>As an upgrade does: the plugin is disabled for a while, and comes back.</summary>
     /// <param name="meanwhile">What is done while it is away.</param>
     public void TakePluginAway(Action? meanwhile = null)
     {
         AskNobody();
-        Docker("plugin", "disable", "-f", Plugin).Ok();
+        Docker("plugin", "disable", "-f", Name).Ok();
         meanwhile?.Invoke();
-        Docker("plugin", "enable", Plugin).Ok();
+        Docker("plugin", "enable", Name).Ok();
         Authorize();
     }
 
@@ -285,7 +298,7 @@ sealed class TestEngine : IDisposable
 
     public int PluginProcess() => PluginProcess(PluginId());
 
-    public string PluginId() => Docker("plugin", "inspect", Plugin, "--format", "{{.Id}}").Ok();
+    public string PluginId() => Docker("plugin", "inspect", Name, "--format", "{{.Id}}").Ok();
 
     static int PluginProcess(string id)
     {
@@ -360,7 +373,7 @@ sealed class TestEngine : IDisposable
     }
 
     /// <param name="others">Authorization plugins that the engine asks after ours.</param>
-    public void Authorize(params string[] others) => Ask([Plugin, .. others]);
+    public void Authorize(params string[] others) => Ask([Name, .. others]);
 
     /// <summary>Takes the plugin out of the authorization plugins.</summary>
     public void AskNobody() => Ask();
@@ -371,7 +384,7 @@ sealed class TestEngine : IDisposable
         Configure(
             plugins.Length == 0 ? "{}" : $$"""{"authorization-plugins": ["{{string.Join("\", \"", plugins)}}"]}"""
         );
-        var asks = plugins.Contains(Plugin);
+        var asks = plugins.Contains(Name);
         Eventually(
             () => AsksPlugin() == asks,
             asks ? "the engine asks the plugin" : "the engine does not ask the plugin"
@@ -391,7 +404,7 @@ sealed class TestEngine : IDisposable
     /// <summary>`docker info` does not list plugins that were named after the engine's start.</summary>
     bool AsksPlugin() =>
         Docker("create", "--pull", "never", "--label", "gpu-memory=0", "no-such-image")
-            .Error.Contains($"denied by plugin {Plugin}", StringComparison.Ordinal);
+            .Error.Contains($"denied by plugin {Name}", StringComparison.Ordinal);
 
     void Control(params string[] arguments) =>
         Shell.Run(_environment, Repository.Script("private-engine.sh"), arguments).Ok();

@@ -41,6 +41,10 @@ sealed class PluginIdentityTests
     [TestCase("runai/gpu-memory:latest", true)]
     [TestCase("docker.io/runai/gpu-memory", true)]
     [TestCase("docker.io/runai/gpu-memory:latest", true)]
+    [TestCase("index.docker.io/runai/gpu-memory", true)]
+    [TestCase("11111111", true)]
+    [TestCase("2", false)]
+    [TestCase("library/runai/gpu-memory", false)]
     [TestCase("runai/gpu-memory:1.0", false)]
     [TestCase("evil/runai/gpu-memory", false)]
     [TestCase("runai/gpu-memory-2", false)]
@@ -50,6 +54,21 @@ sealed class PluginIdentityTests
         var identity = At($"/docker/plugins/{Id}/propagated-mount");
         identity.Name = "runai/gpu-memory:latest";
         Assert.That(identity.IsThisPlugin(driver), Is.EqualTo(me));
+    }
+
+    /// <summary>As <c>docker plugin install --alias runai</c> names it.</summary>
+    [TestCase("runai", true)]
+    [TestCase("runai:latest", true)]
+    [TestCase("library/runai", true)]
+    [TestCase("docker.io/library/runai:latest", true)]
+    [TestCase("docker.io/runai", true)]
+    [TestCase("runai/gpu-memory", false)]
+    [TestCase("localhost:5000/library/runai", false)]
+    public void An_alias_is_a_name_in_every_spelling(string driver, bool me)
+    {
+        var identity = At($"/docker/plugins/{Id}/propagated-mount");
+        identity.Name = "runai:latest";
+        Assert.That((identity.IsThisPlugin(driver), identity.DisplayName), Is.EqualTo((me, "runai")));
     }
 
     sealed class Mounts(MountEntry state) : IMountTable
