@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 using System.Diagnostics;
+using System.Net.Sockets;
+using System.Text;
 using NUnit.Framework;
 
 namespace Runai.GpuMemory.EngineTests;
@@ -15,7 +17,7 @@ sealed class NativeTests(string architecture, string loader, string emulator)
     Process? _program;
 
     string RootFs => Path.Combine(Repository.Build, architecture == "x64" ? "" : architecture, "plugin/rootfs");
-    string Socket => Path.Combine(_folder, "gpu.sock");
+    string Listens => Path.Combine(_folder, "gpu.sock");
 
     [OneTimeSetUp]
     public void Start()
@@ -42,7 +44,7 @@ sealed class NativeTests(string architecture, string loader, string emulator)
             var (name, value) in (ReadOnlySpan<(string, string)>)
                 [
                     ("LOG_LEVEL", "debug"),
-                    ("SOCKET", Socket),
+                    ("SOCKET", Listens),
                     ("STATE", _folder),
                     ("STAGE", Path.Combine(_folder, "stage")),
                     ("SHIM", Path.Combine(RootFs, "usr/lib/runai/librunai.so")),
@@ -57,7 +59,7 @@ sealed class NativeTests(string architecture, string loader, string emulator)
         _program.ErrorDataReceived += (_, line) => Take(line.Data);
         _program.BeginOutputReadLine();
         _program.BeginErrorReadLine();
-        TestEngine.Eventually(() => File.Exists(Socket) || _program.HasExited, "the program listens", seconds: 60);
+        TestEngine.Eventually(() => File.Exists(Listens) || _program.HasExited, "the program listens", seconds: 60);
     }
 
     [OneTimeTearDown]
@@ -102,7 +104,7 @@ sealed class NativeTests(string architecture, string loader, string emulator)
     [Test]
     public void The_program_says_what_it_implements() =>
         Assert.That(
-            RawClient.Send(Socket, "POST", "/Plugin.Activate", []).ToString(),
+            RawClient.Send(Listens, "POST", "/Plugin.Activate", []).ToString(),
             Is.EqualTo("""200 {"Implements":["VolumeDriver","authz"]}""")
         );
 
@@ -121,6 +123,48 @@ sealed class NativeTests(string architecture, string loader, string emulator)
         Assert.That(answer.ToString(), Does.StartWith("""200 {"Allow":false,"Msg":"gpu-memory""").And.Contain("2x"));
     }
 
+    /// <summary>An engine that hangs up on all who ask is one that boots. The mounts are in the program's own namespace
+    /// and need no propagation there. qemu-user has no fanotify.</summary>
+    [Test]
+    public void The_program_mounts_a_volume_once_an_engine_listens()
+    {
+        const string Volume = """{"Name":"half","Opts":{"gpu-memory":"0.5"}}""";
+        var start = $$"""{"Name":"half","ID":"{{new string('a', 64)}}"}""";
+        Assert.That(Drive("Create", Volume), Is.EqualTo("""200 {"Err":""}"""));
+        Assert.That(
+            Drive("Mount", start),
+            Does.Contain($"the plugin finds no engine at {_folder}/docker.sock, so no limit would hold")
+        );
+        using var engine = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        engine.Bind(new UnixDomainSocketEndPoint(Path.Combine(_folder, "docker.sock")));
+        engine.Listen();
+        _ = HangUpAsync(engine);
+        TestEngine.Eventually(
+            () => Drive("Mount", start).Contains("\"Mountpoint\":\"/", StringComparison.Ordinal),
+            Log
+        );
+        Assert.That(
+            File.ReadAllText($"/proc/{_program!.Id}/mountinfo"),
+            Does.Contain($"/mounts/{new string('a', 64)} ro,")
+        );
+        if (emulator.Length > 0)
+            Assert.That(Log, Does.Contain("the kernel does not report when a program opens the shim"));
+        Assert.That(Drive("Unmount", start), Is.EqualTo("""200 {"Err":""}"""));
+    }
+
+    static async Task HangUpAsync(Socket engine)
+    {
+        try
+        {
+            while (true)
+                (await engine.AcceptAsync()).Dispose();
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException) { }
+    }
+
+    string Drive(string call, string body) =>
+        RawClient.Send(Listens, "POST", $"/VolumeDriver.{call}", Encoding.UTF8.GetBytes(body)).ToString();
+
     [Test]
     public void The_wrapper_runs_and_names_its_version()
     {
@@ -135,7 +179,7 @@ sealed class NativeTests(string architecture, string loader, string emulator)
     RawAnswer Ask(string method, string uri, string body)
     {
         var call =
-            $$"""{"RequestMethod":"{{method}}","RequestUri":"{{uri}}","RequestHeaders":{"Content-Type":"application/json"},"RequestBody":"{{Convert.ToBase64String(System.Text.Encoding.UTF8.GetBytes(body))}}"}""";
-        return RawClient.Send(Socket, "POST", "/AuthZPlugin.AuthZReq", System.Text.Encoding.UTF8.GetBytes(call));
+            $$"""{"RequestMethod":"{{method}}","RequestUri":"{{uri}}","RequestHeaders":{"Content-Type":"application/json"},"RequestBody":"{{Convert.ToBase64String(Encoding.UTF8.GetBytes(body))}}"}""";
+        return RawClient.Send(Listens, "POST", "/AuthZPlugin.AuthZReq", Encoding.UTF8.GetBytes(call));
     }
 }
