@@ -58,8 +58,8 @@ sealed partial class BuilderCheck(DockerQuestions questions, bool? requiresQuota
             return requiresQuota == true
                 ? Finding.Problem(
                     Check,
-                    $"the policy requires quotas, and builds can use devices ({names}) without one: the engine does not "
-                        + "ask the plugin about builds",
+                    $"the policy requires quotas, and builds can use devices ({names}) without one: the engine does "
+                        + "not ask the plugin about builds",
                     Remedy
                 )
                 : Finding.Ok(Check, $"builds can use devices ({names}), and the policy requires no quota");

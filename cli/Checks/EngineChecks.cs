@@ -65,8 +65,8 @@ sealed record EngineChecks(DockerInfo? Info, Finding Versions)
                 DefaultRuntime,
                 $"the policy requires quotas, and the default runtime is {name}: RUN of the classic builder gets GPUs "
                     + "without a quota where the image asks for them",
-                "remove \"default-runtime\" from /etc/docker/daemon.json and reload it: --gpus and --runtime=nvidia work "
-                    + "without it"
+                "remove \"default-runtime\" from /etc/docker/daemon.json and reload it: --gpus and --runtime=nvidia "
+                    + "work without it"
             ),
         };
 }

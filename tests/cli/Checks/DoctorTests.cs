@@ -280,7 +280,7 @@ sealed class DoctorTests : ScriptFixture
     }
 
     [Test]
-    public void The_probe_is_more_than_a_mebibyte_in_words_that_the_kernel_takes()
+    public void The_probe_is_large_in_words_that_the_kernel_takes()
     {
         var docker = Docker(Healthy.Script);
         ShownStatus.Run(docker, "doctor");
@@ -298,7 +298,7 @@ sealed class DoctorTests : ScriptFixture
     }
 
     [Test]
-    public void Text_of_others_cannot_move_the_cursor_and_colours_are_for_terminals()
+    public void Text_of_others_cannot_move_the_cursor()
     {
         var docker = Docker(Broken.Script);
         Assert.That(ShownStatus.Run(docker, "doctor").Out, Does.Not.Contain('\e').And.Contain("web\\u001b[31m: "));
