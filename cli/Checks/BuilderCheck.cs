@@ -64,7 +64,7 @@ sealed partial class BuilderCheck(DockerQuestions questions, bool? requiresQuota
                 )
                 : Finding.Ok(Check, $"builds can use devices ({names}), and the policy requires no quota");
         return answer.Error.Contains("device is not allowed", StringComparison.Ordinal)
-            ? Finding.Ok(Check, "the engine's configuration closes devices to builds")
+            ? Finding.Ok(Check, "the engine closes devices to builds")
             : Finding.Unknown(
                 Check,
                 $"the engine's builder has devices ({names}); whether builds get them is not known: {answer.Words}",

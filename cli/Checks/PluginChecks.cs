@@ -105,7 +105,7 @@ sealed partial record PluginChecks(
                 Asks,
                 $"the engine asks the plugin, and a question of yours did not reach it: {DockerAnswer.OneLine(refusal)}"
             );
-        var name = found?.Name ?? "runai/gpu-memory";
+        var name = found?.Name?.Replace(":latest", "", StringComparison.Ordinal) ?? "runai/gpu-memory";
         return isNamed
             ? Finding.Problem(
                 Asks,

@@ -13,8 +13,9 @@ namespace Runai.GpuMemory.Status.Checks;
 /// elsewhere, nothing is known.</summary>
 sealed class BuilderCheck(PolicySource policy, PluginSettings settings) : ICheck
 {
-    /// <summary>The first engine whose BuildKit has the entitlement.</summary>
-    const int FirstMajor = 28;
+    /// <summary>The first engine whose BuildKit has the entitlement. 28.5.2 refuses it, whatever daemon.json
+    /// says.</summary>
+    const int FirstMajor = 29;
     const int MaxFile = 1 << 20,
         MaxCommandLine = 64 << 10,
         MaxNumber = 32;

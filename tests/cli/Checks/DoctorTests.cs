@@ -109,7 +109,7 @@ sealed class DoctorTests : ScriptFixture
             },
             "authorization",
             Problem,
-            "docker info also names acme/audit | add \"authorization-plugins\": [\"runai/gpu-memory:latest\"]"
+            "docker info also names acme/audit | add \"authorization-plugins\": [\"runai/gpu-memory\"]"
         );
         yield return Fault("dropped", unasked, "authorization", Problem, "after the engine's start | systemctl reload");
         yield return Fault(

@@ -111,7 +111,7 @@ sealed class EngineCheckTests : HostRoot
         try
         {
             Assert.That(Find(check), Has.Length.EqualTo(1));
-            Assert.That(Find(check, Engine with { Version = "26.1.5" }), Is.Empty, "an older BuildKit");
+            Assert.That(Find(check, Engine with { Version = "28.5.2" }), Is.Empty, "an older BuildKit");
             Assert.That(Find(new BuilderCheck(Policy("{}"), Settings)), Is.Empty, "no quota is required");
             Directory.Delete(Path.Combine(Root, "run/cdi"), recursive: true);
             Assert.That(Find(new BuilderCheck(Policy(Required), Settings)), Is.Empty, "no CDI device");

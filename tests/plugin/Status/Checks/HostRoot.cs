@@ -19,7 +19,7 @@ abstract class HostRoot
         {
             DefaultRuntime = "runc",
             CgroupDriver = "cgroupfs",
-            Version = "28.5.2",
+            Version = "29.1.0",
         };
 
     [SetUp]
