@@ -5,7 +5,7 @@ using Runai.GpuMemory.Cli.Tables;
 
 namespace Runai.GpuMemory.Cli.Commands;
 
-/// <summary><c>doctor</c>: what is wrong, and what mends it.</summary>
+/// <summary><c>doctor</c>: what is wrong, and how to fix it.</summary>
 sealed class DoctorCommand : Command
 {
     const int MaxWidth = 1000;
@@ -17,7 +17,7 @@ sealed class DoctorCommand : Command
     public DoctorCommand(OwnLine line)
         : base(
             "doctor",
-            "Check the engine, the plugin and this program; print what is wrong and what mends it.\n"
+            "Check the engine, the plugin and this program; print what is wrong and how to fix it.\n"
                 + "Exit code 0: no problem, 1: problems, 2: no answer."
         )
     {
@@ -36,13 +36,13 @@ sealed class DoctorCommand : Command
         return Doctor.ExitCode(findings);
     }
 
-    /// <summary>One row, and a second one for what mends it.</summary>
+    /// <summary>One row, and a second one for how to fix it.</summary>
     static IEnumerable<Cell[]> Rows(Finding finding)
     {
         var about = finding.Container is null ? "" : $"{finding.Container}: ";
         yield return [Text(finding.Check), finding.By, Cell.OfState(finding.State), Text(about + finding.Message)];
         if (finding.Remedy is not "")
-            yield return ["", "", "", Text($"mend: {finding.Remedy}")];
+            yield return ["", "", "", Text($"fix: {finding.Remedy}")];
     }
 
     static string Text(string text) => Printable.Cut(Printable.Text(text), MaxWidth);

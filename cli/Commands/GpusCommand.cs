@@ -43,7 +43,8 @@ sealed class GpusCommand : Command
         return 0;
     }
 
-    /// <summary>For a caller who may not see the containers.</summary>
+    /// <summary>For a caller who may not see the containers. Answers the exit code: 1 where nothing is
+    /// printed.</summary>
     /// <param name="view">The sums.</param>
     /// <param name="terminal">Where they are printed.</param>
     /// <param name="parse">Has the output.</param>
@@ -53,7 +54,7 @@ sealed class GpusCommand : Command
         parse.InvocationConfiguration.Error.WriteLine(StatusView.SumsOnly);
         if (hasTable)
             Print(view, terminal, parse.InvocationConfiguration.Output);
-        return 0;
+        return hasTable ? 0 : 1;
     }
 
     static void Print(StatusView view, Terminal terminal, TextWriter output)

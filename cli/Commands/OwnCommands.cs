@@ -47,7 +47,7 @@ static class OwnCommands
         [
             .. from command in Tree(OwnLine.Empty).Subcommands
             where !command.Hidden && Have(command.Name, isPlugin)
-            select (command.Name, command.Description ?? ""),
+            select (command.Name, (command.Description ?? "").Split('\n')[0].TrimEnd('.')),
         ];
 
     /// <summary>Parses the words and runs the command. Answers its exit code.</summary>

@@ -81,6 +81,11 @@ sealed class StatsCommand : PluginCommand
     {
         foreach (var name in names)
         {
+            if (name.StartsWith('-'))
+                throw new UserException(
+                    $"unknown option {Printable.Text(name)}: docker runai stats --help",
+                    exitCode: 1
+                );
             if (!containers.Any(container => IsNamed(container, name)))
                 throw new UserException(
                     $"no container {Printable.Text(name)} runs with a quota or a GPU: "

@@ -89,7 +89,7 @@ sealed class MetricsText
         );
         var refused = _factory.CreateCounter(
             "gpu_memory_refused_allocations_total",
-            "Allocations that the shim refused since the container started, by the container's word.",
+            "Allocations that the shim refused since the container started, as reported by the container.",
             OfContainer
         );
         var rows =
@@ -100,7 +100,8 @@ sealed class MetricsText
         {
             Set(quota, labels, gpu.LimitBytes);
             Set(used, labels, gpu.UsedBytes);
-            refused.WithLabels(labels).IncTo(gpu.Refused ?? 0);
+            if (gpu.Refused is { } count)
+                refused.WithLabels(labels).IncTo(count);
         }
     }
 

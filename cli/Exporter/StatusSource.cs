@@ -34,7 +34,7 @@ sealed class StatusSource(StatusReader reader, Action<string> say)
     static string StateOf(StatusReport report)
     {
         if (report.Enforced == false)
-            return "the plugin answers; the engine does not ask it about API calls: docker runai ps says what to do";
+            return "the plugin answers, and the engine does not ask it about API calls: run docker runai doctor";
         return report.Containers is null
             ? "the plugin answers, without containers: the policy (\"status\": \"own\") shows them to admins"
             : "the plugin answers";

@@ -74,7 +74,7 @@ sealed record ContainerStatus(
 /// <param name="LimitBytes">Null without a quota.</param>
 /// <param name="UsedBytes">By the driver's count.</param>
 /// <param name="GpuPercent">Of the last 2 seconds.</param>
-/// <param name="Refused">Allocations, by the container's word.</param>
+/// <param name="Refused">Allocations, as the container reports; null: not known.</param>
 sealed record ContainerGpu(string? Uuid, int Index, long? LimitBytes, long? UsedBytes, int? GpuPercent, long? Refused);
 
 /// <summary>How often the plugin decided so.</summary>
@@ -83,7 +83,7 @@ sealed record ContainerGpu(string? Uuid, int Index, long? LimitBytes, long? Used
 /// <param name="Count">Decisions.</param>
 sealed record StatusDecision(string? Verdict, string? Rule, long Count);
 
-/// <summary>What is wrong, and what mends it. Container: its name; null: the host.</summary>
+/// <summary>What is wrong, and how to fix it. Container: its name; null: the host.</summary>
 sealed record StatusProblem(string? Check, string? Container, string? Message, string? Remedy);
 
 /// <summary>What docker and the plugin say in JSON.</summary>

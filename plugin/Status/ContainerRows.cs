@@ -64,7 +64,7 @@ sealed class ContainerRows(RunningContainers running, OwnerStore owners, LostGpu
             container.Quota?.Of(gpu.AllocatableBytes),
             share?.Bytes,
             share?.Percent,
-            refused?.Count ?? 0,
+            use?.Unread.Contains(container.Id) == true ? null : refused?.Count ?? 0,
             refused?.LastBytes,
             refused?.LastTime is { } at ? StatusContract.Text(at) : null
         );

@@ -10,8 +10,9 @@ sealed record Refusals(long Count, long LastBytes, DateTimeOffset? LastTime);
 /// <summary>Reads what shims wrote down about refused allocations.</summary>
 interface IRefusals
 {
-    /// <summary>By the GPU's UUID; empty where nothing was refused or nothing can be read. Never throws, and never
-    /// waits.</summary>
+    /// <summary>By the GPU's UUID; empty where nothing was refused. Never throws, and never waits.</summary>
+    /// <returns>Null where the plugin does not see what the container sees there: a plugin that was disabled and
+    /// enabled has other mounts than the containers that ran meanwhile.</returns>
     /// <param name="directory">A container's private directory.</param>
-    IReadOnlyDictionary<string, Refusals> Read(string directory);
+    IReadOnlyDictionary<string, Refusals>? Read(string directory);
 }

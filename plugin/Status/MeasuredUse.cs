@@ -20,6 +20,9 @@ sealed record MeasuredUse(
     IReadOnlyDictionary<string, IReadOnlyDictionary<string, Refusals>> Refusals
 )
 {
+    /// <summary>Containers whose counts of refused calls the plugin cannot read.</summary>
+    public IReadOnlySet<string> Unread { get; init; } = new HashSet<string>();
+
     /// <summary>A server of CUDA's Multi-Process Service that is in no container has something on a GPU.</summary>
     public bool IsMpsServed { get; init; }
 

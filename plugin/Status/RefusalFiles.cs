@@ -18,10 +18,26 @@ sealed class RefusalFiles(StateLayout layout) : IRefusals
 
     static readonly IReadOnlyDictionary<string, Refusals> None = new Dictionary<string, Refusals>();
 
-    public IReadOnlyDictionary<string, Refusals> Read(string directory)
+    public IReadOnlyDictionary<string, Refusals>? Read(string directory)
     {
-        var path = Path.Combine(layout.Mount(directory), StateLayout.UsageName, Name);
-        return ServedFile.TryReadUntrusted(path, MaxBytes) is { Length: > 0 } text ? Parse(text) : None;
+        var folder = Path.Combine(layout.Mount(directory), StateLayout.UsageName);
+        if (!IsMounted(folder))
+            return null;
+        var text = ServedFile.TryReadUntrusted(Path.Combine(folder, Name), MaxBytes);
+        return text is { Length: > 0 } ? Parse(text) : None;
+    }
+
+    /// <summary>The tmpfs has the sticky bit, and the folder below it has not.</summary>
+    static bool IsMounted(string folder)
+    {
+        try
+        {
+            return File.GetUnixFileMode(folder).HasFlag(UnixFileMode.StickyBit);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
     }
 
     /// <summary>The first line of a GPU counts.</summary>

@@ -138,7 +138,8 @@ sealed record ContainerStatus(
 /// <param name="LimitBytes">Null without a quota.</param>
 /// <param name="UsedBytes">By the container's processes, by the driver's count.</param>
 /// <param name="GpuPercent">Of the last seconds, by the driver's word.</param>
-/// <param name="Refused">Allocations that the shim refused.</param>
+/// <param name="Refused">Allocations that the shim refused; null where the plugin cannot read their
+/// count.</param>
 /// <param name="LastRefusedBytes">The size of the last one.</param>
 /// <param name="LastRefusedTime">When that was, by the container's word.</param>
 sealed record ContainerGpuStatus(
@@ -147,7 +148,7 @@ sealed record ContainerGpuStatus(
     long? LimitBytes,
     long? UsedBytes,
     int? GpuPercent,
-    long Refused,
+    long? Refused,
     long? LastRefusedBytes,
     string? LastRefusedTime
 );

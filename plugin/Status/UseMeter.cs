@@ -75,19 +75,30 @@ sealed partial class UseMeter(
                     shares[(id, gpu.Uuid)] = share with { Percent = Math.Min(100, (share.Percent ?? 0) + percent) };
         }
         lost.Look();
-        return new(at, readings.DistinctBy(gpu => gpu.Uuid).ToDictionary(gpu => gpu.Uuid), shares, ReadRefusals())
+        var (refused, unread) = ReadRefusals();
+        return new(at, readings.DistinctBy(gpu => gpu.Uuid).ToDictionary(gpu => gpu.Uuid), shares, refused)
         {
+            Unread = unread,
             IsMpsServed = groups.Any(process => process.Value.Count == 0 && MpsServer.Is(process.Key)),
         };
     }
 
-    Dictionary<string, IReadOnlyDictionary<string, Refusals>> ReadRefusals()
+    (Dictionary<string, IReadOnlyDictionary<string, Refusals>> Found, HashSet<string> Unread) ReadRefusals()
     {
         var found = new Dictionary<string, IReadOnlyDictionary<string, Refusals>>(StringComparer.Ordinal);
+        var unread = new HashSet<string>(StringComparer.Ordinal);
         foreach (var container in running.All)
-            if (Merge([.. container.Directories.Select(refusals.Read).Where(one => one.Count > 0)]) is { } refused)
+        {
+            var files = container.Directories.Select(refusals.Read).ToArray();
+            if (files.Contains(null))
+                unread.Add(container.Id);
+            else if (
+                Merge([.. files.OfType<IReadOnlyDictionary<string, Refusals>>().Where(one => one.Count > 0)]) is
+                { } refused
+            )
                 found[container.Id] = refused;
-        return found;
+        }
+        return (found, unread);
     }
 
     /// <summary>A container may have several private directories, and its shims one of them each.</summary>

@@ -108,7 +108,7 @@ sealed class StatusCommandTests : ScriptFixture
     [TestCase("runai-status.bob", "ps", 0, "CONTAINER ID", "")]
     [TestCase("runai", "ps", 0, "GPU       NAME", StatusView.SumsOnly + "\n")]
     [TestCase("runai", "stats", 0, "GPU       NAME", StatusView.SumsOnly + "\n")]
-    [TestCase("runai", "ps --format json", 0, "", StatusView.SumsOnly + "\n")]
+    [TestCase("runai", "ps --format json", 1, "", StatusView.SumsOnly + "\n")]
     [TestCase("runai", "gpus", 0, "GPU       NAME", "")]
     public void Who_may_not_see_all_sees_what_the_refusal_names(
         string volume,

@@ -13,6 +13,8 @@ sealed class RefusalFilesTests
     VolumesUnderTest _volumes = null!;
     RefusalFiles _files = null!;
 
+    string Usage => System.IO.Path.GetDirectoryName(Path)!;
+
     string Path => System.IO.Path.Combine(_volumes.Layout.Mount(Directory), "usage", RefusalFiles.Name);
 
     [SetUp]
@@ -20,7 +22,8 @@ sealed class RefusalFilesTests
     {
         _volumes = new();
         _files = new(_volumes.Layout);
-        System.IO.Directory.CreateDirectory(System.IO.Path.GetDirectoryName(Path)!);
+        System.IO.Directory.CreateDirectory(Usage);
+        File.SetUnixFileMode(Usage, File.GetUnixFileMode(Usage) | UnixFileMode.StickyBit);
     }
 
     [TearDown]
@@ -32,12 +35,21 @@ sealed class RefusalFilesTests
     public void Each_line_has_a_GPUs_count_and_last_refusal()
     {
         File.WriteAllText(Path, "GPU-1 3 1048576 1764496800123      \nGPU-2 1 5 0\n");
-        var found = _files.Read(Directory);
+        var found = _files.Read(Directory)!;
         Assert.That(
             found["GPU-1"],
             Is.EqualTo(new Refusals(3, 1048576, new(2025, 11, 30, 10, 0, 0, 123, TimeSpan.Zero)))
         );
         Assert.That(found["GPU-2"], Is.EqualTo(new Refusals(1, 5, DateTimeOffset.UnixEpoch)));
+    }
+
+    [Test]
+    public void What_the_container_sees_is_not_known_without_its_mount()
+    {
+        File.WriteAllText(Path, "GPU-1 3 1048576 1764496800123\n");
+        File.SetUnixFileMode(Usage, File.GetUnixFileMode(Usage) & ~UnixFileMode.StickyBit);
+        Assert.That(_files.Read(Directory), Is.Null);
+        Assert.That(_files.Read("4567"), Is.Null);
     }
 
     [TestCase("")]
@@ -68,7 +80,6 @@ sealed class RefusalFilesTests
     public void A_file_of_another_size_counts_as_none()
     {
         Assert.That(_files.Read(Directory), Is.Empty, "no file");
-        Assert.That(_files.Read("4567"), Is.Empty, "no directory");
         File.WriteAllText(Path, new string('x', 1 << 20) + "\nG 1 2 3\n");
         Assert.That(_files.Read(Directory), Is.Empty, "beyond the bound");
         File.Delete(Path);

@@ -214,8 +214,10 @@ sealed class FakeRefusals : IRefusals
 {
     public Dictionary<string, IReadOnlyDictionary<string, Refusals>> Files { get; } = [];
 
-    public IReadOnlyDictionary<string, Refusals> Read(string directory) =>
-        Files.GetValueOrDefault(directory) ?? new Dictionary<string, Refusals>();
+    public HashSet<string> Unread { get; } = [];
+
+    public IReadOnlyDictionary<string, Refusals>? Read(string directory) =>
+        Unread.Contains(directory) ? null : Files.GetValueOrDefault(directory) ?? new Dictionary<string, Refusals>();
 }
 
 sealed class FewVolumes(IReadOnlyList<QuotaVolume> volumes) : IVolumeCatalog

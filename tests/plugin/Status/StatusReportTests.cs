@@ -183,6 +183,17 @@ sealed class StatusReportTests : StatusFixture
     }
 
     [Test]
+    public void Refused_allocations_that_cannot_be_read_are_not_known()
+    {
+        Refused.Unread.Add("d1");
+        Run("web", "0.5", 10, [Gpu0], directories: ["d1"]);
+        Assert.That(
+            Row(Report(), "web").GetProperty("Gpus")[0].GetRawText(),
+            Does.EndWith(""","Refused":null,"LastRefusedBytes":null,"LastRefusedTime":null}""")
+        );
+    }
+
+    [Test]
     public void Refused_allocations_are_added_over_a_containers_directories()
     {
         var at = new DateTimeOffset(2026, 11, 30, 9, 59, 30, TimeSpan.Zero);
