@@ -7,18 +7,22 @@ namespace Runai.GpuMemory.Cli.Checks;
 static class BodyProbe
 {
     const string Check = "bodies";
+    const string Volume = "runai-status";
     const int Labels = 10; // the kernel takes at most 128 KiB a word
     const int LabelLength = (11 << 20) / 10 / Labels + 1;
     const string Refused = "denied by plugin ";
     const string Seen = " is read, not made, mounted or removed";
     const string Unseen = "the body of this volume call";
 
-    /// <summary>Makes the probe where the plugin is known to refuse it.</summary>
-    public static Finding Find(DockerQuestions questions, PluginChecks plugin)
+    /// <summary>Makes the probe where the plugin is known to refuse it: one without a status does not.</summary>
+    public static Finding Find(DockerQuestions questions, PluginChecks plugin, bool hasStatus)
     {
-        if (plugin is not { IsAsked: true, Name: { } name })
-            return Finding.Unknown(Check, "not probed: that needs a plugin that the engine asks");
-        return Read(questions.Ask(["volume", "create", "--driver", name, .. Words(), "runai-status"]), plugin);
+        if (plugin is not { IsAsked: true, Name: { } name } || !hasStatus)
+            return Finding.Unknown(Check, "not probed: that needs a plugin that the engine asks, with a status");
+        var answer = questions.Ask(["volume", "create", "--driver", name, .. Words(), Volume]);
+        if (answer.IsDone)
+            questions.Ask("volume", "rm", Volume);
+        return Read(answer, plugin);
     }
 
     static IEnumerable<string> Words() =>

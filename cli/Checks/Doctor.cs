@@ -32,7 +32,7 @@ sealed class Doctor(DockerProcess docker, Installation installation)
             engine.OfRuntime(requiresQuota),
             plugin.Installed,
             plugin.Authorization,
-            BodyProbe.Find(_questions, plugin),
+            BodyProbe.Find(_questions, plugin, status.Report is not null),
             new BuilderCheck(_questions, requiresQuota).Find(),
             .. programs.Find(engine.Info, status.Report),
             status.Answers,

@@ -38,7 +38,7 @@ sealed record StatusChecks(StatusReport? Report, Finding Answers, IReadOnlyList<
         Finding.Silent(
             Status,
             $"the plugin gives no status: {DockerAnswer.OneLine(problem)}",
-            "mend the checks above; the plugin's log is in Docker's: journalctl -u docker"
+            "solve the problems above; the plugin's log is in Docker's: journalctl -u docker"
         );
 
     static StatusChecks Of(StatusReport report, bool isOwn)

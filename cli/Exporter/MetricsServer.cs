@@ -17,7 +17,7 @@ sealed class MetricsServer : IDisposable
     const int MaxHeaderBytes = 8192;
     const int MinBytesPerSecond = 16384;
     static readonly TimeSpan HeaderTimeout = TimeSpan.FromSeconds(5);
-    static readonly TimeSpan KeepAlive = TimeSpan.FromMinutes(3); // longer than from scrape to scrape
+    static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(10); // also until the first byte comes
     static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(2);
 
     readonly KestrelServer _server;

@@ -20,7 +20,7 @@ sealed class StatusSource(StatusReader reader, Action<string> say)
         try
         {
             report = reader.Read();
-            Say(StateOf(report));
+            Say(StateOf(report, reader.IsOwn));
         }
         catch (UserException e) when (e.ExitCode <= 128)
         {
@@ -31,12 +31,14 @@ sealed class StatusSource(StatusReader reader, Action<string> say)
         return MetricsText.Of(report);
     }
 
-    static string StateOf(StatusReport report)
+    static string StateOf(StatusReport report, bool isOwn)
     {
         if (report.Enforced == false)
             return "the plugin answers, and the engine does not ask it about API calls: run docker runai doctor";
         return report.Containers is null
-            ? "the plugin answers, without containers: the policy (\"status\": \"own\") shows them to admins"
+                ? "the plugin answers, without containers: the policy (\"status\": \"own\") shows them to admins"
+            : isOwn
+                ? "the plugin answers, with one user's containers: the policy (\"status\": \"own\") shows all to admins"
             : "the plugin answers";
     }
 
@@ -45,6 +47,10 @@ sealed class StatusSource(StatusReader reader, Action<string> say)
         if (text == _said)
             return;
         _said = text;
-        say(text);
+        try
+        {
+            say(text);
+        }
+        catch (UserException) { } // who cannot read the log still gets the metrics
     }
 }

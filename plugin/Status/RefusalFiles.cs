@@ -57,7 +57,9 @@ sealed class RefusalFiles(StateLayout layout) : IRefusals
     }
 
     static long? Number(string text) =>
-        long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : null;
+        long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+            ? Math.Min(number, StatusContract.MaxNumber)
+            : null;
 
     static DateTimeOffset? TimeOf(long milliseconds) =>
         milliseconds <= DateTimeOffset.MaxValue.ToUnixTimeMilliseconds()

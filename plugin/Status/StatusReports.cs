@@ -30,6 +30,9 @@ sealed class StatusReports(
 {
     static readonly TimeSpan MaxSummaryAge = TimeSpan.FromSeconds(1);
 
+    /// <summary>A measurement takes some milliseconds where the driver is well.</summary>
+    public static readonly TimeSpan MaxSummaryWait = TimeSpan.FromMilliseconds(200);
+
     sealed record KeptSummary(StatusSummary Summary, MeasuredUse? Use, long At);
 
     volatile KeptSummary? _summary;
@@ -80,7 +83,7 @@ sealed class StatusReports(
 
     public async Task<RawJson> SummaryAsync(QuotaVolume volume, bool measures, CancellationToken cancel)
     {
-        var summary = measures ? Summarize(await MeasureAsync(cancel)) : SummaryOfNow();
+        var summary = measures ? await MeasuredSummaryAsync(cancel) : SummaryOfNow();
         return new(
             JsonSerializer.SerializeToUtf8Bytes(
                 summary with
@@ -91,6 +94,17 @@ sealed class StatusReports(
                 StatusJson.Default.StatusSummary
             )
         );
+    }
+
+    /// <summary>What is there in time: while one asks, the engine lets the next one who needs the volume wait, and that
+    /// may be a <c>docker run</c>.</summary>
+    async Task<StatusSummary> MeasuredSummaryAsync(CancellationToken cancel)
+    {
+        var asked = chain.FindOutAsync(cancel);
+        var measured = MeasureAsync(cancel);
+        await Task.WhenAny(Task.WhenAll(asked, measured), Task.Delay(MaxSummaryWait, time, cancel));
+        var summary = Summarize(measured.IsCompletedSuccessfully ? await measured : meter.Recent);
+        return asked.IsCompletedSuccessfully ? summary with { Enforced = await asked } : summary;
     }
 
     async Task<MeasuredUse?> MeasureAsync(CancellationToken cancel)

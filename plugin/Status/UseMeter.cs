@@ -119,7 +119,7 @@ sealed partial class UseMeter(
 
     /// <summary>Untrusted: does not overflow.</summary>
     static long Sum(IEnumerable<long> counts) =>
-        counts.Aggregate(0L, (sum, count) => count > long.MaxValue - sum ? long.MaxValue : sum + count);
+        counts.Aggregate(0L, (sum, count) => Math.Min(StatusContract.MaxNumber, sum + count));
 
     [LoggerMessage(700, LogLevel.Error, "a measurement for the status failed, and the next one follows")]
     static partial void LogFailed(ILogger logger, Exception e);

@@ -58,7 +58,7 @@ sealed class ToolkitVersion(string usr)
     Version? OfProgram(string path)
     {
         var file = new FileInfo(path);
-        if (!file.Exists || file.LinkTarget is not null || file.Length > MaxBytes)
+        if (!file.Exists || file.LinkTarget is not null || file.Length is 0 or > MaxBytes)
             return null;
         var (length, written) = (file.Length, file.LastWriteTimeUtc);
         if (_read.TryGetValue(path, out var read) && (read.Length, read.Written) == (length, written))

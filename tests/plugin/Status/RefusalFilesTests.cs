@@ -43,6 +43,14 @@ sealed class RefusalFilesTests
         Assert.That(found["GPU-2"], Is.EqualTo(new Refusals(1, 5, DateTimeOffset.UnixEpoch)));
     }
 
+    /// <summary>The engine reads the status as JSON into floating-point numbers, and rounds larger ones up.</summary>
+    [Test]
+    public void Numbers_are_cut_to_what_the_engine_passes_on_exactly() =>
+        Assert.That(
+            Parse("GPU-1 9223372036854775807 9007199254740993 5")["GPU-1"],
+            Is.EqualTo(new Refusals((1L << 53) - 1, (1L << 53) - 1, DateTimeOffset.UnixEpoch.AddMilliseconds(5)))
+        );
+
     [Test]
     public void What_the_container_sees_is_not_known_without_its_mount()
     {
