@@ -32,7 +32,9 @@ sealed class ExporterCommand : Command
     {
         var address = ListenAddress.Read(parse.GetRequiredValue(_listen));
         var error = parse.InvocationConfiguration.Error;
-        var reader = new StatusReader(new QuestionChannel(line.Docker!.WithLimit(Limit)));
+        var docker = line.Docker!.WithLimit(Limit);
+        using var socket = EngineSocket.Find(docker, Limit);
+        var reader = new StatusReader(socket ?? (IStatusChannel)new QuestionChannel(docker));
         var source = new StatusSource(reader, text => error.Write($"runai-docker exporter: {text}\n"));
         using var server = MetricsServer.Start(address, new SharedReading(source.Read));
         if (!IPAddress.IsLoopback(address.Address))

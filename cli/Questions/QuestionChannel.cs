@@ -8,13 +8,11 @@ namespace Runai.GpuMemory.Cli.Questions;
 
 /// <summary>Asks the running plugin, through docker and the engine: contexts, TLS and ssh hold, and the engine knows
 /// who asks.</summary>
-sealed class QuestionChannel(DockerProcess docker)
+sealed class QuestionChannel(DockerProcess docker) : IStatusChannel
 {
     const string Unasked = "no answer from the plugin: is it in the engine's authorization-plugins? docker said: ";
 
-    /// <summary>The Status of a volume that can only be read.</summary>
-    /// <param name="volume">runai-status, or runai-status.NAME.</param>
-    /// <exception cref="UserException">The engine has no such volume, or the caller may not read it.</exception>
+    /// <inheritdoc/>
     public JsonElement ReadStatus(string volume)
     {
         var output = docker.Capture(["volume"u8.ToArray(), "inspect"u8.ToArray(), Word.Of(volume)], Config);

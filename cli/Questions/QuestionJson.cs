@@ -5,4 +5,5 @@ namespace Runai.GpuMemory.Cli.Questions;
 
 /// <summary>What docker and the plugin answer in JSON.</summary>
 [JsonSerializable(typeof(InspectedVolume[]))]
+[JsonSerializable(typeof(EngineError))]
 sealed partial class QuestionJson : JsonSerializerContext;

@@ -7,7 +7,7 @@ using Runai.GpuMemory.Cli.Questions;
 namespace Runai.GpuMemory.Cli.Status;
 
 /// <summary>Reads the plugin's status: all of it, or what the policy lets this caller read.</summary>
-sealed partial class StatusReader(QuestionChannel channel)
+sealed partial class StatusReader(IStatusChannel channel)
 {
     const string All = "runai-status";
     string _volume = All;

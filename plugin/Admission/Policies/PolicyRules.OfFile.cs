@@ -138,12 +138,26 @@ static partial class PolicyRules
             if (wanted > free)
                 return $"{Name(gpu)} has {ByteSize.Text((long)Math.Max(free, 0))} left for "
                     + $"{GpuMemoryQuota.Name}={quota} "
-                    + $"({ByteSize.Text(wanted)}): {Holders(held)}";
+                    + $"({ByteSize.Text(wanted)}): {HoldersFor(c, held)}";
         }
         return null;
     }
 
     static string Name(GpuDevice gpu) => $"GPU {gpu.Index} ({Quoted.Text(gpu.Name).Trim('"')})";
+
+    /// <summary>With <c>"status": "own"</c>, the containers of others are not named to who is no admin.</summary>
+    static string HoldersFor(RuleInput c, IReadOnlyList<Holding> held)
+    {
+        if (!c.Settings.IsStatusOwn || c.Requester.IsAdmin)
+            return Holders(held);
+        bool IsOwn(Holding h) => h.User.Length > 0 && h.User == c.Requester.Name;
+        var own = held.Where(IsOwn).ToArray();
+        var others = held.Where(h => !IsOwn(h)).Sum(h => (decimal)h.Bytes);
+        var rest = $"containers of others hold {ByteSize.Text((long)Math.Min(others, long.MaxValue))}";
+        return others == 0 ? Holders(held)
+            : own.Length == 0 ? rest
+            : $"{Holders(own)}, {rest}";
+    }
 
     static string Holders(IReadOnlyList<Holding> held)
     {

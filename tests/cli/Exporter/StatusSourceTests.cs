@@ -2,6 +2,7 @@
 using System.Text;
 using NUnit.Framework;
 using Runai.GpuMemory.Cli.Exporter;
+using Runai.GpuMemory.Cli.Questions;
 using Runai.GpuMemory.Cli.Words;
 using Runai.GpuMemory.CliTests.Commands;
 
@@ -15,7 +16,7 @@ sealed class StatusSourceTests : ScriptFixture
     public void Forget() => _said.Clear();
 
     StatusSource Source(string script, TimeSpan? limit = null) =>
-        new(new(new(new(Word.Of(Docker(script)), limit: limit))), _said.Add);
+        new(new(new QuestionChannel(new(Word.Of(Docker(script)), limit: limit))), _said.Add);
 
     static string Read(StatusSource source) => Encoding.UTF8.GetString(source.Read());
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 using NUnit.Framework;
 using Runai.GpuMemory.Cli.Common;
+using Runai.GpuMemory.Cli.Questions;
 using Runai.GpuMemory.Cli.Status;
 using Runai.GpuMemory.Cli.Words;
 
@@ -10,7 +11,7 @@ sealed class StatusReaderTests : ScriptFixture
 {
     const string Denied = "Error response from daemon: authorization denied by plugin runai/gpu-memory:latest: ";
 
-    StatusReader Reader(string script) => new(new(new(Word.Of(Docker(script)))));
+    StatusReader Reader(string script) => new(new QuestionChannel(new(Word.Of(Docker(script)))));
 
     [TestCase(Denied + "for admins: docker volume inspect runai", "runai")]
     [TestCase(Denied + "for admins: docker volume inspect runai-status.bob\n", "runai-status.bob")]

@@ -115,6 +115,21 @@ sealed class PolicyFileRulesTests
         );
     }
 
+    [TestCase("bob", "job holds 0.25 (34.9g), containers of others hold 69.8g")]
+    [TestCase("carol", "containers of others hold 104.8g")]
+    [TestCase("", "containers of others hold 104.8g")]
+    [TestCase("ada", "web holds 0.5 (69.8g), job holds 0.25 (34.9g)")]
+    public void A_refusal_names_no_container_of_others_with_status_own(string user, string holders) =>
+        Assert.That(
+            Judge(
+                """{"status":"own","admins":["ada"],"localSocket":"user"}""",
+                Quota("0.5"),
+                user,
+                Holding(new("web", "alice", "0.5", 75054448640), new("job", "bob", "0.25", 37527224320))
+            ).Message,
+            Does.EndWith($" left for gpu-memory=0.5 (69.8g): {holders}")
+        );
+
     [TestCase("0.1", "0.2", "gpu-memory=0.5 is more than you may have on one GPU, 0.1: write gpu-memory=0.1 or less")]
     [TestCase("0.2", "0.2", "gpu-memory=0.5 is more than you may have on one GPU, 0.2: write gpu-memory=0.2 or less")]
     [TestCase(
