@@ -174,12 +174,15 @@ struct together *start_together(int count, void (*run)(struct together *t)) {
     EXPECT(count <= (int)(sizeof t->pids / sizeof *t->pids));
     t->count = count;
     fflush(NULL);
-    for (int i = 0; i < count; i++)
-        if ((t->pids[i] = fork()) == 0) {
+    for (int i = 0; i < count; i++) {
+        int pid = fork();
+        if (pid == 0) {
             end_with_parent();
             run(t);
             _exit(0);
         }
+        t->pids[i] = pid; /* by the parent alone: the page is shared */
+    }
     while (atomic_load(&t->ready) < (unsigned)count)
         pause_ms(1);
     atomic_store(&t->go, 1);
