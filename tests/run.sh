@@ -4,6 +4,8 @@
 # the whole on real engines. All run whatever fails before; the last line counts them all.
 #   run.sh [sim|shim|sanitize|arm64|fuzz|cli|unit|engine]...    just these, with what is built
 set -euo pipefail
+# What was started in the background ignores Ctrl-C, and so would all that the tests interrupt.
+[ -n "${SIGNALS_ARE_DEFAULT:-}" ] || SIGNALS_ARE_DEFAULT=1 exec env --default-signal=INT,QUIT bash "$0" "$@"
 cd "$(dirname "$0")/.."
 work=$(mktemp -d /tmp/gpu-test.XXXXXX)
 trap 'rm -rf "$work"' EXIT
