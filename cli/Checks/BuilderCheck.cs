@@ -20,12 +20,17 @@ sealed partial class BuilderCheck(DockerQuestions questions, bool? requiresQuota
     {
         var answer = questions.Ask("buildx", "inspect");
         if (!answer.IsDone)
-            return Finding.Unknown(Check, $"docker buildx does not name the builder's devices: {answer.Words}", Remedy);
+            return Finding.Unknown(
+                Check,
+                Missing().IsMatch(answer.Error)
+                    ? "docker buildx is not installed: not checked"
+                    : $"docker buildx does not name the builder's devices: {answer.Words}"
+            );
         if (Driver().Match(answer.Out) is not { Success: true } driver || driver.Groups[1].Value != "docker")
             return Finding.Unknown(
                 Check,
-                "the builder that docker buildx uses here is not the engine's, which is not looked at",
-                "docker buildx use default, and run this again"
+                "docker buildx uses a builder that is not the engine's: not checked. docker buildx use default selects "
+                    + "the engine's"
             );
         string[] devices = [.. Device().Matches(answer.Out).Select(device => device.Groups[1].Value).Distinct()];
         if (devices is [])
@@ -67,10 +72,13 @@ sealed partial class BuilderCheck(DockerQuestions questions, bool? requiresQuota
             ? Finding.Ok(Check, "the engine closes devices to builds")
             : Finding.Unknown(
                 Check,
-                $"the engine's builder has devices ({names}); whether builds get them is not known: {answer.Words}",
-                Remedy
+                $"the engine's builder has devices ({names}); whether builds get them is not known: {answer.Words}"
             );
     }
+
+    /// <summary>As the docker CLI says it before version 28, and since.</summary>
+    [GeneratedRegex("'buildx' is not a docker command|unknown command: docker buildx")]
+    private static partial Regex Missing();
 
     [GeneratedRegex(@"^Driver:\s+(\S+)", RegexOptions.Multiline)]
     private static partial Regex Driver();

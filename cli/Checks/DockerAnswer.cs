@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+using Runai.GpuMemory.Cli.Docker;
+
 namespace Runai.GpuMemory.Cli.Checks;
 
 /// <summary>What docker said to a check.</summary>
@@ -8,6 +10,9 @@ namespace Runai.GpuMemory.Cli.Checks;
 sealed record DockerAnswer(bool IsDone, string Out, string Error)
 {
     const int MaxWords = 300;
+
+    /// <summary>Whether docker was ended because it took too long.</summary>
+    public bool IsLate => Error.StartsWith(DockerProcess.Late, StringComparison.Ordinal);
 
     /// <summary>The error as one bounded line.</summary>
     public string Words => OneLine(Error is "" ? Out : Error);

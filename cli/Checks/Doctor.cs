@@ -6,12 +6,13 @@ namespace Runai.GpuMemory.Cli.Checks;
 /// <summary>Makes this program's checks by running docker, and adds what the plugin found.</summary>
 /// <param name="docker">The docker of the engine that is examined.</param>
 /// <param name="installation">Where this program is.</param>
-sealed class Doctor(DockerProcess docker, Installation installation)
+/// <param name="limit">How long one call of docker may take; null: 20 seconds.</param>
+sealed class Doctor(DockerProcess docker, Installation installation, TimeSpan? limit = null)
 {
-    /// <summary>How long one call of docker may take: an ssh context may have to ask for a password.</summary>
-    public static readonly TimeSpan Limit = TimeSpan.FromSeconds(20);
+    /// <summary>An ssh context may have to ask for a password.</summary>
+    static readonly TimeSpan Limit = TimeSpan.FromSeconds(20);
 
-    readonly DockerQuestions _questions = new(docker.WithLimit(Limit));
+    readonly DockerQuestions _questions = new(docker.WithLimit(limit ?? Limit));
 
     /// <summary>What all checks found, in the order in which they build on each other. Without an engine that answers
     /// there is one finding. What the plugin finds too is the plugin's, which sees more of the host.</summary>

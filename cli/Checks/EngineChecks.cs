@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+using Runai.GpuMemory.Cli.Docker;
+
 namespace Runai.GpuMemory.Cli.Checks;
 
 /// <summary>Whether docker and its engine are of a release that works, and what docker says of the engine.</summary>
@@ -6,7 +8,9 @@ namespace Runai.GpuMemory.Cli.Checks;
 /// <param name="Versions">No answer where docker reaches no engine.</param>
 sealed record EngineChecks(DockerInfo? Info, Finding Versions)
 {
-    const string Engine = "engine";
+    /// <summary>The name of the check that finds whether the engine answers.</summary>
+    public const string Engine = "engine";
+
     const string DefaultRuntime = "runtime";
     static readonly Version Oldest = new(20, 10);
 
@@ -23,6 +27,13 @@ sealed record EngineChecks(DockerInfo? Info, Finding Versions)
     static Finding OfVersions(DockerAnswer answer)
     {
         var parts = DockerQuestions.Read(answer, DockerJson.Default.DockerVersions);
+        if (answer.IsLate)
+            return Finding.Silent(
+                Engine,
+                $"the engine gave no answer within {answer.Error[DockerProcess.Late.Length..]}",
+                "if all docker commands hang, the engine or an authorization plugin hangs: docs/troubleshooting.md, "
+                    + "\"docker ps and other calls hang\""
+            );
         if (!answer.IsDone || parts?.Server is not { } server)
             return Finding.Silent(
                 Engine,

@@ -20,7 +20,9 @@ sealed partial record PluginChecks(
 )
 {
     const string Plugin = "plugin";
-    const string Asks = "authorization";
+
+    /// <summary>The name of the check that finds whether the engine asks the plugin.</summary>
+    public const string Asks = "authorization";
 
     /// <summary>Asks docker, and the plugin by a call that it answers and does not let be done.</summary>
     /// <param name="questions">The docker.</param>
@@ -103,22 +105,17 @@ sealed partial record PluginChecks(
         if (status?.Enforced == true)
             return Finding.Unknown(
                 Asks,
-                $"the engine asks the plugin, and a question of yours did not reach it: {DockerAnswer.OneLine(refusal)}"
+                "the engine asks the plugin, and a question of yours did not reach it"
+                    + (refusal == QuestionChannel.Unasked ? "" : $": {DockerAnswer.OneLine(refusal)}")
             );
         var name = found?.Name?.Replace(":latest", "", StringComparison.Ordinal) ?? "runai/gpu-memory";
-        return isNamed
-            ? Finding.Problem(
-                Asks,
-                "the engine does not ask the plugin about API calls, so no quota is enforced: docker info names it, so "
-                    + $"it was disabled after the engine's start{also}",
-                "systemctl reload docker, or kill -HUP $(cat /run/docker.pid), while the plugin is enabled"
-            )
-            : Finding.Problem(
-                Asks,
-                $"the engine does not ask the plugin about API calls, so no quota is enforced{also}",
-                $"add \"authorization-plugins\": [\"{name}\"] to /etc/docker/daemon.json while the plugin is enabled, "
-                    + "then systemctl reload docker, or kill -HUP $(cat /run/docker.pid)"
-            );
+        var since = isNamed ? ". It did at its start: the plugin was disabled, or removed from daemon.json" : "";
+        return Finding.Problem(
+            Asks,
+            $"the engine does not ask the plugin about API calls, so no quota is enforced{since}{also}",
+            $"see that /etc/docker/daemon.json has \"authorization-plugins\": [\"{name}\"], then, while the plugin is "
+                + "enabled, systemctl reload docker, or kill -HUP $(cat /run/docker.pid)"
+        );
     }
 
     [GeneratedRegex("denied by plugin ([^ ]+): ")]

@@ -11,6 +11,7 @@ sealed record StatusChecks(StatusReport? Report, Finding Answers, IReadOnlyList<
 {
     const string Status = "status";
     const string Plugin = "plugin";
+    const string Chain = "chain";
     const int MaxProblems = 200;
     const int MaxChecks = 50;
 
@@ -29,10 +30,14 @@ sealed record StatusChecks(StatusReport? Report, Finding Answers, IReadOnlyList<
         return questions.Try(() => Of(reader.Read(), reader.IsOwn), problem => new(null, Silent(problem), []));
     }
 
-    /// <summary>Whether the plugin found the same problem.</summary>
-    public bool Says(Finding finding) =>
-        finding.State == Finding.IsProblem
-        && OfPlugin.Any(one => one.Check == finding.Check && one.State == Finding.IsProblem);
+    /// <summary>Whether the plugin found the same problem. Its check of the engine's chain of plugins has another
+    /// name.</summary>
+    public bool Says(Finding finding)
+    {
+        var check = finding.Check == PluginChecks.Asks ? Chain : finding.Check;
+        return finding.State == Finding.IsProblem
+            && OfPlugin.Any(one => one.Check == check && one.State == Finding.IsProblem);
+    }
 
     static Finding Silent(string problem) =>
         Finding.Silent(

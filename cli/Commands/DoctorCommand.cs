@@ -49,14 +49,20 @@ sealed class DoctorCommand : Command
 
     static string Sum(Finding[] findings)
     {
+        // Without an engine, or a docker, nothing else is looked at.
+        if (findings is [{ State: Finding.IsSilent, Check: var check }])
+            return check == EngineChecks.Engine
+                ? "not checked: the engine does not answer"
+                : "not checked: docker cannot be asked";
         int Count(string state) => findings.Count(finding => finding.State == state);
         string[] parts =
         [
-            Count(Finding.IsProblem) switch
+            .. Count(Finding.IsProblem) switch
             {
-                0 => "no problem found",
-                1 => "1 problem",
-                var problems => $"{problems} problems",
+                0 when Count(Finding.IsSilent) > 0 => (string[])[],
+                0 => ["no problem found"],
+                1 => ["1 problem"],
+                var problems => [$"{problems} problems"],
             },
             .. Count(Finding.IsUnknown) is > 0 and var unknown ? [$"not checked: {unknown}"] : (string[])[],
             .. Count(Finding.IsSilent) > 0 ? ["no answer"] : (string[])[],

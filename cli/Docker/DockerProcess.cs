@@ -22,6 +22,10 @@ sealed unsafe class DockerProcess(
     const int MaxOutput = 32 << 20;
     const int ActionsSize = 256; // of posix_spawn_file_actions_t: 80 in glibc
 
+    /// <summary>What the message begins with where docker took too long. The limit follows, as in
+    /// <c>20 s</c>.</summary>
+    public const string Late = "docker gave no answer within ";
+
     /// <summary>The docker that RUNAI_DOCKER names, else the first one in PATH.</summary>
     public static byte[] Default => Variables.Get("RUNAI_DOCKER") ?? "docker"u8.ToArray();
 
@@ -79,7 +83,7 @@ sealed unsafe class DockerProcess(
             if (result.Out.Length > MaxOutput || result.Error.Length > MaxOutput)
                 throw new UserException($"docker printed more than {MaxOutput >> 20} MiB");
             if (clock.Elapsed >= limit)
-                throw new UserException($"docker gave no answer within {limit?.TotalSeconds} s");
+                throw new UserException($"{Late}{limit?.TotalSeconds} s");
             return result;
         }
     }

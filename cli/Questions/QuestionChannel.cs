@@ -10,18 +10,18 @@ namespace Runai.GpuMemory.Cli.Questions;
 /// who asks.</summary>
 sealed class QuestionChannel(DockerProcess docker) : IStatusChannel
 {
-    const string Unasked = "no answer from the plugin: is it in the engine's authorization-plugins? docker said: ";
+    const string Question = "runai-policy-question";
+
+    /// <summary>What the user reads where the engine answered a question that the plugin had to answer.</summary>
+    public const string Unasked =
+        "no answer from the plugin: is it in the engine's authorization-plugins? Run docker runai doctor";
 
     /// <inheritdoc/>
     public JsonElement ReadStatus(string volume)
     {
         var output = docker.Capture(["volume"u8.ToArray(), "inspect"u8.ToArray(), Word.Of(volume)], Config);
         if (output.Code != 0)
-            throw new UserException(
-                $"docker volume inspect {volume} failed: is the plugin enabled? docker plugin ls shows it. "
-                    + "docker said: "
-                    + output.Error.Text().TrimEnd('\n')
-            );
+            throw Failed(volume, output.Error.Text().TrimEnd('\n'));
         try
         {
             var volumes = JsonSerializer.Deserialize(output.Out, QuestionJson.Default.InspectedVolumeArray);
@@ -58,9 +58,31 @@ sealed class QuestionChannel(DockerProcess docker) : IStatusChannel
     Answer AskPolicy(QuestionHeaders headers, QuestionConfiguration configuration)
     {
         configuration.Write(headers.Json("policy"));
-        var said = docker.Capture(["wait"u8.ToArray(), "runai-policy-question"u8.ToArray()], configuration.Folder).Text;
-        return Answer.FindIn(said) ?? throw new UserException(Unasked + said);
+        var said = docker.Capture(["wait"u8.ToArray(), Word.Of(Question)], configuration.Folder).Text;
+        return Answer.FindIn(said)
+            ?? throw new UserException(
+                said.Contains($"No such container: {Question}", StringComparison.OrdinalIgnoreCase) ? Unasked
+                : IsOfEngine(said) ? $"{Unasked}. docker said: {said}"
+                : said
+            );
     }
+
+    /// <summary>Where no engine answered, docker's own words say why, and the plugin has no part in it.</summary>
+    static UserException Failed(string volume, string said)
+    {
+        var failed = $"docker volume inspect {volume} failed";
+        return new(
+            said is "" ? failed
+            : IsOfEngine(said) ? $"{failed}: is the plugin enabled? docker plugin ls shows it. docker said: {said}"
+            : said
+        );
+    }
+
+    /// <summary>Whether an error of docker's is an answer of the engine's.</summary>
+    static bool IsOfEngine(string error) =>
+        error.Contains("Error response from daemon", StringComparison.Ordinal)
+        || error.Contains("No such volume", StringComparison.OrdinalIgnoreCase)
+        || error.Contains("No such container", StringComparison.OrdinalIgnoreCase);
 
     string? Config => docker.Globals.Config;
 }

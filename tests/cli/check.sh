@@ -230,10 +230,8 @@ asked "by the last good one a command is judged" 0 "would be allowed
 $end" "$probe$ask_user
 run ubuntu Ask\":\"call\"$ask_user" ask --user bob run ubuntu
 POLICY="No such container: runai-policy-question"
-unasked="no answer from the plugin: is it in the engine's authorization-plugins? docker said"
-asked "where no plugin answers nothing else is called" 2 \
-    "runai-docker: $unasked: docker: Error response from daemon: $POLICY.
-See \"docker run --help\"." "$probe" ask run ubuntu
+unasked="no answer from the plugin: is it in the engine's authorization-plugins? Run docker runai doctor"
+asked "where no plugin answers nothing else is called" 2 "runai-docker: $unasked" "$probe" ask run ubuntu
 which="say by DOCKER_HOST, DOCKER_CONTEXT or DOCKER_CONFIG which engine"
 asked "options before the command are not taken" 2 \
     "runai-docker: policy ask takes no option --config before the command: $which" "" \

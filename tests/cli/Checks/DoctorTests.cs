@@ -5,6 +5,7 @@ using NUnit.Framework;
 using Runai.GpuMemory.Cli.Checks;
 using Runai.GpuMemory.Cli.Common;
 using Runai.GpuMemory.Cli.Tables;
+using Runai.GpuMemory.Cli.Words;
 using Runai.GpuMemory.CliTests.Commands;
 
 namespace Runai.GpuMemory.CliTests.Checks;
@@ -109,9 +110,15 @@ sealed class DoctorTests : ScriptFixture
             },
             "authorization",
             Problem,
-            "docker info also names acme/audit | add \"authorization-plugins\": [\"runai/gpu-memory\"]"
+            "docker info also names acme/audit | has \"authorization-plugins\": [\"runai/gpu-memory\"]"
         );
-        yield return Fault("dropped", unasked, "authorization", Problem, "after the engine's start | systemctl reload");
+        yield return Fault(
+            "dropped",
+            unasked,
+            "authorization",
+            Problem,
+            "disabled, or removed from daemon.json | \"authorization-plugins\": [\"runai/gpu-memory\"] | reload docker"
+        );
         yield return Fault(
             "not sure",
             Healthy with
@@ -151,7 +158,7 @@ sealed class DoctorTests : ScriptFixture
         );
         yield return Fault("probe lost", Healthy with { Probe = "no space" }, "bodies", Unknown, "no space");
         yield return Fault("not probed", unasked, "bodies", Unknown, "not probed");
-        yield return Fault("no buildx", Healthy with { Builder = "no buildx" }, "buildkit", Unknown, "no buildx");
+        yield return Fault("builder", Healthy with { Builder = "no builder" }, "buildkit", Unknown, "no builder");
         yield return Fault(
             "other builder",
             Healthy with
@@ -226,6 +233,59 @@ sealed class DoctorTests : ScriptFixture
         Assert.That(
             rows.Where(row => Text(row, "State") is "problem" or "no answer").Select(row => Text(row, "Check")),
             Is.EqualTo(["plugin", "status"])
+        );
+    }
+
+    [TestCase("docker: 'buildx' is not a docker command.\nSee 'docker --help'")]
+    [TestCase("docker: unknown command: docker buildx\n\nRun 'docker --help' for more information")]
+    public void Without_buildx_nothing_is_to_be_fixed(string error)
+    {
+        var (code, rows) = Examine(Healthy with { Builder = error });
+        var row = rows.Single(row => Text(row, "Check") == "buildkit");
+        Assert.That((code, Text(row, "State"), Text(row, "Remedy")), Is.EqualTo((0, "unknown", "")));
+        Assert.That(Text(row, "Message"), Is.EqualTo("docker buildx is not installed: not checked"));
+    }
+
+    [Test]
+    public void That_nobody_asks_the_plugin_is_said_once()
+    {
+        var (_, rows) = Examine(
+            Healthy with
+            {
+                Question = "Error: No such container: runai-policy-question",
+                Enforced = "false",
+                Problems = """[{"Check":"chain","Message":"a","Remedy":"b"}]""",
+            }
+        );
+        Assert.That(
+            rows.Where(row => Text(row, "State") == "problem").Select(row => Text(row, "Check")),
+            Is.EqualTo(["chain"])
+        );
+    }
+
+    [Test]
+    public void An_engine_that_hangs_is_not_another_engine()
+    {
+        var doctor = new Doctor(
+            new(Word.Of(Docker("exec sleep 60"))),
+            Installation.None,
+            limit: TimeSpan.FromSeconds(0.2)
+        );
+        var finding = doctor.Examine().Single();
+        Assert.That(finding.State, Is.EqualTo(Finding.IsSilent));
+        Assert.That(finding.Message, Is.EqualTo("the engine gave no answer within 0.2 s"));
+        Assert.That(finding.Remedy, Does.Contain("hangs").And.Not.Contain("context"));
+    }
+
+    [Test]
+    public void Without_an_answer_it_does_not_say_no_problem()
+    {
+        string LastLine(FakeEngine engine) =>
+            ShownStatus.Run(Docker(engine.Script), "doctor").Out.TrimEnd('\n').Split('\n')[^1];
+        Assert.That(LastLine(Healthy with { Server = null }), Is.EqualTo("not checked: the engine does not answer"));
+        Assert.That(
+            LastLine(Healthy with { StatusError = "Error: no such volume" }),
+            Is.EqualTo("not checked: 1, no answer")
         );
     }
 

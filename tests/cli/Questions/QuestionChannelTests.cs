@@ -36,6 +36,31 @@ sealed class QuestionChannelTests : ScriptFixture
             Throws.TypeOf<UserException>().With.Message.Contains(why)
         );
 
+    [TestCase("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?")]
+    [TestCase("context \"far\": context not found")]
+    [TestCase("failed to connect to the docker API at unix:///x: dial unix /x: connect: no such file or directory")]
+    public void Without_an_engine_docker_itself_says_why(string error)
+    {
+        var channel = Channel($"echo '{error}' >&2; exit 1");
+        Assert.That(
+            () => channel.ReadStatus("runai-status"),
+            Throws.TypeOf<UserException>().With.Message.EqualTo(error)
+        );
+        Assert.That(() => channel.AskPolicy(new()), Throws.TypeOf<UserException>().With.Message.EqualTo(error));
+    }
+
+    [Test]
+    public void A_question_without_an_answer_leads_to_the_doctor() =>
+        Assert.That(
+            () =>
+                Channel("echo 'Error response from daemon: No such container: runai-policy-question' >&2; exit 1")
+                    .AskPolicy(new()),
+            Throws
+                .TypeOf<UserException>()
+                .With.Message.EndsWith("authorization-plugins? Run docker runai doctor")
+                .And.Message.Not.Contain("No such container")
+        );
+
     [Test]
     public void Global_options_lead_to_the_engine_that_is_asked()
     {
