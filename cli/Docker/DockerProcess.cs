@@ -122,8 +122,8 @@ sealed unsafe class DockerProcess(
         {
             if (!Libc.WaitToRead((int)handle.DangerousGetHandle(), limit - clock.Elapsed))
             {
-                if (clock.Elapsed < limit)
-                    continue;
+                if (limit is null || clock.Elapsed < limit)
+                    continue; // a signal came: Interruption passes it on
                 _ = Libc.Kill(child, 9);
                 break;
             }
