@@ -26,7 +26,7 @@ static class Program
         }
         catch (UserException e)
         {
-            Standard.Error.WriteLine($"runai-docker: {e.Message}");
+            Standard.Error.WriteLine($"runai-docker: {Printable.Lines(e.Message)}");
             return e.ExitCode;
         }
     }

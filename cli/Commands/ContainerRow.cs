@@ -60,8 +60,12 @@ sealed record ContainerRow(ContainerStatus Container, ContainerGpu? Gpu)
             Percent,
             Refused,
             Raw(Container.State),
+            GpuPercent,
             Gpu?.UsedBytes,
-            Gpu?.LimitBytes
+            Gpu?.LimitBytes,
+            Gpu?.Refused,
+            Gpu?.LastRefusedBytes,
+            Gpu?.LastRefusedTime
         );
 
     static string Text(string? text, bool isWhole, int width) =>

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Runai.GpuMemory.Cli.Tables;
 
 namespace Runai.GpuMemory.Cli.Commands;
 
@@ -14,14 +16,33 @@ static class Formats
     /// <summary>One object a line.</summary>
     public const string Json = "json";
 
+    const int MaxShown = 60;
+
     /// <summary>The option, of which each command needs its own.</summary>
-    public static Option<string> Option() =>
-        new Option<string>("--format")
+    public static Option<string> Option()
+    {
+        var option = new Option<string>("--format")
         {
             HelpName = "FORMAT",
             Description = "Print a 'table' (default), or 'json': one object a line",
             DefaultValueFactory = _ => Table,
-        }.AcceptOnlyFromAmong(Table, Json);
+            CompletionSources = { Table, Json },
+        };
+        option.Validators.Add(Check);
+        return option;
+    }
+
+    static void Check(OptionResult result)
+    {
+        foreach (var token in result.Tokens)
+        {
+            if (token.Value is not (Table or Json))
+                result.AddError(
+                    $"invalid value '{Printable.Cut(Printable.Text(token.Value), MaxShown)}' of --format: "
+                        + $"type {Table} or {Json}"
+                );
+        }
+    }
 
     /// <summary>A row as JSON, without a line feed.</summary>
     public static string Line(PsRow row) => JsonSerializer.Serialize(row, RowJson.Default.PsRow);
@@ -36,8 +57,8 @@ static class Formats
     public static string Line(Versions versions) => JsonSerializer.Serialize(versions, RowJson.Default.Versions);
 }
 
-/// <summary>A line of <c>ps --format json</c>. Columns are texts, as docker's; sizes in bytes, null where not
-/// known.</summary>
+/// <summary>A line of <c>ps</c> and <c>stats --format json</c>. Columns are texts, as docker's; sizes in bytes, counts
+/// and the time (RFC 3339) of the last refusal are null where not known.</summary>
 sealed record PsRow(
     string ID,
     string Name,
@@ -49,8 +70,12 @@ sealed record PsRow(
     [property: JsonPropertyName("GPUMemPerc")] string Percent,
     string Refused,
     string State,
+    [property: JsonPropertyName("GPUPerc")] string GpuPercent,
     long? UsedBytes,
-    long? LimitBytes
+    long? LimitBytes,
+    long? RefusedCount,
+    long? LastRefusedBytes,
+    string? LastRefusedTime
 );
 
 /// <summary>A line of <c>gpus --format json</c>.</summary>

@@ -29,8 +29,8 @@ sealed class PsCommand : PluginCommand
     readonly Option<string[]> _filter = new("--filter", "-f")
     {
         HelpName = "KEY=VALUE",
-        Description = "Only those with this user, gpu (index or UUID) or state",
-        CompletionSources = { "user=", "gpu=", "state=" },
+        Description = "Only those with this user, gpu (index or UUID) or state, or text in the name",
+        CompletionSources = { "user=", "name=", "gpu=", "state=" },
     };
 
     readonly Option<string> _format = Formats.Option();

@@ -17,12 +17,15 @@ sealed class StatsCommand : PluginCommand
 
     readonly Option<bool> _noStream = new("--no-stream") { Description = "Print the figures once" };
 
+    readonly Option<string> _format = Formats.Option();
+
     readonly Argument<string[]> _names = new("NAME") { HelpName = "[NAME...]", Arity = ArgumentArity.ZeroOrMore };
 
     public StatsCommand(OwnLine line)
         : base("stats", "Display a live stream of what containers use of which GPU, every 2 seconds")
     {
         Options.Add(_noStream);
+        Options.Add(_format);
         Arguments.Add(_names);
         SetAction(parse => Run(line, parse));
     }
@@ -44,18 +47,22 @@ sealed class StatsCommand : PluginCommand
     {
         var (output, error) = (parse.InvocationConfiguration.Output, parse.InvocationConfiguration.Error);
         var reader = new StatusReader(line.Channel);
-        var isRedrawn = line.Terminal.IsTerminal && !parse.GetValue(_noStream);
+        var isJson = parse.GetValue(_format) == Formats.Json;
+        var isRedrawn = line.Terminal.IsTerminal && !isJson && !parse.GetValue(_noStream);
         var view = isRedrawn ? StatusView.Read(reader) : StatusView.Read(reader, error);
         if (view.Containers is null)
-            return GpusCommand.PrintSums(view, line.Terminal, parse, hasTable: true);
+            return GpusCommand.PrintSums(view, line.Terminal, parse, hasTable: !isJson);
         var names = parse.GetValue(_names) ?? [];
         Check(names, view.Containers);
         output.Write(isRedrawn ? Terminal.Clear : "");
         try
         {
-            for (var skip = 0; ; skip = 1)
+            for (var skip = 0; ; skip = isJson ? 0 : 1)
             {
-                var lines = Lines(view, names, line.Terminal.HasColours);
+                var rows = Rows(view, names);
+                IReadOnlyList<string> lines = isJson
+                    ? [.. rows.Select(row => Formats.Line(row.Json(isWhole: false)))]
+                    : Table.Lines(Header, [.. rows.Select(Cells)], line.Terminal.HasColours);
                 output.Write(
                     isRedrawn
                         ? line.Terminal.Frame([.. view.Warnings, .. lines])
@@ -98,16 +105,10 @@ sealed class StatsCommand : PluginCommand
     static bool IsNamed(ContainerStatus container, string name) =>
         container.Name == name || name.Length > 0 && container.Id?.StartsWith(name, StringComparison.Ordinal) == true;
 
-    static IReadOnlyList<string> Lines(StatusView view, string[] names, bool hasColours) =>
-        Table.Lines(
-            Header,
-            [
-                .. from row in ContainerRow.Of(view.Containers ?? [])
-                where names.Length == 0 || names.Any(name => IsNamed(row.Container, name))
-                select Cells(row),
-            ],
-            hasColours
-        );
+    static IEnumerable<ContainerRow> Rows(StatusView view, string[] names) =>
+        from row in ContainerRow.Of(view.Containers ?? [])
+        where names.Length == 0 || names.Any(name => IsNamed(row.Container, name))
+        select row;
 
     static Cell[] Cells(ContainerRow row) =>
         [

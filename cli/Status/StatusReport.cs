@@ -75,7 +75,18 @@ sealed record ContainerStatus(
 /// <param name="UsedBytes">By the driver's count.</param>
 /// <param name="GpuPercent">Of the last 2 seconds.</param>
 /// <param name="Refused">Allocations, as the container reports; null: not known.</param>
-sealed record ContainerGpu(string? Uuid, int Index, long? LimitBytes, long? UsedBytes, int? GpuPercent, long? Refused);
+/// <param name="LastRefusedBytes">What the last one requested; null: none, or not known.</param>
+/// <param name="LastRefusedTime">When that was, RFC 3339; null: none, or not known.</param>
+sealed record ContainerGpu(
+    string? Uuid,
+    int Index,
+    long? LimitBytes,
+    long? UsedBytes,
+    int? GpuPercent,
+    long? Refused,
+    long? LastRefusedBytes,
+    string? LastRefusedTime
+);
 
 /// <summary>How often the plugin decided so.</summary>
 /// <param name="Verdict">allowed or denied.</param>

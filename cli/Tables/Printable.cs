@@ -16,6 +16,10 @@ static class Printable
     public static string Text(string? text) =>
         string.IsNullOrEmpty(text) ? Unknown : string.Concat(text.EnumerateRunes().Select(Escape));
 
+    /// <summary>The same for a message of several lines, which stay lines.</summary>
+    public static string Lines(string text) =>
+        string.Join('\n', text.Split('\n').Select(line => line is "" ? "" : Text(line)));
+
     /// <summary>How many columns it has on a terminal: characters of East Asia have two.</summary>
     public static int Width(string printable) => printable.EnumerateRunes().Sum(Width);
 

@@ -53,6 +53,8 @@ check "empty words stay" "[run][-e][]${quota}[ubuntu][]" run -e "" --gpu-memory 
 check "global options before the command" "[-H][unix:///run][--debug][run]${quota}[ubuntu]" -H unix:///run \
     --debug run --gpu-memory 0.5 ubuntu
 check "other commands pass" "[ps][-a][--filter][name=run]" ps -a --filter name=run
+check "control characters of a word are printed as text" \
+    "runai-docker: invalid value '\\u001b[2J' of --format: type table or json" gpus --format "$(printf '\033[2J')"
 check "a missing value is said" \
     "runai-docker: --gpu-memory needs a value: a fraction such as 0.5, or a size such as 3g" run --gpu-memory
 DOCKER_CLI_PLUGINS=$work/plugins sh "$root/cli/get.sh" "$work/bin" >/dev/null

@@ -79,7 +79,12 @@ static class ShownStatus
         var percent = n == 2 ? "null" : $"{n % 101}";
         var gpu =
             $"\"LimitBytes\":{limit},\"UsedBytes\":{used},\"GpuPercent\":{percent},"
-            + $"\"Refused\":{n / 3},\"LastRefusedBytes\":null,\"LastRefusedTime\":null";
+            + $"\"Refused\":{n / 3},"
+            + (
+                n < 3
+                    ? "\"LastRefusedBytes\":null,\"LastRefusedTime\":null"
+                    : $"\"LastRefusedBytes\":{n << 20},\"LastRefusedTime\":\"2026-11-30T10:00:00.123Z\""
+            );
         var second = n % 3 == 2 ? $",{{\"Uuid\":\"GPU-1\",\"Index\":1,{gpu}}}" : "";
         return $$"""
             {"Id":"{{n:x2}}{{new string('a', 62)}}","Name":"web-{{n}}","User":{{JsonSerializer.Serialize(

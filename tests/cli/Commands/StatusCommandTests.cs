@@ -26,7 +26,15 @@ sealed class StatusCommandTests : ScriptFixture
 
     [Test]
     public void Tables_are_those_of_the_files(
-        [Values("ps", "ps --no-trunc", "stats --no-stream", "gpus", "ps --format json", "gpus --format json")]
+        [Values(
+            "ps",
+            "ps --no-trunc",
+            "stats --no-stream",
+            "gpus",
+            "ps --format json",
+            "gpus --format json",
+            "stats --no-stream --format json"
+        )]
             string words,
         [Values(0, 1, 100)] int containers
     )
@@ -55,6 +63,26 @@ sealed class StatusCommandTests : ScriptFixture
         Assert.That(row.RootElement.GetProperty("UsedBytes").GetInt64(), Is.EqualTo(246_913_578));
     }
 
+    [TestCase("ps")]
+    [TestCase("stats --no-stream")]
+    public void Json_says_what_was_refused_last(string words)
+    {
+        var lines = ShownStatus.Run(Answering(4), $"{words} --format json").Out.TrimEnd('\n').Split('\n');
+        static string Refusals(string line)
+        {
+            using var row = JsonDocument.Parse(line);
+            return string.Join(
+                ' ',
+                ((string[])["Refused", "RefusedCount", "LastRefusedBytes", "LastRefusedTime"]).Select(key =>
+                    row.RootElement.GetProperty(key).GetRawText()
+                )
+            );
+        }
+
+        Assert.That(Refusals(lines[0]), Is.EqualTo("\"0\" 0 null null"));
+        Assert.That(Refusals(lines[^1]), Is.EqualTo("\"1\" 1 3145728 \"2026-11-30T10:00:00.123Z\""));
+    }
+
     [TestCase("-q", "0 1 2 3 4 5 6 7")]
     [TestCase("--quiet --filter state=over", "1 5")]
     [TestCase("-q -f state=over --filter state=no-gpu", "1 2 5 6")]
@@ -62,14 +90,21 @@ sealed class StatusCommandTests : ScriptFixture
     [TestCase("-q -f user=", "1 5")]
     [TestCase("-q -f gpu=1", "2 5")]
     [TestCase("-q -f gpu=GPU-1 -f state=over", "5")]
-    [TestCase("-qf state=gone", "")]
+    [TestCase("-qf state=dead", "")]
+    [TestCase("-qf name=-3", "3")]
+    [TestCase("-q -f name=web-1 --filter name=b-6 -f state=over", "1")]
     public void A_row_has_one_of_the_values_of_each_key(string words, string found) =>
         Assert.That(
             ShownStatus.Run(Answering(8), $"ps {words}").Out,
             Is.EqualTo(string.Concat(found.Split(' ').Where(n => n != "").Select(n => $"0{n}aaaaaaaaaa\n")))
         );
 
-    [TestCase("ps --filter name=web", "invalid filter 'name=web'")]
+    [TestCase("ps --filter id=0", "invalid filter 'id=0': type --filter user=NAME, name=TEXT, gpu=INDEX or state=")]
+    [TestCase("ps --filter x\u001b[2J=1", @"invalid filter 'x\u001b[2J=1'")]
+    [TestCase(
+        "ps --filter state=foo",
+        "unknown state 'foo': type one of ok, over, no-gpu, unlimited, created, exited, dead"
+    )]
     [TestCase("ps --filter state", "invalid filter 'state'")]
     [TestCase("stats --no-stream web-0 web", "no container web runs with a quota or a GPU")]
     public void What_cannot_be_shown_is_said(string words, string why) =>
@@ -77,6 +112,14 @@ sealed class StatusCommandTests : ScriptFixture
             () => ShownStatus.Run(Answering(2), words),
             Throws.TypeOf<UserException>().With.Message.StartsWith(why)
         );
+
+    [TestCase("ps --format yaml", "invalid value 'yaml' of --format: type table or json")]
+    [TestCase("gpus --format \u001b[2J", @"invalid value '\u001b[2J' of --format: type table or json")]
+    public void A_format_that_is_none_is_said(string words, string error)
+    {
+        var parse = OwnCommands.Tree(OwnLine.Empty).Parse(words.Split(' '), OwnCommands.Parser);
+        Assert.That(parse.Errors.Select(one => one.Message), Is.EqualTo([error]));
+    }
 
     [Test]
     public void All_has_stopped_containers_too()
@@ -109,6 +152,7 @@ sealed class StatusCommandTests : ScriptFixture
     [TestCase("runai", "ps", 0, "GPU       NAME", StatusView.SumsOnly + "\n")]
     [TestCase("runai", "stats", 0, "GPU       NAME", StatusView.SumsOnly + "\n")]
     [TestCase("runai", "ps --format json", 1, "", StatusView.SumsOnly + "\n")]
+    [TestCase("runai", "stats --format json", 1, "", StatusView.SumsOnly + "\n")]
     [TestCase("runai", "gpus", 0, "GPU       NAME", "")]
     public void Who_may_not_see_all_sees_what_the_refusal_names(
         string volume,
@@ -207,6 +251,20 @@ sealed class StatusCommandTests : ScriptFixture
             Is.EqualTo(["CONTAINER", "00aaaaaaaaaa", "00aaaaaaaaaa"])
         );
         Assert.That(shown.Out, Does.Not.Contain('\e'));
+    }
+
+    [Test]
+    public void Stats_as_json_is_never_redrawn()
+    {
+        using var interruption = new Interruption();
+        var docker = Answering(
+            ShownStatus.Answer(1),
+            "echo >>\"$0.n\"; [ $(wc -l <\"$0.n\") = 3 ] && kill -INT $PPID && exec sleep 9"
+        );
+        var shown = ShownStatus.Run(docker, "stats --format json", new(true, true, () => 24), interruption);
+        var lines = shown.Out.TrimEnd('\n').Split('\n');
+        Assert.That(lines, Has.Length.EqualTo(2), shown.Out);
+        Assert.That(lines, Is.All.StartsWith("{\"ID\":\"00aaaaaaaaaa\","));
     }
 
     [Test]

@@ -53,7 +53,7 @@ sealed class CompletionsTests : ScriptFixture
     [TestCase("p", "policy\nps\n__completeNoDesc p\n:4\n")]
     [TestCase("ps -", "--all\n--quiet\n--no-trunc\n--filter\n--format\n:4\n")]
     [TestCase("ps --format ", "json\ntable\n:4\n")]
-    [TestCase("ps -a --filter ", "gpu=\nstate=\nuser=\n:4\n")]
+    [TestCase("ps -a --filter ", "gpu=\nname=\nstate=\nuser=\n:4\n")]
     [TestCase("ps -f s", "state=\n:4\n")]
     [TestCase("stats --no", "--no-stream\n:4\n")]
     [TestCase("container ps -", "__completeNoDesc container ps -\n:4\n")]

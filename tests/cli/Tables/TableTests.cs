@@ -43,6 +43,10 @@ sealed class TableTests
             Is.EqualTo(line)
         );
 
+    [TestCase("a\u001b[2J\n\nb\r", "a\\u001b[2J\n\nb\\u000d")]
+    public void A_message_keeps_its_lines_and_nothing_else(string text, string shown) =>
+        Assert.That(Printable.Lines(text), Is.EqualTo(shown));
+
     [TestCase(null, "-")]
     [TestCase("", "-")]
     [TestCase("web", "web")]
