@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 using System.CommandLine;
 using System.Net;
+using Runai.GpuMemory.Cli.Common;
 using Runai.GpuMemory.Cli.Docker;
 using Runai.GpuMemory.Cli.Exporter;
 using Runai.GpuMemory.Cli.Questions;
@@ -32,15 +33,17 @@ sealed class ExporterCommand : Command
     {
         var address = ListenAddress.Read(parse.GetRequiredValue(_listen));
         var error = parse.InvocationConfiguration.Error;
+        _ = Libc.Signal(Libc.SigPipe, 1); // whoever reads the log may end first
         var docker = line.Docker!.WithLimit(Limit);
         using var socket = EngineSocket.Find(docker, Limit);
         var reader = new StatusReader(socket ?? (IStatusChannel)new QuestionChannel(docker));
-        var source = new StatusSource(reader, text => error.Write($"runai-docker exporter: {text}\n"));
+        var source = new StatusSource(reader, text => Say(error, $"runai-docker exporter: {text}\n"));
         using var server = MetricsServer.Start(address, new SharedReading(source.Read));
         if (!IPAddress.IsLoopback(address.Address))
-            error.WriteLine(
+            Say(
+                error,
                 $"WARNING: {address} is not a loopback address: whoever reaches it reads the names of containers and "
-                    + "users, without a password"
+                    + "users, without a password\n"
             );
         parse.InvocationConfiguration.Output.WriteLine($"serving {server.Address}/metrics");
         if (line.Docker.Interruption is { } interruption)
@@ -50,5 +53,15 @@ sealed class ExporterCommand : Command
         }
 
         return 0;
+    }
+
+    /// <summary>A log that cannot be written does not end the exporter.</summary>
+    static void Say(TextWriter error, string line)
+    {
+        try
+        {
+            error.Write(line);
+        }
+        catch (UserException) { }
     }
 }

@@ -32,7 +32,7 @@ static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "execvp", SetLastError = true)]
     public static partial int Exec(byte* file, byte** words);
 
-    /// <summary>What a signal does: 0 is the default.</summary>
+    /// <summary>What a signal does: 0 is the default, 1 is nothing.</summary>
     [LibraryImport("libc", EntryPoint = "signal")]
     public static partial nint Signal(int signal, nint handler);
 

@@ -7,7 +7,9 @@ using Microsoft.AspNetCore.Http.Features;
 namespace Runai.GpuMemory.Cli.Exporter;
 
 /// <summary>Answers GET /metrics.</summary>
-sealed class MetricsApplication(SharedReading reading) : IHttpApplication<HttpContext>
+/// <param name="reading">What the metrics come from.</param>
+/// <param name="names">By which names it may be called.</param>
+sealed class MetricsApplication(SharedReading reading, CallerNames names) : IHttpApplication<HttpContext>
 {
     /// <summary>A little longer than a reading takes, and shorter than Prometheus waits (10 s).</summary>
     static readonly TimeSpan Timeout = TimeSpan.FromSeconds(9);
@@ -20,6 +22,12 @@ sealed class MetricsApplication(SharedReading reading) : IHttpApplication<HttpCo
 
     public Task ProcessRequestAsync(HttpContext context)
     {
+        if (!names.Have(context.Request.Host.Host))
+            return Answer(
+                context,
+                StatusCodes.Status421MisdirectedRequest,
+                "this exporter listens on loopback: call it by localhost or its address\n"
+            );
         var method = context.Request.Method;
         if (!HttpMethods.IsGet(method) && !HttpMethods.IsHead(method))
         {

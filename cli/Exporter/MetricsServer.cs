@@ -50,7 +50,8 @@ sealed class MetricsServer : IDisposable
         var server = new MetricsServer(endPoint);
         try
         {
-            server._server.StartAsync(new MetricsApplication(reading), CancellationToken.None).GetAwaiter().GetResult();
+            var application = new MetricsApplication(reading, new(endPoint.Address));
+            server._server.StartAsync(application, CancellationToken.None).GetAwaiter().GetResult();
             return server;
         }
         catch (Exception e) when (e is IOException or SocketException)

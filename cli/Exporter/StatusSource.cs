@@ -47,10 +47,6 @@ sealed class StatusSource(StatusReader reader, Action<string> say)
         if (text == _said)
             return;
         _said = text;
-        try
-        {
-            say(text);
-        }
-        catch (UserException) { } // who cannot read the log still gets the metrics
+        say(text);
     }
 }

@@ -14,14 +14,20 @@ sealed class ExporterTests : ScriptFixture
     string Answering(string answer) => Docker($"cat <<'END'\n{answer}\nEND");
 
     /// <summary>Runs it, calls it, and ends it by a signal.</summary>
-    static (string Text, int Code, string Error) Scrape(string docker, string signal = "TERM") =>
+    static (string Text, int Code, string Error) Scrape(string docker, string signal = "TERM", bool isLogRead = true) =>
         Scrape(
             docker,
-            process => new DockerProcess("kill"u8.ToArray()).Capture([Word.Of($"-{signal}"), Word.Of($"{process}")])
+            process => new DockerProcess("kill"u8.ToArray()).Capture([Word.Of($"-{signal}"), Word.Of($"{process}")]),
+            isLogRead: isLogRead
         );
 
     /// <summary>Runs it, calls it, and ends it.</summary>
-    static (string Text, int Code, string Error) Scrape(string docker, Action<int> end, string pluginSocket = "")
+    static (string Text, int Code, string Error) Scrape(
+        string docker,
+        Action<int> end,
+        string pluginSocket = "",
+        bool isLogRead = true
+    )
     {
         var start = new ProcessStartInfo(Built.Program, ["exporter", "--listen", "127.0.0.1:0"])
         {
@@ -33,11 +39,13 @@ sealed class ExporterTests : ScriptFixture
         using var process = Process.Start(start)!;
         var serving = process.StandardOutput.ReadLine()!;
         Assert.That(serving, Does.Match("^serving http://127.0.0.1:[0-9]+/metrics$"));
+        if (!isLogRead)
+            process.StandardError.Close();
         using var client = new HttpClient();
         var text = client.GetStringAsync(new Uri(serving.Split(' ')[1])).GetAwaiter().GetResult();
         end(process.Id);
         Assert.That(process.WaitForExit(20_000), "it ends");
-        return (text, process.ExitCode, process.StandardError.ReadToEnd());
+        return (text, process.ExitCode, isLogRead ? process.StandardError.ReadToEnd() : "");
     }
 
     [TestCase(0)]
@@ -72,6 +80,14 @@ sealed class ExporterTests : ScriptFixture
         docker.Bind(new UnixDomainSocketEndPoint($"\0{name}"));
         docker.Listen();
         Assert.That(Scrape(Answering(MetricsPage.Answer(1)), _ => docker.Accept().Dispose(), $"@{name}").Code, Is.Zero);
+    }
+
+    [Test]
+    public void It_serves_on_when_its_log_is_not_read()
+    {
+        var (text, code, _) = Scrape(Answering(MetricsPage.Answer(1)), isLogRead: false);
+        Assert.That(text, Does.Contain("\ngpu_memory_enforced 1\n"));
+        Assert.That(code, Is.Zero);
     }
 
     [Test]

@@ -65,6 +65,36 @@ sealed class MetricsServerTests
         Assert.That(_readings, Is.EqualTo(method == "HEAD" ? 1 : 0));
     }
 
+    /// <summary>A page of the web calls it by its own name, which leads to 127.0.0.1 (DNS rebinding).</summary>
+    [TestCase("rebound.example", 421)]
+    [TestCase("localhost.rebound.example:9401", 421)]
+    [TestCase("192.0.2.1", 421)]
+    [TestCase("localhost", 200)]
+    [TestCase("LocalHost:80", 200)]
+    [TestCase("127.0.0.1:9401", 200)]
+    [TestCase("[::1]:9401", 200)]
+    public async Task On_loopback_it_has_only_names_of_loopback(string host, int status)
+    {
+        using var call = new HttpRequestMessage(HttpMethod.Get, "/metrics");
+        call.Headers.Host = host;
+        using var answer = await _client.SendAsync(call);
+        Assert.That((int)answer.StatusCode, Is.EqualTo(status));
+        Assert.That(_readings, Is.EqualTo(status == 200 ? 1 : 0));
+    }
+
+    [Test]
+    public async Task Elsewhere_it_has_every_name()
+    {
+        using var server = MetricsServer.Start(new(IPAddress.Any, 0), new(() => _text));
+        using var call = new HttpRequestMessage(
+            HttpMethod.Get,
+            $"http://127.0.0.1:{new Uri(server.Address).Port}/metrics"
+        );
+        call.Headers.Host = "gpu1.example";
+        using var answer = await _client.SendAsync(call);
+        Assert.That(answer.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+    }
+
     [Test]
     public async Task Long_heads_are_refused()
     {
