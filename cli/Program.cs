@@ -52,7 +52,14 @@ static class Program
         }
 
         if (DockerHelp.IsAskedBy(line))
-            return DockerHelp.Show(new(DockerProcess.Default), line.ForDocker(), OwnCommands.Descriptions(isPlugin));
+            return DockerHelp.Show(
+                new(DockerProcess.Default),
+                line.ForDocker(),
+                OwnCommands.Descriptions(isPlugin),
+                isPlugin
+            );
+        if (isPlugin && line.CommandAt is { } unknown)
+            ThrowIfUnknown(words[..unknown], words[unknown]);
         throw new DockerProcess(DockerProcess.Default).Replace(line.ForDocker());
     }
 
@@ -67,6 +74,13 @@ static class Program
                 Installation = Installation.OfProcess(),
             }
         );
+    }
+
+    static void ThrowIfUnknown(byte[][] globals, byte[] command)
+    {
+        var docker = new DockerProcess(DockerProcess.Default, GlobalOptions.Read(globals));
+        if (UnknownCommand.Find(docker, command, OwnCommands.Descriptions(isPlugin: true)) is { } problem)
+            throw problem;
     }
 
     static int Complete(byte[] request, byte[][] words, bool isPlugin)

@@ -23,37 +23,52 @@ static partial class DockerHelp
     /// <param name="docker">The docker that prints it.</param>
     /// <param name="words">What docker gets.</param>
     /// <param name="commands">This program's own: name and description.</param>
+    /// <param name="isPlugin">Whether the docker CLI called this program as its plugin.</param>
     public static int Show(
         DockerProcess docker,
         IReadOnlyList<byte[]> words,
-        IReadOnlyList<(string Name, string Description)> commands
+        IReadOnlyList<(string Name, string Description)> commands,
+        bool isPlugin
     )
     {
         var output = docker.Capture(words, hasInput: true);
-        Write(Console.OpenStandardOutput(), output.Out, commands);
-        Write(Console.OpenStandardError(), output.Error, commands);
+        Write(Console.OpenStandardOutput(), output.Out);
+        Write(Console.OpenStandardError(), output.Error);
         return output.Code;
+
+        void Write(Stream stream, byte[] printed) =>
+            stream.Write(
+                printed.AsSpan().IndexOf("Usage:"u8) >= 0
+                    ? Encoding.UTF8.GetBytes(Add(Encoding.UTF8.GetString(printed), commands, isPlugin))
+                    : printed
+            );
     }
 
-    static void Write(Stream stream, byte[] printed, IReadOnlyList<(string, string)> commands) =>
-        stream.Write(
-            printed.AsSpan().IndexOf("Usage:"u8) >= 0
-                ? Encoding.UTF8.GetBytes(Add(Encoding.UTF8.GetString(printed), commands))
-                : printed
-        );
-
     /// <summary>Adds to the help of run and create the option, to the help of docker the commands, in place of docker's
-    /// that have their names.</summary>
+    /// that have their names. As docker's plugin, they come first.</summary>
     /// <param name="help">As docker prints it.</param>
     /// <param name="commands">This program's own: name and description.</param>
-    public static string Add(string help, IReadOnlyList<(string Name, string Description)> commands)
+    /// <param name="isPlugin">Whether the docker CLI called this program as its plugin.</param>
+    public static string Add(
+        string help,
+        IReadOnlyList<(string Name, string Description)> commands,
+        bool isPlugin = false
+    )
     {
         if (Gpus().Match(help) is { Success: true } gpus)
             return help.Insert(gpus.Index, OptionLine(gpus.Groups[1].Length));
-        if (Footer().Match(help) is { Success: true } footer)
-            return Without(help[..footer.Index], commands) + Section(commands) + help[footer.Index..];
-        return help;
+        if (Footer().Match(help) is not { Success: true } footer)
+            return help;
+        var (before, after) = (Without(help[..footer.Index], commands), help[footer.Index..]);
+        if (!isPlugin || Title().Match(before) is not { Success: true } title)
+            return before + Section(commands) + after;
+        return Named(before[..title.Index]) + Section(commands) + before[title.Index..] + Named(after);
     }
+
+    /// <summary>With the words that call this program.</summary>
+    static string Named(string text) =>
+        text.Replace("docker [OPTIONS] COMMAND", "docker runai COMMAND", StringComparison.Ordinal)
+            .Replace("'docker COMMAND --help'", "'docker runai COMMAND --help'", StringComparison.Ordinal);
 
     static string Without(string help, IReadOnlyList<(string Name, string Description)> commands) =>
         string.Join(
@@ -66,17 +81,25 @@ static partial class DockerHelp
     static string OptionLine(int width) =>
         $"      {GpuMemoryOption.Name} {GpuMemoryOption.HelpName}".PadRight(width) + GpuMemoryOption.Description + "\n";
 
-    static string Section(IReadOnlyList<(string Name, string Description)> commands)
+    static string Section(IReadOnlyList<(string Name, string Description)> commands) =>
+        $"{Table(commands)}\nGPU Memory Option of run and create:\n{OptionLine(27)}\n";
+
+    /// <summary>This program's own commands, a line each below a title.</summary>
+    public static string Table(IReadOnlyList<(string Name, string Description)> commands)
     {
         var text = new StringBuilder("GPU Memory Commands:\n");
         var width = commands.Max(command => command.Name.Length);
         foreach (var (name, description) in commands)
             text.Append($"  {name.PadRight(width)}  {description}\n");
-        return text.Append("\nGPU Memory Option of run and create:\n").Append(OptionLine(27)).Append('\n').ToString();
+        return text.ToString();
     }
 
     [GeneratedRegex("^( +--gpus [^ ]+ +).*$", RegexOptions.Multiline)]
     private static partial Regex Gpus();
+
+    /// <summary>Of docker's first list, of commands or options.</summary>
+    [GeneratedRegex("^[A-Z][A-Za-z ]*:$", RegexOptions.Multiline)]
+    private static partial Regex Title();
 
     [GeneratedRegex("^Run 'docker COMMAND --help'", RegexOptions.Multiline)]
     private static partial Regex Footer();

@@ -86,6 +86,11 @@ completion
 check "help of docker's for a command of its own is docker's" "[help][images]" help runai images
 check "only the plugin's name is dropped" "[exec][runai][ls]" runai exec runai ls
 check "a container of that name" "[rm][runai]" runai rm runai
+printf '#!/bin/sh\necho "unknown help topic: $2" >&2\nexit 1\n' >"$work/knowing"
+chmod +x "$work/knowing"
+unknown=$(RUNAI_DOCKER="$work/knowing" "$cli" runai nosuch 2>&1)
+equal "a command that docker has not is named as it was typed" \
+    "1 runai-docker: unknown command: docker runai nosuch" "$? $(echo "$unknown" | head -n 1)"
 mkdir "$work/elsewhere"
 (cd "$work/elsewhere" && DOCKER_CLI_PLUGINS=plugins sh "$root/cli/get.sh" bin >/dev/null)
 cli=$work/elsewhere/plugins/docker-runai

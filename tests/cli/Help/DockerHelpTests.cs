@@ -55,6 +55,30 @@ sealed class DockerHelpTests : ScriptFixture
         );
 
     [Test]
+    public void As_dockers_plugin_our_commands_come_first() =>
+        Assert.That(
+            DockerHelp.Add(Root, Commands, isPlugin: true),
+            Is.EqualTo(
+                """
+                Usage:  docker runai COMMAND
+
+                GPU Memory Commands:
+                  policy      Ask
+                  completion  Print
+
+                GPU Memory Option of run and create:
+                      --gpu-memory quota   GPU memory quota, such as 0.5 or 3g
+
+                Commands:
+                  ps          List containers
+
+                Run 'docker runai COMMAND --help' for more information on a command.
+
+                """
+            )
+        );
+
+    [Test]
     public void Our_command_replaces_dockers_of_that_name() =>
         Assert.That(
             DockerHelp.Add(Root, [("ps", "List containers with a quota")]),
