@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-using System.Globalization;
 using System.Text;
+using Runai.GpuMemory.Common;
 using Wcwidth;
 
 namespace Runai.GpuMemory.Cli.Tables;
@@ -14,7 +14,7 @@ static class Printable
     /// <summary>The text with what is not printable escaped, as in <c>\u001b</c>; of none or an empty one the
     /// sign for what is not known.</summary>
     public static string Text(string? text) =>
-        string.IsNullOrEmpty(text) ? Unknown : string.Concat(text.EnumerateRunes().Select(Escape));
+        string.IsNullOrEmpty(text) ? Unknown : string.Concat(text.EnumerateRunes().Select(PrintableRune.Text));
 
     /// <summary>The same for a message of several lines, which stay lines.</summary>
     public static string Lines(string text) =>
@@ -42,26 +42,4 @@ static class Printable
     }
 
     static int Width(Rune rune) => Math.Max(0, UnicodeCalculator.GetWidth(rune));
-
-    static string Escape(Rune rune) =>
-        IsPrintable(rune) ? rune.ToString()
-        : rune.IsBmp ? $"\\u{rune.Value:x4}"
-        : $"\\U{rune.Value:x8}";
-
-    /// <summary>Not so is what moves the cursor, turns the direction of writing, or looks like nothing.</summary>
-    static bool IsPrintable(Rune rune) =>
-        rune.Value == ' '
-        || Rune.GetUnicodeCategory(rune)
-            is not (
-                UnicodeCategory.Control
-                or UnicodeCategory.Format
-                or UnicodeCategory.Surrogate
-                or UnicodeCategory.PrivateUse
-                or UnicodeCategory.OtherNotAssigned
-                or UnicodeCategory.SpaceSeparator
-                or UnicodeCategory.LineSeparator
-                or UnicodeCategory.ParagraphSeparator
-                or UnicodeCategory.NonSpacingMark
-                or UnicodeCategory.EnclosingMark
-            );
 }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-using System.Globalization;
 using System.Text;
 
 namespace Runai.GpuMemory.Common;
@@ -33,29 +32,9 @@ static class Quoted
     {
         if (rune.Value is '"' or '\\')
             line.Append('\\').Append((char)rune.Value);
-        else if (IsPrintable(rune))
-            line.Append(rune.ToString());
-        else if (rune.Value <= 0xffff)
-            line.Append(CultureInfo.InvariantCulture, $"\\u{rune.Value:x4}");
         else
-            line.Append(CultureInfo.InvariantCulture, $"\\U{rune.Value:x8}");
+            line.Append(PrintableRune.Text(rune));
     }
-
-    static bool IsPrintable(Rune rune) =>
-        rune.Value == ' '
-        || Rune.GetUnicodeCategory(rune)
-            is not (
-                UnicodeCategory.Control
-                or UnicodeCategory.Format
-                or UnicodeCategory.Surrogate
-                or UnicodeCategory.PrivateUse
-                or UnicodeCategory.OtherNotAssigned
-                or UnicodeCategory.SpaceSeparator
-                or UnicodeCategory.LineSeparator
-                or UnicodeCategory.ParagraphSeparator
-                or UnicodeCategory.NonSpacingMark
-                or UnicodeCategory.EnclosingMark
-            );
 
     static bool IsPlain(char c) =>
         char.IsAsciiLetterOrDigit(c) || c is '.' or ',' or '%' or '+' or '-' or '_' or '/' or ':' or '@' or '=' or '*';
