@@ -58,28 +58,28 @@ sealed class EngineSocket : IStatusChannel, IDisposable
             using var request = new HttpRequestMessage(HttpMethod.Get, $"/volumes/{volume}");
             using var answer = _client.Send(request);
             using var content = answer.Content.ReadAsStream();
-            if (!answer.IsSuccessStatusCode)
-                throw new UserException(
-                    $"reading volume {volume} failed: the engine said: "
-                        + JsonSerializer.Deserialize(content, QuestionJson.Default.EngineError)?.Message
-                );
-            if (
-                JsonSerializer.Deserialize(content, QuestionJson.Default.InspectedVolume)?.Status is
-                { ValueKind: JsonValueKind.Object } status
-            )
-                return status;
+            return InspectedVolume.StatusOf(
+                volume,
+                () =>
+                    answer.IsSuccessStatusCode
+                        ? JsonSerializer.Deserialize(content, QuestionJson.Default.InspectedVolume)
+                        : throw Refused(volume, content)
+            );
         }
-        catch (JsonException) { }
         catch (Exception e) when (e is HttpRequestException or OperationCanceledException)
         {
             throw new UserException($"the engine gives no answer: {e.InnerException?.Message ?? e.Message}");
         }
-
-        throw new UserException($"volume {volume} has no Status: is it a volume of the plugin?");
     }
 
     /// <inheritdoc/>
     public void Dispose() => _client.Dispose();
+
+    static UserException Refused(string volume, Stream content) =>
+        new(
+            $"reading volume {volume} failed: the engine said: "
+                + JsonSerializer.Deserialize(content, QuestionJson.Default.EngineError)?.Message
+        );
 
     static NetworkStream Connect(string path)
     {

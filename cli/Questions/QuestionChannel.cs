@@ -22,15 +22,13 @@ sealed class QuestionChannel(DockerProcess docker) : IStatusChannel
         var output = docker.Capture(["volume"u8.ToArray(), "inspect"u8.ToArray(), Word.Of(volume)], Config);
         if (output.Code != 0)
             throw Failed(volume, output.Error.Text().TrimEnd('\n'));
-        try
-        {
-            var volumes = JsonSerializer.Deserialize(output.Out, QuestionJson.Default.InspectedVolumeArray);
-            if (volumes is [{ Status: { ValueKind: JsonValueKind.Object } status }])
-                return status;
-        }
-        catch (JsonException) { }
-
-        throw new UserException($"docker volume inspect {volume} has no Status: is it a volume of the plugin?");
+        return InspectedVolume.StatusOf(
+            volume,
+            () =>
+                JsonSerializer.Deserialize(output.Out, QuestionJson.Default.InspectedVolumeArray) is [var only]
+                    ? only
+                    : null
+        );
     }
 
     /// <summary>The policy in force, or what the plugin says of the given one.</summary>

@@ -95,15 +95,22 @@ sealed class EngineSocketTests : ScriptFixture
     [Test]
     public void An_answer_that_is_too_long_is_refused()
     {
-        using var engine = Engine("200 OK", new string(' ', (32 << 20) + 1));
-        Assert.That(() => engine.ReadStatus("runai-status"), Throws.TypeOf<UserException>());
+        var status = """{"Name":"runai-status","Status":{"Version":1}}""";
+        using var engine = Engine("200 OK", status.PadRight((32 << 20) + 1));
+        Assert.That(
+            () => engine.ReadStatus("runai-status"),
+            Throws.TypeOf<UserException>().With.Message.StartsWith("the engine gives no answer: ")
+        );
     }
 
     [Test]
     public void An_engine_that_hangs_is_waited_for_in_bounds()
     {
         using var engine = Engine(null, limit: TimeSpan.FromMilliseconds(200));
-        Assert.That(() => engine.ReadStatus("runai-status"), Throws.TypeOf<UserException>());
+        Assert.That(
+            () => engine.ReadStatus("runai-status"),
+            Throws.TypeOf<UserException>().With.Message.StartsWith("the engine gives no answer: ")
+        );
     }
 
     [Test]
