@@ -172,8 +172,7 @@ static CUresult allocated(struct attempt *a, CUresult result, const CUdeviceptr 
     return result;
 }
 
-/* The queue only saves time here: nothing depends on the order of frees. So a thread that nobody disturbs goes past
-   it. */
+/* The queue only saves time here: nothing depends on the order of frees. So a thread that is alone goes past it. */
 static bool free_enters(struct device *device) {
     bool alone = atomic_load_explicit(&device->queue.word, memory_order_relaxed) == 0 &&
                  atomic_load_explicit(&device->last_in_queue, memory_order_relaxed) == this_thread();

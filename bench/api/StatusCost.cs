@@ -41,21 +41,21 @@ static class StatusCost
         var seen = Footprint.AtRest(engine);
         var (alone, watched) = Runs(engine, options);
 
-        var report = new Report("nobody looks", "somebody looks");
+        var report = new Report("no reader", "a reader every second");
         var of = $"of {options.Containers} containers";
         report.Add($"`docker runai ps` {of}, p50 of {Looks}, ms", [null, ps.P50], "150", 150);
         report.Add("the same, the longest, ms", [null, ps.Quantile(1)]);
-        report.Add($"GET /volumes/runai-status {of}, measured anew, p50 of {Looks}, ms", [null, reads.P50]);
+        report.Add($"GET /volumes/runai-status {of}, measured again, p50 of {Looks}, ms", [null, reads.P50]);
         report.Add($"a scrape of `runai-docker exporter` {of}, p50 of {Scrapes}, ms", [null, scrapes.P50]);
         report.Add("the same, p99, ms", [null, scrapes.P99], "20", 20);
         report.Add(
             $"docker run of a quota container beside them, p50 of {alone.Count}, ms",
             [alone.P50, watched.P50],
-            "nobody looks + 1",
+            "no reader + 1",
             alone.P50 + 1
         );
         report.Add("the same, p99, ms", [alone.P99, watched.P99]);
-        report.Add("resident, at rest, MB", [unseen, seen], "nobody looks + 3", unseen + 3);
+        report.Add("resident, at rest, MB", [unseen, seen], "no reader + 3", unseen + 3);
         return report;
     }
 
@@ -117,7 +117,7 @@ static class StatusCost
         }
     }
 
-    /// <summary>In turn, some while nobody looks and some while somebody looks every second.</summary>
+    /// <summary>In turn, some without a reader of the status and some with one that reads every second.</summary>
     static (Samples Alone, Samples Watched) Runs(Engine engine, Options options)
     {
         var (alone, watched) = (new Samples(), new Samples());

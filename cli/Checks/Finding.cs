@@ -6,7 +6,7 @@ namespace Runai.GpuMemory.Cli.Checks;
 /// <param name="By">Who made it: <c>wrapper</c> or <c>plugin</c>.</param>
 /// <param name="State">One of the constants.</param>
 /// <param name="Message">What was found.</param>
-/// <param name="Remedy">What mends it; empty: nothing to mend.</param>
+/// <param name="Remedy">How to fix it; empty: nothing to fix.</param>
 /// <param name="Container">The name of the container that it is about; null: the host.</param>
 sealed record Finding(
     string Check,

@@ -47,7 +47,7 @@ sealed class VersionCommand : PluginCommand
         return problem is null ? 0 : throw problem;
     }
 
-    /// <summary>Of any version of the status: a reader of another one is told that of the plugin.</summary>
+    /// <summary>Of any version of the status: a reader of another one gets that of the plugin.</summary>
     static string? Member(JsonElement status, string key) =>
         status.TryGetProperty(key, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 

@@ -4,7 +4,7 @@ using System.Net;
 namespace Runai.GpuMemory.Cli.Exporter;
 
 /// <summary>By which names a caller may call the exporter: those of the Host header. A web page can reach loopback
-/// through the browser of somebody who is logged in, by a name of its own that leads there (DNS rebinding), and the
+/// through the browser of a user who is logged in, by a name of its own that leads there (DNS rebinding), and the
 /// browser sends this name.</summary>
 /// <param name="listening">Where the exporter listens.</param>
 sealed class CallerNames(IPAddress listening)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 namespace Runai.GpuMemory.Hosting;
 
-/// <summary>A measurement that is taken only when somebody asks: all who ask while it is young share it, and never two
+/// <summary>A measurement that is taken only on request: all who ask while it is young share it, and never two
 /// are taken at a time.</summary>
 /// <param name="maxAge">How long one is young.</param>
 /// <param name="maxWait">No asker waits longer for it, from its beginning on.</param>

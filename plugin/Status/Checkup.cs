@@ -5,7 +5,7 @@ using Runai.GpuMemory.Status.Checks;
 
 namespace Runai.GpuMemory.Status;
 
-/// <summary>What the checks found that look at the host. They look only while somebody reads the status, at most every
+/// <summary>What the checks found that look at the host. They look only while the status is read, at most every
 /// ten seconds, on a thread of their own: a disk that hangs keeps whoever reads it.</summary>
 sealed partial class Checkup(IEngineClient engine, IEnumerable<ICheck> checks, TimeProvider time, ILogger<Checkup> log)
     : IProblemSource

@@ -4,7 +4,7 @@ using Runai.GpuMemory.Status.Checks;
 
 namespace Runai.GpuMemory.Status;
 
-/// <summary>Clients of an MPS server are counted for their containers. What the server itself takes is nobody's, and
+/// <summary>Clients of an MPS server are counted for their containers. What the server itself takes is not, and
 /// matters where quotas may add up to the whole GPU.</summary>
 sealed class MpsProblems(UseMeter meter, PolicySource policy) : IProblemSource
 {

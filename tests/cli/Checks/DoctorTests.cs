@@ -289,7 +289,7 @@ sealed class DoctorTests : ScriptFixture
         );
     }
 
-    /// <summary>Where no quota is required, whole GPUs are nobody's loss; what both find is said once.</summary>
+    /// <summary>Where no quota is required, whole GPUs break no rule; what both find is said once.</summary>
     [Test]
     public void A_default_runtime_is_a_problem_where_quotas_are_required()
     {
